@@ -1,0 +1,1 @@
+"""Machines: generic units and memories, and the families that derive them from architects' parameters."""

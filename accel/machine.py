@@ -1,0 +1,208 @@
+"""A machine: a tree of memories from DRAM inward, and the compute units that read from them."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+from specs.errors import RuleError
+from specs.near import near
+
+UnitKind = Literal["array", "systolic", "dsp-chain", "vector"]
+Fill = Literal["hidden", "exposed"]
+DATAFLOWS = ("output-stationary", "weight-stationary", "input-stationary")
+
+
+class OpCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one op costs on one lane: issue cycles, energy in pJ, and cycles until its result is visible.
+
+    `made_of` such as `{"mac": 6}` says that the op is issued as other ops of the same unit; its cycles
+    and energy are then the sum of theirs, and the own figures are ignored.
+    """
+
+    cycles: int = 1
+    energy_pj: float = 0.0
+    made_of: dict[str, int] | None = None
+    latency_cycles: int = 0
+
+
+class RegisterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The registers of one PE: bytes, and energy in pJ per value read or written."""
+
+    bytes_per_pe: int
+    read_pj: float
+    write_pj: float
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An array of equal lanes that issue the same op.
+
+    `dims` is ordered, outermost first: `{"cores": 4, "rows": 128, "cols": 128}`, or `{"lanes": 256}`.
+    `fused_ops` are op chains that issue as one. `reduction_latency_cycles` gives, per op, the extra cycles
+    until a value reduced by it across the rows is visible. `fill` "exposed" adds rows + cols - 2 cycles to
+    a result's latency. `exploits` names sparsity patterns that save work here; others cost dense.
+    """
+
+    name: str
+    kind: UnitKind
+    dims: dict[str, int]
+    ops: dict[str, OpCost]
+    reads_from: str
+    clock_hz: float | None = None
+    fused_ops: tuple[tuple[str, ...], ...] = ()
+    dataflows: tuple[str, ...] = ()
+    registers: RegisterFile | None = None
+    reduction_latency_cycles: dict[str, int] = {}
+    fill: Fill = "hidden"
+    exploits: tuple[str, ...] = ()
+    bits: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.dims:
+            raise RuleError("must name at least one dimension", at=("dims",))
+        for name, size in self.dims.items():
+            if size < 1:
+                raise RuleError("must be >= 1", got=size, at=("dims", name))
+        for op in self.ops:
+            self._check_made_of(op, ())
+        for dataflow in self.dataflows:
+            if dataflow not in DATAFLOWS:
+                raise RuleError("unknown dataflow", got=dataflow, hint=near(dataflow, DATAFLOWS), at=("dataflows",))
+
+    def _check_made_of(self, op: str, inside: tuple[str, ...]) -> None:
+        if op in inside:
+            chain = " -> ".join((*inside, op))
+            raise RuleError(f"must not be made of itself ({chain})", at=("ops", inside[0], "made_of"))
+        for part, count in (self.ops[op].made_of or {}).items():
+            if part not in self.ops:
+                where = ("ops", op, "made_of")
+                raise RuleError(f"unit '{self.name}' has no op '{part}'", hint=near(part, self.ops), at=where)
+            if count < 1:
+                raise RuleError("must be >= 1", got=count, at=("ops", op, "made_of", part))
+            self._check_made_of(part, (*inside, op))
+
+    @property
+    def pes(self) -> int:
+        """Lanes that issue in one cycle: the product of all dimensions."""
+        return math.prod(self.dims.values())
+
+    def supports(self, op: str) -> bool:
+        """Whether this unit can issue the op."""
+        return op in self.ops
+
+    def cost(self, op: str) -> OpCost:
+        """The op's cost with `made_of` expanded (so it is None in the answer); RuleError for an unknown op."""
+        if op not in self.ops:
+            raise RuleError(f"unit '{self.name}' has no op '{op}'", hint=near(op, self.ops))
+        own = self.ops[op]
+        if own.made_of is None:
+            return own
+        parts = [(self.cost(part), count) for part, count in own.made_of.items()]
+        return OpCost(
+            cycles=sum(cost.cycles * count for cost, count in parts),
+            energy_pj=sum(cost.energy_pj * count for cost, count in parts),
+            latency_cycles=own.latency_cycles,
+        )
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One memory. `parent` is the next one outward; None marks DRAM, the root.
+
+    Rates are bytes per second, None where they never limit; with `shared_port`, reads and writes share one
+    port of `read_bytes_per_s`. Energies are pJ per access of `access_bytes`. `holds` empty: any tensor.
+    """
+
+    name: str
+    parent: str | None
+    capacity_bytes: int | None
+    read_bytes_per_s: int | None
+    write_bytes_per_s: int | None
+    shared_port: bool = True
+    access_bytes: int = 1
+    read_pj: float = 0.0
+    write_pj: float = 0.0
+    leakage_w: float = 0.0
+    holds: tuple[str, ...] = ()
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Memories and units with where each figure comes from.
+
+    `area_um2` is by component, `resources` are FPGA primitives by name. `sources` maps the dotted path of
+    a figure in the machine's YAML to its citation; `assumed` lists the paths of figures that have none.
+    """
+
+    name: str
+    family: str
+    clock_hz: float
+    memories: tuple[Memory, ...]
+    units: tuple[Unit, ...]
+    leakage_w: float = 0.0
+    area_um2: dict[str, float] = {}
+    resources: dict[str, int] = {}
+    technology: str = ""
+    sources: dict[str, str] = {}
+    assumed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        memories = [memory.name for memory in self.memories]
+        names = memories + [unit.name for unit in self.units]
+        for name in names:
+            if names.count(name) > 1:
+                raise RuleError("two parts of the machine have the same name", got=name)
+        if not self.units:
+            raise RuleError("must have at least one unit", at=("units",))
+        roots = [memory.name for memory in self.memories if memory.parent is None]
+        if len(roots) != 1:
+            raise RuleError("exactly one memory must have no parent (it is DRAM)", got=roots, at=("memories",))
+        for memory in self.memories:
+            self._check_chain(memory, memories)
+        for unit in self.units:
+            if unit.reads_from not in memories:
+                where = ("units", unit.name, "reads_from")
+                raise RuleError("no memory of this name", got=unit.reads_from, hint=near(unit.reads_from, memories), at=where)
+
+    def _check_chain(self, memory: Memory, names: list[str]) -> None:
+        seen = [memory.name]
+        here = memory
+        while here.parent is not None:
+            where = ("memories", here.name, "parent")
+            if here.parent not in names:
+                raise RuleError("no memory of this name", got=here.parent, hint=near(here.parent, names), at=where)
+            if here.parent in seen:
+                raise RuleError(f"memories form a ring ({' -> '.join((*seen, here.parent))})", at=where)
+            seen.append(here.parent)
+            here = self.memory(here.parent)
+
+    def unit(self, name: str) -> Unit:
+        """The unit of this name; RuleError with a near name otherwise."""
+        for unit in self.units:
+            if unit.name == name:
+                return unit
+        raise RuleError(f"machine '{self.name}' has no unit '{name}'", hint=near(name, [u.name for u in self.units]))
+
+    def memory(self, name: str) -> Memory:
+        """The memory of this name; RuleError with a near name otherwise."""
+        for memory in self.memories:
+            if memory.name == name:
+                return memory
+        raise RuleError(
+            f"machine '{self.name}' has no memory '{name}'", hint=near(name, [m.name for m in self.memories])
+        )
+
+    @property
+    def dram(self) -> Memory:
+        """The root of the memory tree."""
+        return next(memory for memory in self.memories if memory.parent is None)
+
+    @property
+    def matrix_units(self) -> tuple[Unit, ...]:
+        """Units that multiply matrices: every kind but vector."""
+        return tuple(unit for unit in self.units if unit.kind != "vector")
+
+    @property
+    def vector_units(self) -> tuple[Unit, ...]:
+        """Units of kind vector."""
+        return tuple(unit for unit in self.units if unit.kind == "vector")

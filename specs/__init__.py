@@ -1,0 +1,1 @@
+"""Strict specifications: errors that say where and why, units, and the safe YAML loader."""

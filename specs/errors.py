@@ -1,0 +1,78 @@
+"""The errors a user can cause: one line each, with place, rule, value and hint."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Final
+
+
+class _Missing:
+    """Marks a value that was not given; prints as nothing a user would write."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+
+_SHORT = reprlib.Repr(maxstring=60, maxother=60, maxlong=40, maxlist=6, maxtuple=6, maxdict=4, maxlevel=2)
+
+
+class EinsimError(Exception):
+    """Base of every error that a user can cause; `str(error)` is one line, fit to print as it is."""
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())
+
+
+class RuleError(EinsimError, ValueError):
+    """A broken rule of one value, raised where file and line are not known.
+
+    `at` is the path of the value below the object that raises. `specs.loader.decode` turns a RuleError
+    raised while it decodes into a SpecError with file, line and full path.
+    """
+
+    def __init__(
+        self, rule: str, *, got: object = MISSING, hint: str = "", at: tuple[str | int, ...] = ()
+    ) -> None:
+        self.rule, self.got, self.hint, self.at = rule, got, hint, at
+        prefix = f"{dotted(at)}: " if at else ""
+        super().__init__(prefix + _body(rule, got, hint))
+
+
+class SpecError(EinsimError):
+    """A fault in something that the user wrote, with the place where it stands.
+
+    `SpecError("accel.array.rows", "must be >= 1", got=0, where="fusemax.yaml:12")` reads
+    `fusemax.yaml:12 accel.array.rows: must be >= 1 (got 0)`; empty parts are left out.
+    """
+
+    def __init__(
+        self, path: str, rule: str, *, got: object = MISSING, where: str = "", hint: str = ""
+    ) -> None:
+        self.path, self.rule, self.got, self.where, self.hint = path, rule, got, where, hint
+        place = " ".join(part for part in (where, path) if part)
+        super().__init__((f"{place}: " if place else "") + _body(rule, got, hint))
+
+
+def dotted(path: tuple[str | int, ...]) -> str:
+    """The path as it is shown: `("units", 0, "rows")` reads `units[0].rows`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _body(rule: str, got: object, hint: str) -> str:
+    shown = "" if got is MISSING else f" (got {_show(got)})"
+    return f"{rule}{shown}" + (f"; {hint}" if hint else "")
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return _SHORT.repr(value + 0)  # + 0 turns a unit (Bytes, Hertz) into its plain number
+    return _SHORT.repr(value)
