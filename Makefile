@@ -1,0 +1,56 @@
+# einsim: `make demo` shows it, `make test` proves it. Both make .venv themselves.
+# A folder of another kind is never touched: everything lands in .venv and out/.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint format slow gpu pictures clean
+
+help:
+	@echo "make demo    BERT-base attention at 4096 tokens on two machines, side by side; writes out/demo.html"
+	@echo "make test    every fast test       make slow   the long ones       make lint   ruff and mypy"
+	@echo "make pictures  the README's pictures, from real results            make clean  removes .venv and out"
+
+demo: $(VENV)/.demo
+	@$(PY) examples/demo.py
+
+test: $(VENV)/.dev .ci/tools
+	@$(PY) -m pytest -q
+
+slow: $(VENV)/.dev .ci/tools
+	@$(PY) -m pytest -q -m slow
+
+gpu: $(VENV)/.dev
+	@$(PY) -m pip install --quiet -e '.[gpu]'
+	@$(PY) -m pytest -q -m gpu
+
+lint: $(VENV)/.dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+format: $(VENV)/.dev
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+pictures: $(VENV)/.demo
+	@$(PY) examples/readme_picture.py
+
+clean:
+	rm -rf $(VENV) out
+
+# A stamp is newer than pyproject.toml when what it asks for is installed.
+$(VENV)/.demo: pyproject.toml
+	@bash .ci/venv $(VENV) '.'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	@bash .ci/tools
+	@bash .ci/venv $(VENV) '.[dev,rtl]'
+	@touch $(VENV)/.demo $@
+
+# Not a file that is made: running it says whether the programs that the RTL tests call are there.
+.PHONY: .ci/tools
+.ci/tools:
+	@bash .ci/tools

@@ -1,0 +1,49 @@
+"""The list of commands: each is imported when it is asked for, so that `einsim --help` is quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from einsim.cli.suggest import did_you_mean
+
+# name -> (module that defines `command`, what the list of commands says of it)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "list": ("einsim.cli.list_names", "What is there: workloads, accelerators, validation suites."),
+    "run": ("einsim.cli.run", "Map a workload onto an accelerator, judge it and explain the result."),
+    "passes": ("einsim.cli.passes", "How often a cascade must visit each tensor, from the cascade alone."),
+    "report": ("einsim.cli.report", "Write the mapping report, one HTML page that needs no network."),
+    "validate": ("einsim.cli.validate", "Hold einsim's figures against published ones."),
+    "doctor": ("einsim.cli.doctor", "What is installed, what is missing, how to get it."),
+}
+
+
+class CommandList(click.Group):
+    """A click group whose commands are rows of a table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command's name, in the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names; a UsageError with the nearest name otherwise."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            raise click.UsageError(f"no command '{name}'{did_you_mean(name, COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands and their one-line help, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
