@@ -69,7 +69,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             self._check_made_of(op, ())
         for dataflow in self.dataflows:
             if dataflow not in DATAFLOWS:
-                raise RuleError("unknown dataflow", got=dataflow, hint=near(dataflow, DATAFLOWS), at=("dataflows",))
+                hint = near(dataflow, DATAFLOWS)
+                raise RuleError("unknown dataflow", got=dataflow, hint=hint, at=("dataflows",))
 
     def _check_made_of(self, op: str, inside: tuple[str, ...]) -> None:
         if op in inside:
@@ -93,7 +94,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return op in self.ops
 
     def cost(self, op: str) -> OpCost:
-        """The op's cost with `made_of` expanded (so it is None in the answer); RuleError for an unknown op."""
+        """The op's cost with `made_of` expanded (then None); RuleError for an unknown op."""
         if op not in self.ops:
             raise RuleError(f"unit '{self.name}' has no op '{op}'", hint=near(op, self.ops))
         own = self.ops[op]
@@ -156,13 +157,15 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise RuleError("must have at least one unit", at=("units",))
         roots = [memory.name for memory in self.memories if memory.parent is None]
         if len(roots) != 1:
-            raise RuleError("exactly one memory must have no parent (it is DRAM)", got=roots, at=("memories",))
+            rule = "exactly one memory must have no parent (it is DRAM)"
+            raise RuleError(rule, got=roots, at=("memories",))
         for memory in self.memories:
             self._check_chain(memory, memories)
         for unit in self.units:
             if unit.reads_from not in memories:
                 where = ("units", unit.name, "reads_from")
-                raise RuleError("no memory of this name", got=unit.reads_from, hint=near(unit.reads_from, memories), at=where)
+                hint = near(unit.reads_from, memories)
+                raise RuleError("no memory of this name", got=unit.reads_from, hint=hint, at=where)
 
     def _check_chain(self, memory: Memory, names: list[str]) -> None:
         seen = [memory.name]
@@ -170,7 +173,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         while here.parent is not None:
             where = ("memories", here.name, "parent")
             if here.parent not in names:
-                raise RuleError("no memory of this name", got=here.parent, hint=near(here.parent, names), at=where)
+                hint = near(here.parent, names)
+                raise RuleError("no memory of this name", got=here.parent, hint=hint, at=where)
             if here.parent in seen:
                 raise RuleError(f"memories form a ring ({' -> '.join((*seen, here.parent))})", at=where)
             seen.append(here.parent)
@@ -181,16 +185,16 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         for unit in self.units:
             if unit.name == name:
                 return unit
-        raise RuleError(f"machine '{self.name}' has no unit '{name}'", hint=near(name, [u.name for u in self.units]))
+        hint = near(name, [unit.name for unit in self.units])
+        raise RuleError(f"machine '{self.name}' has no unit '{name}'", hint=hint)
 
     def memory(self, name: str) -> Memory:
         """The memory of this name; RuleError with a near name otherwise."""
         for memory in self.memories:
             if memory.name == name:
                 return memory
-        raise RuleError(
-            f"machine '{self.name}' has no memory '{name}'", hint=near(name, [m.name for m in self.memories])
-        )
+        hint = near(name, [memory.name for memory in self.memories])
+        raise RuleError(f"machine '{self.name}' has no memory '{name}'", hint=hint)
 
     @property
     def dram(self) -> Memory:

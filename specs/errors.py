@@ -15,7 +15,9 @@ class _Missing:
 
 MISSING: Final = _Missing()
 
-_SHORT = reprlib.Repr(maxstring=60, maxother=60, maxlong=40, maxlist=6, maxtuple=6, maxdict=4, maxlevel=2)
+_SHORT: Final = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlevel = 2
 
 
 class EinsimError(Exception):

@@ -1,4 +1,4 @@
-"""Quantities with units: sizes, rates, clocks, times, energies and powers, read from text or plain numbers."""
+"""Quantities with units: sizes, rates, clocks, times, energies, powers, from text or plain numbers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,22 @@ _DECIMAL: Final[dict[str, int]] = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T
 _BINARY: Final[dict[str, int]] = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
 
 
+_HERTZ: Final = {prefix + "Hz": Fraction(factor) for prefix, factor in {**_DECIMAL, "k": 1000}.items()}
+_SECONDS: Final = {
+    "s": Fraction(1),
+    "ms": Fraction(1, 10**3),
+    "us": Fraction(1, 10**6),
+    "ns": Fraction(1, 10**9),
+}
+_PICOJOULES: Final = {
+    "pJ": Fraction(1),
+    "fJ": Fraction(1, 1000),
+    "nJ": Fraction(10**3),
+    "uJ": Fraction(10**6),
+}
+_WATTS: Final = {"W": Fraction(1), "mW": Fraction(1, 1000), "uW": Fraction(1, 10**6), "kW": Fraction(1000)}
+
+
 def _scaled(unit: str) -> dict[str, Fraction]:
     """Every decimal (SI) and binary (IEC 80000-13) multiple of a unit; `k` is as good as `K`."""
     table = {prefix + unit: Fraction(factor) for prefix, factor in (_DECIMAL | _BINARY).items()}
@@ -28,6 +44,7 @@ class _Quantity:
     """A number that knows its unit: `parse` reads text such as `16MiB`, checks range, gives the type."""
 
     NOUN: ClassVar[str]
+    EXAMPLE: ClassVar[str]
     SUFFIXES: ClassVar[dict[str, Fraction]]
     LOW: ClassVar[float]
     HIGH: ClassVar[float]
@@ -47,8 +64,7 @@ class _Quantity:
 
     @classmethod
     def _exact(cls, value: object) -> Fraction:
-        example = next(suffix for suffix, factor in cls.SUFFIXES.items() if suffix and factor != 1)
-        rule = f"must be a number of {cls.NOUN} or text such as '16{example}'"
+        rule = f"must be a number of {cls.NOUN} or text such as '{cls.EXAMPLE}'"
         if isinstance(value, bool):
             raise RuleError(rule, got=value)
         if isinstance(value, int | float):
@@ -62,7 +78,8 @@ class _Quantity:
             raise RuleError(rule, got=value)
         number, suffix = found.groups()
         if suffix and suffix not in cls.SUFFIXES:
-            raise RuleError(f"unit '{suffix}' is not one of {cls.NOUN}", got=value, hint=near(suffix, cls.SUFFIXES))
+            hint = near(suffix, cls.SUFFIXES)
+            raise RuleError(f"unit '{suffix}' is not one of {cls.NOUN}", got=value, hint=hint)
         return Fraction(number) * (cls.SUFFIXES[suffix] if suffix else 1)
 
 
@@ -73,7 +90,7 @@ def _plain(number: float) -> str:
 class Bytes(_Quantity, int):
     """A size: 1 byte to 2**50 bytes; `16MiB` is 16 * 2**20, `16MB` is 16 * 10**6."""
 
-    NOUN = "bytes"
+    NOUN, EXAMPLE = "bytes", "16MiB"
     SUFFIXES = _scaled("B")
     LOW, HIGH, WHOLE = 1, 2**50, True
 
@@ -81,7 +98,7 @@ class Bytes(_Quantity, int):
 class BytesPerSecond(_Quantity, int):
     """A rate: 1 byte/s to 2**60 bytes/s; `400GiB/s` is 400 * 2**30."""
 
-    NOUN = "bytes/s"
+    NOUN, EXAMPLE = "bytes/s", "400GB/s"
     SUFFIXES = _scaled("B/s")
     LOW, HIGH, WHOLE = 1, 2**60, True
 
@@ -89,37 +106,37 @@ class BytesPerSecond(_Quantity, int):
 class Hertz(_Quantity, float):
     """A clock: 1 Hz to 100 GHz."""
 
-    NOUN = "Hz"
-    SUFFIXES = {prefix + "Hz": Fraction(factor) for prefix, factor in {**_DECIMAL, "k": 1000}.items()}
+    NOUN, EXAMPLE = "Hz", "940MHz"
+    SUFFIXES = _HERTZ
     LOW, HIGH = 1, 10**11
 
 
 class Seconds(_Quantity, float):
     """A time: 0 to 1e9 s."""
 
-    NOUN = "s"
-    SUFFIXES = {"s": Fraction(1)} | {p + "s": Fraction(1, 10**n) for p, n in {"m": 3, "u": 6, "n": 9, "p": 12}.items()}
+    NOUN, EXAMPLE = "s", "10us"
+    SUFFIXES = _SECONDS
     LOW, HIGH = 0, 10**9
 
 
 class Picojoules(_Quantity, float):
     """An energy of one action: 0 to 1e12 pJ; a plain number is pJ."""
 
-    NOUN = "pJ"
-    SUFFIXES = {"pJ": Fraction(1), "fJ": Fraction(1, 1000), "nJ": Fraction(10**3), "uJ": Fraction(10**6)}
+    NOUN, EXAMPLE = "pJ", "1.5pJ"
+    SUFFIXES = _PICOJOULES
     LOW, HIGH = 0, 10**12
 
 
 class Watts(_Quantity, float):
     """A power: 0 to 1e6 W."""
 
-    NOUN = "W"
-    SUFFIXES = {"W": Fraction(1), "mW": Fraction(1, 1000), "uW": Fraction(1, 10**6), "kW": Fraction(1000)}
+    NOUN, EXAMPLE = "W", "45W"
+    SUFFIXES = _WATTS
     LOW, HIGH = 0, 10**6
 
 
 def decode_quantity(kind: type, value: object) -> object:
-    """msgspec's `dec_hook`: reads every quantity type of this file, refuses any other type."""
+    """The `dec_hook` of msgspec: reads every quantity type of this file, refuses any other type."""
     if issubclass(kind, _Quantity):
         return kind.parse(value)
     raise RuleError(f"cannot be read as {kind.__name__}", got=value)
