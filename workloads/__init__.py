@@ -1,0 +1,1 @@
+"""Workloads: cascades of Einsums, their notation, meaning, passes, sparsity and library."""

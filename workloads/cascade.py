@@ -1,0 +1,215 @@
+"""The cascade of Einsums: ranks, tensors, Einsums and iteration-space bounds, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import msgspec
+
+from workloads.expression import Access, Apply, Expr, Index, Literal, Term, accesses, expression_ops
+from workloads.points import Box, count_points
+from workloads.shape import tensor_shape
+from workloads.sparsity import DENSE, Sparsity
+
+__all__ = [
+    "Access", "Apply", "Bound", "Cascade", "Einsum", "Expr", "Index", "Literal", "Partition", "Rank",
+    "SameBlock", "Tensor", "Term",
+]  # fmt: skip
+
+
+class Rank(msgspec.Struct, frozen=True):
+    """A named range 0 .. size-1."""
+
+    name: str
+    size: int
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """`rank` is walked as `into`, outermost first: m -> m1, m0 means m = m1 * size(m0) + m0."""
+
+    rank: str
+    into: tuple[str, ...]
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """A tensor; `ranks` names the rank that each dimension is declared over, `bits` the width of a value."""
+
+    name: str
+    ranks: tuple[str, ...]
+    bits: int = 16
+    sparsity: Sparsity = DENSE
+
+
+class Einsum(msgspec.Struct, frozen=True, dict=True):
+    """`output = reduce over reduced of expr`; reduce is "sum", "max", "min" or None."""
+
+    output: Access
+    expr: Expr
+    reduce: str | None = None
+    reduced: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The tensor it writes; a tensor is written once, so this names the Einsum too."""
+        return self.output.tensor
+
+    @cached_property
+    def ranks(self) -> tuple[str, ...]:
+        """Every rank iterated: the output's first, then the reduced ones."""
+        return tuple(dict.fromkeys(self.output.ranks + self.reduced))
+
+    @cached_property
+    def reads(self) -> tuple[Access, ...]:
+        """Distinct input accesses in the order written."""
+        return accesses(self.expr)
+
+    @cached_property
+    def ops(self) -> tuple[str, ...]:
+        """Primitive operations of one iteration point, in order; () for a bare copy."""
+        return expression_ops(self.expr, self.reduce)
+
+    @cached_property
+    def iterative(self) -> tuple[str, ...]:
+        """Ranks along which it writes the next step's state, as in RM[m1+1,p]."""
+        return tuple(index.terms[0].rank for index in self.output.indices if index.terms and index.offset == 1)
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """Only points with left <= right are iterated.
+
+    A bound acts on the Einsums that iterate ranks on both of its sides (or any of its ranks, when it has one
+    side only). A rank of it that the Einsum doesn't iterate takes its most permissive value, so that
+    `m1*M0+m0 <= p` keeps a whole m1 block as long as one of its m0 is kept.
+    """
+
+    left: Index
+    right: Index
+
+
+class SameBlock(msgspec.Struct, frozen=True):
+    """Only points whose left and right lie in the same block (document) are iterated.
+
+    `lengths` are the blocks' lengths from 0 on; the last one repeats for as long as needed.
+    """
+
+    left: Index
+    right: Index
+    lengths: tuple[int, ...]
+
+
+class Cascade(msgspec.Struct, frozen=True, dict=True):
+    """Einsums in an order in which each reads only inputs, earlier results and its own earlier state.
+
+    `initial` holds the value of a state tensor before the first step; `bounds` restrict the iterated points;
+    `source` is the file it was read from. `str(cascade)` is its text, which `workloads.notation.parse` reads back.
+    """
+
+    name: str
+    ranks: tuple[Rank, ...]
+    tensors: tuple[Tensor, ...]
+    einsums: tuple[Einsum, ...]
+    bounds: tuple[Bound | SameBlock, ...] = ()
+    initial: Mapping[str, float] = {}
+    source: str = ""
+    partitions: tuple[Partition, ...] = ()
+
+    def rank(self, name: str) -> Rank:
+        """Raises KeyError for an unknown name, as do all look-ups here."""
+        return self._ranks[name]
+
+    def size(self, rank: str) -> int:
+        return self._ranks[rank].size
+
+    def tensor(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def einsum(self, name: str) -> Einsum:
+        return self._einsums[name]
+
+    def producer(self, tensor: str) -> Einsum | None:
+        """The Einsum that writes the tensor, None for an input."""
+        return self._einsums.get(tensor)
+
+    def consumers(self, tensor: str) -> tuple[Einsum, ...]:
+        """Einsums other than its producer that read the tensor."""
+        return self._consumers.get(tensor, ())
+
+    @cached_property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Tensors that nobody produces."""
+        return tuple(tensor for tensor in self.tensors if tensor.name not in self._einsums)
+
+    @cached_property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """Tensors that are produced and that no other Einsum reads."""
+        return tuple(t for t in self.tensors if t.name in self._einsums and not self.consumers(t.name))
+
+    def shape(self, tensor: str) -> tuple[int, ...]:
+        """Elements along each dimension: the declared ranks' sizes, more where a state or a halo needs it."""
+        if tensor not in self._shapes:
+            self._shapes[tensor] = tensor_shape(self, tensor)
+        return self._shapes[tensor]
+
+    def elements(self, tensor: str) -> int:
+        """Elements of the whole tensor, dense."""
+        product = 1
+        for extent in self.shape(tensor):
+            product *= extent
+        return product
+
+    def points(self, einsum_name: str, tile: Mapping[str, tuple[int, int]] | None = None) -> int:
+        """Exact number of iteration points of an Einsum under the bounds.
+
+        `tile` restricts ranks to half-open ranges: {"m": (0, 256)}; ranks that it leaves out are whole.
+        """
+        key = (einsum_name, tuple(sorted(tile.items())) if tile else ())
+        if key not in self._points:
+            box: Box = {rank: (0, self.size(rank)) for rank in self.einsum(einsum_name).ranks}
+            for rank, (start, stop) in (tile or {}).items():
+                if rank in box:
+                    box[rank] = (max(start, 0), min(stop, box[rank][1]))
+            self._points[key] = count_points(self, box)
+        return self._points[key]
+
+    @cached_property
+    def _ranks(self) -> dict[str, Rank]:
+        return {rank.name: rank for rank in self.ranks}
+
+    @cached_property
+    def _tensors(self) -> dict[str, Tensor]:
+        return {tensor.name: tensor for tensor in self.tensors}
+
+    @cached_property
+    def _einsums(self) -> dict[str, Einsum]:
+        return {einsum.name: einsum for einsum in self.einsums}
+
+    @cached_property
+    def _consumers(self) -> dict[str, tuple[Einsum, ...]]:
+        found: dict[str, tuple[Einsum, ...]] = {}
+        for einsum in self.einsums:
+            for tensor in dict.fromkeys(access.tensor for access in einsum.reads):
+                if tensor != einsum.name:
+                    found[tensor] = (*found.get(tensor, ()), einsum)
+        return found
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {}
+
+    @cached_property
+    def _points(self) -> dict[tuple[object, ...], int]:
+        return {}
+
+    @cached_property
+    def _hash(self) -> int:
+        state = tuple(sorted(self.initial.items()))
+        return hash((self.name, self.ranks, self.tensors, self.einsums, self.bounds, state, self.partitions))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __str__(self) -> str:
+        from workloads.text import cascade_text  # the printer needs these types, so it imports this file
+
+        return cascade_text(self)
