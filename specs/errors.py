@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 
@@ -40,6 +42,15 @@ class RuleError(EinsimError, ValueError):
         self.rule, self.got, self.hint, self.at = rule, got, hint, at
         prefix = f"{dotted(at)}: " if at else ""
         super().__init__(prefix + _body(rule, got, hint))
+
+
+@contextmanager
+def below(*path: str | int) -> Iterator[None]:
+    """Puts `path` before the path of any RuleError raised inside, so that it tells where it happened."""
+    try:
+        yield
+    except RuleError as error:
+        raise RuleError(error.rule, got=error.got, hint=error.hint, at=(*path, *error.at)) from None
 
 
 class SpecError(EinsimError):

@@ -1,0 +1,82 @@
+"""Loads a machine: a preset by name or a YAML file, with overrides, strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from accel import generic, provenance
+from accel.families import spatial_array
+from accel.machine import Machine
+from specs.document import Document
+from specs.errors import MISSING, RuleError, SpecError, dotted
+from specs.loader import decode, load_yaml, override
+from specs.near import near
+
+_PRESETS: Final = Path(__file__).parent / "presets"
+_ROOT: Final = "accel"
+
+
+def _spatial_array(document: Document, name: str) -> Machine:
+    return spatial_array.derive(decode(document, spatial_array.SpatialArray, _ROOT), name)
+
+
+def _generic(document: Document, name: str) -> Machine:
+    return generic.derive(decode(document, generic.Generic, _ROOT), name)
+
+
+_FAMILIES: Final[dict[str, Callable[[Document, str], Machine]]] = {
+    "spatial-array": _spatial_array,
+}
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the machines that come with einsim, sorted."""
+    return tuple(sorted(path.stem for path in _PRESETS.glob("*.yaml")))
+
+
+def load_machine(name_or_path: str, overrides: Mapping[str, str] | None = None) -> Machine:
+    """The machine of a preset name or of a YAML file, with `--set` overrides applied before it is judged.
+
+    SpecError for anything unknown, missing, out of range or that does not fit its part.
+    """
+    document, name = _read(name_or_path)
+    for key, text in (overrides or {}).items():
+        document = override(document, key, text)
+    try:
+        machine = _build(document, name)
+    except RuleError as error:
+        raise document.error(error.at, error.rule, got=error.got, hint=error.hint, root=_ROOT) from None
+    written = tuple(path for path in machine.assumed if document.value(tuple(path.split("."))) is not MISSING)
+    provenance.check(document, machine.sources, written)
+    typed = {dotted(path): "set by the user" for path in document.flags}
+    return msgspec.structs.replace(machine, sources={**machine.sources, **typed}) if typed else machine
+
+
+def _read(name_or_path: str) -> tuple[Document, str]:
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} or path.name != name_or_path:
+        return load_yaml(path), path.stem
+    if name_or_path not in preset_names():
+        known = near(name_or_path, preset_names())
+        raise SpecError(
+            "accel", "unknown accelerator (a preset name or a .yaml file)", got=name_or_path, hint=known
+        )
+    return load_yaml(_PRESETS / f"{name_or_path}.yaml", f"{name_or_path}.yaml"), name_or_path
+
+
+def _build(document: Document, name: str) -> Machine:
+    if "machine" in document.data:
+        return _generic(document, name)
+    family = document.value(("family",))
+    if family is MISSING:
+        raise document.error(
+            (), "missing key 'family' (or 'machine' for one written out in full)", root=_ROOT
+        )
+    if family not in _FAMILIES:
+        hint = near(family, _FAMILIES)
+        raise document.error(("family",), "unknown family", got=family, hint=hint, root=_ROOT)
+    return _FAMILIES[str(family)](document, name)
