@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from einsim.cli.suggest import did_you_mean
+from specs.near import near
 
 
 class Named(click.ParamType[str]):
@@ -32,4 +32,4 @@ class Named(click.ParamType[str]):
         names = self.names
         if value in names:
             return value
-        self.fail(f"must be one of {', '.join(names)} (got '{value}'){did_you_mean(value, names)}", param, ctx)
+        self.fail(f"unknown name (got '{value}'); {near(value, names)}", param, ctx)

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from einsim.cli.suggest import did_you_mean
+from specs.near import near
 
 # name -> (module that defines `command`, what the list of commands says of it)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -40,7 +40,7 @@ class CommandList(click.Group):
         """The command that the first argument names; a UsageError with the nearest name otherwise."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            raise click.UsageError(f"no command '{name}'{did_you_mean(name, COMMANDS)}", ctx)
+            raise click.UsageError(f"no command '{name}'; {near(name, COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -14,8 +14,8 @@ import click
 
 from einsim import __version__
 from einsim.cli.group import CommandList
-from einsim.cli.suggest import did_you_mean
 from specs.errors import EinsimError
+from specs.near import near
 
 WRONG_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
@@ -49,7 +49,9 @@ def cli(ctx: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; nothing that a user does wrong raises."""
     try:
-        code = cli.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        # Not cli.main: it has its own idea of exit codes for a broken pipe and for Ctrl-C.
+        with cli.make_context("einsim", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            code = cli.invoke(context)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
@@ -80,7 +82,7 @@ def usage_line(mistake: click.ClickException) -> str:
     """What is wrong with the command line, in the words of every other error here."""
     if isinstance(mistake, click.NoSuchOption):
         known = option_names(mistake.ctx)
-        return f"no option '{mistake.option_name}'{did_you_mean(mistake.option_name, known)}"
+        return f"no option '{mistake.option_name}'; {near(mistake.option_name, known)}"
     if isinstance(mistake, click.MissingParameter) and mistake.param is not None:
         kind = "argument" if mistake.param.param_type_name == "argument" else "option"
         return f"missing {kind} {parameter_name(mistake.param)}{helper(mistake.ctx)}"

@@ -1,0 +1,1 @@
+"""The mapping report: one HTML page, drawn from results and machines, never from a simulation."""

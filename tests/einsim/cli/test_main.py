@@ -1,0 +1,103 @@
+"""Every mistake on the command line is one line and exit code 2; help and version are exit code 0."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from einsim import __version__
+from einsim.cli import main as entry
+from einsim.cli.group import COMMANDS
+from einsim.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], "error: no command 'rnu'; did you mean 'run'?"),
+        (["doctr", "--json"], "error: no command 'doctr'; did you mean 'doctor'?"),
+        (["zzzz"], f"error: no command 'zzzz'; known: {', '.join(COMMANDS)}"),
+        (["--versoin"], "error: no option '--versoin'; did you mean '--version'?"),
+        (["doctor", "--jsn"], "error: no option '--jsn'; did you mean '--json'?"),
+        (["doctor", "now"], "error: got unexpected extra argument (now)"),
+        (["doctor", "--json=yes"], "error: option '--json' does not take a value"),
+    ],
+)
+def test_a_misspelled_command_line_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == message + "\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_agrees_with_its_row(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main([name, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"Usage: einsim {name} ")
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"einsim {__version__}\n"
+
+
+def test_ctrl_c_is_130_and_shows_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry.cli, "make_context", interrupted)
+    assert main([]) == 130
+    assert capsys.readouterr().err.strip() == ""
+
+
+def test_a_file_that_cannot_be_opened_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/root/out.html")
+
+    monkeypatch.setattr(entry.cli, "make_context", refused)
+    assert main([]) == 2
+    assert capsys.readouterr().err == "error: /root/out.html: Permission denied\n"
+
+
+def test_an_error_of_many_lines_is_told_in_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def long_winded(*_: object) -> None:
+        raise click.ClickException("this\n  and that")
+
+    monkeypatch.setattr(entry.cli, "make_context", long_winded)
+    assert main([]) == 2
+    assert capsys.readouterr().err == "error: this and that\n"
+
+
+def test_a_reader_that_goes_away_is_quiet(repository: Path) -> None:
+    script = f"set -o pipefail; {sys.executable} -m einsim --help | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", f"for i in 1 2 3; do {script}; done"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert set(done.stdout.split()) <= {"0", "141"}

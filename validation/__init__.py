@@ -1,0 +1,1 @@
+"""The evidence: what einsim says, held against papers, RTL, silicon and synthesis."""
