@@ -131,7 +131,9 @@ def count(box: Box, constraints: list[Linear]) -> int:
             return 0
         if -_most(({r: -v for r, v in linear[0].items()}, -linear[1]), box) < 0:
             kept.append(linear)
-    box, kept = _merge_nested(box, kept)
+    merged = _merge_nested(box, kept)
+    if merged is not None:
+        return count(*merged)
     total = 1
     while box:
         rank = next(iter(box))
@@ -141,8 +143,8 @@ def count(box: Box, constraints: list[Linear]) -> int:
     return total
 
 
-def _merge_nested(box: Box, constraints: list[Linear]) -> tuple[Box, list[Linear]]:
-    """Replace ranks (a, b) that only appear as k*a + b, b ranging over k values, by that one sum."""
+def _merge_nested(box: Box, constraints: list[Linear]) -> tuple[Box, list[Linear]] | None:
+    """Ranks (a, b) that only appear as k*a + b, b ranging over k values, replaced by that sum; None if none do."""
     ranks = [rank for rank in box if any(rank in c for c, _ in constraints)]
     for inner in ranks:
         k = box[inner][1] - box[inner][0]
@@ -153,8 +155,8 @@ def _merge_nested(box: Box, constraints: list[Linear]) -> tuple[Box, list[Linear
             box[inner] = (low * k + box[inner][0], (high - 1) * k + box[inner][1])
             del box[outer]
             constraints = [({r: v for r, v in c.items() if r != outer}, constant) for c, constant in constraints]
-            return _merge_nested(box, constraints)
-    return box, constraints
+            return box, constraints
+    return None
 
 
 def _connected(rank: str, constraints: list[Linear]) -> tuple[set[str], list[Linear]]:

@@ -1,0 +1,127 @@
+"""The rules that a whole cascade must keep: sizes, writes, shapes, state and order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from specs.errors import SpecError
+from specs.near import near
+from workloads.cascade import Cascade, Einsum
+from workloads.order import components, cycle, lags, sorted_einsums, trails
+from workloads.shape import accesses_of, extent, radix, reach
+
+LARGEST_RANK = 2**40
+LARGEST_POINTS = 2**80
+
+
+def checked(cascade: Cascade, places: Mapping[str, str], rank_places: Mapping[str, str]) -> Cascade:
+    """The cascade with its Einsums in a runnable order; SpecError at the first broken rule.
+
+    `places` and `rank_places` say where each Einsum and rank was written.
+    """
+    for rank in cascade.ranks:
+        where = rank_places.get(rank.name, cascade.source)
+        if rank.size < 1:
+            raise SpecError(f"ranks.{rank.name}", "must be >= 1", got=rank.size, where=where)
+        if rank.size > LARGEST_RANK:
+            raise SpecError(f"ranks.{rank.name}", "must be <= 2**40", got=rank.size, where=where)
+    for einsum in cascade.einsums:
+        where = places.get(einsum.name, cascade.source)
+        _check_write(cascade, einsum, where)
+        if math.prod(cascade.size(rank) for rank in einsum.ranks) > LARGEST_POINTS:
+            raise SpecError(f"einsums.{einsum.name}", "iterates more than 2**80 points", where=where)
+    for tensor in cascade.tensors:
+        _check_shape(cascade, tensor.name, places)
+    _check_initial(cascade, places)
+    return msgspec.structs.replace(cascade, einsums=_ordered(cascade, places))
+
+
+def _check_write(cascade: Cascade, einsum: Einsum, where: str) -> None:
+    sizes = {rank.name: rank.size for rank in cascade.ranks}
+    path = f"einsums.{einsum.name}"
+    ranks = [rank for index in einsum.output.indices for rank in index.ranks]
+    twice = [rank for rank in ranks if ranks.count(rank) > 1]
+    if twice:
+        raise SpecError(path, f"rank '{twice[0]}' is on the left twice", where=where)
+    for index in einsum.output.indices:
+        single = len(index.terms) == 1 and index.terms[0].coefficient == 1 and index.offset in (0, 1)
+        if not single and not radix(index, sizes):
+            rule = "an output index is a rank, the next step of one (m1+1) or parts of one (m1*M0+m0)"
+            raise SpecError(path, rule, where=where)
+
+
+def _check_shape(cascade: Cascade, name: str, places: Mapping[str, str]) -> None:
+    """Indices that are one rank alone agree on the dimension's size; no index runs below 0 or past what is written."""
+    sizes = {rank.name: rank.size for rank in cascade.ranks}
+    ranks = cascade.tensor(name).ranks
+    producer = cascade.producer(name)
+    users = [(producer, producer.output)] if producer else []
+    users += [(e, read) for e in cascade.einsums for read in e.reads if read.tensor == name]
+    for axis, declared in enumerate(ranks):
+        for user, access in users:
+            index = access.indices[axis]
+            path, where = f"einsums.{user.name}", places.get(user.name, cascade.source)
+            plain = index.plain
+            if plain and sizes[plain] != sizes[declared]:
+                rule = (
+                    f"dimension {axis + 1} of tensor '{name}' is '{declared}' of size {sizes[declared]}, "
+                    f"so rank '{plain}' of size {sizes[plain]} doesn't fit"
+                )
+                raise SpecError(path, rule, where=where)
+            if reach(index, sizes)[0] < 0:
+                rule = f"dimension {axis + 1} of '{name}' is indexed below 0"
+                raise SpecError(path, rule, got=reach(index, sizes)[0], where=where)
+            if producer is not None:
+                written = extent(producer.output.indices[axis], declared, cascade)
+                needed = extent(index, declared, cascade)
+                if needed > written:
+                    rule = f"reads dimension {axis + 1} of '{name}' up to {needed - 1}, past its last element {written - 1}"
+                    raise SpecError(path, rule, where=where)
+
+
+def _check_initial(cascade: Cascade, places: Mapping[str, str]) -> None:
+    states = [einsum.name for einsum in cascade.einsums if einsum.iterative]
+    for name in cascade.initial:
+        if name not in states:
+            hint = near(name, states) if states else "no Einsum here is iterative"
+            raise SpecError(f"initial.{name}", "no iterative Einsum writes it", where=cascade.source, hint=hint)
+    for name in states:
+        if name not in cascade.initial:
+            hint = f"write `initial {name} = 0`, or -inf for a maximum"
+            rule = "an iterative tensor needs its initial value"
+            raise SpecError(f"einsums.{name}", rule, where=places.get(name, cascade.source), hint=hint)
+
+
+def _ordered(cascade: Cascade, places: Mapping[str, str]) -> tuple[Einsum, ...]:
+    order = sorted_einsums(cascade.einsums)
+    if order is None:
+        path = cycle(cascade.einsums)
+        rule = f"the cascade is cyclic: {' <- '.join(path)}"
+        raise SpecError(f"einsums.{path[0]}", rule, where=places.get(path[0], cascade.source))
+    for group in components(order):
+        names = {einsum.name for einsum in group}
+        looped = loop_ranks(cascade, group)
+        for einsum in group if looped else ():
+            where, path = places.get(einsum.name, cascade.source), f"einsums.{einsum.name}"
+            if not set(looped) <= set(einsum.output.ranks):
+                rank = next(rank for rank in looped if rank not in einsum.output.ranks)
+                raise SpecError(path, f"is part of a recurrence along '{rank}', so it can't leave it", where=where)
+            for read in einsum.reads:
+                producer = cascade.producer(read.tensor) if read.tensor in names else None
+                if producer is not None and min(lags(read, producer).values(), default=0) < 0:
+                    raise SpecError(path, f"reads a later step of '{read.tensor}' than is known", where=where)
+    return order
+
+
+def loop_ranks(cascade: Cascade, group: tuple[Einsum, ...]) -> tuple[str, ...]:
+    """Ranks along which a group of Einsums must step, outermost first; () when it runs at once."""
+    found: dict[str, None] = {}
+    for einsum in group:
+        for other in group:
+            for access in accesses_of(cascade, einsum.name):
+                if access in other.reads and trails(access, einsum):
+                    found.update(dict.fromkeys(lags(access, einsum)))
+    return tuple(found)

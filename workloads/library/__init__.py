@@ -1,0 +1,42 @@
+"""The library of cascades, by name: `build(name, **parameters)`, `names()`, `parameters(name)`, `summary(name)`."""
+
+from __future__ import annotations
+
+from specs.errors import SpecError
+from specs.near import near
+from workloads.cascade import Cascade
+from workloads.library import attention, ffn, training
+from workloads.library.workload import Workload
+from workloads.settings import Parameter, read_settings
+
+_WORKLOADS: dict[str, Workload] = {
+    workload.name: workload for module in (attention, ffn, training) for workload in module.WORKLOADS
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names of the library's cascades."""
+    return tuple(_WORKLOADS)
+
+
+def entry(name: str) -> Workload:
+    """SpecError for an unknown name."""
+    if name not in _WORKLOADS:
+        raise SpecError("workload", f"unknown workload '{name}'", hint=near(name, _WORKLOADS))
+    return _WORKLOADS[name]
+
+
+def parameters(name: str) -> tuple[Parameter, ...]:
+    """What can be set, with defaults and one line each."""
+    return entry(name).parameters
+
+
+def summary(name: str) -> str:
+    """One line on what it is."""
+    return entry(name).summary
+
+
+def build(name: str, **given: object) -> Cascade:
+    """The cascade; parameters are Python values or text such as "4K". SpecError for a bad one."""
+    workload = entry(name)
+    return workload.build(read_settings(workload.parameters, given, name))

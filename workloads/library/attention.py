@@ -1,0 +1,180 @@
+"""Attention in three, two or one pass over the keys: masks, grouped queries and a decode step.
+
+Q comes scaled (1/sqrt(E) is folded into its projection), as in FuseMax. 3-pass is what PyTorch and FLAT compute;
+2-pass is TileFlow's and Choi et al.'s; 1-pass is FlashAttention's (Dao et al., arXiv 2205.14135), the last two in
+the form of Nayak et al., FuseMax, MICRO 2024 (arXiv 2406.10491), from which the tensor names are.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from workloads.cascade import Cascade
+from workloads.dimensions import MODEL_CHOICES, dimensions
+from workloads.library.workload import Workload
+from workloads.notation import parse
+from workloads.settings import Parameter, Settings
+
+DEFAULT_M0 = 256
+"""Rows of FuseMax's array of processing elements, which hold one block of keys."""
+
+_THREE = """
+QK[{q},m,p]  = Q[{q},e,p] * K[b,h,e,m]
+GM[{q},p]    = max[m](QK[{q},m,p])
+SN[{q},m,p]  = exp(QK[{q},m,p] - GM[{q},p])
+SD[{q},p]    = sum[m](SN[{q},m,p])
+A[{q},m,p]   = SN[{q},m,p] / SD[{q},p]
+AV[{q},f,p]  = A[{q},m,p] * V[b,h,f,m]
+"""
+
+_TWO = """
+BQK[{q},m1,m0,p] = Q[{q},e,p] * K[b,h,e,m]
+LM[{q},m1,p]     = max[m0](BQK[{q},m1,m0,p])
+SLN[{q},m1,m0,p] = exp(BQK[{q},m1,m0,p] - LM[{q},m1,p])
+SLD[{q},m1,p]    = sum[m0](SLN[{q},m1,m0,p])
+GM[{q},p]        = max[m1](LM[{q},m1,p])
+PLM[{q},m1,p]    = exp(LM[{q},m1,p] - GM[{q},p])
+SD[{q},p]        = SLD[{q},m1,p] * PLM[{q},m1,p]
+PRD[{q},m1,p]    = PLM[{q},m1,p] / SD[{q},p]
+A[{q},m1,m0,p]   = SLN[{q},m1,m0,p] * PRD[{q},m1,p]
+AV[{q},f,p]      = A[{q},m1,m0,p] * V[b,h,f,m]
+"""
+
+_ONE = """
+initial RM = -inf
+initial RD = 0
+initial RNV = 0
+BQK[{q},m1,m0,p]  = Q[{q},e,p] * K[b,h,e,m]
+LM[{q},m1,p]      = max[m0](BQK[{q},m1,m0,p])
+RM[{q},m1+1,p]    = max(RM[{q},m1,p], LM[{q},m1,p])
+SLN[{q},m1,m0,p]  = exp(BQK[{q},m1,m0,p] - RM[{q},m1+1,p])
+SLD[{q},m1,p]     = sum[m0](SLN[{q},m1,m0,p])
+SLNV[{q},f,m1,p]  = SLN[{q},m1,m0,p] * V[b,h,f,m]
+PRM[{q},m1,p]     = exp(RM[{q},m1,p] - RM[{q},m1+1,p])
+SPD[{q},m1,p]     = RD[{q},m1,p] * PRM[{q},m1,p]
+RD[{q},m1+1,p]    = SLD[{q},m1,p] + SPD[{q},m1,p]
+SPNV[{q},f,m1,p]  = RNV[{q},f,m1,p] * PRM[{q},m1,p]
+RNV[{q},f,m1+1,p] = SLNV[{q},f,m1,p] + SPNV[{q},f,m1,p]
+AV[{q},f,p]       = RNV[{q},f,M1,p] / RD[{q},M1,p]
+"""
+
+_TEXT = {"3": _THREE, "2": _TWO, "1": _ONE}
+
+MASK_PARAMETERS = (
+    Parameter(name="passes", kind="choice", choices=("3", "2", "1"), default="3", summary="passes over the keys"),
+    Parameter(name="causal", kind="flag", default=False, summary="a query sees no later key"),
+    Parameter(name="window", kind="size", summary="a query sees keys less than this many places away"),
+    Parameter(name="documents", kind="sizes", summary="lengths of packed documents; the last one repeats"),
+    Parameter(name="m0", kind="size", summary="keys in a block of the 2- and 1-pass cascades (256)"),
+    Parameter(name="bits", kind="size", default=16, summary="bits of every value"),
+)
+
+PARAMETERS = (
+    Parameter(name="model", kind="choice", choices=MODEL_CHOICES, default="bert-base", summary="gives b, h, e, f"),
+    Parameter(name="seq", kind="size", default=4096, summary="tokens: keys and queries"),
+    Parameter(name="b", kind="size", summary="batch"),
+    Parameter(name="h", kind="size", summary="query heads"),
+    Parameter(name="e", kind="size", summary="elements of a query and a key"),
+    Parameter(name="f", kind="size", summary="elements of a value"),
+    Parameter(name="m", kind="size", summary="keys (seq)"),
+    Parameter(name="p", kind="size", summary="queries (seq)"),
+    Parameter(name="kv_heads", kind="size", summary="key and value heads; divides h (h)"),
+    *MASK_PARAMETERS,
+)
+
+
+class Heads(msgspec.Struct, frozen=True):
+    """Rank sizes and the subscript of a query's ranks: grouped queries add rank g within each key head h."""
+
+    sizes: dict[str, int]
+    query: str
+
+
+def heads(settings: Settings, h: int, kv_heads: int) -> Heads:
+    """SpecError when the key heads don't divide the query heads."""
+    if h % kv_heads:
+        raise settings.error("kv_heads", f"must divide the {h} query heads")
+    if kv_heads == h:
+        return Heads({"h": h}, "b,h")
+    return Heads({"h": kv_heads, "g": h // kv_heads}, "b,h,g")
+
+
+def mask_text(settings: Settings, m: int, p: int) -> str:
+    """Bounds of the iteration space; queries are the last p of the places that the m keys fill."""
+    shift = f"p+{m - p}" if m > p else f"p-{p - m}" if m < p else "p"
+    lines = []
+    if settings.flag("causal"):
+        lines.append(f"where m <= {shift}")
+    if settings.given("window"):
+        lines.append(f"where {shift} - m < {settings.size('window')}")
+        if not settings.flag("causal"):
+            lines.append(f"where m - {settings.size('window')} < {shift}")
+    documents = settings.sizes("documents")
+    if documents:
+        if len(documents) > 1 and sum(documents) != m:
+            raise settings.error("documents", f"lengths must add up to the {m} keys, not {sum(documents)}")
+        lines.append(f"where same[{','.join(map(str, documents))}](m, {shift})")
+    return "\n".join(lines)
+
+
+def attention_text(settings: Settings, query: str, m: int) -> str:
+    """The Einsums, and the partition of m where blocks are used."""
+    passes = settings.text("passes")
+    split = "" if passes == "3" else f"rank m0 = {min(settings.size('m0', DEFAULT_M0), m)}\nm -> m1, m0"
+    return split + _TEXT[passes].format(q=query)
+
+
+def _build(settings: Settings) -> Cascade:
+    model = dimensions(settings.text("model"))
+    seq = settings.size("seq")
+    m, p = settings.size("m", seq), settings.size("p", seq)
+    h = settings.size("h", model.heads)
+    own = model.key_heads if not settings.given("h") else h
+    grouped = heads(settings, h, settings.size("kv_heads", own))
+    e = settings.size("e", model.head_dim)
+    sizes = {
+        "b": settings.size("b", model.batch), **grouped.sizes,
+        "e": e, "f": settings.size("f", e), "m": m, "p": p,
+    }  # fmt: skip
+    text = attention_text(settings, grouped.query, m) + mask_text(settings, m, p)
+    return with_bits(parse(text, name=f"attention-{settings.text('passes')}pass", sizes=sizes), settings)
+
+
+def with_bits(cascade: Cascade, settings: Settings) -> Cascade:
+    """The cascade with the same width for every value, as `bits` says."""
+    bits = settings.size("bits")
+    tensors = tuple(msgspec.structs.replace(tensor, bits=bits) for tensor in cascade.tensors)
+    return msgspec.structs.replace(cascade, tensors=tensors)
+
+
+def _with_default(name: str, default: int | str | bool | None) -> tuple[Parameter, ...]:
+    return tuple(
+        msgspec.structs.replace(parameter, default=default) if parameter.name == name else parameter
+        for parameter in PARAMETERS
+    )
+
+
+def _build_decode(settings: Settings) -> Cascade:
+    cascade = _build(settings)
+    return msgspec.structs.replace(cascade, name=f"attention-decode-{settings.text('passes')}pass")
+
+
+_DECODE = tuple(
+    msgspec.structs.replace(parameter, default=1, summary="new tokens") if parameter.name == "p" else parameter
+    for parameter in _with_default("causal", True)
+)
+
+WORKLOADS = (
+    Workload(name="attention", summary="softmax(Q K) V over heads, in 3, 2 or 1 passes", parameters=PARAMETERS, build=_build),
+    *(
+        Workload(
+            name=f"attention-{passes}pass", summary=f"attention in {passes} pass{'es' * (passes > 1)}",
+            parameters=_with_default("passes", str(passes)), build=_build,
+        )
+        for passes in (3, 2, 1)
+    ),
+    Workload(
+        name="attention-decode", summary="attention of new tokens over a cache of keys and values",
+        parameters=_DECODE, build=_build_decode,
+    ),
+)  # fmt: skip

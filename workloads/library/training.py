@@ -1,0 +1,71 @@
+"""One training step of a linear layer: forward (FF), gradient of its input (BP) and of its weights (WU).
+
+N:M training prunes the weights in both directions, as BDWP does (arXiv 2309.13015): Wff in groups along the inputs,
+which FF sums, Wbp in groups along the outputs, which BP sums; WU stays dense. Weights are kept in 32 bits and the
+pruned copies are made each step.
+"""
+
+from __future__ import annotations
+
+import re
+
+from workloads.cascade import Cascade
+from workloads.library.workload import Workload
+from workloads.notation import parse
+from workloads.settings import Parameter, Settings
+
+METHODS = ("bdwp", "forward", "backward")
+
+PARAMETERS = (
+    Parameter(name="n", kind="size", default=512, summary="tokens or samples of a step"),
+    Parameter(name="i", kind="size", default=768, summary="inputs of the layer"),
+    Parameter(name="o", kind="size", default=3072, summary="outputs of the layer"),
+    Parameter(name="sparsity", kind="text", default="dense", summary="dense, or n:m such as 2:8"),
+    Parameter(name="method", kind="choice", choices=METHODS, default="bdwp", summary="which directions are pruned"),
+    Parameter(name="update", kind="flag", default=False, summary="also the weight update W - rate * WU"),
+    Parameter(name="bits", kind="size", default=16, summary="bits of activations and gradients"),
+    Parameter(name="weight_bits", kind="size", default=32, summary="bits of the weights that are kept"),
+)
+
+
+def _build(settings: Settings) -> Cascade:
+    pattern, method = settings.text("sparsity"), settings.text("method")
+    forward, backward = method in ("bdwp", "forward"), method in ("bdwp", "backward")
+    lines = []
+    if pattern == "dense":
+        forward = backward = False
+    else:
+        _check_pattern(settings)
+    lines.append(f"Wff[i,o] = prune[{pattern},i](W[i,o])" if forward else "Wff[i,o] = W[i,o]")
+    lines.append("FF[n,o] = X[n,i] * Wff[i,o]")
+    if backward:
+        lines.append(f"Wbp[i,o] = prune[{pattern},o](W[i,o])")
+    elif forward:
+        lines.append("Wbp[i,o] = W[i,o]")
+    lines.append(f"BP[n,i] = DY[n,o] * {'Wbp' if forward or backward else 'Wff'}[i,o]")
+    lines.append("WU[i,o] = X[n,i] * DY[n,o]")
+    if settings.flag("update"):
+        lines.append("WN[i,o] = W[i,o] - LR * WU[i,o]")
+        lines.append("tensor LR bits 32")
+    bits, kept = settings.size("bits"), settings.size("weight_bits")
+    text = "\n".join(lines)
+    for name in dict.fromkeys(re.findall(r"\b(X|Wff|Wbp|FF|BP|DY|WU)\[", text)):
+        text += f"\ntensor {name} bits {bits}"
+    for name in ("W", "WN") if settings.flag("update") else ("W",):
+        text += f"\ntensor {name} bits {kept}"
+    sizes = {name: settings.size(name) for name in ("n", "i", "o")}
+    return parse(text, name="linear-training", sizes=sizes)
+
+
+def _check_pattern(settings: Settings) -> None:
+    found = re.fullmatch(r"(\d+):(\d+)", settings.text("sparsity"))
+    if not found or not 1 <= int(found[1]) <= int(found[2]) <= 1024:
+        raise settings.error("sparsity", "must be dense, or n:m with 1 <= n <= m, such as 2:8")
+
+
+WORKLOADS = (
+    Workload(
+        name="linear-training", summary="training step of a linear layer, dense or N:M (BDWP)",
+        parameters=PARAMETERS, build=_build,
+    ),
+)  # fmt: skip

@@ -1,0 +1,19 @@
+"""An entry of the library: a name, what it is, its parameters and the function that builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from workloads.cascade import Cascade
+from workloads.settings import Parameter, Settings
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
+    """`build` turns settings, all defaults filled in, into the cascade."""
+
+    name: str
+    summary: str
+    parameters: tuple[Parameter, ...]
+    build: Callable[[Settings], Cascade]
