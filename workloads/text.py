@@ -29,7 +29,7 @@ def cascade_text(cascade: Cascade) -> str:
 
 
 def tensor_text(tensor: Tensor) -> str:
-    subscript = f"[{','.join(tensor.ranks)}]" if tensor.ranks else ""
+    subscript = f"[{','.join(tensor.ranks)}]"
     sparse = sparsity_text(tensor.sparsity)
     return f"tensor {tensor.name}{subscript} bits {tensor.bits}" + (f" sparse {sparse}" if sparse else "")
 

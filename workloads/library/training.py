@@ -46,7 +46,7 @@ def _build(settings: Settings) -> Cascade:
     lines.append("WU[i,o] = X[n,i] * DY[n,o]")
     if settings.flag("update"):
         lines.append("WN[i,o] = W[i,o] - LR * WU[i,o]")
-        lines.append("tensor LR bits 32")
+        lines.append("tensor LR[] bits 32")
     bits, kept = settings.size("bits"), settings.size("weight_bits")
     text = "\n".join(lines)
     for name in dict.fromkeys(re.findall(r"\b(X|Wff|Wbp|FF|BP|DY|WU)\[", text)):
