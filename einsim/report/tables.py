@@ -1,0 +1,102 @@
+"""The tables of the report: the cases side by side, traffic by tensor, and where every figure comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from einsim.report.case import Case
+from einsim.report.markup import table, text
+from einsim.report.quantity import count, joules, percent, seconds, size, times
+
+
+def summary(cases: Sequence[Case]) -> str:
+    """One column a case; the best figure of a row is marked, and later columns say how they compare to the first."""
+    rows: list[tuple[str, list[str]]] = [
+        ("Latency", compared([case.result.latency_s for case in cases], seconds)),
+        ("Cycles", [count(case.result.cycles) for case in cases]),
+        ("Energy", compared([case.result.energy_j for case in cases], joules)),
+        ("Energy-delay product", compared([product(case) for case in cases], lambda value: f"{value:.3g} J·s")),
+        ("DRAM traffic", compared([float(case.result.dram_bytes) for case in cases], size)),
+        ("Bottleneck", [f"<b>{text(case.result.bottleneck)}</b>" for case in cases]),
+    ]
+    for unit in dict.fromkeys(unit for case in cases for unit in case.result.utilization):
+        rows.append((f"{unit} busy", [meter(case.result.utilization.get(unit)) for case in cases]))
+    rows.append(("Judged by", [text(LEVELS.get(case.result.level, case.result.level)) for case in cases]))
+    head = ["", *(case.label for case in cases)]
+    return table(head, [[text(name), *cells] for name, cells in rows], kind="summary")
+
+
+LEVELS = {"analytical": "analytical model (a lower bound)", "sim": "cycle-level simulation"}
+
+
+def product(case: Case) -> float:
+    """Energy times latency, J·s."""
+    return case.result.energy_j * case.result.latency_s
+
+
+def compared(values: Sequence[float], shown: object) -> list[str]:
+    """Each value, less is better; the least is marked, and the others say how many times more they are."""
+    assert callable(shown)
+    least = min(values)
+    cells = []
+    for value in values:
+        if len(values) > 1 and value == least:
+            cells.append(f'<b class="best">{text(shown(value))}</b>')
+        elif len(values) > 1 and least > 0:
+            cells.append(f'{text(shown(value))} <span class="muted">{times(value / least)}</span>')
+        else:
+            cells.append(f"<b>{text(shown(value))}</b>")
+    return cells
+
+
+def meter(value: float | None) -> str:
+    """A utilisation with a small bar; a dash where the machine has no such unit."""
+    if value is None:
+        return '<span class="muted">–</span>'
+    width = min(100.0, 100 * value)
+    return f'<span class="meter"><i style="width:{width:.1f}%"></i></span> {percent(value)}'
+
+
+def traffic(case: Case) -> str:
+    """Bytes moved at each memory for each tensor, the largest first, with bars on one scale a memory."""
+    rows = []
+    for memory, tensors in case.result.traffic.items():
+        total = sum(tensors.values())
+        rows.append([f"<b>{text(memory)}</b>", "", f"<b>{size(total)}</b>", ""])
+        for tensor, moved in sorted(tensors.items(), key=lambda item: (-item[1], item[0])):
+            share = moved / total if total else 0.0
+            scale = f'<span class="meter"><i style="width:{100 * share:.1f}%"></i></span>'
+            rows.append(["", text(tensor), size(moved), f"{scale} {percent(share)}"])
+    return table(["memory", "tensor", "moved", "share"], rows, kind="traffic")
+
+
+def einsums(case: Case) -> str:
+    """What each Einsum took: its unit, points, cycles and energy."""
+    rows = [
+        [
+            text(name),
+            text(each.unit),
+            count(each.points),
+            count(each.cycles),
+            percent(each.cycles / case.result.cycles if case.result.cycles else 0.0),
+            joules(each.energy_j),
+        ]
+        for name, each in case.result.by_einsum.items()
+    ]
+    return table(["Einsum", "unit", "points", "busy cycles", "of the run", "energy"], rows, kind="einsums")
+
+
+def provenance(case: Case) -> str:
+    """Where the machine's figures come from; assumed ones are labelled."""
+    if case.machine is None:
+        return '<p class="lead">The machine\'s file was not at hand, so its sources are not shown.</p>'
+    assumed = dict.fromkeys((*case.machine.assumed, *case.result.assumed))
+    rows = [[f"<code>{text(path)}</code>", text(source)] for path, source in case.machine.sources.items()]
+    rows += [
+        [f"<code>{text(path)}</code>", '<span class="tag">assumed</span> no published figure was found']
+        for path in assumed
+        if path not in case.machine.sources
+    ]
+    if not rows:
+        return '<p class="lead">This machine\'s file cites no sources: every figure is its author\'s.</p>'
+    return table(["figure", "source"], rows, kind="sources")
