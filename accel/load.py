@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from accel import generic, provenance
-from accel.families import spatial_array
+from accel.families import fpga_dsp, npu, spatial_array
 from accel.machine import Machine
 from specs.document import Document
 from specs.errors import MISSING, RuleError, SpecError, dotted
@@ -24,12 +24,22 @@ def _spatial_array(document: Document, name: str) -> Machine:
     return spatial_array.derive(decode(document, spatial_array.SpatialArray, _ROOT), name)
 
 
+def _fpga_dsp(document: Document, name: str) -> Machine:
+    return fpga_dsp.derive(decode(document, fpga_dsp.FpgaDsp, _ROOT), name)
+
+
+def _npu(document: Document, name: str) -> Machine:
+    return npu.derive(decode(document, npu.Npu, _ROOT), name)
+
+
 def _generic(document: Document, name: str) -> Machine:
     return generic.derive(decode(document, generic.Generic, _ROOT), name)
 
 
 _FAMILIES: Final[dict[str, Callable[[Document, str], Machine]]] = {
     "spatial-array": _spatial_array,
+    "fpga-dsp": _fpga_dsp,
+    "npu": _npu,
 }
 
 

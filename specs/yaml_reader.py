@@ -42,6 +42,8 @@ def load_yaml(source: FilePath, label: str = "") -> Document:
         raise SpecError("", "no such file", where=label) from None
     except OSError as error:
         raise SpecError("", f"cannot be read: {error.strerror or error}", where=label) from None
+    except ValueError as error:  # a null byte in the path
+        raise SpecError("", f"cannot be read: {error}", where=label) from None
     if len(raw) > LARGEST_BYTES:
         raise SpecError("", f"is larger than {LARGEST_BYTES} bytes", where=label)
     try:

@@ -1,0 +1,212 @@
+"""FPGA accelerators of DSP chains beside HBM or DDR (FlightLLM, SAT): units, buffers, and what they take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from accel.composed import completed
+from accel.machine import Machine, Memory, Unit
+from accel.parts import PARTS, Part
+from accel.resources import blocks, ceil_div, check_fit, total
+from accel.written import Count, Name, WrittenLanes, WrittenMachine, WrittenPort
+from specs.errors import RuleError, below
+from specs.near import near
+from specs.units import Bytes, BytesPerSecond
+
+Amount = Annotated[int, msgspec.Meta(ge=0, le=10**8)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class Dram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """HBM or DDR: its peak `bandwidth`, and the share of it that each data `placement` reaches."""
+
+    channels: Count
+    efficiency: Annotated[dict[Name, Share], msgspec.Meta(min_length=1)]
+    placement: Name
+    capacity: Bytes | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bandwidth is None:
+            raise RuleError("missing key 'bandwidth'")
+        if self.placement not in self.efficiency:
+            hint = near(self.placement, self.efficiency)
+            raise RuleError(
+                "must be one of dram.efficiency", got=self.placement, hint=hint, at=("placement",)
+            )
+
+
+class Matrix(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A matrix array in each SLR, its macs cascaded in chains of `chain` along the reduction.
+
+    Of `macs_per_dsp` (packing) and `dsps_per_mac` (wide formats) one is 1. `shares_dsps_of` names another
+    array whose DSPs this one is a mode of: it takes none itself, and none of the two is faster for it.
+    """
+
+    rows: Count
+    cols: Count
+    chain: Count = 1
+    kind: Literal["dsp-chain", "systolic"] = "dsp-chain"
+    macs_per_dsp: Annotated[int, msgspec.Meta(ge=1, le=4)] = 1
+    dsps_per_mac: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    shares_dsps_of: Name | None = None
+
+    def __post_init__(self) -> None:
+        if self.macs_per_dsp > 1 and self.dsps_per_mac > 1:
+            raise RuleError(
+                "must be 1 where macs_per_dsp is above 1", got=self.dsps_per_mac, at=("dsps_per_mac",)
+            )
+        if self.rows * self.cols % self.chain:
+            rule = f"must divide rows x cols = {self.rows * self.cols:,}"
+            raise RuleError(rule, got=self.chain, at=("chain",))
+
+    @property
+    def dsps(self) -> int:
+        """DSPs of one SLR's array."""
+        return ceil_div(self.rows * self.cols, self.macs_per_dsp) * self.dsps_per_mac
+
+
+class Vector(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A special-function or element-wise unit in each SLR, and what one lane takes."""
+
+    lanes: Count
+    dsps_per_lane: Amount = 0
+    luts_per_lane: Amount = 0
+    ffs_per_lane: Amount = 0
+
+
+class Buffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One on-chip buffer in each SLR, built from block RAM or UltraRAM, read `width_bits` a cycle."""
+
+    capacity: Bytes
+    width_bits: Count
+    ram: Literal["bram", "uram"]
+
+
+class Logic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """LUTs and flip-flops around the DSPs, in each SLR but for the channels, and DSPs of the control."""
+
+    luts_per_dsp: Amount
+    ffs_per_dsp: Amount
+    luts_per_chain: Amount
+    luts_per_channel: Amount
+    luts_of_control: Amount
+    ffs_of_control: Amount
+    dsps_of_control: Amount
+
+
+class FpgaDsp(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an architect of an FPGA accelerator writes down; the same design stands in every SLR.
+
+    `effective_slrs` is how many of the `slrs` the published times behave like: it slows every unit's
+    clock by effective_slrs / slrs and nothing else. Memories `dram` and `gb` (all buffers together).
+    """
+
+    family: Literal["fpga-dsp"]
+    part: Name
+    dram: Dram
+    matrix: Annotated[dict[Name, Matrix], msgspec.Meta(min_length=1)]
+    vector: Annotated[dict[Name, Vector], msgspec.Meta(min_length=1)]
+    buffers: Annotated[dict[Name, Buffer], msgspec.Meta(min_length=1)]
+    buffer_port: WrittenPort
+    logic: Logic
+    slrs: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
+    effective_slrs: Annotated[float, msgspec.Meta(gt=0, le=8)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.effective_slrs is not None and self.effective_slrs > self.slrs:
+            raise RuleError(f"must be <= slrs = {self.slrs}", got=self.effective_slrs, at=("effective_slrs",))
+        for name, array in self.matrix.items():
+            if array.shares_dsps_of is None:
+                continue
+            where = ("matrix", name, "shares_dsps_of")
+            host = self.matrix.get(array.shares_dsps_of)
+            if host is None or host.shares_dsps_of is not None:
+                hosts = [other for other, own in self.matrix.items() if own.shares_dsps_of is None]
+                rule = "must name an array with DSPs of its own"
+                raise RuleError(
+                    rule, got=array.shares_dsps_of, hint=near(array.shares_dsps_of, hosts), at=where
+                )
+            if array.dsps > host.dsps:
+                rule = f"needs {array.dsps:,} DSPs, '{array.shares_dsps_of}' has {host.dsps:,}"
+                raise RuleError(rule, at=where)
+
+
+def resources(spec: FpgaDsp, part: Part) -> dict[str, int]:
+    """What the design takes of the part: DSPs exact, memory blocks by geometry, logic to first order."""
+    logic = spec.logic
+    needs = [{"dsp": logic.dsps_of_control, "lut": logic.luts_of_control, "ff": logic.ffs_of_control}]
+    for array in spec.matrix.values():
+        if array.shares_dsps_of is None:
+            chains = array.rows * array.cols // array.chain
+            luts = logic.luts_per_dsp * array.dsps + logic.luts_per_chain * chains
+            needs.append({"dsp": array.dsps, "lut": luts, "ff": logic.ffs_per_dsp * array.dsps})
+    for unit in spec.vector.values():
+        lane = {"dsp": unit.dsps_per_lane, "lut": unit.luts_per_lane, "ff": unit.ffs_per_lane}
+        needs.append({resource: each * unit.lanes for resource, each in lane.items()})
+    for buffer in spec.buffers.values():
+        resource = "bram36" if buffer.ram == "bram" else "uram"
+        needs.append({resource: blocks(buffer.capacity, buffer.width_bits, part.shapes(buffer.ram))})
+    channels = {"lut": logic.luts_per_channel * spec.dram.channels}
+    return total([total(needs, spec.slrs), channels])
+
+
+def derive(spec: FpgaDsp, name: str) -> Machine:
+    """The machine of these parameters; RuleError with the numbers when it does not fit its part."""
+    if spec.part not in PARTS:
+        raise RuleError("unknown part", got=spec.part, hint=near(spec.part, PARTS), at=("part",))
+    part = PARTS[spec.part]
+    if spec.slrs > part.slrs:
+        raise RuleError(f"must be <= {part.slrs}, all that {part.name} has", got=spec.slrs, at=("slrs",))
+    needs = resources(spec, part)
+    check_fit(needs, part)
+    units, added = _units(spec)
+    return Machine(
+        name=name,
+        family=spec.family,
+        clock_hz=float(spec.clock),
+        memories=_memories(spec),
+        units=units,
+        leakage_w=float(spec.leakage),
+        resources=needs,
+        technology=spec.technology or part.device,
+        sources={**spec.sources, "part": spec.sources.get("part", part.source)},
+        assumed=(*spec.assumed, *added),
+    )
+
+
+def _memories(spec: FpgaDsp) -> tuple[Memory, ...]:
+    dram = spec.dram.memory("dram", parent=None, capacity=spec.dram.capacity)
+    peak = spec.dram.bandwidth or 0
+    with below("dram", "bandwidth"):
+        reached = BytesPerSecond.parse(int(peak * spec.dram.efficiency[spec.dram.placement]))
+    capacity = spec.slrs * sum(buffer.capacity for buffer in spec.buffers.values())
+    return (
+        msgspec.structs.replace(dram, read_bytes_per_s=int(reached)),
+        spec.buffer_port.memory("gb", parent="dram", capacity=capacity),
+    )
+
+
+def _units(spec: FpgaDsp) -> tuple[tuple[Unit, ...], list[str]]:
+    cores = {"cores": spec.slrs} if spec.slrs > 1 else {}
+    slowdown = 1.0 if spec.effective_slrs is None else spec.effective_slrs / spec.slrs
+    units: list[Unit] = []
+    assumed: list[str] = []
+    for name, array in spec.matrix.items():
+        with below("matrix", name):
+            dims = {**cores, "rows": array.rows, "cols": array.cols}
+            units.append(array.unit(name, kind=array.kind, dims=dims, reads_from="gb"))
+    for name, lanes in spec.vector.items():
+        ops, added = completed(lanes.costs())
+        assumed += [f"vector.{name}.ops.{op}" for op in added]
+        with below("vector", name):
+            dims = {**cores, "lanes": lanes.lanes}
+            units.append(lanes.unit(name, kind="vector", dims=dims, reads_from="gb", ops=ops))
+    if slowdown != 1.0:
+        units = [
+            msgspec.structs.replace(unit, clock_hz=(unit.clock_hz or float(spec.clock)) * slowdown)
+            for unit in units
+        ]
+    return tuple(units), assumed

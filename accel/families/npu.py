@@ -1,0 +1,106 @@
+"""Mobile NPUs: cores of one tensor engine, some wide vector units and a scratchpad, beside LPDDR."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from accel.composed import completed
+from accel.machine import Machine
+from accel.written import Count, Cycles, WrittenLanes, WrittenMachine, WrittenPort
+from specs.errors import RuleError, below
+from specs.units import Bytes, BytesPerSecond
+
+Precision = Literal[8, 16]
+
+
+class Dram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """LPDDR: its peak `bandwidth` and the share that is reached."""
+
+    capacity: Bytes | None = None
+    efficiency: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bandwidth is None:
+            raise RuleError("missing key 'bandwidth'")
+
+
+class MacCycles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Cycles of one mac of the tensor engine at each precision of the activations."""
+
+    int8: Cycles
+    int16: Cycles
+
+
+class Tensor(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tensor engine of each core; `mac_cycles` replaces the cycles of its ops."""
+
+    rows: Count
+    cols: Count
+    mac_cycles: MacCycles
+    kind: Literal["array", "systolic"] = "systolic"
+
+
+class Vector(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The vector units of each core, `width_bits` wide whatever the element."""
+
+    units: Count
+    width_bits: Annotated[int, msgspec.Meta(ge=16, le=65536, multiple_of=16)]
+
+
+class Npu(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an architect of an NPU writes down; capacities and counts are per core.
+
+    `precision` is the activations' bits: it sets the tensor engine's rate and the lanes of a vector unit.
+    Units `tensor` and `vector`, memories `dram` and `gb` (the scratchpads together).
+    """
+
+    family: Literal["npu"]
+    precision: Precision
+    cores: Count
+    dram: Dram
+    scratchpad: Bytes
+    scratchpad_port: WrittenPort
+    tensor: Tensor
+    vector: Vector
+
+
+def derive(spec: Npu, name: str) -> Machine:
+    """The machine of these parameters at its precision."""
+    cores = {"cores": spec.cores} if spec.cores > 1 else {}
+    cycles = spec.tensor.mac_cycles.int8 if spec.precision == 8 else spec.tensor.mac_cycles.int16
+    ops = {
+        op: msgspec.structs.replace(cost, cycles=cycles) if cost.made_of is None else cost
+        for op, cost in spec.tensor.costs().items()
+    }
+    with below("tensor"):
+        dims = {**cores, "rows": spec.tensor.rows, "cols": spec.tensor.cols}
+        tensor = spec.tensor.unit("tensor", kind=spec.tensor.kind, dims=dims, reads_from="gb", ops=ops)
+    vector_ops, added = completed(spec.vector.costs())
+    with below("vector"):
+        vector = spec.vector.unit(
+            "vector",
+            kind="vector",
+            dims={"cores": spec.cores * spec.vector.units, "lanes": spec.vector.width_bits // spec.precision},
+            reads_from="gb",
+            ops=vector_ops,
+        )
+    dram = spec.dram.memory("dram", parent=None, capacity=spec.dram.capacity)
+    with below("dram", "bandwidth"):
+        reached = BytesPerSecond.parse(int((spec.dram.bandwidth or 0) * spec.dram.efficiency))
+    return Machine(
+        name=name,
+        family=spec.family,
+        clock_hz=float(spec.clock),
+        memories=(
+            msgspec.structs.replace(dram, read_bytes_per_s=int(reached)),
+            spec.scratchpad_port.memory("gb", parent="dram", capacity=spec.scratchpad * spec.cores),
+        ),
+        units=(tensor, vector),
+        leakage_w=float(spec.leakage),
+        technology=spec.technology,
+        sources=spec.sources,
+        assumed=(*spec.assumed, *(f"vector.ops.{op}" for op in added)),
+    )
