@@ -7,6 +7,7 @@ from functools import cached_property
 
 import msgspec
 
+from workloads.bound import Bound, SameBlock
 from workloads.expression import Access, Apply, Expr, Index, Literal, Term, accesses, expression_ops
 from workloads.points import Box, count_points
 from workloads.shape import tensor_shape
@@ -73,29 +74,6 @@ class Einsum(msgspec.Struct, frozen=True, dict=True):
     def iterative(self) -> tuple[str, ...]:
         """Ranks along which it writes the next step's state, as in RM[m1+1,p]."""
         return tuple(index.terms[0].rank for index in self.output.indices if index.terms and index.offset == 1)
-
-
-class Bound(msgspec.Struct, frozen=True):
-    """Only points with left <= right are iterated.
-
-    A bound acts on the Einsums that iterate ranks on both of its sides (or any of its ranks, when it has one
-    side only). A rank of it that the Einsum doesn't iterate takes its most permissive value, so that
-    `m1*M0+m0 <= p` keeps a whole m1 block as long as one of its m0 is kept.
-    """
-
-    left: Index
-    right: Index
-
-
-class SameBlock(msgspec.Struct, frozen=True):
-    """Only points whose left and right lie in the same block (document) are iterated.
-
-    `lengths` are the blocks' lengths from 0 on; the last one repeats for as long as needed.
-    """
-
-    left: Index
-    right: Index
-    lengths: tuple[int, ...]
 
 
 class Cascade(msgspec.Struct, frozen=True, dict=True):

@@ -10,7 +10,9 @@ import msgspec
 from specs.errors import SpecError
 from specs.near import near
 from workloads.cascade import Cascade, Einsum
+from workloads.expression import Index
 from workloads.order import components, cycle, lags, sorted_einsums, trails
+from workloads.points import count_points
 from workloads.shape import accesses_of, extent, radix, reach
 
 LARGEST_RANK = 2**40
@@ -71,15 +73,23 @@ def _check_shape(cascade: Cascade, name: str, places: Mapping[str, str]) -> None
                     f"so rank '{plain}' of size {sizes[plain]} doesn't fit"
                 )
                 raise SpecError(path, rule, where=where)
-            if reach(index, sizes)[0] < 0:
+            if reach(index, sizes)[0] < 0 and _meets(cascade, user, index, -1):
                 rule = f"dimension {axis + 1} of '{name}' is indexed below 0"
                 raise SpecError(path, rule, got=reach(index, sizes)[0], where=where)
             if producer is not None:
                 written = extent(producer.output.indices[axis], declared, cascade)
                 needed = extent(index, declared, cascade)
-                if needed > written:
+                if needed > written and _meets(cascade, user, index, written):
                     rule = f"reads dimension {axis + 1} of '{name}' up to {needed - 1}, past its last element {written - 1}"
                     raise SpecError(path, rule, where=where)
+
+
+def _meets(cascade: Cascade, einsum: Einsum, index: Index, value: int) -> bool:
+    """Whether any iterated point has an index as low as a negative value, or as high as any other."""
+    sign = -1 if value < 0 else 1
+    beyond = {term.rank: sign * term.coefficient for term in index.terms}, sign * (index.offset - value)
+    box = {rank: (0, cascade.size(rank)) for rank in einsum.ranks}
+    return count_points(cascade, box, (beyond,)) > 0
 
 
 def _check_initial(cascade: Cascade, places: Mapping[str, str]) -> None:
@@ -98,9 +108,9 @@ def _check_initial(cascade: Cascade, places: Mapping[str, str]) -> None:
 def _ordered(cascade: Cascade, places: Mapping[str, str]) -> tuple[Einsum, ...]:
     order = sorted_einsums(cascade.einsums)
     if order is None:
-        path = cycle(cascade.einsums)
-        rule = f"the cascade is cyclic: {' <- '.join(path)}"
-        raise SpecError(f"einsums.{path[0]}", rule, where=places.get(path[0], cascade.source))
+        around = cycle(cascade.einsums)
+        rule = f"the cascade is cyclic: {' <- '.join(around)}"
+        raise SpecError(f"einsums.{around[0]}", rule, where=places.get(around[0], cascade.source))
     for group in components(order):
         names = {einsum.name for einsum in group}
         looped = loop_ranks(cascade, group)

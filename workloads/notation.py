@@ -22,7 +22,7 @@ from specs.near import near
 from workloads import syntax
 from workloads.cascade import Bound, Cascade, Einsum, Partition, Rank, SameBlock, Tensor
 from workloads.check import checked
-from workloads.expression import Access, Index, accesses, nodes
+from workloads.expression import Access, Apply, Expr, Index, Literal, accesses, nodes
 from workloads.ops import DEFINED, prune_parts
 from workloads.settle import declared_tensors, settle_partitions
 from workloads.sparsity import DENSE, NM, Block, Density, Sparsity, TopK
@@ -209,7 +209,7 @@ def _read_initial(text: str, line: Line, draft: Draft, parameters: Mapping[str, 
     name, _, value = (part.strip() for part in text.partition("="))
     scope = _scope(draft, parameters, Line(line.where, ""), f"initial.{name}")
     found = syntax.expression(syntax.tree(value, scope), scope) if value else None
-    if not isinstance(found, syntax.Literal):
+    if not isinstance(found, Literal):
         raise scope.error("is written `initial RM = -inf`", text)
     draft.initial[name] = found.value
 
@@ -309,12 +309,12 @@ def _einsum(text: str, scope: Scope) -> Einsum:
     return Einsum(output, expr, reduce, named)
 
 
-def _check_prune(expr: syntax.Expr, output: Access, reduced: tuple[str, ...], scope: Scope) -> None:
+def _check_prune(expr: Expr, output: Access, reduced: tuple[str, ...], scope: Scope) -> None:
     for node in nodes(expr):
         parts = prune_parts(getattr(node, "op", ""))
         if parts is None:
             continue
-        alone = node is expr and not reduced and isinstance(expr, syntax.Apply) and isinstance(expr.args[0], Access)
+        alone = node is expr and not reduced and isinstance(expr, Apply) and isinstance(expr.args[0], Access)
         if not alone:
             raise scope.error("pruning stands alone: Wp[i,o] = prune[2:4,i](W[i,o])")
         if parts[2] not in {index.plain for index in output.indices}:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from itertools import accumulate, repeat, takewhile
 from typing import TYPE_CHECKING
 
+from workloads.bound import Bound, SameBlock
+from workloads.expression import Index
+
 if TYPE_CHECKING:
-    from workloads.cascade import Bound, Cascade, SameBlock
-    from workloads.expression import Index
+    from workloads.cascade import Cascade
 
 Box = dict[str, tuple[int, int]]
 """Half-open range of every rank."""
@@ -17,15 +19,15 @@ Linear = tuple[dict[str, int], int]
 """Coefficients and a constant; as a constraint, the sum must be >= 0."""
 
 
-def count_points(cascade: Cascade, box: Box) -> int:
-    """Points of a box over an Einsum's ranks that every bound which acts on them keeps."""
+def count_points(cascade: Cascade, box: Box, extra: tuple[Linear, ...] = ()) -> int:
+    """Points of a box over an Einsum's ranks that every bound which acts on them keeps, and `extra` too."""
     sizes = {rank.name: rank.size for rank in cascade.ranks}
-    constraints: list[Linear] = []
+    constraints: list[Linear] = list(extra)
     blocks: list[SameBlock] = []
     for bound in cascade.bounds:
         if not acts(bound, set(box)):
             continue
-        if hasattr(bound, "lengths"):
+        if isinstance(bound, SameBlock):
             blocks.append(bound)
         else:
             constraints.append(relaxed(difference(bound.right, bound.left), box, sizes))
@@ -33,9 +35,9 @@ def count_points(cascade: Cascade, box: Box) -> int:
 
 
 def acts(bound: Bound | SameBlock, ranks: set[str]) -> bool:
-    """Whether a bound restricts an Einsum that iterates these ranks (see `cascade.Bound`)."""
+    """Whether a bound restricts an Einsum that iterates these ranks (see `bound.Bound`)."""
     coefficients, _ = difference(bound.right, bound.left)
-    if hasattr(bound, "lengths"):
+    if isinstance(bound, SameBlock):
         return bool(ranks & set(bound.left.ranks)) and bool(ranks & set(bound.right.ranks))
     signs = {value > 0 for value in coefficients.values()}
     return bool(signs) and signs == {value > 0 for rank, value in coefficients.items() if rank in ranks}

@@ -51,7 +51,7 @@ def extent(index: Index, declared: str, cascade: Cascade) -> int:
     """
     sizes = {rank.name: rank.size for rank in cascade.ranks}
     into = radix(index, sizes)
-    if into and any(part.rank == declared and part.into == into for part in cascade.partitions):
+    if any(part.into == into and sizes[part.rank] == sizes[declared] for part in cascade.partitions):
         return sizes[declared]
     return reach(index, sizes)[1] + 1
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from specs.errors import SpecError
 from specs.near import near
 from workloads.cascade import Cascade
-from workloads.library import attention, ffn, training
+from workloads.library import attention, convolution, ffn, layer, norm, training
 from workloads.library.workload import Workload
 from workloads.settings import Parameter, read_settings
 
+_MODULES = (attention, ffn, training, layer, convolution, norm)
 _WORKLOADS: dict[str, Workload] = {
-    workload.name: workload for module in (attention, ffn, training) for workload in module.WORKLOADS
+    workload.name: workload for module in _MODULES for workload in module.WORKLOADS
 }
 
 

@@ -1,0 +1,91 @@
+"""Convolutions through affine indices: plain, depthwise-separable and gated short convolution.
+
+Two-dimensional inputs come padded: X reaches (Y - 1) * stride + R rows for Y rows of output.
+"""
+
+from __future__ import annotations
+
+from workloads.cascade import Cascade
+from workloads.library.attention import with_bits
+from workloads.library.workload import Workload
+from workloads.notation import parse
+from workloads.settings import Parameter, Settings
+
+_BITS = Parameter(name="bits", kind="size", default=16, summary="bits of every value")
+_IMAGE = (
+    Parameter(name="b", kind="size", default=1, summary="images"),
+    Parameter(name="c", kind="size", default=64, summary="input channels"),
+    Parameter(name="k", kind="size", default=64, summary="output channels"),
+    Parameter(name="y", kind="size", default=56, summary="output rows"),
+    Parameter(name="x", kind="size", default=56, summary="output columns"),
+    Parameter(name="r", kind="size", default=3, summary="kernel rows"),
+    Parameter(name="q", kind="size", default=3, summary="kernel columns"),
+    Parameter(name="stride", kind="size", default=1, summary="step of the kernel"),
+    _BITS,
+)
+
+_CONV = "O[b,k,y,x] = I[b,c,y*{stride}+r,x*{stride}+q] * W[k,c,r,q]\n"
+
+# Howard et al., MobileNets, arXiv 1704.04861: depthwise, ReLU6, pointwise; batch norm folded into the weights.
+_SEPARABLE = """
+def relu6(v) = min(max(v, 0), 6)
+DW[b,c,y,x] = I[b,c,y*{stride}+r,x*{stride}+q] * WD[c,r,q]
+ACT[b,c,y,x] = relu6(DW[b,c,y,x])
+PW[b,k,y,x] = ACT[b,c,y,x] * WP[k,c]
+"""
+
+# The short convolution block of LFM2 (Liquid AI, its published modelling code and config): two gates around a
+# causal depthwise convolution of a few taps, between linear projections. Taps before the first token are absent.
+_GATED = """
+where r <= t
+BG[b,t,i] = X[b,t,d] * WB[d,i]
+CG[b,t,i] = X[b,t,d] * WC[d,i]
+XG[b,t,i] = X[b,t,d] * WX[d,i]
+BX[b,t,i] = BG[b,t,i] * XG[b,t,i]
+CV[b,t,i] = BX[b,t-r,i] * WK[i,r]
+GO[b,t,i] = CG[b,t,i] * CV[b,t,i]
+O[b,t,o] = GO[b,t,i] * WO[i,o]
+"""
+
+
+def _image(settings: Settings, name: str, text: str) -> Cascade:
+    sizes = {rank: settings.size(rank) for rank in ("b", "c", "k", "y", "x", "r", "q")}
+    return with_bits(parse(text.format(stride=settings.size("stride")), name=name, sizes=sizes), settings)
+
+
+def _conv(settings: Settings) -> Cascade:
+    return _image(settings, "conv", _CONV)
+
+
+def _separable(settings: Settings) -> Cascade:
+    return _image(settings, "depthwise-separable", _SEPARABLE)
+
+
+def _gated(settings: Settings) -> Cascade:
+    d = settings.size("d")
+    sizes = {
+        "b": settings.size("b"), "t": settings.size("seq"), "d": d, "i": settings.size("i", d),
+        "o": d, "r": settings.size("r"),
+    }  # fmt: skip
+    return with_bits(parse(_GATED, name="gated-short-convolution", sizes=sizes), settings)
+
+
+WORKLOADS = (
+    Workload(name="conv", summary="two-dimensional convolution", parameters=_IMAGE, build=_conv),
+    Workload(
+        name="depthwise-separable", summary="depthwise convolution, ReLU6, pointwise convolution",
+        parameters=_IMAGE, build=_separable,
+    ),
+    Workload(
+        name="gated-short-convolution", summary="causal depthwise convolution of a few taps between two gates",
+        parameters=(
+            Parameter(name="b", kind="size", default=1, summary="batch"),
+            Parameter(name="seq", kind="size", default=4096, summary="tokens"),
+            Parameter(name="d", kind="size", default=2048, summary="hidden elements of a token"),
+            Parameter(name="i", kind="size", summary="elements between the gates (d)"),
+            Parameter(name="r", kind="size", default=3, summary="taps of the convolution"),
+            _BITS,
+        ),
+        build=_gated,
+    ),
+)  # fmt: skip

@@ -1,0 +1,130 @@
+"""A whole transformer layer: projections, attention, residuals, norms and feed-forward network.
+
+The score's scale is folded into WQ and biases into nothing: they are left out. In a decode step K and V are the
+cache, which already holds the new tokens' entries at its end; KN and VN are those entries as this step makes them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from workloads.cascade import Cascade
+from workloads.dimensions import MODEL_CHOICES, Dimensions, dimensions
+from workloads.library.attention import MASK_PARAMETERS, attention_text, heads, mask_text, with_bits
+from workloads.library.ffn import ffn_text
+from workloads.library.norm import norm_text
+from workloads.library.workload import Workload
+from workloads.notation import parse
+from workloads.settings import Parameter, Settings
+
+PHASES = ("prefill", "decode")
+
+_PARAMETERS = (
+    Parameter(name="phase", kind="choice", choices=PHASES, default="prefill", summary="whole prompt, or new tokens"),
+    Parameter(name="seq", kind="size", default=4096, summary="tokens of the prompt, or in the cache"),
+    Parameter(name="b", kind="size", summary="batch"),
+    Parameter(name="p", kind="size", summary="query tokens (seq; 1 in a decode step)"),
+    *MASK_PARAMETERS,
+)
+
+# Su et al., RoFormer, arXiv 2104.09864, in the half-split form of the LLaMA code: element e = c * J + j turns with its
+# partner (1-c) * J + j; SIN carries the sign.
+_ROTATE = "{out}[{q},c*J+j,{t}] = {src}[{q},c*J+j,{t}] * COS[c*J+j,{t}] + {src}[{q},J-c*J+j,{t}] * SIN[c*J+j,{t}]\n"
+
+
+def _projections(model: Dimensions, query: str, source: str, decode: bool) -> str:
+    """Q, K and V from the tokens; in a decode step the new K and V are results and the cache is an input."""
+    tokens, key, value = ("p", "KN", "VN") if decode else ("n", "K", "V")
+    q, k = ("QP", "KP") if model.rope else ("Q", key)
+    text = (
+        f"{q}[{query},e,p] = {source}[b,p,d] * WQ[d,{query[2:]},e]\n"
+        f"{k}[b,h,e,{tokens}] = {source}[b,{tokens},d] * WK[d,h,e]\n"
+        f"{value}[b,h,f,{tokens}] = {source}[b,{tokens},d] * WV[d,h,f]\n"
+    )
+    if model.rope:
+        text += f"tensor Q[{query},e,p]\ntensor {key}[b,h,e,{tokens}]\ntensor COS[e,p]\ntensor SIN[e,p]\n"
+        text += f"tensor QP[{query},e,p]\ntensor KP[b,h,e,{tokens}]\n"
+        text += _ROTATE.format(out="Q", src="QP", q=query, t="p")
+        text += _ROTATE.format(out=key, src="KP", q="b,h", t=tokens)
+    return text
+
+
+def layer_text(model: Dimensions, settings: Settings, query: str, m: int, decode: bool) -> str:
+    """All Einsums of one layer, from X[b,p,d] to Y[b,p,d]."""
+    attend = attention_text(settings, query, m) + f"Z[b,p,d] = AV[{query},f,p] * WO[{query[2:]},f,d]\n"
+    if model.order == "pre":  # Xiong et al., arXiv 2002.04745
+        return (
+            norm_text(model.norm, "X", "N1", "1")
+            + _projections(model, query, "N1", decode) + attend
+            + "R1[b,p,d] = X[b,p,d] + Z[b,p,d]\n"
+            + norm_text(model.norm, "R1", "N2", "2")
+            + ffn_text(model.activation, "N2", "d", "d")
+            + "Y[b,p,d] = R1[b,p,d] + FF2[b,p,d]\n"
+        )  # fmt: skip
+    return (  # Vaswani et al., arXiv 1706.03762
+        _projections(model, query, "X", decode) + attend
+        + "R1[b,p,d] = X[b,p,d] + Z[b,p,d]\n"
+        + norm_text(model.norm, "R1", "N1", "1")
+        + ffn_text(model.activation, "N1", "d", "d")
+        + "R2[b,p,d] = N1[b,p,d] + FF2[b,p,d]\n"
+        + norm_text(model.norm, "R2", "Y", "2")
+    )  # fmt: skip
+
+
+def layer_cascade(model: Dimensions, settings: Settings, name: str) -> Cascade:
+    """One layer of a model, for its prompt or for a decode step."""
+    decode = settings.text("phase") == "decode"
+    m = settings.size("seq")
+    p = settings.size("p", 1 if decode else m)
+    if not decode and p != m:
+        raise settings.error("p", f"must equal seq ({m}) in prefill; phase=decode takes fewer tokens")
+    if p > m:
+        raise settings.error("p", f"must be <= seq ({m}), which counts the new tokens too")
+    grouped = heads(settings, model.heads, model.key_heads)
+    sizes = {
+        "b": settings.size("b", model.batch), **grouped.sizes, "d": model.hidden,
+        "e": model.head_dim, "f": model.head_dim, "m": m, "p": p, "s": model.ffn,
+    }  # fmt: skip
+    if not decode:
+        sizes["n"] = m
+    if model.rope:
+        if model.head_dim % 2:
+            raise settings.error("head_dim", f"rotary positions need an even head size, not {model.head_dim}")
+        sizes |= {"c": 2, "j": model.head_dim // 2}
+    text = layer_text(model, settings, grouped.query, m, decode) + mask_text(settings, m, p)
+    return with_bits(parse(text, name=name, sizes=sizes), settings)
+
+
+def layer_parameters(model: Dimensions, causal: bool) -> tuple[Parameter, ...]:
+    """Parameters of a layer whose dimensions are fixed."""
+    defaults = {"causal": causal, "window": model.window or None}
+    return tuple(
+        msgspec.structs.replace(parameter, default=defaults[parameter.name]) if parameter.name in defaults else parameter
+        for parameter in _PARAMETERS
+    )
+
+
+def layer_workload(name: str, model: Dimensions) -> Workload:
+    """A layer of one model as a workload of its own."""
+    kind = "decoder" if model.causal else "encoder"
+    return Workload(
+        name=name, summary=f"one {kind} layer of {model.layers}: hidden {model.hidden}, {model.heads} heads",
+        parameters=layer_parameters(model, model.causal),
+        build=lambda settings: layer_cascade(model, settings, name),
+    )  # fmt: skip
+
+
+def _generic(name: str, default: str, causal: bool) -> Workload:
+    choice = Parameter(name="model", kind="choice", choices=MODEL_CHOICES, default=default, summary="dimensions")
+    own = dimensions(default)
+    return Workload(
+        name=name, summary=f"{'causal' if causal else 'bidirectional'} transformer layer of a model",
+        parameters=(choice, *layer_parameters(own, causal)),
+        build=lambda settings: layer_cascade(dimensions(settings.text("model")), settings, name),
+    )  # fmt: skip
+
+
+WORKLOADS = (
+    _generic("encoder-layer", "bert-base", causal=False),
+    _generic("decoder-layer", "llama2-7b", causal=True),
+)

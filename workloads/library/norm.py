@@ -1,0 +1,100 @@
+"""Normalisations over one rank: softmax, layer norm (three ways) and RMS norm."""
+
+from __future__ import annotations
+
+from workloads.cascade import Cascade
+from workloads.library.attention import with_bits
+from workloads.library.workload import Workload
+from workloads.notation import parse
+from workloads.settings import Parameter, Settings
+
+EPSILON = 1e-5
+"""Default of PyTorch's LayerNorm."""
+
+VARIANTS = ("naive", "moments", "welford")
+
+_SIZES = (
+    Parameter(name="p", kind="size", default=4096, summary="fibres: rows that are normalised"),
+    Parameter(name="d", kind="size", default=768, summary="elements of a fibre"),
+    Parameter(name="bits", kind="size", default=16, summary="bits of every value"),
+)
+
+_MOMENTS = f"""
+SX[p] = sum[d](X[p,d])
+SXX[p] = X[p,d] * X[p,d]
+MU[p] = SX[p] * (1 / D)
+ISD[p] = rsqrt(SXX[p] * (1 / D) - MU[p] * MU[p] + {EPSILON})
+Y[p,d] = (X[p,d] - MU[p]) * ISD[p] * G[d] + B[d]
+"""
+
+# Welford, Technometrics 4(3), 1962: N counts, MU is the mean and SQ the sum of squared deviations so far.
+_WELFORD = f"""
+initial N = 0
+initial MU = 0
+initial SQ = 0
+N[d+1] = N[d] + 1
+DX[p,d] = X[p,d] - MU[p,d]
+MU[p,d+1] = MU[p,d] + DX[p,d] / N[d+1]
+SQ[p,d+1] = SQ[p,d] + DX[p,d] * (X[p,d] - MU[p,d+1])
+ISD[p] = rsqrt(SQ[p,D] * (1 / D) + {EPSILON})
+Y[p,d] = (X[p,d] - MU[p,D]) * ISD[p] * G[d] + B[d]
+"""
+
+_SOFTMAX = """
+GM[p] = max[d](X[p,d])
+SN[p,d] = exp(X[p,d] - GM[p])
+SD[p] = sum[d](SN[p,d])
+Y[p,d] = SN[p,d] / SD[p]
+"""
+
+
+def norm_text(kind: str, source: str, result: str, tag: str, lead: str = "b,p") -> str:
+    """Einsums that normalise `source` over rank d to `result`; `tag` ends the names of the tensors between."""
+    if kind == "rmsnorm":  # Zhang & Sennrich, arXiv 1910.07467
+        return (
+            f"SXX{tag}[{lead}] = {source}[{lead},d] * {source}[{lead},d]\n"
+            f"ISD{tag}[{lead}] = rsqrt(SXX{tag}[{lead}] * (1 / D) + {EPSILON})\n"
+            f"{result}[{lead},d] = {source}[{lead},d] * ISD{tag}[{lead}] * G{tag}[d]\n"
+        )
+    return (  # Ba et al., arXiv 1607.06450
+        f"SX{tag}[{lead}] = sum[d]({source}[{lead},d])\n"
+        f"MU{tag}[{lead}] = SX{tag}[{lead}] * (1 / D)\n"
+        f"C{tag}[{lead},d] = {source}[{lead},d] - MU{tag}[{lead}]\n"
+        f"SCC{tag}[{lead}] = C{tag}[{lead},d] * C{tag}[{lead},d]\n"
+        f"ISD{tag}[{lead}] = rsqrt(SCC{tag}[{lead}] * (1 / D) + {EPSILON})\n"
+        f"{result}[{lead},d] = C{tag}[{lead},d] * ISD{tag}[{lead}] * G{tag}[d] + B{tag}[d]\n"
+    )
+
+
+def _built(settings: Settings, name: str, text: str) -> Cascade:
+    sizes = {"p": settings.size("p"), "d": settings.size("d")}
+    return with_bits(parse(text, name=name, sizes=sizes), settings)
+
+
+def _layernorm(settings: Settings) -> Cascade:
+    variant = settings.text("variant")
+    naive = norm_text("layernorm", "X", "Y", "", lead="p")
+    text = {"naive": naive, "moments": _MOMENTS, "welford": _WELFORD}[variant]
+    return _built(settings, f"layernorm-{variant}", text)
+
+
+def _rmsnorm(settings: Settings) -> Cascade:
+    return _built(settings, "rmsnorm", norm_text("rmsnorm", "X", "Y", "", lead="p"))
+
+
+def _softmax(settings: Settings) -> Cascade:
+    return _built(settings, "softmax", _SOFTMAX)
+
+
+WORKLOADS = (
+    Workload(name="softmax", summary="softmax over d, shifted by the maximum", parameters=_SIZES, build=_softmax),
+    Workload(
+        name="layernorm", summary="layer norm over d: naive, by E[x^2], or by Welford's recurrence",
+        parameters=(
+            Parameter(name="variant", kind="choice", choices=VARIANTS, default="naive", summary="how the variance is found"),
+            *_SIZES,
+        ),
+        build=_layernorm,
+    ),
+    Workload(name="rmsnorm", summary="RMS norm over d", parameters=_SIZES, build=_rmsnorm),
+)  # fmt: skip
