@@ -20,6 +20,8 @@ MISSING: Final = _Missing()
 _SHORT: Final = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
 _SHORT.maxlevel = 2
+_WIDEST: Final = 80
+"""Characters of the longest value that a message shows."""
 
 
 class EinsimError(Exception):
@@ -88,4 +90,5 @@ def _show(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return _SHORT.repr(value + 0)  # + 0 turns a unit (Bytes, Hertz) into its plain number
-    return _SHORT.repr(value)
+    text = _SHORT.repr(value)
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."

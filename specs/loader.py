@@ -59,7 +59,8 @@ def override(document: Document, key: str, text: str) -> Document:
             inner = here.get(step, {}) if isinstance(here, dict) else here[step]
             here[step] = inner.copy() if isinstance(inner, dict | list) else inner
             here = here[step]
-    return Document(label=document.label, data=data, lines=document.lines, flags=flags)
+    lines = {known: line for known, line in document.lines.items() if known[: len(path)] != path}
+    return Document(label=document.label, data=data, lines=lines, flags=flags)
 
 
 def _step(here: Any, part: str, key: str, above: list[str]) -> str | int:

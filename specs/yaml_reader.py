@@ -57,7 +57,7 @@ def read_yaml(text: str, label: str) -> Document:
     """Reads YAML text whose root is a mapping, under the same rules as `load_yaml`."""
     lines: dict[Path, int] = {}
     data = _Builder(text, label, lines).document()
-    if data is None and not lines:
+    if data is None:
         raise SpecError("", "is empty", where=label)
     if not isinstance(data, dict):
         raise SpecError("", "must be a mapping at its root", got=data, where=f"{label}:{lines.get((), 1)}")
@@ -78,7 +78,7 @@ class _Builder:
         self.anchors: dict[str, tuple[Any, int] | None] = {}  # value and size; None while still open
 
     def document(self) -> Any:
-        """The only document of the text; None, with no line recorded, where there is none."""
+        """The only document of the text; None where there is none."""
         try:
             events: Iterator[yaml.Event] = yaml.parse(self.text, Loader=yaml.SafeLoader)
             return self._document(events)
