@@ -1,0 +1,58 @@
+"""When each tile of a GEMM enters the array: the control that the RTL's sequencer has, as plain arrays."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.arrays.gemm import ArraySpec, Gemm, fold
+from sim.arrays.systolic import LEAD_CYCLES
+
+Table = npt.NDArray[np.int64]
+
+# Columns of the table, one row a tile in the order in which the array runs them.
+ROW0: Final = 0  # first index along the rows that this tile covers
+ROWS: Final = 1  # rows that it uses
+COL0: Final = 2  # first index along the columns
+COLS: Final = 3  # columns that it uses
+LOAD: Final = 4  # cycle in which its first stationary operand is written (stationary dataflows)
+START: Final = 5  # cycle in which its first streamed operand enters its first row
+SKIP: Final = 6  # rows of the array above its first row; its last row is then the array's last
+WIDTH: Final = 7
+
+
+def schedule(spec: ArraySpec, gemm: Gemm) -> Table:
+    """One row a tile, columns as named above, int64 of shape (tiles, 7).
+
+    Order: output-stationary, column tiles inside row tiles; stationary, row tiles (partial sums of one
+    output) inside column tiles. An edge-aware stationary tile stands on the array's last rows, so that
+    its sums leave from the last row without passing unused elements; elsewhere tiles start at row 0.
+    """
+    laid = fold(spec, gemm)
+    table = np.zeros((laid.tiles, WIDTH), np.int64)
+    index = np.arange(laid.tiles)
+    if spec.stationary:
+        col_tile, row_tile = np.divmod(index, laid.row_tiles)
+    else:
+        row_tile, col_tile = np.divmod(index, laid.col_tiles)
+    table[:, ROW0], table[:, COL0] = row_tile * spec.rows, col_tile * spec.cols
+    table[:, ROWS] = np.minimum(spec.rows, laid.along_rows - table[:, ROW0])
+    table[:, COLS] = np.minimum(spec.cols, laid.along_cols - table[:, COL0])
+    if spec.convention == "edge-aware":
+        load = table[:, ROWS] if spec.stationary else np.zeros(laid.tiles, np.int64)
+        times = load + table[:, ROWS] + table[:, COLS] + laid.stream + 3
+        table[:, LOAD] = np.cumsum(times) - times + LEAD_CYCLES
+        table[:, START] = table[:, LOAD] + load
+        if spec.stationary:
+            table[:, SKIP] = spec.rows - table[:, ROWS]
+    elif spec.convention == "scale-sim":
+        load_cycles = spec.rows if spec.stationary else 0
+        table[:, LOAD] = index * (load_cycles + spec.rows + spec.cols + laid.stream - 2)
+        table[:, START] = table[:, LOAD] + load_cycles
+    else:
+        load_cycles = spec.rows if spec.stationary else 0
+        table[:, START] = load_cycles + index * max(laid.stream, spec.rows)
+        table[1:, LOAD] = table[:-1, START]
+    return table
