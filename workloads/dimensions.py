@@ -6,7 +6,10 @@ import msgspec
 
 
 class Dimensions(msgspec.Struct, frozen=True, kw_only=True):
-    """One layer's dimensions and how it is built; `layers` of them make the model."""
+    """One layer's dimensions and how it is built; `layers` of them make the model.
+
+    `cross` marks an encoder-decoder model: its decode step also attends to the encoder's tokens.
+    """
 
     hidden: int
     heads: int
@@ -19,6 +22,7 @@ class Dimensions(msgspec.Struct, frozen=True, kw_only=True):
     order: str = "post"
     rope: bool = False
     causal: bool = False
+    cross: bool = False
     window: int = 0
     batch: int = 1
     source: str = ""
@@ -43,7 +47,7 @@ DIMENSIONS: dict[str, Dimensions] = {
     # Raffel et al., arXiv 1910.10683 (the small model): ReLU, RMS norm before each block.
     "t5": Dimensions(
         hidden=512, heads=8, head_dim=64, ffn=2048, layers=6, activation="relu", norm="rmsnorm", order="pre",
-        batch=64, source=_FUSEMAX,
+        cross=True, batch=64, source=_FUSEMAX,
     ),
     # Layers: Conneau & Lample, arXiv 1901.07291.
     "xlm": Dimensions(

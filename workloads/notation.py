@@ -224,6 +224,7 @@ def _scope(draft: Draft, parameters: Mapping[str, float], line: Line, path: str)
 def resolve(draft: Draft, parameters: Mapping[str, float], source: str = "") -> Cascade:
     """The draft as a checked cascade."""
     padding = settle_partitions(draft.sizes, draft.partitions, draft.size_where, source)
+    draft.sizes = _in_order(draft)
     clash = [name for name in parameters if name in draft.sizes]
     if clash:
         raise SpecError(f"parameters.{clash[0]}", "is a rank too; rename one of them", where=source)
@@ -266,6 +267,15 @@ def resolve(draft: Draft, parameters: Mapping[str, float], source: str = "") -> 
         tuple(bounds), draft.initial, source, partitions,
     )  # fmt: skip
     return checked(cascade, places, draft.size_where)
+
+
+def _in_order(draft: Draft) -> dict[str, int]:
+    """Sizes with the parts of a partitioned rank right after it, outermost first."""
+    parts = {part for partition in draft.partitions.values() for part in partition.into}
+    order = [rank for rank in draft.sizes if rank not in parts]
+    for rank, partition in draft.partitions.items():
+        order[order.index(rank) + 1 : order.index(rank) + 1] = partition.into
+    return {rank: draft.sizes[rank] for rank in order}
 
 
 def _head(line: Line) -> str:

@@ -6,6 +6,9 @@ cache, which already holds the new tokens' entries at its end; KN and VN are tho
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import msgspec
 
 from workloads.cascade import Cascade
@@ -24,6 +27,7 @@ _PARAMETERS = (
     Parameter(name="seq", kind="size", default=4096, summary="tokens of the prompt, or in the cache"),
     Parameter(name="b", kind="size", summary="batch"),
     Parameter(name="p", kind="size", summary="query tokens (seq; 1 in a decode step)"),
+    Parameter(name="source_seq", kind="size", summary="tokens of the encoder that a decode step attends to (seq)"),
     *MASK_PARAMETERS,
 )
 
@@ -34,7 +38,7 @@ _ROTATE = "{out}[{q},c*J+j,{t}] = {src}[{q},c*J+j,{t}] * COS[c*J+j,{t}] + {src}[
 
 def _projections(model: Dimensions, query: str, source: str, decode: bool) -> str:
     """Q, K and V from the tokens; in a decode step the new K and V are results and the cache is an input."""
-    tokens, key, value = ("p", "KN", "VN") if decode else ("n", "K", "V")
+    tokens, key, value = ("p", "KN", "VN") if decode else ("m", "K", "V")
     q, k = ("QP", "KP") if model.rope else ("Q", key)
     text = (
         f"{q}[{query},e,p] = {source}[b,p,d] * WQ[d,{query[2:]},e]\n"
@@ -49,17 +53,34 @@ def _projections(model: Dimensions, query: str, source: str, decode: bool) -> st
     return text
 
 
-def layer_text(model: Dimensions, settings: Settings, query: str, m: int, decode: bool) -> str:
+def _cross(settings: Settings, query: str, source_seq: int) -> str:
+    """Attention of R1 to an encoder's u tokens, whose keys KX and values VX are inputs; its tensors end in X."""
+    text = attention_text(settings, query, source_seq)
+    text = re.sub(r"\bm(\d?)\b", r"u\1", re.sub(r"\bM1\b", "U1", text))
+    text = re.sub(r"\b([A-Z]+)(?=\[)|(?<=initial )([A-Z]+)", r"\1\2X", text)
+    return (
+        norm_text("rmsnorm", "R1", "N3", "3")
+        + f"QX[{query},e,p] = N3[b,p,d] * WQX[d,{query[2:]},e]\n"
+        + text
+        + f"ZX[b,p,d] = AVX[{query},f,p] * WOX[{query[2:]},f,d]\n"
+        + "R3[b,p,d] = R1[b,p,d] + ZX[b,p,d]\n"
+    )
+
+
+def layer_text(model: Dimensions, settings: Settings, query: str, sizes: Mapping[str, int], decode: bool) -> str:
     """All Einsums of one layer, from X[b,p,d] to Y[b,p,d]."""
-    attend = attention_text(settings, query, m) + f"Z[b,p,d] = AV[{query},f,p] * WO[{query[2:]},f,d]\n"
+    attend = attention_text(settings, query, sizes["m"]) + f"Z[b,p,d] = AV[{query},f,p] * WO[{query[2:]},f,d]\n"
     if model.order == "pre":  # Xiong et al., arXiv 2002.04745
+        cross = _cross(settings, query, sizes["u"]) if "u" in sizes else ""
+        last = "R3" if cross else "R1"
         return (
             norm_text(model.norm, "X", "N1", "1")
             + _projections(model, query, "N1", decode) + attend
             + "R1[b,p,d] = X[b,p,d] + Z[b,p,d]\n"
-            + norm_text(model.norm, "R1", "N2", "2")
+            + cross
+            + norm_text(model.norm, last, "N2", "2")
             + ffn_text(model.activation, "N2", "d", "d")
-            + "Y[b,p,d] = R1[b,p,d] + FF2[b,p,d]\n"
+            + f"Y[b,p,d] = {last}[b,p,d] + FF2[b,p,d]\n"
         )  # fmt: skip
     return (  # Vaswani et al., arXiv 1706.03762
         _projections(model, query, "X", decode) + attend
@@ -74,6 +95,10 @@ def layer_text(model: Dimensions, settings: Settings, query: str, m: int, decode
 def layer_cascade(model: Dimensions, settings: Settings, name: str) -> Cascade:
     """One layer of a model, for its prompt or for a decode step."""
     decode = settings.text("phase") == "decode"
+    if decode and model.cross:  # the decoder of an encoder-decoder model is causal
+        settings = Settings({**settings.values, "causal": True}, settings.where)
+    if decode and not settings.flag("causal"):
+        raise settings.error("phase", "a bidirectional layer has no decode step", hint="causal=true makes it a decoder")
     m = settings.size("seq")
     p = settings.size("p", 1 if decode else m)
     if not decode and p != m:
@@ -85,13 +110,13 @@ def layer_cascade(model: Dimensions, settings: Settings, name: str) -> Cascade:
         "b": settings.size("b", model.batch), **grouped.sizes, "d": model.hidden,
         "e": model.head_dim, "f": model.head_dim, "m": m, "p": p, "s": model.ffn,
     }  # fmt: skip
-    if not decode:
-        sizes["n"] = m
+    if decode and model.cross:
+        sizes["u"] = settings.size("source_seq", m)
     if model.rope:
         if model.head_dim % 2:
             raise settings.error("head_dim", f"rotary positions need an even head size, not {model.head_dim}")
         sizes |= {"c": 2, "j": model.head_dim // 2}
-    text = layer_text(model, settings, grouped.query, m, decode) + mask_text(settings, m, p)
+    text = layer_text(model, settings, grouped.query, sizes, decode) + mask_text(settings, m, p)
     return with_bits(parse(text, name=name, sizes=sizes), settings)
 
 
