@@ -60,8 +60,7 @@ def load_machine(name_or_path: str, overrides: Mapping[str, str] | None = None) 
         machine = _build(document, name)
     except RuleError as error:
         raise document.error(error.at, error.rule, got=error.got, hint=error.hint, root=_ROOT) from None
-    written = tuple(path for path in machine.assumed if document.value(tuple(path.split("."))) is not MISSING)
-    provenance.check(document, machine.sources, written)
+    provenance.check(document, document.data.get("sources", {}), document.data.get("assumed", []))
     typed = {dotted(path): "set by the user" for path in document.flags}
     return msgspec.structs.replace(machine, sources={**machine.sources, **typed}) if typed else machine
 

@@ -86,7 +86,9 @@ def _explain(document: Document, struct_type: Any, root: str, error: msgspec.Val
     cause = error.__cause__
     if isinstance(cause, RuleError):
         inner = (*path, *cause.at)
-        return document.error(inner, cause.rule, got=cause.got, hint=cause.hint, root=root)
+        written = document.value(inner)  # shows 4 where the struct holds 4.0
+        got = cause.got if written is MISSING or cause.got is MISSING else written
+        return document.error(inner, cause.rule, got=got, hint=cause.hint, root=root)
     if match := re.fullmatch(r"Object contains unknown field `(.*)`", what):
         return document.error(
             (*path, match[1]), "unknown key", hint=near(match[1], known_keys(struct_type, path)), root=root
@@ -107,6 +109,8 @@ def _rule(what: str) -> str:
         return "must be " + match[1]
     if match := re.fullmatch(r"Expected `[^`]*` (?:of|with) length (.*?)(?:, got .*)?", what):
         return "must have length " + match[1]
+    if match := re.fullmatch(r"Expected `[^`]*` that's (a multiple of .*)", what):
+        return "must be " + match[1]
     if match := re.fullmatch(r"Expected `str` matching regex (.*)", what):
         return "must match " + match[1]
     return what[:1].lower() + what[1:]

@@ -34,6 +34,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     names: Annotated[tuple[str, ...], msgspec.Meta(max_length=2)] = ()
 
 
+BYTE_UNITS = " known: B, KB, MB, GB, TB, PB, KiB, MiB, GiB, TiB, PiB, kB"
 GOOD = "array:\n  rows: 3\nbuffer: 16MiB\n"
 
 
@@ -64,24 +65,41 @@ def test_good():
         ("array: {rows: 1}", "f.yaml:1 accel: missing key 'buffer'"),
         ("array: {rows: 1}\nbufer: 1", "f.yaml:2 accel.bufer: unknown key; did you mean 'buffer'?"),
         ("array: {rows: 1}\nbuffer: -1", "f.yaml:2 accel.buffer: must be >= 1 bytes (got -1)"),
-        ("array: {rows: 1}\nbuffer: 16 tons", "f.yaml:2 accel.buffer: unit 'tons' is not one of bytes (got '16 tons');"
-         " known: B, KB, MB, GB, TB, PB, KiB, MiB, GiB, TiB, PiB, kB"),
-        (GOOD + "clock: [1]", "f.yaml:4 accel.clock: must be a number of Hz or text such as '940MHz' (got [1])"),
-        (GOOD + "units:\n  a: {rows: 1}\n  b: {rows: 0}", "f.yaml:6 accel.units.b.rows: must be >= 1 (got 0)"),
-        (GOOD + "units:\n  a: {rows: 1}\n  b: {rows: 13}", "f.yaml:6 accel.units.b.rows: must not be 13 (got 13)"),
-        (GOOD + "units:\n  a: {rows: 1}\n  b: {rows: 1, clos: 1}",
-         "f.yaml:6 accel.units.b.clos: unknown key; did you mean 'cols'?"),
+        (
+            "array: {rows: 1}\nbuffer: 16 tons",
+            "f.yaml:2 accel.buffer: unit 'tons' is not one of bytes (got '16 tons');" + BYTE_UNITS,
+        ),
+        (
+            GOOD + "clock: [1]",
+            "f.yaml:4 accel.clock: must be a number of Hz or text such as '940MHz' (got [1])",
+        ),
+        (
+            GOOD + "units:\n  a: {rows: 1}\n  b: {rows: 0}",
+            "f.yaml:6 accel.units.b.rows: must be >= 1 (got 0)",
+        ),
+        (
+            GOOD + "units:\n  a: {rows: 1}\n  b: {rows: 13}",
+            "f.yaml:6 accel.units.b.rows: must not be 13 (got 13)",
+        ),
+        (
+            GOOD + "units:\n  a: {rows: 1}\n  b: {rows: 1, clos: 1}",
+            "f.yaml:6 accel.units.b.clos: unknown key; did you mean 'cols'?",
+        ),
         (GOOD + "units: [1]", "f.yaml:4 accel.units: must be a mapping (got [1])"),
-        (GOOD + "deep:\n  x:\n    y: {rows: 1}\n  z:\n    w: {rows: 1, kind: vectr}",
-         "f.yaml:8 accel.deep.z.w.kind: unknown value (got 'vectr'); did you mean 'vector'?"),
-        (GOOD + "list:\n  - {rows: 1}\n  - {rows: 1, share: much}",
-         "f.yaml:6 accel.list[1].share: must be a number (got 'much')"),
+        (
+            GOOD + "deep:\n  x:\n    y: {rows: 1}\n  z:\n    w: {rows: 1, kind: vectr}",
+            "f.yaml:8 accel.deep.z.w.kind: unknown value (got 'vectr'); did you mean 'vector'?",
+        ),
+        (
+            GOOD + "list:\n  - {rows: 1}\n  - {rows: 1, share: much}",
+            "f.yaml:6 accel.list[1].share: must be a number (got 'much')",
+        ),
         (GOOD + "list: {}", "f.yaml:4 accel.list: must be a list (got {})"),
         (GOOD + "pair: [1]", "f.yaml:4 accel.pair: must have length 2 (got [1])"),
         (GOOD + "names: [a, b, c]", "f.yaml:4 accel.names: must have length <= 2 (got ['a', 'b', 'c'])"),
         (GOOD + "names: [a, 3]", "f.yaml:4 accel.names[1]: must be text (got 3)"),
     ],
-)  # fmt: skip
+)
 def test_whole_messages(text, message):
     with pytest.raises(SpecError) as caught:
         spec(text)

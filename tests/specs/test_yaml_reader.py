@@ -46,7 +46,10 @@ def test_an_alias_gives_the_anchored_value():
         ("3", "f.yaml:1: must be a mapping at its root (got 3)"),
         ("a: 1\nb: 2\na: 3\n", "f.yaml:3 a: key stands twice (first on line 1)"),
         ("x:\n  a: 1\n  a: 3\n", "f.yaml:3 x.a: key stands twice (first on line 2)"),
-        ("a: !!python/object:os.system x", "f.yaml:1 a: YAML tags are not allowed ('tag:yaml.org,2002:python/object:os.system')"),
+        (
+            "a: !!python/object:x y",
+            "f.yaml:1 a: YAML tags are not allowed ('tag:yaml.org,2002:python/object:x')",
+        ),
         ("a: !mine x", "f.yaml:1 a: YAML tags are not allowed ('!mine')"),
         ("a: !!int 3", "f.yaml:1 a: YAML tags are not allowed ('tag:yaml.org,2002:int')"),
         ("!!str a: 3", "f.yaml:1: a key must be plain text"),
@@ -64,7 +67,7 @@ def test_an_alias_gives_the_anchored_value():
         ("[" * 5000, "f.yaml:1: is nested deeper than 32 levels"),
         ("a: " + "{a: " * 5000, "f.yaml:1: is nested deeper than 32 levels"),
     ],
-)  # fmt: skip
+)
 def test_whole_messages(text, message):
     began = time.perf_counter()
     with pytest.raises(SpecError) as caught:
@@ -77,7 +80,7 @@ def test_whole_messages(text, message):
     ("raw", "rule"),
     [
         (b"\xff\xfe\x00a", "is not UTF-8 text (byte 0)"),
-        (b"\x7fELF\x02\x01\x01\x00", "x.yaml:1: is not text (character code 2)"),
+        (b"\x7fELF\x02\x01\x01\x00", "is not text (character code 127)"),
         (b"a: 1\n" * (LARGEST_BYTES // 4), f"is larger than {LARGEST_BYTES} bytes"),
     ],
 )
@@ -91,7 +94,7 @@ def test_binary_and_huge_files(tmp_path, raw, rule):
 
 
 def test_missing_file_and_folder(tmp_path):
-    with pytest.raises(SpecError, match="gone.yaml: no such file"):
+    with pytest.raises(SpecError, match=r"gone\.yaml: no such file$"):
         load_yaml(tmp_path / "gone.yaml")
     with pytest.raises(SpecError, match="cannot be read"):
         load_yaml(tmp_path)
@@ -106,9 +109,10 @@ def test_a_byte_order_mark_is_no_fault(tmp_path):
 @given(st.text(alphabet=st.sampled_from("ab:-[]{}&*!#'\"\n ,?|>%@`0.~"), max_size=60))
 def test_any_text_is_data_or_one_error(text):
     try:
-        assert isinstance(read_yaml(text, "f.yaml").data, dict)
+        outcome = read_yaml(text, "f.yaml").data
     except SpecError as error:
-        assert str(error).startswith("f.yaml")
+        outcome = str(error)
+    assert isinstance(outcome, dict) or outcome.startswith("f.yaml")
 
 
 @given(

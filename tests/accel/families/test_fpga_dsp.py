@@ -1,0 +1,115 @@
+"""FPGA designs: DSPs exact, rates by formula, refusal with the numbers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accel.load import load_machine
+from accel.parts import PARTS
+from specs.errors import SpecError
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 64), st.integers(1, 3), st.integers(1, 4))
+def test_dsps_are_counted_exactly(rows, slrs, packing):
+    changes = {
+        "matrix.mm.rows": str(rows),
+        "matrix.mm.cols": "64",
+        "matrix.mm.macs_per_dsp": str(packing),
+        "slrs": str(slrs),
+        "matrix.mv.shares_dsps_of": "null",
+        "matrix.mv.rows": "1",
+    }
+    need = slrs * (-(-rows * 64 // packing) + 16 // 2 + 16 * 4 + 3)
+    if need > PARTS["u280"].resources["dsp"]:
+        with pytest.raises(SpecError, match=f"needs {need:,} DSP, u280 has 9,024"):
+            load_machine("u280-flightllm", changes)
+    else:
+        assert load_machine("u280-flightllm", changes).resources["dsp"] == need
+
+
+def test_flightllm_uses_what_was_reported():
+    used = load_machine("u280-flightllm").resources
+    assert used["dsp"] == 6345
+    # Buffers are assumed, so the blocks only come near: FlightLLM, FPGA 2024, 1252 BRAM36 and 792 URAM.
+    assert used["bram36"] == pytest.approx(1252, rel=0.10)
+    assert used["uram"] == pytest.approx(792, rel=0.10)
+    assert used["lut"] == pytest.approx(0.44 * PARTS["u280"].resources["lut"], rel=0.10)
+
+
+@pytest.mark.parametrize("preset", ["u280-flightllm", "vhk158-flightllm", "vcu1525-sat"])
+def test_presets_fit_their_parts(preset):
+    machine = load_machine(preset)
+    part = {"u280": "u280", "vhk1": "vhk158", "vcu1": "vcu1525"}[preset[:4]]
+    assert all(machine.resources[key] <= PARTS[part].resources[key] for key in machine.resources)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"matrix.mm.rows": "64"}, "the design does not fit: needs 12,489 DSP, u280 has 9,024"),
+        (
+            {"buffers.activations.capacity": "64MiB"},
+            "the design does not fit: needs 6,144 URAM, u280 has 960",
+        ),
+        ({"slrs": "4"}, "--set slrs: must be <= 3, all that u280 has (got 4)"),
+        ({"part": "u28"}, "--set part: unknown part (got 'u28'); did you mean 'u280'?"),
+        ({"matrix.mm.chain": "3000"}, "--set matrix.mm.chain: must divide rows x cols = 4,096 (got 3000)"),
+        ({"matrix.mm.dsps_per_mac": "2"}, "must be 1 where macs_per_dsp is above 1 (got 2)"),
+        (
+            {"matrix.mv.shares_dsps_of": "mn"},
+            "must name an array with DSPs of its own (got 'mn'); known: mm",
+        ),
+        ({"matrix.mv.shares_dsps_of": "mv"}, "must name an array with DSPs of its own (got 'mv')"),
+        ({"matrix.mv.rows": "512"}, "needs 4,096 DSPs, 'mm' has 2,048"),
+        ({"dram.placement": "across"}, "--set dram.placement: must be one of dram.efficiency (got 'across')"),
+        (
+            {"dram.efficiency.within-channel": "1.5"},
+            "--set dram.efficiency.within-channel: must be <= 1.0 (got 1.5)",
+        ),
+        (
+            {"dram.efficiency.within-channel": "0"},
+            "--set dram.efficiency.within-channel: must be > 0.0 (got 0)",
+        ),
+        ({"effective_slrs": "4"}, "--set effective_slrs: must be <= slrs = 3 (got 4)"),
+        ({"dram.bandwidth": "null"}, "accel.dram: missing key 'bandwidth'"),
+        (
+            {"buffers.weights.ram": "lutram"},
+            "--set buffers.weights.ram: unknown value (got 'lutram'); did you mean 'uram'?",
+        ),
+    ],
+)
+def test_refusals(change, message):
+    with pytest.raises(SpecError) as caught:
+        load_machine("u280-flightllm", change)
+    assert message in str(caught.value)
+
+
+def test_the_placement_sets_the_share_of_the_bandwidth():
+    within = load_machine("u280-flightllm").dram.read_bytes_per_s
+    across = load_machine("u280-flightllm", {"dram.placement": "across-channels"}).dram.read_bytes_per_s
+    assert within == int(460e9 * 0.659)
+    assert across == int(460e9 * 0.356)
+
+
+def test_effective_slrs_slow_every_unit_alike():
+    named = load_machine("vhk158-flightllm")
+    full = load_machine("vhk158-flightllm", {"effective_slrs": "4"})
+    assert all(unit.clock_hz == pytest.approx(225e6 * 3.2 / 4) for unit in named.units)
+    assert all(unit.clock_hz is None for unit in full.units)
+    assert named.dram == full.dram
+
+
+def test_a_mode_of_an_array_takes_no_dsps():
+    shared = load_machine("u280-flightllm").resources["dsp"]
+    own = load_machine("u280-flightllm", {"matrix.mv.shares_dsps_of": "null"}).resources["dsp"]
+    assert own - shared == 3 * 64 * 16 // 2
+
+
+def test_sat_has_a_sorter_that_only_sorts():
+    machine = load_machine("vcu1525-sat")
+    assert set(machine.unit("sore").ops) == {"select", "cmp"}
+    assert machine.unit("wuve").supports("rsqrt")
+    assert machine.unit("stce").exploits == ("n:m",)

@@ -1,0 +1,24 @@
+"""FPGA parts: every table row is complete and consistent."""
+
+from __future__ import annotations
+
+import pytest
+
+from accel.parts import PARTS, RESOURCES
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_rows_are_complete(name):
+    part = PARTS[name]
+    assert list(part.resources) == list(RESOURCES)
+    assert all(amount > 0 for amount in part.resources.values())
+    assert part.source
+    assert (
+        part.resources["ff"] == 2 * part.resources["lut"]
+    )  # two flip-flops beside every LUT in both families
+    assert all(depth * width == 294_912 for depth, width in part.shapes("uram"))
+    assert all(depth * width == 36_864 for depth, width in part.shapes("bram"))
+
+
+def test_the_board_and_its_chip_are_one_part():
+    assert PARTS["vcu1525"] is PARTS["xcvu9p"]
