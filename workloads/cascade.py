@@ -73,7 +73,9 @@ class Einsum(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def iterative(self) -> tuple[str, ...]:
         """Ranks along which it writes the next step's state, as in RM[m1+1,p]."""
-        return tuple(index.terms[0].rank for index in self.output.indices if index.terms and index.offset == 1)
+        return tuple(
+            index.terms[0].rank for index in self.output.indices if index.terms and index.offset == 1
+        )
 
 
 class Cascade(msgspec.Struct, frozen=True, dict=True):

@@ -9,14 +9,18 @@ import msgspec
 
 from specs.errors import SpecError
 from specs.near import near
+from workloads.bound import SameBlock
 from workloads.cascade import Cascade, Einsum
 from workloads.expression import Index
 from workloads.order import components, cycle, lags, sorted_einsums, trails
-from workloads.points import count_points
+from workloads.points import MOST_STEPS, count_points
 from workloads.shape import accesses_of, extent, radix, reach
 
 LARGEST_RANK = 2**40
 LARGEST_POINTS = 2**80
+LARGEST_EXTENT = 2**42
+"""Along one dimension of a tensor, halo and state included."""
+MOST_EINSUMS = 500
 
 
 def checked(cascade: Cascade, places: Mapping[str, str], rank_places: Mapping[str, str]) -> Cascade:
@@ -30,6 +34,10 @@ def checked(cascade: Cascade, places: Mapping[str, str], rank_places: Mapping[st
             raise SpecError(f"ranks.{rank.name}", "must be >= 1", got=rank.size, where=where)
         if rank.size > LARGEST_RANK:
             raise SpecError(f"ranks.{rank.name}", "must be <= 2**40", got=rank.size, where=where)
+    if len(cascade.einsums) > MOST_EINSUMS:
+        rule = f"a cascade has at most {MOST_EINSUMS} Einsums"
+        raise SpecError("einsums", rule, got=len(cascade.einsums), where=cascade.source)
+    _check_blocks(cascade)
     for einsum in cascade.einsums:
         where = places.get(einsum.name, cascade.source)
         _check_write(cascade, einsum, where)
@@ -39,6 +47,15 @@ def checked(cascade: Cascade, places: Mapping[str, str], rank_places: Mapping[st
         _check_shape(cascade, tensor.name, places)
     _check_initial(cascade, places)
     return msgspec.structs.replace(cascade, einsums=_ordered(cascade, places))
+
+
+def _check_blocks(cascade: Cascade) -> None:
+    sizes = {rank.name: rank.size for rank in cascade.ranks}
+    for bound in cascade.bounds:
+        last = max(reach(index, sizes)[1] for index in (bound.left, bound.right))
+        if isinstance(bound, SameBlock) and last // bound.lengths[-1] > MOST_STEPS:
+            rule = f"blocks of {bound.lengths[-1]} make more than 2**20 of them"
+            raise SpecError("where", rule, where=cascade.source)
 
 
 def _check_write(cascade: Cascade, einsum: Einsum, where: str) -> None:
@@ -73,6 +90,8 @@ def _check_shape(cascade: Cascade, name: str, places: Mapping[str, str]) -> None
                     f"so rank '{plain}' of size {sizes[plain]} doesn't fit"
                 )
                 raise SpecError(path, rule, where=where)
+            if max(map(abs, reach(index, sizes))) > LARGEST_EXTENT:
+                raise SpecError(path, f"indexes dimension {axis + 1} of '{name}' past 2**42", where=where)
             if reach(index, sizes)[0] < 0 and _meets(cascade, user, index, -1):
                 rule = f"dimension {axis + 1} of '{name}' is indexed below 0"
                 raise SpecError(path, rule, got=reach(index, sizes)[0], where=where)
@@ -97,7 +116,9 @@ def _check_initial(cascade: Cascade, places: Mapping[str, str]) -> None:
     for name in cascade.initial:
         if name not in states:
             hint = near(name, states) if states else "no Einsum here is iterative"
-            raise SpecError(f"initial.{name}", "no iterative Einsum writes it", where=cascade.source, hint=hint)
+            raise SpecError(
+                f"initial.{name}", "no iterative Einsum writes it", where=cascade.source, hint=hint
+            )
     for name in states:
         if name not in cascade.initial:
             hint = f"write `initial {name} = 0`, or -inf for a maximum"
@@ -118,7 +139,9 @@ def _ordered(cascade: Cascade, places: Mapping[str, str]) -> tuple[Einsum, ...]:
             where, path = places.get(einsum.name, cascade.source), f"einsums.{einsum.name}"
             if not set(looped) <= set(einsum.output.ranks):
                 rank = next(rank for rank in looped if rank not in einsum.output.ranks)
-                raise SpecError(path, f"is part of a recurrence along '{rank}', so it can't leave it", where=where)
+                raise SpecError(
+                    path, f"is part of a recurrence along '{rank}', so it can't leave it", where=where
+                )
             for read in einsum.reads:
                 producer = cascade.producer(read.tensor) if read.tensor in names else None
                 if producer is not None and min(lags(read, producer).values(), default=0) < 0:

@@ -57,13 +57,17 @@ class _Config(msgspec.Struct, frozen=True):
         if given is not MISSING and given is not None:
             return self.size("head_dim")
         if hidden % heads:
-            raise self.document.error((), f"hidden size {hidden} is not a multiple of {heads} attention heads")
+            raise self.document.error(
+                (), f"hidden size {hidden} is not a multiple of {heads} attention heads"
+            )
         return hidden // heads
 
     def kv_heads(self, heads: int, required: bool) -> int:
         count = self.size("num_key_value_heads", None if required else heads)
         if heads % count:
-            raise self.document.error(("num_key_value_heads",), f"must divide the {heads} query heads", got=count)
+            raise self.document.error(
+                ("num_key_value_heads",), f"must divide the {heads} query heads", got=count
+            )
         return count
 
 
@@ -112,7 +116,9 @@ def _t5(config: _Config) -> Dimensions:
     name = "relu" if projection is MISSING or projection is None else str(projection)
     gated, _, act = name.rpartition("-")
     if gated not in ("", "gated") or act not in _ACTIVATIONS:
-        raise config.document.error(("feed_forward_proj",), "must be an activation or gated-ACTIVATION", got=name)
+        raise config.document.error(
+            ("feed_forward_proj",), "must be an activation or gated-ACTIVATION", got=name
+        )
     kind = _ACTIVATIONS[act]
     if gated and kind not in _GATED:
         raise config.document.error(("feed_forward_proj",), "must gate by silu or a gelu", got=name)

@@ -15,8 +15,8 @@ from workloads.bound import SameBlock
 from workloads.cascade import Cascade, Einsum
 from workloads.check import loop_ranks
 from workloads.expression import Access, Apply, Expr, Index, Literal
-from workloads.order import components
 from workloads.ops import IDENTITY, prune_parts
+from workloads.order import components
 from workloads.points import acts, block_starts, difference, relaxed
 
 Array = NDArray[np.float64]
@@ -61,7 +61,9 @@ def _inputs(cascade: Cascade, inputs: Mapping[str, NDArray[np.generic]]) -> dict
             raise SpecError(f"inputs.{name}", "is missing", hint=f"needs shape {cascade.shape(name)}")
         values[name] = np.asarray(inputs[name], dtype=np.float64)
         if values[name].shape != cascade.shape(name):
-            raise SpecError(f"inputs.{name}", f"must have shape {cascade.shape(name)}", got=values[name].shape)
+            raise SpecError(
+                f"inputs.{name}", f"must have shape {cascade.shape(name)}", got=values[name].shape
+            )
     return values
 
 
@@ -74,7 +76,12 @@ def _run_group(cascade: Cascade, group: tuple[Einsum, ...], values: dict[str, Ar
     for steps in product(*(range(cascade.size(rank)) for rank in looped)):
         at = {rank: (step, step + 1) for rank, step in zip(looped, steps, strict=True)}
         for einsum in group:
-            _run(cascade, einsum, values, {rank: at.get(rank, (0, cascade.size(rank))) for rank in einsum.ranks})
+            _run(
+                cascade,
+                einsum,
+                values,
+                {rank: at.get(rank, (0, cascade.size(rank))) for rank in einsum.ranks},
+            )
 
 
 def _run(cascade: Cascade, einsum: Einsum, values: dict[str, Array], ranges: Ranges) -> None:
@@ -106,7 +113,9 @@ def _write(cascade: Cascade, einsum: Einsum, values: dict[str, Array], ranges: R
     # The written part may hold a rank less than the bounds name: it is inside when any of its points is.
     if inside is not None:
         reduced = tuple(einsum.ranks.index(rank) for rank in einsum.reduced)
-        shown = np.broadcast_to(inside, tuple(stop - start for start, stop in ranges.values())).any(axis=reduced)
+        shown = np.broadcast_to(inside, tuple(stop - start for start, stop in ranges.values())).any(
+            axis=reduced
+        )
         before: Array | float = 0.0
         if einsum.iterative:
             shifted = tuple(Index(i.terms, 0) if i.offset == 1 else i for i in einsum.output.indices)
@@ -194,7 +203,10 @@ def _contract(
     operands: list[object] = []
     for access in factors:
         value = _read(access, access.ranks, values, ranges)
-        operands += [value.reshape([ranges[r][1] - ranges[r][0] for r in access.ranks]), _subscripts(access.ranks, axes)]
+        operands += [
+            value.reshape([ranges[r][1] - ranges[r][0] for r in access.ranks]),
+            _subscripts(access.ranks, axes),
+        ]
     used = {rank for access in factors for rank in access.ranks}
     if mask is not None:
         bound_axes = [rank for at, rank in enumerate(axes) if mask.shape[at] > 1]

@@ -1,15 +1,15 @@
 """A user's own cascade from a YAML file.
 
-    name: my-attention
-    ranks: {b: 2, e: 64, m: 4K, p: 4K, m0: 256}
-    partitions: {m: [m1, m0]}                 # optional, as are all that follow but einsums
-    parameters: {W: 128}                      # numbers to use by name
-    tensors: {K: {bits: 8, sparse: "2:4 e"}}
-    where: ["m <= p", "p - m < W"]
-    initial: {RM: -inf}
-    ops: {clip(x): "min(max(x, 0), 6)"}
-    einsums: |
-      QK[b,m,p] = Q[b,e,p] * K[b,e,m]
+name: my-attention
+ranks: {b: 2, e: 64, m: 4K, p: 4K, m0: 256}
+partitions: {m: [m1, m0]}                 # optional, as are all that follow but einsums
+parameters: {W: 128}                      # numbers to use by name
+tensors: {K: {bits: 8, sparse: "2:4 e"}}
+where: ["m <= p", "p - m < W"]
+initial: {RM: -inf}
+ops: {clip(x): "min(max(x, 0), 6)"}
+einsums: |
+  QK[b,m,p] = Q[b,e,p] * K[b,e,m]
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ from specs.loader import decode, load_yaml
 from specs.near import near
 from workloads.cascade import Cascade
 from workloads.notation import (
-    Declared, Draft, Line, add_partition, add_rank, add_tensor, parse_sparsity, read_statement, resolve, statements,
+    Declared,
+    Draft,
+    Line,
+    add_partition,
+    add_rank,
+    add_tensor,
+    parse_sparsity,
+    read_statement,
+    resolve,
+    statements,
 )  # fmt: skip
 from workloads.settings import read_size
 from workloads.sparsity import DENSE
@@ -67,7 +76,9 @@ def read_cascade(path: Path, settings: Mapping[str, str]) -> Cascade:
     for name, value in settings.items():
         if name in file.parameters:
             parameters[name] = _number(name, value)
-        elif name not in file.ranks and name not in {part for into in file.partitions.values() for part in into}:
+        elif name not in file.ranks and name not in {
+            part for into in file.partitions.values() for part in into
+        }:
             hint = near(name, [*file.ranks, *file.parameters])
             raise SpecError(name, "unknown setting", where="--set", hint=hint)
     for rank, into in file.partitions.items():

@@ -43,7 +43,9 @@ def load_workload(name_or_path: str, settings: Mapping[str, str]) -> Cascade:
             raise _unknown(name_or_path)
         if not is_config(path):
             return read_cascade(path, settings)
-        found = layer_workload(path.stem if path.stem != "config" else path.parent.name or "model", read_config(path))
+        found = layer_workload(
+            path.stem if path.stem != "config" else path.parent.name or "model", read_config(path)
+        )
     return found.build(read_settings(found.parameters, settings, found.name))
 
 
@@ -57,4 +59,6 @@ def _known(name: str) -> Workload | None:
 
 def _unknown(name: str) -> SpecError:
     hint = near(name, [*workload_names(), *ALIASES])
-    return SpecError("workload", f"unknown workload '{name}'", hint=f"{hint} (or a .yaml file, or a config.json)")
+    return SpecError(
+        "workload", f"unknown workload '{name}'", hint=f"{hint} (or a .yaml file, or a config.json)"
+    )

@@ -1,13 +1,13 @@
 """The text notation of a cascade: one statement a line, read to a checked `Cascade`.
 
-    rank b = 2, e = 64, m = 1024, p = 1024      # sizes
-    m -> m1, m0                                 # partition: m is walked as m1 * M0 + m0
-    tensor K[b,e,m] bits 8 sparse 2:4 e         # optional
-    initial RM = -inf                           # state before the first step
-    where p - 128 < m <= p                      # bound of the iteration space
-    def clip(x) = min(max(x, 0), 6)             # operator of one's own
-    QK[b,m,p] = Q[b,e,p] * K[b,e,m]             # an Einsum; e is on the right only: summed
-    GM[b,p]   = max[m](QK[b,m,p])               # another reduction, named
+rank b = 2, e = 64, m = 1024, p = 1024      # sizes
+m -> m1, m0                                 # partition: m is walked as m1 * M0 + m0
+tensor K[b,e,m] bits 8 sparse 2:4 e         # optional
+initial RM = -inf                           # state before the first step
+where p - 128 < m <= p                      # bound of the iteration space
+def clip(x) = min(max(x, 0), 6)             # operator of one's own
+QK[b,m,p] = Q[b,e,p] * K[b,e,m]             # an Einsum; e is on the right only: summed
+GM[b,p]   = max[m](QK[b,m,p])               # another reduction, named
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from workloads.sparsity import DENSE, NM, Block, Density, Sparsity, TopK
 from workloads.syntax import Scope
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_KEYWORD = re.compile(r"(cascade|rank|tensor|initial|where|def)\s+(?=[^=\s])(.*)", re.S)
-_SPLIT = re.compile(rf"({_NAME})\s*->\s*(.*)", re.S)
+_KEYWORD = re.compile(r"(cascade|rank|tensor|initial|where|def)\s+(?=[^=\s])(.*)", re.DOTALL)
+_SPLIT = re.compile(rf"({_NAME})\s*->\s*(.*)", re.DOTALL)
 _TENSOR = re.compile(rf"({_NAME})\s*(?:\[([^\]]*)\])?(?:\s+bits\s+(\S+))?(?:\s+sparse\s+(.+))?")
-_DEFINE = re.compile(rf"({_NAME})\s*\(([^)]*)\)\s*=\s*(.+)", re.S)
+_DEFINE = re.compile(rf"({_NAME})\s*\(([^)]*)\)\s*=\s*(.+)", re.DOTALL)
 _ASSIGN = re.compile(r"(?<![<>=!])=(?!=)")
 
 
@@ -144,7 +144,9 @@ def add_rank(draft: Draft, name: str, size: int, where: str) -> None:
     if not re.fullmatch(_NAME, name):
         raise SpecError(f"ranks.{name}", "a rank's name is letters, digits and _", got=name, where=where)
     if name in draft.size_where:
-        raise SpecError(f"ranks.{name}", "is given twice", where=where, hint=f"first in {draft.size_where[name]}")
+        raise SpecError(
+            f"ranks.{name}", "is given twice", where=where, hint=f"first in {draft.size_where[name]}"
+        )
     draft.sizes[name], draft.size_where[name] = size, where
 
 
@@ -164,7 +166,9 @@ def add_partition(draft: Draft, rank: str, into: tuple[str, ...], where: str) ->
 def _read_tensor(text: str, line: Line, draft: Draft) -> None:
     found = _TENSOR.fullmatch(text.strip())
     if not found:
-        raise SpecError("tensors", "is written tensor K[b,e,m] bits 16 sparse 2:4 e", got=text, where=line.where)
+        raise SpecError(
+            "tensors", "is written tensor K[b,e,m] bits 16 sparse 2:4 e", got=text, where=line.where
+        )
     name, ranks, bits, sparse = found.groups()
     path = f"tensors.{name}"
     if bits is not None and not bits.isdecimal():
@@ -261,7 +265,9 @@ def resolve(draft: Draft, parameters: Mapping[str, float], source: str = "") -> 
     bounds += [bound for bound in padding if bound not in bounds]
     sizes, partitions = draft.sizes, tuple(draft.partitions.values())
     wanted = {n: (d.ranks, d.bits, d.sparsity, d.where) for n, d in draft.tensors.items()}
-    tensors: tuple[Tensor, ...] = declared_tensors(einsums, sizes, partitions, wanted, places, _pruned(einsums))
+    tensors: tuple[Tensor, ...] = declared_tensors(
+        einsums, sizes, partitions, wanted, places, _pruned(einsums)
+    )
     cascade = Cascade(
         draft.name, tuple(Rank(*item) for item in sizes.items()), tensors, tuple(einsums),
         tuple(bounds), draft.initial, source, partitions,
@@ -296,8 +302,10 @@ def _einsum(text: str, scope: Scope) -> Einsum:
     sides = _ASSIGN.split(text, maxsplit=1)
     if len(sides) != 2:
         kinds = ("cascade", "rank", "tensor", "initial", "where", "def")
-        hint = near(text.split()[0], kinds)
-        raise msgspec.structs.replace(scope, path="einsums").error("an Einsum is written Z[m] = ...", text, hint)
+        hint = near(text.split(maxsplit=1)[0], kinds)
+        raise msgspec.structs.replace(scope, path="einsums").error(
+            "an Einsum is written Z[m] = ...", text, hint
+        )
     output = syntax.access(syntax.tree(sides[0], scope), scope)
     reduce, named, inner = syntax.reduction(syntax.tree(sides[1], scope), scope)
     expr = syntax.expression(inner, scope)
@@ -308,7 +316,9 @@ def _einsum(text: str, scope: Scope) -> Einsum:
         return Einsum(output, expr, "sum" if missing else None, missing)
     both = [rank for rank in named if rank in output.ranks]
     if both:
-        raise scope.error(f"reduced rank '{both[0]}' is on the left too", hint="remove it from one of the sides")
+        raise scope.error(
+            f"reduced rank '{both[0]}' is on the left too", hint="remove it from one of the sides"
+        )
     left_over = [rank for rank in missing if rank not in named]
     if left_over:
         raise scope.error(

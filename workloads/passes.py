@@ -23,7 +23,6 @@ from workloads.cascade import Cascade, Einsum
 from workloads.expression import Access, Index, Term
 from workloads.shape import radix
 
-
 Parts = dict[tuple[Term, ...], str]
 
 
@@ -114,7 +113,9 @@ def _levels(cascade: Cascade, ranks: set[str], walks: Callable[[str], bool]) -> 
                 producer = cascade.producer(read.tensor)
                 if producer is None:
                     continue
-                streams = walks(producer.name) and walks(einsum.name) and _streams(read, producer, ranks, parts)
+                streams = (
+                    walks(producer.name) and walks(einsum.name) and _streams(read, producer, ranks, parts)
+                )
                 waits = 0 if streams or not walks(einsum.name) else 1
                 levels[einsum.name] = max(levels[einsum.name], levels[producer.name] + waits)
         if levels == before:

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from itertools import accumulate, repeat, takewhile
 from typing import TYPE_CHECKING
 
+from specs.errors import SpecError
 from workloads.bound import Bound, SameBlock
 from workloads.expression import Index
 
 if TYPE_CHECKING:
     from workloads.cascade import Cascade
+
+MOST_STEPS = 2**20
+"""Most values of one rank that a count visits one by one, and most blocks of one bound."""
 
 Box = dict[str, tuple[int, int]]
 """Half-open range of every rank."""
@@ -44,7 +48,7 @@ def acts(bound: Bound | SameBlock, ranks: set[str]) -> bool:
 
 
 def difference(left: Index, right: Index) -> Linear:
-    """left - right as coefficients and a constant, ranks that cancel left out."""
+    """Left - right as coefficients and a constant, ranks that cancel left out."""
     coefficients: dict[str, int] = {}
     for sign, index in ((1, left), (-1, right)):
         for term in index.terms:
@@ -84,7 +88,9 @@ def _block_cases(bound: SameBlock, box: Box, sizes: dict[str, int]) -> Iterator[
     Two ranges that share k consecutive blocks share k - 1 boundaries, so each pair counts exactly once.
     """
     highs = [relaxed(({t.rank: t.coefficient for t in i.terms}, i.offset), box, sizes) for i in _sides(bound)]
-    drops = [relaxed(({t.rank: -t.coefficient for t in i.terms}, -i.offset), box, sizes) for i in _sides(bound)]
+    drops = [
+        relaxed(({t.rank: -t.coefficient for t in i.terms}, -i.offset), box, sizes) for i in _sides(bound)
+    ]
     low = max(-_most(drop, box) for drop in drops)
     high = min(_most(top, box) for top in highs)
     starts = block_starts(bound.lengths, high + 1)
@@ -120,7 +126,11 @@ def count(box: Box, constraints: list[Linear]) -> int:
         if len(coefficients) == 1:
             ((rank, value),) = coefficients.items()
             low, high = box[rank]
-            box[rank] = (max(low, -(constant // value)), high) if value > 0 else (low, min(high, constant // -value + 1))
+            box[rank] = (
+                (max(low, -(constant // value)), high)
+                if value > 0
+                else (low, min(high, constant // -value + 1))
+            )
         elif coefficients:
             active.append((coefficients, constant))
         elif constant < 0:
@@ -140,7 +150,9 @@ def count(box: Box, constraints: list[Linear]) -> int:
     while box:
         rank = next(iter(box))
         part, rest = _connected(rank, kept)
-        total *= _component({name: box.pop(name) for name in sorted(part)}, [c for c in kept if c not in rest])
+        total *= _component(
+            {name: box.pop(name) for name in sorted(part)}, [c for c in kept if c not in rest]
+        )
         kept = rest
     return total
 
@@ -156,7 +168,9 @@ def _merge_nested(box: Box, constraints: list[Linear]) -> tuple[Box, list[Linear
             low, high = box[outer]
             box[inner] = (low * k + box[inner][0], (high - 1) * k + box[inner][1])
             del box[outer]
-            constraints = [({r: v for r, v in c.items() if r != outer}, constant) for c, constant in constraints]
+            constraints = [
+                ({r: v for r, v in c.items() if r != outer}, constant) for c, constant in constraints
+            ]
             return box, constraints
     return None
 
@@ -180,6 +194,10 @@ def _component(box: Box, constraints: list[Linear]) -> int:
         return _plane(by_cost[0], by_cost[1], box, constraints)
     smallest = min(box, key=lambda rank: box[rank][1] - box[rank][0])
     low, high = box.pop(smallest)
+    if high - low > MOST_STEPS:
+        raise SpecError(
+            "where", f"ties ranks {', '.join([smallest, *box])} of over 2**20 values: too many to count"
+        )
     return sum(count(box, [_fix(linear, smallest, at) for linear in constraints]) for at in range(low, high))
 
 
@@ -198,6 +216,8 @@ def _plane(x: str, y: str, box: Box, constraints: list[Linear]) -> int:
     With y = stride * q + r, stride the least common multiple of x's coefficients, the lines are exact in q.
     """
     stride = _stride(x, constraints)
+    if min(stride, box[y][1] - box[y][0]) > MOST_STEPS:
+        raise SpecError("where", f"ties '{x}' and '{y}' by coefficients too large to count points")
     (x_low, x_high), (y_low, y_high) = box[x], box[y]
     total = 0
     for r in range(min(stride, y_high - y_low)):

@@ -14,7 +14,7 @@ from specs.near import near
 Value = int | bool | str | tuple[int, ...] | None
 Kind = Literal["size", "flag", "choice", "text", "sizes"]
 
-_SIZE = re.compile(r"(\d+)\s*([KMG]?)", re.I)
+_SIZE = re.compile(r"(\d+)\s*([KMG]?)", re.IGNORECASE)
 _SCALE = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _LARGEST = 2**40
 
@@ -89,7 +89,9 @@ def _read(parameter: Parameter, value: object, where: str) -> Value:
         case "size":
             return read_size(value, parameter.name, where, parameter.least)
         case "sizes":
-            parts = value if isinstance(value, list | tuple) else re.split(r"[,+\s]+", str(value).strip("[]() "))
+            parts = (
+                value if isinstance(value, list | tuple) else re.split(r"[,+\s]+", str(value).strip("[]() "))
+            )
             return tuple(read_size(part, parameter.name, where) for part in parts)
         case "choice":
             if str(value) not in parameter.choices:

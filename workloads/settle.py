@@ -26,10 +26,14 @@ def settle_partitions(
         outer, *inner = part.into
         unknown = [name for name in inner if name not in sizes]
         if unknown:
-            raise SpecError(f"ranks.{unknown[0]}", f"rank '{rank}' is split by it, so it needs a size", where=where)
+            raise SpecError(
+                f"ranks.{unknown[0]}", f"rank '{rank}' is split by it, so it needs a size", where=where
+            )
         bad = [name for name in (*part.into, rank) if sizes.get(name, 1) < 1]
         if bad:
-            raise SpecError(f"ranks.{bad[0]}", "must be >= 1", got=sizes[bad[0]], where=places.get(bad[0], where))
+            raise SpecError(
+                f"ranks.{bad[0]}", "must be >= 1", got=sizes[bad[0]], where=places.get(bad[0], where)
+            )
         stride = math.prod(sizes[name] for name in inner)
         if rank not in sizes and outer not in sizes:
             raise SpecError(f"ranks.{rank}", f"'{rank}' or '{outer}' needs a size", where=where)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping
+from itertools import islice
 
 import msgspec
 
 from specs.errors import MISSING, SpecError
 from specs.near import near
 from workloads.cascade import Bound, Partition, SameBlock
-from workloads.expression import Access, Apply, Expr, Index, Literal, Term
+from workloads.expression import Access, Apply, Expr, Index, Literal, Term, nodes
 from workloads.ops import ARITY, IDENTITY, prune_op
 
 _BINARY: dict[type[ast.operator], str] = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
@@ -19,6 +20,8 @@ _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne",
 }  # fmt: skip
 _DEEPEST = 60
+_LARGEST = 2000
+"""Nodes of one expression once operators are expanded."""
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +36,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
 
     def error(self, rule: str, got: object = MISSING, hint: str = "") -> SpecError:
+        """A fault of this statement."""
         return SpecError(self.path, rule, got=got, where=self.where, hint=hint)
 
     def constant(self, name: str) -> float | None:
@@ -61,6 +65,7 @@ def _depth(node: ast.AST, scope: Scope, depth: int) -> None:
 
 
 def whole(value: float) -> int | None:
+    """The value as a whole number, None when it isn't one."""
     return int(value) if math.isfinite(value) and float(value).is_integer() else None
 
 
@@ -82,7 +87,9 @@ def _affine(node: ast.expr, scope: Scope) -> tuple[dict[str, int], int]:
         case ast.BinOp(op=ast.Add() | ast.Sub() as op, left=left, right=right):
             terms, offset = _affine(left, scope)
             more, extra = _scaled(_affine(right, scope), -1 if isinstance(op, ast.Sub) else 1)
-            return {r: terms.get(r, 0) + more.get(r, 0) for r in dict.fromkeys([*terms, *more])}, offset + extra
+            return {
+                r: terms.get(r, 0) + more.get(r, 0) for r in dict.fromkeys([*terms, *more])
+            }, offset + extra
         case ast.BinOp(op=ast.Mult(), left=left, right=right):
             first, second = _affine(left, scope), _affine(right, scope)
             if not first[0]:
@@ -133,7 +140,9 @@ def bounds(node: ast.expr, scope: Scope) -> tuple[Bound | SameBlock, ...]:
         case ast.Compare(left=first, ops=ops, comparators=rest):
             sides = [index(side, scope) for side in (first, *rest)]
             pairs = zip(sides, ops, sides[1:], strict=False)
-            return tuple(bound for left, op, right in pairs for bound in _compared(left, op, right, node, scope))
+            return tuple(
+                bound for left, op, right in pairs for bound in _compared(left, op, right, node, scope)
+            )
     raise scope.error("a bound compares indices, as in m <= p or p // 512 == m // 512", ast.unparse(node))
 
 
@@ -148,7 +157,9 @@ def _lengths(node: ast.expr, scope: Scope) -> tuple[int, ...]:
 def _compared(left: Index, op: ast.cmpop, right: Index, node: ast.expr, scope: Scope) -> tuple[Bound, ...]:
     def before(smaller: Index, larger: Index, gap: int = 0) -> Bound:
         constant = smaller.offset + gap  # constants live on the side that keeps them positive
-        return Bound(Index(smaller.terms, max(constant, 0)), Index(larger.terms, larger.offset - min(constant, 0)))
+        return Bound(
+            Index(smaller.terms, max(constant, 0)), Index(larger.terms, larger.offset - min(constant, 0))
+        )
 
     match op:
         case ast.LtE():
@@ -194,27 +205,31 @@ def expression(node: ast.expr, scope: Scope, bound: Mapping[str, Expr] | None = 
     """A scalar expression; `bound` gives the arguments inside a user-defined operator."""
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-            return Literal(float(value))
+            return _literal(value, scope)
         case ast.Name(id=name):
             return _name(name, scope, bound or {})
         case ast.Subscript():
             return access(node, scope)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _apply("sub", (Literal(0.0), expression(operand, scope, bound)))
+            return _apply("sub", (Literal(0.0), expression(operand, scope, bound)), scope)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
             return expression(operand, scope, bound)
         case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int(power))) if 1 <= power <= 8:
             base = expression(left, scope, bound)
             found = base
             for _ in range(power - 1):
-                found = _apply("mul", (found, base))
+                found = _apply("mul", (found, base), scope)
             return found
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            return _apply(_BINARY[type(op)], (expression(left, scope, bound), expression(right, scope, bound)))
+            sides = (expression(left, scope, bound), expression(right, scope, bound))
+            return _apply(_BINARY[type(op)], sides, scope)
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARE:
-            return _apply(_COMPARE[type(op)], (expression(left, scope, bound), expression(right, scope, bound)))
+            sides = (expression(left, scope, bound), expression(right, scope, bound))
+            return _apply(_COMPARE[type(op)], sides, scope)
         case ast.IfExp(test=test, body=body, orelse=orelse):
-            return Apply("select", tuple(expression(part, scope, bound) for part in (test, body, orelse)))
+            return _apply(
+                "select", tuple(expression(part, scope, bound) for part in (test, body, orelse)), scope
+            )
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             return _call(name, tuple(expression(argument, scope, bound) for argument in args), scope)
         case ast.Call(func=ast.Subscript(value=ast.Name(id="prune"), slice=pattern), args=[argument]):
@@ -243,34 +258,51 @@ def _call(name: str, args: tuple[Expr, ...], scope: Scope) -> Expr:
         parameters, body = scope.definitions[name]
         if len(parameters) != len(args):
             raise scope.error(f"{name} takes {len(parameters)} arguments", len(args))
-        inner = msgspec.structs.replace(scope, definitions={k: v for k, v in scope.definitions.items() if k != name})
+        inner = msgspec.structs.replace(
+            scope, definitions={k: v for k, v in scope.definitions.items() if k != name}
+        )
         return expression(body, inner, dict(zip(parameters, args, strict=True)))
     if name not in ARITY:
         raise scope.error(f"unknown operator '{name}'", hint=near(name, [*ARITY, *scope.definitions]))
     if name in ("max", "min") and len(args) > 2:
-        return _apply(name, (_call(name, args[:-1], scope), args[-1]))
+        return _apply(name, (_call(name, args[:-1], scope), args[-1]), scope)
     if len(args) != ARITY[name]:
         raise scope.error(f"{name} takes {ARITY[name]} argument{'s' * (ARITY[name] > 1)}", len(args))
-    return _apply(name, args)
+    return _apply(name, args, scope)
 
 
-def _apply(op: str, args: tuple[Expr, ...]) -> Expr:
-    """The operator, or its value when add, sub, mul or div meets two finite constants."""
+def _literal(value: int | float, scope: Scope) -> Literal:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.nan
+    if math.isnan(number):
+        raise scope.error("is a number out of range")
+    return Literal(number)
+
+
+def _apply(op: str, args: tuple[Expr, ...], scope: Scope) -> Expr:
+    """The operator, or its value when add, sub, mul or div meets two constants."""
     match op, args:
         case "add", (Literal(a), Literal(b)):
-            return Literal(a + b)
+            return _literal(a + b, scope)
         case "sub", (Literal(a), Literal(b)):
-            return Literal(a - b)
+            return _literal(a - b, scope)
         case "mul", (Literal(a), Literal(b)):
-            return Literal(a * b)
+            return _literal(a * b, scope)
         case "div", (Literal(a), Literal(b)) if b:
-            return Literal(a / b)
-    return Apply(op, args)
+            return _literal(a / b, scope)
+    found = Apply(op, args)
+    if sum(1 for _ in islice(nodes(found), _LARGEST + 1)) > _LARGEST:
+        raise scope.error(f"grows past {_LARGEST} terms once its operators are expanded")
+    return found
 
 
 def _prune(node: ast.expr, scope: Scope) -> str:
     match node:
-        case ast.Tuple(elts=[ast.Slice(lower=ast.expr() as low, upper=ast.expr() as high, step=None), ast.Name(id=rank)]):
+        case ast.Tuple(
+            elts=[ast.Slice(lower=ast.expr() as low, upper=ast.expr() as high, step=None), ast.Name(id=rank)]
+        ):
             kept, group = index(low, scope), index(high, scope)
             if kept.terms or group.terms or not 1 <= kept.offset <= group.offset:
                 raise scope.error("prune[n:m,rank] needs 1 <= n <= m", ast.unparse(node))

@@ -18,7 +18,10 @@ _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="
 def cascade_text(cascade: Cascade) -> str:
     """The whole cascade: ranks, partitions, tensors, bounds, initial state, then one Einsum a line."""
     sizes = {rank.name: rank.size for rank in cascade.ranks}
-    lines = [f"cascade {cascade.name}", "rank " + ", ".join(f"{name} = {size}" for name, size in sizes.items())]
+    lines = [
+        f"cascade {cascade.name}",
+        "rank " + ", ".join(f"{name} = {size}" for name, size in sizes.items()),
+    ]
     lines += [f"{part.rank} -> {', '.join(part.into)}" for part in cascade.partitions]
     lines += [tensor_text(tensor) for tensor in cascade.tensors]
     lines += [f"initial {name} = {number_text(value)}" for name, value in cascade.initial.items()]
@@ -52,7 +55,9 @@ def sparsity_text(sparsity: Sparsity) -> str:
 def einsum_text(einsum: Einsum, sizes: Mapping[str, int], width: int = 0) -> str:
     """One Einsum on one line; a summed product leaves its sum implied, as usual."""
     right = expr_text(einsum.expr, sizes)
-    implied = tuple(rank for access in einsum.reads for rank in access.ranks if rank not in einsum.output.ranks)
+    implied = tuple(
+        rank for access in einsum.reads for rank in access.ranks if rank not in einsum.output.ranks
+    )
     product = isinstance(einsum.expr, Apply) and einsum.expr.op == "mul"
     if einsum.reduce is not None and not (
         einsum.reduce == "sum" and product and tuple(dict.fromkeys(implied)) == einsum.reduced

@@ -61,7 +61,9 @@ AV[{q},f,p]       = RNV[{q},f,M1,p] / RD[{q},M1,p]
 _TEXT = {"3": _THREE, "2": _TWO, "1": _ONE}
 
 MASK_PARAMETERS = (
-    Parameter(name="passes", kind="choice", choices=("3", "2", "1"), default="3", summary="passes over the keys"),
+    Parameter(
+        name="passes", kind="choice", choices=("3", "2", "1"), default="3", summary="passes over the keys"
+    ),
     Parameter(name="causal", kind="flag", default=False, summary="a query sees no later key"),
     Parameter(name="window", kind="size", summary="a query sees keys less than this many places away"),
     Parameter(name="documents", kind="sizes", summary="lengths of packed documents; the last one repeats"),
@@ -70,7 +72,9 @@ MASK_PARAMETERS = (
 )
 
 PARAMETERS = (
-    Parameter(name="model", kind="choice", choices=MODEL_CHOICES, default="bert-base", summary="gives b, h, e, f"),
+    Parameter(
+        name="model", kind="choice", choices=MODEL_CHOICES, default="bert-base", summary="gives b, h, e, f"
+    ),
     Parameter(name="seq", kind="size", default=4096, summary="tokens: keys and queries"),
     Parameter(name="b", kind="size", summary="batch"),
     Parameter(name="h", kind="size", summary="query heads"),
@@ -160,7 +164,9 @@ def _build_decode(settings: Settings) -> Cascade:
 
 
 _DECODE = tuple(
-    msgspec.structs.replace(parameter, default=1, summary="new tokens") if parameter.name == "p" else parameter
+    msgspec.structs.replace(parameter, default=1, summary="new tokens")
+    if parameter.name == "p"
+    else parameter
     for parameter in _with_default("causal", True)
 )
 

@@ -12,7 +12,9 @@ from workloads.settings import Parameter, Settings
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "silu", "swiglu", "geglu")
 
 PARAMETERS = (
-    Parameter(name="model", kind="choice", choices=MODEL_CHOICES, default="bert-base", summary="gives b, d, s"),
+    Parameter(
+        name="model", kind="choice", choices=MODEL_CHOICES, default="bert-base", summary="gives b, d, s"
+    ),
     Parameter(name="seq", kind="size", default=4096, summary="tokens"),
     Parameter(name="b", kind="size", summary="batch"),
     Parameter(name="p", kind="size", summary="tokens (seq)"),

@@ -23,17 +23,23 @@ from workloads.settings import Parameter, Settings
 PHASES = ("prefill", "decode")
 
 _PARAMETERS = (
-    Parameter(name="phase", kind="choice", choices=PHASES, default="prefill", summary="whole prompt, or new tokens"),
+    Parameter(
+        name="phase", kind="choice", choices=PHASES, default="prefill", summary="whole prompt, or new tokens"
+    ),
     Parameter(name="seq", kind="size", default=4096, summary="tokens of the prompt, or in the cache"),
     Parameter(name="b", kind="size", summary="batch"),
     Parameter(name="p", kind="size", summary="query tokens (seq; 1 in a decode step)"),
-    Parameter(name="source_seq", kind="size", summary="tokens of the encoder that a decode step attends to (seq)"),
+    Parameter(
+        name="source_seq", kind="size", summary="tokens of the encoder that a decode step attends to (seq)"
+    ),
     *MASK_PARAMETERS,
 )
 
 # Su et al., RoFormer, arXiv 2104.09864, in the half-split form of the LLaMA code: element e = c * J + j turns with its
 # partner (1-c) * J + j; SIN carries the sign.
-_ROTATE = "{out}[{q},c*J+j,{t}] = {src}[{q},c*J+j,{t}] * COS[c*J+j,{t}] + {src}[{q},J-c*J+j,{t}] * SIN[c*J+j,{t}]\n"
+_ROTATE = (
+    "{out}[{q},c*J+j,{t}] = {src}[{q},c*J+j,{t}] * COS[c*J+j,{t}] + {src}[{q},J-c*J+j,{t}] * SIN[c*J+j,{t}]\n"
+)
 
 
 def _projections(model: Dimensions, query: str, source: str, decode: bool) -> str:
@@ -67,9 +73,13 @@ def _cross(settings: Settings, query: str, source_seq: int) -> str:
     )
 
 
-def layer_text(model: Dimensions, settings: Settings, query: str, sizes: Mapping[str, int], decode: bool) -> str:
+def layer_text(
+    model: Dimensions, settings: Settings, query: str, sizes: Mapping[str, int], decode: bool
+) -> str:
     """All Einsums of one layer, from X[b,p,d] to Y[b,p,d]."""
-    attend = attention_text(settings, query, sizes["m"]) + f"Z[b,p,d] = AV[{query},f,p] * WO[{query[2:]},f,d]\n"
+    attend = (
+        attention_text(settings, query, sizes["m"]) + f"Z[b,p,d] = AV[{query},f,p] * WO[{query[2:]},f,d]\n"
+    )
     if model.order == "pre":  # Xiong et al., arXiv 2002.04745
         cross = _cross(settings, query, sizes["u"]) if "u" in sizes else ""
         last = "R3" if cross else "R1"
@@ -98,7 +108,9 @@ def layer_cascade(model: Dimensions, settings: Settings, name: str) -> Cascade:
     if decode and model.cross:  # the decoder of an encoder-decoder model is causal
         settings = Settings({**settings.values, "causal": True}, settings.where)
     if decode and not settings.flag("causal"):
-        raise settings.error("phase", "a bidirectional layer has no decode step", hint="causal=true makes it a decoder")
+        raise settings.error(
+            "phase", "a bidirectional layer has no decode step", hint="causal=true makes it a decoder"
+        )
     m = settings.size("seq")
     p = settings.size("p", 1 if decode else m)
     if not decode and p != m:
@@ -124,7 +136,9 @@ def layer_parameters(model: Dimensions, causal: bool) -> tuple[Parameter, ...]:
     """Parameters of a layer whose dimensions are fixed."""
     defaults = {"causal": causal, "window": model.window or None}
     return tuple(
-        msgspec.structs.replace(parameter, default=defaults[parameter.name]) if parameter.name in defaults else parameter
+        msgspec.structs.replace(parameter, default=defaults[parameter.name])
+        if parameter.name in defaults
+        else parameter
         for parameter in _PARAMETERS
     )
 
@@ -140,7 +154,9 @@ def layer_workload(name: str, model: Dimensions) -> Workload:
 
 
 def _generic(name: str, default: str, causal: bool) -> Workload:
-    choice = Parameter(name="model", kind="choice", choices=MODEL_CHOICES, default=default, summary="dimensions")
+    choice = Parameter(
+        name="model", kind="choice", choices=MODEL_CHOICES, default=default, summary="dimensions"
+    )
     own = dimensions(default)
     return Workload(
         name=name, summary=f"{'causal' if causal else 'bidirectional'} transformer layer of a model",

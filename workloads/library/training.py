@@ -21,7 +21,9 @@ PARAMETERS = (
     Parameter(name="i", kind="size", default=768, summary="inputs of the layer"),
     Parameter(name="o", kind="size", default=3072, summary="outputs of the layer"),
     Parameter(name="sparsity", kind="text", default="dense", summary="dense, or n:m such as 2:8"),
-    Parameter(name="method", kind="choice", choices=METHODS, default="bdwp", summary="which directions are pruned"),
+    Parameter(
+        name="method", kind="choice", choices=METHODS, default="bdwp", summary="which directions are pruned"
+    ),
     Parameter(name="update", kind="flag", default=False, summary="also the weight update W - rate * WU"),
     Parameter(name="bits", kind="size", default=16, summary="bits of activations and gradients"),
     Parameter(name="weight_bits", kind="size", default=32, summary="bits of the weights that are kept"),
