@@ -1,0 +1,1 @@
+"""Mappings: the LoopTree, its legality, lowering to a tile program, schedule and analytical model."""

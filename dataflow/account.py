@@ -1,0 +1,109 @@
+"""Counted actions to energy and traffic: the same books for the analytical model and the simulator.
+
+Energy = actions x energy per action + leakage x time. An action is an op issued on a PE, a register access,
+or an access to a memory of its access width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from accel.machine import Machine
+from dataflow.iteration import path_of
+from dataflow.program import Op, Program
+from dataflow.result import EinsumCost
+
+#: Instances of each operation by its tile extents.
+Counts = Mapping[int, Mapping[tuple[int, ...], int]]
+
+PICO = 1e-12
+
+
+class Books(msgspec.Struct, frozen=True, kw_only=True):
+    """Energy in J by component, bytes by memory and tensor, and each Einsum's share."""
+
+    energy_by: dict[str, float]
+    traffic: dict[str, dict[str, int]]
+    by_einsum: dict[str, EinsumCost]
+    active_pe_ticks: dict[str, int]
+    dram_bytes: int
+
+
+def keep_books(program: Program, machine: Machine, counts: Counts, seconds: float) -> Books:
+    """Sum what every operation did, `counts` times each."""
+    actions: dict[str, int] = {}
+    reads: dict[tuple[str, str], int] = {}
+    writes: dict[tuple[str, str], int] = {}
+    shares: dict[str, EinsumCost] = {}
+    active: dict[str, int] = {unit.name: 0 for unit in machine.units}
+    for op in program.ops:
+        own: dict[str, int] = {}
+        ticks = points = 0
+        for key, times in counts[op.id].items():
+            cost = op.costs[key]
+            for action, number in cost.actions.items():
+                own[action] = own.get(action, 0) + number * times
+            for access in cost.accesses:
+                at = (access.memory, access.tensor)
+                reads[at] = reads.get(at, 0) + access.read_bytes * times
+                writes[at] = writes.get(at, 0) + access.write_bytes * times
+            ticks += cost.ticks * times
+            points += cost.points * times
+            if op.kind == "compute":
+                active[op.engine] += cost.active_pe_ticks * times
+        for action, number in own.items():
+            actions[action] = actions.get(action, 0) + number
+        if op.kind == "compute":
+            shares[op.subject] = EinsumCost(
+                unit=op.engine,
+                cycles=-(-ticks // program.ticks_per_cycle),
+                energy_j=sum(_action_pj(machine, action) * number for action, number in own.items()) * PICO,
+                points=points,
+            )
+    energy: dict[str, float] = {}
+    for action, number in actions.items():
+        unit = action.split(":", 1)[0]
+        name = f"{unit} registers" if "register" in action else f"{unit} {action.split(':', 1)[1]}"
+        energy[name] = energy.get(name, 0.0) + _action_pj(machine, action) * number * PICO
+    traffic: dict[str, dict[str, int]] = {memory.name: {} for memory in machine.memories}
+    leakage = machine.leakage_w
+    for memory in machine.memories:
+        joules = 0.0
+        for (name, tensor), size in reads.items():
+            if name == memory.name:
+                joules += size / memory.access_bytes * memory.read_pj * PICO
+                joules += writes[name, tensor] / memory.access_bytes * memory.write_pj * PICO
+                traffic[name][tensor] = size + writes[name, tensor]
+        energy[memory.name] = joules
+        leakage += memory.leakage_w
+    if leakage:
+        energy["leakage"] = leakage * seconds
+    return Books(
+        energy_by=energy,
+        traffic=traffic,
+        by_einsum=shares,
+        active_pe_ticks=active,
+        dram_bytes=sum(traffic[machine.dram.name].values()),
+    )
+
+
+def _action_pj(machine: Machine, action: str) -> float:
+    unit_name, _, op = action.partition(":")
+    unit = machine.unit(unit_name)
+    if op in ("register read", "register write"):
+        if unit.registers is None:
+            return 0.0
+        return unit.registers.read_pj if op.endswith("read") else unit.registers.write_pj
+    return unit.cost(op).energy_pj
+
+
+def static_counts(program: Program) -> dict[int, dict[tuple[int, ...], int]]:
+    """Instances of every operation by tile extents, from the loops alone."""
+    return {op.id: path_of(op, program.loops, program.sizes).instances() for op in program.ops}
+
+
+def busy_ticks(op: Op, counts: Mapping[tuple[int, ...], int]) -> int:
+    """Ticks that an operation keeps its engine over all its instances."""
+    return sum(op.costs[key].ticks * times for key, times in counts.items())

@@ -1,0 +1,139 @@
+"""The analytical model: a lower bound on latency from the tile program, with energy and traffic.
+
+Bound of a node, over all its iterations (T):
+
+    operation          its engine's busy time
+    sequence           sum of T(child), each with the latency of an operation that ends it
+    pipeline           max of T(child) and of every engine's busy time below it
+    loop               T(body)
+
+Each is a true bound: an engine serves one operation at a time, a sequence lets one child run at a time and
+ends an iteration before the next begins, and a pipeline can't beat its busiest engine. Memory and compute
+overlap perfectly inside a pipeline.
+"""
+
+from __future__ import annotations
+
+from accel.machine import Machine
+from dataflow.account import Books, busy_ticks, keep_books, static_counts
+from dataflow.program import Group, Op, Program
+from dataflow.result import Result
+
+
+def analyse(program: Program, machine: Machine) -> Result:
+    """Evaluate a program analytically: the level "analytical" of `einsim run`."""
+    counts = static_counts(program)
+    total = dict.fromkeys((engine.name for engine in program.engines), 0)
+    for op in program.ops:
+        for engine, ticks in engine_ticks(op, counts[op.id]).items():
+            total[engine] += ticks
+    bounds = Bounds(program, counts)
+    ticks = bounds.of(program.shape)
+    cycles = -(-ticks // program.ticks_per_cycle)
+    seconds = ticks / program.ticks_per_cycle / program.clock_hz
+    books = keep_books(program, machine, counts, seconds)
+    busiest = max(total, key=lambda name: total[name])
+    bound_by = {name: -(-value // program.ticks_per_cycle) for name, value in total.items()}
+    bound_by["schedule"] = cycles
+    units = [engine.name for engine in program.engines if engine.kind == "unit"]
+    stalls = {unit: {"not busy": cycles - bound_by[unit]} for unit in units}
+    critical = max(units, key=lambda name: total[name])
+    return make_result(
+        program, machine, books, level="analytical", ticks=ticks, bottleneck=bottleneck(busiest, total, ticks),
+        bound_by=bound_by, stalls=stalls[critical], stalls_by_unit=stalls,
+    )  # fmt: skip
+
+
+def bottleneck(busiest: str, total: dict[str, int], ticks: int) -> str:
+    """The engine that sets the bound, or the dependency chain where no engine is busy for nearly all of it."""
+    return busiest if total[busiest] * 10 >= ticks * 9 else f"dependencies (busiest: {busiest})"
+
+
+class Bounds:
+    """Lower bounds in ticks of the groups of a program."""
+
+    def __init__(self, program: Program, counts: dict[int, dict[tuple[int, ...], int]]) -> None:
+        self.program = program
+        self.counts = counts
+
+    def of(self, group: Group) -> int:
+        """T(group), as the module's text defines it."""
+        if group.kind == "op":
+            return busy_ticks(self.program.ops[group.op], self.counts[group.op])
+        if group.kind == "sequence":
+            return sum(self._closed(child) for child in group.children)
+        return max((*(self.of(child) for child in group.children), *self.busy(group).values()), default=0)
+
+    def _closed(self, group: Group) -> int:
+        """T of a sequence's child: an operation's result must be visible before the next child starts."""
+        if group.kind != "op":
+            return self.of(group)
+        op = self.program.ops[group.op]
+        return self.of(group) + op.latency_ticks * sum(self.counts[op.id].values())
+
+    def busy(self, group: Group) -> dict[str, int]:
+        """Busy ticks of every engine below a group."""
+        total: dict[str, int] = {}
+        for op in _ops(group, self.program):
+            for engine, ticks in engine_ticks(op, self.counts[op.id]).items():
+                total[engine] = total.get(engine, 0) + ticks
+        return total
+
+
+def _ops(group: Group, program: Program) -> list[Op]:
+    if group.kind == "op":
+        return [program.ops[group.op]]
+    return [op for child in group.children for op in _ops(child, program)]
+
+
+def engine_ticks(op: Op, counts: dict[tuple[int, ...], int]) -> dict[str, int]:
+    """Ticks that an operation takes on its own engine and on the ports that it streams through."""
+    total: dict[str, int] = {}
+    for key, times in counts.items():
+        cost = op.costs[key]
+        if op.engine:
+            total[op.engine] = total.get(op.engine, 0) + cost.ticks * times
+        for stream in cost.streams:
+            total[stream.port] = total.get(stream.port, 0) + stream.ticks * times
+    return total
+
+
+def make_result(
+    program: Program,
+    machine: Machine,
+    books: Books,
+    *,
+    level: str,
+    ticks: int,
+    bottleneck: str,
+    bound_by: dict[str, int],
+    stalls: dict[str, int],
+    stalls_by_unit: dict[str, dict[str, int]],
+    timeline: tuple[object, ...] = (),
+) -> Result:
+    """Put time and books together; used by both levels."""
+    pes = {engine.name: engine.pes for engine in program.engines if engine.kind == "unit"}
+    return Result(
+        workload=program.workload,
+        accel=program.accel,
+        level=level,
+        mapping=program.mapping,
+        cycles=-(-ticks // program.ticks_per_cycle),
+        latency_s=ticks / program.ticks_per_cycle / program.clock_hz,
+        energy_j=sum(books.energy_by.values()),
+        dram_bytes=books.dram_bytes,
+        utilization={
+            unit: books.active_pe_ticks[unit] / (pes[unit] * ticks) if ticks else 0.0 for unit in pes
+        },
+        stalls=stalls,
+        stalls_by_unit=stalls_by_unit,
+        energy_by=books.energy_by,
+        traffic=books.traffic,
+        bottleneck=bottleneck,
+        bound_by=bound_by,
+        by_einsum=books.by_einsum,
+        buffers=program.buffers,
+        timeline=timeline,  # type: ignore[arg-type]
+        notes=program.notes,
+        assumed=machine.assumed,
+    )

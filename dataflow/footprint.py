@@ -1,0 +1,53 @@
+"""How many elements and bytes of a tensor a tile touches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from accel.machine import Machine
+from workloads.cascade import Access, Cascade, Einsum, Tensor
+from workloads.sparsity import dense_bytes, stored_bytes
+
+
+def iterative_ranks(cascade: Cascade, tensor: str) -> tuple[str, ...]:
+    """Ranks along which the tensor's producer carries state from one iteration to the next."""
+    producer = cascade.producer(tensor)
+    return producer.iterative if producer is not None else ()
+
+
+def relevant_ranks(cascade: Cascade, access: Access) -> frozenset[str]:
+    """Ranks whose position decides which elements the access touches; the state's own rank is left out."""
+    state = iterative_ranks(cascade, access.tensor)
+    return frozenset(term.rank for index in access.indices for term in index.terms if term.rank not in state)
+
+
+def elements(cascade: Cascade, access: Access, extents: Mapping[str, int]) -> int:
+    """Distinct elements that an access touches while each rank runs over `extents` points."""
+    state = set(iterative_ranks(cascade, access.tensor))
+    shape = cascade.shape(access.tensor)
+    count = 1
+    for index, size in zip(access.indices, shape, strict=True):
+        if any(term.rank in state for term in index.terms):
+            continue
+        reach = 1 + sum(abs(term.coefficient) * (extents.get(term.rank, cascade.size(term.rank)) - 1) for term in index.terms)
+        count *= min(size, reach)
+    return count
+
+
+def compressed(machine: Machine, tensor: Tensor) -> bool:
+    """Whether the machine keeps this tensor compressed: some unit exploits its pattern; otherwise it is dense."""
+    return any(pattern in unit.exploits for unit in machine.units for pattern in tensor.sparsity.patterns)
+
+
+def tile_bytes(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, int]) -> int:
+    """Bytes that the tile takes on this machine: values and metadata where it keeps the tensor compressed."""
+    tensor = cascade.tensor(access.tensor)
+    count = elements(cascade, access, extents)
+    return stored_bytes(tensor, count) if compressed(machine, tensor) else dense_bytes(tensor, count)
+
+
+def access_of(einsum: Einsum, tensor: str) -> Access:
+    """The Einsum's access to a tensor: its output, or the first read of it."""
+    if einsum.output.tensor == tensor:
+        return einsum.output
+    return next(access for access in einsum.reads if access.tensor == tensor)

@@ -1,0 +1,142 @@
+"""The mapping tree laid out: every leaf with the loops above it, every kept tile with who writes and reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from dataflow.footprint import access_of, relevant_ranks
+from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
+from dataflow.program import ProgramLoop
+from workloads.cascade import Cascade, SameBlock
+
+
+class Home(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor held by one `Keep`: `depth` loops enclose it, `place` is the Keep's position in the tree."""
+
+    tensor: str
+    memory: str
+    depth: int
+    place: tuple[int, ...]
+    buffers: int
+    spill: float
+    overlay: tuple[str, ...]  # tensors that share the bytes, the first writer first; empty without overlay
+
+
+class Barrier(msgspec.Struct, frozen=True, kw_only=True):
+    """Membership of a leaf in one child of a `Sequence` that `depth` loops enclose."""
+
+    place: tuple[int, ...]
+    child: int
+    children: int
+    depth: int
+
+
+class Leaf(msgspec.Struct, frozen=True, kw_only=True):
+    """A compute with its loops (ids, outermost first), the homes in scope and the sequences it is in."""
+
+    node: Compute
+    place: tuple[int, ...]
+    path: tuple[int, ...]
+    homes: dict[str, tuple[Home, ...]]  # tensor -> homes in scope, outermost first
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that lowering and legality need to know of a mapping's shape."""
+
+    loops: tuple[ProgramLoop, ...]
+    leaves: tuple[Leaf, ...]
+    homes: tuple[tuple[Home, tuple[int, ...]], ...]  # with the loops above, outermost first
+    barriers: tuple[Barrier, ...]  # one for each child of each sequence; `child` says which
+
+    def under(self, place: tuple[int, ...]) -> tuple[Leaf, ...]:
+        """Leaves in the subtree at `place`."""
+        return tuple(leaf for leaf in self.leaves if leaf.place[: len(place)] == place)
+
+
+def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
+    """Walk the tree once and collect loops, leaves and homes."""
+    loops: list[ProgramLoop] = []
+    leaves: list[Leaf] = []
+    homes: list[tuple[Home, tuple[int, ...]]] = []
+    barriers: list[Barrier] = []
+
+    def visit(node: Node, place: tuple[int, ...], path: tuple[int, ...], scope: dict[str, tuple[Home, ...]]) -> None:
+        if isinstance(node, Loop):
+            above = [rank for loop in path for rank in loops[loop].ranks]
+            parent = next((loop for loop in reversed(path) if loops[loop].rank == node.rank), None)
+            extent = cascade.size(node.rank) if parent is None else loops[parent].tile
+            ranks = [node.rank]
+            while _merges(cascade, node, above):
+                assert isinstance(node.body, Loop)
+                node, place = node.body, (*place, 0)
+                ranks.append(node.rank)
+                extent *= cascade.size(node.rank)
+            made = ProgramLoop(
+                id=len(loops), rank="*".join(ranks), tile=node.tile, extent=extent, parent=parent, place=place,
+                bounds=_bounds(cascade, ranks[0], above) if len(ranks) == 1 else (),
+            )  # fmt: skip
+            loops.append(made)
+            visit(node.body, (*place, 0), (*path, made.id), scope)
+        elif isinstance(node, Keep):
+            inner = dict(scope)
+            for tensor in node.tensors:
+                home = Home(
+                    tensor=tensor, memory=node.memory, depth=len(path), place=place, buffers=node.buffers,
+                    spill=node.spill, overlay=node.tensors if node.overlay else (),
+                )  # fmt: skip
+                homes.append((home, path))
+                inner[tensor] = (*inner.get(tensor, ()), home)
+            visit(node.body, (*place, 0), path, inner)
+        elif isinstance(node, Compute):
+            leaves.append(Leaf(node=node, place=place, path=path, homes=scope))
+        else:
+            for child, below in enumerate(node.children):
+                if isinstance(node, Sequence):
+                    barriers.append(
+                        Barrier(place=place, child=child, children=len(node.children), depth=len(path))
+                    )
+                visit(below, (*place, child), path, scope)
+
+    visit(mapping.tree, (), (), {})
+    return Layout(loops=tuple(loops), leaves=tuple(leaves), homes=tuple(homes), barriers=tuple(barriers))
+
+
+def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
+    """Whether a loop and the one directly inside it walk single points of ranks that nothing else looks at."""
+    inner = node.body
+    if not isinstance(inner, Loop) or node.tile != 1 or inner.tile != 1 or above:
+        return False
+    special = {rank for einsum in cascade.einsums for rank in einsum.iterative}
+    for bound in cascade.bounds:
+        special.update(term.rank for side in (bound.left, bound.right) for term in side.terms)
+    return not {node.rank, inner.rank} & special
+
+
+def _bounds(cascade: Cascade, rank: str, above: list[str]) -> tuple[object, ...]:
+    """Bounds that cut this loop's range: they name its rank, and all their other ranks stand in loops above.
+
+    The innermost loop of a bound's ranks is the one that it cuts; a loop outside them runs its whole range.
+    """
+    chosen = []
+    for bound in cascade.bounds:
+        sides = (bound.left, bound.right)
+        ranks = {term.rank for side in sides for term in side.terms}
+        if rank not in ranks:
+            continue
+        if isinstance(bound, SameBlock) or len(ranks) > 1:
+            others = [name for name in ranks if name != rank]
+            if not any(name in above for name in others):
+                continue
+        chosen.append(bound)
+    return tuple(chosen)
+
+
+def relevant_loops(
+    cascade: Cascade, loops: tuple[ProgramLoop, ...], leaf: Leaf, tensor: str, depth: int
+) -> Iterator[tuple[int, bool]]:
+    """Loops of a leaf below `depth`, each with whether it moves the leaf's access to the tensor."""
+    ranks = relevant_ranks(cascade, access_of(cascade.einsum(leaf.node.einsum), tensor))
+    for loop in leaf.path[depth:]:
+        yield loop, bool(ranks & set(loops[loop].ranks))

@@ -1,0 +1,331 @@
+"""Lowering: a mapping becomes a tile program of loads, stores and computes with bytes, ticks and waits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping as MappingType
+from fractions import Fraction
+
+
+from accel.machine import Machine, Memory
+from dataflow.footprint import access_of, tile_bytes
+from dataflow.iteration import Path
+from dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
+from dataflow.leaf import Residence, latency_cycles, leaf_cost
+from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
+from dataflow.mapping_text import mapping_text
+from dataflow.program import Access, Cost, Engine, Group, Op, Program, Stream
+from dataflow.waits import Draft, add_waits
+from workloads.cascade import Cascade
+
+
+def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
+    """Lower a legal mapping. Check it with `dataflow.legality.check` first: this function takes it as given."""
+    layout = lay_out(mapping, cascade)
+    clock = Clock(machine)
+    drafts = _computes(layout)
+    for home, _ in layout.homes:
+        drafts.extend(_transfers(cascade, machine, layout, home))
+    drafts.sort(key=lambda draft: (draft.place, {"load": 0, "compute": 1, "store": 2}[draft.kind]))
+    waits = add_waits(cascade, layout, drafts)
+    sizes = {rank.name: rank.size for rank in cascade.ranks}
+    ops = tuple(
+        _op(number, draft, waits[number], layout, cascade, machine, clock, sizes)
+        for number, draft in enumerate(drafts)
+    )
+    return Program(
+        workload=cascade.name,
+        accel=machine.name,
+        mapping=mapping_text(mapping),
+        clock_hz=machine.clock_hz,
+        ticks_per_cycle=clock.ticks_per_cycle,
+        sizes=sizes,
+        loops=layout.loops,
+        ops=ops,
+        engines=_engines(machine, ops),
+        shape=_shape(mapping.tree, (), drafts),
+        buffers=held_bytes(layout, cascade, machine),
+        notes=mapping.notes,
+    )
+
+
+class Clock:
+    """The time base: every unit's cycle and every port's byte is a whole number of ticks."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        base = Fraction(machine.clock_hz)
+        cycles = {unit.name: base / Fraction(unit.clock_hz or machine.clock_hz) for unit in machine.units}
+        rates: dict[str, Fraction] = {}
+        for memory in machine.memories:
+            for port, rate in (("read", memory.read_bytes_per_s), ("write", memory.write_bytes_per_s)):
+                if rate:
+                    rates[port_name(memory, port == "read")] = base / rate
+        self.ticks_per_cycle = math.lcm(*(step.denominator for step in (*cycles.values(), *rates.values())))
+        self.unit_ticks = {name: int(step * self.ticks_per_cycle) for name, step in cycles.items()}
+        self.byte_ticks = {name: int(step * self.ticks_per_cycle) for name, step in rates.items()}
+
+    def transfer(self, access: Access) -> list[Stream]:
+        """Port time of one access; none where the port never limits."""
+        memory = self.machine.memory(access.memory)
+        streams: dict[str, int] = {}
+        for size, reads in ((access.read_bytes, True), (access.write_bytes, False)):
+            port = port_name(memory, reads)
+            if size and port in self.byte_ticks:
+                streams[port] = streams.get(port, 0) + size * self.byte_ticks[port]
+        return [Stream(port=port, ticks=ticks) for port, ticks in streams.items()]
+
+
+def port_name(memory: Memory, reads: bool) -> str:
+    """Engine name of a memory's port: the memory's own name where reads and writes share it."""
+    if memory.shared_port:
+        return memory.name
+    return f"{memory.name}.{'read' if reads else 'write'}"
+
+
+def parent_memory(machine: Machine, name: str) -> str:
+    """The memory outside a memory, or the one that a unit's registers are filled from."""
+    for unit in machine.units:
+        if unit.name == name:
+            return unit.reads_from
+    return machine.memory(name).parent or name
+
+
+def _computes(layout: Layout) -> list[Draft]:
+    return [
+        Draft(kind="compute", subject=leaf.node.einsum, leaf=leaf, place=leaf.place, path=leaf.path, when={})
+        for leaf in layout.leaves
+    ]
+
+
+def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -> list[Draft]:
+    """The load that fills a home and the store that empties it, where data crosses its border."""
+    if home.memory == machine.dram.name:
+        return []
+    tensor = home.tensor
+    here = layout.under(home.place)
+    nearest = [leaf for leaf in here if home in leaf.homes.get(tensor, ())]
+    producer = next((leaf for leaf in nearest if leaf.node.einsum == tensor), None)
+    readers = [leaf for leaf in nearest if leaf.node.einsum != tensor and _reads(cascade, leaf, tensor)]
+    made: list[Draft] = []
+    if producer is None and readers:
+        path, when = _chunk(cascade, layout, readers[0], tensor, home, "first")
+        made.append(
+            Draft(kind="load", subject=tensor, leaf=readers[0], place=readers[0].place, path=path, when=when, home=home)
+        )
+    if producer is not None:
+        inside = {leaf.place for leaf in here}
+        used_outside = any(
+            leaf.place not in inside and _reads(cascade, leaf, tensor) for leaf in layout.leaves
+        )
+        if used_outside or not cascade.consumers(tensor):
+            path, when = _chunk(cascade, layout, producer, tensor, home, "last")
+            made.append(
+                Draft(kind="store", subject=tensor, leaf=producer, place=producer.place, path=path, when=when, home=home)
+            )
+    return made
+
+
+def _reads(cascade: Cascade, leaf: Leaf, tensor: str) -> bool:
+    return any(access.tensor == tensor for access in cascade.einsum(leaf.node.einsum).reads)
+
+
+def _chunk(
+    cascade: Cascade, layout: Layout, leaf: Leaf, tensor: str, home: Home, end: str
+) -> tuple[tuple[int, ...], dict[int, str]]:
+    """Path of a transfer: the loops above the home, and below it those that move the leaf's tile.
+
+    The others below are pinned to their first (load) or last (store) iteration, or dropped at the end.
+    """
+    below = list(relevant_loops(cascade, layout.loops, leaf, tensor, home.depth))
+    while below and not below[-1][1]:
+        below.pop()
+    path = leaf.path[: home.depth] + tuple(loop for loop, _ in below)
+    return path, {loop: end for loop, relevant in below if not relevant}
+
+
+def _op(
+    number: int,
+    draft: Draft,
+    waits: tuple[object, ...],
+    layout: Layout,
+    cascade: Cascade,
+    machine: Machine,
+    clock: Clock,
+    sizes: MappingType[str, int],
+) -> Op:
+    einsum = cascade.einsum(draft.leaf.node.einsum)
+    ranks = einsum.ranks if draft.kind == "compute" else access_of(einsum, draft.subject).ranks
+    loops = tuple(layout.loops[loop] for loop in draft.path)
+    mine = {loop.rank for loop in loops}
+    key_ranks = tuple(rank for rank in ranks if rank in mine)
+    path = Path(loops, draft.when, sizes, key_ranks)
+    single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
+    costs = {}
+    for key in path.instances():
+        extents = {**sizes, **single, **dict(zip(key_ranks, key, strict=True))}
+        if draft.kind == "compute":
+            costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, extents)
+        else:
+            costs[key] = _transfer_cost(draft, cascade, machine, clock, extents)
+    latency = 0
+    engine = ""
+    if draft.kind == "compute":
+        node = draft.leaf.node
+        engine = node.unit
+        latency = latency_cycles(machine.unit(node.unit), einsum, node) * clock.unit_ticks[node.unit]
+    else:
+        source, target = _ends(machine, draft)
+        outer = machine.memory(target if draft.kind == "store" else source)
+        port = port_name(outer, draft.kind == "load")
+        engine = port if port in clock.byte_ticks else ""
+    return Op(
+        id=number,
+        name=draft.name,
+        kind=draft.kind,
+        engine=engine,
+        subject=draft.subject,
+        path=draft.path,
+        when=draft.when,
+        place=draft.place,
+        waits=waits,  # type: ignore[arg-type]
+        latency_ticks=latency,
+        key_ranks=key_ranks,
+        costs=costs,
+    )
+
+
+def _compute_cost(
+    leaf: Leaf, cascade: Cascade, machine: Machine, clock: Clock, extents: MappingType[str, int]
+) -> Cost:
+    einsum = cascade.einsum(leaf.node.einsum)
+    residences = {}
+    for tensor in (einsum.name, *(access.tensor for access in einsum.reads)):
+        if leaf.homes.get(tensor):
+            home = leaf.homes[tensor][-1]
+            residences[tensor] = Residence(memory=home.memory, spill=home.spill)
+        else:
+            residences[tensor] = Residence(memory=machine.dram.name)
+    cost = leaf_cost(cascade, machine, einsum, leaf.node, extents, residences)
+    streams: dict[str, int] = {}
+    for access in cost.accesses:
+        for stream in clock.transfer(access):
+            streams[stream.port] = streams.get(stream.port, 0) + stream.ticks
+    cycle = clock.unit_ticks[leaf.node.unit]
+    return Cost(
+        ticks=cost.cycles * cycle,
+        streams=tuple(Stream(port=port, ticks=ticks) for port, ticks in streams.items()),
+        accesses=cost.accesses,
+        actions=cost.actions,
+        points=cost.points,
+        active_pe_ticks=cost.active_pe_cycles * cycle,
+    )
+
+
+def _ends(machine: Machine, draft: Draft) -> tuple[str, str]:
+    """Memory (or unit) that a transfer reads from and writes to."""
+    assert draft.home is not None
+    homes = draft.leaf.homes[draft.subject]
+    at = homes.index(draft.home)
+    outer = homes[at - 1].memory if at else machine.dram.name
+    inner = draft.home.memory
+    return (outer, inner) if draft.kind == "load" else (inner, outer)
+
+
+def _transfer_cost(
+    draft: Draft, cascade: Cascade, machine: Machine, clock: Clock, extents: MappingType[str, int]
+) -> Cost:
+    assert draft.home is not None
+    access = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
+    size = tile_bytes(cascade, machine, access, extents)
+    source, target = _ends(machine, draft)
+    accesses = []
+    actions = {}
+    bits = max(1, cascade.tensor(draft.subject).bits)
+    for name, reads in ((source, True), (target, False)):
+        if any(unit.name == name for unit in machine.units):
+            actions[f"{name}:register {'read' if reads else 'write'}"] = -(-size * 8 // bits)
+            continue
+        accesses.append(
+            Access(memory=name, tensor=draft.subject, read_bytes=size if reads else 0, write_bytes=0 if reads else size)
+        )
+    outer = target if draft.kind == "store" else source
+    own = 0
+    streams = []
+    for moved in accesses:
+        for stream in clock.transfer(moved):
+            if moved.memory == outer:
+                own += stream.ticks
+            else:
+                streams.append(stream)
+    return Cost(ticks=own, streams=tuple(streams), accesses=tuple(accesses), actions=actions)
+
+
+def _engines(machine: Machine, ops: tuple[Op, ...]) -> tuple[Engine, ...]:
+    used = {op.engine for op in ops} | {
+        stream.port for op in ops for cost in op.costs.values() for stream in cost.streams
+    }
+    units = [Engine(name=unit.name, kind="unit", pes=unit.pes) for unit in machine.units]
+    names = {unit.name for unit in machine.units}
+    return (*units, *(Engine(name=name, kind="port") for name in sorted(used - names - {""})))
+
+
+def _shape(node: Node, place: tuple[int, ...], drafts: list[Draft]) -> Group:
+    """The tree of groups over operations; a transfer hangs beside the node that its home wraps."""
+    here = tuple(
+        Group(kind="op", op=number)
+        for number, draft in enumerate(drafts)
+        if (draft.home.place if draft.home else draft.place) == place
+    )
+    if isinstance(node, Compute):
+        return Group(kind="pipeline", children=here) if len(here) != 1 else here[0]
+    if isinstance(node, (Loop, Keep)):
+        inner = _shape(node.body, (*place, 0), drafts)
+        return Group(kind="pipeline", children=(*here, inner)) if here else inner
+    kind = "sequence" if isinstance(node, Sequence) else "pipeline"
+    return Group(
+        kind=kind,
+        children=tuple(_shape(child, (*place, number), drafts) for number, child in enumerate(node.children)),
+    )
+
+
+def held_bytes(layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:
+    """Bytes that each memory must hold at most, by name; unit registers under the unit's name."""
+    total: dict[str, int] = {}
+    shared: dict[tuple[int, ...], int] = {}
+    for home, path in layout.homes:
+        if home.memory == machine.dram.name:
+            continue
+        size = home_bytes(home, path, layout, cascade, machine)
+        if home.overlay:
+            before = shared.get(home.place, 0)
+            total[home.memory] = total.get(home.memory, 0) + max(0, size - before)
+            shared[home.place] = max(before, size)
+        else:
+            total[home.memory] = total.get(home.memory, 0) + size
+    return total
+
+
+def home_bytes(
+    home: Home, path: tuple[int, ...], layout: Layout, cascade: Cascade, machine: Machine
+) -> int:
+    """Bytes of one home: the tile under the loops above it, times its buffers where a next tile exists."""
+    extents = {rank.name: rank.size for rank in cascade.ranks}
+    for loop in path:
+        extents.update(dict.fromkeys(layout.loops[loop].ranks, layout.loops[loop].tile))
+    user = next(
+        (
+            leaf
+            for leaf in layout.under(home.place)
+            if leaf.node.einsum == home.tensor or _reads(cascade, leaf, home.tensor)
+        ),
+        None,
+    )
+    if user is None:
+        return 0
+    size = tile_bytes(cascade, machine, access_of(cascade.einsum(user.node.einsum), home.tensor), extents)
+    again = any(layout.loops[loop].count > 1 for loop in path)
+    return math.ceil(size * (1 - home.spill)) * (home.buffers if again else 1)
+
+
+__all__ = ["Clock", "held_bytes", "home_bytes", "lower", "parent_memory", "port_name"]

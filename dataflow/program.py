@@ -1,0 +1,147 @@
+"""The tile program: a lowered mapping with symbolic loops, ready for the evaluators.
+
+A program is a table of loops and a table of operations. Each operation (a load, a store or a compute) runs
+once for each iteration of the loops on its path, in order; it starts when the operations it waits for have
+reached the right iteration and its engine (a unit, or a memory's port) is free. A one-million-token
+attention is a few dozen operations: nothing is unrolled.
+
+Time is counted in ticks, `ticks_per_cycle` of them to a cycle of the machine's clock, chosen so that every
+duration is a whole number of ticks: sums are exact and runs repeat bit for bit.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from workloads.cascade import Bound, SameBlock
+
+
+class ProgramLoop(msgspec.Struct, frozen=True, kw_only=True):
+    """A loop over `rank` in steps of `tile` inside `extent` points of it.
+
+    Directly nested loops that take single points of several ranks are one loop here: its rank is then
+    written "b*h" and `ranks` names them all.
+
+    `parent` is the loop over the same rank that encloses this one (its tile is then `extent`), or None.
+    `bounds` are the iteration-space bounds that this loop's trip range depends on, given the loops above.
+    """
+
+    id: int
+    rank: str
+    tile: int
+    extent: int
+    place: tuple[int, ...] = ()
+    parent: int | None = None
+    bounds: tuple[Bound | SameBlock, ...] = ()
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """The ranks that it walks."""
+        return tuple(self.rank.split("*"))
+
+    @property
+    def count(self) -> int:
+        """Trip count when the loops above are at a full tile and no bound cuts it."""
+        return -(-self.extent // self.tile)
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one producer loop must stand: at the index of a consumer's loop, or at its first or last one."""
+
+    kind: str  # "same", "first" or "last"
+    loop: int = -1  # consumer's loop, for "same"
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """The waiting operation may start once `producer` has completed the instance described.
+
+    `targets` has one entry for each loop on the producer's path. `lag` iterations are taken off the
+    consumer's loop `lag_loop` first; with `borrow` an underflow goes on into the loops outside it (the
+    buffer of the previous outer iteration), without it an underflow means that there is nothing to wait for
+    (the initial value of an iterative rank). `cause` names the stall: dependency, bandwidth or capacity.
+    """
+
+    producer: int
+    targets: tuple[Target, ...]
+    cause: str
+    lag: int = 0
+    lag_loop: int = -1
+    borrow: bool = True
+
+
+class Stream(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes that a port moves while the operation runs; the operation ends when both have ended."""
+
+    port: str
+    ticks: int
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of one tensor read from or written to one memory by one instance of an operation."""
+
+    memory: str
+    tensor: str
+    read_bytes: int = 0
+    write_bytes: int = 0
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What one instance of an operation costs for one set of tile extents."""
+
+    ticks: int
+    streams: tuple[Stream, ...] = ()
+    accesses: tuple[Access, ...] = ()
+    actions: dict[str, int] = {}  # "unit:op" -> how often
+    points: int = 0
+    active_pe_ticks: int = 0  # PEs at work times ticks
+
+
+class Op(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation of the program. `costs` is keyed by the tile extents of `key_ranks`."""
+
+    id: int
+    name: str
+    kind: str  # "load", "store" or "compute"
+    engine: str
+    subject: str  # the Einsum computed or the tensor moved
+    path: tuple[int, ...]
+    when: dict[int, str]  # loop id -> "first" or "last": the only iteration that runs
+    place: tuple[int, ...]  # child positions from the root of the tree; loops stand at their own place
+    waits: tuple[Wait, ...]
+    latency_ticks: int
+    key_ranks: tuple[str, ...]
+    costs: dict[tuple[int, ...], Cost]
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """A node of the program's shape, for bounds: `kind` is loop, sequence, pipeline or op."""
+
+    kind: str
+    loop: int = -1
+    op: int = -1
+    children: tuple[Group, ...] = ()
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit or a memory port: `kind` is "unit" or "port"; `pes` counts a unit's processing elements."""
+
+    name: str
+    kind: str
+    pes: int = 1
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """A tile program of `workload` on `accel`. `mapping` is the text form it was lowered from."""
+
+    workload: str
+    accel: str
+    mapping: str
+    clock_hz: float
+    ticks_per_cycle: int
+    sizes: dict[str, int]
+    loops: tuple[ProgramLoop, ...]
+    ops: tuple[Op, ...]
+    engines: tuple[Engine, ...]
+    shape: Group
+    buffers: dict[str, int]  # memory -> bytes held at most
+    notes: tuple[str, ...] = ()

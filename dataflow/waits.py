@@ -1,0 +1,299 @@
+"""What each operation waits for: data written before it is read, buffers emptied before they are refilled,
+and the barriers of sequences."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dataflow.footprint import access_of, relevant_ranks
+from dataflow.layout import Barrier, Home, Layout, Leaf
+from dataflow.program import Target, Wait
+from workloads.cascade import Access, Cascade
+
+#: Versions of an iterative tensor that are alive at once: the one read and the one written.
+STATE_VERSIONS = 2
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation before it has waits and costs. `leaf` is the compute, or the one a transfer serves."""
+
+    kind: str
+    subject: str
+    leaf: Leaf
+    place: tuple[int, ...]
+    path: tuple[int, ...]
+    when: dict[int, str]
+    home: Home | None = None
+
+    @property
+    def name(self) -> str:
+        """For example `QK` or `load K`."""
+        return self.subject if self.kind == "compute" else f"{self.kind} {self.subject}"
+
+
+def add_waits(cascade: Cascade, layout: Layout, drafts: list[Draft]) -> list[tuple[Wait, ...]]:
+    """Waits of each draft, in the drafts' order."""
+    builder = _Builder(cascade, layout, drafts)
+    return [builder.waits(number) for number in range(len(drafts))]
+
+
+class _Builder:
+    def __init__(self, cascade: Cascade, layout: Layout, drafts: list[Draft]) -> None:
+        self.cascade = cascade
+        self.layout = layout
+        self.drafts = drafts
+        self.loads: dict[tuple[str, tuple[int, ...]], int] = {}
+        self.stores: dict[tuple[str, tuple[int, ...]], int] = {}
+        self.computes: dict[str, int] = {}
+        for number, draft in enumerate(drafts):
+            if draft.kind == "compute":
+                self.computes[draft.subject] = number
+            elif draft.home is not None:
+                table = self.loads if draft.kind == "load" else self.stores
+                table[draft.subject, draft.home.place] = number
+
+    def waits(self, number: int) -> tuple[Wait, ...]:
+        draft = self.drafts[number]
+        found: list[Wait] = []
+        if draft.kind == "compute":
+            einsum = self.cascade.einsum(draft.subject)
+            for access in einsum.reads:
+                found += self._data(number, access, _inner(draft.leaf, access.tensor))
+            home = _inner(draft.leaf, draft.subject)
+            if home is not None:
+                found += self._room(number, home)
+        elif draft.kind == "load":
+            access = access_of(self.cascade.einsum(draft.leaf.node.einsum), draft.subject)
+            found += self._data(number, access, _outer(draft))
+            assert draft.home is not None
+            found += self._room(number, draft.home)
+        else:
+            found += self._written(number)
+            target = _outer(draft)
+            if target is not None:
+                found += self._room(number, target)
+        found += self._barriers(number)
+        return _distinct(found)
+
+    def _data(self, number: int, access: Access, home: Home | None) -> list[Wait]:
+        """Wait for whoever puts the tile there that this operation reads."""
+        provider = self._provider(access.tensor, home)
+        if provider is None or provider == number:
+            producer = self.computes.get(access.tensor)
+            if producer != number:
+                return []
+            provider = number
+        cause = "bandwidth" if self.drafts[provider].kind == "load" else "dependency"
+        lag, lag_loop = self._state_lag(number, access)
+        if provider == number and not lag:
+            return []
+        return [
+            Wait(
+                producer=provider,
+                targets=self._targets(provider, number, access.tensor, depth=None),
+                cause=cause,
+                lag=lag,
+                lag_loop=lag_loop,
+                borrow=False,
+            )
+        ]
+
+    def _provider(self, tensor: str, home: Home | None) -> int | None:
+        """The operation that fills a home, or that leaves the tensor in DRAM; None for the workload's input."""
+        if home is None:
+            return self._last_store(tensor)
+        load = self.loads.get((tensor, home.place))
+        if load is not None:
+            return load
+        store = self._store_into(tensor, home)
+        return store if store is not None else self.computes.get(tensor)
+
+    def _store_into(self, tensor: str, home: Home) -> int | None:
+        """The store from an inner home of the tensor's producer into `home`."""
+        for (name, _), number in self.stores.items():
+            if name == tensor and _outer(self.drafts[number]) == home:
+                return number
+        return None
+
+    def _last_store(self, tensor: str) -> int | None:
+        for (name, _), number in self.stores.items():
+            if name == tensor and _outer(self.drafts[number]) is None:
+                return number
+        return self.computes.get(tensor)
+
+    def _written(self, number: int) -> list[Wait]:
+        """A store waits for the tile that it moves."""
+        draft = self.drafts[number]
+        assert draft.home is not None
+        provider = self._store_into(draft.subject, draft.home)
+        if provider is None:
+            provider = self.computes[draft.subject]
+        targets = self._targets(provider, number, draft.subject, depth=None)
+        return [Wait(producer=provider, targets=targets, cause="dependency")]
+
+    def _state_lag(self, number: int, access: Access) -> tuple[int, int]:
+        """An access to the state before this step's update looks one iteration back."""
+        producer = self.cascade.producer(access.tensor)
+        if producer is None:
+            return 0, -1
+        for mine, theirs in zip(access.indices, producer.output.indices, strict=True):
+            if len(theirs.terms) != 1 or len(mine.terms) != 1 or theirs.terms[0].rank not in producer.iterative:
+                continue
+            behind = theirs.offset - mine.offset
+            rank = mine.terms[0].rank
+            loop = next((at for at in reversed(self.drafts[number].path) if self.layout.loops[at].rank == rank), None)
+            if behind > 0 and loop is not None:
+                return behind, loop
+        return 0, -1
+
+    def _targets(self, producer: int, consumer: int, tensor: str, depth: int | None) -> tuple[Target, ...]:
+        """Where each of the producer's loops must stand, seen from the consumer.
+
+        With `depth` (a buffer's home), loops below it that don't move the tensor must have run to their end.
+        """
+        theirs, mine = self.drafts[producer], self.drafts[consumer]
+        ranks = relevant_ranks(self.cascade, access_of(self.cascade.einsum(theirs.leaf.node.einsum), tensor)) if depth is not None else None
+        found = []
+        for at, loop in enumerate(theirs.path):
+            pinned = theirs.when.get(loop)
+            below = depth is not None and at >= depth
+            irrelevant = ranks is not None and not ranks & set(self.layout.loops[loop].ranks)
+            if pinned:
+                found.append(Target(kind=pinned))
+            elif below and irrelevant:
+                found.append(Target(kind="last"))
+            elif loop in mine.path:
+                found.append(Target(kind="same", loop=loop))
+            else:
+                found.append(self._matching(loop, theirs, mine))
+        return tuple(found)
+
+    def _matching(self, loop: int, theirs: Draft, mine: Draft) -> Target:
+        """A loop of another branch over the same rank in the same steps stands at the same tile."""
+        own = self.layout.loops[loop]
+        for other in mine.path:
+            candidate = self.layout.loops[other]
+            if other in theirs.path or other in mine.when:
+                continue
+            if (candidate.rank, candidate.tile, candidate.extent) == (own.rank, own.tile, own.extent):
+                return Target(kind="same", loop=other)
+        return Target(kind="last")
+
+    def _room(self, writer: int, home: Home) -> list[Wait]:
+        """Wait until the readers of the tile that this one overwrites are done."""
+        tensor = self.drafts[writer].subject
+        tensors = (tensor,)
+        if home.overlay:
+            if tensor != home.overlay[0]:
+                return []
+            tensors = home.overlay
+        found = []
+        for name in tensors:
+            for reader in self._readers(name, home):
+                if home.depth:
+                    found.append(
+                        Wait(
+                            producer=reader,
+                            targets=self._targets(reader, writer, name, depth=home.depth),
+                            cause="capacity",
+                            lag=home.buffers,
+                            lag_loop=self.drafts[writer].path[home.depth - 1],
+                        )
+                    )
+                found += self._version(writer, reader, name)
+        return found
+
+    def _version(self, writer: int, reader: int, tensor: str) -> list[Wait]:
+        """Old versions of an iterative tensor are overwritten in turn."""
+        producer = self.cascade.producer(tensor)
+        if producer is None or writer == reader:
+            return []
+        for loop in reversed(self.drafts[writer].path):
+            if self.layout.loops[loop].rank in producer.iterative and loop in self.drafts[reader].path:
+                targets = self._targets(reader, writer, tensor, depth=None)
+                return [
+                    Wait(producer=reader, targets=targets, cause="capacity", lag=STATE_VERSIONS, lag_loop=loop, borrow=False)
+                ]
+        return []
+
+    def _readers(self, tensor: str, home: Home) -> list[int]:
+        """Operations that take the tensor out of this home."""
+        found = []
+        for number, draft in enumerate(self.drafts):
+            if draft.kind == "compute":
+                reads = any(access.tensor == tensor for access in self.cascade.einsum(draft.subject).reads)
+                if reads and draft.subject != tensor and _inner(draft.leaf, tensor) in (home, _sibling(home, tensor)):
+                    found.append(number)
+            elif draft.subject == tensor and draft.home is not None:
+                source = draft.home if draft.kind == "store" else _outer(draft)
+                if source in (home, _sibling(home, tensor)):
+                    found.append(number)
+        return found
+
+    def _barriers(self, number: int) -> list[Wait]:
+        """The child before this one in every sequence, or the last child one iteration earlier."""
+        mine = self.drafts[number]
+        place = mine.home.place if mine.home is not None else mine.place
+        found = []
+        for barrier in self.layout.barriers:
+            if place[: len(barrier.place) + 1] != (*barrier.place, barrier.child):
+                continue
+            first = barrier.child == 0
+            if first and (barrier.depth == 0):
+                continue
+            before = barrier.children - 1 if first else barrier.child - 1
+            for other in self._members(barrier, before):
+                theirs = self.drafts[other]
+                targets = tuple(
+                    Target(kind=theirs.when[loop]) if loop in theirs.when
+                    else Target(kind="same", loop=loop) if at < barrier.depth
+                    else Target(kind="last")
+                    for at, loop in enumerate(theirs.path)
+                )  # fmt: skip
+                found.append(
+                    Wait(
+                        producer=other,
+                        targets=targets,
+                        cause="dependency",
+                        lag=1 if first else 0,
+                        lag_loop=mine.path[barrier.depth - 1] if first else -1,
+                    )
+                )
+        return found
+
+    def _members(self, barrier: Barrier, child: int) -> list[int]:
+        """Computes and stores in one child of a sequence; its loads are done when its computes are."""
+        at = (*barrier.place, child)
+        found = []
+        for number, draft in enumerate(self.drafts):
+            place = draft.home.place if draft.home is not None else draft.place
+            if draft.kind != "load" and place[: len(at)] == at:
+                found.append(number)
+        return found
+
+
+def _inner(leaf: Leaf, tensor: str) -> Home | None:
+    """The innermost home of a tensor around a leaf; None when it is in DRAM only."""
+    homes = leaf.homes.get(tensor, ())
+    return homes[-1] if homes else None
+
+
+def _outer(draft: Draft) -> Home | None:
+    """The home outside the one that a transfer serves; None for DRAM."""
+    assert draft.home is not None
+    homes = draft.leaf.homes[draft.subject]
+    at = homes.index(draft.home)
+    return homes[at - 1] if at else None
+
+
+def _sibling(home: Home, tensor: str) -> Home:
+    """The same keep's home of another tensor of its overlay."""
+    return msgspec.structs.replace(home, tensor=tensor)
+
+
+def _distinct(waits: list[Wait]) -> tuple[Wait, ...]:
+    found: list[Wait] = []
+    for wait in waits:
+        if wait not in found:
+            found.append(wait)
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Cycle-level simulation: the event engine, exact array models and DRAM timing."""

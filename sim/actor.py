@@ -1,0 +1,105 @@
+"""One operation of a program at run time: where it stands in its loops and what it waits for."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from dataflow.iteration import Path, path_of
+from dataflow.program import Cost, Op, Program, Wait
+
+Position = list[int]
+
+
+class Actor:
+    """Runs the instances of an operation in order.
+
+    `position` is the instance that comes next, `completed` the last one whose result is visible (None before
+    the first), `flying` those issued but not yet visible, with the time at which they will be. `phase` is
+    "waiting", "queued", "serving" or "done".
+    """
+
+    def __init__(self, op: Op, program: Program) -> None:
+        self.op = op
+        self.path: Path = path_of(op, program.loops, program.sizes)
+        first = self.path.first()
+        self.position: Position = first if first is not None else []
+        self.phase = "waiting" if first is not None else "done"
+        self.completed: Position | None = None
+        self.flying: deque[tuple[int, Position]] = deque()
+        self.blocked_on: int = -1
+        self.blocked_target: Position | None = None
+        self.ends_at: int = 0
+        self.pending: dict[str, int] = {}  # port -> end of its stream, -1 while queued there
+        self.waiters: list[tuple[Position, int, Any]] = []  # target, ticket, event
+        self.counts: dict[tuple[int, ...], int] = {}
+        self.cause = "fill"
+        self.blamed: Actor | None = None
+        self.ready_at = 0
+        self.started_at = 0
+        self.waits: list[tuple[Wait, Actor, list[tuple[str, int]], int]] = []
+        self._constant = op.costs[self.path.key(self.position)] if self.path.regular and first is not None else None
+        self._key = self.path.key(self.position) if first is not None else ()
+        self._slots = _place_slots(op, program)
+
+    def connect(self, actors: list[Actor]) -> None:
+        """Resolve waits to actors and loop ids to slots."""
+        for wait in self.op.waits:
+            producer = actors[wait.producer]
+            targets = [
+                (target.kind, self.path.slots[target.loop] if target.kind == "same" else -1) for target in wait.targets
+            ]
+            lag_slot = self.path.slots[wait.lag_loop] if wait.lag else -1
+            self.waits.append((wait, producer, targets, lag_slot))
+
+    def cost(self) -> tuple[tuple[int, ...], Cost]:
+        """Key and cost of the next instance."""
+        if self._constant is not None:
+            return self._key, self._constant
+        key = self.path.key(self.position)
+        return key, self.op.costs[key]
+
+    def target(self, at: int, position: Position) -> Position | None:
+        """Where the producer of wait `at` must have been for the instance at `position`; None: nothing to wait for."""
+        wait, producer, targets, lag_slot = self.waits[at]
+        base = position
+        if wait.lag:
+            base = list(position)
+            if not self.path.before(base, lag_slot, wait.lag, wait.borrow):
+                return None
+        found: Position = []
+        for slot, (kind, source) in enumerate(targets):
+            if kind == "same":
+                found.append(base[source])
+            else:
+                first, stop = producer.path.span(found, slot)
+                found.append(first if kind == "first" else max(first, stop - 1))
+        return found
+
+    def reached(self, target: Position) -> bool:
+        """Whether the instance at `target` of this actor, or a later one, is visible."""
+        if self.phase == "done" and not self.flying:
+            return True
+        return self.completed is not None and self.completed >= target
+
+    def age(self) -> tuple[int, ...]:
+        """Place of the next instance in the sequential program: the engine serves the smallest first."""
+        return tuple(value if slot < 0 else self.position[slot] for slot, value in self._slots)
+
+    def step(self) -> int:
+        """Move to the next instance; the slot that moved on, or -1 after the last one."""
+        before = list(self.position)
+        if not self.path.advance(self.position):
+            self.phase = "done"
+            return -1
+        return next(slot for slot, value in enumerate(before) if value != self.position[slot])
+
+
+def _place_slots(op: Op, program: Program) -> list[tuple[int, int]]:
+    """For each depth of the tree: the slot of the loop that stands there, or the child's number."""
+    slots = {len(program.loops[loop].place): slot for slot, loop in enumerate(op.path)}
+    rank = {"load": 0, "compute": 1, "store": 2}[op.kind]
+    found = [(slots.get(depth, -1), child) for depth, child in enumerate(op.place)]
+    return [*found, (-1, rank), (-1, op.id)]
+
+

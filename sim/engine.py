@@ -1,0 +1,223 @@
+"""The cycle-level event simulator: runs any tile program on simpy, in ticks.
+
+Every operation is a process that takes its instances in order: it waits for its data and its buffer, queues
+for its engine, holds it for the tile's ticks (longer where a memory port can't keep up), and makes the result
+visible after its latency. An engine serves one operation at a time; of those that wait it takes the oldest in
+program order. All decisions of one tick are taken after all arrivals of that tick, so the outcome does not
+depend on the order of events within it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import simpy
+
+from accel.machine import Machine
+from dataflow.account import keep_books, static_counts
+from dataflow.analytical import Bounds, bottleneck, engine_ticks, make_result
+from dataflow.program import Cost, Op, Program
+from dataflow.result import Result
+from sim.actor import Actor
+from sim.jump import Jumper
+from sim.ledger import Ledger
+
+GRANT, SNAPSHOT = 2, 3  # simpy's own priorities are 0 (urgent) and 1 (normal)
+
+
+class DeadlockError(RuntimeError):
+    """The program can't go on: a fault of lowering, not of the user's input."""
+
+
+def simulate(program: Program, machine: Machine, *, jump: bool = True) -> Result:
+    """Simulate a program: the level "sim" of `einsim run`.
+
+    `jump` skips whole periods once the state repeats; the result is the same, cycle for cycle.
+    Raises DeadlockError when operations wait for each other.
+    """
+    run = Run(program, jump)
+    run.go()
+    return run.result(machine)
+
+
+class Server:
+    """An engine: one operation at a time, the oldest first."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self.run = run
+        self.name = name
+        self.free = True
+        self.queue: list[tuple[tuple[int, ...], int, Any]] = []
+        self.kicked = False
+
+    def request(self, actor: Actor) -> simpy.Event:
+        """An event that fires when the engine is the actor's; call `release` afterwards."""
+        event = self.run.env.event()
+        self.queue.append((actor.age(), actor.op.id, event))
+        self.kick()
+        return event
+
+    def kick(self) -> None:
+        """Decide at the end of this tick."""
+        if self.free and self.queue and not self.kicked:
+            self.kicked = True
+            self.run.at_end_of_tick(GRANT, self.grant)
+
+    def grant(self) -> None:
+        """Hand the engine to the oldest request."""
+        self.kicked = False
+        if self.free and self.queue:
+            best = min(self.queue)
+            self.queue.remove(best)
+            self.free = False
+            best[2].succeed()
+
+    def release(self) -> None:
+        """Give the engine back."""
+        self.free = True
+        self.kick()
+
+
+class Run:
+    """One simulation in progress."""
+
+    def __init__(self, program: Program, jump: bool) -> None:
+        self.program = program
+        self.env = simpy.Environment()
+        self.skipped = 0
+        self.actors = [Actor(op, program) for op in program.ops]
+        for actor in self.actors:
+            actor.connect(self.actors)
+        self.servers = {engine.name: Server(self, engine.name) for engine in program.engines}
+        self.ledger = Ledger(program)
+        self.jumper = Jumper(self) if jump else None
+
+    def at_end_of_tick(self, priority: int, call: Any) -> None:
+        """Run `call` at this tick, after everything of a smaller priority number."""
+        event = simpy.Event(self.env)
+        event._ok, event._value = True, None
+        event.callbacks = [lambda _event: call()]
+        self.env.schedule(event, priority=priority)  # type: ignore[arg-type]
+
+    def go(self) -> None:
+        """Run to the end."""
+        for actor in self.actors:
+            if actor.phase != "done":
+                self.env.process(self._live(actor))
+        self.env.run()
+        stuck = [actor for actor in self.actors if actor.phase != "done"]
+        if stuck:
+            names = ", ".join(f"{actor.op.name} at {actor.position}" for actor in stuck[:4])
+            raise DeadlockError(f"{self.program.workload} on {self.program.accel}: {names} wait for each other")
+
+    def now(self) -> int:
+        """Simulated time in ticks, skipped periods included."""
+        return int(self.env.now) + self.skipped
+
+    def _live(self, actor: Actor) -> Generator[simpy.Event, None, None]:
+        op = actor.op
+        server = self.servers.get(op.engine)
+        while True:
+            actor.phase = "waiting"
+            yield from self._wait(actor)
+            actor.ready_at = self.now()
+            key, cost = actor.cost()
+            if server is not None:
+                actor.phase = "queued"
+                yield server.request(actor)
+            actor.phase = "serving"
+            actor.started_at = self.now()
+            self.ledger.start(actor, self.now(), cost)
+            yield from self._serve(actor, cost)
+            self.ledger.end(actor, self.now(), cost)
+            if server is not None:
+                server.release()
+            actor.counts[key] = actor.counts.get(key, 0) + 1
+            self._publish(actor, op)
+            moved = actor.step()
+            if moved < 0:
+                return
+            if self.jumper is not None:
+                self.jumper.moved(actor, moved)
+
+    def _wait(self, actor: Actor) -> Generator[simpy.Event, None, None]:
+        for at, (wait, producer, _, _) in enumerate(actor.waits):
+            target = actor.target(at, actor.position)
+            if target is None or producer.reached(target):
+                continue
+            event = self.env.event()
+            actor.blocked_on, actor.blocked_target = at, target
+            producer.waiters.append((target, actor.op.id, event))
+            yield event
+            actor.blocked_on, actor.blocked_target = -1, None
+            actor.cause, actor.blamed = wait.cause, producer
+
+    def _serve(self, actor: Actor, cost: Cost) -> Generator[simpy.Event, None, None]:
+        """Hold the engine for the tile's ticks and until every port has moved its bytes."""
+        streams = []
+        for stream in cost.streams:
+            actor.pending[stream.port] = -1
+            streams.append(self.env.process(self._stream(actor, stream.port, stream.ticks)))
+        actor.ends_at = int(self.env.now) + cost.ticks
+        if cost.ticks:
+            yield self.env.timeout(cost.ticks)
+        for process in streams:
+            if process.is_alive:
+                yield process
+
+    def _stream(self, actor: Actor, port: str, ticks: int) -> Generator[simpy.Event, None, None]:
+        server = self.servers[port]
+        yield server.request(actor)
+        actor.pending[port] = int(self.env.now) + ticks
+        yield self.env.timeout(ticks)
+        server.release()
+        del actor.pending[port]
+
+    def _publish(self, actor: Actor, op: Op) -> None:
+        done = list(actor.position)
+        if not op.latency_ticks:
+            self._complete(actor, done)
+            return
+        actor.flying.append((int(self.env.now) + op.latency_ticks, done))
+        timeout = self.env.timeout(op.latency_ticks)
+        timeout.callbacks.append(lambda _event: self._land(actor))
+
+    def _land(self, actor: Actor) -> None:
+        _, position = actor.flying.popleft()
+        self._complete(actor, position)
+
+    def _complete(self, actor: Actor, position: list[int]) -> None:
+        actor.completed = position
+        self.ledger.finish(self.now())
+        if actor.waiters:
+            left = []
+            for entry in actor.waiters:
+                if position >= entry[0]:
+                    entry[2].succeed()
+                else:
+                    left.append(entry)
+            actor.waiters = left
+
+    def result(self, machine: Machine) -> Result:
+        """Close the books."""
+        program = self.program
+        ticks = self.ledger.last
+        counts = {actor.op.id: actor.counts for actor in self.actors}
+        books = keep_books(program, machine, counts, ticks / program.ticks_per_cycle / program.clock_hz)
+        cycles = -(-ticks // program.ticks_per_cycle)
+        stalls = self.ledger.stalls(ticks, cycles)
+        total = dict.fromkeys((engine.name for engine in program.engines), 0)
+        for op in program.ops:
+            for engine, busy in engine_ticks(op, counts[op.id]).items():
+                total[engine] += busy
+        units = [engine.name for engine in program.engines if engine.kind == "unit"]
+        busiest = max(total, key=lambda name: total[name])
+        bound_by = {name: -(-value // program.ticks_per_cycle) for name, value in total.items()}
+        bound = Bounds(program, static_counts(program)).of(program.shape)
+        bound_by["schedule"] = -(-bound // program.ticks_per_cycle)
+        return make_result(
+            program, machine, books, level="sim", ticks=ticks, bottleneck=bottleneck(busiest, total, bound),
+            bound_by=bound_by, stalls=stalls[max(units, key=lambda name: total[name])], stalls_by_unit=stalls,
+            timeline=self.ledger.timeline(),
+        )  # fmt: skip

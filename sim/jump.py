@@ -1,0 +1,231 @@
+"""The steady-state jump: when the state of a run repeats one loop iteration later, whole periods are skipped.
+
+The state is everything that decides what happens next: where each operation stands, what it waits for, how
+long it still holds its engine, what is in flight. All of it is relative in time. Two equal states inside the
+same outer iteration, with positions that differ only by the index of one loop, have the same future for as
+long as no rule looks at the first or the last iteration of that loop. So the jump stays clear of both ends,
+of every look-back (buffers, state), and of every operation that waits for one certain iteration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sim.actor import Actor, Position
+
+if TYPE_CHECKING:
+    from sim.engine import Run
+
+MARGIN = 2  # iterations kept clear at the end of the loop
+MEMORY = 64  # states remembered for each loop
+
+
+class Snapshot:
+    """What is needed to measure a period: the time, the positions and the counters."""
+
+    def __init__(self, run: Run, index: int) -> None:
+        self.time = run.now()
+        self.freed = dict(run.ledger.free_since)
+        self.since = [(actor.ready_at - run.now(), actor.started_at - run.now()) for actor in run.actors]
+        self.index = index
+        self.positions = [list(actor.position) for actor in run.actors]
+        self.counters = run.ledger.counters()
+        self.counts = [dict(actor.counts) for actor in run.actors]
+
+
+class Jumper:
+    """Watches a run and moves it forward by whole periods."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.reference: dict[int, int] = {}  # loop -> operation that drives it
+        for actor in run.actors:
+            for slot, loop in enumerate(actor.op.path):
+                if not actor.path.pins[slot] and actor.phase != "done":
+                    held = self.reference.get(loop)
+                    if held is None or len(actor.op.path) >= len(run.actors[held].op.path):
+                        self.reference[loop] = actor.op.id
+        self.lags = {loop: 1 for loop in self.reference}
+        for actor in run.actors:
+            for wait in actor.op.waits:
+                if wait.lag:
+                    self.lags[wait.lag_loop] = max(self.lags.get(wait.lag_loop, 1), wait.lag)
+        self.family = _families(run)
+        self.irregular = _irregular_loops(run)
+        self.seen: dict[int, dict[Any, Snapshot]] = {}
+        self.asked: set[int] = set()
+
+    def moved(self, actor: Actor, slot: int) -> None:
+        """Called when an operation has moved on in one of its loops."""
+        loop = actor.op.path[slot]
+        if self.reference.get(loop) != actor.op.id or loop in self.irregular or loop in self.asked:
+            return
+        first, stop = actor.path.span(actor.position, slot)
+        index = actor.position[slot]
+        if stop - first < 6 or index - first < self.lags[loop] + 1 or stop - index < MARGIN + 2:
+            if index <= first + self.lags[loop]:
+                self.seen.pop(loop, None)
+            return
+        self.asked.add(loop)
+        self.run.at_end_of_tick(3, self._closure(loop, actor, slot))
+
+    def _closure(self, loop: int, actor: Actor, slot: int) -> Callable[[], None]:
+        return lambda: self._look(loop, actor, slot)
+
+    def _look(self, loop: int, reference: Actor, slot: int) -> None:
+        self.asked.discard(loop)
+        if reference.phase == "done":
+            return
+        outer = {reference.op.path[at]: reference.position[at] for at in range(slot)}
+        index = reference.position[slot]
+        state = (tuple(outer.items()), tuple(self._state(actor, loop, outer, index) for actor in self.run.actors))
+        known = self.seen.setdefault(loop, {})
+        before = known.get(state)
+        if before is None:
+            if len(known) >= MEMORY:
+                known.clear()
+            known[state] = Snapshot(self.run, index)
+            return
+        self._jump(loop, reference, slot, before, outer, index)
+
+    def _state(self, actor: Actor, loop: int, outer: dict[int, int], index: int) -> tuple[Any, ...]:
+        now = int(self.run.env.now)
+        slot = self._inside(actor, loop, outer)
+
+        def relative(position: Position | None) -> tuple[int, ...] | None:
+            if position is None:
+                return None
+            if slot < 0 or any(position[at] != outer.get(actor.op.path[at], position[at]) for at in range(slot)):
+                return (-1, *position)
+            return (-2, *position[:slot], position[slot] - index, *position[slot + 1 :])
+
+        return (
+            actor.phase,
+            relative(actor.position),
+            relative(actor.completed),
+            tuple((end - now, relative(position)) for end, position in actor.flying),
+            actor.blocked_on,
+            max(0, actor.ends_at - now) if actor.phase == "serving" else 0,
+            tuple((port, end - now if end >= 0 else None) for port, end in actor.pending.items()),
+            actor.cause,
+        )
+
+    def _inside(self, actor: Actor, loop: int, outer: dict[int, int]) -> int:
+        """Slot of the loop on the actor's path when it stands in the same outer iteration; -1 otherwise."""
+        slot = next((at for at, own in enumerate(actor.op.path) if self.family[own] == self.family[loop]), -1)
+        if slot < 0 or actor.path.pins[slot] or actor.phase == "done":
+            return -1
+        same = all(outer.get(actor.op.path[at]) == actor.position[at] for at in range(slot))
+        return slot if same else -1
+
+    def _jump(
+        self, loop: int, reference: Actor, slot: int, before: Snapshot, outer: dict[int, int], index: int
+    ) -> None:
+        stride = index - before.index
+        if stride <= 0:
+            return
+        movers = {}
+        for actor in self.run.actors:
+            if actor.position != before.positions[actor.op.id]:
+                movers[actor.op.id] = self._inside(actor, loop, outer)
+        if any(at < 0 for at in movers.values()):
+            return
+        now = self.run.now()
+        for number, at in movers.items():
+            actor = self.run.actors[number]
+            early = before.positions[number][at] - actor.path.span(actor.position, at)[0] < self.lags[loop] + 1
+            if early or (actor.ready_at - now, actor.started_at - now) != before.since[number]:
+                self.seen[loop].clear()
+                return
+        periods = self._periods(movers, stride)
+        if periods < 1:
+            return
+        ticks = (self.run.now() - before.time) * periods
+        delta = tuple(new - old for new, old in zip(self.run.ledger.counters(), before.counters, strict=True))
+        for actor in self.run.actors:
+            old = before.counts[actor.op.id]
+            for key, number in actor.counts.items():
+                actor.counts[key] = number + (number - old.get(key, 0)) * periods
+        for number, at in movers.items():
+            _shift(self.run.actors[number], at, stride * periods, ticks)
+        for actor in self.run.actors:
+            actor.waiters = [
+                (self.run.actors[ticket].blocked_target or target, ticket, event)
+                for target, ticket, event in actor.waiters
+            ]
+        for server in self.run.servers.values():
+            server.queue = [(self.run.actors[number].age(), number, event) for _, number, event in server.queue]
+        self.run.ledger.add(delta, periods, ticks, before.freed)
+        self.run.skipped += ticks
+        self.seen[loop].clear()
+
+    def _periods(self, movers: dict[int, int], stride: int) -> int:
+        """How many periods can be skipped without meeting an end of the loop or anything that stands still."""
+        actors = self.run.actors
+        room = []
+        for number, at in movers.items():
+            actor = actors[number]
+            _, stop = actor.path.span(actor.position, at)
+            room.append((stop - 1 - MARGIN - actor.position[at]) // stride)
+        most = min(room, default=0)
+        for actor in actors:
+            if actor.op.id in movers or actor.blocked_on < 0 or actor.blocked_target is None:
+                continue
+            producer = actor.waits[actor.blocked_on][1]
+            at = movers.get(producer.op.id, -1)
+            target = actor.blocked_target
+            if at >= 0 and target[:at] == producer.position[:at]:
+                most = min(most, (target[at] - MARGIN - producer.position[at]) // stride)
+        while most > 0 and not self._open(movers, stride * (most + 1)):
+            most = most // 2 if most > 8 else most - 1
+        return most
+
+    def _open(self, movers: dict[int, int], ahead: int) -> bool:
+        """Whether nothing that stands still will stop a mover within `ahead` iterations."""
+        for number, at in movers.items():
+            actor = self.run.actors[number]
+            future = list(actor.position)
+            _, stop = actor.path.span(actor.position, at)
+            future[at] = min(future[at] + ahead, stop - 1)
+            for number_of_wait, (_, producer, _, _) in enumerate(actor.waits):
+                if producer.op.id in movers:
+                    continue
+                target = actor.target(number_of_wait, future)
+                if target is not None and not producer.reached(target):
+                    return False
+        return True
+
+
+def _shift(actor: Actor, at: int, ahead: int, ticks: int) -> None:
+    """Move an actor and all that it remembers of this loop forward."""
+    prefix = actor.position[:at]
+    actor.ready_at += ticks
+    actor.started_at += ticks
+    actor.position[at] += ahead
+    if actor.completed is not None and actor.completed[:at] == prefix:
+        actor.completed[at] += ahead
+    for _, position in actor.flying:
+        if position[:at] == prefix:
+            position[at] += ahead
+    if actor.blocked_target is not None:
+        actor.blocked_target = actor.target(actor.blocked_on, actor.position)
+
+
+def _irregular_loops(run: Run) -> set[int]:
+    """Loops whose index decides the range of another loop: their iterations are not alike."""
+    found = set()
+    for actor in run.actors:
+        for slot in range(actor.path.depth):
+            if actor.path.loops[slot].bounds:
+                found.update(actor.op.path[other] for other in actor.path._couples[slot])
+    return found
+
+
+def _families(run: Run) -> dict[int, tuple[Any, ...]]:
+    """Loops of sibling branches over the same rank in the same steps: their operations move side by side."""
+    found: dict[int, tuple[Any, ...]] = {}
+    for actor in run.actors:
+        for slot, loop in enumerate(actor.path.loops):
+            found[loop.id] = (actor.op.path[:slot], loop.rank, loop.tile, loop.extent)
+    return found
