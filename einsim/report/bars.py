@@ -11,7 +11,6 @@ from einsim.report.markup import legend, text
 from einsim.report.palette import stall_colour, work_colours
 from einsim.report.quantity import count, joules, percent
 
-
 # The share of a bar that a character of its name takes.
 WIDE_ENOUGH = 0.011
 

@@ -89,11 +89,17 @@ def sections(cases: Sequence[Case]) -> list[str]:
         )  # fmt: skip
     parts.append(
         section(
-            "Traffic", columns(f"<h3>{text(case.label)}</h3>{traffic(case)}" for case in cases), name="traffic"
+            "Traffic",
+            columns(f"<h3>{text(case.label)}</h3>{traffic(case)}" for case in cases),
+            name="traffic",
         )
     )
     parts.append(
-        section("Einsums", columns(f"<h3>{text(case.label)}</h3>{einsums(case)}" for case in cases), name="einsums")
+        section(
+            "Einsums",
+            columns(f"<h3>{text(case.label)}</h3>{einsums(case)}" for case in cases),
+            name="einsums",
+        )
     )
     parts.append(
         section(

@@ -15,7 +15,10 @@ def summary(cases: Sequence[Case]) -> str:
         ("Latency", compared([case.result.latency_s for case in cases], seconds)),
         ("Cycles", [count(case.result.cycles) for case in cases]),
         ("Energy", compared([case.result.energy_j for case in cases], joules)),
-        ("Energy-delay product", compared([product(case) for case in cases], lambda value: f"{value:.3g} J·s")),
+        (
+            "Energy-delay product",
+            compared([product(case) for case in cases], lambda value: f"{value:.3g} J·s"),
+        ),
         ("DRAM traffic", compared([float(case.result.dram_bytes) for case in cases], size)),
         ("Bottleneck", [f"<b>{text(case.result.bottleneck)}</b>" for case in cases]),
     ]
@@ -98,5 +101,5 @@ def provenance(case: Case) -> str:
         if path not in case.machine.sources
     ]
     if not rows:
-        return '<p class="lead">This machine\'s file cites no sources: every figure is its author\'s.</p>'
+        return "<p class=\"lead\">This machine's file cites no sources: every figure is its author's.</p>"
     return table(["figure", "source"], rows, kind="sources")

@@ -1,4 +1,4 @@
-"""`einsim doctor` says what is here, what is missing and how to get it, and fails only for what is required."""
+"""`einsim doctor` says what is here, what is missing and how to get it, and fails only for needs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,81 @@
+"""`einsim report`: one HTML page about one or more results or workloads."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from einsim import __version__
+from einsim.cli.choice import Named
+from einsim.cli.settings import SettingsCommand, settings_option
+from einsim.evaluate import Level, evaluate
+from einsim.report.case import Case
+from einsim.report.page import page
+from einsim.saved import is_result, read_saved
+from einsim.settings import read_pairs
+from einsim.work import macs
+
+HELP = """Write the mapping report: one HTML page, self-contained, about one or more cases side by side.
+
+Each item is a RESULT, a file that `einsim run -o` or `--json` wrote, or a WORKLOAD, which is run on
+every --accel.
+
+\b
+  einsim report attention --set seq=4K --accel fusemax-cloud --accel flat-cloud -o out.html
+  einsim report monday.json tuesday.json -o out.html
+"""
+
+
+@click.command(cls=SettingsCommand, help=HELP)
+@click.argument("items", nargs=-1, required=True, metavar="RESULT|WORKLOAD...")
+@click.option(
+    "--accel", "accels", multiple=True, metavar="ACCEL", help="A machine for the workloads; may be repeated."
+)
+@settings_option
+@click.option(
+    "--mapping", default="auto", show_default=True, metavar="FILE|auto|TEMPLATE", help="As in `einsim run`."
+)
+@click.option(
+    "--level", type=Named(get_args(Level)), default="sim", show_default=True, help="As in `einsim run`."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The page to write.",
+)
+def command(
+    *,
+    items: tuple[str, ...],
+    accels: tuple[str, ...],
+    settings: tuple[str, ...],
+    mapping: str,
+    level: Level,
+    output: Path,
+) -> None:
+    """Gather the cases and write the page."""
+    pairs = read_pairs(settings)
+    cases: list[Case] = []
+    for item in items:
+        path = Path(item)
+        if is_result(path):
+            kept = read_saved(path)
+            cases.append(Case(result=kept.result, machine=kept.machine, macs=kept.macs))
+            continue
+        if not accels:
+            raise click.UsageError(f"'{item}' is a workload, so an --accel is needed to run it on")
+        for accel in accels:
+            found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level)
+            again = ["einsim", "run", item, "--accel", accel, "--mapping", mapping, "--level", level]
+            again += ["--set", *settings] if settings else []
+            cases.append(
+                Case(
+                    result=found.result, machine=found.machine, macs=macs(found.cascade), command=shlex.join(again)
+                )
+            )  # fmt: skip
+    output.write_text(page(cases, __version__), encoding="utf-8")
+    click.echo(f"wrote {output}")

@@ -1,0 +1,71 @@
+"""`einsim run`: one workload on one machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from einsim.cli.choice import Named
+from einsim.cli.comparison import comparison
+from einsim.cli.settings import SettingsCommand, settings_option
+from einsim.cli.terminal import console
+from einsim.evaluate import Level, evaluate
+from einsim.saved import saved, summary
+from einsim.settings import read_pairs
+
+HELP = """Map WORKLOAD onto an accelerator, judge the mapping and explain the result.
+
+WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hugging Face config.json.
+
+\b
+  einsim run attention --set model=bert-base seq=4K --accel fusemax-cloud
+  einsim run attention-3pass --accel flat-cloud --mapping unfused --level analytical --json
+  einsim run my-cascade.yaml --accel my-machine.yaml --mapping my-mapping.yaml
+"""
+
+
+@click.command(cls=SettingsCommand, help=HELP)
+@click.argument("workload")
+@click.option("--accel", required=True, metavar="ACCEL", help="A preset's name or a machine's YAML file.")
+@settings_option
+@click.option(
+    "--mapping", default="auto", show_default=True, metavar="FILE|auto|TEMPLATE[:key=value,...]",
+    help="A mapping's YAML file, a template's name with options, or the fastest template.",
+)  # fmt: skip
+@click.option(
+    "--level", type=Named(get_args(Level)), default="sim", show_default=True,
+    help="The analytical model (a lower bound) or the cycle-level simulation.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Also keep the whole result in this file."
+)
+def command(
+    *,
+    workload: str,
+    accel: str,
+    settings: tuple[str, ...],
+    mapping: str,
+    level: Level,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Evaluate and print."""
+    found = evaluate(workload, accel, settings=read_pairs(settings), mapping=mapping, level=level)
+    if output:
+        output.write_text(json.dumps(saved(found), indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(summary(found.result), indent=2))
+        return
+    out = console()
+    out.print(f"[bold]{found.result.workload}[/] on [bold]{found.result.accel}[/]\n")
+    out.print(comparison([found.result]))
+    out.print("\n[bold]mapping[/]")
+    out.print(found.result.mapping, markup=False)
+    for note in found.result.notes:
+        out.print(f"note: {note}", markup=False)
+    if found.result.assumed:
+        out.print(f"assumed, no published figure: {', '.join(found.result.assumed)}", markup=False)

@@ -1,0 +1,45 @@
+"""`--set key=value key=value ...`: one option that takes every pair that follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class SettingsCommand(click.Command):
+    """A command whose `--set` may be followed by several pairs, as in `--set model=bert-base seq=4K`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give every pair after a `--set` a `--set` of its own, which is what click can read."""
+        return super().parse_args(ctx, spread(args))
+
+
+def spread(args: list[str]) -> list[str]:
+    """`--set a=1 b=2 c` as `--set a=1 --set b=2 c`; what comes after `--` stays as it is."""
+    out: list[str] = []
+    taking = False
+    for place, arg in enumerate(args):
+        if arg == "--":
+            return [*out, *args[place:]]
+        if taking and "=" in arg and not arg.startswith("-"):
+            if out[-1] != "--set":
+                out.append("--set")
+        else:
+            taking = arg == "--set" or arg.startswith("--set=")
+        out.append(arg)
+    return out
+
+
+def settings_option(function: F) -> F:
+    """Adds `--set`, which gives the command `settings: tuple[str, ...]`."""
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE ...",
+        help="Parameters of the workload, such as seq=4K, or of the machine, such as accel.array.rows=128.",
+    )(function)

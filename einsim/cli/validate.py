@@ -1,0 +1,133 @@
+"""`einsim validate`: einsim's figures held against published and measured ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import click
+import msgspec
+from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from einsim.cli.choice import Named
+from einsim.cli.terminal import console
+from validation.papers import run as papers
+from validation.row import Row
+
+SUITES = {"papers": papers.run}
+
+HELP = """Hold einsim's figures against published ones. Exit code 1 when a figure is outside its limit.
+
+\b
+  einsim validate papers
+  einsim validate papers --case fusemax:binding:XLM:256K --json
+"""
+
+
+@click.command(help=HELP)
+@click.argument("suite", type=Named((*SUITES, "all"), metavar="[papers|all]"), default="all")
+@click.option(
+    "--case", "cases", multiple=True, metavar="fusemax:CONFIG:MODEL:SEQ",
+    help="Only this case, also one without a stored figure. CONFIG: unfused, flat, cascade, arch, binding; "
+    "MODEL: BERT, TrXL, T5, XLM; SEQ: 1K to 1M. May be repeated.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of rows.")
+@click.option("--rows", "every_row", is_flag=True, help="Print every row, not a summary.")
+def command(suite: str, cases: tuple[str, ...], as_json: bool, every_row: bool) -> int:
+    """Run and print; 1 when a row fails."""
+    chosen = list(SUITES) if suite == "all" else [suite]
+    rows = list(gather(chosen, cases))
+    failed = [row for row in rows if not row.ok]
+    if as_json:
+        click.echo(json.dumps([msgspec.to_builtins(row) for row in rows], indent=1))
+        return 1 if failed else 0
+    out = console()
+    out.print(in_full(rows) if every_row or cases else in_short(rows))
+    for row in failed:
+        out.print(f"[red]outside its limit[/]: {told(row)}")
+    limited = sum(row.limit is not None for row in rows)
+    click.echo(f"{len(rows)} figures, {limited} with a limit, {len(failed)} outside it")
+    return 1 if failed else 0
+
+
+def gather(suites: Sequence[str], cases: Sequence[str]) -> Iterator[Row]:
+    """The suites' rows, with a progress line on a terminal and none in a pipe."""
+    out = console(error=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal,
+    ) as bar:
+        for name in suites:
+            task = bar.add_task(name)
+            yield from SUITES[name](cases, partial(described, bar, task))
+
+
+def described(bar: Progress, task: TaskID, case: str) -> None:
+    """Show which case is being run."""
+    bar.update(task, description=case)
+
+
+def told(row: Row) -> str:
+    """A failed row in words."""
+    return (
+        f"{row.case} {row.quantity} ({row.level}): {row.ours:.6g}, reference {row.reference:.6g}, "
+        f"error {row.error:+.2%}, limit {row.limit:.0%}"
+    )
+
+
+def in_short(rows: Sequence[Row]) -> Table:
+    """One line for each configuration, level and quantity: how many cases, and the worst error."""
+    table = heading("configuration", "level", "quantity", "cases", "worst error", "limit", "")
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((":".join(row.case.split(":")[:2]), row.level, row.quantity), []).append(row)
+    before = ""
+    for (configuration, level, quantity), members in groups.items():
+        worst = max(members, key=lambda row: abs(row.error or 0.0))
+        table.add_row(
+            configuration if configuration != before else "", level, quantity, str(len(members)),
+            shown(worst.error), "" if worst.limit is None else f"{worst.limit:.0%}", verdict(members),
+        )  # fmt: skip
+        before = configuration
+    return table
+
+
+def in_full(rows: Sequence[Row]) -> Table:
+    """One line a row, with the note of the rows that have one."""
+    table = heading("case", "level", "quantity", "reference", "ours", "error", "limit", "")
+    for row in rows:
+        table.add_row(
+            row.case, row.level, row.quantity, "-" if row.reference is None else f"{row.reference:.6g}",
+            f"{row.ours:.6g}", shown(row.error), "" if row.limit is None else f"{row.limit:.0%}",
+            verdict([row]),
+        )  # fmt: skip
+        if row.note:
+            table.add_row("", "", Text(f"  {row.note}", style="dim"))
+    return table
+
+
+def heading(*names: str) -> Table:
+    """An empty table with these columns."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def shown(error: float | None) -> str:
+    """An error in percent; a dash where there is no reference."""
+    return "-" if error is None else f"{error:+.3%}"
+
+
+def verdict(rows: Sequence[Row]) -> Text:
+    """ok, outside its limit, or no limit."""
+    if not all(row.ok for row in rows):
+        return Text("outside", style="red")
+    limited = any(row.limit is not None for row in rows)
+    return Text("ok", style="green") if limited else Text("no limit", style="dim")

@@ -1,0 +1,102 @@
+"""One evaluation from names to a result: workload, machine, mapping, tile program, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from accel.load import load_machine
+from accel.machine import Machine
+from dataflow.analytical import analyse
+from dataflow.lower import lower
+from dataflow.mapping_file import load_mapping
+from dataflow.program import Program
+from dataflow.result import Result
+from dataflow.templates import build_mapping, template_names
+from einsim.machine_keys import machine_keys
+from einsim.settings import read_pairs, split
+from einsim.workload import Source, find_workload
+from specs.errors import EinsimError, SpecError
+from specs.near import near
+from workloads.cascade import Cascade
+
+Level = Literal["analytical", "sim"]
+LEVELS: tuple[Level, ...] = ("analytical", "sim")
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """A result with what it was computed from."""
+
+    result: Result
+    cascade: Cascade
+    machine: Machine
+
+
+def evaluate(
+    workload: str,
+    accel: str,
+    *,
+    settings: Mapping[str, str] | None = None,
+    mapping: str = "auto",
+    level: Level = "sim",
+) -> Evaluation:
+    """What `workload` costs on `accel`.
+
+    `workload` is a library name, a cascade's YAML file or a Hugging Face config.json; `accel` a preset name
+    or a YAML file; `settings` what `--set` takes; `mapping` a YAML file, a template's name with options
+    (`fusemax:schedule=stalled`), or "auto": the fastest template, and for a workload that exists as several
+    cascades (attention in 3, 2 or 1 passes) the fastest cascade too. SpecError for whatever is wrong with them.
+    """
+    source = find_workload(workload)
+    for_workload, for_machine = split(settings or {}, source.keys, machine_keys(accel))
+    machine = load_machine(accel, for_machine)
+    program, cascade = choose(source, for_workload, machine, mapping)
+    if level == "analytical":
+        return Evaluation(result=analyse(program, machine), cascade=cascade, machine=machine)
+    from sim.engine import simulate
+
+    return Evaluation(result=simulate(program, machine), cascade=cascade, machine=machine)
+
+
+def choose(
+    source: Source, settings: Mapping[str, str], machine: Machine, mapping: str
+) -> tuple[Program, Cascade]:
+    """The tile program that is judged, and its cascade: the fastest when the choice is einsim's."""
+    best: tuple[tuple[float, float], Program, Cascade] | None = None
+    refused: EinsimError | None = None
+    variants = source.variants(settings) if mapping == "auto" else [dict(settings)]
+    for variant in variants:
+        cascade = source.build(variant)
+        try:
+            program = mapped(cascade, machine, mapping)
+        except EinsimError as error:
+            refused = refused or error
+            continue
+        if len(variants) == 1:
+            return program, cascade
+        figures = analyse(program, machine)
+        rank = (figures.latency_s, figures.energy_j)
+        if best is None or rank < best[0]:
+            best = (rank, program, cascade)
+    if best is None:
+        assert refused is not None
+        raise refused
+    return best[1], best[2]
+
+
+def mapped(cascade: Cascade, machine: Machine, mapping: str) -> Program:
+    """The tile program of a cascade under a mapping: "auto", a YAML file, or a template with options."""
+    if mapping == "auto":
+        return lower(build_mapping(cascade, machine), cascade, machine)
+    path = Path(mapping)
+    if path.suffix in {".yaml", ".yml"} or path.name != mapping:
+        return lower(load_mapping(path, cascade, machine), cascade, machine)
+    name, _, rest = mapping.partition(":")
+    if name not in template_names():
+        rule = "unknown mapping (auto, a template's name or a .yaml file)"
+        raise SpecError("", rule, got=name, where="--mapping", hint=near(name, ("auto", *template_names())))
+    options = read_pairs(part for part in rest.split(",") if part)
+    return lower(build_mapping(cascade, machine, name, **options), cascade, machine)

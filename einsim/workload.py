@@ -1,0 +1,77 @@
+"""A workload before its settings: the settings that it knows, and the cascades that they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from specs.loader import load_yaml
+from workloads.cascade import Cascade
+from workloads.config import is_config, read_config
+from workloads.library.layer import layer_workload
+from workloads.load import describe, load_workload
+from workloads.settings import Parameter
+
+# A workload that exists as several cascades lets the user choose by this setting; names such as
+# attention-1pass have made the choice.
+CHOICE = "passes"
+CHOSEN = "pass"
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings that a workload knows, how to build it from them, and the choice that it leaves open."""
+
+    name: str
+    keys: tuple[str, ...]
+    build: Callable[[Mapping[str, str]], Cascade]
+    choices: tuple[str, ...] = ()
+
+    def variants(self, settings: Mapping[str, str]) -> list[dict[str, str]]:
+        """The settings of every cascade that does the same job, where the user left the choice open."""
+        if CHOICE in settings or not self.choices:
+            return [dict(settings)]
+        return [{**settings, CHOICE: choice} for choice in self.choices]
+
+
+def find_workload(name_or_path: str) -> Source:
+    """The source of a library name, a model's name, a cascade's YAML file or a model's config.json.
+
+    SpecError for a name or a file that doesn't exist or can't be read.
+    """
+    path = Path(name_or_path)
+    if path.suffix.lower() == ".json" and path.is_file() and is_config(path):
+        return with_parameters(name_or_path, layer_workload(path.stem, read_config(path)).parameters)
+    if path.suffix.lower() in {".yaml", ".yml"} and path.is_file():
+        return with_keys(name_or_path, file_keys(path))
+    if path.suffix.lower() in {".yaml", ".yml", ".json"} or "/" in name_or_path:
+        load_workload(name_or_path, {})  # raises: there is no such file
+    return with_parameters(name_or_path, describe(name_or_path)[1])
+
+
+def with_parameters(name: str, parameters: tuple[Parameter, ...]) -> Source:
+    """A source whose settings are declared."""
+    source = with_keys(name, tuple(parameter.name for parameter in parameters))
+    if name.endswith(CHOSEN):
+        return source
+    choices = next((parameter.choices for parameter in parameters if parameter.name == CHOICE), ())
+    return msgspec.structs.replace(source, choices=choices)
+
+
+def with_keys(name: str, keys: tuple[str, ...]) -> Source:
+    """A source with these settings and no choice."""
+    return Source(name=name, keys=keys, build=lambda settings: load_workload(name, settings))
+
+
+def file_keys(path: Path) -> tuple[str, ...]:
+    """What `--set` may change in a cascade's file: ranks, the parts they are walked in, and parameters."""
+    data = load_yaml(path).data
+    keys: list[str] = []
+    for part in ("ranks", "parameters"):
+        if isinstance(data.get(part), dict):
+            keys += data[part]
+    if isinstance(data.get("partitions"), dict):
+        for into in data["partitions"].values():
+            keys += [name for name in into if isinstance(name, str)] if isinstance(into, list) else []
+    return tuple(dict.fromkeys(keys))

@@ -1,0 +1,202 @@
+"""FuseMax (MICRO 2024, arXiv 2406.10491): attention in five configurations, held against its artifact."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from accel.load import load_machine
+from accel.machine import Machine
+from dataflow.analytical import analyse
+from dataflow.lower import lower
+from dataflow.result import Result
+from dataflow.templates import build_mapping
+from sim.engine import simulate
+from specs.errors import SpecError
+from specs.loader import decode, load_yaml
+from specs.near import near
+from validation.row import Row, held
+from workloads import library
+from workloads.cascade import Cascade
+from workloads.settings import read_size
+
+SUITE = "papers"
+NAME = "fusemax"
+QUANTITIES = ("dram_bytes", "latency_s", "energy_j", "util_2d", "util_1d")
+SHORTEST, LONGEST = 2**10, 2**20
+_HERE = Path(__file__).parent
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A machine with overrides, a cascade and a mapping template, as the artifact combines them."""
+
+    accel: str
+    passes: int
+    template: str
+    options: dict[str, str] = {}
+    set: dict[str, str] = {}
+    energy_limit: float | None = None
+
+
+class Suite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `fusemax.yaml` holds."""
+
+    source: str
+    rows: str
+    workload: str
+    models: dict[str, str]
+    lengths: list[str]
+    configurations: dict[str, Configuration]
+    limits: dict[str, float]
+    over_bound: float
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """`fusemax:binding:BERT:4K`."""
+
+    configuration: str
+    model: str
+    length: str
+
+    def __str__(self) -> str:
+        return f"{NAME}:{self.configuration}:{self.model}:{self.length}"
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Both evaluators' results for one case."""
+
+    cascade: Cascade
+    machine: Machine
+    analytical: Result
+    simulated: Result
+
+
+@cache
+def suite() -> Suite:
+    """The suite as it is written in `fusemax.yaml`."""
+    return decode(load_yaml(_HERE / "fusemax.yaml"), Suite, "fusemax")
+
+
+@cache
+def references() -> Mapping[Case, Mapping[str, float]]:
+    """The artifact's rows by case; energy in J."""
+    with (_HERE / suite().rows).open(encoding="utf-8", newline="") as file:
+        return {
+            Case(configuration=row["config"], model=row["model"], length=row["seq_len"]): {
+                "dram_bytes": float(row["dram_bytes"]),
+                "latency_s": float(row["latency_s"]),
+                "energy_j": float(row["energy_pj"]) * 1e-12,
+                "util_2d": float(row["util_2d"]),
+                "util_1d": float(row["util_1d"]),
+            }
+            for row in csv.DictReader(file)
+        }
+
+
+def stored_cases() -> tuple[Case, ...]:
+    """Every case that a reference is stored for."""
+    return tuple(references())
+
+
+def read_case(text: str) -> Case:
+    """A case from `fusemax:CONFIG:MODEL:SEQ`; SpecError says which part is wrong."""
+    parts = text.split(":")
+    if len(parts) != 4:
+        raise SpecError(
+            "", "must be fusemax:CONFIG:MODEL:SEQ such as fusemax:binding:BERT:4K", got=text, where="--case"
+        )
+    name, configuration, model, length = parts
+    for kind, word, known in (
+        ("paper", name, [NAME]),
+        ("configuration", configuration, suite().configurations),
+        ("model", model, suite().models),
+    ):
+        if word not in known:
+            raise SpecError("", f"unknown {kind}", got=word, where="--case", hint=near(word, known))
+    size = read_size(length, "SEQ", "--case", least=SHORTEST)
+    if size > LONGEST or size & (size - 1):
+        raise SpecError("SEQ", "must be a power of two from 1K to 1M", got=length, where="--case")
+    return Case(configuration=configuration, model=model, length=spelled(size))
+
+
+def spelled(size: int) -> str:
+    """`4K` for 4096, `1M` for 1048576."""
+    return f"{size // 2**20}M" if size % 2**20 == 0 else f"{size // 2**10}K"
+
+
+def outcome(case: Case) -> Outcome:
+    """Both evaluators on the case's mapping."""
+    plan = suite().configurations[case.configuration]
+    machine = load_machine(plan.accel, plan.set)
+    cascade = library.build(
+        suite().workload, model=suite().models[case.model], seq=case.length, passes=str(plan.passes)
+    )
+    program = lower(build_mapping(cascade, machine, plan.template, **plan.options), cascade, machine)
+    return Outcome(
+        cascade=cascade,
+        machine=machine,
+        analytical=analyse(program, machine),
+        simulated=simulate(program, machine),
+    )
+
+
+def measured(result: Result, machine: Machine) -> dict[str, float]:
+    """The paper's five quantities of a result."""
+    return {
+        "dram_bytes": float(result.dram_bytes),
+        "latency_s": result.latency_s,
+        "energy_j": result.energy_j,
+        "util_2d": result.utilization[machine.matrix_units[0].name],
+        "util_1d": result.utilization[machine.vector_units[0].name],
+    }
+
+
+def rows(case: Case) -> Iterator[Row]:
+    """The rows of one case: five quantities at both levels, and the simulation against its own bound."""
+    plan = suite().configurations[case.configuration]
+    found = outcome(case)
+    published = references().get(case, {})
+    for result in (found.analytical, found.simulated):
+        ours = measured(result, found.machine)
+        for quantity in QUANTITIES:
+            reference = published.get(quantity)
+            # Traffic and energy count the same actions at both levels; time, and what follows from it, is
+            # limited against the analytical bound below.
+            limit = plan.energy_limit if quantity == "energy_j" else suite().limits[quantity]
+            if result.level == "sim" and quantity in {"latency_s", "util_2d", "util_1d"}:
+                limit = None
+            note = explained(found.cascade, result, reference) if quantity == "energy_j" else ""
+            yield held(
+                suite=SUITE, case=str(case), quantity=quantity, level=result.level, reference=reference,
+                ours=ours[quantity], limit=limit, source=suite().source, note=note,
+            )  # fmt: skip
+    yield held(
+        suite=SUITE, case=str(case), quantity="latency_over_bound", level="sim", reference=1.0,
+        ours=found.simulated.cycles / found.analytical.cycles, limit=suite().over_bound, never_below=True,
+        source="einsim's analytical model, same mapping", note=waits(found.simulated),
+    )  # fmt: skip
+
+
+def explained(cascade: Cascade, result: Result, reference: float | None) -> str:
+    """Energy by component, and what the reference holds beyond it for each point of the attention matrix."""
+    shares = ", ".join(f"{name} {energy:.4g} J" for name, energy in result.energy_by.items())
+    if reference is None:
+        return shares
+    points = cascade.size("b") * cascade.size("h") * cascade.size("p") * keys(cascade)
+    beyond = (reference - result.energy_j) / points * 1e12
+    return f"{shares}; the reference holds {beyond:+.1f} pJ for each point (m, p) beyond these"
+
+
+def keys(cascade: Cascade) -> int:
+    """The number of keys, whether or not they are walked in blocks."""
+    return next(cascade.shape(tensor.name)[-1] for tensor in cascade.inputs if tensor.name in {"K", "BK"})
+
+
+def waits(result: Result) -> str:
+    """The stall cycles that make the simulation slower than its bound."""
+    causes = ", ".join(f"{cause} {cycles}" for cause, cycles in result.stalls.items() if cycles)
+    return f"{result.bottleneck} waits for: {causes or 'nothing'}"
