@@ -85,7 +85,7 @@ def _build(document: Document, name: str) -> Machine:
         raise document.error(
             (), "missing key 'family' (or 'machine' for one written out in full)", root=_ROOT
         )
-    if family not in _FAMILIES:
+    if not isinstance(family, str) or family not in _FAMILIES:
         hint = near(family, _FAMILIES)
         raise document.error(("family",), "unknown family", got=family, hint=hint, root=_ROOT)
-    return _FAMILIES[str(family)](document, name)
+    return _FAMILIES[family](document, name)

@@ -17,7 +17,12 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 Cycles = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
 Latency = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
 Bits = Annotated[int, msgspec.Meta(ge=1, le=64)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+"""A part's name: no dots, which separate the names of a path."""
+
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+"""A sparsity pattern such as `n:m`, `2:4` or `block`."""
+
 Area = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
@@ -107,7 +112,7 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     registers: WrittenRegisters | None = None
     reduction_latency_cycles: dict[Name, Latency | Literal["rows"]] = {}
     fill: Fill = "hidden"
-    exploits: tuple[Name, ...] = ()
+    exploits: tuple[Pattern, ...] = ()
     bits: tuple[Bits, ...] = ()
 
     def unit(

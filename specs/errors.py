@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 
@@ -13,6 +14,9 @@ class _Missing:
 
     def __repr__(self) -> str:
         return "MISSING"
+
+    def __reduce__(self) -> str:
+        return "MISSING"  # pickles as the one value of this module, so that `is MISSING` still holds
 
 
 MISSING: Final = _Missing()
@@ -45,6 +49,9 @@ class RuleError(EinsimError, ValueError):
         prefix = f"{dotted(at)}: " if at else ""
         super().__init__(prefix + _body(rule, got, hint))
 
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return partial(type(self), got=self.got, hint=self.hint, at=self.at), (self.rule,)
+
 
 @contextmanager
 def below(*path: str | int) -> Iterator[None]:
@@ -68,6 +75,9 @@ class SpecError(EinsimError):
         self.path, self.rule, self.got, self.where, self.hint = path, rule, got, where, hint
         place = " ".join(part for part in (where, path) if part)
         super().__init__((f"{place}: " if place else "") + _body(rule, got, hint))
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return partial(type(self), got=self.got, where=self.where, hint=self.hint), (self.path, self.rule)
 
 
 def dotted(path: tuple[str | int, ...]) -> str:

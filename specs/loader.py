@@ -95,7 +95,7 @@ def _explain(document: Document, struct_type: Any, root: str, error: msgspec.Val
         )
     if match := re.fullmatch(r"Object missing required field `(.*)`", what):
         return document.error(path, f"missing key '{match[1]}'", root=root)
-    got = MISSING if of_key else document.value(path)
+    got = _guilty_key(document, struct_type, path, str(error)) if of_key else document.value(path)
     if what.startswith(("Invalid enum value", "Invalid value")):
         choices = known_values(struct_type, path)
         return document.error(path, "unknown value", got=got, hint=near(got, choices), root=root)

@@ -122,6 +122,11 @@ def test_vector_units_are_completed_and_matrix_units_are_not(chip):
             "ops: {}",
             ":24 accel.units.vec.ops: must have length >= 1 (got {})",
         ),
+        (
+            "  mm:\n",
+            "  m.m:\n",
+            ":10 accel.units: a key must match '^[A-Za-z][A-Za-z0-9_-]{0,63}$' (got 'm.m')",
+        ),
         ("units:\n", "unts:\n", ":10 accel.unts: unknown key; did you mean 'units'?"),
         (
             "machine: my-chip",

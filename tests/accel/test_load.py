@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 import accel
 from accel.load import load_machine, preset_names
+from accel.provenance import figures
 from specs.errors import SpecError
+from specs.loader import load_yaml
 
 PRESETS = Path(accel.__file__).parent / "presets"
 REQUIRED = {
@@ -98,3 +100,17 @@ def test_override_refusals(change, message):
     with pytest.raises(SpecError) as caught:
         load_machine("fusemax-cloud", change)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["fusemax-cloud", "u280-flightllm", "sa8295p"])  # one a family
+def test_any_value_anywhere_is_a_machine_or_one_error(name):
+    paths = figures(load_yaml(PRESETS / f"{name}.yaml").data)
+    parents = {path.rpartition(".")[0] for path in paths} - {""}
+    for path in (*paths, *parents, "sources", "assumed", "family"):
+        for text in ("0", "-1", "1e30", "x", "null", "[]", "{}"):
+            try:
+                outcome = load_machine(name, {path: text}).name
+            except SpecError as error:
+                outcome = str(error)
+            assert len(outcome.splitlines()) == 1
+            assert "xpected `" not in outcome, "a message of msgspec came through"

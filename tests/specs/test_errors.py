@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specs.errors import EinsimError, RuleError, SpecError, below, dotted
+from specs.errors import MISSING, EinsimError, RuleError, SpecError, below, dotted
 
 
 def test_whole_message_in_order():
@@ -57,3 +59,18 @@ def test_below_prefixes_the_path():
 def test_dotted():
     assert dotted(("units", 0, "rows")) == "units[0].rows"
     assert dotted(()) == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SpecError("a", "wrong", where="f:1", hint="h"),
+        RuleError("wrong", got=0, at=("a", 1)),
+        EinsimError("x"),
+    ],
+)
+def test_errors_cross_process_borders(error):
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy)) == (type(error), str(error))
+    assert getattr(copy, "got", None) is getattr(error, "got", None)
+    assert pickle.loads(pickle.dumps(MISSING)) is MISSING
