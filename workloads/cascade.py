@@ -82,7 +82,7 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
     """Einsums in an order in which each reads only inputs, earlier results and its own earlier state.
 
     `initial` holds the value of a state tensor before the first step; `bounds` restrict the iterated points;
-    `source` is the file it was read from. `str(cascade)` is its text, which `workloads.notation.parse` reads back.
+    `source` is the file it was read from. `workloads.notation.parse` reads `str(cascade)` back.
     """
 
     name: str
@@ -99,12 +99,15 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
         return self._ranks[name]
 
     def size(self, rank: str) -> int:
+        """Size of a rank."""
         return self._ranks[rank].size
 
     def tensor(self, name: str) -> Tensor:
+        """The tensor of this name."""
         return self._tensors[name]
 
     def einsum(self, name: str) -> Einsum:
+        """The Einsum that writes the tensor of this name."""
         return self._einsums[name]
 
     def producer(self, tensor: str) -> Einsum | None:

@@ -73,7 +73,7 @@ def _check_write(cascade: Cascade, einsum: Einsum, where: str) -> None:
 
 
 def _check_shape(cascade: Cascade, name: str, places: Mapping[str, str]) -> None:
-    """Indices that are one rank alone agree on the dimension's size; no index runs below 0 or past what is written."""
+    """A rank alone as index fits the dimension's size; no index runs below 0 or past what is written."""
     sizes = {rank.name: rank.size for rank in cascade.ranks}
     ranks = cascade.tensor(name).ranks
     producer = cascade.producer(name)
@@ -99,7 +99,8 @@ def _check_shape(cascade: Cascade, name: str, places: Mapping[str, str]) -> None
                 written = extent(producer.output.indices[axis], declared, cascade)
                 needed = extent(index, declared, cascade)
                 if needed > written and _meets(cascade, user, index, written):
-                    rule = f"reads dimension {axis + 1} of '{name}' up to {needed - 1}, past its last element {written - 1}"
+                    far = f"up to {needed - 1}, past its last element {written - 1}"
+                    rule = f"reads dimension {axis + 1} of '{name}' {far}"
                     raise SpecError(path, rule, where=where)
 
 

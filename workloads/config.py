@@ -74,7 +74,8 @@ class _Config(msgspec.Struct, frozen=True):
 def _bert(config: _Config) -> Dimensions:
     hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
     return Dimensions(
-        hidden=hidden, heads=heads, head_dim=config.head_dim(hidden, heads), ffn=config.size("intermediate_size"),
+        hidden=hidden, heads=heads, head_dim=config.head_dim(hidden, heads),
+        ffn=config.size("intermediate_size"),
         layers=config.size("num_hidden_layers"), activation=config.activation("hidden_act", "gelu"),
     )  # fmt: skip
 
@@ -82,7 +83,8 @@ def _bert(config: _Config) -> Dimensions:
 def _gpt2(config: _Config) -> Dimensions:
     hidden, heads = config.size("n_embd"), config.size("n_head")
     return Dimensions(
-        hidden=hidden, heads=heads, head_dim=config.head_dim(hidden, heads), ffn=config.size("n_inner", 4 * hidden),
+        hidden=hidden, heads=heads, head_dim=config.head_dim(hidden, heads),
+        ffn=config.size("n_inner", 4 * hidden),
         layers=config.size("n_layer"), activation=config.activation("activation_function", "gelu_new"),
         order="pre", causal=True,
     )  # fmt: skip
@@ -94,7 +96,8 @@ def _llama(config: _Config, grouped: bool = False, window: int = 0) -> Dimension
     if act not in _GATED:
         raise config.document.error(("hidden_act",), "must be silu or a gelu, for the gated network", got=act)
     return Dimensions(
-        hidden=hidden, heads=heads, head_dim=config.head_dim(hidden, heads), kv_heads=config.kv_heads(heads, grouped),
+        hidden=hidden, heads=heads, head_dim=config.head_dim(hidden, heads),
+        kv_heads=config.kv_heads(heads, grouped),
         ffn=config.size("intermediate_size"), layers=config.size("num_hidden_layers"), activation=_GATED[act],
         norm="rmsnorm", order="pre", rope=True, causal=True, window=window,
     )  # fmt: skip

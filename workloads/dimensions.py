@@ -55,12 +55,14 @@ DIMENSIONS: dict[str, Dimensions] = {
     ),
     "llama2-7b": Dimensions(
         hidden=4096, heads=32, head_dim=128, ffn=11008, layers=32, activation="swiglu", norm="rmsnorm",
-        order="pre", rope=True, causal=True, source="Touvron et al., arXiv 2307.09288, and its published config.json",
+        order="pre", rope=True, causal=True,
+        source="Touvron et al., arXiv 2307.09288, and its published config.json",
     ),
 }  # fmt: skip
 
 ALIASES: dict[str, str] = {
-    "bert": "bert-base", "transformer-xl": "trxl", "t5-small": "t5", "llama2": "llama2-7b", "llama-2-7b": "llama2-7b",
+    "bert": "bert-base", "transformer-xl": "trxl", "t5-small": "t5", "llama2": "llama2-7b",
+    "llama-2-7b": "llama2-7b",
 }  # fmt: skip
 
 MODEL_CHOICES: tuple[str, ...] = (*DIMENSIONS, *ALIASES)

@@ -23,8 +23,9 @@ Array = NDArray[np.float64]
 Ranges = Mapping[str, tuple[int, int]]
 
 _FUNCTIONS: dict[str, Callable[..., Array]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "max": np.maximum, "min": np.minimum,
-    "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "rsqrt": lambda x: 1 / np.sqrt(x), "tanh": np.tanh,
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "max": np.maximum,
+    "min": np.minimum, "exp": np.exp, "log": np.log, "sqrt": np.sqrt,
+    "rsqrt": lambda x: 1 / np.sqrt(x), "tanh": np.tanh,
     "sigmoid": expit, "erf": erf, "abs": np.abs, "lt": np.less, "le": np.less_equal, "gt": np.greater,
     "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal, "select": np.where,
 }  # fmt: skip
@@ -91,7 +92,7 @@ def _run(cascade: Cascade, einsum: Einsum, values: dict[str, Array], ranges: Ran
     mask = _mask(cascade, axes, ranges)
     factors = _factors(einsum.expr) if einsum.reduce == "sum" and len(axes) < _LETTERS else None
     if factors is not None:
-        result = _contract(factors, kept_axes, axes, values, ranges, mask)
+        result = _contract(factors, kept_axes, values=values, ranges=ranges, mask=mask)
     else:
         full = _evaluate(einsum.expr, axes, values, ranges)
         full = np.broadcast_to(full, tuple(stop - start for start, stop in ranges.values()))
@@ -173,7 +174,7 @@ def _evaluate(expr: Expr, axes: tuple[str, ...], values: Mapping[str, Array], ra
 
 
 def prune(value: Array, kept: int, group: int, axis: int) -> Array:
-    """The `kept` largest magnitudes of every `group` along an axis, 0 elsewhere; of equals the first stays."""
+    """The `kept` largest magnitudes of every `group` along an axis, 0 elsewhere; of equals the first."""
     moved = np.moveaxis(value, axis, -1)
     padding = -moved.shape[-1] % group
     size = np.pad(np.abs(moved), [(0, 0)] * (moved.ndim - 1) + [(0, padding)], constant_values=-1)
@@ -196,10 +197,11 @@ def _factors(expr: Expr) -> tuple[Access, ...] | None:
 
 
 def _contract(
-    factors: tuple[Access, ...], kept: tuple[str, ...], axes: tuple[str, ...],
+    factors: tuple[Access, ...], kept: tuple[str, ...], *,
     values: Mapping[str, Array], ranges: Ranges, mask: NDArray[np.bool_] | None,
 ) -> Array:  # fmt: skip
     """A summed product by numpy.einsum; the mask is one more factor over the ranks that bounds name."""
+    axes = tuple(ranges)
     operands: list[object] = []
     for access in factors:
         value = _read(access, access.ranks, values, ranges)

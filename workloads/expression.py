@@ -54,7 +54,7 @@ class Literal(msgspec.Struct, frozen=True):
 
 
 class Apply(msgspec.Struct, frozen=True):
-    """A scalar operator on expressions; `op` is a key of `workloads.ops.ARITY` or a pruning, `prune[2:4,i]`."""
+    """A scalar operator on expressions; `op` is a key of `workloads.ops.ARITY` or `prune[2:4,i]`."""
 
     op: str
     args: tuple[Expr, ...]

@@ -1,4 +1,4 @@
-"""A workload from what a user types: a library name, a model's name, a cascade's YAML file or a `config.json`."""
+"""A workload from what a user types: a library name, a model's name, a YAML file or a `config.json`."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def describe(name: str) -> tuple[str, tuple[Parameter, ...]]:
 
 
 def load_workload(name_or_path: str, settings: Mapping[str, str]) -> Cascade:
-    """The cascade of a library name, a model's name, a YAML file or a model's `config.json`, with `--set` values.
+    """The cascade of a library name, a model's name, a YAML file or a model's `config.json`.
 
-    Raises SpecError for an unknown name or setting, with the nearest known one, and for whatever a file has wrong.
+    `settings` are `--set` values. Raises SpecError for an unknown name or setting, with the nearest known
+    one, and for whatever a file has wrong.
     """
     found = _known(name_or_path)
     if found is None:

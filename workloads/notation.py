@@ -205,7 +205,9 @@ def parse_sparsity(text: str, path: str, where: str) -> Sparsity:
                     return TopK(kept, group, rank) if words[0] == "topk" else NM(kept, group, rank)
     except ValueError:
         pass
-    rule = "sparsity is `n:m rank` with 1 <= n <= m, `topk k:of rank`, `block size share rank` or `density share`"
+    rule = (
+        "sparsity is `n:m rank` (1 <= n <= m), `topk k:of rank`, `block size share rank` or `density share`"
+    )
     raise SpecError(f"{path}.sparse", rule, got=text, where=where)
 
 
@@ -266,7 +268,7 @@ def resolve(draft: Draft, parameters: Mapping[str, float], source: str = "") -> 
     sizes, partitions = draft.sizes, tuple(draft.partitions.values())
     wanted = {n: (d.ranks, d.bits, d.sparsity, d.where) for n, d in draft.tensors.items()}
     tensors: tuple[Tensor, ...] = declared_tensors(
-        einsums, sizes, partitions, wanted, places, _pruned(einsums)
+        einsums, sizes=sizes, partitions=partitions, wanted=wanted, places=places, pruned=_pruned(einsums)
     )
     cascade = Cascade(
         draft.name, tuple(Rank(*item) for item in sizes.items()), tensors, tuple(einsums),

@@ -1,4 +1,4 @@
-"""Which Einsum needs which: dependencies, their step distance along iterative ranks, and an order to run them in."""
+"""Which Einsum needs which: step distances along iterative ranks, and an order to run them in."""
 
 from __future__ import annotations
 

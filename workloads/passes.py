@@ -1,12 +1,12 @@
 """Pass analysis: how many traversals of a rank's fibres a cascade forces on every mapping of it.
 
-A pass is one traversal of every element of a fibre; needing an element again after all the others of that fibre
-were visited adds a pass (Nayak et al., FuseMax, MICRO 2024, arXiv 2406.10491). Two kinds of reads follow from it:
+A pass is one traversal of every element of a fibre; needing an element again after all the others of that
+fibre were visited adds a pass (Nayak et al., FuseMax, MICRO 2024, arXiv 2406.10491). Reads are of two kinds:
 
-- a *stream* read takes a value that exists as soon as its own part of the fibre was visited: an element, a block's
-  partial result, or the state that an iterative rank carries along;
-- a *barrier* read takes a value that exists only once the whole fibre was visited: a result from which the rank is
-  gone, the last state, or the fibre in another order.
+- a *stream* read takes a value that exists as soon as its own part of the fibre was visited: an element, a
+  block's partial result, or the state that an iterative rank carries along;
+- a *barrier* read takes a value that exists only once the whole fibre was visited: a result from which the
+  rank is gone, the last state, or the fibre in another order.
 
 An element-wise function of a fibre counts as that fibre: it can be computed again only by reading it again.
 """
@@ -27,7 +27,7 @@ Parts = dict[tuple[Term, ...], str]
 
 
 class PassReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`passes` over the rank's family; over each tensor that has such a fibre and is read; and each Einsum's pass."""
+    """`passes` over the rank's family, over each tensor read along it, and each Einsum's pass."""
 
     rank: str
     family: tuple[str, ...]
@@ -37,7 +37,7 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def family(cascade: Cascade, rank: str) -> tuple[str, ...]:
-    """The rank, the parts it is walked in, the rank it is a part of and that one's parts, in declared order."""
+    """The rank, its parts, the rank it is a part of and that one's parts, in declared order."""
     sizes = {known.name: known.size for known in cascade.ranks}
     if rank not in sizes:
         raise SpecError("rank", f"unknown rank '{rank}'", where=cascade.source, hint=near(rank, sizes))

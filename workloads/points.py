@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import accumulate, repeat, takewhile
+from itertools import accumulate, pairwise, repeat, takewhile
 from typing import TYPE_CHECKING
 
 from specs.errors import SpecError
@@ -95,7 +95,7 @@ def _block_cases(bound: SameBlock, box: Box, sizes: dict[str, int]) -> Iterator[
     high = min(_most(top, box) for top in highs)
     starts = block_starts(bound.lengths, high + 1)
     both_ranges = all(any(rank not in box for rank in side.ranks) for side in _sides(bound))
-    for start, stop in zip(starts, starts[1:], strict=False):
+    for start, stop in pairwise(starts):
         if stop <= low or start > high:
             continue
         yield 1, [_plus(h, -start) for h in highs] + [_plus(d, stop - 1) for d in drops]
@@ -158,7 +158,7 @@ def count(box: Box, constraints: list[Linear]) -> int:
 
 
 def _merge_nested(box: Box, constraints: list[Linear]) -> tuple[Box, list[Linear]] | None:
-    """Ranks (a, b) that only appear as k*a + b, b ranging over k values, replaced by that sum; None if none do."""
+    """Ranks (a, b) that only appear as k*a + b, b of k values, as that sum; None if none do."""
     ranks = [rank for rank in box if any(rank in c for c, _ in constraints)]
     for inner in ranks:
         k = box[inner][1] - box[inner][0]

@@ -46,20 +46,25 @@ class Settings(msgspec.Struct, frozen=True):
         raise self.error(name, "must be set")
 
     def flag(self, name: str) -> bool:
+        """Whether a flag is set."""
         return self.values.get(name) is True
 
     def text(self, name: str) -> str:
+        """A choice or text, "" when it isn't set."""
         value = self.values.get(name)
         return "" if value is None else str(value)
 
     def sizes(self, name: str) -> tuple[int, ...]:
+        """A list of sizes, () when it isn't set."""
         value = self.values.get(name)
         return value if isinstance(value, tuple) else ()
 
     def given(self, name: str) -> bool:
+        """Whether a parameter has a value."""
         return self.values.get(name) is not None
 
     def error(self, name: str, rule: str, hint: str = "") -> SpecError:
+        """A fault of one parameter."""
         if self.values.get(name) is None:
             return SpecError(name, rule, where=self.where, hint=hint)
         return SpecError(name, rule, got=self.values[name], where=self.where, hint=hint)

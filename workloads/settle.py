@@ -53,6 +53,7 @@ def settle_partitions(
 
 def declared_tensors(
     einsums: Sequence[Einsum],
+    *,
     sizes: Mapping[str, int],
     partitions: Sequence[Partition],
     wanted: Mapping[str, Wanted],

@@ -40,6 +40,7 @@ class NM(msgspec.Struct, frozen=True, tag="n:m"):
 
     @property
     def patterns(self) -> tuple[str, ...]:
+        """Names under which a machine may say it exploits this."""
         return (f"{self.n}:{self.m}", "n:m")
 
     def kept(self, extent: int) -> int:
@@ -47,6 +48,7 @@ class NM(msgspec.Struct, frozen=True, tag="n:m"):
         return extent // self.m * self.n + min(extent % self.m, self.n)
 
     def metadata_bits(self, elements: int) -> int:
+        """Bits of metadata stored for `elements` elements."""
         return self.kept(elements) * (self.m - 1).bit_length()
 
 
@@ -59,17 +61,20 @@ class TopK(msgspec.Struct, frozen=True, tag="top-k"):
 
     @property
     def patterns(self) -> tuple[str, ...]:
+        """Names under which a machine may say it exploits this."""
         return ("top-k",)
 
     def kept(self, extent: int) -> int:
+        """Elements that remain of `extent` consecutive ones."""
         return extent // self.of * self.k + min(extent % self.of, self.k)
 
     def metadata_bits(self, elements: int) -> int:
+        """Bits of metadata stored for `elements` elements."""
         return self.kept(elements) * (self.of - 1).bit_length()
 
 
 class Block(msgspec.Struct, frozen=True, tag="block"):
-    """Blocks of `size` elements along `rank`, a `density` share of them stored whole; one bit a block says which."""
+    """Blocks of `size` elements along `rank`, a `density` share stored whole; one bit a block says which."""
 
     size: int
     density: float
@@ -77,13 +82,16 @@ class Block(msgspec.Struct, frozen=True, tag="block"):
 
     @property
     def patterns(self) -> tuple[str, ...]:
+        """Names under which a machine may say it exploits this."""
         return ("block",)
 
     def kept(self, extent: int) -> int:
+        """Elements that remain of `extent` consecutive ones."""
         blocks = -(-extent // self.size)
         return min(extent, _share(blocks, self.density) * self.size)
 
     def metadata_bits(self, elements: int) -> int:
+        """Bits of metadata stored for `elements` elements."""
         return -(-elements // self.size)
 
 
@@ -95,12 +103,15 @@ class Density(msgspec.Struct, frozen=True, tag="density"):
 
     @property
     def patterns(self) -> tuple[str, ...]:
+        """Names under which a machine may say it exploits this."""
         return ("unstructured",)
 
     def kept(self, extent: int) -> int:
+        """Elements that remain of `extent` consecutive ones."""
         return _share(extent, self.density)
 
     def metadata_bits(self, elements: int) -> int:
+        """Bits of metadata stored for `elements` elements."""
         return elements
 
 
@@ -117,13 +128,16 @@ class Stored(Protocol):
     """What `stored_bytes` needs to know of a tensor."""
 
     @property
-    def bits(self) -> int: ...
+    def bits(self) -> int:
+        """Bits of a value."""
+
     @property
-    def sparsity(self) -> Sparsity: ...
+    def sparsity(self) -> Sparsity:
+        """The pattern."""
 
 
 def stored_bytes(tensor: Stored, elements: int) -> int:
-    """Bytes that `elements` elements of the tensor take in its own format, values and metadata, rounded up."""
+    """Bytes that `elements` elements take in the tensor's own format, values and metadata, rounded up."""
     sparsity = tensor.sparsity
     return -(-(sparsity.kept(elements) * tensor.bits + sparsity.metadata_bits(elements)) // 8)
 

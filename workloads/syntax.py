@@ -122,7 +122,7 @@ def _named(name: str, scope: Scope) -> tuple[dict[str, int], int]:
 
 
 def bounds(node: ast.expr, scope: Scope) -> tuple[Bound | SameBlock, ...]:
-    """Bounds of a condition: comparisons of indices, `p // D == m // D`, `same[100,200](m, p)`, joined by `and`."""
+    """Bounds of a condition: index comparisons, `p // D == m // D`, `same[9,20](m, p)`, joined by `and`."""
     match node:
         case ast.BoolOp(op=ast.And(), values=values):
             return tuple(bound for value in values for bound in bounds(value, scope))

@@ -32,6 +32,7 @@ def cascade_text(cascade: Cascade) -> str:
 
 
 def tensor_text(tensor: Tensor) -> str:
+    """A tensor's declaration."""
     subscript = f"[{','.join(tensor.ranks)}]"
     sparse = sparsity_text(tensor.sparsity)
     return f"tensor {tensor.name}{subscript} bits {tensor.bits}" + (f" sparse {sparse}" if sparse else "")
@@ -67,6 +68,7 @@ def einsum_text(einsum: Einsum, sizes: Mapping[str, int], width: int = 0) -> str
 
 
 def bound_text(bound: Bound | SameBlock, sizes: Mapping[str, int]) -> str:
+    """A bound as written after `where`."""
     left, right = index_text(bound.left, sizes), index_text(bound.right, sizes)
     if isinstance(bound, SameBlock):
         return f"same[{','.join(map(str, bound.lengths))}]({left}, {right})"
@@ -74,6 +76,7 @@ def bound_text(bound: Bound | SameBlock, sizes: Mapping[str, int]) -> str:
 
 
 def access_text(access: Access, sizes: Mapping[str, int]) -> str:
+    """A tensor and its indices."""
     if not access.indices:
         return access.tensor
     return f"{access.tensor}[{','.join(index_text(index, sizes) for index in access.indices)}]"
@@ -101,6 +104,7 @@ def _stride_text(factor: int, index: Index, sizes: Mapping[str, int]) -> str:
 
 
 def number_text(value: float) -> str:
+    """A number that reads back to the same value."""
     if math.isinf(value):
         return "inf" if value > 0 else "-inf"
     return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)

@@ -1,4 +1,4 @@
-"""The library of cascades, by name: `build(name, **parameters)`, `names()`, `parameters(name)`, `summary(name)`."""
+"""The library of cascades by name: `build(name, **given)`, `names()`, `parameters(name)`, `summary(name)`."""
 
 from __future__ import annotations
 

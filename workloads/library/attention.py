@@ -1,8 +1,8 @@
 """Attention in three, two or one pass over the keys: masks, grouped queries and a decode step.
 
-Q comes scaled (1/sqrt(E) is folded into its projection), as in FuseMax. 3-pass is what PyTorch and FLAT compute;
-2-pass is TileFlow's and Choi et al.'s; 1-pass is FlashAttention's (Dao et al., arXiv 2205.14135), the last two in
-the form of Nayak et al., FuseMax, MICRO 2024 (arXiv 2406.10491), from which the tensor names are.
+Q comes scaled (1/sqrt(E) is folded into its projection), as in FuseMax. 3-pass is what PyTorch and FLAT
+compute; 2-pass is TileFlow's and Choi et al.'s; 1-pass is FlashAttention's (Dao et al., arXiv 2205.14135),
+the last two after Nayak et al., FuseMax, MICRO 2024 (arXiv 2406.10491), from which the tensor names are.
 """
 
 from __future__ import annotations
@@ -171,7 +171,10 @@ _DECODE = tuple(
 )
 
 WORKLOADS = (
-    Workload(name="attention", summary="softmax(Q K) V over heads, in 3, 2 or 1 passes", parameters=PARAMETERS, build=_build),
+    Workload(
+        name="attention", summary="softmax(Q K) V over heads, in 3, 2 or 1 passes",
+        parameters=PARAMETERS, build=_build,
+    ),
     *(
         Workload(
             name=f"attention-{passes}pass", summary=f"attention in {passes} pass{'es' * (passes > 1)}",

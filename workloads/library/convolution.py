@@ -26,7 +26,7 @@ _IMAGE = (
 
 _CONV = "O[b,k,y,x] = I[b,c,y*{stride}+r,x*{stride}+q] * W[k,c,r,q]\n"
 
-# Howard et al., MobileNets, arXiv 1704.04861: depthwise, ReLU6, pointwise; batch norm folded into the weights.
+# Howard et al., MobileNets, arXiv 1704.04861: depthwise, ReLU6, pointwise; batch norm is in the weights.
 _SEPARABLE = """
 def relu6(v) = min(max(v, 0), 6)
 DW[b,c,y,x] = I[b,c,y*{stride}+r,x*{stride}+q] * WD[c,r,q]
@@ -35,7 +35,7 @@ PW[b,k,y,x] = ACT[b,c,y,x] * WP[k,c]
 """
 
 # The short convolution block of LFM2 (Liquid AI, its published modelling code and config): two gates around a
-# causal depthwise convolution of a few taps, between linear projections. Taps before the first token are absent.
+# causal depthwise convolution of a few taps, between projections. Taps before the first token are absent.
 _GATED = """
 where r <= t
 BG[b,t,i] = X[b,t,d] * WB[d,i]
@@ -77,7 +77,8 @@ WORKLOADS = (
         parameters=_IMAGE, build=_separable,
     ),
     Workload(
-        name="gated-short-convolution", summary="causal depthwise convolution of a few taps between two gates",
+        name="gated-short-convolution",
+        summary="causal depthwise convolution of a few taps between two gates",
         parameters=(
             Parameter(name="b", kind="size", default=1, summary="batch"),
             Parameter(name="seq", kind="size", default=4096, summary="tokens"),

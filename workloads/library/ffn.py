@@ -26,7 +26,10 @@ PARAMETERS = (
 
 
 def ffn_text(activation: str, source: str, inner: str, result: str) -> str:
-    """Einsums from tensor `source`, over tokens and rank `inner`, to FF2 over rank `result`; Shazeer, arXiv 2002.05202."""
+    """Einsums from tensor `source`, over tokens and rank `inner`, to FF2 over rank `result`.
+
+    The gated forms are those of Shazeer, arXiv 2002.05202.
+    """
     if activation in ("swiglu", "geglu"):
         gate = "silu" if activation == "swiglu" else "gelu_tanh"
         first = (

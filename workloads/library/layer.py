@@ -1,6 +1,6 @@
 """A whole transformer layer: projections, attention, residuals, norms and feed-forward network.
 
-The score's scale is folded into WQ and biases into nothing: they are left out. In a decode step K and V are the
+The score's scale is folded into WQ; biases of projections are left out. In a decode step K and V are the
 cache, which already holds the new tokens' entries at its end; KN and VN are those entries as this step makes them.
 """
 
@@ -35,8 +35,8 @@ _PARAMETERS = (
     *MASK_PARAMETERS,
 )
 
-# Su et al., RoFormer, arXiv 2104.09864, in the half-split form of the LLaMA code: element e = c * J + j turns with its
-# partner (1-c) * J + j; SIN carries the sign.
+# Su et al., RoFormer, arXiv 2104.09864, in the half-split form of the LLaMA code: element e = c * J + j turns
+# with its partner (1-c) * J + j; SIN carries the sign.
 _ROTATE = (
     "{out}[{q},c*J+j,{t}] = {src}[{q},c*J+j,{t}] * COS[c*J+j,{t}] + {src}[{q},J-c*J+j,{t}] * SIN[c*J+j,{t}]\n"
 )
@@ -60,7 +60,7 @@ def _projections(model: Dimensions, query: str, source: str, decode: bool) -> st
 
 
 def _cross(settings: Settings, query: str, source_seq: int) -> str:
-    """Attention of R1 to an encoder's u tokens, whose keys KX and values VX are inputs; its tensors end in X."""
+    """Attention of R1 to an encoder's u tokens, keys KX and values VX given; its tensors end in X."""
     text = attention_text(settings, query, source_seq)
     text = re.sub(r"\bm(\d?)\b", r"u\1", re.sub(r"\bM1\b", "U1", text))
     text = re.sub(r"\b([A-Z]+)(?=\[)|(?<=initial )([A-Z]+)", r"\1\2X", text)

@@ -49,7 +49,7 @@ Y[p,d] = SN[p,d] / SD[p]
 
 
 def norm_text(kind: str, source: str, result: str, tag: str, lead: str = "b,p") -> str:
-    """Einsums that normalise `source` over rank d to `result`; `tag` ends the names of the tensors between."""
+    """Einsums that normalise `source` over rank d to `result`; `tag` ends the names between."""
     if kind == "rmsnorm":  # Zhang & Sennrich, arXiv 1910.07467
         return (
             f"SXX{tag}[{lead}] = {source}[{lead},d] * {source}[{lead},d]\n"
@@ -87,11 +87,15 @@ def _softmax(settings: Settings) -> Cascade:
 
 
 WORKLOADS = (
-    Workload(name="softmax", summary="softmax over d, shifted by the maximum", parameters=_SIZES, build=_softmax),
+    Workload(
+        name="softmax", summary="softmax over d, shifted by the maximum", parameters=_SIZES, build=_softmax
+    ),
     Workload(
         name="layernorm", summary="layer norm over d: naive, by E[x^2], or by Welford's recurrence",
         parameters=(
-            Parameter(name="variant", kind="choice", choices=VARIANTS, default="naive", summary="how the variance is found"),
+            Parameter(name="variant", kind="choice", choices=VARIANTS, default="naive",
+                summary="how the variance is found",
+            ),
             *_SIZES,
         ),
         build=_layernorm,

@@ -1,8 +1,8 @@
 """One training step of a linear layer: forward (FF), gradient of its input (BP) and of its weights (WU).
 
-N:M training prunes the weights in both directions, as BDWP does (arXiv 2309.13015): Wff in groups along the inputs,
-which FF sums, Wbp in groups along the outputs, which BP sums; WU stays dense. Weights are kept in 32 bits and the
-pruned copies are made each step.
+N:M training prunes the weights in both directions, as BDWP does (arXiv 2309.13015): Wff in groups along the
+inputs, which FF sums, Wbp in groups along the outputs, which BP sums; WU stays dense. Weights are kept in 32
+bits and the pruned copies are made each step.
 """
 
 from __future__ import annotations
