@@ -48,7 +48,7 @@ def evaluate(
     `workload` is a library name, a cascade's YAML file or a Hugging Face config.json; `accel` a preset name
     or a YAML file; `settings` what `--set` takes; `mapping` a YAML file, a template's name with options
     (`fusemax:schedule=stalled`), or "auto": the fastest template, and for a workload that exists as several
-    cascades (attention in 3, 2 or 1 passes) the fastest cascade too. SpecError for whatever is wrong with them.
+    cascades (attention in 3, 2 or 1 passes) the fastest cascade too. SpecError for whatever is wrong.
     """
     source = find_workload(workload)
     for_workload, for_machine = split(settings or {}, source.keys, machine_keys(accel))

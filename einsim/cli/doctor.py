@@ -157,7 +157,7 @@ def numba_cache() -> Finding:
     ok = folder.is_dir() and os.access(folder, os.W_OK)
     return Finding(
         group="einsim", name="numba cache", ok=ok, found=f"{folder}{'' if ok else ', not writable'}",
-        remedy="" if ok else "set NUMBA_CACHE_DIR to a folder that can be written, or kernels compile at every start",
+        remedy="" if ok else "set NUMBA_CACHE_DIR to a folder that can be written, to compile kernels once",
     )  # fmt: skip
 
 

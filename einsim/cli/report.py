@@ -72,10 +72,9 @@ def command(
             found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level)
             again = ["einsim", "run", item, "--accel", accel, "--mapping", mapping, "--level", level]
             again += ["--set", *settings] if settings else []
+            work = macs(found.cascade)
             cases.append(
-                Case(
-                    result=found.result, machine=found.machine, macs=macs(found.cascade), command=shlex.join(again)
-                )
-            )  # fmt: skip
+                Case(result=found.result, machine=found.machine, macs=work, command=shlex.join(again))
+            )
     output.write_text(page(cases, __version__), encoding="utf-8")
     click.echo(f"wrote {output}")
