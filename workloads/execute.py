@@ -15,7 +15,7 @@ from workloads.bound import SameBlock
 from workloads.cascade import Cascade, Einsum
 from workloads.check import loop_ranks
 from workloads.expression import Access, Apply, Expr, Index, Literal
-from workloads.ops import IDENTITY, prune_parts
+from workloads.ops import IDENTITY, position_rank, prune_parts
 from workloads.order import components
 from workloads.points import acts, block_starts, difference, relaxed
 
@@ -163,6 +163,9 @@ def _evaluate(expr: Expr, axes: tuple[str, ...], values: Mapping[str, Array], ra
         return np.full((1,) * len(axes), expr.value)
     if isinstance(expr, Access):
         return _read(expr, axes, values, ranges)
+    position = position_rank(expr.op)
+    if position:
+        return _positions(position, axes, ranges).astype(np.float64)
     arguments = [_evaluate(argument, axes, values, ranges) for argument in expr.args]
     pruned = prune_parts(expr.op)
     if pruned:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from workloads.ops import primitive
+from workloads.ops import position_rank, primitive
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class Literal(msgspec.Struct, frozen=True):
 
 
 class Apply(msgspec.Struct, frozen=True):
-    """A scalar operator on expressions; `op` is a key of `workloads.ops.ARITY` or `prune[2:4,i]`."""
+    """A scalar operator on expressions; `op` is in `workloads.ops.ARITY`, or prune[2:4,i] or position[m]."""
 
     op: str
     args: tuple[Expr, ...]
@@ -76,13 +76,24 @@ def accesses(expr: Expr) -> tuple[Access, ...]:
     return tuple(dict.fromkeys(node for node in nodes(expr) if isinstance(node, Access)))
 
 
+def expression_ranks(expr: Expr) -> tuple[str, ...]:
+    """Distinct ranks of all accesses and positions in the order written."""
+    found: dict[str, None] = {}
+    for node in nodes(expr):
+        if isinstance(node, Access):
+            found.update(dict.fromkeys(node.ranks))
+        elif isinstance(node, Apply) and (rank := position_rank(node.op)):
+            found[rank] = None
+    return tuple(found)
+
+
 def expression_ops(expr: Expr, reduce: str | None) -> tuple[str, ...]:
     """Primitive operations of one iteration point, in order.
 
     A repeated sub-expression counts once. A summed product is a "mac": the outermost mul and the sum are one.
     """
     distinct = dict.fromkeys(node for node in nodes(expr) if isinstance(node, Apply))
-    ops = [primitive(node.op) for node in distinct]
+    ops = [primitive(node.op) for node in distinct if position_rank(node.op) is None]
     if reduce == "sum":
         if isinstance(expr, Apply) and expr.op == "mul":
             return (*ops[:-1], "mac")

@@ -22,7 +22,7 @@ from specs.near import near
 from workloads import syntax
 from workloads.cascade import Bound, Cascade, Einsum, Partition, Rank, SameBlock, Tensor
 from workloads.check import checked
-from workloads.expression import Access, Apply, Expr, Index, Literal, accesses, nodes
+from workloads.expression import Access, Apply, Expr, Index, Literal, expression_ranks, nodes
 from workloads.ops import DEFINED, prune_parts
 from workloads.settle import declared_tensors, settle_partitions
 from workloads.sparsity import DENSE, NM, Block, Density, Sparsity, TopK
@@ -311,8 +311,7 @@ def _einsum(text: str, scope: Scope) -> Einsum:
     output = syntax.access(syntax.tree(sides[0], scope), scope)
     reduce, named, inner = syntax.reduction(syntax.tree(sides[1], scope), scope)
     expr = syntax.expression(inner, scope)
-    right = tuple(dict.fromkeys(rank for read in accesses(expr) for rank in read.ranks))
-    missing = tuple(rank for rank in right if rank not in output.ranks)
+    missing = tuple(rank for rank in expression_ranks(expr) if rank not in output.ranks)
     if reduce is None:
         _check_prune(expr, output, missing, scope)
         return Einsum(output, expr, "sum" if missing else None, missing)

@@ -31,6 +31,16 @@ def primitive(op: str) -> str:
     return "select" if op.startswith("prune[") else COSTS_AS.get(op, op)
 
 
+def position_op(rank: str) -> str:
+    """The operator without arguments whose value is the rank's own position; a loop has it, so it costs nothing."""
+    return f"position[{rank}]"
+
+
+def position_rank(op: str) -> str | None:
+    """The rank of a position operator, None for any other."""
+    return op[len("position[") : -1] if op.startswith("position[") else None
+
+
 def prune_op(kept: int, group: int, rank: str) -> str:
     """The operator that keeps the `kept` largest magnitudes of every `group` along `rank`."""
     return f"prune[{kept}:{group},{rank}]"

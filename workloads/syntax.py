@@ -13,7 +13,7 @@ from specs.errors import MISSING, SpecError
 from specs.near import near
 from workloads.cascade import Bound, Partition, SameBlock
 from workloads.expression import Access, Apply, Expr, Index, Literal, Term, nodes
-from workloads.ops import ARITY, IDENTITY, prune_op
+from workloads.ops import ARITY, IDENTITY, position_op, prune_op
 
 _BINARY: dict[type[ast.operator], str] = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
 _COMPARE: dict[type[ast.cmpop], str] = {
@@ -247,9 +247,16 @@ def _name(name: str, scope: Scope, bound: Mapping[str, Expr]) -> Expr:
         if value is not None:
             raise scope.error(f"'{name}' is both a tensor and a number here", hint="rename the tensor")
         return Access(name, ())
+    if name in scope.partitions or name in scope.sizes:
+        terms, _ = _named(name, scope)
+        found: Expr | None = None
+        for rank, stride in terms.items():
+            at: Expr = Apply(position_op(rank), ())
+            at = at if stride == 1 else _apply("mul", (at, Literal(float(stride))), scope)
+            found = at if found is None else _apply("add", (found, at), scope)
+        return found or Literal(0.0)
     if value is None:
-        hint = "a rank's position is no value" if name in scope.sizes else near(name, scope.scalars)
-        raise scope.error(f"unknown name '{name}'", hint=hint)
+        raise scope.error(f"unknown name '{name}'", hint=near(name, [*scope.scalars, *scope.sizes]))
     return Literal(float(value))
 
 

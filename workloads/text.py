@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 from workloads.cascade import Bound, Cascade, Einsum, SameBlock, Tensor
-from workloads.expression import Access, Apply, Expr, Index, Literal
-from workloads.ops import prune_parts
+from workloads.expression import Access, Apply, Expr, Index, Literal, expression_ranks
+from workloads.ops import position_rank, prune_parts
 from workloads.sparsity import NM, Block, Dense, Density, Sparsity, TopK
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
@@ -56,13 +56,9 @@ def sparsity_text(sparsity: Sparsity) -> str:
 def einsum_text(einsum: Einsum, sizes: Mapping[str, int], width: int = 0) -> str:
     """One Einsum on one line; a summed product leaves its sum implied, as usual."""
     right = expr_text(einsum.expr, sizes)
-    implied = tuple(
-        rank for access in einsum.reads for rank in access.ranks if rank not in einsum.output.ranks
-    )
+    implied = tuple(rank for rank in expression_ranks(einsum.expr) if rank not in einsum.output.ranks)
     product = isinstance(einsum.expr, Apply) and einsum.expr.op == "mul"
-    if einsum.reduce is not None and not (
-        einsum.reduce == "sum" and product and tuple(dict.fromkeys(implied)) == einsum.reduced
-    ):
+    if einsum.reduce is not None and not (einsum.reduce == "sum" and product and implied == einsum.reduced):
         right = f"{einsum.reduce}[{','.join(einsum.reduced)}]({right})"
     return f"{access_text(einsum.output, sizes):<{width}} = {right}"
 
@@ -117,6 +113,9 @@ def expr_text(expr: Expr, sizes: Mapping[str, int], strength: int = 0) -> str:
         return f"({text})" if text.startswith("-") and strength > 1 else text
     if isinstance(expr, Access):
         return access_text(expr, sizes)
+    position = position_rank(expr.op)
+    if position:
+        return position
     if expr.op in _INFIX:
         own = _STRENGTH[expr.op]
         left, right = expr_text(expr.args[0], sizes, own), expr_text(expr.args[1], sizes, own + 1)

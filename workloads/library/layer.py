@@ -1,7 +1,8 @@
 """A whole transformer layer: projections, attention, residuals, norms and feed-forward network.
 
 The score's scale is folded into WQ; biases of projections are left out. In a decode step K and V are the
-cache, which already holds the new tokens' entries at its end; KN and VN are those entries as this step makes them.
+cache, which already holds the new tokens' entries at its end; KN and VN are those entries as this step
+makes them.
 """
 
 from __future__ import annotations

@@ -27,14 +27,12 @@ ISD[p] = rsqrt(SXX[p] * (1 / D) - MU[p] * MU[p] + {EPSILON})
 Y[p,d] = (X[p,d] - MU[p]) * ISD[p] * G[d] + B[d]
 """
 
-# Welford, Technometrics 4(3), 1962: N counts, MU is the mean and SQ the sum of squared deviations so far.
+# Welford, Technometrics 4(3), 1962: MU is the mean, SQ the sum of squared deviations so far.
 _WELFORD = f"""
-initial N = 0
 initial MU = 0
 initial SQ = 0
-N[d+1] = N[d] + 1
 DX[p,d] = X[p,d] - MU[p,d]
-MU[p,d+1] = MU[p,d] + DX[p,d] / N[d+1]
+MU[p,d+1] = MU[p,d] + DX[p,d] / (d + 1)
 SQ[p,d+1] = SQ[p,d] + DX[p,d] * (X[p,d] - MU[p,d+1])
 ISD[p] = rsqrt(SQ[p,D] * (1 / D) + {EPSILON})
 Y[p,d] = (X[p,d] - MU[p,D]) * ISD[p] * G[d] + B[d]
