@@ -1,1 +1,1 @@
-"""Exact array models: closed-form cycles, and cycle-stepped functional models that move operands as RTL does."""
+"""Exact array models: closed-form cycles, and cycle-stepped models that move operands as RTL does."""

@@ -15,6 +15,7 @@ takes one group of m values of A and a selector before each slice picks the one 
 multiplies. beats = ceil(ceil(k / m) / floor(length / n)); dense is 1:1. Groups never straddle a beat.
 """
 
+# ruff: noqa: PLR0917 - numba kernels take their arrays by position
 from __future__ import annotations
 
 from typing import Final
@@ -64,7 +65,8 @@ def beats(spec: ChainSpec, gemm: Gemm) -> int:
     n, m = gemm.nm or (1, 1)
     if n > spec.length:
         raise RuleError(f"a chain of {spec.length} cannot hold a group of {n} slots", got=gemm.nm, at=("nm",))
-    return -(-(-(-gemm.k // m)) // (spec.length // n))
+    groups, per_beat = -(-gemm.k // m), spec.length // n
+    return -(-groups // per_beat)
 
 
 def chain_cycles(spec: ChainSpec, gemm: Gemm) -> int:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Final, Literal, get_args
 
 import msgspec
+import numpy as np
 
 from specs.errors import RuleError
 
@@ -121,9 +122,9 @@ def kept(length: int, nm: tuple[int, int]) -> int:
     return length // m * n + min(length % m, n)
 
 
-def at_least_one(name: str, value: int) -> None:
+def at_least_one(name: str, value: object) -> None:
     """RuleError unless `value` is an integer of 1 or more."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise RuleError("must be an integer >= 1", got=value, at=(name,))
 
 

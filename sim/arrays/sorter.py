@@ -9,6 +9,7 @@ edge, for one cycle. Source: SAT (arXiv 2309.13015) gives 32 lanes and M cycles 
 design and the rule for ties are ours.
 """
 
+# ruff: noqa: PLR0917 - numba kernels take their arrays by position
 from __future__ import annotations
 
 import msgspec
@@ -63,7 +64,7 @@ def sort(spec: SorterSpec, groups: Ints) -> Sorted:
 
 def prune(matrix: Ints, nm: tuple[int, int]) -> npt.NDArray[np.int64]:
     """The matrix [k, n] with all but the sorter's choice of every m values along k set to 0."""
-    n, m = nm
+    m = nm[1]
     depth, width = matrix.shape
     count = -(-depth // m)
     padded = np.zeros((count * m, width), np.int64)

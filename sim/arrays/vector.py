@@ -44,7 +44,7 @@ class VectorOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         at_least_one("issue_cycles", self.issue_cycles)
         at_least_one("latency_cycles", self.latency_cycles)
         if len(self.sources) != (1 if self.op in REDUCTIONS else 2):
-            raise RuleError("elementwise operations take 2 sources, reductions 1", got=self.sources, at=("sources",))
+            raise RuleError("takes 2 sources, or 1 when it reduces", got=self.sources, at=("sources",))
         if min(self.target, *self.sources) < 0:
             raise RuleError("register numbers must be >= 0", got=(self.target, self.sources))
 
@@ -60,7 +60,8 @@ class VectorRun(msgspec.Struct, frozen=True, kw_only=True):
 def vector_cycles(lanes: int, length: int, program: tuple[VectorOp, ...]) -> int:
     """Cycles until the last result is written; 0 for an empty program. RuleError for sizes below 1."""
     last = _beats(lanes, length) - 1
-    ready: dict[int, dict[int, int]] = {}  # register -> {slope: offset}; ready(beat) = max offset + slope * beat
+    # Per register {slope: offset}: a beat can be read from max(offset + slope * beat) on.
+    ready: dict[int, dict[int, int]] = {}
     port = end = 0
     for op in program:
         gap = _gap(op)
@@ -137,7 +138,7 @@ def _step(table: Ints, held: Ints, lanes: int, levels: int, busy: Ints) -> int:
     beats = (length + lanes - 1) // lanes
     written = np.zeros((held.shape[0], beats), np.int64)  # the cycle from which a beat can be read
     at, beat, port, end, cycle = 0, 0, 0, 0, 0
-    total = np.int64(0)
+    total = 0
     fresh = np.zeros(beats, np.int64)
     while at < table.shape[0]:
         op, target, left, right, gap, latency = table[at]

@@ -24,8 +24,11 @@ INDEX_MASK: Final = 0x1FFF
 
 
 class Words(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ports bring: a [m, slots], b [slots, n] as wires carry them (control bits 0), the groups
-    [m * groups, m] or None when dense, and the SRAM words that each slot of A and of B costs."""
+    """What the ports bring.
+
+    a [m, slots] and b [slots, n] as wires carry them (control bits 0); groups [m * groups, m], None when
+    dense; a_cost and b_cost [slots], the SRAM words that each slot of A and of B costs.
+    """
 
     a: Ints
     b: Ints
