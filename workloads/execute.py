@@ -122,7 +122,9 @@ def _write(cascade: Cascade, einsum: Einsum, values: dict[str, Array], ranges: R
             shifted = tuple(Index(i.terms, 0) if i.offset == 1 else i for i in einsum.output.indices)
             before = target[_gather(Access(einsum.name, shifted), kept, ranges)]
         result = np.where(shown, result, before)
-    fits = np.logical_and.reduce([p < size for p, size in zip(place, target.shape, strict=True)])
+    fits = np.ones((1,) * len(kept), dtype=bool)
+    for positions, size in zip(place, target.shape, strict=True):
+        fits = fits & (positions < size)
     if np.all(fits):
         target[place] = result
     else:  # parts beyond a partitioned rank's end

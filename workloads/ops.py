@@ -32,7 +32,7 @@ def primitive(op: str) -> str:
 
 
 def position_op(rank: str) -> str:
-    """The operator without arguments whose value is the rank's own position; a loop has it, so it costs nothing."""
+    """The operator whose value is the rank's own position; a loop has it at hand, so it costs nothing."""
     return f"position[{rank}]"
 
 

@@ -13,21 +13,23 @@ An element-wise function of a fibre counts as that fibre: it can be computed aga
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from specs.errors import SpecError
 from specs.near import near
 from workloads.cascade import Cascade, Einsum
 from workloads.expression import Access, Index, Term
-from workloads.shape import radix
+from workloads.shape import accesses_of, radix
 
 Parts = dict[tuple[Term, ...], str]
+_WHOLE, _PART, _NONE = "whole", "part", "none"
 
 
 class PassReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`passes` over the rank's family, over each tensor read along it, and each Einsum's pass."""
+    """`passes` over the rank's family, over each tensor read along it, and each Einsum's pass.
+
+    An Einsum that runs on partial results between two passes counts with the pass before it.
+    """
 
     rank: str
     family: tuple[str, ...]
@@ -58,27 +60,53 @@ def passes(cascade: Cascade, rank: str) -> PassReport:
     Raises SpecError for a rank that the cascade doesn't have.
     """
     ranks = family(cascade, rank)
-    einsums = pass_of(cascade, rank)
+    partitioned = {part.rank for part in cascade.partitions}
+    whole = [name for name in ranks if name not in partitioned]
+    walks = {e.name: _walk_kind(cascade, e, whole, set(ranks)) for e in cascade.einsums}
+    times = _times(cascade, set(ranks), walks)
     tensors = {}
     for tensor in cascade.tensors:
-        fibre = _carriers(cascade, tensor.name, set(ranks))
-        levels = _levels(cascade, set(ranks), fibre.__contains__)
-        if any(levels[name] for name in fibre):
-            tensors[tensor.name] = max(levels[name] for name in fibre)
-    return PassReport(
-        rank=rank, family=ranks, passes=max(einsums.values(), default=0), tensors=tensors, einsums=einsums
-    )
+        carriers = _carriers(cascade, tensor.name, set(ranks))
+        own = [name for access in accesses_of(cascade, tensor.name) for name in access.ranks if name in ranks]
+        walks_it = {
+            e.name: _walk_kind(cascade, e, own, set(ranks)) if e.name in carriers else _NONE
+            for e in cascade.einsums
+        }
+        if _WHOLE in walks_it.values():
+            tensors[tensor.name] = _last_pass(_times(cascade, set(ranks), walks_it), walks_it)
+    einsums = {name: max(1, -(-times[name] // 2)) for name, kind in walks.items() if kind != _NONE}
+    count = _last_pass(times, walks)
+    return PassReport(rank=rank, family=ranks, passes=count, tensors=tensors, einsums=einsums)
 
 
 def pass_of(cascade: Cascade, rank: str) -> dict[str, int]:
-    """The earliest pass, from 1, of every Einsum that iterates the rank's family; the others are left out.
+    """The earliest loop over a rank's family, from 1, in which each Einsum that iterates it can run.
 
-    Einsums of different passes can't share a loop over the rank.
+    Einsums of different numbers can't share a loop over the rank; Einsums that don't iterate it are left out.
+    The number is the Einsum's pass, except that a walk over partial results alone (m1 of m1, m0) which stands
+    between two passes has a number of its own.
     """
     ranks = set(family(cascade, rank))
-    walking = {einsum.name for einsum in cascade.einsums if ranks & set(einsum.ranks)}
-    levels = _levels(cascade, ranks, walking.__contains__)
-    return {einsum.name: levels[einsum.name] for einsum in cascade.einsums if einsum.name in walking}
+    walks = {e.name: _WHOLE if ranks & set(e.ranks) else _NONE for e in cascade.einsums}
+    times = _times(cascade, ranks, walks)
+    return {name: (times[name] + 1) // 2 for name, kind in walks.items() if kind != _NONE}
+
+
+def _walk_kind(cascade: Cascade, einsum: Einsum, fibre: list[str], ranks: set[str]) -> str:
+    """Whether an Einsum visits every element of a fibre over these ranks, partial results of it, or neither."""
+    if not ranks & set(einsum.ranks):
+        return _NONE
+    reached = set(einsum.ranks)
+    for part in cascade.partitions:
+        if part.rank in reached:
+            reached |= set(part.into)
+        elif set(part.into) <= reached:
+            reached.add(part.rank)
+    return _WHOLE if set(fibre) <= reached else _PART
+
+
+def _last_pass(times: dict[str, int], walks: dict[str, str]) -> int:
+    return max(((times[name] + 1) // 2 for name, kind in walks.items() if kind == _WHOLE), default=0)
 
 
 def _carriers(cascade: Cascade, tensor: str, ranks: set[str]) -> set[str]:
@@ -98,29 +126,31 @@ def _carriers(cascade: Cascade, tensor: str, ranks: set[str]) -> set[str]:
     return found
 
 
-def _levels(cascade: Cascade, ranks: set[str], walks: Callable[[str], bool]) -> dict[str, int]:
-    """Passes begun by the time each Einsum runs; `walks` tells the Einsums that need a pass of their own.
+def _times(cascade: Cascade, ranks: set[str], walks: dict[str, str]) -> dict[str, int]:
+    """When every Einsum runs: 2k - 1 is during pass k, 2k is after pass k and before the next.
 
-    An Einsum that doesn't walk the fibre runs after the passes that it waits for. Reads of a recurrence are
-    stream reads, so the levels settle within one round an Einsum.
+    A whole walk needs a pass of its own from the next one on when something that it reads is complete only
+    after a pass. A partial one goes along with the pass whose results it takes in, or runs between passes.
+    Reads of a recurrence are stream reads, so times settle within one round an Einsum.
     """
     parts = _parts(cascade)
-    levels = {einsum.name: int(walks(einsum.name)) for einsum in cascade.einsums}
+    times = {einsum.name: int(walks[einsum.name] == _WHOLE) for einsum in cascade.einsums}
     for _ in range(len(cascade.einsums) + 1):
-        before = dict(levels)
+        before = dict(times)
         for einsum in cascade.einsums:
+            time = times[einsum.name]
             for read in einsum.reads:
                 producer = cascade.producer(read.tensor)
                 if producer is None:
                     continue
-                streams = (
-                    walks(producer.name) and walks(einsum.name) and _streams(read, producer, ranks, parts)
-                )
-                waits = 0 if streams or not walks(einsum.name) else 1
-                levels[einsum.name] = max(levels[einsum.name], levels[producer.name] + waits)
-        if levels == before:
-            return levels
-    return levels
+                walked = walks[producer.name] != _NONE and walks[einsum.name] != _NONE
+                made = times[producer.name]
+                ready = made if walked and _streams(read, producer, ranks, parts) else made + made % 2
+                time = max(time, ready + 1 if walks[einsum.name] == _WHOLE and ready % 2 == 0 else ready)
+            times[einsum.name] = time
+        if times == before:
+            break
+    return times
 
 
 def _streams(read: Access, producer: Einsum, ranks: set[str], parts: Parts) -> bool:
