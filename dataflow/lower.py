@@ -12,7 +12,7 @@ from dataflow.footprint import access_of, tile_bytes
 from dataflow.iteration import Path
 from dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
 from dataflow.leaf import Residence, latency_cycles, leaf_cost
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
+from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, children
 from dataflow.mapping_text import mapping_text
 from dataflow.program import Access, Cost, Engine, Group, Op, Program, Stream
 from dataflow.waits import Draft, add_waits
@@ -44,7 +44,7 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
         ops=ops,
         engines=_engines(machine, ops),
         shape=_shape(mapping.tree, (), drafts),
-        buffers=held_bytes(layout, cascade, machine),
+        buffers=held_bytes(mapping, layout, cascade, machine),
         notes=mapping.notes,
     )
 
@@ -289,21 +289,30 @@ def _shape(node: Node, place: tuple[int, ...], drafts: list[Draft]) -> Group:
     )
 
 
-def held_bytes(layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:
-    """Bytes that each memory must hold at most, by name; unit registers under the unit's name."""
-    total: dict[str, int] = {}
-    shared: dict[tuple[int, ...], int] = {}
+def held_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:
+    """Bytes that each memory must hold at most, by name; unit registers under the unit's name.
+
+    Children of a sequence use the same bytes in turn; those of a pipeline are there together.
+    """
+    by_place: dict[tuple[int, ...], dict[str, int]] = {}
     for home, path in layout.homes:
         if home.memory == machine.dram.name:
             continue
         size = home_bytes(home, path, layout, cascade, machine)
-        if home.overlay:
-            before = shared.get(home.place, 0)
-            total[home.memory] = total.get(home.memory, 0) + max(0, size - before)
-            shared[home.place] = max(before, size)
-        else:
-            total[home.memory] = total.get(home.memory, 0) + size
-    return total
+        here = by_place.setdefault(home.place, {})
+        before = here.get(home.memory, 0)
+        here[home.memory] = max(before, size) if home.overlay else before + size
+    return _held(mapping.tree, (), by_place)
+
+
+def _held(node: Node, place: tuple[int, ...], by_place: dict[tuple[int, ...], dict[str, int]]) -> dict[str, int]:
+    below = [_held(child, (*place, number), by_place) for number, child in enumerate(children(node))]
+    names = {name for part in below for name in part} | set(by_place.get(place, {}))
+    join = max if isinstance(node, Sequence) else sum
+    return {
+        name: by_place.get(place, {}).get(name, 0) + join([part.get(name, 0) for part in below] or [0])
+        for name in sorted(names)
+    }
 
 
 def home_bytes(

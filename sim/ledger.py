@@ -23,6 +23,7 @@ class Ledger:
         self.idle: dict[str, dict[str, int]] = {unit: dict.fromkeys(CAUSES, 0) for unit in self.units}
         self.free_since: dict[str, int] = dict.fromkeys(self.units, 0)  # in simulated time
         self.used: set[str] = set()
+        self.first_start = -1  # of any unit
         self._head: list[Slice] = []
         self._tail: deque[Slice] = deque(maxlen=TIMELINE_SLICES)
 
@@ -31,12 +32,16 @@ class Ledger:
         unit = actor.op.engine
         if unit not in self.busy:
             return
+        if self.first_start < 0:
+            self.first_start = now
         gap = now - self.free_since[unit]
         if not gap:
             return
         idle = self.idle[unit]
         if unit not in self.used:
-            idle["fill"] += gap
+            filling = min(gap, self.first_start)
+            idle["fill"] += filling
+            idle["dependency"] += gap - filling
         elif actor.cause == "bandwidth" and actor.blamed is not None:
             loading = min(gap, max(0, actor.started_at - actor.blamed.ready_at))
             idle["bandwidth"] += loading
@@ -78,9 +83,12 @@ class Ledger:
         tick = self.program.ticks_per_cycle
         for unit in self.units:
             causes = dict(self.idle[unit])
-            causes["drain"] += ticks - self.free_since[unit]
-            if unit not in self.used:
-                causes = {**dict.fromkeys(CAUSES, 0), "dependency": ticks}
+            if unit in self.used:
+                draining = ticks - max(self.free_since.values())
+                causes["drain"] += draining
+                causes["dependency"] += ticks - self.free_since[unit] - draining
+            else:
+                causes["dependency"] += ticks
             whole = {cause: value // tick for cause, value in causes.items()}
             rest = cycles - self.busy[unit] // tick - sum(whole.values())
             largest = max(causes, key=lambda cause: causes[cause])

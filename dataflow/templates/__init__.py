@@ -1,1 +1,5 @@
-"""Named mapping templates: `build_mapping` picks loops, tiles and units by rule."""
+"""Named mapping templates: `build_mapping` turns a cascade and a machine into a mapping by rule."""
+
+from dataflow.templates.registry import build_mapping, preferred_passes, template_names
+
+__all__ = ["build_mapping", "preferred_passes", "template_names"]

@@ -1,0 +1,72 @@
+"""The templates by name, and which one `auto` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping as MappingType
+
+from accel.machine import Machine
+from dataflow.legality import check
+from dataflow.mapping import Mapping
+from dataflow.templates import flat, fusemax
+from dataflow.templates.layerwise import layerwise
+from specs.errors import SpecError
+from specs.near import near
+from workloads.cascade import Cascade
+
+Builder = Callable[[Cascade, Machine], Mapping]
+
+_TEMPLATES: MappingType[str, tuple[Builder, str]] = {
+    "unfused": (
+        lambda cascade, machine: layerwise(cascade, machine, residency=False, name="unfused"),
+        "each contraction and each softmax or norm on its own, through DRAM",
+    ),
+    "resident": (
+        lambda cascade, machine: layerwise(cascade, machine, residency=True, name="resident"),
+        "like unfused, but intermediates that fit stay on chip",
+    ),
+    "flat": (flat.flat, "3-pass attention fused over row blocks (FLAT)"),
+    "fusemax-interleaved": (fusemax.interleaved, "1-pass attention, tiles software-pipelined over both arrays (FuseMax)"),
+    "fusemax-stalled": (fusemax.stalled, "1-pass attention, one tile at a time (FuseMax without interleaving)"),
+    "fusemax-on-flat": (fusemax.on_flat, "1-pass attention with softmax on the vector unit"),
+}
+
+
+def template_names() -> tuple[str, ...]:
+    """Names that `build_mapping` takes, besides "auto"."""
+    return tuple(_TEMPLATES)
+
+
+def template_summary(name: str) -> str:
+    """One line on a template."""
+    return _TEMPLATES[name][1]
+
+
+def build_mapping(cascade: Cascade, machine: Machine, template: str = "auto") -> Mapping:
+    """A legal mapping of the cascade. SpecError for an unknown template, EinsimError where it can't apply."""
+    name = choose(cascade, machine) if template == "auto" else template
+    if name not in _TEMPLATES:
+        raise SpecError("mapping.template", "unknown template", got=name, hint=near(name, (*_TEMPLATES, "auto")))
+    mapping = _TEMPLATES[name][0](cascade, machine)
+    check(mapping, cascade, machine)
+    return mapping
+
+
+def choose(cascade: Cascade, machine: Machine) -> str:
+    """The template that `auto` takes: the fused one where cascade and machine allow it."""
+    names = {einsum.name for einsum in cascade.einsums}
+    matrix = machine.matrix_units[0] if machine.matrix_units else None
+    planar = matrix is not None and matrix.kind == "array" and {"rows", "cols"} == set(matrix.dims)
+    if planar and matrix is not None and {"BQK", "SLNV", "RNV"} <= names and cascade.size("p") > 1:
+        able = all(matrix.supports(op) for op in ("max", "exp", "add"))
+        return "fusemax-interleaved" if able else "fusemax-on-flat"
+    if planar and {"QK", "GM", "SN", "SD", "A", "AV"} == names and cascade.size("p") > 1 and not cascade.bounds:
+        return "flat"
+    return "resident"
+
+
+def preferred_passes(machine: Machine) -> int:
+    """Passes over the keys of the attention cascade that suits a machine: 1 where its array does all of softmax."""
+    for unit in machine.matrix_units:
+        if all(unit.supports(op) for op in ("mac", "max", "exp", "add")):
+            return 1
+    return 3
