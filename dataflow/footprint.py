@@ -29,7 +29,10 @@ def elements(cascade: Cascade, access: Access, extents: Mapping[str, int]) -> in
     for index, size in zip(access.indices, shape, strict=True):
         if any(term.rank in state for term in index.terms):
             continue
-        reach = 1 + sum(abs(term.coefficient) * (extents.get(term.rank, cascade.size(term.rank)) - 1) for term in index.terms)
+        reach = 1 + sum(
+            abs(term.coefficient) * (extents.get(term.rank, cascade.size(term.rank)) - 1)
+            for term in index.terms
+        )
         count *= min(size, reach)
     return count
 

@@ -48,7 +48,9 @@ class Path:
         parent = self.parents[at]
         if parent >= 0:
             chosen.add(parent)
-        ranks = {term.rank for bound in self.loops[at].bounds for term in (*bound.left.terms, *bound.right.terms)}
+        ranks = {
+            term.rank for bound in self.loops[at].bounds for term in (*bound.left.terms, *bound.right.terms)
+        }
         chosen.update(slot for slot in range(at) if self.loops[slot].rank in ranks)
         pending = list(chosen)
         while pending:
@@ -164,7 +166,9 @@ class Path:
         if self.pins[at]:
             yield (stop - 1 if self.pins[at] == "last" else first), 1
             return
-        if any(at in self._couples[inner] and self.loops[inner].bounds for inner in range(at + 1, self.depth)):
+        if any(
+            at in self._couples[inner] and self.loops[inner].bounds for inner in range(at + 1, self.depth)
+        ):
             yield from ((index, 1) for index in range(first, stop))
             return
         full = self.interval([*position, stop - 1], at)[1] == self.loops[at].tile

@@ -9,7 +9,7 @@ import msgspec
 from dataflow.footprint import access_of, relevant_ranks
 from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
 from dataflow.program import ProgramLoop
-from workloads.cascade import Cascade, SameBlock
+from workloads.cascade import Bound, Cascade, SameBlock
 
 
 class Home(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,9 @@ def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
     homes: list[tuple[Home, tuple[int, ...]]] = []
     barriers: list[Barrier] = []
 
-    def visit(node: Node, place: tuple[int, ...], path: tuple[int, ...], scope: dict[str, tuple[Home, ...]]) -> None:
+    def visit(
+        node: Node, place: tuple[int, ...], path: tuple[int, ...], scope: dict[str, tuple[Home, ...]]
+    ) -> None:
         if isinstance(node, Loop):
             above = [rank for loop in path for rank in loops[loop].ranks]
             parent = next((loop for loop in reversed(path) if loops[loop].rank == node.rank), None)
@@ -114,7 +116,7 @@ def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
     return not {node.rank, inner.rank} & special
 
 
-def _bounds(cascade: Cascade, rank: str, above: list[str]) -> tuple[object, ...]:
+def _bounds(cascade: Cascade, rank: str, above: list[str]) -> tuple[Bound | SameBlock, ...]:
     """Bounds that cut this loop's range: they name its rank, and all their other ranks stand in loops above.
 
     The innermost loop of a bound's ranks is the one that it cuts; a loop outside them runs its whole range.

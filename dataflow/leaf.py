@@ -59,7 +59,9 @@ def latency_cycles(unit: Unit, einsum: Einsum, node: Compute) -> int:
             reduce_op = "mac"
         extra += unit.reduction_latency_cycles.get(reduce_op, 0)
     if unit.fill == "exposed":
-        extra += sum(unit.dims[dim] for dim in ("rows", "cols") if dim in unit.dims) - 2 * (len(unit.dims) > 1)
+        extra += sum(unit.dims[dim] for dim in ("rows", "cols") if dim in unit.dims) - 2 * (
+            len(unit.dims) > 1
+        )
     return extra
 
 
@@ -125,11 +127,15 @@ def leaf_cost(
             kind = "write" if is_output else "read"
             actions[f"{unit.name}:register {kind}"] += elements(cascade, access, extents)
             continue
-        size = tile_bytes(cascade, machine, access, extents) * (1 if is_output else _rereads(cascade, unit, node, access, extents))
+        size = tile_bytes(cascade, machine, access, extents) * (
+            1 if is_output else _rereads(cascade, unit, node, access, extents)
+        )
         accesses.append(_traffic(home.memory, tensor, size, is_output))
         spilled = math.ceil(size * home.spill)
         if spilled:
-            accesses.append(_traffic(machine.memory(home.memory).parent or home.memory, tensor, spilled, is_output))
+            accesses.append(
+                _traffic(machine.memory(home.memory).parent or home.memory, tensor, spilled, is_output)
+            )
     return LeafCost(
         cycles=cycles,
         accesses=tuple(accesses),
@@ -140,7 +146,12 @@ def leaf_cost(
 
 
 def _traffic(memory: str, tensor: str, size: int, is_output: bool) -> Traffic:
-    return Traffic(memory=memory, tensor=tensor, read_bytes=0 if is_output else size, write_bytes=size if is_output else 0)
+    return Traffic(
+        memory=memory,
+        tensor=tensor,
+        read_bytes=0 if is_output else size,
+        write_bytes=size if is_output else 0,
+    )
 
 
 def _rereads(cascade: Cascade, unit: Unit, node: Compute, access: Access, extents: Mapping[str, int]) -> int:

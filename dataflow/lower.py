@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping as MappingType
 from fractions import Fraction
 
-
 from accel.machine import Machine, Memory
 from dataflow.footprint import access_of, tile_bytes
 from dataflow.iteration import Path
@@ -111,7 +110,15 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     if producer is None and readers:
         path, when = _chunk(cascade, layout, readers[0], tensor, home, "first")
         made.append(
-            Draft(kind="load", subject=tensor, leaf=readers[0], place=readers[0].place, path=path, when=when, home=home)
+            Draft(
+                kind="load",
+                subject=tensor,
+                leaf=readers[0],
+                place=readers[0].place,
+                path=path,
+                when=when,
+                home=home,
+            )
         )
     if producer is not None:
         inside = {leaf.place for leaf in here}
@@ -121,7 +128,15 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
         if used_outside or not cascade.consumers(tensor):
             path, when = _chunk(cascade, layout, producer, tensor, home, "last")
             made.append(
-                Draft(kind="store", subject=tensor, leaf=producer, place=producer.place, path=path, when=when, home=home)
+                Draft(
+                    kind="store",
+                    subject=tensor,
+                    leaf=producer,
+                    place=producer.place,
+                    path=path,
+                    when=when,
+                    home=home,
+                )
             )
     return made
 
@@ -247,7 +262,12 @@ def _transfer_cost(
             actions[f"{name}:register {'read' if reads else 'write'}"] = -(-size * 8 // bits)
             continue
         accesses.append(
-            Access(memory=name, tensor=draft.subject, read_bytes=size if reads else 0, write_bytes=0 if reads else size)
+            Access(
+                memory=name,
+                tensor=draft.subject,
+                read_bytes=size if reads else 0,
+                write_bytes=0 if reads else size,
+            )
         )
     outer = target if draft.kind == "store" else source
     own = 0
@@ -305,7 +325,9 @@ def held_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
     return _held(mapping.tree, (), by_place)
 
 
-def _held(node: Node, place: tuple[int, ...], by_place: dict[tuple[int, ...], dict[str, int]]) -> dict[str, int]:
+def _held(
+    node: Node, place: tuple[int, ...], by_place: dict[tuple[int, ...], dict[str, int]]
+) -> dict[str, int]:
     below = [_held(child, (*place, number), by_place) for number, child in enumerate(children(node))]
     names = {name for part in below for name in part} | set(by_place.get(place, {}))
     join = max if isinstance(node, Sequence) else sum
@@ -315,9 +337,7 @@ def _held(node: Node, place: tuple[int, ...], by_place: dict[tuple[int, ...], di
     }
 
 
-def home_bytes(
-    home: Home, path: tuple[int, ...], layout: Layout, cascade: Cascade, machine: Machine
-) -> int:
+def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Cascade, machine: Machine) -> int:
     """Bytes of one home: the tile under the loops above it, times its buffers where a next tile exists."""
     extents = {rank.name: rank.size for rank in cascade.ranks}
     for loop in path:

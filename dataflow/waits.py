@@ -1,5 +1,6 @@
 """What each operation waits for: data written before it is read, buffers emptied before they are refilled,
-and the barriers of sequences."""
+and the barriers of sequences.
+"""
 
 from __future__ import annotations
 
@@ -137,11 +138,17 @@ class _Builder:
         if producer is None:
             return 0, -1
         for mine, theirs in zip(access.indices, producer.output.indices, strict=True):
-            if len(theirs.terms) != 1 or len(mine.terms) != 1 or theirs.terms[0].rank not in producer.iterative:
+            if (
+                len(theirs.terms) != 1
+                or len(mine.terms) != 1
+                or theirs.terms[0].rank not in producer.iterative
+            ):
                 continue
             behind = theirs.offset - mine.offset
             rank = mine.terms[0].rank
-            loop = next((at for at in reversed(self.drafts[number].path) if self.layout.loops[at].rank == rank), None)
+            loop = next(
+                (at for at in reversed(self.drafts[number].path) if self.layout.loops[at].rank == rank), None
+            )
             if behind > 0 and loop is not None:
                 return behind, loop
         return 0, -1
@@ -152,7 +159,11 @@ class _Builder:
         With `depth` (a buffer's home), loops below it that don't move the tensor must have run to their end.
         """
         theirs, mine = self.drafts[producer], self.drafts[consumer]
-        ranks = relevant_ranks(self.cascade, access_of(self.cascade.einsum(theirs.leaf.node.einsum), tensor)) if depth is not None else None
+        ranks = (
+            relevant_ranks(self.cascade, access_of(self.cascade.einsum(theirs.leaf.node.einsum), tensor))
+            if depth is not None
+            else None
+        )
         found = []
         for at, loop in enumerate(theirs.path):
             pinned = theirs.when.get(loop)
@@ -182,7 +193,7 @@ class _Builder:
     def _room(self, writer: int, home: Home) -> list[Wait]:
         """Wait until the readers of the tile that this one overwrites are done."""
         tensor = self.drafts[writer].subject
-        tensors = (tensor,)
+        tensors: tuple[str, ...] = (tensor,)
         if home.overlay:
             if tensor != home.overlay[0]:
                 return []
@@ -212,7 +223,14 @@ class _Builder:
             if self.layout.loops[loop].rank in producer.iterative and loop in self.drafts[reader].path:
                 targets = self._targets(reader, writer, tensor, depth=None)
                 return [
-                    Wait(producer=reader, targets=targets, cause="capacity", lag=STATE_VERSIONS, lag_loop=loop, borrow=False)
+                    Wait(
+                        producer=reader,
+                        targets=targets,
+                        cause="capacity",
+                        lag=STATE_VERSIONS,
+                        lag_loop=loop,
+                        borrow=False,
+                    )
                 ]
         return []
 
@@ -222,7 +240,11 @@ class _Builder:
         for number, draft in enumerate(self.drafts):
             if draft.kind == "compute":
                 reads = any(access.tensor == tensor for access in self.cascade.einsum(draft.subject).reads)
-                if reads and draft.subject != tensor and _inner(draft.leaf, tensor) in (home, _sibling(home, tensor)):
+                if (
+                    reads
+                    and draft.subject != tensor
+                    and _inner(draft.leaf, tensor) in (home, _sibling(home, tensor))
+                ):
                     found.append(number)
             elif draft.subject == tensor and draft.home is not None:
                 source = draft.home if draft.kind == "store" else _outer(draft)

@@ -38,7 +38,9 @@ class Actor:
         self.ready_at = 0
         self.started_at = 0
         self.waits: list[tuple[Wait, Actor, list[tuple[str, int]], int]] = []
-        self._constant = op.costs[self.path.key(self.position)] if self.path.regular and first is not None else None
+        self._constant = (
+            op.costs[self.path.key(self.position)] if self.path.regular and first is not None else None
+        )
         self._key = self.path.key(self.position) if first is not None else ()
         self._slots = _place_slots(op, program)
 
@@ -47,7 +49,8 @@ class Actor:
         for wait in self.op.waits:
             producer = actors[wait.producer]
             targets = [
-                (target.kind, self.path.slots[target.loop] if target.kind == "same" else -1) for target in wait.targets
+                (target.kind, self.path.slots[target.loop] if target.kind == "same" else -1)
+                for target in wait.targets
             ]
             lag_slot = self.path.slots[wait.lag_loop] if wait.lag else -1
             self.waits.append((wait, producer, targets, lag_slot))
@@ -101,5 +104,3 @@ def _place_slots(op: Op, program: Program) -> list[tuple[int, int]]:
     rank = {"load": 0, "compute": 1, "store": 2}[op.kind]
     found = [(slots.get(depth, -1), child) for depth, child in enumerate(op.place)]
     return [*found, (-1, rank), (-1, op.id)]
-
-

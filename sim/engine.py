@@ -109,7 +109,9 @@ class Run:
         stuck = [actor for actor in self.actors if actor.phase != "done"]
         if stuck:
             names = ", ".join(f"{actor.op.name} at {actor.position}" for actor in stuck[:4])
-            raise DeadlockError(f"{self.program.workload} on {self.program.accel}: {names} wait for each other")
+            raise DeadlockError(
+                f"{self.program.workload} on {self.program.accel}: {names} wait for each other"
+            )
 
     def now(self) -> int:
         """Simulated time in ticks, skipped periods included."""

@@ -46,7 +46,7 @@ class Jumper:
                     held = self.reference.get(loop)
                     if held is None or len(actor.op.path) >= len(run.actors[held].op.path):
                         self.reference[loop] = actor.op.id
-        self.lags = {loop: 1 for loop in self.reference}
+        self.lags = dict.fromkeys(self.reference, 1)
         for actor in run.actors:
             for wait in actor.op.waits:
                 if wait.lag:
@@ -79,7 +79,10 @@ class Jumper:
             return
         outer = {reference.op.path[at]: reference.position[at] for at in range(slot)}
         index = reference.position[slot]
-        state = (tuple(outer.items()), tuple(self._state(actor, loop, outer, index) for actor in self.run.actors))
+        state = (
+            tuple(outer.items()),
+            tuple(self._state(actor, loop, outer, index) for actor in self.run.actors),
+        )
         known = self.seen.setdefault(loop, {})
         before = known.get(state)
         if before is None:
@@ -96,7 +99,9 @@ class Jumper:
         def relative(position: Position | None) -> tuple[int, ...] | None:
             if position is None:
                 return None
-            if slot < 0 or any(position[at] != outer.get(actor.op.path[at], position[at]) for at in range(slot)):
+            if slot < 0 or any(
+                position[at] != outer.get(actor.op.path[at], position[at]) for at in range(slot)
+            ):
                 return (-1, *position)
             return (-2, *position[:slot], position[slot] - index, *position[slot + 1 :])
 
@@ -134,7 +139,9 @@ class Jumper:
         now = self.run.now()
         for number, at in movers.items():
             actor = self.run.actors[number]
-            early = before.positions[number][at] - actor.path.span(actor.position, at)[0] < self.lags[loop] + 1
+            early = (
+                before.positions[number][at] - actor.path.span(actor.position, at)[0] < self.lags[loop] + 1
+            )
             if early or (actor.ready_at - now, actor.started_at - now) != before.since[number]:
                 self.seen[loop].clear()
                 return
@@ -155,7 +162,9 @@ class Jumper:
                 for target, ticket, event in actor.waiters
             ]
         for server in self.run.servers.values():
-            server.queue = [(self.run.actors[number].age(), number, event) for _, number, event in server.queue]
+            server.queue = [
+                (self.run.actors[number].age(), number, event) for _, number, event in server.queue
+            ]
         self.run.ledger.add(delta, periods, ticks, before.freed)
         self.run.skipped += ticks
         self.seen[loop].clear()
@@ -214,7 +223,7 @@ def _shift(actor: Actor, at: int, ahead: int, ticks: int) -> None:
 
 def _irregular_loops(run: Run) -> set[int]:
     """Loops whose index decides the range of another loop: their iterations are not alike."""
-    found = set()
+    found: set[int] = set()
     for actor in run.actors:
         for slot in range(actor.path.depth):
             if actor.path.loops[slot].bounds:

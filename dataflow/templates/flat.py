@@ -24,7 +24,8 @@ class FlatChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What FLAT's own search decides: queries in a block (0: the whole head), inputs and output kept for a block,
     whether QK and A stay on chip, and the order of the inner loops ("output": keys inside queries; "weight":
     queries inside keys, so that K and V are read once a block). `spill` is the share of the block that
-    overflows, where it was published; else it follows from the buffer's size."""
+    overflows, where it was published; else it follows from the buffer's size.
+    """
 
     rows: int = 0
     resident: tuple[str, ...] = ()
@@ -35,7 +36,8 @@ class FlatChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 def default_choice(cascade: Cascade, machine: Machine) -> FlatChoice:
     """The rule that the published choices follow: a head while its QK fits, then the largest block of at most
-    four array widths, then everything through DRAM once even a single array width overflows twice."""
+    four array widths, then everything through DRAM once even a single array width overflows twice.
+    """
     capacity = machine.memory(machine.matrix_units[0].reads_from).capacity_bytes or 2**62
     width = machine.matrix_units[0].dims["cols"]
     row = cascade.size("m") * max(1, cascade.tensor("QK").bits // 8)
@@ -53,7 +55,9 @@ def flat(cascade: Cascade, machine: Machine, choice: FlatChoice | None = None) -
     """The mapping for a choice, or for the default rule's. EinsimError for a cascade that is not 3-pass attention."""
     missing = [name for name in ("QK", "GM", "SN", "SD", "A", "AV") if cascade.producer(name) is None]
     if missing:
-        raise EinsimError(f"mapping template flat: needs the 3-pass attention cascade (got {cascade.name}); set passes=3")
+        raise EinsimError(
+            f"mapping template flat: needs the 3-pass attention cascade (got {cascade.name}); set passes=3"
+        )
     chosen = choice or default_choice(cascade, machine)
     return _Flat(cascade, machine, chosen).build()
 
@@ -88,20 +92,34 @@ class _Flat:
         tensors = ("QK", "SN", "A")
         spill = self._spill() if self.choice.on_chip else 0.0
         body = self._fused() if self.choice.on_chip else self._through_dram()
-        notes = (f"{100 * spill:.2f} % of QK, SN and A overflows the buffer and is spilled to DRAM",) if spill else ()
+        notes = (
+            (f"{100 * spill:.2f} % of QK, SN and A overflows the buffer and is spilled to DRAM",)
+            if spill
+            else ()
+        )
         tree = chain(
             *((rank, 1) for rank in outer_ranks(self.cascade, "AV", ("f", "p"))),
             ("p", self.rows) if self.rows < self.cascade.size("p") else None,
-            keep(tuple(name for name in self.choice.resident if name in ("Q", "K", "V")), self.buffer, buffers=self.stream_buffers),
-            keep(tuple(name for name in self.choice.resident if name == "AV"), self.buffer, buffers=self.output_buffers),
+            keep(
+                tuple(name for name in self.choice.resident if name in ("Q", "K", "V")),
+                self.buffer,
+                buffers=self.stream_buffers,
+            ),
+            keep(
+                tuple(name for name in self.choice.resident if name == "AV"),
+                self.buffer,
+                buffers=self.output_buffers,
+            ),
             keep(tensors, self.buffer, buffers=1, overlay=True, spill=spill) if self.choice.on_chip else None,
             body,
         )
-        return Mapping(cascade=self.cascade.name, machine=self.machine.name, template="flat", tree=tree, notes=notes)
+        return Mapping(
+            cascade=self.cascade.name, machine=self.machine.name, template="flat", tree=tree, notes=notes
+        )
 
     def _compute(self, einsum: str, **options: object) -> Compute:
         if einsum in ("QK", "AV"):
-            spatial = {"rows": ("m",), "cols": ("p",)}
+            spatial: dict[str, tuple[str, ...]] = {"rows": ("m",), "cols": ("p",)}
             return Compute(einsum=einsum, unit=self.matrix.name, spatial=spatial)
         chained = ("SN",) if einsum == "SD" else ()
         return Compute(einsum=einsum, unit=self.vector.name, spatial={self.lanes: ("m",)}, chained=chained)
@@ -112,20 +130,35 @@ class _Flat:
 
     def _fused(self) -> Node:
         """All six Einsums over one block: each tile of keys moves from the array to the vector unit and back."""
+
         def stage(*einsums: str) -> Node:
             nodes = tuple(self._compute(name) for name in einsums)
             body: Node = nodes[0] if len(nodes) == 1 else Pipeline(children=nodes)
             streams = {"QK": "Q K", "AV": "V"}.get(einsums[0], "")
             return chain(("m", self.block), self._streams(streams) if streams else None, body)
 
-        output = None if "AV" in self.choice.resident else keep("AV", self.buffer, buffers=self.output_buffers)
+        output = (
+            None if "AV" in self.choice.resident else keep("AV", self.buffer, buffers=self.output_buffers)
+        )
         stages = (stage("QK"), stage("GM"), stage("SN", "SD"), stage("A"), chain(output, stage("AV")))
         return chain(("p", self.width), keep("GM SD", self.buffer), Pipeline(children=stages))
 
     def _through_dram(self) -> Node:
         """QK and A go through DRAM; K and V are read once for a block of queries."""
-        qk = chain(("m", self.block), self._streams("K"), ("p", self.width), keep("QK", self.buffer), self._compute("QK"))
-        av = chain(("m", self.block), self._streams("V"), ("p", self.width), keep("A", self.buffer), self._compute("AV"))
+        qk = chain(
+            ("m", self.block),
+            self._streams("K"),
+            ("p", self.width),
+            keep("QK", self.buffer),
+            self._compute("QK"),
+        )
+        av = chain(
+            ("m", self.block),
+            self._streams("V"),
+            ("p", self.width),
+            keep("A", self.buffer),
+            self._compute("AV"),
+        )
         capacity = self.machine.memory(self.buffer).capacity_bytes or 2**62
         row = self.cascade.size("m") * max(1, self.cascade.tensor("QK").bits // 8)
         rows = self.width
@@ -150,7 +183,12 @@ class _Flat:
         value = max(1, cascade.tensor("QK").bits // 8)
         block = self.rows * cascade.size("m") * value
         need = block + 2 * 2 * self.width * value  # GM and SD, two tiles each
-        depth = {"Q": cascade.size("e"), "K": cascade.size("e"), "V": cascade.size("f"), "AV": cascade.size("f")}
+        depth = {
+            "Q": cascade.size("e"),
+            "K": cascade.size("e"),
+            "V": cascade.size("f"),
+            "AV": cascade.size("f"),
+        }
         for name, inner in depth.items():
             long = self.width
             if name in self.choice.resident:

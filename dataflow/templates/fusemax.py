@@ -44,12 +44,15 @@ def _build(cascade: Cascade, machine: Machine, *, stalled: bool) -> Mapping:
 
 def on_flat(cascade: Cascade, machine: Machine) -> Mapping:
     """The 1-pass cascade on FLAT's machine: the array only multiplies, the vector unit does the rest
-    ("+Cascade" in the paper). Tiles of BQK and SLN go through the buffer."""
+    ("+Cascade" in the paper). Tiles of BQK and SLN go through the buffer.
+    """
     _check(cascade)
     matrix, vector = machine.matrix_units[0], machine.vector_units[0]
     leaf = Leaves(machine, matrix, vector, everything_on_matrix=False)
     registers = (keep("PRM SPD", vector.name, buffers=2),)
-    return _fused(cascade, machine, "fusemax-on-flat", leaf, leaf.pipelined(), registers, per_row=("BQK", "SLN"))
+    return _fused(
+        cascade, machine, "fusemax-on-flat", leaf, leaf.pipelined(), registers, per_row=("BQK", "SLN")
+    )
 
 
 def _check(cascade: Cascade) -> None:
@@ -129,7 +132,8 @@ def _resident_queries(
 ) -> tuple[int, bool]:
     """Queries kept on chip, as the artifact counts them: (E + 1 + 1 + F) values a query, and the tile's rows
     of BQK and SLN where they go through the buffer; one block of K and of V beside them. Also whether two
-    sets of them fit, so that the next is loaded in time."""
+    sets of them fit, so that the next is loaded in time.
+    """
     value = cascade.tensor("Q").bits // 8 or 1
     e, f, m0 = cascade.size("e"), cascade.size("f"), cascade.size("m0")
     capacity = machine.memory(buffer).capacity_bytes
@@ -146,5 +150,10 @@ def _resident_queries(
         )
     chosen = max(size for size in divisors(tiles) if size <= room)
     small = width * value * ((2 + 2 * f) * DEPTH + 2 * f)
-    needed = 2 * (chosen * width * (e + f + 2) * value) + 2 * blocks + small + 2 * len(per_row) * m0 * width * value
+    needed = (
+        2 * (chosen * width * (e + f + 2) * value)
+        + 2 * blocks
+        + small
+        + 2 * len(per_row) * m0 * width * value
+    )
     return chosen * width, needed <= capacity

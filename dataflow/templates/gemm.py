@@ -80,7 +80,11 @@ def gemm(
     row, column = ("m", "n") if plan.outer == "m" else ("n", "m")
     first = part.a if plan.outer == "m" else part.b
     second = part.b if plan.outer == "m" else part.a
-    loops = {"m": _loops(cascade, part.m, tiles), "n": _loops(cascade, part.n, tiles), "k": _loops(cascade, part.k, tiles)}
+    loops = {
+        "m": _loops(cascade, part.m, tiles),
+        "n": _loops(cascade, part.n, tiles),
+        "k": _loops(cascade, part.k, tiles),
+    }
     partial = bool(loops["k"])
     inner = chain(
         *loops["k"],
@@ -99,7 +103,9 @@ def gemm(
     return tree
 
 
-def _keeps(machine: Machine, memories: tuple[str, ...], tensors: tuple[str, ...], kept: tuple[str, ...]) -> list[Node]:
+def _keeps(
+    machine: Machine, memories: tuple[str, ...], tensors: tuple[str, ...], kept: tuple[str, ...]
+) -> list[Node]:
     names = tuple(name for name in tensors if name and name in kept)
     made = [keep(names, memory) for memory in memories]
     return [node for node in made if node is not None]
@@ -140,9 +146,15 @@ def _choose(
         for tm in steps(rows, m):
             for tn in steps(cols, n):
                 tile = Plan(m=tm, n=tn, k=tk, outer="m", seconds=0.0, traffic_bytes=0)
-                extents = {**{rank: cascade.size(rank) for rank in einsum.ranks}, **batch, **_tiles(cascade, part, tile)}
+                extents = {
+                    **{rank: cascade.size(rank) for rank in einsum.ranks},
+                    **batch,
+                    **_tiles(cascade, part, tile),
+                }
                 bytes_of = {
-                    name: 0 if name in resident else tile_bytes(cascade, machine, access_of(einsum, name), extents)
+                    name: 0
+                    if name in resident
+                    else tile_bytes(cascade, machine, access_of(einsum, name), extents)
                     for name in (part.a, part.b, einsum.name)
                     if name
                 }
@@ -157,7 +169,10 @@ def _choose(
                 compute = cycles * math.prod(trips.values()) * rounds / (unit.clock_hz or machine.clock_hz)
                 for outer in ("m", "n"):
                     plan = _estimate(part, bytes_of, trips, rounds, outer, compute, rate, tile)
-                    if best is None or (plan.seconds, plan.traffic_bytes) < (best.seconds * (1 - 1e-12), best.traffic_bytes):
+                    if best is None or (plan.seconds, plan.traffic_bytes) < (
+                        best.seconds * (1 - 1e-12),
+                        best.traffic_bytes,
+                    ):
                         best = plan
         if best is not None and tk == k:
             break
@@ -185,7 +200,9 @@ def _estimate(
     traffic = rounds * (
         bytes_of.get(first, 0) * first_trips
         + bytes_of.get(second, 0) * every
-        + sum(size for name, size in bytes_of.items() if name not in (first, second)) * trips["m"] * trips["n"]
+        + sum(size for name, size in bytes_of.items() if name not in (first, second))
+        * trips["m"]
+        * trips["n"]
     )
     seconds = compute_s
     if rate:

@@ -51,7 +51,9 @@ def runs(
 def _common_memory(machine: Machine) -> str:
     """The outermost on-chip memory, through which every unit is fed."""
     chains = [levels(machine, unit.reads_from) for unit in machine.units]
-    return chains[0][0] if chains and chains[0] and all(names[:1] == chains[0][:1] for names in chains) else ""
+    return (
+        chains[0][0] if chains and chains[0] and all(names[:1] == chains[0][:1] for names in chains) else ""
+    )
 
 
 def _resident(cascade: Cascade, machine: Machine, memory: str) -> dict[str, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping as MappingType
+from collections.abc import Callable
+from collections.abc import Mapping as MappingType
 
 from accel.machine import Machine
 from dataflow.legality import check
@@ -25,8 +26,14 @@ _TEMPLATES: MappingType[str, tuple[Builder, str]] = {
         "like unfused, but intermediates that fit stay on chip",
     ),
     "flat": (flat.flat, "3-pass attention fused over row blocks (FLAT)"),
-    "fusemax-interleaved": (fusemax.interleaved, "1-pass attention, tiles software-pipelined over both arrays (FuseMax)"),
-    "fusemax-stalled": (fusemax.stalled, "1-pass attention, one tile at a time (FuseMax without interleaving)"),
+    "fusemax-interleaved": (
+        fusemax.interleaved,
+        "1-pass attention, tiles software-pipelined over both arrays (FuseMax)",
+    ),
+    "fusemax-stalled": (
+        fusemax.stalled,
+        "1-pass attention, one tile at a time (FuseMax without interleaving)",
+    ),
     "fusemax-on-flat": (fusemax.on_flat, "1-pass attention with softmax on the vector unit"),
 }
 
@@ -45,7 +52,9 @@ def build_mapping(cascade: Cascade, machine: Machine, template: str = "auto") ->
     """A legal mapping of the cascade. SpecError for an unknown template, EinsimError where it can't apply."""
     name = choose(cascade, machine) if template == "auto" else template
     if name not in _TEMPLATES:
-        raise SpecError("mapping.template", "unknown template", got=name, hint=near(name, (*_TEMPLATES, "auto")))
+        raise SpecError(
+            "mapping.template", "unknown template", got=name, hint=near(name, (*_TEMPLATES, "auto"))
+        )
     mapping = _TEMPLATES[name][0](cascade, machine)
     check(mapping, cascade, machine)
     return mapping
@@ -59,7 +68,12 @@ def choose(cascade: Cascade, machine: Machine) -> str:
     if planar and matrix is not None and {"BQK", "SLNV", "RNV"} <= names and cascade.size("p") > 1:
         able = all(matrix.supports(op) for op in ("max", "exp", "add"))
         return "fusemax-interleaved" if able else "fusemax-on-flat"
-    if planar and {"QK", "GM", "SN", "SD", "A", "AV"} == names and cascade.size("p") > 1 and not cascade.bounds:
+    if (
+        planar
+        and {"QK", "GM", "SN", "SD", "A", "AV"} == names
+        and cascade.size("p") > 1
+        and not cascade.bounds
+    ):
         return "flat"
     return "resident"
 

@@ -17,7 +17,8 @@ from workloads.cascade import Cascade, Einsum
 
 class Roles(msgspec.Struct, frozen=True, kw_only=True):
     """Ranks of a contraction Z = A x B by where they occur: `m` in Z and A, `n` in Z and B, `k` reduced,
-    `batch` in all three. An Einsum that is no contraction has all its output ranks in `batch`."""
+    `batch` in all three. An Einsum that is no contraction has all its output ranks in `batch`.
+    """
 
     m: tuple[str, ...]
     n: tuple[str, ...]
@@ -79,7 +80,9 @@ def layouts(cascade: Cascade, unit: Unit, einsum: Einsum) -> Iterator[Compute]:
     if unit.kind == "vector":
         spatial_choices = [(rank,) for rank in einsum.ranks] + [part.batch or einsum.output.ranks]
         for choice in dict.fromkeys(spatial_choices):
-            yield Compute(einsum=einsum.name, unit=unit.name, spatial=_with_cores(unit, einsum, {dims[-1]: choice}))
+            yield Compute(
+                einsum=einsum.name, unit=unit.name, spatial=_with_cores(unit, einsum, {dims[-1]: choice})
+            )
         return
     pairs: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
     m, n = part.m or part.batch, part.n or part.batch
@@ -102,7 +105,9 @@ def layouts(cascade: Cascade, unit: Unit, einsum: Einsum) -> Iterator[Compute]:
         )  # fmt: skip
 
 
-def _with_cores(unit: Unit, einsum: Einsum, spatial: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def _with_cores(
+    unit: Unit, einsum: Einsum, spatial: dict[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
     """Give the cores the output ranks that nothing else uses; else they share the first dimension's ranks."""
     if "cores" not in unit.dims:
         return spatial

@@ -29,12 +29,18 @@ def shared_rows(einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
 
 def touched(einsums: tuple[Einsum, ...], resident: frozenset[str]) -> tuple[str, ...]:
     """Tensors of a run, in order, that aren't resident."""
-    names = (name for einsum in einsums for name in (*(access.tensor for access in einsum.reads), einsum.name))
+    names = (
+        name for einsum in einsums for name in (*(access.tensor for access in einsum.reads), einsum.name)
+    )
     return tuple(name for name in dict.fromkeys(names) if name not in resident)
 
 
 def row_bytes(
-    cascade: Cascade, machine: Machine, einsums: tuple[Einsum, ...], tiles: Mapping[str, int], resident: frozenset[str]
+    cascade: Cascade,
+    machine: Machine,
+    einsums: tuple[Einsum, ...],
+    tiles: Mapping[str, int],
+    resident: frozenset[str],
 ) -> int:
     """Bytes of one set of buffers for rows of `tiles` points."""
     extents = {rank.name: rank.size for rank in cascade.ranks} | dict(tiles)
@@ -46,7 +52,11 @@ def row_bytes(
 
 
 def fits(
-    cascade: Cascade, machine: Machine, einsums: tuple[Einsum, ...], resident: frozenset[str], reserved: Mapping[str, int]
+    cascade: Cascade,
+    machine: Machine,
+    einsums: tuple[Einsum, ...],
+    resident: frozenset[str],
+    reserved: Mapping[str, int],
 ) -> bool:
     """Whether single rows of a run fit on chip, double-buffered."""
     rows = shared_rows(einsums)
@@ -56,7 +66,9 @@ def fits(
     return 2 * row_bytes(cascade, machine, einsums, dict.fromkeys(rows, 1), resident) <= room
 
 
-def _room(cascade: Cascade, machine: Machine, einsums: tuple[Einsum, ...], reserved: Mapping[str, int]) -> int:
+def _room(
+    cascade: Cascade, machine: Machine, einsums: tuple[Einsum, ...], reserved: Mapping[str, int]
+) -> int:
     return room_bytes(machine, _memories(cascade, machine, einsums), reserved)
 
 
@@ -82,7 +94,9 @@ def vector_run(
     need = 2 * row_bytes(cascade, machine, einsums, tiles, resident)
     if need > room:
         names = ", ".join(einsum.name for einsum in einsums)
-        raise EinsimError(f"{machine.name}: rows of {names} need {need} bytes on chip, {max(room, 0)} are free")
+        raise EinsimError(
+            f"{machine.name}: rows of {names} need {need} bytes on chip, {max(room, 0)} are free"
+        )
     lanes = max(unit.pes for unit in machine.units)
     for rank in reversed(rows):
         while tiles[rank] < cascade.size(rank):
@@ -98,10 +112,10 @@ def vector_run(
             break
     extents = {rank.name: rank.size for rank in cascade.ranks} | tiles
     nodes = tuple(place(cascade, machine, einsum, extents) for einsum in einsums)
-    names = touched(einsums, resident)
+    kept = touched(einsums, resident)
     body: Node = nodes[0] if len(nodes) == 1 else Pipeline(children=nodes)
     loops = [(rank, tiles[rank]) for rank in rows if tiles[rank] < cascade.size(rank)]
-    return chain(*loops, *(keep(names, memory) for memory in memories), body)
+    return chain(*loops, *(keep(kept, memory) for memory in memories), body)
 
 
 def _points(cascade: Cascade, einsum: Einsum, tiles: Mapping[str, int]) -> int:
