@@ -93,7 +93,7 @@ def pass_of(cascade: Cascade, rank: str) -> dict[str, int]:
 
 
 def _walk_kind(cascade: Cascade, einsum: Einsum, fibre: list[str], ranks: set[str]) -> str:
-    """Whether an Einsum visits every element of a fibre over these ranks, partial results of it, or neither."""
+    """Whether an Einsum visits every element of a fibre over these ranks, partial results, or neither."""
     if not ranks & set(einsum.ranks):
         return _NONE
     reached = set(einsum.ranks)

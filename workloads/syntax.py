@@ -312,7 +312,7 @@ def _prune(node: ast.expr, scope: Scope) -> str:
         ):
             kept, group = index(low, scope), index(high, scope)
             if kept.terms or group.terms or not 1 <= kept.offset <= group.offset:
-                raise scope.error("prune[n:m,rank] needs 1 <= n <= m", ast.unparse(node))
+                raise scope.error("prune[n:m,rank] needs 1 <= n <= m", f"{kept.offset}:{group.offset}")
             if rank not in scope.sizes:
                 raise scope.error(f"unknown rank '{rank}'", hint=near(rank, scope.sizes))
             return prune_op(kept.offset, group.offset, rank)

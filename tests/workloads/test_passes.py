@@ -136,7 +136,11 @@ def test_cascades_never_seen_before_get_the_right_count(name):
 
 
 def test_a_partition_changes_no_count():
-    text = UNSEEN["two softmaxes, one on the other"][1].replace("max[m]", "max[m1,m0]").replace("sum[m]", "sum[m1,m0]")
+    text = (
+        UNSEEN["two softmaxes, one on the other"][1]
+        .replace("max[m]", "max[m1,m0]")
+        .replace("sum[m]", "sum[m1,m0]")
+    )
     split = parse("rank m = 32, p = 4, m0 = 8\nm -> m1, m0\n" + text.replace("m,p", "m1,m0,p"))
     assert passes(split, "m").passes == passes(split, "m0").passes == 5
 

@@ -94,7 +94,12 @@ def test_masked_attention_has_the_points_of_its_mask_in_any_tile(mask, seq, m0, 
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 5), st.integers(1, 5), st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(1, 16))
+@given(
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    st.integers(1, 16),
+)
 def test_two_partitioned_sides_of_a_block_bound_count_every_pair_once(a, b, lengths, size):
     text = f"""
         rank m = {size}, m0 = {a}, p = {size}, p0 = {b}
@@ -127,7 +132,11 @@ def test_a_bound_on_ranks_of_one_side_leaves_the_other_einsums_whole():
 
 
 def test_bounds_that_cannot_be_counted_say_so():
-    cascade = parse("rank x = 4G, y = 4G, z = 4G\nwhere x + y <= z\nP[x,y,z] = A[x] * B[y] * C[z]".replace("4G", "2097152"))
+    cascade = parse(
+        "rank x = 4G, y = 4G, z = 4G\nwhere x + y <= z\nP[x,y,z] = A[x] * B[y] * C[z]".replace(
+            "4G", "2097152"
+        )
+    )
     with pytest.raises(SpecError) as error:
         cascade.points("P")
     assert str(error.value) == "where: ties ranks x, y, z of over 2**20 values: too many to count"

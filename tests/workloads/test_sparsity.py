@@ -38,7 +38,9 @@ def test_n_of_m_keeps_n_of_every_group_and_a_place_for_each(m, data, extent, bit
     kept = sum(min(n, group) for group in groups)
     place_bits = math.ceil(math.log2(m))
     assert sparsity.kept(extent) == kept == extent // m * n + min(extent % m, n)
-    assert stored_bytes(Tensor("W", ("k",), bits, sparsity), extent) == math.ceil(kept * (bits + place_bits) / 8)
+    assert stored_bytes(Tensor("W", ("k",), bits, sparsity), extent) == math.ceil(
+        kept * (bits + place_bits) / 8
+    )
 
 
 def test_two_of_four_takes_two_bits_a_kept_value():
@@ -69,7 +71,11 @@ def test_no_pattern_keeps_more_than_there_is_and_more_elements_never_take_fewer_
     tensor = Tensor("W", ("k",), bits, sparsity)
     assert 0 <= sparsity.kept(extent) <= extent
     assert stored_bytes(tensor, extent) <= stored_bytes(tensor, extent + 1)
-    assert stored_bytes(Tensor("W", ("k",), bits), extent) == dense_bytes(tensor, extent) == -(-extent * bits // 8)
+    assert (
+        stored_bytes(Tensor("W", ("k",), bits), extent)
+        == dense_bytes(tensor, extent)
+        == -(-extent * bits // 8)
+    )
 
 
 @given(patterns())
