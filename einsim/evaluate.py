@@ -12,12 +12,11 @@ from accel.load import load_machine
 from accel.machine import Machine
 from dataflow.analytical import analyse
 from dataflow.lower import lower
-from dataflow.mapping_file import load_mapping
 from dataflow.program import Program
 from dataflow.result import Result
 from dataflow.templates import build_mapping, template_names
 from einsim.machine_keys import machine_keys
-from einsim.settings import read_pairs, split
+from einsim.settings import split
 from einsim.workload import Source, find_workload
 from specs.errors import EinsimError, SpecError
 from specs.near import near
@@ -46,9 +45,9 @@ def evaluate(
     """What `workload` costs on `accel`.
 
     `workload` is a library name, a cascade's YAML file or a Hugging Face config.json; `accel` a preset name
-    or a YAML file; `settings` what `--set` takes; `mapping` a YAML file, a template's name with options
-    (`fusemax:schedule=stalled`), or "auto": the fastest template, and for a workload that exists as several
-    cascades (attention in 3, 2 or 1 passes) the fastest cascade too. SpecError for whatever is wrong.
+    or a YAML file; `settings` what `--set` takes; `mapping` a YAML file, a template's name, or "auto": the
+    template that suits, and for a workload that exists as several cascades (attention in 3, 2 or 1 passes)
+    the fastest of them. SpecError for whatever is wrong.
     """
     source = find_workload(workload)
     for_workload, for_machine = split(settings or {}, source.keys, machine_keys(accel))
@@ -88,15 +87,16 @@ def choose(
 
 
 def mapped(cascade: Cascade, machine: Machine, mapping: str) -> Program:
-    """The tile program of a cascade under a mapping: "auto", a YAML file, or a template with options."""
+    """The tile program of a cascade under a mapping: "auto", a YAML file, or a template's name."""
     if mapping == "auto":
         return lower(build_mapping(cascade, machine), cascade, machine)
     path = Path(mapping)
     if path.suffix in {".yaml", ".yml"} or path.name != mapping:
+        from dataflow.mapping_file import load_mapping
+
         return lower(load_mapping(path, cascade, machine), cascade, machine)
-    name, _, rest = mapping.partition(":")
-    if name not in template_names():
+    if mapping not in template_names():
         rule = "unknown mapping (auto, a template's name or a .yaml file)"
-        raise SpecError("", rule, got=name, where="--mapping", hint=near(name, ("auto", *template_names())))
-    options = read_pairs(part for part in rest.split(",") if part)
-    return lower(build_mapping(cascade, machine, name, **options), cascade, machine)
+        hint = near(mapping, ("auto", *template_names()))
+        raise SpecError("", rule, got=mapping, where="--mapping", hint=hint)
+    return lower(build_mapping(cascade, machine, mapping), cascade, machine)

@@ -10,7 +10,7 @@ from specs.near import near
 
 # name -> (module that defines `command`, what the list of commands says of it)
 COMMANDS: dict[str, tuple[str, str]] = {
-    "list": ("einsim.cli.list_names", "What is there: workloads, accelerators, validation suites."),
+    "list": ("einsim.cli.list_names", "What is there: workloads, accelerators, mapping templates."),
     "run": ("einsim.cli.run", "Map a workload onto an accelerator, judge it and explain the result."),
     "passes": ("einsim.cli.passes", "How often a cascade must visit each tensor, from the cascade alone."),
     "report": ("einsim.cli.report", "Write the mapping report, one HTML page that needs no network."),

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from accel.load import load_machine, preset_names
+from dataflow.templates.registry import template_names, template_summary
 from einsim.cli.choice import Named
 from einsim.cli.terminal import console
 from einsim.report.quantity import count, size
@@ -46,19 +47,25 @@ def accels() -> list[Entry]:
     return entries
 
 
+def mappings() -> list[Entry]:
+    """The mapping templates."""
+    return [(name, template_summary(name), "") for name in template_names()]
+
+
 KINDS: dict[str, tuple[Callable[[], list[Entry]], tuple[str, str, str]]] = {
     "workloads": (workloads, ("workload", "what it is", "settings")),
     "accels": (accels, ("accelerator", "units", "memories")),
+    "mappings": (mappings, ("mapping", "what it is", "")),
 }
 
-HELP = """What there is by name: workloads and accelerators.
+HELP = """What there is by name: workloads, accelerators and mapping templates.
 
 A workload can also be a cascade's YAML file or a Hugging Face config.json; an accelerator can be a YAML file.
 """
 
 
 @click.command(help=HELP)
-@click.argument("kind", type=Named((*KINDS,), metavar="[workloads|accels]"), required=False)
+@click.argument("kind", type=Named((*KINDS,), metavar="[workloads|accels|mappings]"), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: kind -> names.")
 def command(kind: str | None, as_json: bool) -> None:
     """Print one kind, or all."""

@@ -32,8 +32,8 @@ WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hug
 @click.option("--accel", required=True, metavar="ACCEL", help="A preset's name or a machine's YAML file.")
 @settings_option
 @click.option(
-    "--mapping", default="auto", show_default=True, metavar="FILE|auto|TEMPLATE[:key=value,...]",
-    help="A mapping's YAML file, a template's name with options, or the fastest template.",
+    "--mapping", default="auto", show_default=True, metavar="FILE|auto|TEMPLATE",
+    help="A mapping's YAML file, a template's name (`einsim list mappings`), or the one that suits.",
 )  # fmt: skip
 @click.option(
     "--level", type=Named(get_args(Level)), default="sim", show_default=True,

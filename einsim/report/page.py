@@ -9,19 +9,25 @@ from string import Template
 from einsim.report.bars import energy_bars, time_bars
 from einsim.report.case import Case
 from einsim.report.markup import columns, section, text
-from einsim.report.palette import work_colours
+from einsim.report.palette import slice_colours, work_colours
 from einsim.report.quantity import joules, percent, seconds, times
 from einsim.report.roofline import roofline
 from einsim.report.tables import einsums, provenance, summary, traffic
 from einsim.report.timeline import timeline
 
 
-def page(cases: Sequence[Case], version: str) -> str:
-    """One self-contained HTML page about one or more cases, in the order given."""
+def page(cases: Sequence[Case], version: str, title: str = "") -> str:
+    """One self-contained HTML page about one or more cases, in the order given.
+
+    Its title names their workloads unless another one is given.
+    """
     template = Template(files("einsim.report").joinpath("page.html").read_text(encoding="utf-8"))
     workloads = ", ".join(dict.fromkeys(case.result.workload for case in cases))
     return template.substitute(
-        title=text(workloads), verdict=verdict(cases), body="".join(sections(cases)), version=text(version)
+        title=text(title or workloads),
+        verdict=verdict(cases),
+        body="".join(sections(cases)),
+        version=text(version),
     )
 
 
@@ -56,10 +62,8 @@ def pace(case: Case) -> str:
 
 def sections(cases: Sequence[Case]) -> list[str]:
     """Every part of the page that these cases have something for."""
-    colours = work_colours(
-        [name for case in cases for name in case.result.by_einsum]
-        + [each.name for case in cases for each in case.result.timeline]
-    )
+    colours = work_colours(name for case in cases for name in case.result.by_einsum)
+    slices = slice_colours((each.name for case in cases for each in case.result.timeline), colours)
     parts = [section("Side by side" if len(cases) > 1 else "The figures", summary(cases), name="summary")]
     roof = roofline(cases)
     if roof:
@@ -78,13 +82,13 @@ def sections(cases: Sequence[Case]) -> list[str]:
         )
     )  # fmt: skip
     parts.append(section("Where the energy goes", energy_bars(cases), name="energy"))
-    pictures = [(case.label, timeline(case.result, colours)) for case in cases]
+    pictures = [(case.label, timeline(case.result, slices)) for case in cases]
     drawn = "".join(f"<h3>{text(label)}</h3>{picture}" for label, picture in pictures if picture)
     if drawn:
         parts.append(
             section(
                 "The first and the last tiles", drawn, name="timeline",
-                lead="What each engine does, cycle by cycle; the steady state between the stretches is cut out.",
+                lead="What each engine does, cycle by cycle; the steady state between is cut out.",
             )
         )  # fmt: skip
     parts.append(

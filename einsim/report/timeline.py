@@ -3,74 +3,115 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+
+import msgspec
 
 from dataflow.result import Result, Slice
 from einsim.report.markup import legend, text
-from einsim.report.quantity import count
 
 WIDTH = 1080
 LANE, GAP, LEFT, RIGHT, TOP, BOTTOM = 26, 7, 118, 16, 22, 8
 
-# A pause this many times longer than everything shown is cut out of the picture.
-LONG_PAUSE = 0.5
-# Slices drawn at most; more would make a page that a browser struggles with.
-MOST_SLICES = 4000
+# Slices of one lane that fit side by side and still show their shape.
+LEGIBLE = 44
+# Slices that an end of the run shows at least, where it has them.
+ENOUGH = 24
+# Pixels between two stretches.
+CUT = 26
 
 
-def windows(slices: Sequence[Slice]) -> list[tuple[float, float]]:
-    """(start, end) cycles of the stretches that are drawn: the long pauses between slices are left out."""
-    ordered = sorted(slices, key=lambda each: each.start_cycle)
-    ends: list[tuple[float, float]] = []
-    for each in ordered:
-        if ends and each.start_cycle <= ends[-1][1]:
-            ends[-1] = (ends[-1][0], max(ends[-1][1], each.end_cycle))
-        else:
-            ends.append((each.start_cycle, each.end_cycle))
-    drawn = sum(end - start for start, end in ends)
-    merged = ends[:1]
-    for before, after in pairwise(ends):
-        if after[0] - before[1] > LONG_PAUSE * drawn:
-            merged.append(after)
-        else:
-            merged[-1] = (merged[-1][0], after[1])
-    return merged
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """Slices with no pause common to all engines between them."""
+
+    slices: tuple[Slice, ...]
+
+    @property
+    def start(self) -> float:
+        """The first cycle."""
+        return min(each.start_cycle for each in self.slices)
+
+    @property
+    def end(self) -> float:
+        """The last cycle."""
+        return max(each.end_cycle for each in self.slices)
+
+
+def stretches(slices: Sequence[Slice]) -> list[Stretch]:
+    """The slices in order of time, cut where no engine works: there the simulation jumped, or a pause is real."""
+    groups: list[list[Slice]] = []
+    reach = float("-inf")
+    for each in sorted(slices, key=lambda each: (each.start_cycle, each.end_cycle)):
+        if not groups or each.start_cycle > reach:
+            groups.append([])
+        groups[-1].append(each)
+        reach = max(reach, each.end_cycle)
+    return [Stretch(slices=tuple(group)) for group in groups]
+
+
+def shown(slices: Sequence[Slice]) -> list[Stretch]:
+    """The stretches that are drawn: the beginning and the end of the run, each as much as stays legible."""
+    found = stretches(slices)
+    head: list[Stretch] = []
+    while found and sum(len(each.slices) for each in head) < ENOUGH:
+        head.append(legible(found.pop(0), from_end=False))
+    tail: list[Stretch] = []
+    while found and sum(len(each.slices) for each in tail) < ENOUGH:
+        tail.insert(0, legible(found.pop(), from_end=True))
+    return [*head, *tail]
+
+
+def legible(stretch: Stretch, *, from_end: bool) -> Stretch:
+    """The first or the last part of a stretch, short enough that its busiest lane can be read."""
+    lanes: dict[str, list[Slice]] = {}
+    for each in stretch.slices:
+        lanes.setdefault(each.engine, []).append(each)
+    crowded = [lane for lane in lanes.values() if len(lane) > LEGIBLE]
+    if not crowded:
+        return stretch
+    if from_end:
+        start = max(lane[-LEGIBLE].start_cycle for lane in crowded)
+        return Stretch(slices=tuple(each for each in stretch.slices if each.start_cycle >= start))
+    end = min(lane[LEGIBLE - 1].end_cycle for lane in crowded)
+    return Stretch(slices=tuple(each for each in stretch.slices if each.end_cycle <= end))
 
 
 def timeline(result: Result, colours: Mapping[str, str]) -> str:
     """An SVG with one lane for each engine; "" for a result without a timeline. `colours` are by slice name."""
-    slices = result.timeline[:MOST_SLICES]
-    if not slices:
+    drawn = shown(result.timeline)
+    if not drawn:
         return ""
-    shown = windows(slices)
-    drawn = max(1.0, sum(end - start for start, end in shown))
-    room = WIDTH - LEFT - RIGHT - 28 * (len(shown) - 1)
-    lanes = list(dict.fromkeys(each.engine for each in slices))
+    used = [each for stretch in drawn for each in stretch.slices]
+    lanes = list(
+        dict.fromkeys(
+            each.engine for each in sorted(used, key=lambda each: each.engine not in result.utilization)
+        )
+    )
     height = TOP + len(lanes) * (LANE + GAP) + BOTTOM
+    cycles = max(1.0, sum(stretch.end - stretch.start for stretch in drawn))
+    scale = (WIDTH - LEFT - RIGHT - CUT * (len(drawn) - 1)) / cycles
     body, x = "", float(LEFT)
-    for start, end in shown:
-        scale = room / drawn
-        body += ruler(start, end, x, scale, height)
-        for each in slices:
-            if start <= each.start_cycle <= end and each.end_cycle <= end:
-                body += piece(each, colours[each.name], x + (each.start_cycle - start) * scale, scale, lanes)
-        x += (end - start) * scale + 28
+    for stretch in drawn:
+        body += ruler(stretch, x, scale, height)
+        for each in stretch.slices:
+            body += piece(
+                each, colours[each.name], x + (each.start_cycle - stretch.start) * scale, scale, lanes
+            )
+        x += (stretch.end - stretch.start) * scale + CUT
     names = "".join(
         f'<text class="lane" x="{LEFT - 10}" y="{TOP + place * (LANE + GAP) + LANE / 2 + 4}" text-anchor="end">{text(lane)}</text>'
         for place, lane in enumerate(lanes)
     )
     picture = f'<svg class="timeline" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="timeline">{names}{body}</svg>'
-    return picture + legend({each.name: colours[each.name] for each in slices})
+    return picture + legend({each.name: colours[each.name] for each in used})
 
 
-def ruler(start: float, end: float, x: float, scale: float, height: int) -> str:
-    """The frame of one stretch with the cycles at which it starts and ends."""
-    right = x + (end - start) * scale
-    return (
-        f'<rect class="stretch" x="{x:.2f}" y="{TOP - 4}" width="{right - x:.2f}" height="{height - TOP}"/>'
-        f'<text class="tick" x="{x:.2f}" y="{TOP - 10}">{count(start)}</text>'
-        f'<text class="tick" x="{right:.2f}" y="{TOP - 10}" text-anchor="end">{count(end)} cycles</text>'
-    )
+def ruler(stretch: Stretch, x: float, scale: float, height: int) -> str:
+    """The frame of one stretch with the cycles at which it starts and ends, where there is room for them."""
+    width = (stretch.end - stretch.start) * scale
+    frame = f'<rect class="stretch" x="{x:.2f}" y="{TOP - 4}" width="{width:.2f}" height="{height - TOP}"/>'
+    starts = f'<text class="tick" x="{x:.2f}" y="{TOP - 10}">{stretch.start:,.0f}</text>'
+    ends = f'<text class="tick" x="{x + width:.2f}" y="{TOP - 10}" text-anchor="end">{stretch.end:,.0f} cycles</text>'
+    return frame + (starts if width > 60 else "") + (ends if width > 190 else "")
 
 
 def piece(each: Slice, colour: str, x: float, scale: float, lanes: list[str]) -> str:

@@ -19,7 +19,10 @@ def test_each_key_goes_to_whom_knows_it() -> None:
 
 
 def test_the_prefix_forces_the_machine_and_is_taken_off() -> None:
-    assert split({"accel.clock": "1GHz", "accel.seq": "1"}, WORKLOAD, MACHINE) == ({}, {"clock": "1GHz", "seq": "1"})
+    assert split({"accel.clock": "1GHz", "accel.seq": "1"}, WORKLOAD, MACHINE) == (
+        {},
+        {"clock": "1GHz", "seq": "1"},
+    )
 
 
 def test_a_key_that_both_know_is_refused_with_the_way_out() -> None:

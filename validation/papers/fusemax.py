@@ -37,7 +37,6 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     accel: str
     passes: int
     template: str
-    options: dict[str, str] = {}
     set: dict[str, str] = {}
     energy_limit: float | None = None
 
@@ -135,7 +134,7 @@ def outcome(case: Case) -> Outcome:
     cascade = library.build(
         suite().workload, model=suite().models[case.model], seq=case.length, passes=str(plan.passes)
     )
-    program = lower(build_mapping(cascade, machine, plan.template, **plan.options), cascade, machine)
+    program = lower(build_mapping(cascade, machine, plan.template), cascade, machine)
     return Outcome(
         cascade=cascade,
         machine=machine,

@@ -50,7 +50,9 @@ def test_every_element_is_closed(case: Case) -> None:
 
 
 def test_what_a_file_says_is_text_and_never_markup(case: Case) -> None:
-    hostile = msgspec.structs.replace(case.result, workload="<script>alert(1)</script>", bottleneck="<i>x</i>")
+    hostile = msgspec.structs.replace(
+        case.result, workload="<script>alert(1)</script>", bottleneck="<i>x</i>"
+    )
     html = page([msgspec.structs.replace(case, result=hostile)], "0.1.0")
     assert "<script" not in html
     assert "<i>x</i>" not in html
@@ -89,7 +91,10 @@ def test_work_and_waiting_fill_every_bar_of_the_time_picture(case: Case) -> None
 
 def test_no_point_stands_above_its_roof(case: Case) -> None:
     picture = roofline([case, slower(case)])
-    points = re.findall(r'y2="([\d.]+)" stroke="#[0-9a-f]+" stroke-dasharray="2 3"/><circle cx="[\d.]+" cy="([\d.]+)"', picture)
+    points = re.findall(
+        r'y2="([\d.]+)" stroke="#[0-9a-f]+" stroke-dasharray="2 3"/><circle cx="[\d.]+" cy="([\d.]+)"',
+        picture,
+    )
     assert len(points) == 2
     assert all(float(roof) <= float(place) for roof, place in points)
 

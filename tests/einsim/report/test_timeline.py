@@ -9,23 +9,35 @@ import msgspec
 
 from dataflow.result import Result, Slice
 from einsim.report.palette import work_colours
-from einsim.report.timeline import timeline, windows
+from einsim.report.timeline import LEGIBLE, shown, stretches, timeline
 
 
 def at(start: float, end: float) -> Slice:
     return Slice(engine="u", name="x", start_cycle=start, end_cycle=end)
 
 
-def test_a_long_pause_is_cut_out() -> None:
-    assert windows([at(0, 10), at(10, 20), at(1000, 1020)]) == [(0, 20), (1000, 1020)]
-
-
-def test_a_short_pause_stays() -> None:
-    assert windows([at(0, 10), at(12, 20)]) == [(0, 20)]
+def test_slices_are_cut_where_no_engine_works() -> None:
+    assert [(each.start, each.end) for each in stretches([at(0, 10), at(10, 20), at(25, 30)])] == [
+        (0, 20),
+        (25, 30),
+    ]
 
 
 def test_overlapping_slices_make_one_stretch() -> None:
-    assert windows([at(0, 30), at(5, 10), at(29, 40)]) == [(0, 40)]
+    assert [(each.start, each.end) for each in stretches([at(29, 40), at(0, 30), at(5, 10)])] == [(0, 40)]
+
+
+def test_every_slice_is_in_one_stretch() -> None:
+    slices = [at(start, start + 3) for start in range(0, 1000, 7)]
+    assert [each for stretch in stretches(slices) for each in stretch.slices] == slices
+
+
+def test_a_long_run_shows_its_beginning_and_its_end() -> None:
+    slices = [at(start, start + 10) for start in range(0, 2000, 10)]
+    slices += [at(start, start + 10) for start in range(9000, 11000, 10)]
+    head, tail = shown(slices)
+    assert (head.start, len(head.slices)) == (0, LEGIBLE)
+    assert (tail.end, len(tail.slices)) == (11000, LEGIBLE)
 
 
 def test_every_slice_is_drawn_once_and_none_overlaps_in_its_lane(result: Result) -> None:
