@@ -19,6 +19,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+MOST_COUNTS = 100_000
+"""Point counts that a cascade remembers before it starts anew."""
+
+
 class Rank(msgspec.Struct, frozen=True):
     """A named range 0 .. size-1."""
 
@@ -152,6 +156,8 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
             for rank, (start, stop) in (tile or {}).items():
                 if rank in box:
                     box[rank] = (max(start, 0), min(stop, box[rank][1]))
+            if len(self._points) >= MOST_COUNTS:
+                self._points.clear()
             self._points[key] = count_points(self, box)
         return self._points[key]
 

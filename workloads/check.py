@@ -26,7 +26,7 @@ MOST_EINSUMS = 500
 def checked(cascade: Cascade, places: Mapping[str, str], rank_places: Mapping[str, str]) -> Cascade:
     """The cascade with its Einsums in a runnable order; SpecError at the first broken rule.
 
-    `places` and `rank_places` say where each Einsum and rank was written.
+    `places` says where each Einsum was written, `rank_places` each rank and, as "initial R", initial state.
     """
     for rank in cascade.ranks:
         where = rank_places.get(rank.name, cascade.source)
@@ -45,7 +45,7 @@ def checked(cascade: Cascade, places: Mapping[str, str], rank_places: Mapping[st
             raise SpecError(f"einsums.{einsum.name}", "iterates more than 2**80 points", where=where)
     for tensor in cascade.tensors:
         _check_shape(cascade, tensor.name, places)
-    _check_initial(cascade, places)
+    _check_initial(cascade, places, rank_places)
     return msgspec.structs.replace(cascade, einsums=_ordered(cascade, places))
 
 
@@ -112,14 +112,13 @@ def _meets(cascade: Cascade, einsum: Einsum, index: Index, value: int) -> bool:
     return count_points(cascade, box, (beyond,)) > 0
 
 
-def _check_initial(cascade: Cascade, places: Mapping[str, str]) -> None:
+def _check_initial(cascade: Cascade, places: Mapping[str, str], others: Mapping[str, str]) -> None:
     states = [einsum.name for einsum in cascade.einsums if einsum.iterative]
     for name in cascade.initial:
         if name not in states:
             hint = near(name, states) if states else "no Einsum here is iterative"
-            raise SpecError(
-                f"initial.{name}", "no iterative Einsum writes it", where=cascade.source, hint=hint
-            )
+            where = others.get(f"initial {name}", cascade.source)
+            raise SpecError(f"initial.{name}", "no iterative Einsum writes it", where=where, hint=hint)
     for name in states:
         if name not in cascade.initial:
             hint = f"write `initial {name} = 0`, or -inf for a maximum"

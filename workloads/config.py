@@ -22,6 +22,12 @@ _ACTIVATIONS = {
 }  # fmt: skip
 _GATED = {"silu": "swiglu", "gelu": "geglu", "gelu_tanh": "geglu"}
 _LARGEST = 2**40
+_KEYS = {
+    "model_type", "hidden_size", "num_attention_heads", "num_key_value_heads", "intermediate_size",
+    "hidden_act", "num_hidden_layers", "head_dim", "sliding_window", "use_sliding_window", "n_embd", "n_head",
+    "n_inner", "n_layer", "activation_function", "d_model", "num_heads", "d_kv", "d_ff", "num_layers", "feed_forward_proj",
+}  # fmt: skip
+"""Keys that are read; a missing one is never a misspelling of another."""
 
 
 class _Config(msgspec.Struct, frozen=True):
@@ -42,7 +48,7 @@ class _Config(msgspec.Struct, frozen=True):
 
     def required(self, key: str, value: object) -> None:
         if value is MISSING or value is None:
-            hint = near(key, self.document.data)
+            hint = near(key, [other for other in self.document.data if other not in _KEYS])
             raise self.document.error((key,), "is missing", hint=hint if hint.startswith("did") else "")
 
     def activation(self, key: str, otherwise: str) -> str:

@@ -14,6 +14,7 @@ einsums: |
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -110,10 +111,17 @@ def _ranks(file: CascadeFile, document: Document, draft: Draft, settings: Mappin
 
 
 def _number(name: str, text: str) -> float:
+    """A parameter from the command line: a number, or a size such as 4K."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
+        number = math.inf
+    if math.isfinite(number):
+        return number
+    try:
         return float(read_size(text, name, "--set"))
+    except SpecError:
+        raise SpecError(name, "must be a number", got=text, where="--set") from None
 
 
 def _lines(value: str | list[str], document: Document, path: Keys) -> Iterator[Line]:

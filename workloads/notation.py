@@ -217,7 +217,7 @@ def _read_initial(text: str, line: Line, draft: Draft, parameters: Mapping[str, 
     found = syntax.expression(syntax.tree(value, scope), scope) if value else None
     if not isinstance(found, Literal):
         raise scope.error("is written `initial RM = -inf`", text)
-    draft.initial[name] = found.value
+    draft.initial[name], draft.size_where[f"initial {name}"] = found.value, line.where
 
 
 def _scope(draft: Draft, parameters: Mapping[str, float], line: Line, path: str) -> Scope:
@@ -233,7 +233,8 @@ def resolve(draft: Draft, parameters: Mapping[str, float], source: str = "") -> 
     draft.sizes = _in_order(draft)
     clash = [name for name in parameters if name in draft.sizes]
     if clash:
-        raise SpecError(f"parameters.{clash[0]}", "is a rank too; rename one of them", where=source)
+        where = draft.size_where.get(clash[0], source)
+        raise SpecError(f"ranks.{clash[0]}", "is a parameter too; rename one of them", where=where)
     definitions = {}
     for line in [*(Line("", f"{head} = {body}") for head, body in DEFINED.items()), *draft.definitions]:
         scope = _scope(draft, parameters, line, "ops")

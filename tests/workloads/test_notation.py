@@ -1,5 +1,7 @@
 """The notation means what it says, prints back to itself, and faults are told with line, place and hint."""
 
+# ruff: noqa: E501 (a message that is compared whole stands on one line)
+
 from __future__ import annotations
 
 import pytest
@@ -243,7 +245,7 @@ FAULTS = {
         "write `initial S = 0`, or -inf for a maximum"
     ),
     "initial Q = 0\nZ[m] = X[m]": (
-        "initial.Q: no iterative Einsum writes it; no Einsum here is iterative"
+        "line 2 initial.Q: no iterative Einsum writes it; no Einsum here is iterative"
     ),
     "where m < k\nZ[m] = X[m]": "line 2 where: unknown rank 'k'; known: b, m, p, e",
     "where m\nZ[m] = X[m]": (

@@ -1,0 +1,61 @@
+"""One door for every workload: names, models and files; near names for what is unknown."""
+
+# ruff: noqa: E501 (a message that is compared whole stands on one line)
+
+from __future__ import annotations
+
+import pytest
+
+from specs.errors import SpecError
+from workloads import library
+from workloads.cascade import Cascade
+from workloads.load import describe, load_workload, workload_names
+
+
+@pytest.mark.parametrize("name", workload_names())
+def test_every_name_loads_as_it_stands_and_says_what_it_is(name):
+    assert isinstance(load_workload(name, {}), Cascade)
+    summary, parameters = describe(name)
+    assert summary
+    assert all(parameter.summary for parameter in parameters)
+
+
+def test_library_and_models_are_known_by_name():
+    names = set(workload_names())
+    assert set(library.names()) <= names
+    assert {
+        "attention",
+        "attention-1pass",
+        "ffn",
+        "linear-training",
+        "encoder-layer",
+        "decoder-layer",
+    } <= names
+    assert {"bert-base", "t5", "trxl", "xlm", "llama2-7b"} <= names
+
+
+def test_settings_are_text_as_typed():
+    cascade = load_workload("attention", {"model": "bert", "seq": "64K", "passes": "1", "causal": "true"})
+    assert cascade.size("m") == 65536
+    assert cascade.name == "attention-1pass"
+    assert len(cascade.bounds) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        (
+            "attenton", {},
+            "workload: unknown workload 'attenton'; did you mean 'attention'? (or a .yaml file, or a config.json)",
+        ),
+        ("ffn", {"ss": "3"}, "ffn ss: unknown parameter; did you mean 's'?"),
+        ("ffn", {"activation": "gelo"}, "ffn activation: unknown activation 'gelo'; did you mean 'gelu'?"),
+        ("bert-base", {"passes": "one"}, "bert-base passes: unknown passes 'one'; known: 3, 2, 1"),
+        ("nothing/here.yaml", {}, "nothing/here.yaml: no such file"),
+        ("nothing/config.json", {}, "nothing/config.json: no such file"),
+    ],
+)  # fmt: skip
+def test_what_is_unknown_is_told_with_what_is_near(name, given, message):
+    with pytest.raises(SpecError) as error:
+        load_workload(name, given)
+    assert str(error.value) == message
