@@ -1,0 +1,62 @@
+"""Addresses to places: channel, bank, row of each burst, by the standard's field order (mixed radix)."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sim.dram.standard import Standard
+from specs.errors import RuleError
+
+Ints = npt.NDArray[np.int64]
+
+
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """Where each request lies: int64 arrays of one length; bank counts over all groups of a channel."""
+
+    channel: Ints
+    bank: Ints
+    row: Ints
+    column: Ints
+
+
+def places(standard: Standard, addresses: Ints) -> Places:
+    """Byte addresses as places; an address inside a burst means the burst. RuleError outside the capacity."""
+    rest = np.asarray(addresses, np.int64)
+    if rest.size and (int(rest.min()) < 0 or int(rest.max()) >= standard.capacity_bytes):
+        raise RuleError(
+            f"must lie in 0..{standard.capacity_bytes - 1}",
+            got=(int(rest.min()), int(rest.max())),
+            at=("addr",),
+        )
+    rest = rest // standard.burst_bytes
+    fields: dict[str, Ints] = {}
+    for name in reversed(standard.mapping):
+        rest, fields[name] = np.divmod(rest, _sizes(standard)[name])
+    bank = fields["group"] * standard.organisation.banks_per_group.value + fields["bank"]
+    return Places(channel=fields["channel"], bank=bank, row=fields["row"], column=fields["column"])
+
+
+def address_of(standard: Standard, *, channel: int, bank: int, row: int, column: int) -> int:
+    """The byte address of a place; the inverse of `places`. RuleError if the place is outside."""
+    group, inner = divmod(bank, standard.organisation.banks_per_group.value)
+    fields = {"channel": channel, "group": group, "bank": inner, "row": row, "column": column}
+    address = 0
+    for name in standard.mapping:
+        size = _sizes(standard)[name]
+        if not 0 <= fields[name] < size:
+            raise RuleError(f"must lie in 0..{size - 1}", got=fields[name], at=(name,))
+        address = address * size + fields[name]
+    return address * standard.burst_bytes
+
+
+def _sizes(standard: Standard) -> dict[str, int]:
+    org = standard.organisation
+    return {
+        "channel": org.channels.value,
+        "group": org.bank_groups.value,
+        "bank": org.banks_per_group.value,
+        "row": org.rows.value,
+        "column": org.bursts_per_row.value,
+    }

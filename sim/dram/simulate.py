@@ -1,0 +1,172 @@
+"""`simulate`: a stream of requests through a DRAM standard; finish times, rows, commands and energy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sim.dram.address import places
+from sim.dram.scheduler import ACT, CONFLICT, HIT, LOG_WIDTH, MISS, RD, REF, WR, run_channel
+from sim.dram.standard import Standard
+from specs.errors import RuleError
+
+Ints = npt.NDArray[np.int64]
+
+
+class Requests(NamedTuple):
+    """One burst each: byte address, whether it writes, and the clock cycle of its arrival."""
+
+    addr: npt.ArrayLike
+    is_write: npt.ArrayLike
+    arrival: npt.ArrayLike
+
+
+class Controller(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How each channel is served: queue entries, cycles until a request goes first, refresh on or off."""
+
+    queue_depth: int = 32
+    age_cap_cycles: int = 2000
+    refresh: bool = True
+
+    def __post_init__(self) -> None:
+        if self.queue_depth < 1:
+            raise RuleError("must be >= 1", got=self.queue_depth, at=("queue_depth",))
+        if self.age_cap_cycles < 0:
+            raise RuleError("must be >= 0", got=self.age_cap_cycles, at=("age_cap_cycles",))
+
+
+class Commands(msgspec.Struct, frozen=True, kw_only=True):
+    """The command log, int64 arrays of one length, channel by channel and in order of issue in each.
+
+    kind: 0 ACT, 1 PRE, 2 RD, 3 WR, 4 REF, 5 PREA. bank, row and request are -1 where there is none.
+    """
+
+    channel: Ints
+    cycle: Ints
+    kind: Ints
+    bank: Ints
+    row: Ints
+    request: Ints
+
+    def count(self, kind: int) -> int:
+        """Commands of one kind."""
+        return int((self.kind == kind).sum())
+
+
+class DramResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stream of n requests cost; all times in cycles of the command clock.
+
+    finish int64 [n]: one past the last cycle of the request's data. outcome int64 [n]: 0 row hit, 1 row
+    miss (ACT), 2 row conflict (PRE and ACT). energy_pj by activate, read, write, refresh, background.
+    """
+
+    finish: Ints
+    outcome: Ints
+    commands: Commands
+    energy_pj: dict[str, float]
+    bytes_moved: int
+    clock_hz: float
+    peak_bytes_per_s: float
+
+    @property
+    def cycles(self) -> int:
+        """One past the last data cycle of the whole stream; 0 without requests."""
+        return int(self.finish.max()) if self.finish.size else 0
+
+    @property
+    def seconds(self) -> float:
+        """`cycles` at the standard's clock."""
+        return self.cycles / self.clock_hz
+
+    @property
+    def efficiency(self) -> float:
+        """Bytes moved over what the data buses could have moved until the end, 0..1."""
+        return self.bytes_moved / (self.peak_bytes_per_s * self.seconds) if self.cycles else 0.0
+
+    @property
+    def row_hits(self) -> int:
+        """Requests that found their row open."""
+        return int((self.outcome == HIT).sum())
+
+    @property
+    def row_misses(self) -> int:
+        """Requests for which a closed bank was activated."""
+        return int((self.outcome == MISS).sum())
+
+    @property
+    def row_conflicts(self) -> int:
+        """Requests for which another row had to be closed first."""
+        return int((self.outcome == CONFLICT).sum())
+
+
+def simulate(standard: Standard, requests: Requests, controller: Controller | None = None) -> DramResult:
+    """Serves the requests; same input, same output. Requests of one arrival keep their order.
+
+    Raises RuleError for arrays of different lengths, negative arrivals, or addresses outside the memory.
+    """
+    how = controller or Controller()
+    addr, write = np.asarray(requests.addr, np.int64), np.asarray(requests.is_write, np.int64)
+    arrival = np.asarray(requests.arrival, np.int64)
+    if addr.ndim != 1 or not addr.shape == write.shape == arrival.shape:
+        raise RuleError(
+            "addr, is_write and arrival must be arrays of one length",
+            got=(addr.shape, write.shape, arrival.shape),
+        )
+    if arrival.size and int(arrival.min()) < 0:
+        raise RuleError("must be >= 0", got=int(arrival.min()), at=("arrival",))
+    where = places(standard, addr)
+    clocks = standard.timing.clocks
+    issue, outcome = np.zeros(len(addr), np.int64), np.zeros(len(addr), np.int64)
+    order = np.argsort(arrival, kind="stable")
+    logs = []
+    for channel in range(standard.channels):
+        mine = order[where.channel[order] == channel]
+        if not mine.size:
+            continue
+        at, kind = np.zeros(len(mine), np.int64), np.zeros(len(mine), np.int64)
+        log = run_channel(
+            where.bank[mine],
+            where.row[mine],
+            (write[mine] != 0).astype(np.int64),
+            arrival[mine],
+            clocks,
+            standard.organisation.bank_groups.value,
+            standard.organisation.banks_per_group.value,
+            how.queue_depth,
+            how.age_cap_cycles,
+            how.refresh,
+            at,
+            kind,
+        )
+        issue[mine], outcome[mine] = at, kind
+        owner = np.where(log[:, 4] >= 0, mine[log[:, 4]], -1)
+        logs.append(np.column_stack([np.full(len(log), channel), log[:, :4], owner]))
+    log = np.concatenate(logs) if logs else np.zeros((0, LOG_WIDTH + 1), np.int64)
+    finish = issue + np.where(write != 0, clocks.cwl, clocks.cl) + clocks.burst
+    commands = Commands(
+        channel=log[:, 0], cycle=log[:, 1], kind=log[:, 2], bank=log[:, 3], row=log[:, 4], request=log[:, 5]
+    )
+    seconds = (int(finish.max()) if finish.size else 0) / standard.clock_hz.value
+    return DramResult(
+        finish=finish,
+        outcome=outcome,
+        commands=commands,
+        energy_pj=_energy(standard, commands, seconds),
+        bytes_moved=len(addr) * standard.burst_bytes,
+        clock_hz=standard.clock_hz.value,
+        peak_bytes_per_s=standard.peak_bytes_per_s,
+    )
+
+
+def _energy(standard: Standard, commands: Commands, seconds: float) -> dict[str, float]:
+    energy = standard.energy
+    return {
+        "activate": commands.count(ACT) * energy.activate_pj.value,
+        "read": commands.count(RD) * energy.read_pj.value,
+        "write": commands.count(WR) * energy.write_pj.value,
+        "refresh": commands.count(REF) * energy.refresh_pj.value,
+        "background": standard.channels * energy.background_w.value * seconds * 1e12,
+    }

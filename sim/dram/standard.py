@@ -1,0 +1,244 @@
+"""A DRAM standard: organisation, timing in clock cycles and energy per command, every figure with its source.
+
+The tables stand in `standards/*.yaml`, one file a standard; a user's own file has the same form. Each
+figure is `{value: 22, source: "...", assumed: true}`; `assumed` marks what no datasheet or standard at
+hand confirmed. One rank a channel; an HBM pseudo channel is a channel here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from specs.errors import RuleError, SpecError, below
+from specs.loader import decode, load_yaml
+from specs.near import near
+
+FOLDER: Final = Path(__file__).parent / "standards"
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole number with its source."""
+
+    value: int
+    source: str
+    assumed: bool = False
+
+
+class Real(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A number with its source."""
+
+    value: float
+    source: str
+    assumed: bool = False
+
+
+class Organisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Independent channels; in each, bank groups of banks of rows of bursts."""
+
+    channels: Figure
+    bank_groups: Figure
+    banks_per_group: Figure
+    rows: Figure
+    bursts_per_row: Figure
+    burst_bytes: Figure
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name).value < 1:
+                raise RuleError("must be >= 1", got=getattr(self, name).value, at=(name, "value"))
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Least distances between commands, in cycles of the command clock.
+
+    cl, cwl: RD or WR to its first data. burst: cycles of the data bus a burst takes.
+    t_rcd_read, t_rcd_write: ACT to RD, WR. t_rp, t_rp_all: PRE, PREA to ACT and REF. t_ras: ACT to PRE.
+    t_rc: ACT to ACT of one bank, and to REF.
+    t_rrd_s, t_rrd_l: ACT to ACT, another group, the same group. t_faw: ACT to the fourth ACT after it.
+    t_ccd_s, t_ccd_l: RD to RD and WR to WR. t_wr: end of write data to PRE. t_rtp: RD to PRE.
+    t_wtr_s, t_wtr_l: end of write data to RD. t_rtw: RD to WR. t_rfc: REF to ACT.
+    t_refi: mean distance of REFs.
+    activate_clocks, precharge_clocks, column_clocks, refresh_clocks: how long a command holds its bus.
+    separate_row_bus: 1 if ACT, PRE and REF have a command bus of their own (HBM), else 0.
+    """
+
+    cl: Figure
+    cwl: Figure
+    burst: Figure
+    t_rcd_read: Figure
+    t_rcd_write: Figure
+    t_rp: Figure
+    t_rp_all: Figure
+    t_ras: Figure
+    t_rc: Figure
+    t_rrd_s: Figure
+    t_rrd_l: Figure
+    t_faw: Figure
+    t_ccd_s: Figure
+    t_ccd_l: Figure
+    t_wr: Figure
+    t_rtp: Figure
+    t_wtr_s: Figure
+    t_wtr_l: Figure
+    t_rtw: Figure
+    t_refi: Figure
+    t_rfc: Figure
+    activate_clocks: Figure
+    precharge_clocks: Figure
+    column_clocks: Figure
+    refresh_clocks: Figure
+    separate_row_bus: Figure
+
+    def __post_init__(self) -> None:
+        clocks = self.clocks
+        for name, value in clocks._asdict().items():
+            least = 0 if name == "separate_row_bus" else 1
+            if value < least:
+                raise RuleError(f"must be >= {least}", got=value, at=(name, "value"))
+        _rule(
+            clocks.t_ccd_s >= clocks.burst, "t_ccd_s", "must be >= burst, the data bus is one", clocks.t_ccd_s
+        )
+        _rule(clocks.t_ccd_l >= clocks.t_ccd_s, "t_ccd_l", "must be >= t_ccd_s", clocks.t_ccd_l)
+        _rule(clocks.t_rrd_l >= clocks.t_rrd_s, "t_rrd_l", "must be >= t_rrd_s", clocks.t_rrd_l)
+        _rule(clocks.t_wtr_l >= clocks.t_wtr_s, "t_wtr_l", "must be >= t_wtr_s", clocks.t_wtr_l)
+        _rule(clocks.t_rc >= clocks.t_ras, "t_rc", "must be >= t_ras", clocks.t_rc)
+        busy = clocks.cl + clocks.burst - clocks.cwl
+        _rule(clocks.t_rtw >= busy, "t_rtw", f"must be >= cl + burst - cwl = {busy}", clocks.t_rtw)
+        closing = clocks.t_rfc + clocks.t_ras + clocks.t_rp_all
+        _rule(
+            clocks.t_refi > closing,
+            "t_refi",
+            f"must be > t_rfc + t_ras + t_rp_all = {closing}",
+            clocks.t_refi,
+        )
+
+    @property
+    def clocks(self) -> Clocks:
+        """The bare numbers, as the compiled scheduler takes them."""
+        return Clocks(*(getattr(self, name).value for name in Clocks._fields))
+
+
+class Clocks(NamedTuple):
+    """The values of `Timing`, without their sources."""
+
+    cl: int
+    cwl: int
+    burst: int
+    t_rcd_read: int
+    t_rcd_write: int
+    t_rp: int
+    t_rp_all: int
+    t_ras: int
+    t_rc: int
+    t_rrd_s: int
+    t_rrd_l: int
+    t_faw: int
+    t_ccd_s: int
+    t_ccd_l: int
+    t_wr: int
+    t_rtp: int
+    t_wtr_s: int
+    t_wtr_l: int
+    t_rtw: int
+    t_refi: int
+    t_rfc: int
+    activate_clocks: int
+    precharge_clocks: int
+    column_clocks: int
+    refresh_clocks: int
+    separate_row_bus: int
+
+
+class Energy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Energy of one command on one channel, and what a channel draws while it stands by.
+
+    activate_pj: ACT and the PRE that ends it. read_pj, write_pj: one burst with its I/O. refresh_pj: one
+    all-bank REF. background_w: one channel, always.
+    """
+
+    activate_pj: Real
+    read_pj: Real
+    write_pj: Real
+    refresh_pj: Real
+    background_w: Real
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not getattr(self, name).value >= 0:
+                raise RuleError("must be >= 0", got=getattr(self, name).value, at=(name, "value"))
+
+
+class Standard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One DRAM standard; `mapping` names the address fields from the highest to the lowest."""
+
+    name: str
+    title: str
+    clock_hz: Real
+    mapping: tuple[str, ...]
+    organisation: Organisation
+    timing: Timing
+    energy: Energy
+
+    def __post_init__(self) -> None:
+        fields = ("row", "bank", "group", "column", "channel")
+        if sorted(self.mapping) != sorted(fields):
+            raise RuleError(f"must hold each of {', '.join(fields)} once", got=self.mapping, at=("mapping",))
+        if not self.clock_hz.value > 0:
+            raise RuleError("must be > 0", got=self.clock_hz.value, at=("clock_hz", "value"))
+
+    @property
+    def channels(self) -> int:
+        """Independent channels."""
+        return self.organisation.channels.value
+
+    @property
+    def banks(self) -> int:
+        """Banks of a channel."""
+        return self.organisation.bank_groups.value * self.organisation.banks_per_group.value
+
+    @property
+    def burst_bytes(self) -> int:
+        """Bytes that one RD or WR moves."""
+        return self.organisation.burst_bytes.value
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Bytes of all channels."""
+        org = self.organisation
+        return self.channels * self.banks * org.rows.value * org.bursts_per_row.value * self.burst_bytes
+
+    @property
+    def peak_bytes_per_s(self) -> float:
+        """Bytes a second when every data bus is always busy."""
+        return self.channels * self.burst_bytes / self.timing.burst.value * self.clock_hz.value
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Dotted names of the figures that no source at hand confirmed."""
+        found = [f"{part}.{name}" for part in ("organisation", "timing", "energy")
+                 for name in getattr(self, part).__struct_fields__
+                 if getattr(getattr(self, part), name).assumed]  # fmt: skip
+        return (*(["clock_hz"] if self.clock_hz.assumed else []), *found)
+
+
+def names() -> tuple[str, ...]:
+    """The standards that come with einsim."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def standard(name: str) -> Standard:
+    """A standard by name, or from a file if `name` ends in .yaml; SpecError if none or wrong."""
+    if name.endswith((".yaml", ".yml")):
+        return decode(load_yaml(Path(name)), Standard, "dram")
+    if name not in names():
+        raise SpecError("dram", "no standard of that name", got=name, hint=near(name, names()))
+    return decode(load_yaml(FOLDER / f"{name}.yaml"), Standard, "dram")
+
+
+def _rule(holds: bool, name: str, rule: str, got: int) -> None:
+    if not holds:
+        with below(name, "value"):
+            raise RuleError(rule, got=got)

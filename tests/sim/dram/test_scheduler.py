@@ -1,0 +1,352 @@
+"""Laws of the channel scheduler: no constraint broken, none waited for longer, equal to a twin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim.dram.scheduler import ACT, PRE, PREA, RD, REF, WR, run_channel
+from sim.dram.standard import Clocks, names, standard
+
+ANY, GROUP, BANK = "any", "group", "bank"
+
+
+def rules(t: Clocks) -> list[tuple[tuple[int, ...], tuple[int, ...], str, int]]:
+    """(earlier commands, later commands, where they meet, least cycles): the standard, row by row."""
+    data_end = t.cwl + t.burst
+    return [
+        ((ACT,), (ACT, REF), BANK, t.t_rc),
+        ((ACT,), (ACT,), GROUP, t.t_rrd_l),
+        ((ACT,), (ACT,), ANY, t.t_rrd_s),
+        ((ACT,), (RD,), BANK, t.t_rcd_read),
+        ((ACT,), (WR,), BANK, t.t_rcd_write),
+        ((ACT,), (PRE, PREA), BANK, t.t_ras),
+        ((PRE,), (ACT, REF), BANK, t.t_rp),
+        ((PREA,), (ACT, REF), ANY, t.t_rp_all),
+        ((RD,), (PRE, PREA), BANK, t.t_rtp),
+        ((WR,), (PRE, PREA), BANK, data_end + t.t_wr),
+        ((RD,), (RD,), ANY, t.t_ccd_s),
+        ((WR,), (WR,), ANY, t.t_ccd_s),
+        ((RD,), (RD,), GROUP, t.t_ccd_l),
+        ((WR,), (WR,), GROUP, t.t_ccd_l),
+        ((WR,), (RD,), ANY, data_end + t.t_wtr_s),
+        ((WR,), (RD,), GROUP, data_end + t.t_wtr_l),
+        ((RD,), (WR,), ANY, t.t_rtw),
+        ((REF,), (ACT, REF), ANY, t.t_rfc),
+    ]
+
+
+def held(t: Clocks, kind: int) -> int:
+    """Cycles that a command holds its bus."""
+    clocks = {
+        ACT: t.activate_clocks,
+        PRE: t.precharge_clocks,
+        PREA: t.precharge_clocks,
+        REF: t.refresh_clocks,
+    }
+    return clocks.get(kind, t.column_clocks)
+
+
+def bus_of(t: Clocks, kind: int) -> int:
+    """Which command bus carries a command."""
+    return 1 if t.separate_row_bus and kind in (RD, WR) else 0
+
+
+def violations(log: np.ndarray, t: Clocks, per_group: int) -> list[str]:
+    """Every broken rule of a command log [n, 5], found without the scheduler's state."""
+    cycle, kind, bank = log[:, 0], log[:, 1], log[:, 2]
+    found = []
+    gap = cycle[None, :] - cycle[:, None]  # gap[i, j]: from i to j
+    after = np.triu(np.ones_like(gap, bool), 1)
+    all_banks = (bank[:, None] < 0) | (bank[None, :] < 0)
+    meets = {
+        ANY: np.ones_like(after),
+        GROUP: (bank[:, None] // per_group == bank[None, :] // per_group) | all_banks,
+        BANK: (bank[:, None] == bank[None, :]) | all_banks,
+    }
+    if (np.diff(cycle) < 0).any():
+        found.append("log out of order")
+    for first, second, where, least in rules(t):
+        pair = after & np.isin(kind, first)[:, None] & np.isin(kind, second)[None, :] & meets[where]
+        found += [f"{first}->{second} {where}: {gap[i, j]} < {least} at {cycle[j]}"
+                  for i, j in np.argwhere(pair & (gap < least))]  # fmt: skip
+    acts = cycle[kind == ACT]
+    found += [f"tFAW at {c}" for c in acts[4:][acts[4:] - acts[:-4] < t.t_faw]]
+    for bus in (0, 1):
+        mine = [i for i in range(len(log)) if bus_of(t, kind[i]) == bus]
+        found += [f"bus at {cycle[j]}" for i, j in pairwise(mine)
+                  if cycle[j] - cycle[i] < held(t, kind[i])]  # fmt: skip
+    data = sorted(
+        (c + (t.cl if k == RD else t.cwl)) for c, k in zip(cycle, kind, strict=True) if k in (RD, WR)
+    )
+    found += [f"data bus at {b}" for a, b in pairwise(data) if b - a < t.burst]
+    rows: dict[int, int] = {}
+    for c, k, b, r, _ in log:
+        if k == ACT and rows.get(b, -1) >= 0:
+            found.append(f"ACT of an open bank at {c}")
+        if k in (RD, WR) and rows.get(b, -1) != r:
+            found.append(f"column command to a closed row at {c}")
+        if k == REF and any(row >= 0 for row in rows.values()):
+            found.append(f"REF over an open bank at {c}")
+        if k == ACT:
+            rows[b] = r
+        elif k == PRE:
+            rows[b] = -1
+        elif k == PREA:
+            rows.clear()
+    return found
+
+
+@dataclass
+class Twin:
+    """The controller cycle by cycle: state is the history of commands, nothing is precomputed."""
+
+    t: Clocks
+    groups: int
+    per_group: int
+    depth: int
+    age_cap: int
+    refresh: bool
+    log: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    last: dict[tuple[int, int], int] = field(default_factory=dict)  # (kind, bank) -> latest cycle
+
+    def legal(self, kind: int, bank: int, now: int) -> bool:
+        banks = range(self.groups * self.per_group) if bank < 0 else [bank]
+        for first, second, where, least in rules(self.t):
+            if kind not in second:
+                continue
+            for earlier in first:
+                for b in banks:
+                    for other in [-1, *range(self.groups * self.per_group)]:
+                        near = where == ANY or other in (-1, b)
+                        near = near or (where == GROUP and other // self.per_group == b // self.per_group)
+                        if near and now - self.last.get((earlier, other), -(10**9)) < least:
+                            return False
+        acts = [c for c, k, *_ in self.log if k == ACT]
+        if kind == ACT and len(acts) >= 4 and now - acts[-4] < self.t.t_faw:
+            return False
+        return all(now - c >= held(self.t, k) for c, k, *_ in self.log[-8:]
+                   if bus_of(self.t, k) == bus_of(self.t, kind))  # fmt: skip
+
+    def put(self, now: int, kind: int, bank: int, row: int, request: int) -> None:
+        self.log.append((now, kind, bank, row, request))
+        self.last[kind, bank] = now
+
+    def run(self, bank, row, write, arrival) -> list[tuple[int, int, int, int, int]]:
+        rows: dict[int, int] = {}
+        queue: list[tuple[int, int]] = []  # (request, cycle of entry)
+        taken = served = now = 0
+        due, direction = self.t.t_refi, RD
+        while served < len(bank):
+            while taken < len(bank) and len(queue) < self.depth and arrival[taken] <= now:
+                queue.append((taken, now))
+                taken += 1
+            if self.refresh and now >= due:
+                opened = [b for b in rows if rows[b] >= 0]
+                if opened and all(self.legal(PRE, b, now) for b in opened):
+                    self.put(now, PREA, -1, -1, -1)
+                    rows.clear()
+                elif not opened and self.legal(REF, -1, now):
+                    self.put(now, REF, -1, -1, -1)
+                    due += self.t.t_refi
+                    continue
+                now += 1
+                continue
+            while queue:
+                oldest, entered = queue[0]
+                starving = now - entered > self.age_cap
+                choice = None
+                for request, _ in queue:
+                    b, r = bank[request], row[request]
+                    older_first = starving and request != oldest
+                    wanted = [q for q, _ in queue if bank[q] == b and rows.get(b, -1) == row[q]]
+                    if older_first and b == bank[oldest]:
+                        continue
+                    if rows.get(b, -1) == r:
+                        kind = WR if write[request] else RD
+                        if older_first and write[request] != write[oldest]:
+                            continue
+                        rank = 1 if kind == direction else 2
+                    elif rows.get(b, -1) < 0:
+                        kind, rank = ACT, 3
+                    elif wanted and not (starving and request == oldest):
+                        continue
+                    else:
+                        kind, rank = PRE, 3
+                    if starving and request == oldest:
+                        rank = 0
+                    if self.legal(kind, b, now) and (choice is None or rank < choice[0]):
+                        choice = (rank, kind, request)
+                if choice is None:
+                    break
+                _, kind, request = choice
+                b = bank[request]
+                self.put(now, kind, b, rows[b] if kind == PRE else row[request], request)
+                if kind in (RD, WR):
+                    direction = kind
+                    served += 1
+                    queue = [entry for entry in queue if entry[0] != request]
+                else:
+                    rows[b] = row[request] if kind == ACT else -1
+            now += 1
+        return self.log
+
+
+small = st.integers(1, 7)
+
+
+@st.composite
+def clocks(draw):
+    """Any legal set of constraints, small enough that a twin can walk it."""
+    pick = {name: draw(small) for name in Clocks._fields}
+    pick["t_ccd_s"] = max(pick["t_ccd_s"], pick["burst"])
+    for long, short in (("t_ccd_l", "t_ccd_s"), ("t_rrd_l", "t_rrd_s"), ("t_wtr_l", "t_wtr_s")):
+        pick[long] = max(pick[long], pick[short])
+    pick["t_ras"] = draw(st.integers(1, 14))
+    pick["t_rc"] = pick["t_ras"] + draw(st.integers(0, 9))
+    pick["t_faw"] = draw(st.integers(1, 30))
+    pick["t_rtw"] = max(pick["t_rtw"], pick["cl"] + pick["burst"] - pick["cwl"])
+    pick["t_rfc"] = draw(st.integers(1, 30))
+    pick["t_refi"] = draw(st.integers(80, 200))
+    pick["separate_row_bus"] = draw(st.integers(0, 1))
+    for name in ("activate_clocks", "precharge_clocks", "column_clocks", "refresh_clocks"):
+        pick[name] = draw(st.integers(1, 3))
+    return Clocks(**pick)
+
+
+def run(t, groups, per_group, depth, cap, refresh, bank, row, write, arrival):  # noqa: PLR0917 - as run_channel
+    issue, outcome = np.full(len(bank), -1, np.int64), np.zeros(len(bank), np.int64)
+    arrays = [np.asarray(x, np.int64) for x in (bank, row, write, arrival)]
+    log = run_channel(*arrays, t, groups, per_group, depth, cap, refresh, issue, outcome)
+    return log, issue, outcome
+
+
+@settings(max_examples=60, deadline=None)
+@given(t=clocks(), data=st.data())
+def test_scheduler_equals_a_twin_that_walks_every_cycle(t, data):
+    groups, per_group = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+    count, depth, cap = (
+        data.draw(st.integers(1, 24)),
+        data.draw(st.integers(1, 6)),
+        data.draw(st.integers(0, 90)),
+    )
+    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    bank, row = rng.integers(0, groups * per_group, count), rng.integers(0, 3, count)
+    write = rng.integers(0, 2, count)
+    arrival = np.sort(rng.integers(0, data.draw(st.sampled_from([1, 60, 400])), count))
+    refresh = data.draw(st.booleans())
+    log, issue, _ = run(t, groups, per_group, depth, cap, refresh, bank, row, write, arrival)
+    twin = Twin(t, groups, per_group, depth, cap, refresh).run(bank, row, write, arrival)
+    assert [tuple(line) for line in log.tolist()] == twin
+    assert violations(log, t, per_group) == []
+    assert (issue >= arrival).all()
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("depth", [1, 8, 32])
+def test_no_standard_is_ever_broken_by_random_traffic(name, depth):
+    chosen = standard(name)
+    t, per_group = chosen.timing.clocks, chosen.organisation.banks_per_group.value
+    groups = chosen.organisation.bank_groups.value
+    rng = np.random.default_rng(depth)
+    for rows, gap in ((2, 1), (40, 3), (40, 400)):
+        count = 250
+        bank, row = rng.integers(0, groups * per_group, count), rng.integers(0, rows, count)
+        write, arrival = rng.integers(0, 2, count), np.cumsum(rng.integers(0, gap, count))
+        log, issue, _ = run(t, groups, per_group, depth, 500, True, bank, row, write, arrival)
+        assert violations(log, t, per_group) == []
+        assert (issue >= arrival).all()
+        served = log[(log[:, 1] == RD) | (log[:, 1] == WR)]
+        assert sorted(served[:, 4]) == list(range(count))  # each request once
+        assert (served[np.argsort(served[:, 4]), 1] == np.where(write == 1, WR, RD)).all()
+        refreshes = log[log[:, 1] == REF, 0]
+        late = refreshes - t.t_refi * np.arange(1, len(refreshes) + 1)
+        assert (late >= 0).all()
+        assert (late <= t.t_ras + t.cwl + t.burst + t.t_wr + t.t_rp_all + t.t_rc + t.refresh_clocks).all()
+
+
+def test_the_checker_sees_a_command_moved_by_one_cycle():
+    t = standard("ddr4-3200").timing.clocks
+    rng = np.random.default_rng(3)
+    bank, row, write = rng.integers(0, 16, 60), rng.integers(0, 4, 60), rng.integers(0, 2, 60)
+    log, _, _ = run(t, 4, 4, 16, 2000, True, bank, row, write, np.zeros(60))
+    seen = 0
+    for line in range(1, len(log)):
+        moved = log.copy()
+        moved[line, 0] -= 1
+        seen += violations(moved, t, 4) != []
+    assert violations(log, t, 4) == []
+    assert seen >= 0.9 * (len(log) - 1)  # nearly every command stands at the first cycle that its rules allow
+
+
+LATER = 900  # long after the first requests have settled
+BASE = Clocks(
+    cl=4, cwl=3, burst=1, t_rcd_read=1, t_rcd_write=1, t_rp=1, t_rp_all=1, t_ras=1, t_rc=1, t_rrd_s=1,
+    t_rrd_l=1, t_faw=1, t_ccd_s=1, t_ccd_l=1, t_wr=1, t_rtp=1, t_wtr_s=1, t_wtr_l=1, t_rtw=4, t_refi=5000,
+    t_rfc=1, activate_clocks=1, precharge_clocks=1, column_clocks=1, refresh_clocks=1, separate_row_bus=0,
+)  # fmt: skip
+
+# constraint: other constraints it drags along, requests (bank, row, write, arrival), the pair of commands
+# (kind, nth of its kind) whose distance it sets, and what that distance holds besides it. Banks 0, 1 are
+# group 0; banks 2, 3 group 1; 4, 5 group 2.
+TIGHT = {
+    "t_rcd_read": ([], [(0, 0, 0, 0)], (ACT, 0), (RD, 0), 0),
+    "t_rcd_write": ([], [(0, 0, 1, 0)], (ACT, 0), (WR, 0), 0),
+    "t_rp": ([], [(0, 0, 0, 0), (0, 1, 0, LATER)], (PRE, 0), (ACT, 1), 0),
+    "t_ras": (["t_rc"], [(0, 0, 0, 0), (0, 1, 0, 0)], (ACT, 0), (PRE, 0), 0),
+    "t_rc": ([], [(0, 0, 0, 0), (0, 1, 0, 0)], (ACT, 0), (ACT, 1), 0),
+    "t_rrd_s": (["t_rrd_l"], [(0, 0, 0, 0), (2, 0, 0, 0)], (ACT, 0), (ACT, 1), 0),
+    "t_rrd_l": ([], [(0, 0, 0, 0), (1, 0, 0, 0)], (ACT, 0), (ACT, 1), 0),
+    "t_faw": ([], [(b, 0, 0, 0) for b in (0, 2, 4, 1, 3)], (ACT, 0), (ACT, 4), 0),
+    "t_ccd_s": (
+        ["t_ccd_l"], [(0, 0, 0, 0), (2, 0, 0, 0), (0, 0, 0, LATER), (2, 0, 0, LATER)], (RD, 2), (RD, 3), 0,
+    ),
+    "t_ccd_l": ([], [(0, 0, 0, 0), (0, 0, 0, LATER), (0, 0, 0, LATER)], (RD, 1), (RD, 2), 0),
+    "t_wr": ([], [(0, 0, 1, 0), (0, 1, 0, 0)], (WR, 0), (PRE, 0), BASE.cwl + BASE.burst),
+    "t_rtp": ([], [(0, 0, 0, 0), (0, 1, 0, 0)], (RD, 0), (PRE, 0), 0),
+    "t_wtr_s": (
+        ["t_wtr_l"], [(2, 0, 0, 0), (0, 0, 1, 300), (0, 0, 1, LATER), (2, 0, 0, LATER)], (WR, 1), (RD, 1), 4,
+    ),
+    "t_wtr_l": ([], [(1, 0, 0, 0), (0, 0, 1, 300), (0, 0, 1, LATER), (1, 0, 0, LATER)], (WR, 1), (RD, 1), 4),
+    "t_rtw": ([], [(0, 0, 0, 0), (0, 0, 0, LATER), (0, 0, 1, LATER)], (RD, 1), (WR, 0), 0),
+    "t_rfc": ([], [(0, 0, 0, 5000)], (REF, 0), (ACT, 0), 0),
+    "t_rp_all": ([], [(0, 0, 0, 0), (0, 0, 0, 5000)], (PREA, 0), (REF, 0), 0),
+    "activate_clocks": ([], [(0, 0, 0, 0)], (ACT, 0), (RD, 0), 0),
+    "precharge_clocks": ([], [(0, 0, 0, 0), (0, 1, 0, LATER)], (PRE, 0), (ACT, 1), 0),
+    "column_clocks": ([], [(0, 0, 0, 0), (0, 0, 0, LATER), (0, 0, 0, LATER)], (RD, 1), (RD, 2), 0),
+    "refresh_clocks": ([], [(0, 0, 0, 5000)], (REF, 0), (ACT, 0), 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TIGHT)
+@pytest.mark.parametrize("limit", [41, 42])
+def test_each_constraint_blocks_until_its_last_cycle_and_not_one_longer(name, limit):
+    dragged, requests, (kind, at), (then, after), more = TIGHT[name]
+    t = BASE._replace(**dict.fromkeys([name, *dragged], limit))
+    log, _, _ = run(t, 3, 2, 16, 2000, True, *zip(*requests, strict=True))
+    cycles = {k: log[log[:, 1] == k, 0] for k in range(6)}
+    assert cycles[then][after] - cycles[kind][at] == limit + more
+
+
+def test_an_idle_memory_refreshes_every_trefi_on_the_cycle():
+    log, _, _ = run(BASE, 3, 2, 16, 2000, True, [0], [0], [0], [26_000])
+    assert log[log[:, 1] == REF, 0].tolist() == [5000, 10_000, 15_000, 20_000, 25_000]
+
+
+def test_a_read_behind_a_stream_of_hits_is_served_once_it_is_older_than_the_cap():
+    t = standard("ddr4-3200").timing.clocks
+    count = 3000
+    bank, row, write = np.zeros(count, int), np.zeros(count, int), np.zeros(count, int)
+    row[5] = 1  # a conflict in the bank that everyone else hits
+    waits = []
+    for cap in (100, 1000):
+        _, issue, _ = run(t, 4, 4, 16, cap, False, bank, row, write, np.arange(count) * 4)
+        waits.append(issue[5] - 20)
+    slack = t.t_ras + t.t_rp + t.t_rcd_read + t.t_rtp + 1
+    assert 100 < waits[0] <= 100 + slack
+    assert 1000 < waits[1] <= 1000 + slack
