@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dataflow.mapping_file import load_mapping
     from dataflow.result import Result
     from dataflow.templates import build_mapping, template_names
-    from einsim.evaluate import evaluate
+    from einsim.evaluation import evaluate
     from sim.engine import simulate
     from specs.errors import EinsimError, SpecError
     from workloads.cascade import Cascade
@@ -36,7 +36,7 @@ _HOMES = {
     "SpecError": "specs.errors",
     "analyse": "dataflow.analytical",
     "build_mapping": "dataflow.templates",
-    "evaluate": "einsim.evaluate",
+    "evaluate": "einsim.evaluation",
     "load_machine": "accel.load",
     "load_mapping": "dataflow.mapping_file",
     "lower": "dataflow.lower",

@@ -11,7 +11,7 @@ import msgspec
 from accel.load import load_machine
 from accel.machine import Machine
 from dataflow.result import Result
-from einsim.evaluate import Evaluation
+from einsim.evaluation import Evaluation
 from einsim.work import macs
 from specs.errors import EinsimError, SpecError
 

@@ -16,23 +16,20 @@ from workloads.settings import Parameter
 
 # A workload that exists as several cascades lets the user choose by this setting; names such as
 # attention-1pass have made the choice.
-CHOICE = "passes"
+PASSES = "passes"
 CHOSEN = "pass"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that a workload knows, how to build it from them, and the choice that it leaves open."""
+    """The settings that a workload knows, and how to build it from their text."""
 
     name: str
     keys: tuple[str, ...]
     build: Callable[[Mapping[str, str]], Cascade]
-    choices: tuple[str, ...] = ()
 
-    def variants(self, settings: Mapping[str, str]) -> list[dict[str, str]]:
-        """The settings of every cascade that does the same job, where the user left the choice open."""
-        if CHOICE in settings or not self.choices:
-            return [dict(settings)]
-        return [{**settings, CHOICE: choice} for choice in self.choices]
+    def leaves_passes_open(self, settings: Mapping[str, str]) -> bool:
+        """Whether the workload exists as cascades of several passes and neither name nor settings choose one."""
+        return PASSES in self.keys and PASSES not in settings and not self.name.endswith(CHOSEN)
 
 
 def find_workload(name_or_path: str) -> Source:
@@ -52,15 +49,11 @@ def find_workload(name_or_path: str) -> Source:
 
 def with_parameters(name: str, parameters: tuple[Parameter, ...]) -> Source:
     """A source whose settings are declared."""
-    source = with_keys(name, tuple(parameter.name for parameter in parameters))
-    if name.endswith(CHOSEN):
-        return source
-    choices = next((parameter.choices for parameter in parameters if parameter.name == CHOICE), ())
-    return msgspec.structs.replace(source, choices=choices)
+    return with_keys(name, tuple(parameter.name for parameter in parameters))
 
 
 def with_keys(name: str, keys: tuple[str, ...]) -> Source:
-    """A source with these settings and no choice."""
+    """A source with these settings."""
     return Source(name=name, keys=keys, build=lambda settings: load_workload(name, settings))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from einsim import __version__
 from einsim.cli.comparison import comparison
 from einsim.cli.terminal import console
-from einsim.evaluate import evaluate
+from einsim.evaluation import evaluate
 from einsim.report.case import Case
 from einsim.report.page import page
 from einsim.report.quantity import percent, times

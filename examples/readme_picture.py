@@ -6,7 +6,7 @@ from pathlib import Path
 
 from demo import CASES, SETTINGS
 
-from einsim.evaluate import evaluate
+from einsim.evaluation import evaluate
 from einsim.report.card import card
 from einsim.report.case import Case
 from einsim.work import macs

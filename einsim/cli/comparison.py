@@ -22,7 +22,8 @@ def comparison(results: Sequence[Result]) -> Table:
         table.add_column(result.accel)
     for name, cells in figures(results):
         table.add_row(name, *cells)
-    breakdown(table, "stalls", [stalls(result) for result in results], count_cycles)
+    cycles = [float(result.cycles) for result in results]
+    breakdown(table, "bottleneck waits", [stalls(result) for result in results], count_cycles, cycles)
     breakdown(table, "energy", [result.energy_by for result in results], joules)
     for memory in dict.fromkeys(memory for result in results for memory in result.traffic):
         moved = [dict[str, float](result.traffic.get(memory, {})) for result in results]
@@ -87,14 +88,17 @@ def breakdown(
     title: str,
     parts: Sequence[Mapping[str, float]],
     shown: Callable[[float], str],
+    wholes: Sequence[float] | None = None,
 ) -> None:
-    """Rows for one breakdown: a heading, then the parts from the largest down, each with its share."""
+    """Rows for one breakdown: a heading, then the parts from the largest down, each with its share of the
+    whole, which is the parts' sum unless given.
+    """
     names = dict.fromkeys(name for part in parts for name in part)
     ordered = sorted(names, key=lambda name: -max(part.get(name, 0) for part in parts))
     if not ordered:
         return
     table.add_row(Text(title, style="bold"))
-    totals = [sum(part.values()) for part in parts]
+    totals = wholes or [sum(part.values()) for part in parts]
     for name in ordered[:MOST_LINES]:
         table.add_row(
             f"  {name}",

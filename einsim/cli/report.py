@@ -11,7 +11,7 @@ import click
 from einsim import __version__
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.evaluate import Level, evaluate
+from einsim.evaluation import Level, evaluate
 from einsim.report.case import Case
 from einsim.report.page import page
 from einsim.saved import is_result, read_saved

@@ -12,7 +12,7 @@ from einsim.cli.choice import Named
 from einsim.cli.comparison import comparison
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
-from einsim.evaluate import Level, evaluate
+from einsim.evaluation import Level, evaluate
 from einsim.saved import saved, summary
 from einsim.settings import read_pairs
 
@@ -61,7 +61,8 @@ def command(
         click.echo(json.dumps(summary(found.result), indent=2))
         return
     out = console()
-    out.print(f"[bold]{found.result.workload}[/] on [bold]{found.result.accel}[/]\n")
+    sizes = " ".join(f"{rank.name}={rank.size}" for rank in found.cascade.ranks)
+    out.print(f"[bold]{found.result.workload}[/] on [bold]{found.result.accel}[/]  [dim]{sizes}[/]\n")
     out.print(comparison([found.result]))
     out.print("\n[bold]mapping[/]")
     out.print(found.result.mapping, markup=False)

@@ -14,11 +14,11 @@ from dataflow.analytical import analyse
 from dataflow.lower import lower
 from dataflow.program import Program
 from dataflow.result import Result
-from dataflow.templates import build_mapping, template_names
+from dataflow.templates import build_mapping, preferred_passes, template_names
 from einsim.machine_keys import machine_keys
 from einsim.settings import split
-from einsim.workload import Source, find_workload
-from specs.errors import EinsimError, SpecError
+from einsim.workload import find_workload
+from specs.errors import SpecError
 from specs.near import near
 from workloads.cascade import Cascade
 
@@ -47,43 +47,20 @@ def evaluate(
     `workload` is a library name, a cascade's YAML file or a Hugging Face config.json; `accel` a preset name
     or a YAML file; `settings` what `--set` takes; `mapping` a YAML file, a template's name, or "auto": the
     template that suits, and for a workload that exists as several cascades (attention in 3, 2 or 1 passes)
-    the fastest of them. SpecError for whatever is wrong.
+    the one that suits the machine. SpecError for whatever is wrong.
     """
     source = find_workload(workload)
     for_workload, for_machine = split(settings or {}, source.keys, machine_keys(accel))
     machine = load_machine(accel, for_machine)
-    program, cascade = choose(source, for_workload, machine, mapping)
+    if mapping == "auto" and source.leaves_passes_open(for_workload):
+        for_workload["passes"] = str(preferred_passes(machine))
+    cascade = source.build(for_workload)
+    program = mapped(cascade, machine, mapping)
     if level == "analytical":
         return Evaluation(result=analyse(program, machine), cascade=cascade, machine=machine)
     from sim.engine import simulate
 
     return Evaluation(result=simulate(program, machine), cascade=cascade, machine=machine)
-
-
-def choose(
-    source: Source, settings: Mapping[str, str], machine: Machine, mapping: str
-) -> tuple[Program, Cascade]:
-    """The tile program that is judged, and its cascade: the fastest when the choice is einsim's."""
-    best: tuple[tuple[float, float], Program, Cascade] | None = None
-    refused: EinsimError | None = None
-    variants = source.variants(settings) if mapping == "auto" else [dict(settings)]
-    for variant in variants:
-        cascade = source.build(variant)
-        try:
-            program = mapped(cascade, machine, mapping)
-        except EinsimError as error:
-            refused = refused or error
-            continue
-        if len(variants) == 1:
-            return program, cascade
-        figures = analyse(program, machine)
-        rank = (figures.latency_s, figures.energy_j)
-        if best is None or rank < best[0]:
-            best = (rank, program, cascade)
-    if best is None:
-        assert refused is not None
-        raise refused
-    return best[1], best[2]
 
 
 def mapped(cascade: Cascade, machine: Machine, mapping: str) -> Program:
