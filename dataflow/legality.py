@@ -6,14 +6,15 @@ from accel.machine import Machine
 from dataflow.layout import Layout, Leaf, lay_out
 from dataflow.lower import held_bytes
 from dataflow.mapping import Keep, Loop, Mapping, walk
+from dataflow.sites import NOWHERE, Sites
 from specs.errors import SpecError
 from specs.near import near
 from workloads.cascade import Cascade
 from workloads.passes import pass_of
 
 
-def check(mapping: Mapping, cascade: Cascade, machine: Machine) -> None:
-    """Raise SpecError for the first rule that the mapping breaks."""
+def check(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites = NOWHERE) -> None:
+    """Raise SpecError for the first rule that the mapping breaks; `sites` says where its nodes were written."""
     _names(mapping, cascade, machine)
     layout = lay_out(mapping, cascade)
     _once(layout, cascade)

@@ -1,0 +1,278 @@
+"""The YAML form of a mapping: read strictly, checked against cascade and machine, and written.
+
+mapping:
+  cascade: my-attention          # optional, as are machine, template and notes
+  tree:
+    - {for: b, tile: 1}
+    - {keep: [Q, K], in: gb, buffers: 2}          # optional: buffers, overlay, spill
+    - pipeline:                                   # or sequence; its children are items or lists of items
+        - - {for: m, tile: 4K}
+          - {compute: QK, on: array2d, spatial: {rows: m, cols: [b, p]}}  # optional: chained, stationarity
+        - {compute: GM, on: array1d}
+
+A list is a chain: each `for` and `keep` wraps what follows it, and a compute, pipeline or sequence ends it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from accel.machine import Machine
+from dataflow.legality import check
+from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
+from dataflow.sites import DEEPEST, Place, Sites
+from specs.document import Document
+from specs.document import Path as Keys
+from specs.errors import dotted
+from specs.loader import decode, load_yaml
+from specs.near import near
+from workloads.cascade import Cascade
+from workloads.settings import read_size
+
+KINDS = ("for", "keep", "compute", "pipeline", "sequence")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_RESERVED = {"null", "true", "false"}
+
+
+class MappingFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys below `mapping:`."""
+
+    tree: list[Any] | dict[str, Any]
+    cascade: str = ""
+    machine: str = ""
+    template: str = "file"
+    notes: list[str] = []
+
+
+class RootFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The only key of the file."""
+
+    mapping: MappingFile
+
+
+class LoopItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`{for: RANK, tile: N}`."""
+
+    rank: str = msgspec.field(name="for")
+    tile: int | str
+
+
+class KeepItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`{keep: [TENSOR, ...], in: MEMORY}`."""
+
+    tensors: str | list[str] = msgspec.field(name="keep")
+    memory: str = msgspec.field(name="in")
+    buffers: int = 2
+    overlay: bool = False
+    spill: float = 0.0
+
+
+class ComputeItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`{compute: EINSUM, on: UNIT}`."""
+
+    einsum: str = msgspec.field(name="compute")
+    unit: str = msgspec.field(name="on")
+    spatial: dict[str, str | list[str]] = {}
+    chained: str | list[str] = []
+    stationarity: Literal["output-stationary", "weight-stationary", "input-stationary"] = "output-stationary"
+
+
+class PipelineItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`{pipeline: [...]}`."""
+
+    pipeline: list[Any]
+
+
+class SequenceItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`{sequence: [...]}`."""
+
+    sequence: list[Any]
+
+
+def load_mapping(path: Path, cascade: Cascade, machine: Machine) -> Mapping:
+    """The legal mapping that a file holds; SpecError with file and line for whatever is wrong in it."""
+    return read_mapping(load_yaml(path), cascade, machine)
+
+
+def read_mapping(document: Document, cascade: Cascade, machine: Machine) -> Mapping:
+    """As `load_mapping`, from a document that was read already."""
+    file = decode(document, RootFile, root="").mapping
+    asked = {"cascade": file.cascade, "machine": file.machine}
+    for key, real in (("cascade", cascade.name), ("machine", machine.name)):
+        if asked[key] and asked[key] != real:
+            rule = f"this mapping is for another {key}"
+            raise document.error(("mapping", key), rule, got=asked[key], hint=f"the {key} here is '{real}'")
+    reader = _Reader(document)
+    tree = reader.body(document.data["mapping"]["tree"], ("mapping", "tree"), ())
+    mapping = Mapping(
+        cascade=cascade.name, machine=machine.name, template=file.template, tree=tree, notes=tuple(file.notes)
+    )
+    check(mapping, cascade, machine, Sites(lines=reader.lines))
+    return mapping
+
+
+class _Reader:
+    """Turns items into nodes and remembers the line of each key."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.lines: dict[tuple[Place, str], str] = {}
+
+    def body(self, data: object, path: Keys, place: Place) -> Node:
+        """A chain or a single item."""
+        items = data if isinstance(data, list) else [data]
+        if not items:
+            raise self.document.error(path, "must hold at least one item")
+        kinds = []
+        for at, item in enumerate(items):
+            own = (*path, at) if isinstance(data, list) else path
+            here = (*place, *(0,) * at)
+            if len(here) >= DEEPEST:
+                raise self.document.error(own, f"is nested deeper than {DEEPEST} nodes")
+            kinds.append((self._kind(item, own), item, own, here))
+            ends = kinds[-1][0] not in ("for", "keep")
+            if ends and at < len(items) - 1:
+                raise self.document.error(
+                    (*path, at + 1), f"stands after '{kinds[-1][0]}', which ends a chain",
+                    hint="put both into a pipeline or a sequence",
+                )  # fmt: skip
+            if not ends and at == len(items) - 1:
+                rule = f"'{kinds[-1][0]}' must wrap something: a chain ends in compute, pipeline or sequence"
+                raise self.document.error(own, rule)
+        kind, item, own, here = kinds.pop()
+        node = self._last(kind, item, own, here)
+        for kind, item, own, here in reversed(kinds):
+            node = self._wrap(kind, item, own, here, node)
+        return node
+
+    def _kind(self, item: object, path: Keys) -> str:
+        if not isinstance(item, dict):
+            raise self.document.error(path, f"must be an item with one of {', '.join(KINDS)}", got=item)
+        found = [kind for kind in KINDS if kind in item]
+        if len(found) > 1:
+            raise self.document.error(
+                (*path, found[1]), f"stands beside '{found[0]}': one item is one node",
+                hint="make it the next item of the list",
+            )  # fmt: skip
+        if not found:
+            hints = [near(key, KINDS) for key in item]
+            hint = next((text for text in hints if text.startswith("did you mean")), "")
+            raise self.document.error(path, f"must have one of {', '.join(KINDS)}", hint=hint)
+        return found[0]
+
+    def _decode(self, item: dict[str, Any], struct: type[Any], path: Keys, place: Place) -> Any:
+        """One item alone, with the lines of its own keys."""
+        lines: dict[Keys, int] = {}
+        for key in ((), *((key,) for key in item), *_inner_keys(item)):
+            line = self.document.lines.get((*path, *key))
+            if line is not None:
+                lines[key] = line
+        own = Document(label=self.document.label, data=item, lines=lines)
+        for keys in lines:
+            if len(keys) <= 1:
+                self.lines[place, str(keys[0]) if keys else ""] = own.where(keys)
+        return decode(own, struct, root=dotted(path))
+
+    def _wrap(self, kind: str, item: dict[str, Any], path: Keys, place: Place, body: Node) -> Node:
+        if kind == "for":
+            loop = self._decode(item, LoopItem, path, place)
+            tile = read_size(loop.tile, dotted((*path, "tile")), self.document.where((*path, "tile")))
+            return Loop(rank=loop.rank, tile=tile, body=body)
+        held = self._decode(item, KeepItem, path, place)
+        return Keep(
+            tensors=_names(held.tensors), memory=held.memory, body=body, buffers=held.buffers,
+            overlay=held.overlay, spill=held.spill,
+        )  # fmt: skip
+
+    def _last(self, kind: str, item: dict[str, Any], path: Keys, place: Place) -> Node:
+        if kind == "compute":
+            leaf = self._decode(item, ComputeItem, path, place)
+            return Compute(
+                einsum=leaf.einsum, unit=leaf.unit, chained=_names(leaf.chained),
+                stationarity=leaf.stationarity,
+                spatial={dim: _names(ranks) for dim, ranks in leaf.spatial.items()},
+            )  # fmt: skip
+        group = Pipeline if kind == "pipeline" else Sequence
+        self._decode(item, PipelineItem if kind == "pipeline" else SequenceItem, path, place)
+        below = item[kind]
+        if not below:
+            raise self.document.error((*path, kind), "must have at least one child")
+        return group(
+            children=tuple(
+                self.body(child, (*path, kind, at), (*place, at)) for at, child in enumerate(below)
+            )
+        )
+
+
+def _inner_keys(item: dict[str, Any]) -> Iterator[Keys]:
+    """Paths of the values inside an item's own values, children apart."""
+    for key, value in item.items():
+        if key in ("pipeline", "sequence"):
+            continue
+        if isinstance(value, dict):
+            yield from ((key, inner) for inner in value)
+        elif isinstance(value, list):
+            yield from ((key, at) for at in range(len(value)))
+
+
+def _names(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def dump_mapping(mapping: Mapping) -> str:
+    """The YAML text of a mapping, which `load_mapping` reads back as the same mapping."""
+    names = ("cascade", "machine", "template")
+    lines = ["mapping:", *(f"  {name}: {_scalar(getattr(mapping, name))}" for name in names)]
+    if mapping.notes:
+        lines.append(f"  notes: {_flow(mapping.notes)}")
+    lines.append("  tree:")
+    lines += _chain(mapping.tree, "    ")
+    return "\n".join(lines) + "\n"
+
+
+def _chain(node: Node, pad: str) -> list[str]:
+    """The lines of a chain of items, each beginning with a dash at `pad`."""
+    lines = []
+    while isinstance(node, (Loop, Keep)):
+        if isinstance(node, Loop):
+            lines.append(f"{pad}- {{for: {_scalar(node.rank)}, tile: {node.tile}}}")
+        else:
+            text = f"keep: {_flow(node.tensors)}, in: {_scalar(node.memory)}, buffers: {node.buffers}"
+            text += ", overlay: true" if node.overlay else ""
+            text += f", spill: {node.spill!r}" if node.spill else ""
+            lines.append(f"{pad}- {{{text}}}")
+        node = node.body
+    if isinstance(node, Compute):
+        return [*lines, f"{pad}- {{{_compute(node)}}}"]
+    lines.append(f"{pad}- {'pipeline' if isinstance(node, Pipeline) else 'sequence'}:")
+    for child in node.children:
+        first, *rest = _chain(child, pad + "      ")
+        first = first.strip() if rest else first.strip().removeprefix("- ")
+        lines += [f"{pad}    - {first}", *rest]
+    return lines
+
+
+def _compute(node: Compute) -> str:
+    text = f"compute: {_scalar(node.einsum)}, on: {_scalar(node.unit)}"
+    if node.spatial:
+        inner = ", ".join(f"{_scalar(dim)}: {_flow(ranks)}" for dim, ranks in node.spatial.items())
+        text += f", spatial: {{{inner}}}"
+    text += f", chained: {_flow(node.chained)}" if node.chained else ""
+    return text if node.stationarity == "output-stationary" else f"{text}, stationarity: {node.stationarity}"
+
+
+def _flow(names: tuple[str, ...]) -> str:
+    return f"[{', '.join(_scalar(name) for name in names)}]"
+
+
+def _scalar(text: str) -> str:
+    """Plain where YAML reads it as the same text, quoted elsewhere."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
+        return text
+    return json.dumps(text, ensure_ascii=False)
