@@ -25,7 +25,8 @@ _LARGEST = 2**40
 _KEYS = {
     "model_type", "hidden_size", "num_attention_heads", "num_key_value_heads", "intermediate_size",
     "hidden_act", "num_hidden_layers", "head_dim", "sliding_window", "use_sliding_window", "n_embd", "n_head",
-    "n_inner", "n_layer", "activation_function", "d_model", "num_heads", "d_kv", "d_ff", "num_layers", "feed_forward_proj",
+    "n_inner", "n_layer", "activation_function", "d_model", "num_heads", "d_kv", "d_ff", "num_layers",
+    "feed_forward_proj",
 }  # fmt: skip
 """Keys that are read; a missing one is never a misspelling of another."""
 

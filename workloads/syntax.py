@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import warnings
 from collections.abc import Mapping
 from itertools import islice
 
@@ -50,7 +51,9 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 def tree(text: str, scope: Scope) -> ast.expr:
     """The syntax tree of one expression; SpecError for anything that isn't one."""
     try:
-        node = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SyntaxWarning)  # "2if" and the like: a slip, so a fault
+            node = ast.parse(text.strip(), mode="eval").body
         _depth(node, scope, 0)
         return node
     except (SyntaxError, ValueError, MemoryError, RecursionError):
@@ -107,6 +110,8 @@ def _named(name: str, scope: Scope) -> tuple[dict[str, int], int]:
     if name in scope.partitions:
         terms, stride = {}, 1
         for part in reversed(scope.partitions[name].into):
+            if part not in scope.sizes:
+                raise scope.error(f"'{name}' can't stand here, before the size of its part '{part}' is known")
             terms[part] = stride
             stride *= scope.sizes[part]
         return dict(reversed(terms.items())), 0

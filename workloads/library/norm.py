@@ -89,7 +89,7 @@ WORKLOADS = (
         name="softmax", summary="softmax over d, shifted by the maximum", parameters=_SIZES, build=_softmax
     ),
     Workload(
-        name="layernorm", summary="layer norm over d: naive, by E[x^2], or by Welford's recurrence",
+        name="layernorm", summary="layer norm over d: naive, from moments, or by Welford's recurrence",
         parameters=(
             Parameter(name="variant", kind="choice", choices=VARIANTS, default="naive",
                 summary="how the variance is found",
