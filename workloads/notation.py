@@ -12,6 +12,7 @@ GM[b,p]   = max[m](QK[b,m,p])               # another reduction, named
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterator, Mapping
 
@@ -109,22 +110,22 @@ def _place(source: str, line: int) -> str:
 def read_statement(line: Line, draft: Draft, parameters: Mapping[str, float]) -> None:
     """Sort one statement into the draft."""
     found = _KEYWORD.fullmatch(line.text)
-    keyword, rest = (found[1], found[2]) if found else ("", line.text)
+    kind, rest = (found[1], found[2]) if found else ("", line.text)
     split = _SPLIT.fullmatch(line.text)
-    if keyword == "cascade":
+    if kind == "cascade":
         draft.name = rest.strip()
-    elif keyword == "rank":
+    elif kind == "rank":
         for part in rest.split(","):
             _read_rank(part, line, draft, parameters)
     elif split:
         add_partition(draft, split[1], tuple(part.strip() for part in split[2].split(",")), line.where)
-    elif keyword == "tensor":
+    elif kind == "tensor":
         _read_tensor(rest, line, draft)
-    elif keyword == "initial":
+    elif kind == "initial":
         _read_initial(rest, line, draft, parameters)
-    elif keyword == "where":
+    elif kind == "where":
         draft.where.append(Line(line.where, rest))
-    elif keyword == "def":
+    elif kind == "def":
         draft.definitions.append(Line(line.where, rest))
     else:
         draft.einsums.append(line)
@@ -143,6 +144,8 @@ def add_rank(draft: Draft, name: str, size: int, where: str) -> None:
     """Enter a rank, checking its name; sizes are checked once all are known."""
     if not re.fullmatch(_NAME, name):
         raise SpecError(f"ranks.{name}", "a rank's name is letters, digits and _", got=name, where=where)
+    if keyword.iskeyword(name):
+        raise SpecError(f"ranks.{name}", "is a reserved word of the notation", where=where)
     if name in draft.size_where:
         raise SpecError(
             f"ranks.{name}", "is given twice", where=where, hint=f"first in {draft.size_where[name]}"

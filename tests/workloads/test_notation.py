@@ -256,6 +256,7 @@ FAULTS = {
     "rank q = 0\nZ[m] = X[m]": "line 2 ranks.q: must be >= 1 (got 0)",
     "rank q = -3\nZ[m] = X[m]": "line 2 ranks.q: must be >= 1 (got -3)",
     "rank q = 2000000000000\nZ[m] = X[m]": "line 2 ranks.q: must be <= 2**40 (got 2000000000000)",
+    "rank in = 3\nZ[m] = X[m]": "line 2 ranks.in: is a reserved word of the notation",
     "rank q\nZ[m] = X[m]": "line 2 ranks.q: a rank is written `rank m = 1024` (got 'q')",
     "rank m = 3\nZ[m] = X[m]": "line 2 ranks.m: is given twice; first in line 1",
     "m -> m1, m0\nZ[m1] = X[m]": "line 2 ranks.m0: rank 'm' is split by it, so it needs a size",

@@ -1,0 +1,49 @@
+"""Dependencies: what must come first, what only trails, and what must step together."""
+
+from __future__ import annotations
+
+from workloads.library import build
+from workloads.notation import parse
+from workloads.order import components, cycle, lags, sorted_einsums, trails
+
+
+def test_reading_a_state_of_an_earlier_step_only_trails():
+    cascade = build("attention", passes=1)
+    state = cascade.einsum("RM")
+    before, now = cascade.einsum("PRM").reads
+    assert lags(before, state) == {"m1": 1}
+    assert lags(now, state) == {"m1": 0}
+    assert trails(before, state)
+    assert not trails(now, state)
+    last = cascade.einsum("AV").reads[0]
+    assert not trails(last, cascade.einsum("RNV"))
+
+
+def test_recurrences_step_together_and_all_else_alone():
+    cascade = build("attention", passes=1)
+    groups = [{einsum.name for einsum in group} for group in components(cascade.einsums)]
+    assert {"RD", "SPD"} in groups
+    assert {"RNV", "SPNV"} in groups
+    assert sum(len(group) for group in groups) == len(cascade.einsums)
+    assert sorted(map(len, groups), reverse=True)[:3] == [2, 2, 1]
+
+
+def test_an_order_that_runs_is_kept_and_another_is_mended():
+    einsums = build("decoder-layer", passes=1).einsums
+    assert sorted_einsums(einsums) == einsums
+    mended = sorted_einsums(tuple(reversed(einsums)))
+    assert mended is not None
+    place = {einsum.name: at for at, einsum in enumerate(mended)}
+    for einsum in mended:
+        for read in einsum.reads:
+            producer = next((other for other in mended if other.name == read.tensor), None)
+            if producer is not None and not trails(read, producer):
+                assert place[producer.name] < place[einsum.name]
+
+
+def test_a_cycle_is_found_and_a_recurrence_is_none():
+    einsums = parse("rank m = 3\nA[m] = exp(X[m])\nB[m] = A[m] * 2").einsums
+    assert cycle(einsums) == ()
+    looped = parse("rank m = 3\ninitial S = 0\nT[m] = S[m] * 2\nS[m+1] = T[m] + X[m]").einsums
+    assert cycle(looped) == ()
+    assert sorted_einsums(looped) == looped
