@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from specs.document import Document
-from specs.errors import MISSING
-from specs.loader import load_yaml
+from specs.errors import MISSING, SpecError
+from specs.loader import load_yaml, read_yaml
 from specs.near import near
 from workloads.dimensions import Dimensions
 
@@ -146,7 +146,7 @@ KINDS: dict[str, Callable[[_Config], Dimensions]] = {
 
 def read_config(path: Path) -> Dimensions:
     """Dimensions of a model's layer; SpecError with file, line and key for a kind or key that doesn't fit."""
-    document = load_yaml(path)  # JSON is YAML, and so every key has its line
+    document = _document(path)
     config = _Config(document)
     kind = document.value(("model_type",))
     config.required("model_type", kind)
@@ -156,6 +156,16 @@ def read_config(path: Path) -> Dimensions:
     if found.rope and found.head_dim % 2:
         raise document.error((), f"rotary positions need an even head size, not {found.head_dim}")
     return msgspec.structs.replace(found, source=str(path))
+
+
+def _document(path: Path) -> Document:
+    """The file as YAML, which JSON is save for its tabs: so every key has its line."""
+    try:
+        return load_yaml(path)
+    except SpecError as error:
+        if "'\\t'" not in error.rule:
+            raise
+    return read_yaml(path.read_text(encoding="utf-8-sig").replace("\t", " "), str(path))
 
 
 def is_config(path: Path) -> bool:

@@ -103,6 +103,12 @@ def test_prompt_and_decode_step_become_cascades(write, kind, phase, passes):
     assert ({"K", "V"} <= inputs) == (phase == "decode")
 
 
+def test_tabs_are_blanks(write, tmp_path):
+    text = (tmp_path / write("gpt2")).read_text()
+    (tmp_path / "config.json").write_text(text.replace("  ", "\t"))
+    assert read("config.json").hidden == 768
+
+
 def test_a_window_bounds_the_points(write):
     cascade = load_workload(write("mistral", sliding_window=100), {"seq": "1K"})
     assert cascade.points("GM") == 32 * sum(min(p + 1, 100) for p in range(1024))
