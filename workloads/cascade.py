@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -150,16 +151,20 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
 
         `tile` restricts ranks to half-open ranges: {"m": (0, 256)}; ranks that it leaves out are whole.
         """
-        key = (einsum_name, tuple(sorted(tile.items())) if tile else ())
+        box: Box = {rank: (0, self.size(rank)) for rank in self.einsum(einsum_name).ranks}
+        for rank, (start, stop) in (tile or {}).items():
+            if rank in box:
+                box[rank] = (max(start, 0), min(stop, box[rank][1]))
+        free = math.prod(
+            max(0, stop - start) for rank, (start, stop) in box.items() if rank not in self._tied
+        )
+        tied = {rank: bounds for rank, bounds in box.items() if rank in self._tied}
+        key = tuple(sorted(tied.items()))
         if key not in self._points:
-            box: Box = {rank: (0, self.size(rank)) for rank in self.einsum(einsum_name).ranks}
-            for rank, (start, stop) in (tile or {}).items():
-                if rank in box:
-                    box[rank] = (max(start, 0), min(stop, box[rank][1]))
             if len(self._points) >= MOST_COUNTS:
                 self._points.clear()
-            self._points[key] = count_points(self, box)
-        return self._points[key]
+            self._points[key] = count_points(self, tied)
+        return free * self._points[key]
 
     @cached_property
     def _ranks(self) -> dict[str, Rank]:
@@ -187,7 +192,12 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
         return {}
 
     @cached_property
-    def _points(self) -> dict[tuple[object, ...], int]:
+    def _tied(self) -> frozenset[str]:
+        sides = [side for bound in self.bounds for side in (bound.left, bound.right)]
+        return frozenset(rank for side in sides for rank in side.ranks)
+
+    @cached_property
+    def _points(self) -> dict[tuple[tuple[str, tuple[int, int]], ...], int]:
         return {}
 
     @cached_property
