@@ -226,7 +226,7 @@ def run(t, groups, per_group, depth, cap, refresh, bank, row, write, arrival):  
     return log, issue, outcome
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(t=clocks(), data=st.data())
 def test_scheduler_equals_a_twin_that_walks_every_cycle(t, data):
     groups, per_group = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
