@@ -12,7 +12,8 @@ from accel.load import load_machine
 from accel.machine import Machine
 from dataflow.analytical import analyse
 from dataflow.lower import lower
-from dataflow.program import Program
+from dataflow.mapping import Mapping as LoopTree
+from dataflow.mapping_file import load_mapping
 from dataflow.result import Result
 from dataflow.templates import build_mapping, preferred_passes, template_names
 from einsim.machine_keys import machine_keys
@@ -32,6 +33,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     result: Result
     cascade: Cascade
     machine: Machine
+    mapping: LoopTree
 
 
 def evaluate(
@@ -55,25 +57,26 @@ def evaluate(
     if mapping == "auto" and source.leaves_passes_open(for_workload):
         for_workload["passes"] = str(preferred_passes(machine))
     cascade = source.build(for_workload)
-    program = mapped(cascade, machine, mapping)
+    chosen = find_mapping(cascade, machine, mapping)
+    program = lower(chosen, cascade, machine)
     if level == "analytical":
-        return Evaluation(result=analyse(program, machine), cascade=cascade, machine=machine)
-    from sim.engine import simulate
+        result = analyse(program, machine)
+    else:
+        from sim.engine import simulate  # simpy is only imported when it is needed
 
-    return Evaluation(result=simulate(program, machine), cascade=cascade, machine=machine)
+        result = simulate(program, machine)
+    return Evaluation(result=result, cascade=cascade, machine=machine, mapping=chosen)
 
 
-def mapped(cascade: Cascade, machine: Machine, mapping: str) -> Program:
-    """The tile program of a cascade under a mapping: "auto", a YAML file, or a template's name."""
-    if mapping == "auto":
-        return lower(build_mapping(cascade, machine), cascade, machine)
+def find_mapping(cascade: Cascade, machine: Machine, mapping: str) -> LoopTree:
+    """The mapping that a user names: "auto", a YAML file, or a template; SpecError where there is none."""
     path = Path(mapping)
     if path.suffix in {".yaml", ".yml"} or path.name != mapping:
-        from dataflow.mapping_file import load_mapping
-
-        return lower(load_mapping(path, cascade, machine), cascade, machine)
+        return load_mapping(path, cascade, machine)
+    if mapping == "auto":
+        return build_mapping(cascade, machine)
     if mapping not in template_names():
         rule = "unknown mapping (auto, a template's name or a .yaml file)"
         hint = near(mapping, ("auto", *template_names()))
         raise SpecError("", rule, got=mapping, where="--mapping", hint=hint)
-    return lower(build_mapping(cascade, machine, mapping), cascade, machine)
+    return build_mapping(cascade, machine, mapping)

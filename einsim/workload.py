@@ -28,7 +28,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     build: Callable[[Mapping[str, str]], Cascade]
 
     def leaves_passes_open(self, settings: Mapping[str, str]) -> bool:
-        """Whether the workload exists as cascades of several passes and neither name nor settings choose one."""
+        """Whether it exists as cascades of several passes, and neither name nor settings choose one."""
         return PASSES in self.keys and PASSES not in settings and not self.name.endswith(CHOSEN)
 
 

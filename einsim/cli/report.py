@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import click
+import msgspec
 
 from einsim import __version__
 from einsim.cli.choice import Named
@@ -60,15 +61,18 @@ def command(
     """Gather the cases and write the page."""
     pairs = read_pairs(settings)
     cases: list[Case] = []
+    origins: list[str] = []
     for item in items:
         path = Path(item)
         if is_result(path):
+            origins.append(path.stem)
             kept = read_saved(path)
             cases.append(Case(result=kept.result, machine=kept.machine, macs=kept.macs))
             continue
         if not accels:
             raise click.UsageError(f"'{item}' is a workload, so an --accel is needed to run it on")
         for accel in accels:
+            origins.append(path.stem)
             found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level)
             again = ["einsim", "run", item, "--accel", accel, "--mapping", mapping, "--level", level]
             again += ["--set", *settings] if settings else []
@@ -76,5 +80,16 @@ def command(
             cases.append(
                 Case(result=found.result, machine=found.machine, macs=work, command=shlex.join(again))
             )
-    output.write_text(page(cases, __version__), encoding="utf-8")
+    output.write_text(page(distinct(cases, origins), __version__), encoding="utf-8")
     click.echo(f"wrote {output}")
+
+
+def distinct(cases: list[Case], origins: list[str]) -> list[Case]:
+    """The cases; where a machine stands twice, each is called by its machine and where it is from."""
+    labels = [case.label for case in cases]
+    return [
+        msgspec.structs.replace(case, name=f"{case.label}: {origin}")
+        if labels.count(case.label) > 1
+        else case
+        for case, origin in zip(cases, origins, strict=True)
+    ]

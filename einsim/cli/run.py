@@ -8,6 +8,7 @@ from typing import get_args
 
 import click
 
+from dataflow.mapping_file import dump_mapping
 from einsim.cli.choice import Named
 from einsim.cli.comparison import comparison
 from einsim.cli.settings import SettingsCommand, settings_option
@@ -39,6 +40,7 @@ WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hug
     "--level", type=Named(get_args(Level)), default="sim", show_default=True,
     help="The analytical model (a lower bound) or the cycle-level simulation.",
 )  # fmt: skip
+@click.option("--save-mapping", type=click.Path(path_type=Path), help="Write the mapping as YAML.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Also keep the whole result in this file."
@@ -50,6 +52,7 @@ def command(
     settings: tuple[str, ...],
     mapping: str,
     level: Level,
+    save_mapping: Path | None,
     as_json: bool,
     output: Path | None,
 ) -> None:
@@ -57,6 +60,8 @@ def command(
     found = evaluate(workload, accel, settings=read_pairs(settings), mapping=mapping, level=level)
     if output:
         output.write_text(json.dumps(saved(found), indent=1) + "\n", encoding="utf-8")
+    if save_mapping:
+        save_mapping.write_text(dump_mapping(found.mapping), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(summary(found.result), indent=2))
         return

@@ -62,14 +62,14 @@ def block(case: Case, top: int, colours: dict[str, str], slowest: float) -> str:
             f'<text x="{MARGIN + NAME - 12}" y="{y + 18}" font-size="14" fill="#1c2430" text-anchor="end">{text(unit)}</text>'
             f'<rect x="{MARGIN + NAME}" y="{y}" width="{room:.1f}" height="{BAR}" rx="4" fill="#edf0f4"/>'
         )
-        drawn += bar(case, unit, MARGIN + NAME, y, room, colours)
+        drawn += bar(case, unit, x=MARGIN + NAME, y=y, room=room, colours=colours)
         label = f"{percent(utilisation)} busy"
         if room < WIDTH / 2:
             drawn += f'<text x="{MARGIN + NAME + room + 10:.1f}" y="{y + 18}" font-size="13.5" fill="#667080">{label}</text>'
     return drawn
 
 
-def bar(case: Case, unit: str, x: float, y: int, room: float, colours: dict[str, str]) -> str:
+def bar(case: Case, unit: str, *, x: float, y: int, room: float, colours: dict[str, str]) -> str:
     """One unit's work and waiting."""
     result = case.result
     parts = [

@@ -16,14 +16,15 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     result: Result
+    name: str = ""
     machine: Machine | None = None
     macs: int = 0
     command: str = ""
 
     @property
     def label(self) -> str:
-        """What this case is called in tables and legends."""
-        return self.result.accel
+        """What this case is called in tables and legends: the machine, unless a name was given."""
+        return self.name or self.result.accel
 
     @property
     def matrix_unit(self) -> Unit | None:

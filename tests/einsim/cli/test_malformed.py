@@ -36,6 +36,16 @@ einsums: |
   C[i,j] = A[i,k] * B[k,j]
   D[i,j] = exp(C[i,j])
 """
+MAPPING = """\
+mapping:
+  tree:
+    - {for: i, tile: 8}
+    - {keep: [A, B, C, D], in: sram}
+    - pipeline:
+        - {compute: C, on: grid, spatial: {rows: i, cols: j}}
+        - {compute: D, on: lanes, spatial: {lanes: j}}
+"""
+RUN_MAPPING = ["run", "good.yaml", "--accel", "good-machine.yaml", "--mapping", "bad.yaml"]
 RUN_MACHINE = ["run", "good.yaml", "--accel", "bad.yaml"]
 RUN_CASCADE = ["run", "bad.yaml", "--accel", "fusemax-cloud"]
 ATTENTION = ["run", "attention", "--accel", "fusemax-cloud"]
@@ -148,7 +158,11 @@ FLAGS: list[tuple[str, list[str], list[str]]] = [
         ["missing option --output"],
     ),
     ("report without a machine", ["report", "attention", "-o", "out.html"], ["an --accel is needed"]),
-    ("report into a file's folder", ["report", "good.yaml", "--accel", "good-machine.yaml", "-o", "good.yaml/out.html"], ["good.yaml/out.html"]),
+    (
+        "report into a file's folder",
+        ["report", "good.yaml", "--accel", "good-machine.yaml", "-o", "good.yaml/out.html"],
+        ["good.yaml/out.html"],
+    ),
     ("machine that is a folder", ["run", "attention", "--accel", "./"], ["cannot be read: Is a directory"]),
     ("workload that is a folder", ["run", "folder.yaml", "--accel", "fusemax-cloud"], ["folder.yaml"]),
     ("workload that is not there", ["passes", "nowhere.yaml"], ["nowhere.yaml", "no such file"]),
@@ -213,6 +227,80 @@ FILES: list[tuple[str, list[str], str | bytes, list[str]]] = [
     ("no unit for an op", RUN_MACHINE, MACHINE.replace("add: {energy: 1pJ}, max", "min"), ["exp"]),
     ("nested deep", RUN_MACHINE, "a: " + "[" * 5000, ["bad.yaml:1", "nested deeper"]),
     ("second document", RUN_MACHINE, MACHINE + "---\na: 1\n", ["bad.yaml", "second document"]),
+    ("empty mapping", RUN_MAPPING, "", ["bad.yaml", "is empty"]),
+    (
+        "mapping of another cascade",
+        RUN_MAPPING,
+        MAPPING.replace("  tree:", "  cascade: ffn\n  tree:"),
+        ["bad.yaml:2", "'product'"],
+    ),
+    (
+        "misspelled node",
+        RUN_MAPPING,
+        MAPPING.replace("keep:", "kep:"),
+        ["bad.yaml:4", "did you mean 'keep'?"],
+    ),
+    (
+        "loop of an unknown rank",
+        RUN_MAPPING,
+        MAPPING.replace("for: i", "for: ii"),
+        ["bad.yaml:3", "did you mean 'i'?"],
+    ),
+    ("tile of nothing", RUN_MAPPING, MAPPING.replace("tile: 8", "tile: 0"), ["bad.yaml:3", "must be >= 1"]),
+    (
+        "tile above the rank",
+        RUN_MAPPING,
+        MAPPING.replace("tile: 8", "tile: 64"),
+        ["bad.yaml:3", "must be <= 32"],
+    ),
+    (
+        "unknown memory of a keep",
+        RUN_MAPPING,
+        MAPPING.replace("in: sram", "in: sraam"),
+        ["bad.yaml:4", "did you mean 'sram'?"],
+    ),
+    (
+        "unknown Einsum",
+        RUN_MAPPING,
+        MAPPING.replace("compute: D", "compute: DD"),
+        ["bad.yaml:7", "did you mean 'D'?"],
+    ),
+    (
+        "unknown unit",
+        RUN_MAPPING,
+        MAPPING.replace("on: lanes", "on: lane"),
+        ["bad.yaml:7", "did you mean 'lanes'?"],
+    ),
+    (
+        "unit without the op",
+        RUN_MAPPING,
+        MAPPING.replace("on: lanes, spatial: {lanes: j}", "on: grid"),
+        ["bad.yaml:7", "exp"],
+    ),
+    (
+        "Einsum left out",
+        RUN_MAPPING,
+        MAPPING.replace("        - {compute: D, on: lanes, spatial: {lanes: j}}\n", ""),
+        ["D"],
+    ),
+    (
+        "consumer before its producer",
+        RUN_MAPPING,
+        "\n".join([*MAPPING.splitlines()[:5], *MAPPING.splitlines()[:4:-1]]),
+        ["bad.yaml"],
+    ),
+    (
+        "tiles that don't fit",
+        RUN_MAPPING,
+        MAPPING.replace("in: sram", "in: sram, buffers: 100"),
+        ["bad.yaml:4", "sram"],
+    ),
+    (
+        "loop around nothing",
+        RUN_MAPPING,
+        "mapping: {tree: [{for: i, tile: 8}]}\n",
+        ["bad.yaml:1", "must wrap something"],
+    ),
     ("empty cascade", RUN_CASCADE, "", ["bad.yaml", "is empty"]),
     ("no Einsums", RUN_CASCADE, "ranks: {i: 4}\n", ["bad.yaml", "missing key 'einsums'"]),
     (
@@ -232,7 +320,12 @@ FILES: list[tuple[str, list[str], str | bytes, list[str]]] = [
     ("cyclic cascade", RUN_CASCADE, CASCADE.replace("B[k,j]", "D[k,j]"), ["bad.yaml", "D"]),
     ("tensor of two shapes", RUN_CASCADE, CASCADE.replace("exp(C[i,j])", "exp(C[i])"), ["bad.yaml:5", "C"]),
     ("tensor written twice", RUN_CASCADE, CASCADE.replace("D[i,j] =", "C[i,j] ="), ["bad.yaml:5", "C"]),
-    ("unknown operator", RUN_CASCADE, CASCADE.replace("exp(", "expp("), ["bad.yaml:5", "did you mean 'exp'?"]),
+    (
+        "unknown operator",
+        RUN_CASCADE,
+        CASCADE.replace("exp(", "expp("),
+        ["bad.yaml:5", "did you mean 'exp'?"],
+    ),
     ("code", RUN_CASCADE, CASCADE.replace("exp(C[i,j])", "__import__('os').system('id')"), ["bad.yaml:5"]),
     ("open bracket", RUN_CASCADE, CASCADE.replace("exp(C[i,j])", "exp(C[i,j]"), ["bad.yaml:5", "bracket"]),
     (
@@ -294,8 +387,10 @@ def test_wrong_words_in_a_file(
 def test_what_the_malformed_inputs_start_from_is_right(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", "good.yaml", "--accel", "good-machine.yaml", "--json"]) == 0
-    assert capsys.readouterr().err == ""
+    (folder / "bad.yaml").write_text(MAPPING)
+    for arguments in (["run", "good.yaml", "--accel", "good-machine.yaml"], RUN_MAPPING):
+        assert main([*arguments, "--json"]) == 0
+        assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from itertools import pairwise
 
 import msgspec
 
@@ -49,7 +50,7 @@ def test_every_slice_is_drawn_once_and_none_overlaps_in_its_lane(result: Result)
         lanes[y].append((float(x), float(x) + float(width)))
     for pieces in lanes.values():
         pieces.sort()
-        assert all(before[1] <= after[0] + 0.02 for before, after in zip(pieces, pieces[1:], strict=False))
+        assert all(before[1] <= after[0] + 0.02 for before, after in pairwise(pieces))
 
 
 def test_a_result_without_slices_has_no_picture(result: Result) -> None:
