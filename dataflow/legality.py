@@ -1,157 +1,253 @@
-"""Legality: a mapping computes every Einsum once, from operands that are there, in memories that hold them."""
+"""Legality: every Einsum is computed once, from operands that are there, in memories that hold them.
+
+The rules on the tree itself (names, tiles, keeps, units) stand here; those on how data flows between the
+leaves are in `dataflow.flow_rules`. All raise one SpecError, with the line where the mapping has one.
+"""
 
 from __future__ import annotations
 
-from accel.machine import Machine
-from dataflow.layout import Layout, Leaf, lay_out
-from dataflow.lower import held_bytes
-from dataflow.mapping import Keep, Loop, Mapping, walk
-from dataflow.sites import NOWHERE, Sites
+from collections.abc import Iterator, Sequence
+
+from accel.machine import DATAFLOWS, Machine, Unit
+from dataflow.flow_rules import check_flow
+from dataflow.layout import Home, Layout, lay_out
+from dataflow.lower import held_bytes, home_bytes
+from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
+from dataflow.sites import DEEPEST, NOWHERE, Place, Sites
 from specs.errors import SpecError
 from specs.near import near
-from workloads.cascade import Cascade
-from workloads.passes import pass_of
+from workloads.cascade import Cascade, Einsum
+
+Visit = tuple[Place, Node, tuple[Node, ...]]
 
 
 def check(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites = NOWHERE) -> None:
-    """Raise SpecError for the first rule that the mapping breaks; `sites` says where its nodes were written."""
-    _names(mapping, cascade, machine)
-    layout = lay_out(mapping, cascade)
-    _once(layout, cascade)
-    for leaf in layout.leaves:
-        _unit(leaf, cascade, machine)
-    _order(layout, cascade)
-    _passes(layout, cascade)
-    _capacity(mapping, layout, cascade, machine)
-
-
-def _names(mapping: Mapping, cascade: Cascade, machine: Machine) -> None:
-    ranks = [rank.name for rank in cascade.ranks]
-    tensors = [tensor.name for tensor in cascade.tensors]
-    places = [memory.name for memory in machine.memories] + [unit.name for unit in machine.units]
-    for node, above in walk(mapping.tree):
+    """Raise SpecError for the first rule that the mapping breaks; `sites` says where nodes were written."""
+    tree = _Tree(cascade, machine, sites)
+    nodes = list(_visits(mapping.tree, (), (), sites))
+    for place, node, above in nodes:
         if isinstance(node, Loop):
-            _known(node.rank, ranks, "mapping.for", "rank")
-            if node.tile < 1:
-                raise SpecError("mapping.tile", "must be >= 1", got=node.tile)
-            outer = next((n.tile for n in reversed(above) if isinstance(n, Loop) and n.rank == node.rank), None)
-            limit = cascade.size(node.rank) if outer is None else outer
-            if node.tile > limit:
-                raise SpecError("mapping.tile", f"a tile of {node.rank} must be <= {limit} here", got=node.tile)
+            tree.loop(place, node, above)
         elif isinstance(node, Keep):
-            for tensor in node.tensors:
-                _known(tensor, tensors, "mapping.keep", "tensor")
-            _known(node.memory, places, "mapping.in", "memory")
-            if node.buffers < 1:
-                raise SpecError("mapping.buffers", "must be >= 1", got=node.buffers)
-            if not 0 <= node.spill < 1:
-                raise SpecError("mapping.spill", "must be >= 0 and < 1", got=node.spill)
+            tree.keep(place, node, above)
+        elif isinstance(node, Compute):
+            tree.compute(place, node)
+        elif not node.children:
+            raise sites.error(place, node, "", "must have at least one child")
+    tree.once(nodes)
+    for place, node, above in nodes:
+        if isinstance(node, Loop):
+            tree.iterated(place, node, above)
+        elif isinstance(node, Keep):
+            tree.used(place, node)
+    layout = lay_out(mapping, cascade)
+    check_flow(mapping, layout, cascade, machine, sites)
+    _capacity(mapping, layout, cascade, machine, sites)
 
 
-def _known(name: str, names: list[str], path: str, kind: str) -> None:
-    if name not in names:
-        raise SpecError(path, f"unknown {kind}", got=name, hint=near(name, names))
+def _visits(node: Node, place: Place, above: tuple[Node, ...], sites: Sites) -> Iterator[Visit]:
+    if len(above) >= DEEPEST:
+        raise sites.error(place, node, "", f"is nested deeper than {DEEPEST} nodes")
+    yield place, node, above
+    for at, child in enumerate(children(node)):
+        yield from _visits(child, (*place, at), (*above, node), sites)
 
 
-def _once(layout: Layout, cascade: Cascade) -> None:
-    names = [einsum.name for einsum in cascade.einsums]
-    seen: set[str] = set()
-    for leaf in layout.leaves:
-        name = leaf.node.einsum
-        _known(name, names, "mapping.compute", "Einsum")
-        if name in seen:
-            raise SpecError("mapping.compute", f"Einsum {name} is computed twice")
-        seen.add(name)
-    for name in names:
-        if name not in seen:
-            raise SpecError("mapping", f"Einsum {name} is not computed by any leaf")
+class _Tree:
+    """Rules that look at one node and those above or below it."""
 
+    def __init__(self, cascade: Cascade, machine: Machine, sites: Sites) -> None:
+        self.cascade = cascade
+        self.machine = machine
+        self.sites = sites
+        self.ranks = [rank.name for rank in cascade.ranks]
+        self.tensors = [tensor.name for tensor in cascade.tensors]
+        self.units = [unit.name for unit in machine.units]
+        self.memories = [memory.name for memory in machine.memories]
 
-def _unit(leaf: Leaf, cascade: Cascade, machine: Machine) -> None:
-    node = leaf.node
-    _known(node.unit, [unit.name for unit in machine.units], "mapping.on", "unit")
-    unit = machine.unit(node.unit)
-    einsum = cascade.einsum(node.einsum)
-    for op in einsum.ops:
-        if not unit.supports(op):
-            raise SpecError(
-                f"mapping.compute {node.einsum}", f"unit {unit.name} has no op '{op}'", hint=near(op, tuple(unit.ops))
+    def _known(self, at: tuple[Place, Node, str], name: str, names: Sequence[str], kind: str) -> None:
+        if name not in names:
+            raise self.sites.error(*at, f"unknown {kind}", got=name, hint=near(name, names))
+
+    def loop(self, place: Place, node: Loop, above: tuple[Node, ...]) -> None:
+        """A known rank, and a tile from 1 to what is left of it here."""
+        self._known((place, node, "for"), node.rank, self.ranks, "rank")
+        if node.tile < 1:
+            raise self.sites.error(place, node, "tile", "must be >= 1", got=node.tile)
+        limit = self._extent(node, above)
+        if node.tile > limit:
+            rule = f"a tile of {node.rank} must be <= {limit} here"
+            raise self.sites.error(place, node, "tile", rule, got=node.tile)
+
+    def _extent(self, node: Loop, above: tuple[Node, ...]) -> int:
+        """Points of a loop's rank that the loops above leave."""
+        outer = [other.tile for other in above if isinstance(other, Loop) and other.rank == node.rank]
+        return outer[-1] if outer else self.cascade.size(node.rank)
+
+    def keep(self, place: Place, node: Keep, above: tuple[Node, ...]) -> None:
+        """Known names, sensible options, and a memory inside the one that holds the tensor further out."""
+        if not node.tensors:
+            raise self.sites.error(place, node, "keep", "must name at least one tensor")
+        for tensor in node.tensors:
+            self._known((place, node, "keep"), tensor, self.tensors, "tensor")
+            if node.tensors.count(tensor) > 1:
+                raise self.sites.error(place, node, "keep", "names a tensor twice", got=tensor)
+        self._known((place, node, "in"), node.memory, self.memories + self.units, "memory")
+        if node.buffers < 1:
+            raise self.sites.error(place, node, "buffers", "must be >= 1", got=node.buffers)
+        if not 0 <= node.spill < 1:
+            raise self.sites.error(place, node, "spill", "must be >= 0 and < 1", got=node.spill)
+        if node.spill and (node.memory in self.units or node.memory == self.machine.dram.name):
+            rule = f"{node.memory} has no memory outside it to spill to"
+            raise self.sites.error(place, node, "spill", rule, got=node.spill)
+        if node.overlay and len(node.tensors) < 2:
+            raise self.sites.error(place, node, "overlay", "needs at least two tensors that share the bytes")
+        for tensor in node.tensors:
+            outer = [o for o in above if isinstance(o, Keep) and tensor in o.tensors]
+            if outer and outer[-1].memory == node.memory:
+                rule = f"{tensor} is kept in {node.memory} further out already"
+                raise self.sites.error(place, node, "in", rule, hint="leave this one out")
+            if outer and outer[-1].memory not in self._around(node.memory):
+                rule = (
+                    f"{tensor} is kept in {outer[-1].memory} further out, which is not outside {node.memory}"
+                )
+                hint = f"outside it: {', '.join(self._around(node.memory)) or 'nothing'}"
+                raise self.sites.error(place, node, "in", rule, hint=hint)
+
+    def _around(self, name: str) -> list[str]:
+        """Memories outside a memory or a unit's registers, innermost first."""
+        here = self.machine.unit(name).reads_from if name in self.units else self.machine.memory(name).parent
+        found = []
+        while here is not None:
+            found.append(here)
+            here = self.machine.memory(here).parent
+        return found
+
+    def compute(self, place: Place, node: Compute) -> None:
+        """A known Einsum on a unit that has its ops, laid out along dimensions that the unit has."""
+        names = [einsum.name for einsum in self.cascade.einsums]
+        self._known((place, node, "compute"), node.einsum, names, "Einsum")
+        self._known((place, node, "on"), node.unit, self.units, "unit")
+        unit, einsum = self.machine.unit(node.unit), self.cascade.einsum(node.einsum)
+        for op in einsum.ops:
+            if not unit.supports(op):
+                able = [other.name for other in self.machine.units if all(map(other.supports, einsum.ops))]
+                hint = f"units that have all its ops: {', '.join(able)}" if able else near(op, unit.ops)
+                raise self.sites.error(place, node, "on", f"unit {unit.name} has no op '{op}'", hint=hint)
+        self._spatial(place, node, unit, einsum)
+        self._known((place, node, "stationarity"), node.stationarity, DATAFLOWS, "dataflow")
+        fixed = unit.kind in ("systolic", "dsp-chain") and unit.dataflows
+        if fixed and node.stationarity not in unit.dataflows:
+            rule, hint = (
+                f"unit {unit.name} can't work {node.stationarity}",
+                f"it is {', '.join(unit.dataflows)}",
             )
-    placed: set[str] = set()
-    for dim, ranks in node.spatial.items():
-        _known(dim, list(unit.dims), f"mapping.compute {node.einsum}", "dimension")
-        for rank in ranks:
-            if rank not in einsum.ranks:
-                raise SpecError(
-                    f"mapping.compute {node.einsum}.{dim}", "the Einsum does not iterate this rank", got=rank,
-                    hint=near(rank, einsum.ranks),
-                )  # fmt: skip
-            if rank in placed:
-                raise SpecError(f"mapping.compute {node.einsum}.{dim}", "this rank is placed twice", got=rank)
-            placed.add(rank)
-    for tensor in (*(access.tensor for access in einsum.reads), einsum.name):
-        homes = leaf.homes.get(tensor, ())
-        near_enough = homes and homes[-1].memory in (unit.reads_from, unit.name, *_outside(machine, unit.reads_from))
-        if not near_enough and tensor not in node.chained and unit.reads_from != machine.dram.name:
-            where = f"is in {homes[-1].memory}" if homes else "is in DRAM only"
-            raise SpecError(
-                f"mapping.compute {node.einsum}", f"operand {tensor} {where}, but unit {unit.name} reads from "
-                f"{unit.reads_from}", hint=f"keep {tensor} in {unit.reads_from} above it",
-            )  # fmt: skip
+            raise self.sites.error(place, node, "stationarity", rule, hint=hint)
+        for tensor in node.chained:
+            reads = [access.tensor for access in einsum.reads]
+            if tensor not in reads:
+                rule = f"{node.einsum} does not read this tensor"
+                raise self.sites.error(place, node, "chained", rule, got=tensor, hint=near(tensor, reads))
+
+    def _spatial(self, place: Place, node: Compute, unit: Unit, einsum: Einsum) -> None:
+        placed: set[str] = set()
+        for dim, ranks in node.spatial.items():
+            self._known((place, node, "spatial"), dim, tuple(unit.dims), "dimension")
+            for rank in ranks:
+                if rank not in einsum.ranks:
+                    rule, hint = f"{einsum.name} does not iterate this rank", near(rank, einsum.ranks)
+                    raise self.sites.error(place, node, "spatial", rule, got=rank, hint=hint)
+                if rank in placed:
+                    raise self.sites.error(place, node, "spatial", "this rank is placed twice", got=rank)
+                if rank in einsum.iterative and einsum.name in (a.tensor for a in einsum.reads):
+                    rule = "a step needs the one before, so its rank can't lie along a dimension"
+                    raise self.sites.error(place, node, "spatial", rule, got=rank)
+                placed.add(rank)
+
+    def once(self, nodes: list[Visit]) -> None:
+        """Every Einsum of the cascade has exactly one leaf."""
+        seen: dict[str, Place] = {}
+        for place, node, _ in nodes:
+            if isinstance(node, Compute):
+                if node.einsum in seen:
+                    raise self.sites.error(place, node, "", f"Einsum {node.einsum} is computed twice")
+                seen[node.einsum] = place
+        missing = [einsum.name for einsum in self.cascade.einsums if einsum.name not in seen]
+        if missing:
+            rule = f"no leaf computes Einsum {missing[0]}"
+            more = f"nor {', '.join(missing[1:5])}" if missing[1:] else ""
+            raise SpecError("mapping", rule, where=self.sites.where(()), hint=more)
+
+    def iterated(self, place: Place, node: Loop, above: tuple[Node, ...]) -> None:
+        """The Einsums below a loop iterate its rank; a state's rank is walked point by point."""
+        below = [self.cascade.einsum(leaf.einsum) for leaf in _leaves(node)]
+        if all(node.rank not in einsum.ranks for einsum in below):
+            rule = f"no Einsum below iterates {node.rank}"
+            ranks = [rank for einsum in below for rank in einsum.ranks]
+            raise self.sites.error(place, node, "for", rule, hint=near(node.rank, ranks))
+        if node.tile == self._extent(node, above):
+            return
+        for einsum in below:
+            if node.rank not in einsum.ranks:
+                rule = f"{einsum.name} below does not iterate {node.rank}: this loop would compute it again"
+                raise self.sites.error(place, node, "for", rule, hint=f"move {einsum.name} out of the loop")
+            carried = {rank for read in einsum.reads for rank in self._state_ranks(read.tensor)}
+            if node.rank in {*einsum.iterative, *carried} and node.tile != 1:
+                rule = f"{einsum.name} takes one step of {node.rank} after the other: must be 1"
+                raise self.sites.error(place, node, "tile", rule, got=node.tile)
+
+    def _state_ranks(self, tensor: str) -> tuple[str, ...]:
+        producer = self.cascade.producer(tensor)
+        return producer.iterative if producer is not None else ()
+
+    def used(self, place: Place, node: Keep) -> None:
+        """Somebody below reads or writes each kept tensor."""
+        touched = set()
+        for leaf in _leaves(node):
+            einsum = self.cascade.einsum(leaf.einsum)
+            touched |= {einsum.name, *(access.tensor for access in einsum.reads)}
+        for tensor in node.tensors:
+            if tensor not in touched:
+                rule, hint = "no Einsum below reads or writes this tensor", near(tensor, sorted(touched))
+                raise self.sites.error(place, node, "keep", rule, got=tensor, hint=hint)
 
 
-def _outside(machine: Machine, memory: str) -> list[str]:
-    """On-chip memories outside a memory: a unit may stream through from them."""
-    found = []
-    here = machine.memory(memory).parent
-    while here is not None and here != machine.dram.name:
-        found.append(here)
-        here = machine.memory(here).parent
-    return found
+def _leaves(node: Node) -> Iterator[Compute]:
+    if isinstance(node, Compute):
+        yield node
+    for child in children(node):
+        yield from _leaves(child)
 
 
-def _order(layout: Layout, cascade: Cascade) -> None:
-    done: set[str] = set()
-    for leaf in layout.leaves:
-        einsum = cascade.einsum(leaf.node.einsum)
-        for access in einsum.reads:
-            producer = cascade.producer(access.tensor)
-            if producer is None or access.tensor == einsum.name or access.tensor in done:
-                continue
-            if any(rank in producer.iterative for index in access.indices for rank in (t.rank for t in index.terms)):
-                continue  # state of an earlier step
-            raise SpecError(f"mapping.compute {einsum.name}", f"reads {access.tensor} before it is computed")
-        done.add(einsum.name)
-
-
-def _passes(layout: Layout, cascade: Cascade) -> None:
-    """Einsums in different passes of a rank can't share a loop over it: one needs all of what the other makes."""
-    by_rank: dict[str, dict[str, int]] = {}
-    for number, leaf in enumerate(layout.leaves):
-        for other in layout.leaves[:number]:
-            for mine, theirs in zip(leaf.path, other.path, strict=False):
-                if mine != theirs:
-                    break
-                for rank in layout.loops[mine].ranks:
-                    if rank not in by_rank:
-                        by_rank[rank] = dict(pass_of(cascade, rank))
-                    passes = by_rank[rank]
-                    a, b = passes.get(other.node.einsum), passes.get(leaf.node.einsum)
-                    if a is not None and b is not None and a != b and layout.loops[mine].count > 1:
-                        raise SpecError(
-                            f"mapping.compute {leaf.node.einsum}",
-                            f"is in pass {b} over {rank} and {other.node.einsum} in pass {a}: they can't share a loop "
-                            f"over {rank}",
-                        )
-
-
-def _capacity(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine) -> None:
-    for name, size in held_bytes(mapping, layout, cascade, machine).items():
-        units = [unit for unit in machine.units if unit.name == name]
-        if units:
-            registers = units[0].registers
-            capacity = registers.bytes_per_pe * units[0].pes if registers is not None else 0
+def _capacity(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine, sites: Sites) -> None:
+    for name, need in held_bytes(mapping, layout, cascade, machine).items():
+        unit = next((unit for unit in machine.units if unit.name == name), None)
+        if unit is None:
+            capacity = machine.memory(name).capacity_bytes
         else:
-            capacity = machine.memory(name).capacity_bytes or 2**62
-        if size > capacity:
-            raise SpecError("mapping", f"needs {size} bytes in {name}, which has {capacity}", hint="use smaller tiles")
+            capacity = unit.registers.bytes_per_pe * unit.pes if unit.registers is not None else 0
+        if capacity is None or need <= capacity:
+            continue
+        sizes: dict[Place, int] = {}
+        for home, path in layout.homes:
+            if home.memory == name:
+                sizes[home.place] = sizes.get(home.place, 0) + _bytes(home, path, layout, cascade, machine)
+        place = max(sizes, key=lambda at: sizes[at])
+        node = node_at(mapping.tree, place)
+        rule = f"{need} bytes are needed in {name}, which has {capacity}"
+        if unit is not None and unit.registers is None:
+            rule = f"unit {name} has no registers to keep tensors in"
+        hint = f"the largest share is this one's, {sizes[place]}: use smaller tiles or fewer buffers"
+        raise sites.error(place, node, "", rule, hint=hint)
+
+
+def _bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Cascade, machine: Machine) -> int:
+    size = home_bytes(home, path, layout, cascade, machine)
+    return -(-size // len(home.overlay)) if home.overlay else size
+
+
+def node_at(tree: Node, place: Place) -> Node:
+    """The node at a place."""
+    for at in place:
+        tree = children(tree)[at]
+    return tree

@@ -1,0 +1,266 @@
+"""Rules on data between the leaves of a mapping: made before it is read, still there, and complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from accel.machine import Machine
+from dataflow.layout import Home, Layout, Leaf, relevant_loops
+from dataflow.mapping import Mapping, Node, children
+from dataflow.sites import Place, Sites
+from specs.errors import SpecError
+from workloads.cascade import Access, Cascade, Einsum, Index, SameBlock
+from workloads.passes import pass_of
+from workloads.points import difference
+
+
+def check_flow(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine, sites: Sites) -> None:
+    """Raise SpecError for the first rule that is broken. The tree's own rules must hold already."""
+    flow = _Flow(mapping, layout, cascade, machine, sites)
+    for leaf in layout.leaves:
+        flow.operands(leaf)
+        flow.chained(leaf)
+        flow.sums(leaf)
+    flow.order()
+    for leaf in layout.leaves:
+        for access in flow.einsum(leaf).reads:
+            flow.shared(leaf, access)
+    flow.passes()
+    for home, path in layout.homes:
+        flow.state(home, path)
+        flow.overlay(home)
+        flow.pinned(home)
+
+
+class _Flow:
+    def __init__(
+        self, mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine, sites: Sites
+    ) -> None:
+        self.tree = mapping.tree
+        self.layout = layout
+        self.cascade = cascade
+        self.machine = machine
+        self.sites = sites
+        self.leaf_of = {leaf.node.einsum: leaf for leaf in layout.leaves}
+        self.rank_in_program = {leaf.node.einsum: at for at, leaf in enumerate(layout.leaves)}
+
+    def einsum(self, leaf: Leaf) -> Einsum:
+        """The Einsum that a leaf computes."""
+        return self.cascade.einsum(leaf.node.einsum)
+
+    def _fault(self, place: Place, rule: str, key: str = "", hint: str = "") -> SpecError:
+        node: Node = self.tree
+        for at in place:
+            node = children(node)[at]
+        return self.sites.error(place, node, key, rule, hint=hint)
+
+    def operands(self, leaf: Leaf) -> None:
+        """Every operand is in a memory that the unit reaches, or in its own registers."""
+        unit = self.machine.unit(leaf.node.unit)
+        reachable = [unit.name, unit.reads_from, *self._outside(unit.reads_from)]
+        reads = [access.tensor for access in self.einsum(leaf).reads]
+        for tensor in dict.fromkeys((*reads, leaf.node.einsum)):
+            homes = leaf.homes.get(tensor, ())
+            if tensor in leaf.node.chained or (homes and homes[-1].memory in reachable):
+                continue
+            if not homes and unit.reads_from == self.machine.dram.name:
+                continue
+            held = f"is in {homes[-1].memory}" if homes else f"is in {self.machine.dram.name} only"
+            rule = f"operand {tensor} {held}, but unit {unit.name} reads from {unit.reads_from}"
+            raise self._fault(leaf.place, rule, hint=f"keep {tensor} in {unit.reads_from} above it")
+
+    def _outside(self, memory: str) -> list[str]:
+        """On-chip memories outside a memory: a unit may stream through from them."""
+        found = []
+        here = self.machine.memory(memory).parent
+        while here is not None and here != self.machine.dram.name:
+            found.append(here)
+            here = self.machine.memory(here).parent
+        return found
+
+    def chained(self, leaf: Leaf) -> None:
+        """A chained operand is made by an earlier leaf on the same unit inside the same loops."""
+        for tensor in leaf.node.chained:
+            maker = self.leaf_of.get(tensor)
+            if maker is None or maker.node.unit != leaf.node.unit or maker.path != leaf.path:
+                rule = f"{tensor} is not made on {leaf.node.unit} inside the same loops"
+                hint = f"leave {tensor} out of chained and keep it"
+                raise self._fault(leaf.place, rule, "chained", hint)
+
+    def sums(self, leaf: Leaf) -> None:
+        """Partial results stay where they are until the reduction over them is done."""
+        einsum = self.einsum(leaf)
+        homes = leaf.homes.get(einsum.name, ())
+        for slot, number in enumerate(leaf.path):
+            loop = self.layout.loops[number]
+            if loop.count == 1 or not set(loop.ranks) & set(einsum.reduced):
+                continue
+            if homes and homes[-1].depth <= slot:
+                continue
+            rule = f"its partial results leave the chip in every iteration of the loop over {loop.rank}"
+            if homes:
+                rule = f"{einsum.name} is reduced over {loop.rank} by a loop outside this keep"
+                place = homes[-1].place
+                raise self._fault(place, rule, hint=f"keep {einsum.name} above the loop over {loop.rank}")
+            raise self._fault(leaf.place, rule, hint=f"keep {einsum.name} above that loop")
+
+    def order(self) -> None:
+        """Producers stand before their consumers; old state may be read before it is renewed."""
+        for leaf in self.layout.leaves:
+            einsum = self.einsum(leaf)
+            for access in einsum.reads:
+                producer = self.cascade.producer(access.tensor)
+                if producer is None or producer.name == einsum.name:
+                    continue
+                if self.rank_in_program[producer.name] < self.rank_in_program[einsum.name]:
+                    continue
+                rank = _old_state(access, producer)
+                if rank is None:
+                    raise self._fault(leaf.place, f"reads {access.tensor} before it is computed")
+                if not any(rank in self.layout.loops[at].ranks for at in self._common(leaf, producer.name)):
+                    rule = f"reads the {access.tensor} of the step before, which is computed after it"
+                    hint = f"put both inside one loop over {rank} in steps of 1"
+                    raise self._fault(leaf.place, rule, hint=hint)
+
+    def _common(self, leaf: Leaf, other: str) -> Iterator[int]:
+        """Loops that enclose both leaves, outermost first."""
+        for mine, theirs in zip(leaf.path, self.leaf_of[other].path, strict=False):
+            if mine != theirs:
+                return
+            yield mine
+
+    def shared(self, leaf: Leaf, access: Access) -> None:
+        """A loop shared with the producer has made what this iteration reads: the same tile, complete."""
+        producer = self.cascade.producer(access.tensor)
+        if producer is None:
+            return
+        for number in self._common(leaf, producer.name):
+            loop = self.layout.loops[number]
+            if loop.count == 1:
+                continue
+            for rank in loop.ranks:
+                if rank in producer.reduced and producer.name != leaf.node.einsum:
+                    rule = f"reads {access.tensor} inside the loop over {rank} that still reduces it"
+                    raise self._fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
+                for written, read in zip(producer.output.indices, access.indices, strict=True):
+                    if rank not in written.ranks or _same_tile(written, read, rank in producer.iterative):
+                        continue
+                    rule = f"reads {access.tensor} at a {rank} that the loop over {rank} they share has not made"
+                    raise self._fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
+
+    def passes(self) -> None:
+        """Einsums in different passes of a rank can't share a loop over it: one needs all of the other."""
+        by_rank: dict[str, dict[str, int]] = {}
+        for number, leaf in enumerate(self.layout.leaves):
+            for other in self.layout.leaves[:number]:
+                for at in self._common(leaf, other.node.einsum):
+                    loop = self.layout.loops[at]
+                    for rank in loop.ranks if loop.count > 1 else ():
+                        if rank not in by_rank:
+                            by_rank[rank] = dict(pass_of(self.cascade, rank))
+                        mine = by_rank[rank].get(leaf.node.einsum)
+                        theirs = by_rank[rank].get(other.node.einsum)
+                        if mine is None or theirs is None or mine == theirs:
+                            continue
+                        rule = f"is in pass {mine} over {rank} and {other.node.einsum} in pass {theirs}"
+                        rule += f": they can't share a loop over {rank}"
+                        raise self._fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
+
+    def state(self, home: Home, path: tuple[int, ...]) -> None:
+        """State that is carried from step to step is kept outside the loop over the steps."""
+        producer = self.cascade.producer(home.tensor)
+        if producer is None or self.leaf_of[producer.name] not in self.layout.under(home.place):
+            return
+        for number in path:
+            for rank in self.layout.loops[number].ranks:
+                if rank in producer.iterative and self.layout.loops[number].count > 1:
+                    rule = f"{home.tensor} carries state along {rank}, so it must be kept outside that loop"
+                    raise self._fault(home.place, rule, "keep")
+
+    def overlay(self, home: Home) -> None:
+        """Tensors that share bytes take turns: all readers of one are done before the next is written."""
+        if not home.overlay or home.tensor != home.overlay[0]:
+            return
+        here = [leaf.node.einsum for leaf in self.layout.under(home.place)]
+        for old, new in zip(home.overlay, home.overlay[1:], strict=False):
+            if new not in here:
+                rule = f"{new} is not computed below, and only the first tensor of an overlay can be loaded"
+                raise self._fault(home.place, rule, "overlay")
+            before = self._ancestors(new) | {new}
+            if old in here and old not in before:
+                rule = f"{new} does not depend on {old}, whose bytes it takes"
+                raise self._fault(home.place, rule, "overlay")
+            for reader in self.cascade.consumers(old):
+                if reader.name in here and reader.name not in before:
+                    rule = f"{reader.name} reads {old}, but nothing holds {new} back until it has"
+                    raise self._fault(home.place, rule, "overlay")
+
+    def _ancestors(self, name: str) -> set[str]:
+        found: set[str] = set()
+        pending = [name]
+        while pending:
+            for access in self.cascade.einsum(pending.pop()).reads:
+                if self.cascade.producer(access.tensor) is not None and access.tensor not in found:
+                    found.add(access.tensor)
+                    pending.append(access.tensor)
+        return found
+
+    def pinned(self, home: Home) -> None:
+        """A tile is loaded in the first iteration (stored in the last) of the loops that don't move it: those
+        must be iterations in which every tile occurs, which bounds such as windows may prevent.
+        """
+        if home.memory == self.machine.dram.name:
+            return
+        near = [leaf for leaf in self.layout.under(home.place) if home in leaf.homes.get(home.tensor, ())]
+        stored = next((leaf for leaf in near if leaf.node.einsum == home.tensor), None)
+        leaf = stored or next((leaf for leaf in near if self._reads(leaf, home.tensor)), None)
+        if leaf is None or (stored is not None and not self._emptied(home)):
+            return
+        below = list(relevant_loops(self.cascade, self.layout.loops, leaf, home.tensor, home.depth))
+        fixed = [(at, rank) for at, (loop, moves) in enumerate(below) if not moves
+                 for rank in self.layout.loops[loop].ranks]  # fmt: skip
+        for at, rank in fixed:
+            for number in (loop for loop, moves in below[at + 1 :] if moves):
+                if self._unclear(number, rank, first=stored is None):
+                    act = "loaded in the first" if stored is None else "stored in the last"
+                    inner = self.layout.loops[number].rank
+                    rule = f"{home.tensor} is {act} iteration of the loop over {rank}, "
+                    rule += f"in which a bound leaves out some tiles of {inner}"
+                    hint = f"put the loop over {inner} outside it, or keep {home.tensor} further in"
+                    raise self._fault(home.place, rule, "keep", hint)
+
+    def _emptied(self, home: Home) -> bool:
+        """Whether the tensor leaves this home: it is a result, or a leaf outside reads it."""
+        inside = {leaf.place for leaf in self.layout.under(home.place)}
+        readers = [leaf for leaf in self.layout.leaves if self._reads(leaf, home.tensor)]
+        return not self.cascade.consumers(home.tensor) or any(leaf.place not in inside for leaf in readers)
+
+    def _unclear(self, number: int, rank: str, *, first: bool) -> bool:
+        """Whether bounds let a loop run over tiles elsewhere that they leave out at an end of the rank."""
+        for bound in self.layout.loops[number].bounds:
+            slope = difference(bound.left, bound.right)[0].get(rank, 0)
+            if isinstance(bound, SameBlock):
+                if slope:
+                    return True
+            elif slope and (slope > 0) != first:
+                return True
+        return False
+
+    def _reads(self, leaf: Leaf, tensor: str) -> bool:
+        return any(access.tensor == tensor for access in self.einsum(leaf).reads)
+
+
+def _old_state(access: Access, producer: Einsum) -> str | None:
+    """The rank along which an access reads the state of an earlier step; None for any other access."""
+    for read, written in zip(access.indices, producer.output.indices, strict=True):
+        if len(written.terms) == 1 and written.terms[0].rank in producer.iterative:
+            same = read.terms == written.terms
+            return written.terms[0].rank if same and read.offset < written.offset else None
+    return None
+
+
+def _same_tile(written: Index, read: Index, iterative: bool) -> bool:
+    """Whether both indices walk a dimension alike; a state may be read one step back."""
+    return written.terms == read.terms and (
+        written.offset == read.offset or (iterative and read.offset < written.offset)
+    )
