@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from demo import CASES, SETTINGS
+from demo import CASES, SETTINGS  # the script beside this one
 
 from einsim.evaluation import evaluate
 from einsim.report.card import card
