@@ -85,12 +85,16 @@ def exploited(cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str
 
 def array_cycles(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]) -> int:
     """Issue cycles for a tile: spatial ranks fold over the unit's dimensions, the others run in time."""
-    folds = 1
+    folds = shares = 1
     placed: set[str] = set()
     for dim, ranks in node.spatial.items():
-        folds *= -(-math.prod(extents[rank] for rank in ranks) // unit.dims[dim])
+        parts = -(-math.prod(extents[rank] for rank in ranks) // unit.dims[dim])
+        if dim == "cores":  # each core walks its share in time
+            shares = parts
+        else:
+            folds *= parts
         placed.update(ranks)
-    steps = math.prod(extents[rank] for rank in einsum.ranks if rank not in placed)
+    steps = shares * math.prod(extents[rank] for rank in einsum.ranks if rank not in placed)
     if unit.kind == "systolic" and node.stationarity != "output-stationary":
         steps = max(steps, unit.dims.get("rows", 1))  # the next stationary tile takes a cycle a row to load
     return folds * steps * max(1, cycles_per_point(unit, einsum.ops))

@@ -65,8 +65,8 @@ def choose(cascade: Cascade, machine: Machine) -> str:
     names = {einsum.name for einsum in cascade.einsums}
     matrix = machine.matrix_units[0] if machine.matrix_units else None
     planar = matrix is not None and matrix.kind == "array" and {"rows", "cols"} == set(matrix.dims)
-    if planar and matrix is not None and {"BQK", "SLNV", "RNV"} <= names and cascade.size("p") > 1:
-        able = all(matrix.supports(op) for op in ("max", "exp", "add"))
+    if matrix is not None and {"BQK", "SLNV", "RNV"} <= names and len(names) == 12:
+        able = planar and all(matrix.supports(op) for op in ("max", "exp", "add")) and matrix.registers is not None
         return "fusemax-interleaved" if able else "fusemax-on-flat"
     if (
         planar

@@ -78,7 +78,9 @@ def layouts(cascade: Cascade, unit: Unit, einsum: Einsum) -> Iterator[Compute]:
     part = roles(cascade, einsum)
     dims = list(unit.dims)
     if unit.kind == "vector":
-        spatial_choices = [(rank,) for rank in einsum.ranks] + [part.batch or einsum.output.ranks]
+        still = tuple(rank for rank in einsum.ranks if rank not in einsum.iterative)
+        whole = tuple(rank for rank in part.batch or einsum.output.ranks if rank in still)
+        spatial_choices = [(rank,) for rank in still] + [whole]
         for choice in dict.fromkeys(spatial_choices):
             yield Compute(
                 einsum=einsum.name, unit=unit.name, spatial=_with_cores(unit, einsum, {dims[-1]: choice})
@@ -112,7 +114,7 @@ def _with_cores(
     if "cores" not in unit.dims:
         return spatial
     used = {rank for ranks in spatial.values() for rank in ranks}
-    free = tuple(rank for rank in einsum.output.ranks if rank not in used)
+    free = tuple(rank for rank in einsum.output.ranks if rank not in used and rank not in einsum.iterative)
     return {"cores": free, **spatial} if free else spatial
 
 
