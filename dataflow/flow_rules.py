@@ -145,7 +145,7 @@ class _Flow:
                 for written, read in zip(producer.output.indices, access.indices, strict=True):
                     if rank not in written.ranks or _same_tile(written, read, rank in producer.iterative):
                         continue
-                    rule = f"reads {access.tensor} at a {rank} that the loop over {rank} they share has not made"
+                    rule = f"reads {access.tensor} at a {rank} that the shared loop over it has not made"
                     raise self._fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
 
     def passes(self) -> None:
@@ -221,7 +221,7 @@ class _Flow:
                  for rank in self.layout.loops[loop].ranks]  # fmt: skip
         for at, rank in fixed:
             for number in (loop for loop, moves in below[at + 1 :] if moves):
-                if self._unclear(number, rank, first=stored is None):
+                if self._unclear(below[at][0], number, rank, first=stored is None):
                     act = "loaded in the first" if stored is None else "stored in the last"
                     inner = self.layout.loops[number].rank
                     rule = f"{home.tensor} is {act} iteration of the loop over {rank}, "
@@ -235,9 +235,15 @@ class _Flow:
         readers = [leaf for leaf in self.layout.leaves if self._reads(leaf, home.tensor)]
         return not self.cascade.consumers(home.tensor) or any(leaf.place not in inside for leaf in readers)
 
-    def _unclear(self, number: int, rank: str, *, first: bool) -> bool:
-        """Whether bounds let a loop run over tiles elsewhere that they leave out at an end of the rank."""
-        for bound in self.layout.loops[number].bounds:
+    def _unclear(self, fixed: int, number: int, rank: str, *, first: bool) -> bool:
+        """Whether bounds let a loop run over tiles elsewhere that they leave out at an end of the rank.
+
+        A single iteration over what a loop further out stands on is left out where that loop's bound says so.
+        """
+        loop = self.layout.loops[number]
+        for bound in loop.bounds:
+            if loop.count == 1 and bound in self.layout.loops[fixed].bounds:
+                continue
             slope = difference(bound.left, bound.right)[0].get(rank, 0)
             if isinstance(bound, SameBlock):
                 if slope:
