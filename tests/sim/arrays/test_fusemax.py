@@ -14,7 +14,7 @@ from sim.arrays.fusemax import Attention, FuseMaxSpec, busy_cycles, fusemax_cycl
 size = st.integers(1, 40)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     rows=st.integers(1, 300),
     cols=size,
@@ -33,6 +33,7 @@ def test_the_jump_equals_the_walk(rows, cols, depth, m, p, e, f):
     assert all(one[1] <= two[0] for one, two in pairwise(spans))  # one operation at a time
 
 
+@settings(deadline=None)  # the first call compiles
 @given(rows=size, cols=size, m=st.integers(1, 200), p=size, e=size, f=size)
 def test_stalled_tiles_take_their_work_and_one_column_of_waiting(rows, cols, m, p, e, f):
     spec, work = FuseMaxSpec(rows=rows, cols=cols), Attention(m=m, p=p, e=e, f=f)
@@ -41,6 +42,7 @@ def test_stalled_tiles_take_their_work_and_one_column_of_waiting(rows, cols, m, 
     assert fusemax_cycles(spec, work) == along_m * along_p * each + rows + cols - 2
 
 
+@settings(deadline=None)  # the first call compiles
 @given(rows=size, cols=size, m=st.integers(1, 400), p=size, e=size, f=size, depth=st.integers(1, 6))
 def test_deeper_interleaving_is_never_slower_and_never_beats_the_work(rows, cols, m, p, e, f, depth):
     spec, work = FuseMaxSpec(rows=rows, cols=cols, depth=depth), Attention(m=m, p=p, e=e, f=f)

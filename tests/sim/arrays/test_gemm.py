@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm, fold, kept
@@ -33,6 +33,7 @@ def test_wrong_specs_are_refused(make, message):
         make()
 
 
+@settings(deadline=None)  # the first call compiles
 @given(k=size, m=st.integers(1, 12), data=st.data())
 def test_kept_slots_are_those_of_each_group(k, m, data):
     n = data.draw(st.integers(1, m))
@@ -41,6 +42,7 @@ def test_kept_slots_are_those_of_each_group(k, m, data):
     assert kept(k, (m, m)) == k
 
 
+@settings(deadline=None)  # the first call compiles
 @given(m=size, n=size, k=size, rows=size, cols=size, dataflow=st.sampled_from(DATAFLOWS))
 def test_the_tiles_of_a_fold_cover_the_gemm_and_no_more(m, n, k, rows, cols, dataflow):
     spec = ArraySpec(rows=rows, cols=cols, dataflow=dataflow, convention=CONVENTIONS[0])

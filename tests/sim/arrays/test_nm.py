@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.arrays.gemm import kept
@@ -13,6 +13,7 @@ from sim.arrays.sorter import prune
 ratios = st.integers(1, 9).flatmap(lambda m: st.tuples(st.integers(1, m), st.just(m)))
 
 
+@settings(deadline=None)  # the first call compiles
 @given(nm=ratios, depth=st.integers(1, 40), width=st.integers(1, 5), seed=st.integers(0, 99))
 def test_compressed_values_at_their_places_are_the_matrix(nm, depth, width, seed):
     n, m = nm
@@ -27,6 +28,7 @@ def test_compressed_values_at_their_places_are_the_matrix(nm, depth, width, seed
     assert (back[depth:] == 0).all()
 
 
+@settings(deadline=None)  # the first call compiles
 @given(nm=ratios, depth=st.integers(1, 60), tile=st.none() | st.integers(1, 12))
 def test_ports_bring_each_group_once_and_again_in_a_tile_that_starts_inside_it(nm, depth, tile):
     words = group_words(depth, nm, tile)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.arrays.sorter import SorterSpec, prune, sort, sorter_cycles
@@ -13,6 +13,7 @@ from specs.errors import RuleError
 ratios = st.integers(1, 16).flatmap(lambda m: st.tuples(st.integers(1, m), st.just(m)))
 
 
+@settings(deadline=None)  # the first call compiles
 @given(nm=ratios, lanes=st.integers(1, 9), count=st.integers(1, 30), seed=st.integers(0, 999))
 def test_it_keeps_the_n_largest_magnitudes_in_order_of_place(nm, lanes, count, seed):
     n, m = nm
@@ -26,6 +27,7 @@ def test_it_keeps_the_n_largest_magnitudes_in_order_of_place(nm, lanes, count, s
     assert result.inserts.sum() >= count * n
 
 
+@settings(deadline=None)  # the first call compiles
 @given(lanes=st.integers(1, 40), rounds=st.integers(1, 6), nm=ratios)
 def test_a_round_of_groups_takes_m_cycles(lanes, rounds, nm):
     spec = SorterSpec(lanes=lanes, nm=nm)
@@ -33,6 +35,7 @@ def test_a_round_of_groups_takes_m_cycles(lanes, rounds, nm):
     assert sorter_cycles(spec, rounds * lanes - lanes + 1) == rounds * nm[1]
 
 
+@settings(deadline=None)  # the first call compiles
 @given(nm=ratios, depth=st.integers(1, 40), seed=st.integers(0, 99))
 def test_pruning_keeps_n_of_m_and_the_most_magnitude(nm, depth, seed):
     n, m = nm

@@ -31,14 +31,14 @@ def cases(draw):
 rates = st.floats(0.05, 50)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(case=cases())
 def test_unlimited_ports_cost_nothing(case):
     result = fed(*case, Ports())
     assert result.cycles == result.array_cycles == elapsed(*case)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(case=cases(), load=rates, store=rates, faster=st.floats(1, 4))
 def test_finite_ports_bound_the_time_waits_add_up_and_faster_is_never_slower(case, load, store, faster):
     slow = fed(*case, Ports(load_words_per_cycle=load, store_words_per_cycle=store))
@@ -51,6 +51,7 @@ def test_finite_ports_bound_the_time_waits_add_up_and_faster_is_never_slower(cas
     assert slow.cycles == slow.array_cycles + sum(parts)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(case=cases())
 def test_words_are_those_at_the_edge_but_what_the_tile_before_left(case):
     result, edge = fed(*case, Ports()), traffic(*case)

@@ -1,4 +1,4 @@
-"""Laws of the stepped systolic arrays: outputs, cycles, activity and words, against numpy and closed forms."""
+"""Laws of the stepped systolic arrays: outputs, cycles, activity, words, against numpy and closed forms."""
 
 from __future__ import annotations
 
