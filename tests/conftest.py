@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No deadline: the first call of a numba kernel compiles it. The same examples on every machine and run.
+settings.register_profile("einsim", deadline=None, derandomize=True)
+settings.load_profile("einsim")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
