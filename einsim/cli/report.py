@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 from pathlib import Path
 from typing import get_args
@@ -69,6 +70,8 @@ def command(
             kept = read_saved(path)
             cases.append(Case(result=kept.result, machine=kept.machine, macs=kept.macs))
             continue
+        if path.suffix == ".json" and not path.exists():
+            raise FileNotFoundError(errno.ENOENT, "no such file", item)
         if not accels:
             raise click.UsageError(f"'{item}' is a workload, so an --accel is needed to run it on")
         for accel in accels:
@@ -85,11 +88,9 @@ def command(
 
 
 def distinct(cases: list[Case], origins: list[str]) -> list[Case]:
-    """The cases; where a machine stands twice, each is called by its machine and where it is from."""
+    """The cases; where a machine stands twice, those are called by the file or workload that they are from."""
     labels = [case.label for case in cases]
     return [
-        msgspec.structs.replace(case, name=f"{case.label}: {origin}")
-        if labels.count(case.label) > 1
-        else case
+        msgspec.structs.replace(case, name=origin) if labels.count(case.label) > 1 else case
         for case, origin in zip(cases, origins, strict=True)
     ]

@@ -17,7 +17,7 @@ def summary(cases: Sequence[Case]) -> str:
         ("Energy", compared([case.result.energy_j for case in cases], joules)),
         (
             "Energy-delay product",
-            compared([product(case) for case in cases], lambda value: f"{value:.3g} J·s"),
+            compared([product(case) for case in cases], lambda value: f"{joules(value)}·s"),
         ),
         ("DRAM traffic", compared([float(case.result.dram_bytes) for case in cases], size)),
         ("Bottleneck", [f"<b>{text(case.result.bottleneck)}</b>" for case in cases]),
