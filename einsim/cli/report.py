@@ -88,7 +88,7 @@ def command(
 
 
 def distinct(cases: list[Case], origins: list[str]) -> list[Case]:
-    """The cases; where a machine stands twice, those are called by the file or workload that they are from."""
+    """The cases; those whose machine stands twice are called by the file or workload they are from."""
     labels = [case.label for case in cases]
     return [
         msgspec.structs.replace(case, name=origin) if labels.count(case.label) > 1 else case

@@ -159,6 +159,11 @@ FLAGS: list[tuple[str, list[str], list[str]]] = [
     ),
     ("report without a machine", ["report", "attention", "-o", "out.html"], ["an --accel is needed"]),
     (
+        "report of a file that is not there",
+        ["report", "gone.json", "-o", "out.html"],
+        ["gone.json: no such file"],
+    ),
+    (
         "report into a file's folder",
         ["report", "good.yaml", "--accel", "good-machine.yaml", "-o", "good.yaml/out.html"],
         ["good.yaml/out.html"],
