@@ -1,16 +1,18 @@
 """Laws of a fed array: unlimited ports change nothing, finite ones obey their bandwidth, waits add up."""
 
+# ruff: noqa: PLR0917 - as the kernel that it twins
 from __future__ import annotations
 
 import time
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm
-from sim.arrays.stalls import Ports, fed
+from sim.arrays.stalls import Ports, _run, fed
 from sim.arrays.systolic import elapsed, traffic
 from specs.errors import RuleError
 
@@ -76,6 +78,44 @@ def test_a_gemm_of_1024_cubed_with_traffic_and_stalls_takes_under_a_tenth_of_a_s
         fed(array, gemm, ports)
         traffic(array, gemm)
         assert time.perf_counter() - start < 0.1
+
+
+def walk(begin, release, done, burst, load, store):
+    """The rules of the fed array, looked at in every cycle; returns the end of the last store."""
+    count, now, loads = len(begin), 0, 0
+    loaded, began, left, stored = {}, {}, {}, {}
+    port_free = 0
+    while len(began) < count:
+        while loads < count and now >= port_free and (loads < 2 or left.get(loads - 2, now + 1) <= now):
+            loaded[loads] = port_free = now + load[loads]
+            loads += 1
+        tile = len(began)
+        late = began[tile - 1] - begin[tile - 1] if tile else 0
+        room = tile < 2 or stored[tile - 2] <= now + done[tile] - burst
+        if loaded.get(tile, now + 1) <= now and now >= begin[tile] + late and room:
+            began[tile], left[tile] = now, now + release[tile]
+            stored[tile] = max(stored.get(tile - 1, 0), now + done[tile]) + store[tile]
+            continue
+        now += 1
+    return began, max(stored.values())
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_the_recurrence_equals_a_walk_over_every_cycle(data):
+    count = data.draw(st.integers(1, 8))
+    numbers = st.lists(st.integers(0, 12), min_size=count, max_size=count)
+    begin = np.cumsum(data.draw(numbers))
+    begin -= begin[0]
+    release, done, load, store = (np.array(data.draw(numbers)) for _ in range(4))
+    done = np.maximum(done, 1)
+    burst = data.draw(st.integers(1, int(done.min())))
+    total = int((begin + done).max())
+    waits = _run(begin, release, done, burst, load, store, total)
+    began, end = walk(begin.tolist(), release.tolist(), done.tolist(), burst, load.tolist(), store.tolist())
+    assert sum(waits[:3]) == began[count - 1] - begin[count - 1]
+    assert waits[0] == load[0]
+    assert total + sum(waits) == max(end, total + sum(waits[:3]))
 
 
 def test_a_port_without_bandwidth_is_refused():
