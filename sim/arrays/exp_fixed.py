@@ -47,4 +47,4 @@ def exp_fixed(x: int, input_fraction_bits: int) -> int:
     p = HORNER[0]
     for stage in range(1, 6):
         p = exp_mac(p, f, stage)
-    return exp_shift(p, whole)
+    return int(exp_shift(p, whole))

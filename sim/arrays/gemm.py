@@ -23,8 +23,8 @@ from specs.errors import RuleError
 Dataflow = Literal["output-stationary", "weight-stationary", "input-stationary"]
 Convention = Literal["scale-sim", "edge-aware", "overlapped"]
 
-DATAFLOWS: Final[tuple[str, ...]] = get_args(Dataflow)
-CONVENTIONS: Final[tuple[str, ...]] = get_args(Convention)
+DATAFLOWS: Final[tuple[Dataflow, ...]] = get_args(Dataflow)
+CONVENTIONS: Final[tuple[Convention, ...]] = get_args(Convention)
 
 
 class Gemm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
