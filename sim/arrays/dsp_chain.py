@@ -15,7 +15,6 @@ takes one group of m values of A and a selector before each slice picks the one 
 multiplies. beats = ceil(ceil(k / m) / floor(length / n)); dense is 1:1. Groups never straddle a beat.
 """
 
-# ruff: noqa: PLR0917 - numba kernels take their arrays by position
 from __future__ import annotations
 
 from typing import Final

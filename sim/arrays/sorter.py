@@ -9,7 +9,6 @@ edge, for one cycle. Source: SAT (arXiv 2309.13015) gives 32 lanes and M cycles 
 design and the rule for ties are ours.
 """
 
-# ruff: noqa: PLR0917 - numba kernels take their arrays by position
 from __future__ import annotations
 
 import msgspec

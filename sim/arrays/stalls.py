@@ -14,7 +14,6 @@ An operand's tile that the tile before also used is not loaded again. With both 
 `systolic.elapsed`, exactly.
 """
 
-# ruff: noqa: PLR0917 - numba kernels take their arrays by position
 from __future__ import annotations
 
 import msgspec

@@ -1,6 +1,5 @@
 """Cycle-stepped FuseMax array: six macs an exp, maxima and sums travelling down the columns, all integer."""
 
-# ruff: noqa: PLR0917 - numba kernels take their arrays by position
 from __future__ import annotations
 
 from typing import Final

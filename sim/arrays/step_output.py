@@ -8,7 +8,6 @@ column's result bus in this cycle; elements of a column finish one a cycle, so o
 Registers hold words as `sim.arrays.words` lays them out, one wide wire each.
 """
 
-# ruff: noqa: PLR0917 - numba kernels take their arrays by position
 from __future__ import annotations
 
 import numpy as np

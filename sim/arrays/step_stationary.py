@@ -10,7 +10,6 @@ makes an element take its shadow in that same cycle. Registers hold words as `si
 out. The output SRAM adds the sums of the row tiles in place.
 """
 
-# ruff: noqa: PLR0917 - numba kernels take their arrays by position
 from __future__ import annotations
 
 import numpy as np

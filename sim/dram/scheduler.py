@@ -1,4 +1,3 @@
-# ruff: noqa: PLR0917 - numba kernels take their arrays by position
 """The controller of one channel: FR-FCFS over a bounded queue, every command at its first legal cycle.
 
 In each cycle the controller admits arrived requests while the queue has room, then issues on each free
