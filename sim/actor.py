@@ -25,6 +25,7 @@ class Actor:
         first = self.path.first()
         self.position: Position = first if first is not None else []
         self.phase = "waiting" if first is not None else "done"
+        self.version = 0  # grows with every change of state
         self.completed: Position | None = None
         self.flying: deque[tuple[int, Position]] = deque()
         self.blocked_on: int = -1

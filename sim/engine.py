@@ -122,11 +122,13 @@ class Run:
         server = self.servers.get(op.engine)
         while True:
             actor.phase = "waiting"
+            actor.version += 1
             yield from self._wait(actor)
             actor.ready_at = self.now()
             key, cost = actor.cost()
             if server is not None:
                 actor.phase = "queued"
+                actor.version += 1
                 yield server.request(actor)
             actor.phase = "serving"
             actor.started_at = self.now()
@@ -150,6 +152,7 @@ class Run:
                 continue
             event = self.env.event()
             actor.blocked_on, actor.blocked_target = at, target
+            actor.version += 1
             producer.waiters.append((target, actor.op.id, event))
             yield event
             actor.blocked_on, actor.blocked_target = -1, None
@@ -191,6 +194,7 @@ class Run:
 
     def _complete(self, actor: Actor, position: list[int]) -> None:
         actor.completed = position
+        actor.version += 1
         self.ledger.finish(self.now())
         if actor.waiters:
             left = []

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MARGIN = 2  # iterations kept clear at the end of the loop
 MEMORY = 64  # states remembered for each loop
+PATIENCE = 96  # iterations of a loop without a repeated state before it is left alone until it starts anew
 
 
 class Snapshot:
@@ -53,7 +54,15 @@ class Jumper:
                     self.lags[wait.lag_loop] = max(self.lags.get(wait.lag_loop, 1), wait.lag)
         self.family = _families(run)
         self.irregular = _irregular_loops(run)
+        self.members: dict[int, list[Actor]] = {}
+        self.others: dict[int, list[Actor]] = {}
+        for loop in self.reference:
+            family = self.family[loop]
+            inside = [a for a in run.actors if any(self.family[own] == family for own in a.op.path)]
+            self.members[loop] = inside
+            self.others[loop] = [actor for actor in run.actors if actor not in inside]
         self.seen: dict[int, dict[Any, Snapshot]] = {}
+        self.tries = dict.fromkeys(self.reference, 0)
         self.asked: set[int] = set()
 
     def moved(self, actor: Actor, slot: int) -> None:
@@ -66,7 +75,11 @@ class Jumper:
         if stop - first < 6 or index - first < self.lags[loop] + 1 or stop - index < MARGIN + 2:
             if index <= first + self.lags[loop]:
                 self.seen.pop(loop, None)
+                self.tries[loop] = 0
             return
+        if self.tries[loop] > PATIENCE:
+            return
+        self.tries[loop] += 1
         self.asked.add(loop)
         self.run.at_end_of_tick(3, self._closure(loop, actor, slot))
 
@@ -77,11 +90,14 @@ class Jumper:
         self.asked.discard(loop)
         if reference.phase == "done":
             return
+        if any(actor.phase in {"serving", "queued"} or actor.flying for actor in self.others[loop]):
+            return  # something outside this loop is at work: no period of the loop's own
         outer = {reference.op.path[at]: reference.position[at] for at in range(slot)}
         index = reference.position[slot]
         state = (
             tuple(outer.items()),
-            tuple(self._state(actor, loop, outer, index) for actor in self.run.actors),
+            tuple(actor.version for actor in self.others[loop]),
+            tuple(self._state(actor, loop, outer, index) for actor in self.members[loop]),
         )
         known = self.seen.setdefault(loop, {})
         before = known.get(state)

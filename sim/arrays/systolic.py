@@ -66,9 +66,11 @@ def cycles(spec: ArraySpec, gemm: Gemm) -> int:
 def traffic(spec: ArraySpec, gemm: Gemm) -> Traffic:
     """SRAM words of the whole GEMM (SCALE-Sim 3.0's counts when dense).
 
-    With N:M, A's port brings whole groups of m, so every value of A along k is read; SCALE-Sim instead
-    drops the pruned positions of A as well (its layer-wise pattern is the same in every column), which
-    the scale-sim convention follows. A group that two row tiles share is read by both.
+    With N:M, A's port brings whole groups of m, so every value of A along k is read, and a group that two
+    row tiles share is read by both. SCALE-Sim instead drops the pruned positions of A as well (its layer-wise
+    pattern is the same in every column), which the scale-sim convention follows. SCALE-Sim 3.0.0's own report
+    adds R + C idle slots a tile to the writes of output-stationary runs and counts A m / n times in sparse
+    weight-stationary ones; these two are not followed.
     """
     laid = fold(spec, gemm)
     a_words = gemm.m * int(a_cost(spec, gemm).sum())
