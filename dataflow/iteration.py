@@ -39,6 +39,7 @@ class Path:
         self.regular = all(not loop.bounds for loop in loops) and all(
             loop.extent % loop.tile == 0 for loop in loops
         )
+        self.bounded = any(loop.bounds for loop in loops) or not self.regular
         self._spans: dict[tuple[int, ...], tuple[int, int]] = {}
         self._couples = tuple(self._coupled(at) for at in range(self.depth))
 
@@ -135,6 +136,42 @@ class Path:
             for inner in range(slot + 1, at + 1):
                 position[inner] = self.span(position, inner)[1] - 1
         return True
+
+    def floor(self, position: list[int]) -> list[int] | None:
+        """The last position at or before this one, which may not exist; None where all are after it."""
+        found: list[int] = []
+        for at, index in enumerate(position):
+            first, stop = self.span(found, at)
+            if first < stop and first <= index < stop:
+                found.append(index)
+                continue
+            if index >= stop > first:
+                found.append(stop - 1)
+            elif at == 0 or not self._back(found):
+                return None
+            return self._last(found)
+        return found
+
+    def _back(self, position: list[int]) -> bool:
+        """Move a partial position one iteration back; slots at their first are dropped. False at the start."""
+        while position:
+            at = len(position) - 1
+            if not self.pins[at] and position[at] > self.span(position, at)[0]:
+                position[at] -= 1
+                return True
+            position.pop()
+        return False
+
+    def _last(self, position: list[int]) -> list[int] | None:
+        """Complete a partial position by the last iterations inside it, going back where there are none."""
+        while len(position) < self.depth:
+            at = len(position)
+            first, stop = self.span(position, at)
+            if first < stop:
+                position.append(first if self.pins[at] == "first" else stop - 1)
+            elif not self._back(position):
+                return None
+        return position
 
     def key(self, position: list[int] | tuple[int, ...]) -> tuple[int, ...]:
         """Tile extents of `key_ranks` at a position."""

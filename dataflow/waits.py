@@ -220,6 +220,8 @@ class _Builder:
         if producer is None or writer == reader:
             return []
         for loop in reversed(self.drafts[writer].path):
+            if loop in self.drafts[reader].when:
+                continue  # it reads one version only, when no other will follow
             if self.layout.loops[loop].rank in producer.iterative and loop in self.drafts[reader].path:
                 targets = self._targets(reader, writer, tensor, depth=None)
                 return [
