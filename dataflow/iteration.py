@@ -153,7 +153,7 @@ class Path:
         return found
 
     def _back(self, position: list[int]) -> bool:
-        """Move a partial position one iteration back; slots at their first are dropped. False at the start."""
+        """Move a partial position one iteration back, dropping slots at their first; False at the start."""
         while position:
             at = len(position) - 1
             if not self.pins[at] and position[at] > self.span(position, at)[0]:
