@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from accel.machine import Machine
 from dataflow.footprint import access_of, tile_bytes
+from dataflow.layout import lay_out
+from dataflow.lower import held_bytes
 from dataflow.mapping import Mapping, Node, Sequence, chain, keep
+from dataflow.templates.attention import fused_attention
 from dataflow.templates.gemm import gemm, levels
 from dataflow.templates.roles import is_contraction
 from dataflow.templates.vector import fits, shared_rows, vector_run
@@ -16,14 +19,26 @@ from workloads.cascade import Cascade, Einsum
 
 
 def layerwise(cascade: Cascade, machine: Machine, *, residency: bool, name: str) -> Mapping:
-    """The mapping of a whole cascade, branch by branch."""
+    """The mapping of a whole cascade, branch by branch.
+
+    With `residency`, the attention of a layer is one fused branch where a fused template fits the machine.
+    """
+    fused = fused_attention(cascade, machine) if residency else None
+    inside = frozenset(node.einsum for node in fused.computes()) if fused else frozenset()
     memory = _common_memory(machine)
-    resident = _resident(cascade, machine, memory) if residency and memory else {}
+    taken = 0
+    if fused is not None:
+        taken = held_bytes(fused, lay_out(fused, cascade), cascade, machine).get(memory, 0)
+    resident = {}
+    if residency and memory:
+        resident = _resident(cascade, machine, memory, taken, _touched(cascade, inside))
     reserved = {memory: sum(resident.values())} if memory else {}
     kept = frozenset(resident)
     branches: list[Node] = []
-    for run in runs(cascade, machine, kept, reserved):
-        if len(run) == 1 and is_contraction(run[0]):
+    for run in runs(cascade, machine, kept, reserved, inside):
+        if run[0].name in inside and fused is not None:
+            branches.append(fused.tree)
+        elif len(run) == 1 and is_contraction(run[0]):
             branches.append(gemm(cascade, machine, run[0], resident=kept, reserved=reserved))
         else:
             branches.append(vector_run(cascade, machine, run, resident=kept, reserved=reserved))
@@ -32,15 +47,32 @@ def layerwise(cascade: Cascade, machine: Machine, *, residency: bool, name: str)
     return Mapping(cascade=cascade.name, machine=machine.name, template=name, tree=tree)
 
 
+def _touched(cascade: Cascade, inside: frozenset[str]) -> frozenset[str]:
+    """Tensors that a fused branch reads or writes: it brings its own buffers for them."""
+    einsums = [cascade.einsum(name) for name in inside]
+    return inside | {access.tensor for einsum in einsums for access in einsum.reads}
+
+
 def runs(
-    cascade: Cascade, machine: Machine, resident: frozenset[str], reserved: dict[str, int]
+    cascade: Cascade,
+    machine: Machine,
+    resident: frozenset[str],
+    reserved: dict[str, int],
+    inside: frozenset[str] = frozenset(),
 ) -> list[tuple[Einsum, ...]]:
-    """Contractions alone; neighbouring other Einsums together while they share rows and fit."""
+    """Contractions alone; neighbouring other Einsums together while they share rows and fit; those of a fused
+    branch (`inside`) as one, in the place of the first.
+    """
     found: list[tuple[Einsum, ...]] = []
     for einsum in cascade.einsums:
-        if found and not is_contraction(einsum) and not is_contraction(found[-1][0]):
-            wider = (*found[-1], einsum)
-            together = shared_rows(wider) == shared_rows(found[-1]) or len(found[-1]) == 1
+        if einsum.name in inside:
+            if not any(run[0].name in inside for run in found):
+                found.append((einsum,))
+            continue
+        last = found[-1] if found and found[-1][0].name not in inside else ()
+        if last and not is_contraction(einsum) and not is_contraction(last[0]):
+            wider = (*last, einsum)
+            together = shared_rows(wider) == shared_rows(last) or len(last) == 1
             if together and len(shared_rows(wider)) and fits(cascade, machine, wider, resident, reserved):
                 found[-1] = wider
                 continue
@@ -56,8 +88,12 @@ def _common_memory(machine: Machine) -> str:
     )
 
 
-def _resident(cascade: Cascade, machine: Machine, memory: str) -> dict[str, int]:
-    """Intermediates to keep, with their bytes: the smallest first while they take at most half the memory."""
+def _resident(
+    cascade: Cascade, machine: Machine, memory: str, taken: int, elsewhere: frozenset[str]
+) -> dict[str, int]:
+    """Intermediates to keep, with their bytes: the smallest first while they take at most half the memory and
+    leave the fused branch the bytes it takes.
+    """
     if any(unit.reads_from != memory for unit in machine.units):
         return {}
     capacity = machine.memory(memory).capacity_bytes or 2**62
@@ -65,10 +101,10 @@ def _resident(cascade: Cascade, machine: Machine, memory: str) -> dict[str, int]
     needs = {
         einsum.name: tile_bytes(cascade, machine, access_of(einsum, einsum.name), sizes)
         for einsum in cascade.einsums
-        if cascade.consumers(einsum.name)
+        if cascade.consumers(einsum.name) and einsum.name not in elsewhere
     }
     chosen: dict[str, int] = {}
-    left = capacity // 2
+    left = min(capacity // 2, capacity - taken)
     for name, size in sorted(needs.items(), key=lambda item: item[1]):
         if size <= left:
             chosen[name] = size

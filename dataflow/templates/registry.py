@@ -9,6 +9,7 @@ from accel.machine import Machine
 from dataflow.legality import check
 from dataflow.mapping import Mapping
 from dataflow.templates import flat, fusemax
+from dataflow.templates.attention import does_softmax, fused_attention
 from dataflow.templates.layerwise import layerwise
 from specs.errors import SpecError
 from specs.near import near
@@ -61,26 +62,12 @@ def build_mapping(cascade: Cascade, machine: Machine, template: str = "auto") ->
 
 
 def choose(cascade: Cascade, machine: Machine) -> str:
-    """The template that `auto` takes: the fused one where cascade and machine allow it."""
-    names = {einsum.name for einsum in cascade.einsums}
-    matrix = machine.matrix_units[0] if machine.matrix_units else None
-    planar = matrix is not None and matrix.kind == "array" and {"rows", "cols"} == set(matrix.dims)
-    if matrix is not None and {"BQK", "SLNV", "RNV"} <= names and len(names) == 12:
-        able = planar and all(matrix.supports(op) for op in ("max", "exp", "add")) and matrix.registers is not None
-        return "fusemax-interleaved" if able else "fusemax-on-flat"
-    if (
-        planar
-        and {"QK", "GM", "SN", "SD", "A", "AV"} == names
-        and cascade.size("p") > 1
-        and not cascade.bounds
-    ):
-        return "flat"
-    return "resident"
+    """The template that `auto` takes: the fused one where the whole cascade is attention and a machine suits it."""
+    fused = fused_attention(cascade, machine)
+    whole = fused is not None and len(fused.computes()) == len(cascade.einsums)
+    return fused.template if fused is not None and whole else "resident"
 
 
 def preferred_passes(machine: Machine) -> int:
-    """Passes over the keys of the attention cascade that suits a machine: 1 where its array does all of softmax."""
-    for unit in machine.matrix_units:
-        if all(unit.supports(op) for op in ("mac", "max", "exp", "add")):
-            return 1
-    return 3
+    """Passes over the keys of the attention that suits a machine: 1 where its array does all of softmax."""
+    return 1 if any(does_softmax(unit) for unit in machine.matrix_units) else 3

@@ -1,0 +1,40 @@
+"""Which fused template suits the attention in a cascade on a machine, if any."""
+
+from __future__ import annotations
+
+from accel.machine import Machine, Unit
+from dataflow.mapping import Mapping
+from dataflow.templates.flat import flat
+from dataflow.templates.fusemax import interleaved, on_flat
+from specs.errors import EinsimError
+from workloads.cascade import Cascade
+
+ONE_PASS = frozenset("BQK LM RM SLN SLD SLNV PRM SPD RD SPNV RNV AV".split())
+THREE_PASS = frozenset("QK GM SN SD A AV".split())
+
+
+def fused_attention(cascade: Cascade, machine: Machine) -> Mapping | None:
+    """FuseMax's mapping for the 1-pass cascade and FLAT's for the 3-pass one, of its Einsums only.
+
+    None where the cascade has no attention of that form, or no fused tile fits the machine.
+    """
+    names = {einsum.name for einsum in cascade.einsums}
+    try:
+        if names >= ONE_PASS and machine.matrix_units and machine.vector_units:
+            able = does_softmax(machine.matrix_units[0])
+            return interleaved(cascade, machine) if able else on_flat(cascade, machine)
+        if names >= THREE_PASS and cascade.size("p") > 1 and not cascade.bounds:
+            if machine.matrix_units and machine.vector_units and _planar(machine.matrix_units[0]):
+                return flat(cascade, machine)
+    except EinsimError:
+        return None
+    return None
+
+
+def _planar(unit: Unit) -> bool:
+    return unit.kind == "array" and set(unit.dims) == {"rows", "cols"}
+
+
+def does_softmax(unit: Unit) -> bool:
+    """Whether a matrix unit computes all of a tile's softmax itself, as FuseMax's array does."""
+    return _planar(unit) and unit.registers is not None and all(unit.supports(op) for op in ("max", "exp", "add"))
