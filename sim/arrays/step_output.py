@@ -50,11 +50,9 @@ def step_output(
             word = 0
             if tile < tiles:
                 k = cycle - table[tile, START] - r
-                if k >= 0:
-                    word = (2 if k == 0 else 0) | (4 if k == stream - 1 else 0)
-                    if r < table[tile, ROWS]:
-                        word += a[table[tile, ROW0] + r, k] + 1
-                        a_reads += a_cost[k]
+                if k >= 0 and r < table[tile, ROWS]:
+                    word = a[table[tile, ROW0] + r, k] + 1 + 2 * (k == 0) + 4 * (k == stream - 1)
+                    a_reads += a_cost[k]
             a_now[r, 0] = word
         for c in range(cols):  # the top edge
             tile = col_tile[c]
@@ -78,13 +76,13 @@ def step_output(
             wave = cycle - table[tile, START] - (stream - 1)
             if wave < 0:
                 break
-            for r in range(max(0, wave - cols + 1), min(rows, wave + 1)):
+            used_rows, used_cols = table[tile, ROWS], table[tile, COLS]
+            for r in range(max(0, wave - used_cols + 1), min(used_rows, wave + 1)):
                 c = wave - r
                 faults += (a_now[r, c] & 4) == 0 or bus_cycle[c] == cycle
                 bus_cycle[c] = cycle
-                if r < table[tile, ROWS] and c < table[tile, COLS]:
-                    out[table[tile, ROW0] + r, table[tile, COL0] + c] = acc[r, c]
-                    writes += 1
+                out[table[tile, ROW0] + r, table[tile, COL0] + c] = acc[r, c]
+                writes += 1
         a_now, a_next = a_next, a_now
         b_now, b_next = b_next, b_now
     return a_reads, b_reads, writes, faults

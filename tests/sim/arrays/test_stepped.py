@@ -38,7 +38,7 @@ def test_stepped_equals_closed_form_on_400_random_shapes_each(dataflow, conventi
     # 3,600 shapes in all; the 1,200 with scale-sim are held to SCALE-Sim's forms by test_systolic.
     rng = np.random.default_rng([DATAFLOWS.index(dataflow), CONVENTIONS.index(convention)])
     for i in range(400):
-        R, C, M, N, K, m = (int(x) for x in rng.integers(1, (7, 7, 16, 16, 16, 9)))
+        R, C, M, N, K, m = (int(x) for x in rng.integers(1, (13, 13, 20, 20, 12, 9)))
         nm = None if i % 2 else (int(rng.integers(1, m + 1)), m)
         array = ArraySpec(rows=R, cols=C, dataflow=dataflow, convention=convention)
         agree(array, *operands(rng, M, N, K, nm), nm)
