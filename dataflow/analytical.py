@@ -3,7 +3,7 @@
 Bound of a node, over all its iterations (T):
 
     operation          its engine's busy time
-    sequence           sum of T(child), each with the latency of an operation that ends it
+    sequence           sum of T(child), each with the latency of an operation that ends it, once a round
     pipeline           max of T(child) and of every engine's busy time below it
     loop               T(body)
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from accel.machine import Machine
 from dataflow.account import Books, busy_ticks, keep_books, static_counts
+from dataflow.iteration import Path
 from dataflow.program import Group, Op, Program
 from dataflow.result import Result
 
@@ -61,15 +62,29 @@ class Bounds:
         if group.kind == "op":
             return busy_ticks(self.program.ops[group.op], self.counts[group.op])
         if group.kind == "sequence":
-            return sum(self._closed(child) for child in group.children)
+            rounds = self._rounds(group)
+            return sum(self._closed(child, rounds) for child in group.children)
         return max((*(self.of(child) for child in group.children), *self.busy(group).values()), default=0)
 
-    def _closed(self, group: Group) -> int:
+    def _closed(self, group: Group, rounds: int) -> int:
         """T of a sequence's child: an operation's result must be visible before the next child starts."""
         if group.kind != "op":
             return self.of(group)
-        op = self.program.ops[group.op]
-        return self.of(group) + op.latency_ticks * sum(self.counts[op.id].values())
+        runs = sum(self.counts[group.op].values())
+        return self.of(group) + self.program.ops[group.op].latency_ticks * min(rounds, runs)
+
+    def _rounds(self, group: Group) -> int:
+        """How often a sequence runs: the iterations of the loops that all its children share."""
+        ops = _ops(group, self.program)
+        depth = 0
+        for same in zip(*(op.path for op in ops), strict=False):
+            if len(set(same)) > 1:
+                break
+            depth += 1
+        if depth == 0 or len(group.children) == 1:
+            return 1
+        loops = tuple(self.program.loops[loop] for loop in ops[0].path[:depth])
+        return Path(loops, {}, self.program.sizes).total()
 
     def busy(self, group: Group) -> dict[str, int]:
         """Busy ticks of every engine below a group."""
