@@ -2,7 +2,8 @@
 
 N:M training prunes the weights in both directions, as BDWP does (arXiv 2309.13015): Wff in groups along the
 inputs, which FF sums, Wbp in groups along the outputs, which BP sums; WU stays dense. Weights are kept in 32
-bits and the pruned copies are made each step.
+bits and the pruned copies are made each step: ahead of use, with the weight update of the step before, as
+SAT's pre-generation does (the copies are then inputs here), or inline, as Einsums of this step.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ PARAMETERS = (
     Parameter(
         name="method", kind="choice", choices=METHODS, default="bdwp", summary="which directions are pruned"
     ),
+    Parameter(
+        name="prune", kind="choice", choices=("ahead", "inline"), default="ahead",
+        summary="make the 16-bit copies of the weights ahead of the step, or in it",
+    ),
     Parameter(name="update", kind="flag", default=False, summary="also the weight update W - rate * WU"),
     Parameter(name="bits", kind="size", default=16, summary="bits of activations and gradients"),
     Parameter(name="weight_bits", kind="size", default=32, summary="bits of the weights that are kept"),
@@ -33,19 +38,21 @@ PARAMETERS = (
 def _build(settings: Settings) -> Cascade:
     pattern, method = settings.text("sparsity"), settings.text("method")
     forward, backward = method in ("bdwp", "forward"), method in ("bdwp", "backward")
-    lines = []
+    inline = settings.text("prune") == "inline"
     if pattern == "dense":
         forward = backward = False
     else:
         _check_pattern(settings)
-    lines.append(f"Wff[i,o] = prune[{pattern},i](W[i,o])" if forward else "Wff[i,o] = W[i,o]")
-    lines.append("FF[n,o] = X[n,i] * Wff[i,o]")
-    if backward:
-        lines.append(f"Wbp[i,o] = prune[{pattern},o](W[i,o])")
-    elif forward:
-        lines.append("Wbp[i,o] = W[i,o]")
-    lines.append(f"BP[n,i] = DY[n,o] * {'Wbp' if forward or backward else 'Wff'}[i,o]")
-    lines.append("WU[i,o] = X[n,i] * DY[n,o]")
+    back = "Wbp" if forward or backward else "Wff"
+    copies = {"Wff": (forward, "i"), back: (backward, "o") if back == "Wbp" else (forward, "i")}
+    products = {"Wff": "FF[n,o] = X[n,i] * Wff[i,o]", "BP": f"BP[n,i] = DY[n,o] * {back}[i,o]"}
+    lines = []
+    for name, (pruned, rank) in copies.items():
+        if inline:
+            lines.append(f"{name}[i,o] = " + (f"prune[{pattern},{rank}](W[i,o])" if pruned else "W[i,o]"))
+        if name in products:
+            lines.append(products[name])
+    lines += [products["BP"], "WU[i,o] = X[n,i] * DY[n,o]"]
     if settings.flag("update"):
         lines.append("WN[i,o] = W[i,o] - LR * WU[i,o]")
         lines.append("tensor LR[] bits 32")
@@ -53,7 +60,9 @@ def _build(settings: Settings) -> Cascade:
     text = "\n".join(lines)
     for name in dict.fromkeys(re.findall(r"\b(X|Wff|Wbp|FF|BP|DY|WU)\[", text)):
         text += f"\ntensor {name} bits {bits}"
-    for name in ("W", "WN") if settings.flag("update") else ("W",):
+        if not inline and copies.get(name, (False, ""))[0]:
+            text += f" sparse {pattern} {copies[name][1]}"
+    for name in dict.fromkeys(re.findall(r"\b(WN|W)\[", text)):
         text += f"\ntensor {name} bits {kept}"
     sizes = {name: settings.size(name) for name in ("n", "i", "o")}
     return parse(text, name="linear-training", sizes=sizes)

@@ -14,7 +14,7 @@ RNG = np.random.default_rng(9)
 
 
 def step(**given):
-    cascade = build("linear-training", n=3, i=8, o=16, **given)
+    cascade = build("linear-training", n=3, i=8, o=16, **{"prune": "inline", **given})
     inputs = {tensor.name: RNG.normal(size=cascade.shape(tensor.name)) for tensor in cascade.inputs}
     return cascade, inputs, execute(cascade, inputs)
 
@@ -63,6 +63,17 @@ def test_one_way_pruning_leaves_the_other_way_dense(method, ff, bp):
     np.testing.assert_allclose(
         found["BP"], given["DY"] @ (prune(given["W"], 2, 4, 1) if bp else given["W"]).T
     )
+
+
+def test_copies_made_ahead_are_inputs_with_the_same_products():
+    cascade, given, found = step(sparsity="2:8", prune="ahead")
+    assert [einsum.name for einsum in cascade.einsums] == ["FF", "BP", "WU"]
+    assert cascade.tensor("Wff").sparsity == NM(2, 8, "i")
+    assert cascade.tensor("Wbp").sparsity == NM(2, 8, "o")
+    np.testing.assert_allclose(found["FF"], given["X"] @ given["Wff"])
+    np.testing.assert_allclose(found["BP"], given["DY"] @ given["Wbp"].T)
+    dense, _, _ = step(prune="ahead")
+    assert all(tensor.sparsity == DENSE for tensor in dense.tensors)
 
 
 def test_the_update_moves_the_weights_against_their_gradient():
