@@ -78,7 +78,7 @@ class Actor:
             else:
                 first, stop = producer.path.span(found, slot)
                 found.append(first if kind == "first" else max(first, stop - 1))
-        return found
+        return producer.path.floor(found) if producer.path.bounded else found
 
     def reached(self, target: Position) -> bool:
         """Whether the instance at `target` of this actor, or a later one, is visible."""
