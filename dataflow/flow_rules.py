@@ -105,22 +105,22 @@ class _Flow:
             raise self._fault(leaf.place, rule, hint=f"keep {einsum.name} above that loop")
 
     def order(self) -> None:
-        """Producers stand before their consumers; old state may be read before it is renewed."""
+        """Producers stand before consumers; a state's steps are read inside the loop that makes them."""
         for leaf in self.layout.leaves:
             einsum = self.einsum(leaf)
             for access in einsum.reads:
                 producer = self.cascade.producer(access.tensor)
                 if producer is None or producer.name == einsum.name:
                     continue
-                if self.rank_in_program[producer.name] < self.rank_in_program[einsum.name]:
-                    continue
-                rank = _old_state(access, producer)
-                if rank is None:
-                    raise self._fault(leaf.place, f"reads {access.tensor} before it is computed")
-                if not any(rank in self.layout.loops[at].ranks for at in self._common(leaf, producer.name)):
-                    rule = f"reads the {access.tensor} of the step before, which is computed after it"
+                rank = _step(access, producer)
+                shared = [r for at in self._common(leaf, producer.name) for r in self.layout.loops[at].ranks]
+                if rank is not None and rank not in shared and self.cascade.size(rank) > 1:
+                    rule = f"reads all steps of {access.tensor} along {rank}, but only the last one is kept"
                     hint = f"put both inside one loop over {rank} in steps of 1"
                     raise self._fault(leaf.place, rule, hint=hint)
+                after = self.rank_in_program[producer.name] > self.rank_in_program[einsum.name]
+                if after and not (rank is not None and _is_old(access, producer)):
+                    raise self._fault(leaf.place, f"reads {access.tensor} before it is computed")
 
     def _common(self, leaf: Leaf, other: str) -> Iterator[int]:
         """Loops that enclose both leaves, outermost first."""
@@ -256,13 +256,18 @@ class _Flow:
         return any(access.tensor == tensor for access in self.einsum(leaf).reads)
 
 
-def _old_state(access: Access, producer: Einsum) -> str | None:
-    """The rank along which an access reads the state of an earlier step; None for any other access."""
+def _step(access: Access, producer: Einsum) -> str | None:
+    """The rank along which an access reads a state step by step; None for one fixed step, or no state."""
     for read, written in zip(access.indices, producer.output.indices, strict=True):
-        if len(written.terms) == 1 and written.terms[0].rank in producer.iterative:
-            same = read.terms == written.terms
-            return written.terms[0].rank if same and read.offset < written.offset else None
+        if len(written.terms) == 1 and written.terms[0].rank in producer.iterative and read.terms:
+            return written.terms[0].rank
     return None
+
+
+def _is_old(access: Access, producer: Einsum) -> bool:
+    """Whether an access reads the state that an earlier step left."""
+    pairs = zip(access.indices, producer.output.indices, strict=True)
+    return any(read.terms == written.terms and read.offset < written.offset for read, written in pairs)
 
 
 def _same_tile(written: Index, read: Index, iterative: bool) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from dataflow.footprint import access_of, relevant_ranks
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
+from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
 from dataflow.program import ProgramLoop
 from workloads.cascade import Bound, Cascade, SameBlock
 
@@ -106,14 +106,22 @@ def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
 
 
 def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
-    """Whether a loop and the one directly inside it walk single points of ranks that nothing else looks at."""
+    """Whether a loop and the one directly inside it take single points of ranks that always go together."""
     inner = node.body
     if not isinstance(inner, Loop) or node.tile != 1 or inner.tile != 1 or above:
         return False
     special = {rank for einsum in cascade.einsums for rank in einsum.iterative}
     for bound in cascade.bounds:
         special.update(term.rank for side in (bound.left, bound.right) for term in side.terms)
-    return not {node.rank, inner.rank} & special
+    if {node.rank, inner.rank} & special:
+        return False
+    for leaf in (below for below, _ in walk(inner) if isinstance(below, Compute)):
+        einsum = cascade.einsum(leaf.einsum)
+        for access in (einsum.output, *einsum.reads):
+            moved = relevant_ranks(cascade, access)
+            if (node.rank in moved) != (inner.rank in moved):
+                return False
+    return True
 
 
 def _bounds(cascade: Cascade, rank: str, above: list[str]) -> tuple[Bound | SameBlock, ...]:

@@ -175,9 +175,23 @@ class _Builder:
                 found.append(Target(kind="last"))
             elif loop in mine.path:
                 found.append(Target(kind="same", loop=loop))
-            else:
+            elif self._aligned(theirs, mine, tensor) >= set(self.layout.loops[loop].ranks):
                 found.append(self._matching(loop, theirs, mine))
+            else:
+                found.append(Target(kind="last"))
         return tuple(found)
+
+    def _aligned(self, theirs: Draft, mine: Draft, tensor: str) -> set[str]:
+        """Ranks along which both sides walk the tensor alike: tiles of the same number are the same."""
+        ends = [self.cascade.einsum(draft.leaf.node.einsum) for draft in (theirs, mine)]
+        written = access_of(ends[0], tensor)
+        others = [a for a in (ends[1].output, *ends[1].reads) if a.tensor == tensor]
+        ranks = set(relevant_ranks(self.cascade, written))
+        for other in others:
+            pairs = list(zip(written.indices, other.indices, strict=True))
+            alike = [a for a, b in pairs if a.terms == b.terms and b.offset <= a.offset]
+            ranks &= {term.rank for index in alike for term in index.terms}
+        return ranks
 
     def _matching(self, loop: int, theirs: Draft, mine: Draft) -> Target:
         """A loop of another branch over the same rank in the same steps stands at the same tile."""
