@@ -113,7 +113,7 @@ def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
     special = {rank for einsum in cascade.einsums for rank in einsum.iterative}
     for bound in cascade.bounds:
         special.update(term.rank for side in (bound.left, bound.right) for term in side.terms)
-    if {node.rank, inner.rank} & special:
+    if node.rank == inner.rank or {node.rank, inner.rank} & special:
         return False
     for leaf in (below for below, _ in walk(inner) if isinstance(below, Compute)):
         einsum = cascade.einsum(leaf.einsum)

@@ -146,12 +146,14 @@ class _Builder:
                 continue
             behind = theirs.offset - mine.offset
             rank = mine.terms[0].rank
-            loop = next(
-                (at for at in reversed(self.drafts[number].path) if self.layout.loops[at].rank == rank), None
-            )
+            loop = next((at for at in self.drafts[number].path if self._steps(at, rank)), None)
             if behind > 0 and loop is not None:
                 return behind, loop
         return 0, -1
+
+    def _steps(self, loop: int, rank: str) -> bool:
+        """Whether this is the loop that walks a rank; others over it have a single iteration."""
+        return self.layout.loops[loop].rank == rank and self.layout.loops[loop].count > 1
 
     def _targets(self, producer: int, consumer: int, tensor: str, depth: int | None) -> tuple[Target, ...]:
         """Where each of the producer's loops must stand, seen from the consumer.
@@ -236,7 +238,8 @@ class _Builder:
         for loop in reversed(self.drafts[writer].path):
             if loop in self.drafts[reader].when:
                 continue  # it reads one version only, when no other will follow
-            if self.layout.loops[loop].rank in producer.iterative and loop in self.drafts[reader].path:
+            stepped = any(self._steps(loop, rank) for rank in producer.iterative)
+            if stepped and loop in self.drafts[reader].path:
                 targets = self._targets(reader, writer, tensor, depth=None)
                 return [
                     Wait(
