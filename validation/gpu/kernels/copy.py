@@ -1,0 +1,130 @@
+"""Copy of a vector: numba kernels with one and four 4-byte loads a thread, and linked ones with 16-byte accesses."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
+from validation.gpu.kernels.linked import device_function
+from validation.gpu.kernels.problem import Arena, Problem, address
+
+FAMILY = "copy"
+TYPES = "uint64,uint64,int64"
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """`unroll` accesses of `width` bytes a thread. registers: ptxas, sm_90a."""
+
+    width: int
+    unroll: int
+    threads: int
+    registers: int
+
+
+VARIANTS = {
+    "4byte-x1": Access(width=4, unroll=1, threads=256, registers=12),
+    "4byte-x4": Access(width=4, unroll=4, threads=256, registers=31),
+    "16byte-x1": Access(width=16, unroll=1, threads=256, registers=14),
+    "16byte-x4": Access(width=16, unroll=4, threads=256, registers=32),
+    "16byte-x8": Access(width=16, unroll=8, threads=128, registers=48),
+}
+SHAPES = tuple(2**power for power in (16, 18, 20, 22, 24, 26, 28)) + (3 * 10**6, 10**8)  # values of 4 bytes
+QUICK = (2**28,)
+
+
+def cases(quick: bool = False) -> tuple[KernelCase, ...]:
+    def one(variant: str, access: Access, values: int) -> KernelCase:
+        width = access.threads * access.unroll * access.width
+        launch = Launch(
+            kernel="copy", runs=even(ceil_div(values * 4, width), 1), threads=access.threads, registers=access.registers,
+            bytes_in_flight=access.width * access.unroll, tile={"n": width // 4},
+            step=Work(
+                alu_ops=2 * access.threads * access.unroll + 8 * access.threads, global_read_bytes=width, global_write_bytes=width
+            ),
+            unique_read_bytes=values * 4, unique_write_bytes=values * 4,
+        )  # fmt: skip
+        return KernelCase(
+            family=FAMILY, variant=variant, cascade="copy", sizes={"n": values}, launches=(launch,), useful_flops=0, bits=32,
+            summary="one block a tile, no loop",
+        )  # fmt: skip
+
+    return tuple(one(v, a, n) for v, a in VARIANTS.items() for n in (QUICK if quick else SHAPES))
+
+
+@cache
+def scalar_kernel(unroll: int) -> Any:
+    """Pure numba: Z[n] = X[n], `unroll` loads before the first store."""
+    from numba import cuda
+
+    if unroll == 1:
+
+        @cuda.jit
+        def copy1(source, target):  # type: ignore[no-untyped-def]
+            at = cuda.grid(1)
+            if at < source.size:
+                target[at] = source[at]
+
+        return copy1
+
+    @cuda.jit
+    def copy4(source, target):  # type: ignore[no-untyped-def]
+        step = cuda.blockDim.x
+        at = cuda.blockIdx.x * step * 4 + cuda.threadIdx.x
+        if at + 3 * step < source.size:
+            a, b, c, d = source[at], source[at + step], source[at + 2 * step], source[at + 3 * step]
+            target[at] = a
+            target[at + step] = b
+            target[at + 2 * step] = c
+            target[at + 3 * step] = d
+        else:
+            while at < source.size and at < (cuda.blockIdx.x + 1) * step * 4:
+                target[at] = source[at]
+                at += step
+
+    return copy4
+
+
+@cache
+def wide_kernel(unroll: int, threads: int) -> Any:
+    """Linked: 16-byte accesses."""
+    from numba import cuda
+
+    block = device_function("elementwise", "copy16", TYPES, (("UNROLL", unroll),))
+
+    @cuda.jit(f"void({TYPES})", launch_bounds=threads)
+    def copy16(source, target, chunks):  # type: ignore[no-untyped-def]
+        block(source, target, chunks)
+
+    return copy16
+
+
+def bind(case: KernelCase, arena: Arena) -> Problem:
+    access, values = VARIANTS[case.variant], case.sizes["n"]
+    source, target = arena.normal((values,), "float32"), arena.output((values,), "float32")
+    grid = case.launches[0].grid
+    if access.width == 16:
+        compiled = wide_kernel(access.unroll, access.threads)
+
+        def run(stream: Any) -> None:
+            compiled[grid, access.threads, stream](address(source), address(target), values // 4)
+    else:
+        compiled = scalar_kernel(access.unroll)
+
+        def run(stream: Any) -> None:
+            compiled[grid, access.threads, stream](source, target)
+
+    def check() -> float:
+        got, want = target.copy_to_host(), source.copy_to_host()
+        return 0.0 if np.array_equal(got, want) else float("nan")
+
+    def vendor() -> Any:
+        import torch
+
+        ts, tt = torch.as_tensor(source, device="cuda"), torch.as_tensor(target, device="cuda")
+        return lambda: tt.copy_(ts)
+
+    return Problem(launch=run, check=check, vendor=vendor, compiled=(compiled,))

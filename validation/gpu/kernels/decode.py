@@ -1,0 +1,196 @@
+"""Decode attention, one query row a head, by three schedules: a block a head, fixed split with a combine, and stream-K.
+
+Stream-K is LeanAttention's (arXiv 2405.10480): every block takes an equal run of KV tiles over all heads; a tile is 256 rows for
+head dim 64 and 128 for 128, and there are two blocks an SM when the work allows.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from math import e, log2
+from typing import Any
+
+import numpy as np
+
+from validation.gpu.case import KernelCase, Launch, Run, Work, ceil_div, even, merged
+from validation.gpu.kernels.attention_fused import reference_rows, vendor_attention
+from validation.gpu.kernels.linked import device_function
+from validation.gpu.kernels.problem import Arena, Problem, address, relative_error
+
+FAMILY = "decode"
+THREADS = 256
+UNROLL = 4  # rows of K and of V in flight a thread
+TILE = {64: 256, 128: 128}  # rows, as in LeanAttention
+BLOCKS_AN_SM = 2
+REGISTERS = 64  # ptxas, sm_90a
+SCHEDULES = ("block-a-head", "fixed-split", "stream-k")
+H200_SMS = 132  # NVIDIA H100/H200 SXM5; the grids of fixed split and stream-K depend on it
+
+# heads (batch included), context tokens; K and V together stay under 4 GiB at dim 128
+SHAPES = (
+    (8, 1024), (32, 1024), (128, 1024), (32, 4096), (128, 4096), (8, 8192), (56, 8192), (256, 8192), (32, 16384), (8, 32768),
+    (64, 32768), (32, 65536), (12, 65536), (8, 131072), (40, 131072), (16, 262144), (4, 262144), (8, 524288), (2, 524288),
+)  # fmt: skip
+QUICK = ((32, 65536),)
+
+SPLIT_TYPES = "uint64,uint64,uint64,uint64,int32,int32,float32"
+HEADS_TYPES = "uint64,uint64,uint64,uint64,int32,float32"
+COMBINE_TYPES = "uint64,uint64,int32"
+STREAM_TYPES = "uint64,uint64,uint64,uint64,uint64,uint64,int32,int32,float32"
+
+
+def fixed_splits(heads: int, tiles: int, sms: int) -> int:
+    """Splits a head, by FlashDecoding's rule: the fewest that fill the last wave within 85 % of the best filling up to 128."""
+    slots = sms * BLOCKS_AN_SM
+    if heads >= 0.8 * slots:
+        return 1
+    counts = range(1, min(128, slots, tiles) + 1)
+    filling = [heads * s / slots / ceil_div(heads * s, slots) for s in counts]
+    return next(s for s, full in zip(counts, filling, strict=True) if full >= 0.85 * max(filling))
+
+
+def stream_grid(heads: int, tiles: int, sms: int) -> int:
+    """Blocks of stream-K: two an SM, and never more than there are tiles."""
+    return min(BLOCKS_AN_SM * sms, heads * tiles)
+
+
+def shares(total: int, blocks: int) -> list[int]:
+    """Tiles of every block when `total` is dealt in equal runs, as the kernel deals them."""
+    return [(b + 1) * total // blocks - b * total // blocks for b in range(blocks)]
+
+
+def tile_work(dim: int) -> Work:
+    """One KV tile: a dot product and an accumulation a row, reduced over dim/8 lanes by shuffles."""
+    rows, lanes = TILE[dim], dim // 8
+    reduction = rows * lanes * 2 * (lanes.bit_length() - 1)
+    return Work(
+        fma_ops=2 * rows * dim,
+        sfu_ops=rows * lanes,
+        alu_ops=2 * rows * dim + reduction + 4 * rows * lanes,
+        global_read_bytes=2 * rows * dim * 2,
+    )
+
+
+def merge_work(dim: int) -> Work:
+    """The merge of the block's lane groups: shuffles, then one exchange through shared memory."""
+    groups, warps = THREADS // (dim // 8), THREADS // 32
+    return Work(
+        fma_ops=9 * THREADS * 2,
+        alu_ops=10 * THREADS * 2,
+        sfu_ops=2 * groups + warps,
+        shared_write_bytes=warps * (dim + 2) * 4,
+        shared_read_bytes=THREADS * warps * 12,
+        barriers=2,
+    )
+
+
+def launches(schedule: str, heads: int, tokens: int, dim: int, sms: int) -> tuple[Launch, ...]:
+    """The launches of one schedule on a device of `sms` SMs."""
+    tiles, slot = ceil_div(tokens, TILE[dim]), (dim + 2) * 4
+    reads, writes = heads * (2 * tokens + 1) * dim * 2, heads * dim * 2
+    shared = THREADS // 32 * (dim + 2) * 4
+
+    def main(kernel: str, runs: tuple[Run, ...], end: Work, written: int, read: int = 0) -> Launch:
+        return Launch(
+            kernel=kernel, runs=runs, threads=THREADS, registers=REGISTERS, shared_bytes=shared, bytes_in_flight=2 * UNROLL * 16,
+            tile={"m": TILE[dim]}, step=tile_work(dim), epilogue=merge_work(dim) + end, unique_read_bytes=reads + read,
+            unique_write_bytes=written,
+        )  # fmt: skip
+
+    if schedule == "block-a-head":
+        return (main("decode_heads", even(heads, tiles), Work(global_write_bytes=dim * 2), writes),)
+    if schedule == "stream-k":
+        grid = stream_grid(heads, tiles, sms)
+        partial = max(0, grid - heads) * slot
+        end = Work(global_write_bytes=slot, global_read_bytes=slot, barriers=1)
+        return (main("decode_stream", merged(shares(heads * tiles, grid)), end, writes + partial, partial),)
+    splits = fixed_splits(heads, tiles, sms)
+    partial = heads * splits * slot
+    combine = Launch(
+        kernel="decode_combine", runs=even(heads, splits), threads=dim, registers=32, bytes_in_flight=4, tile={"split": splits},
+        step=Work(fma_ops=2 * dim, sfu_ops=dim, alu_ops=dim, global_read_bytes=slot + 4),
+        epilogue=Work(global_write_bytes=dim * 2), unique_read_bytes=partial, unique_write_bytes=writes,
+    )  # fmt: skip
+    runs = merged(shares(tiles, splits) * heads)
+    return (main("decode_split", runs, Work(global_write_bytes=slot), partial), combine)
+
+
+def cases(quick: bool = False, sms: int = H200_SMS) -> tuple[KernelCase, ...]:
+    return tuple(
+        KernelCase(
+            family=FAMILY,
+            variant=f"{schedule}-d{dim}",
+            cascade="attention-decode",
+            sizes={"h": heads, "m": tokens, "p": 1, "e": dim, "f": dim},
+            launches=launches(schedule, heads, tokens, dim, sms),
+            useful_flops=4 * heads * tokens * dim,
+            bits=16,
+            summary="16-byte loads, four rows of K and V in flight a thread, online softmax a lane group",
+        )
+        for schedule in SCHEDULES
+        for dim in (64, 128)
+        for heads, tokens in (QUICK if quick else SHAPES)
+    )
+
+
+@cache
+def kernels(dim: int) -> tuple[Any, Any, Any, Any]:
+    """The compiled numba kernels: a block a head, split, combine, stream."""
+    from numba import cuda
+
+    macros = (("D", dim), ("THREADS", THREADS), ("UNROLL", UNROLL), ("TILE", TILE[dim]))
+    heads_block = device_function("decode", "decode_heads", HEADS_TYPES, macros)
+    split_block = device_function("decode", "decode_split", SPLIT_TYPES, macros)
+    combine_block = device_function("decode", "decode_combine", COMBINE_TYPES, macros)
+    stream_block = device_function("decode", "decode_stream", STREAM_TYPES, macros)
+
+    @cuda.jit(f"void({HEADS_TYPES})", launch_bounds=THREADS)
+    def whole(q, k, v, o, length, scale):  # type: ignore[no-untyped-def]
+        heads_block(q, k, v, o, length, scale)
+
+    @cuda.jit(f"void({SPLIT_TYPES})", launch_bounds=THREADS)
+    def split(q, k, v, part, splits, length, scale):  # type: ignore[no-untyped-def]
+        split_block(q, k, v, part, splits, length, scale)
+
+    @cuda.jit(f"void({COMBINE_TYPES})", launch_bounds=THREADS)
+    def combine(part, o, splits):  # type: ignore[no-untyped-def]
+        combine_block(part, o, splits)
+
+    @cuda.jit(f"void({STREAM_TYPES})", launch_bounds=THREADS)
+    def stream(q, k, v, o, part, flags, heads, length, scale):  # type: ignore[no-untyped-def]
+        stream_block(q, k, v, o, part, flags, heads, length, scale)
+
+    return whole, split, combine, stream
+
+
+def bind(case: KernelCase, arena: Arena) -> Problem:
+    heads, tokens, dim = case.sizes["h"], case.sizes["m"], case.sizes["e"]
+    schedule, tiles, scale = case.variant.rsplit("-d", 1)[0], ceil_div(tokens, TILE[dim]), log2(e) * dim**-0.5
+    q, o = arena.normal((heads, 1, dim), "float16"), arena.output((heads, 1, dim), "float16")
+    k, v = (arena.normal((heads, tokens, dim), "float16") for _ in range(2))
+    whole, split, combine, stream = kernels(dim)
+    splits, grid = fixed_splits(heads, tiles, arena.sms), stream_grid(heads, tiles, arena.sms)
+    part = arena.output((max(heads * splits, grid), dim + 2), "float32")
+    flags = arena.zeros((grid,), "int32")
+
+    def run(on: Any) -> None:
+        inputs = (address(q), address(k), address(v))
+        if schedule == "block-a-head":
+            whole[heads, THREADS, on](*inputs, address(o), tokens, scale)
+        elif schedule == "fixed-split":
+            split[heads * splits, THREADS, on](*inputs, address(part), splits, tokens, scale)
+            combine[heads, dim, on](address(part), address(o), splits)
+        else:
+            stream[grid, THREADS, on](*inputs, address(o), address(part), address(flags), heads, tokens, scale)
+
+    def check() -> float:
+        worst, got = 0.0, o.copy_to_host()
+        if np.isnan(got).any() or flags.copy_to_host().any():
+            return float("nan")
+        for head in {0, heads // 2, heads - 1} if heads * tokens <= 2**20 else {heads - 1}:
+            row = reference_rows(*(x[head].copy_to_host() for x in (q, k, v)), np.arange(1), False)
+            worst = max(worst, relative_error(got[head], row))
+        return worst
+
+    used = {"block-a-head": (whole,), "fixed-split": (split, combine), "stream-k": (stream,)}[schedule]
+    return Problem(launch=run, check=check, vendor=lambda: vendor_attention(q, k, v, False), compiled=used)

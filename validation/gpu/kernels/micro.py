@@ -1,0 +1,179 @@
+"""Microbenchmarks from which a GPU's constants are fitted: rates, bandwidths, latencies, and the empty launch.
+
+Each case says in `sizes` what one launch does: blocks, threads, iterations, and for memory the bytes of its working set.
+The count of interest (FMAs, exponentials, FLOPs, bytes, loads, barriers) is the launch's `total`, or `chain` for dependent loads.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from validation.gpu.case import KernelCase, Launch, Work, even
+from validation.gpu.kernels.linked import device_function
+from validation.gpu.kernels.problem import Arena, Problem, address
+
+FAMILY = "micro"
+TYPES = "uint64,uint64,int32,int32"
+SMS = 132  # NVIDIA H100/H200 SXM5
+COPY_BYTES = 2**29  # of the copies with limited bytes in flight
+
+# per warp and iteration
+RATES = {
+    "fma_rate": Work(fma_ops=64 * 32),
+    "exp_rate": Work(sfu_ops=32 * 32),
+    "mma_rate": Work(tensor_flops=8 * 4096),
+    "mma_sparse_rate": Work(sparse_tensor_flops=8 * 8192),
+    "shared_rate": Work(shared_read_bytes=8 * 512),
+    "l2_rate": Work(global_read_bytes=4 * 512),
+    "barrier_rate": Work(),
+}
+ITERATIONS = {
+    "fma_rate": 2000, "exp_rate": 1000, "mma_rate": 2000, "mma_sparse_rate": 1000, "shared_rate": 1000, "l2_rate": 500,
+    "barrier_rate": 5000,
+}  # fmt: skip
+# blocks an SM, threads a block
+OCCUPANCIES = ((1, 128), (1, 256), (2, 256), (4, 256), (8, 256))
+CHAINS = {"chase_shared": (4096,), "chase_cached": (16 * 2**10, 64 * 2**10), "chase_global": (2**20, 24 * 2**20, 2**26, 2**28, 2**30)}
+CHAIN_LOADS = 4096
+COPIES = tuple((blocks, unroll) for unroll in (1, 4) for blocks in (1, 2, 4, 8))
+
+
+def _rate(kernel: str, per_sm: int, threads: int, iterations: int, working_set: int = 0) -> KernelCase:
+    blocks, warps = per_sm * SMS, threads // 32
+    launch = Launch(
+        kernel=kernel, runs=even(blocks, iterations), threads=threads, registers=48, shared_bytes=16384 * (kernel == "shared_rate"),
+        bytes_in_flight=64 if kernel == "l2_rate" else 0,
+        step=RATES[kernel].times(warps) + Work(barriers=int(kernel == "barrier_rate")),
+        unique_read_bytes=working_set, unique_write_bytes=blocks * threads * 4,
+    )  # fmt: skip
+    sizes = {"blocks": blocks, "threads": threads, "iterations": iterations, "working_set_bytes": working_set}
+    flops = launch.total.tensor_flops + launch.total.sparse_tensor_flops // 2 + 2 * launch.total.fma_ops
+    return KernelCase(
+        family=FAMILY, variant=kernel, cascade="", sizes=sizes, launches=(launch,), useful_flops=flops, bits=32
+    )  # fmt: skip
+
+
+def _chain(kernel: str, working_set: int) -> KernelCase:
+    launch = Launch(
+        kernel=kernel, runs=even(1, CHAIN_LOADS), threads=32, registers=32, shared_bytes=4096 * (kernel == "chase_shared"),
+        bytes_in_flight=4, unique_read_bytes=0 if kernel == "chase_shared" else CHAIN_LOADS * 32, unique_write_bytes=128,
+        step=Work(shared_read_bytes=4) if kernel == "chase_shared" else Work(global_read_bytes=32),
+    )  # fmt: skip
+    sizes = {"blocks": 1, "threads": 32, "iterations": CHAIN_LOADS, "working_set_bytes": working_set}
+    return KernelCase(
+        family=FAMILY, variant=kernel, cascade="", sizes=sizes, launches=(launch,), useful_flops=0, bits=32,
+        summary="dependent 4-byte loads, one every iteration, a random cycle over 128-byte lines",
+    )  # fmt: skip
+
+
+def _copy(blocks: int, unroll: int) -> KernelCase:
+    """A copy by persistent blocks: bytes in flight an SM = blocks * 256 * unroll * 16."""
+    width = 256 * unroll * 16
+    steps = -(-COPY_BYTES // (width * blocks * SMS))
+    launch = Launch(
+        kernel="copy16", runs=even(blocks * SMS, steps), threads=256, registers=40, bytes_in_flight=16 * unroll,
+        step=Work(alu_ops=256 * (2 * unroll + 8), global_read_bytes=width, global_write_bytes=width),
+        unique_read_bytes=COPY_BYTES, unique_write_bytes=COPY_BYTES,
+    )  # fmt: skip
+    sizes = {"blocks": blocks * SMS, "threads": 256, "iterations": steps, "working_set_bytes": 2 * COPY_BYTES, "unroll": unroll}
+    return KernelCase(family=FAMILY, variant="copy_in_flight", cascade="copy", sizes=sizes, launches=(launch,), useful_flops=0, bits=32)
+
+
+def _empty(blocks: int) -> KernelCase:
+    launch = Launch(kernel="empty", runs=even(blocks, 0), threads=128, registers=16)
+    sizes = {"blocks": blocks, "threads": 128, "iterations": 0, "working_set_bytes": 0}
+    return KernelCase(family=FAMILY, variant="empty", cascade="", sizes=sizes, launches=(launch,), useful_flops=0, bits=32)
+
+
+def cases(quick: bool = False) -> tuple[KernelCase, ...]:
+    rates = [
+        _rate(kernel, per_sm, threads, ITERATIONS[kernel], 20 * 2**20 if kernel == "l2_rate" else 0)
+        for kernel in RATES
+        for per_sm, threads in (OCCUPANCIES[2:3] if quick else OCCUPANCIES)
+    ]
+    chains = [_chain(kernel, size) for kernel, sets in CHAINS.items() for size in sets]
+    copies = [_copy(*pair) for pair in (COPIES[-1:] if quick else COPIES)]
+    return (*(_empty(blocks) for blocks in (1, 132, 1056, 16384)), *rates, *chains, *copies)
+
+
+@cache
+def linked_kernel(function: str) -> Any:
+    from numba import cuda
+
+    block = device_function("micro", function, TYPES, ())
+
+    @cuda.jit(f"void({TYPES})")
+    def micro(source, target, n, iterations):  # type: ignore[no-untyped-def]
+        block(source, target, n, iterations)
+
+    return micro
+
+
+@cache
+def empty_kernel() -> Any:
+    from numba import cuda
+
+    @cuda.jit("void(int32)")
+    def empty(n):  # type: ignore[no-untyped-def]
+        pass
+
+    return empty
+
+
+def cycle(words: int, seed: int) -> Any:
+    """next[] over `words` 4-byte words: one random cycle through the first word of every 128-byte line."""
+    lines = words // 32
+    order = np.random.default_rng(seed).permutation(lines)
+    following = np.zeros(words, dtype=np.uint32)
+    following[order * 32] = np.roll(order, -1) * 32
+    return following
+
+
+def bind(case: KernelCase, arena: Arena) -> Problem:
+    name, sizes, launch = case.variant, case.sizes, case.launches[0]
+    blocks, threads = launch.grid, launch.threads
+    if name == "empty":
+        empty = empty_kernel()
+        return Problem(launch=lambda stream: empty[blocks, threads, stream](0), check=lambda: 0.0, compiled=(empty,))
+    if name == "copy_in_flight":
+        from validation.gpu.kernels.copy import wide_kernel
+
+        source, target = arena.normal((COPY_BYTES // 4,), "float32"), arena.output((COPY_BYTES // 4,), "float32")
+        wide = wide_kernel(sizes["unroll"], 256)
+
+        def compare() -> float:
+            return 0.0 if np.array_equal(source.copy_to_host(), target.copy_to_host()) else float("nan")
+
+        return Problem(
+            launch=lambda stream: wide[blocks, 256, stream](address(source), address(target), COPY_BYTES // 16),
+            check=compare,
+            compiled=(wide,),
+        )
+    kernel, target, first = linked_kernel(name), arena.output((blocks * threads,), "float32"), 0
+    if name.startswith("chase"):
+        source = arena.put(cycle(max(sizes["working_set_bytes"] // 4, 1024), arena.seed()))
+    else:
+        dtype = "float16" if name.startswith("mma") else "float32"
+        source = arena.normal((max(sizes["working_set_bytes"] // 4, 2**16),), dtype, 0.01)
+        first = sizes["working_set_bytes"] // 16
+
+    def check() -> float:
+        """Rates give no number worth checking beyond that every thread wrote; chains must end on the right word."""
+        got = target.copy_to_host()
+        if name == "chase_shared":
+            return 0.0 if got[0] == (33 * CHAIN_LOADS % 1024) * 4 else float("nan")
+        if name.startswith("chase"):
+            following, at = source.copy_to_host(), 0
+            for _ in range(CHAIN_LOADS):
+                at = int(following[at])
+            return 0.0 if got[0] == np.float32(at) else float("nan")
+        return float("nan") if np.isnan(got).any() else 0.0
+
+    return Problem(
+        launch=lambda stream: kernel[blocks, threads, stream](address(source), address(target), first, launch.runs[0].steps),
+        check=check,
+        compiled=(kernel,),
+    )

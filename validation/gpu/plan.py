@@ -1,0 +1,57 @@
+"""What a capture measures: every case cold, some warm, and energy for one or two sizes of every kernel variant."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import msgspec
+
+from validation.gpu.case import KernelCase
+from validation.gpu.kernels.registry import all_cases
+
+WARM_FAMILIES = ("copy", "softmax", "layernorm", "gemm-f16")
+TWO_ENERGIES = ("micro", "copy", "reduction", "softmax", "layernorm", "decode")
+WARM_BYTES = 40 * 2**20  # inputs and outputs that an L2 of 50 MB can hold
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One row to be: a case, the state of L2, and whether energy is wanted."""
+
+    case: KernelCase
+    l2: str
+    energy: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        sizes = ";".join(f"{rank}={size}" for rank, size in self.case.sizes.items())
+        return self.case.family, self.case.variant, sizes, self.l2
+
+
+def weight(case: KernelCase) -> float:
+    """A rough time, to choose long cases for energy: FLOPs at 400 TFLOP/s plus bytes at 4 TB/s."""
+    return case.useful_flops / 400e12 + case.unique_bytes / 4e12
+
+
+def plan(quick: bool = False, energy: bool = True) -> tuple[Item, ...]:
+    """The rows of a capture, in order. Energy: the heaviest size of every variant, in some families the median one too."""
+    cases = all_cases(quick)
+    chosen: set[str] = set()
+    if energy and not quick:
+        groups: dict[tuple[str, str], list[KernelCase]] = defaultdict(list)
+        for case in cases:
+            groups[case.family, case.variant].append(case)
+        for group in groups.values():
+            ranked = sorted(group, key=weight)
+            chosen.add(ranked[-1].key)
+            if group[0].family in TWO_ENERGIES:
+                chosen.add(ranked[len(ranked) // 2].key)
+    items = []
+    for case in cases:
+        if case.family == "micro":
+            l2 = "cold" if case.sizes["working_set_bytes"] > WARM_BYTES else "warm"
+            items.append(Item(case=case, l2=l2, energy=case.key in chosen and "rate" in case.variant))
+            continue
+        items.append(Item(case=case, l2="cold", energy=case.key in chosen))
+        if not quick and case.family in WARM_FAMILIES and case.unique_bytes <= WARM_BYTES:
+            items.append(Item(case=case, l2="warm"))
+    return tuple(items)
