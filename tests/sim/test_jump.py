@@ -1,0 +1,75 @@
+"""The jump is exact: the same cycles, stalls, traffic and counts as the plain run, in less work."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from accel.load import load_machine
+from dataflow.lower import lower
+from dataflow.templates import build_mapping
+from sim.engine import Run, simulate
+from tests.dataflow.cases import program_case
+from workloads.load import load_workload
+
+SEEDS = st.integers(0, 2**32)
+
+
+def alike(program, chip):
+    plain, jumped = Run(program, jump=False), Run(program, jump=True)
+    plain.go()
+    jumped.go()
+    for mine, theirs in zip(plain.actors, jumped.actors, strict=True):
+        assert mine.counts == theirs.counts, mine.op.name
+    ours, other = plain.result(chip), jumped.result(chip)
+    assert ours.cycles == other.cycles
+    assert ours.stalls_by_unit == other.stalls_by_unit
+    assert ours.traffic == other.traffic
+    assert ours.energy_by == other.energy_by
+    assert ours.by_einsum == other.by_einsum
+    assert ours.bottleneck == other.bottleneck
+    return jumped.skipped
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(SEEDS)
+def test_jump_equals_the_plain_run(seed):
+    case = program_case(seed, largest=12)
+    assume(case is not None)
+    work, chip, mapping = case
+    alike(lower(mapping, work, chip), chip)
+
+
+def attention(template, machine, **sizes):
+    chip = load_machine(machine, {"array.rows": "4", "array.cols": "4", "vector.lanes": "4"})
+    passes = "3" if template in ("flat", "unfused", "resident") else "1"
+    values = {"passes": passes, "b": "1", "h": "3", "e": "4", "f": "4", "m": "96", "p": "40"} | sizes
+    cascade = load_workload("attention", values)
+    return lower(build_mapping(cascade, chip, template), cascade, chip), chip
+
+
+@pytest.mark.parametrize(
+    ("template", "machine", "sizes"),
+    [
+        ("fusemax-interleaved", "fusemax-cloud", {"m0": "4"}),
+        ("fusemax-interleaved", "fusemax-cloud", {"m0": "4", "p": "42"}),
+        ("fusemax-interleaved", "fusemax-cloud", {"m0": "4", "m": "64", "p": "64", "causal": "true"}),
+        ("fusemax-stalled", "fusemax-cloud", {"m0": "4"}),
+        ("fusemax-on-flat", "flat-cloud", {"m0": "4"}),
+        ("flat", "flat-cloud", {}),
+        ("unfused", "flat-cloud", {"m": "90"}),
+        ("resident", "fusemax-cloud", {}),
+    ],
+)
+def test_jump_equals_the_plain_run_on_templates(template, machine, sizes):
+    program, chip = attention(template, machine, **sizes)
+    alike(program, chip)
+
+
+def test_the_jump_skips_nearly_all_of_a_long_run():
+    program, chip = attention("fusemax-interleaved", "fusemax-cloud", m0="4", m="4096")
+    run = Run(program, jump=True)
+    run.go()
+    assert run.skipped > 0.8 * run.ledger.last
+    assert simulate(program, chip).cycles == run.result(chip).cycles
