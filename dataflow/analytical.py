@@ -38,15 +38,16 @@ def analyse(program: Program, machine: Machine) -> Result:
     bound_by["schedule"] = cycles
     units = [engine.name for engine in program.engines if engine.kind == "unit"]
     stalls = {unit: {"not busy": cycles - bound_by[unit]} for unit in units}
+    rows = {unit: {"busy": bound_by[unit], "not busy:": lost["not busy"]} for unit, lost in stalls.items()}
     critical = max(units, key=lambda name: total[name])
     return make_result(
-        program, machine, books, level="analytical", ticks=ticks, bottleneck=bottleneck(busiest, total, ticks),
-        bound_by=bound_by, stalls=stalls[critical], stalls_by_unit=stalls,
+        program, machine, books, level="analytical", ticks=ticks, bound_by=bound_by,
+        bottleneck=bottleneck(busiest, total, ticks), stalls=stalls[critical], stalls_by_unit=stalls, breakdown_by_unit=rows,
     )  # fmt: skip
 
 
 def bottleneck(busiest: str, total: dict[str, int], ticks: int) -> str:
-    """The engine that sets the bound, or the dependency chain where no engine is busy for nearly all of it."""
+    """The engine that sets the bound, or the dependency chain where none is busy for nearly all of it."""
     return busiest if total[busiest] * 10 >= ticks * 9 else f"dependencies (busiest: {busiest})"
 
 
@@ -124,6 +125,7 @@ def make_result(
     bound_by: dict[str, int],
     stalls: dict[str, int],
     stalls_by_unit: dict[str, dict[str, int]],
+    breakdown_by_unit: dict[str, dict[str, int]],
     timeline: tuple[object, ...] = (),
 ) -> Result:
     """Put time and books together; used by both levels."""
@@ -142,6 +144,7 @@ def make_result(
         },
         stalls=stalls,
         stalls_by_unit=stalls_by_unit,
+        breakdown_by_unit=breakdown_by_unit,
         energy_by=books.energy_by,
         traffic=books.traffic,
         bottleneck=bottleneck,

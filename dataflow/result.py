@@ -29,6 +29,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What a workload costs on a machine. `level` is "analytical" or "sim".
 
     `stalls` belong to the bottleneck unit: its busy cycles and its stalls add up to `cycles`.
+    `breakdown_by_unit` says of each unit what all its `cycles` went to: "busy", or a cause and what it is
+    about, such as "bandwidth:dram" or "dependency:LM"; `sim.breakdown` puts it in words.
     `bound_by` gives the lower bounds in cycles by what sets them.
     """
 
@@ -49,6 +51,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     bound_by: dict[str, int]
     by_einsum: dict[str, EinsumCost]
     buffers: dict[str, int] = {}
+    breakdown_by_unit: dict[str, dict[str, int]] = {}
     timeline: tuple[Slice, ...] = ()
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ class Actor:
         self.blocked_on: int = -1
         self.blocked_target: Position | None = None
         self.ends_at: int = 0
+        self.last_port = ""  # where its latest stream ended
         self.pending: dict[str, int] = {}  # port -> end of its stream, -1 while queued there
         self.waiters: list[tuple[Position, int, Any]] = []  # target, ticket, event
         self.counts: dict[tuple[int, ...], int] = {}
@@ -64,13 +65,18 @@ class Actor:
         return key, self.op.costs[key]
 
     def target(self, at: int, position: Position) -> Position | None:
-        """Where the producer of wait `at` must have been for the instance at `position`; None: nothing to wait for."""
-        wait, producer, targets, lag_slot = self.waits[at]
+        """Where the producer of wait `at` must have been before `position`; None: nothing to wait for."""
+        wait, _, _, lag_slot = self.waits[at]
         base = position
         if wait.lag:
             base = list(position)
             if not self.path.before(base, lag_slot, wait.lag, wait.borrow):
                 return None
+        return self.resolved(at, base)
+
+    def resolved(self, at: int, base: Position) -> Position | None:
+        """Where the producer of wait `at` stands when it is done with the tile at `base`, without lag."""
+        _, producer, targets, _ = self.waits[at]
         found: Position = []
         for slot, (kind, source) in enumerate(targets):
             if kind == "same":

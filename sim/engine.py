@@ -22,6 +22,7 @@ from dataflow.result import Result
 from sim.actor import Actor
 from sim.jump import Jumper
 from sim.ledger import Ledger
+from sim.watch import Watch
 
 GRANT, SNAPSHOT = 2, 3  # simpy's own priorities are 0 (urgent) and 1 (normal)
 
@@ -82,15 +83,16 @@ class Server:
 class Run:
     """One simulation in progress."""
 
-    def __init__(self, program: Program, jump: bool) -> None:
+    def __init__(self, program: Program, jump: bool, watch: Watch | None = None) -> None:
         self.program = program
+        self.watch = watch
         self.env = simpy.Environment()
         self.skipped = 0
         self.actors = [Actor(op, program) for op in program.ops]
         for actor in self.actors:
             actor.connect(self.actors)
         self.servers = {engine.name: Server(self, engine.name) for engine in program.engines}
-        self.ledger = Ledger(program)
+        self.ledger = Ledger(program, watch)
         self.jumper = Jumper(self) if jump else None
 
     def at_end_of_tick(self, priority: int, call: Any) -> None:
@@ -105,7 +107,14 @@ class Run:
         for actor in self.actors:
             if actor.phase != "done":
                 self.env.process(self._live(actor))
-        self.env.run()
+        if self.watch is None:
+            self.env.run()
+        else:
+            self.watch.attach(self.actors)
+            while self.env.peek() != float("inf"):
+                if int(self.env.peek()) + self.skipped >= self.watch.end:
+                    return
+                self.env.step()
         stuck = [actor for actor in self.actors if actor.phase != "done"]
         if stuck:
             names = ", ".join(f"{actor.op.name} at {actor.position}" for actor in stuck[:4])
@@ -133,8 +142,12 @@ class Run:
             actor.phase = "serving"
             actor.started_at = self.now()
             self.ledger.start(actor, self.now(), cost)
+            if self.watch is not None:
+                self.watch.started(actor, self.now())
             yield from self._serve(actor, cost)
             self.ledger.end(actor, self.now(), cost)
+            if self.watch is not None:
+                self.watch.ended(actor, self.now())
             if server is not None:
                 server.release()
             actor.counts[key] = actor.counts.get(key, 0) + 1
@@ -146,6 +159,7 @@ class Run:
                 self.jumper.moved(actor, moved)
 
     def _wait(self, actor: Actor) -> Generator[simpy.Event, None, None]:
+        actor.cause, actor.blamed = "fill", None
         for at, (wait, producer, _, _) in enumerate(actor.waits):
             target = actor.target(at, actor.position)
             if target is None or producer.reached(target):
@@ -178,6 +192,9 @@ class Run:
         yield self.env.timeout(ticks)
         server.release()
         del actor.pending[port]
+        actor.last_port = port
+        if self.watch is not None:
+            self.watch.streamed(actor, port, self.now() - ticks, self.now())
 
     def _publish(self, actor: Actor, op: Op) -> None:
         done = list(actor.position)
@@ -196,6 +213,8 @@ class Run:
         actor.completed = position
         actor.version += 1
         self.ledger.finish(self.now())
+        if self.watch is not None:
+            self.watch.completed(actor, self.now())
         if actor.waiters:
             left = []
             for entry in actor.waiters:
@@ -225,5 +244,5 @@ class Run:
         return make_result(
             program, machine, books, level="sim", ticks=ticks, bottleneck=bottleneck(busiest, total, bound),
             bound_by=bound_by, stalls=stalls[max(units, key=lambda name: total[name])], stalls_by_unit=stalls,
-            timeline=self.ledger.timeline(),
+            breakdown_by_unit=self.ledger.breakdown(ticks, cycles), timeline=self.ledger.timeline(),
         )  # fmt: skip

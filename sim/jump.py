@@ -130,6 +130,7 @@ class Jumper:
             max(0, actor.ends_at - now) if actor.phase == "serving" else 0,
             tuple((port, end - now if end >= 0 else None) for port, end in actor.pending.items()),
             actor.cause,
+            actor.blamed.op.id if actor.blamed is not None else -1,
         )
 
     def _inside(self, actor: Actor, loop: int, outer: dict[int, int]) -> int:
@@ -162,10 +163,11 @@ class Jumper:
                 self.seen[loop].clear()
                 return
         periods = self._periods(movers, stride)
+        if self.run.watch is not None:  # no further than to where the watch begins
+            periods = min(periods, (self.run.watch.begin - now) // (now - before.time))
         if periods < 1:
             return
-        ticks = (self.run.now() - before.time) * periods
-        delta = tuple(new - old for new, old in zip(self.run.ledger.counters(), before.counters, strict=True))
+        ticks = (now - before.time) * periods
         for actor in self.run.actors:
             old = before.counts[actor.op.id]
             for key, number in actor.counts.items():
@@ -181,12 +183,12 @@ class Jumper:
             server.queue = [
                 (self.run.actors[number].age(), number, event) for _, number, event in server.queue
             ]
-        self.run.ledger.add(delta, periods, ticks, before.freed)
+        self.run.ledger.add(before.counters, periods, ticks, before.freed)
         self.run.skipped += ticks
         self.seen[loop].clear()
 
     def _periods(self, movers: dict[int, int], stride: int) -> int:
-        """How many periods can be skipped without meeting an end of the loop or anything that stands still."""
+        """How many periods can be skipped before an end of the loop or anything that stands still."""
         actors = self.run.actors
         room = []
         for number, at in movers.items():

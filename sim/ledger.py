@@ -1,12 +1,17 @@
-"""Where the time went: busy ticks of every engine and the cause of every idle one."""
+"""Where the time went: busy ticks of every unit, and what it waited for in every idle one."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 from dataflow.program import Cost, Program
 from dataflow.result import Slice
 from sim.actor import Actor
+from sim.watch import Watch
+
+Reason = tuple[str, str]  # a cause, and the memory or the operation that it is about ("" for neither)
+Counters = dict[tuple[str, ...], int]
 
 CAUSES = ("bandwidth", "dependency", "capacity", "fill", "drain")
 TIMELINE_SLICES = 400
@@ -15,12 +20,13 @@ TIMELINE_SLICES = 400
 class Ledger:
     """Books of one run, in ticks. `last` is the time at which the last result became visible."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, watch: Watch | None = None) -> None:
         self.program = program
+        self.watch = watch
         self.last = 0
         self.units = [engine.name for engine in program.engines if engine.kind == "unit"]
         self.busy = dict.fromkeys(self.units, 0)
-        self.idle: dict[str, dict[str, int]] = {unit: dict.fromkeys(CAUSES, 0) for unit in self.units}
+        self.idle: dict[str, dict[Reason, int]] = {unit: {} for unit in self.units}
         self.free_since: dict[str, int] = dict.fromkeys(self.units, 0)  # in simulated time
         self.used: set[str] = set()
         self.first_start = -1  # of any unit
@@ -34,20 +40,30 @@ class Ledger:
             return
         if self.first_start < 0:
             self.first_start = now
-        gap = now - self.free_since[unit]
-        if not gap:
-            return
-        idle = self.idle[unit]
-        if unit not in self.used:
+        at = self.free_since[unit]
+        for reason, ticks in self._blame(actor, now - at):
+            if ticks:
+                self._charge(unit, reason, ticks)
+                if self.watch is not None:
+                    self.watch.stalled(unit, at, at + ticks, *reason)
+                at += ticks
+
+    def _blame(self, actor: Actor, gap: int) -> Iterator[tuple[Reason, int]]:
+        """The parts of the idle time before an operation, in the order in which they passed."""
+        if actor.op.engine not in self.used:
             filling = min(gap, self.first_start)
-            idle["fill"] += filling
-            idle["dependency"] += gap - filling
-        elif actor.cause == "bandwidth" and actor.blamed is not None:
-            loading = min(gap, max(0, actor.started_at - actor.blamed.ready_at))
-            idle["bandwidth"] += loading
-            idle["capacity" if actor.blamed.cause == "capacity" else "dependency"] += gap - loading
+            yield ("fill", ""), filling
+            gap -= filling
+        blamed = actor.blamed
+        if actor.cause == "bandwidth" and blamed is not None:
+            loading = min(gap, max(0, actor.started_at - blamed.ready_at))
+            yield _why_late(blamed), gap - loading
+            yield ("bandwidth", _port(blamed)), loading
         else:
-            idle[actor.cause if actor.cause != "fill" else "dependency"] += gap
+            yield (actor.cause if actor.cause != "fill" else "dependency", _name(blamed)), gap
+
+    def _charge(self, unit: str, reason: Reason, ticks: int) -> None:
+        self.idle[unit][reason] = self.idle[unit].get(reason, 0) + ticks
 
     def end(self, actor: Actor, now: int, cost: Cost) -> None:
         """An operation gives its engine back: time beyond its own ticks went to a memory port."""
@@ -55,7 +71,8 @@ class Ledger:
         if op.engine in self.busy:
             held = now - actor.started_at
             self.busy[op.engine] += cost.ticks
-            self.idle[op.engine]["bandwidth"] += held - cost.ticks
+            if held > cost.ticks:
+                self._charge(op.engine, ("bandwidth", actor.last_port), held - cost.ticks)
             self.free_since[op.engine] = now
             self.used.add(op.engine)
         if op.engine:
@@ -82,13 +99,9 @@ class Ledger:
         found = {}
         tick = self.program.ticks_per_cycle
         for unit in self.units:
-            causes = dict(self.idle[unit])
-            if unit in self.used:
-                draining = ticks - max(self.free_since.values())
-                causes["drain"] += draining
-                causes["dependency"] += ticks - self.free_since[unit] - draining
-            else:
-                causes["dependency"] += ticks
+            causes = dict.fromkeys(CAUSES, 0)
+            for (cause, _), value in self._reasons(unit, ticks).items():
+                causes[cause] += value
             whole = {cause: value // tick for cause, value in causes.items()}
             rest = cycles - self.busy[unit] // tick - sum(whole.values())
             largest = max(causes, key=lambda cause: causes[cause])
@@ -96,22 +109,69 @@ class Ledger:
             found[unit] = whole
         return found
 
-    def counters(self) -> tuple[int, ...]:
-        """Every counter that grows by the same amount in each period."""
-        return (
-            *self.busy.values(),
-            *(value for unit in self.units for value in self.idle[unit].values()),
-        )
+    def breakdown(self, ticks: int, cycles: int) -> dict[str, dict[str, int]]:
+        """Whole cycles by unit and reason, "busy" or "cause:what"; they add up to `cycles` for each unit.
 
-    def add(self, delta: tuple[int, ...], times: int, ticks: int, freed: dict[str, int]) -> None:
-        """Account for `times` skipped periods of `ticks` in all; `freed` is `free_since` a period ago."""
-        values = iter(delta)
+        By cause they add up to `stalls`.
+        """
+        tick = self.program.ticks_per_cycle
+        found: dict[str, dict[str, int]] = {}
+        for unit, causes in self.stalls(ticks, cycles).items():
+            reasons = self._reasons(unit, ticks)
+            rows = found[unit] = {"busy": self.busy[unit] // tick}
+            for cause, total in causes.items():
+                mine = {what: value for (name, what), value in reasons.items() if name == cause} or {"": 0}
+                whole = {what: value // tick for what, value in mine.items()}
+                whole[max(mine, key=lambda what: mine[what])] += total - sum(whole.values())
+                rows.update({f"{cause}:{what}": value for what, value in whole.items() if value})
+        return found
+
+    def _reasons(self, unit: str, ticks: int) -> dict[Reason, int]:
+        """Idle ticks of a unit with those after its last operation."""
+        reasons = dict(self.idle[unit])
+        late = ticks
+        if unit in self.used:
+            draining = ticks - max(self.free_since.values())
+            reasons["drain", ""] = draining
+            late = ticks - self.free_since[unit] - draining
+        if late:
+            reasons["dependency", ""] = reasons.get(("dependency", ""), 0) + late
+        return reasons
+
+    def counters(self) -> Counters:
+        """Every counter that grows by the same amount in each period."""
+        found: Counters = {("busy", unit): ticks for unit, ticks in self.busy.items()}
         for unit in self.units:
-            self.busy[unit] += next(values) * times
-        for unit in self.units:
-            for cause in self.idle[unit]:
-                self.idle[unit][cause] += next(values) * times
+            found.update({("idle", unit, *reason): ticks for reason, ticks in self.idle[unit].items()})
+        return found
+
+    def add(self, before: Counters, times: int, ticks: int, freed: dict[str, int]) -> None:
+        """Account for `times` skipped periods of `ticks` in all; `before`, `freed`: a period ago."""
+        for (kind, unit, *reason), now in self.counters().items():
+            grown = (now - before.get((kind, unit, *reason), 0)) * times
+            if kind == "busy":
+                self.busy[unit] += grown
+            elif grown:
+                self._charge(unit, (reason[0], reason[1]), grown)
         for unit in self.units:
             if self.free_since[unit] != freed[unit]:
                 self.free_since[unit] += ticks
         self.last += ticks
+
+
+def _why_late(load: Actor) -> Reason:
+    """What a load waited for until it was ready: if for nothing, its port was still at its tile before."""
+    if load.cause == "fill":
+        return "bandwidth", _port(load)
+    if load.cause == "bandwidth" and load.blamed is not None:
+        return "bandwidth", _port(load.blamed)
+    return load.cause, _name(load.blamed)
+
+
+def _name(blamed: Actor | None) -> str:
+    return blamed.op.name if blamed is not None else ""
+
+
+def _port(load: Actor) -> str:
+    """The port that a load is served by: its own, or where that is unlimited the one that it streams into."""
+    return load.op.engine or load.last_port
