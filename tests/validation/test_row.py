@@ -26,7 +26,9 @@ def row(reference: float | None, ours: float, limit: float | None, *, never_belo
         (0.0, 1e-9, 0.02, False),
     ],
 )
-def test_a_row_is_ok_within_its_limit(reference: float | None, ours: float, limit: float | None, ok: bool) -> None:
+def test_a_row_is_ok_within_its_limit(
+    reference: float | None, ours: float, limit: float | None, ok: bool
+) -> None:
     assert row(reference, ours, limit).ok is ok
 
 

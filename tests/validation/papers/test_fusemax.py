@@ -54,12 +54,16 @@ def test_every_stored_case_is_within_its_limits(case: Case) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_a_million_tokens_of_the_largest_model_are_judged(configuration: str) -> None:
-    assert [row for row in rows(Case(configuration=configuration, model="XLM", length="1M")) if not row.ok] == []
+    assert [
+        row for row in rows(Case(configuration=configuration, model="XLM", length="1M")) if not row.ok
+    ] == []
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_traffic_is_the_same_at_both_levels_byte_for_byte(configuration: str) -> None:
-    found = {(row.level, row.quantity): row.ours for row in rows(read_case(f"fusemax:{configuration}:BERT:1K"))}
+    found = {
+        (row.level, row.quantity): row.ours for row in rows(read_case(f"fusemax:{configuration}:BERT:1K"))
+    }
     assert found["sim", "dram_bytes"] == found["analytical", "dram_bytes"]
     assert found["sim", "latency_s"] >= found["analytical", "latency_s"]
 
@@ -81,7 +85,9 @@ def test_a_case_without_a_stored_figure_has_null_references() -> None:
     assert all(row.reference is row.error is row.limit is None and row.ok and row.ours > 0 for row in found)
 
 
-@pytest.mark.parametrize(("written", "case"), [("4K", "4K"), ("4096", "4K"), ("1M", "1M"), ("1024K", "1M"), ("64k", "64K")])
+@pytest.mark.parametrize(
+    ("written", "case"), [("4K", "4K"), ("4096", "4K"), ("1M", "1M"), ("1024K", "1M"), ("64k", "64K")]
+)
 def test_lengths_are_read_as_people_write_them(written: str, case: str) -> None:
     assert str(read_case(f"fusemax:flat:BERT:{written}")) == f"fusemax:flat:BERT:{case}"
 
@@ -115,6 +121,11 @@ def test_a_figure_outside_its_limit_is_exit_code_1(
     monkeypatch.setattr(fusemax, "suite", lambda: strict)
     code, found = validated(capsys)
     assert code == 1
-    assert {row["quantity"] for row in found if not row["ok"]} == {"dram_bytes", "latency_s", "util_2d", "util_1d"}
+    assert {row["quantity"] for row in found if not row["ok"]} == {
+        "dram_bytes",
+        "latency_s",
+        "util_2d",
+        "util_1d",
+    }
     assert main(["validate", "papers", "--case", "fusemax:binding:T5:1K"]) == 1
     assert "outside its limit" in capsys.readouterr().out
