@@ -31,7 +31,7 @@ def main() -> None:
     cases = []
     for workload, accel, mapping in CASES:
         found = evaluate(workload, accel, settings=SETTINGS, mapping=mapping, level="sim")
-        command = f"einsim run {workload} --set model=bert-base seq=4K --accel {accel} --mapping {mapping} --level sim"
+        command = f"einsim run {workload} --set model=bert-base seq=4K --accel {accel} --mapping {mapping}"
         work = macs(found.cascade)
         cases.append(Case(result=found.result, machine=found.machine, macs=work, command=command))
     ours, theirs = (case.result for case in cases)
