@@ -66,10 +66,10 @@ class Replay:
         """First point and number of points of each rank at a position, from the loops alone."""
         found = {rank.name: (0, rank.size) for rank in self.cascade.ranks}
         for number, index in zip(op.path, position, strict=True):
-            loop = self.program.loops[number]
+            loop, left = self.program.loops[number], index
             for rank in reversed(loop.ranks):
                 if len(loop.ranks) > 1:
-                    index, point = divmod(index, self.cascade.size(rank))
+                    left, point = divmod(left, self.cascade.size(rank))
                     found[rank] = (point, 1)
                 else:
                     start, extent = found[rank]
@@ -127,7 +127,7 @@ class Replay:
         access = access_of(self.cascade.einsum(leaf.node.einsum), op.subject)
         inner_key, outer_key = self._where(home, position), self._where(outer, position)
         source, target = (outer_key, inner_key) if op.kind == "load" else (inner_key, outer_key)
-        used = [rank for rank in access.ranks]
+        used = access.ranks
         for values in itertools.product(*(range(a, a + n) for a, n in (ranges[r] for r in used))):
             element = _element(access, dict(zip(used, values, strict=True)))
             if op.subject in self.defined and element not in self.defined[op.subject]:
@@ -154,9 +154,10 @@ class Replay:
     def _present(self) -> None:
         for (where, tensor), reads in self.reads.items():
             held = self.written.get((where, tensor), {})
-            for start, _, element, who in reads:
+            for start, _, asked, who in reads:
+                element: Key | None = asked
                 if tensor in self.defined:
-                    element = self._current(tensor, element)
+                    element = self._current(tensor, asked)
                     if element is None:
                         continue  # the initial state
                 elif where == ("dram",):
