@@ -115,6 +115,8 @@ def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
         special.update(term.rank for side in (bound.left, bound.right) for term in side.terms)
     if node.rank == inner.rank or {node.rank, inner.rank} & special:
         return False
+    if any(isinstance(below, Loop) and below.rank in (node.rank, inner.rank) for below, _ in walk(inner.body)):
+        return False
     for leaf in (below for below, _ in walk(inner) if isinstance(below, Compute)):
         einsum = cascade.einsum(leaf.einsum)
         for access in (einsum.output, *einsum.reads):

@@ -57,7 +57,8 @@ class Clock:
         cycles = {unit.name: base / Fraction(unit.clock_hz or machine.clock_hz) for unit in machine.units}
         rates: dict[str, Fraction] = {}
         for memory in machine.memories:
-            for port, rate in (("read", memory.read_bytes_per_s), ("write", memory.write_bytes_per_s)):
+            write = memory.read_bytes_per_s if memory.shared_port else memory.write_bytes_per_s
+            for port, rate in (("read", memory.read_bytes_per_s), ("write", write)):
                 if rate:
                     rates[port_name(memory, port == "read")] = base / rate
         self.ticks_per_cycle = math.lcm(*(step.denominator for step in (*cycles.values(), *rates.values())))
