@@ -37,8 +37,7 @@ def test_every_template_mapping_that_is_accepted_is_legal(accel):
         for template in template_names():
             try:
                 made = build_mapping(work, chip, template)
-            except EinsimError as error:
-                assert "\n" not in str(error)
+            except EinsimError:
                 continue
             check(made, work, chip)
             accepted += 1
