@@ -7,49 +7,56 @@ are the largest divisor of the query tiles that fits next to one block of K and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingType
+
+import msgspec
+
 from accel.machine import Machine, Unit
 from dataflow.footprint import tile_bytes
+from dataflow.lower import lower
 from dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
+from dataflow.schedule import schedules
 from dataflow.templates.gemm import levels, room_bytes
 from dataflow.templates.roles import place
 from dataflow.templates.sizes import divisors, outer_ranks
 from specs.errors import EinsimError
-from workloads.cascade import Cascade
+from workloads.cascade import Cascade, SameBlock
 
 STATE = ("RM", "RD", "RNV")
-#: Tiles in flight: BQK and SLN of this many tiles live in the array's registers (4 x 2 values of 2 bytes).
-DEPTH = 4
+#: Blocks of a tile that its Einsums pass on, besides BQK, SLN, PRM and SPD.
+PASSED = ("LM", "SLD", "SLNV", "SPNV")
 
 
 def interleaved(cascade: Cascade, machine: Machine) -> Mapping:
     """Software-pipelined tiles: both arrays stay busy ("+Binding" in the paper)."""
-    return _build(cascade, machine, stalled=False)
+    return _scheduled(_Fused(cascade, machine, "fusemax-interleaved", planar=True))
 
 
 def stalled(cascade: Cascade, machine: Machine) -> Mapping:
     """One tile at a time: each block's maximum stalls the array ("+Architecture" in the paper)."""
-    return _build(cascade, machine, stalled=True)
-
-
-def _build(cascade: Cascade, machine: Machine, *, stalled: bool) -> Mapping:
-    _check(cascade)
-    leaf = Leaves(cascade, machine, everything_on_matrix=True)
-    name = "fusemax-stalled" if stalled else "fusemax-interleaved"
-    body = leaf.stalled() if stalled else leaf.pipelined()
-    registers = (
-        *_registers(machine, leaf, "BQK SLN", leaf.matrix, DEPTH),
-        *_registers(machine, leaf, "PRM SPD", leaf.vector, 2),
-    )
-    return _fused(cascade, machine, name, leaf, body, registers, per_row=())
+    return _Fused(cascade, machine, "fusemax-stalled", planar=True).mapping({})
 
 
 def on_flat(cascade: Cascade, machine: Machine) -> Mapping:
     """The 1-pass cascade where the matrix unit only multiplies and a vector unit does the rest ("+Cascade" in the
-    paper, on FLAT's machine). Tiles of BQK and SLN go through the buffer. Runs on any machine with both units."""
-    _check(cascade)
-    leaf = Leaves(cascade, machine, everything_on_matrix=False)
-    registers = _registers(machine, leaf, "PRM SPD", leaf.vector, 2)
-    return _fused(cascade, machine, "fusemax-on-flat", leaf, leaf.pipelined(), registers, per_row=("BQK", "SLN"))
+    paper, on FLAT's machine). Tiles of BQK and SLN go through the buffer. Runs on any machine with both units.
+    """
+    return _scheduled(_Fused(cascade, machine, "fusemax-on-flat", planar=False))
+
+
+def _scheduled(fused: _Fused) -> Mapping:
+    """The mapping with as many buffers for each block as its software pipeline needs, and one to spare.
+
+    The spare one lets a unit run ahead over the ends of loops, where the steady schedule is interrupted.
+    """
+    program = lower(fused.mapping({}), fused.cascade, fused.machine)
+    found = schedules(program)
+    buffers = {name: count + 1 for schedule in found.values() for name, count in schedule.buffers().items()}
+    notes = tuple(
+        f"software pipeline: a tile every {schedule.ii / program.ticks_per_cycle:g} cycles, {schedule.depth} in flight"
+        for schedule in found.values()
+    )
+    return msgspec.structs.replace(fused.mapping(buffers), notes=notes)
 
 
 def _check(cascade: Cascade) -> None:
@@ -93,67 +100,95 @@ class Leaves:
         return Pipeline(children=(serial, self("RD")))
 
 
-def _registers(machine: Machine, leaf: Leaves, tensors: str, unit: Unit, buffers: int) -> tuple[Node | None, ...]:
-    """Keep small tiles in a unit's registers where they fit, else in its memory."""
-    size = sum(tile_bytes(leaf.cascade, machine, leaf.cascade.einsum(name).output, leaf.extents) for name in tensors.split())
-    room = unit.registers.bytes_per_pe * unit.pes if unit.registers is not None else 0
-    if size * buffers <= room:
-        return (keep(tensors, unit.name, buffers=buffers),)
-    return tuple(keep(tensors, memory, buffers=buffers) for memory in levels(machine, unit.reads_from))
+class _Fused:
+    """The tree of the fused mapping, for given numbers of buffers."""
 
+    def __init__(self, cascade: Cascade, machine: Machine, name: str, *, planar: bool) -> None:
+        _check(cascade)
+        self.cascade = cascade
+        self.machine = machine
+        self.name = name
+        self.leaf = Leaves(cascade, machine, everything_on_matrix=planar)
+        self.planar = planar
+        self.memories = levels(machine, self.leaf.matrix.reads_from)
 
-def _fused(
-    cascade: Cascade,
-    machine: Machine,
-    name: str,
-    leaf: Leaves,
-    body: Node,
-    registers: tuple[Node | None, ...],
-    per_row: tuple[str, ...],
-) -> Mapping:
-    memories = levels(machine, leaf.matrix.reads_from)
+    def mapping(self, buffers: MappingType[str, int]) -> Mapping:
+        """The mapping; blocks that `buffers` doesn't name are double-buffered."""
+        leaf, width = self.leaf, self.leaf.width
+        body = leaf.stalled() if self.name == "fusemax-stalled" else leaf.pipelined()
+        rows, spare = self._resident_queries(buffers)
+        if self._windowed():
+            # The first block of keys then differs from one tile of queries to the next: queries go outside.
+            rows = width
+        tile = chain(
+            *self._held(PASSED, buffers),
+            *self._near(("BQK", "SLN"), buffers, leaf.matrix if self.planar else None),
+            *self._near(("PRM", "SPD"), buffers, leaf.vector),
+            body,
+        )
+        inner = chain(("m1", 1), *self._held(("K", "V"), {}), ("p", width), tile)
+        last = chain(("p", width), *self._held(("AV",), {}), leaf("AV"))
+        sets = {name: 2 if spare else 1 for name in ("Q", *STATE)}
+        tree = chain(
+            *((rank, 1) for rank in outer_ranks(self.cascade, "AV", ("f", "p"))),
+            ("p", rows),
+            *self._held(("Q",), sets),
+            *self._held(STATE, sets),
+            Pipeline(children=(inner, last)),
+        )
+        return Mapping(cascade=self.cascade.name, machine=self.machine.name, template=self.name, tree=tree)
 
-    def held(tensors: str | tuple[str, ...], buffers: int = 2) -> list[Node | None]:
-        return [keep(tensors, memory, buffers=buffers) for memory in memories]
+    def _windowed(self) -> bool:
+        masks = [
+            bound for bound in self.cascade.bounds
+            if "p" in {term.rank for side in (bound.left, bound.right) for term in side.terms}
+        ]  # fmt: skip
+        return len(masks) > 1 or any(isinstance(bound, SameBlock) for bound in masks)
 
-    width = leaf.width
-    rows, spare = _resident_queries(cascade, machine, memories, width, per_row)
-    ranks = [{term.rank for side in (bound.left, bound.right) for term in side.terms} for bound in cascade.bounds]
-    masks = [bound for bound, names in zip(cascade.bounds, ranks, strict=True) if "p" in names]
-    if len(masks) > 1 or any(hasattr(bound, "lengths") for bound in masks):
-        # With a window the first block of keys differs from one tile of queries to the next: queries go outside.
-        rows = width
-    tile = chain(*held("LM SLD SLNV SPNV", DEPTH), *held(per_row), *registers, body)
-    inner = chain(("m1", 1), *held("K V"), ("p", width), tile)
-    last = chain(("p", width), *held("AV"), leaf("AV"))
-    tree = chain(
-        *((rank, 1) for rank in outer_ranks(cascade, "AV", ("f", "p"))),
-        ("p", rows),
-        *held("Q", 2 if spare else 1),
-        *held(STATE, 2 if spare else 1),
-        Pipeline(children=(inner, last)),
-    )
-    return Mapping(cascade=cascade.name, machine=machine.name, template=name, tree=tree)
+    def _held(self, tensors: tuple[str, ...], buffers: MappingType[str, int]) -> list[Node | None]:
+        """Keeps in every on-chip memory on the way to the units, one for each number of buffers."""
+        by_count: dict[int, list[str]] = {}
+        for tensor in tensors:
+            by_count.setdefault(buffers.get(tensor, 2), []).append(tensor)
+        return [
+            keep(tuple(names), memory, buffers=count)
+            for memory in self.memories
+            for count, names in sorted(by_count.items())
+        ]
 
+    def _near(
+        self, tensors: tuple[str, ...], buffers: MappingType[str, int], unit: Unit | None
+    ) -> list[Node | None]:
+        """Keeps in a unit's registers where the blocks fit there, else in its memory."""
+        if unit is not None and unit.registers is not None:
+            outputs = [self.cascade.einsum(name).output for name in tensors]
+            sizes = [tile_bytes(self.cascade, self.machine, output, self.leaf.extents) for output in outputs]
+            need = sum(size * buffers.get(name, 2) for name, size in zip(tensors, sizes, strict=True))
+            if need <= unit.registers.bytes_per_pe * unit.pes:
+                return [keep((name,), unit.name, buffers=buffers.get(name, 2)) for name in tensors]
+        return self._held(tensors, buffers)
 
-def _resident_queries(
-    cascade: Cascade, machine: Machine, memories: tuple[str, ...], width: int, per_row: tuple[str, ...]
-) -> tuple[int, bool]:
-    """Queries kept on chip, as the artifact counts them: (E + 1 + 1 + F) values a query, and the tile's rows
-    of BQK and SLN where they go through the buffer; one block of K and of V beside them. Also whether two
-    sets of them fit, so that the next is loaded in time."""
-    value = cascade.tensor("Q").bits // 8 or 1
-    e, f, m0 = cascade.size("e"), cascade.size("f"), cascade.size("m0")
-    capacity = room_bytes(machine, memories, {})
-    tiles = -(-cascade.size("p") // width)
-    per_query = (e + f + 2 + len(per_row) * m0) * value
-    blocks = m0 * (e + f) * value
-    small = width * value * ((2 + 2 * f) * DEPTH + 2 * f + 4) + 2 * len(per_row) * m0 * width * value
-    room = (capacity - blocks) // (per_query * width)
-    sizes = [size for size in divisors(tiles) if size <= room]
-    chosen = max(sizes, default=1)
-    state = chosen * width * (e + f + 2) * value
-    while chosen > 1 and state + 2 * blocks + small > capacity:  # the small tiles beside it need room too
-        chosen = max(size for size in divisors(tiles) if size < chosen)
-        state = chosen * width * (e + f + 2) * value
-    return chosen * width, 2 * state + 2 * blocks + small <= capacity
+    def _resident_queries(self, buffers: MappingType[str, int]) -> tuple[int, bool]:
+        """Queries kept on chip, as the artifact counts them: (E + 1 + 1 + F) values a query, and the tile's rows
+        of BQK and SLN where they go through the buffer; one block of K and of V beside them. Also whether two
+        sets of them fit, so that the next is loaded in time.
+        """
+        cascade, width = self.cascade, self.leaf.width
+        value = cascade.tensor("Q").bits // 8 or 1
+        e, f, m0 = cascade.size("e"), cascade.size("f"), cascade.size("m0")
+        capacity = room_bytes(self.machine, self.memories, {})
+        tiles = -(-cascade.size("p") // width)
+        rows = ("BQK", "SLN") if not self.planar else ()
+        per_query = (e + f + 2 + len(rows) * m0) * value
+        blocks = m0 * (e + f) * value
+        passed = {"LM": 1, "SLD": 1, "SLNV": f, "SPNV": f, "PRM": 1, "SPD": 1} | dict.fromkeys(rows, m0)
+        small = width * value * (sum(size * buffers.get(name, 2) for name, size in passed.items()) + 2 * f)
+        room = (capacity - blocks) // (per_query * width)
+        sizes = [size for size in divisors(tiles) if size <= room]
+        chosen = max(sizes, default=1)
+        state = width * (e + f + 2) * value
+        while (
+            chosen > 1 and chosen * state + 2 * blocks + small > capacity
+        ):  # the blocks in flight need room too
+            chosen = max(size for size in divisors(tiles) if size < chosen)
+        return min(chosen * width, cascade.size("p")), 2 * chosen * state + 2 * blocks + small <= capacity

@@ -1,0 +1,240 @@
+"""Software pipelining of a fused group: in which order and at which offsets its Einsums share the units.
+
+A group is the operations of one innermost loop that overlap in a pipeline. In the steady state a tile starts
+every `ii` cycles (the initiation interval) and an operation of stage s works on the tile that started s
+intervals ago. `ii` is at least the busiest unit's time for one tile (resource bound) and at least what a
+recurrence takes (a state that the next tile needs). On each unit operations run back to back in program
+order; the offsets between units and the stages follow from the dependencies. A tensor needs as many buffers
+as intervals pass from the start of its writer to the end of its last reader.
+
+Source: modulo scheduling, Rau, "Iterative modulo scheduling", MICRO 1994, with the order on each unit fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+
+import msgspec
+
+from dataflow.program import Op, Program
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation of the group: `ticks` on `unit`, its result visible `latency` ticks after."""
+
+    name: str
+    unit: str
+    ticks: int
+    latency: int = 0
+
+
+class Edge(msgspec.Struct, frozen=True, kw_only=True):
+    """`reader` needs what `writer` made `distance` tiles earlier."""
+
+    writer: str
+    reader: str
+    distance: int = 0
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """Initiation interval, start of each task relative to its tile's first (both in ticks), and its stage."""
+
+    ii: int
+    starts: dict[str, int]
+    edges: tuple[Edge, ...]
+    tasks: tuple[Task, ...]
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """Intervals between a tile's start and each task."""
+        return {name: start // self.ii for name, start in self.starts.items()}
+
+    @property
+    def depth(self) -> int:
+        """Tiles in flight."""
+        return 1 + max(self.stages.values(), default=0)
+
+    @property
+    def length(self) -> int:
+        """Ticks from a tile's first task to its last visible result: what filling and draining cost together
+        beyond the intervals."""
+        return max((self.starts[task.name] + task.ticks + task.latency for task in self.tasks), default=0)
+
+    def buffers(self) -> dict[str, int]:
+        """Buffers that each task's result needs so that no writer waits for a reader."""
+        ends = {task.name: self.starts[task.name] + task.ticks for task in self.tasks}
+        needed = {}
+        for task in self.tasks:
+            reads = [
+                ends[edge.reader] + edge.distance * self.ii for edge in self.edges if edge.writer == task.name
+            ]
+            if reads:
+                needed[task.name] = max(1, -(-(max(reads) - self.starts[task.name]) // self.ii))
+        return needed
+
+
+def resource_bound(tasks: tuple[Task, ...]) -> int:
+    """Ticks of the busiest unit for one tile."""
+    total: dict[str, int] = {}
+    for task in tasks:
+        total[task.unit] = total.get(task.unit, 0) + task.ticks
+    return max(total.values(), default=0)
+
+
+def recurrence_bound(tasks: tuple[Task, ...], edges: tuple[Edge, ...]) -> int:
+    """The smallest interval at which every state is there when the tile that needs it starts."""
+    by_name = {task.name: task for task in tasks}
+    low, high = 1, 1 + sum(task.ticks + task.latency for task in tasks)
+    while low < high:
+        middle = (low + high) // 2
+        if _meets(by_name, edges, middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _meets(by_name: Mapping[str, Task], edges: tuple[Edge, ...], ii: int) -> bool:
+    """Whether starts exist that meet every edge at an interval, units aside (no cycle of positive length)."""
+    starts = dict.fromkeys(by_name, 0)
+    for _ in range(len(by_name) + 1):
+        moved = False
+        for edge in edges:
+            writer = by_name[edge.writer]
+            need = starts[edge.writer] + writer.ticks + writer.latency - edge.distance * ii
+            if need > starts[edge.reader]:
+                starts[edge.reader] = need
+                moved = True
+        if not moved:
+            return True
+    return False
+
+
+def pipeline(tasks: tuple[Task, ...], edges: tuple[Edge, ...]) -> Schedule:
+    """The schedule with the smallest interval, then the fewest ticks from a tile's start to its end."""
+    if not tasks:
+        return Schedule(ii=0, starts={}, edges=edges, tasks=tasks)
+    ii = max(resource_bound(tasks), recurrence_bound(tasks, edges))
+    while True:
+        found = [
+            starts for phases in _phases(tasks, edges, ii) if (starts := _settle(tasks, edges, ii, phases))
+        ]
+        if found:
+            best = min(found, key=lambda starts: (_span(tasks, starts), sorted(starts.items())))
+            return Schedule(ii=ii, starts=best, edges=edges, tasks=tasks)
+        ii += max(1, ii // 64)
+
+
+def _span(tasks: tuple[Task, ...], starts: Mapping[str, int]) -> int:
+    return max(starts[task.name] + task.ticks + task.latency for task in tasks)
+
+
+def _offsets(tasks: tuple[Task, ...]) -> dict[str, int]:
+    """Start of each task after the ones before it on its unit."""
+    used: dict[str, int] = {}
+    found = {}
+    for task in tasks:
+        found[task.name] = used.get(task.unit, 0)
+        used[task.unit] = found[task.name] + task.ticks
+    return found
+
+
+def _phases(tasks: tuple[Task, ...], edges: tuple[Edge, ...], ii: int) -> list[dict[str, int]]:
+    """Offsets of the units to try: those at which some task starts just as something that it needs is ready."""
+    offsets = _offsets(tasks)
+    by_name = {task.name: task for task in tasks}
+    units = list(dict.fromkeys(task.unit for task in tasks))
+    choices: dict[str, set[int]] = {unit: {0} for unit in units}
+    for edge in edges:
+        writer, reader = by_name[edge.writer], by_name[edge.reader]
+        if writer.unit != reader.unit:
+            ready = offsets[writer.name] + writer.ticks + writer.latency
+            choices[reader.unit].add((ready - offsets[reader.name]) % ii)
+    options = [sorted(choices[unit])[:16] if at else [0] for at, unit in enumerate(units)]
+    return [dict(zip(units, phases, strict=True)) for phases in product(*options)][:256]
+
+
+def _settle(
+    tasks: tuple[Task, ...], edges: tuple[Edge, ...], ii: int, phases: Mapping[str, int]
+) -> dict[str, int] | None:
+    """Earliest starts with these phases; None when a recurrence can't be met at this interval."""
+    offsets = _offsets(tasks)
+    by_name = {task.name: task for task in tasks}
+    slots = {task.name: (phases[task.unit] + offsets[task.name]) for task in tasks}
+    stage = dict.fromkeys(slots, 0)
+    for _ in range(len(tasks) + 1):
+        moved = False
+        for edge in edges:
+            writer = by_name[edge.writer]
+            ready = slots[edge.writer] + stage[edge.writer] * ii + writer.ticks + writer.latency
+            need = -(-(ready - edge.distance * ii - slots[edge.reader]) // ii)
+            if need > stage[edge.reader]:
+                stage[edge.reader] = need
+                moved = True
+        if not moved:
+            first = min(slots[name] + stage[name] * ii for name in slots)
+            return {name: slots[name] + stage[name] * ii - first for name in slots}
+    return None
+
+
+def group_of(program: Program, loop: int) -> tuple[tuple[Task, ...], tuple[Edge, ...]]:
+    """Tasks and edges of the computes whose innermost loop is `loop`, for whole tiles."""
+    members = [op for op in program.ops if op.kind == "compute" and op.path and op.path[-1] == loop]
+    names = {op.id: op.name for op in members}
+    tasks = tuple(
+        Task(name=op.name, unit=op.engine, ticks=_whole(op), latency=op.latency_ticks) for op in members
+    )
+    edges = []
+    for op in members:
+        for wait in op.waits:
+            if wait.producer in names and wait.cause != "capacity" and not (wait.lag and wait.borrow):
+                edges.append(
+                    Edge(
+                        writer=names[wait.producer],
+                        reader=op.name,
+                        distance=_distance(program, op, wait.lag, wait.lag_loop),
+                    )
+                )
+    return tasks, tuple(edges)
+
+
+def _whole(op: Op) -> int:
+    """Ticks of an instance with the largest tile."""
+    return max(cost.ticks for cost in op.costs.values())
+
+
+def _distance(program: Program, op: Op, lag: int, lag_loop: int) -> int:
+    """Tiles between an instance and the one `lag` iterations of a loop before it."""
+    if not lag:
+        return 0
+    tiles = lag
+    for loop in op.path[op.path.index(lag_loop) + 1 :]:
+        tiles *= program.loops[loop].count
+    return tiles
+
+
+def schedules(program: Program) -> dict[int, Schedule]:
+    """The schedule of every innermost loop that several Einsums share, by loop id.
+
+    Operations inside a sequence are ordered by it and have no schedule of this kind.
+    """
+    found = {}
+    serial = _serial(program)
+    for loop in dict.fromkeys(op.path[-1] for op in program.ops if op.kind == "compute" and op.path):
+        tasks, edges = group_of(program, loop)
+        ids = {op.id for op in program.ops if op.kind == "compute" and op.path and op.path[-1] == loop}
+        if len(tasks) > 1 and not ids & serial:
+            found[loop] = pipeline(tasks, edges)
+    return found
+
+
+def _serial(program: Program) -> set[int]:
+    """Operations that a sequence orders inside their own innermost loop: they wait for one in an earlier iteration."""
+    found = set()
+    for op in program.ops:
+        for wait in op.waits:
+            same = program.ops[wait.producer].path == op.path and op.path
+            if same and wait.cause == "dependency" and wait.lag and wait.borrow:
+                found.add(op.id)
+    return found
