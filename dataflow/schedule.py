@@ -120,6 +120,8 @@ def pipeline(tasks: tuple[Task, ...], edges: tuple[Edge, ...]) -> Schedule:
         found = [
             starts for phases in _phases(tasks, edges, ii) if (starts := _settle(tasks, edges, ii, phases))
         ]
+        if not found and (alone := _one_by_one(tasks, edges, ii)):
+            found = [alone]
         if found:
             best = min(found, key=lambda starts: (_span(tasks, starts), sorted(starts.items())))
             return Schedule(ii=ii, starts=best, edges=edges, tasks=tasks)
@@ -176,6 +178,31 @@ def _settle(
             first = min(slots[name] + stage[name] * ii for name in slots)
             return {name: slots[name] + stage[name] * ii - first for name in slots}
     return None
+
+
+def _one_by_one(tasks: tuple[Task, ...], edges: tuple[Edge, ...], ii: int) -> dict[str, int] | None:
+    """A tile as early as its own order allows, with gaps on the units: always possible once a tile fits `ii`."""
+    free: dict[str, int] = {}
+    starts: dict[str, int] = {}
+    by_name = {task.name: task for task in tasks}
+    for task in tasks:
+        ready = [
+            starts[edge.writer] + by_name[edge.writer].ticks + by_name[edge.writer].latency
+            for edge in edges
+            if edge.reader == task.name and not edge.distance
+        ]
+        starts[task.name] = max([free.get(task.unit, 0), *ready])
+        free[task.unit] = starts[task.name] + task.ticks
+    for unit in free:
+        mine = [task for task in tasks if task.unit == unit]
+        if starts[mine[-1].name] + mine[-1].ticks - starts[mine[0].name] > ii:
+            return None
+    for edge in edges:
+        writer = by_name[edge.writer]
+        ready_at = starts[edge.writer] + writer.ticks + writer.latency
+        if starts[edge.reader] + edge.distance * ii < ready_at:
+            return None
+    return starts
 
 
 def group_of(program: Program, loop: int) -> tuple[tuple[Task, ...], tuple[Edge, ...]]:
