@@ -1,6 +1,7 @@
-"""`einsim capture gpu`: time every kernel on this machine's GPU and append the rows to a CSV, resuming where it stopped.
+"""`einsim capture gpu`: time every kernel on this machine's GPU and append the rows to a CSV, resuming
+where it stopped.
 
-    python -m validation.gpu.capture [-o DIR] [--quick] [--family NAME ...] [--no-energy] [--limit-s SECONDS]
+python -m validation.gpu.capture [-o DIR] [--quick] [--family NAME ...] [--no-energy] [--limit-s SECONDS]
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ ENERGY_S = 1.6
 
 
 def capture(
-    folder: Path, *, quick: bool = False, families: tuple[str, ...] = (), energy: bool = True, limit_s: float = math.inf,
+    folder: Path,
+    *,
+    quick: bool = False,
+    families: tuple[str, ...] = (),
+    energy: bool = True,
+    limit_s: float = math.inf,
     vendor: bool = True,
 ) -> tuple[Path, list[str]]:
-    """Measure what the CSV in `folder` doesn't have yet; returns its path and one line for every case that failed.
+    """Measure what the CSV in `folder` doesn't have yet; returns its path and one line for every case that
+    failed.
 
-    The file is named after the device. Rows of an older kernel source are measured again (the later row counts).
-    Raises DeviceError without a GPU.
+    The file is named after the device. Rows of an older kernel source are measured again (the later row
+    counts). Raises DeviceError without a GPU.
     """
     from validation.gpu.device import Device
     from validation.gpu.measure import Effort, measure
@@ -41,6 +48,7 @@ def capture(
     path = folder / (device.name.lower().replace(" ", "-") + ("-quick.csv" if quick else ".csv"))
     have = {(row.key, row.source_hash) for row in rows.read(path)} if path.exists() else set()
     hashes = {family: family_hash(family) for family in FAMILIES}
+    energy = energy and meter.counts_joules()
     items = [item for item in plan(quick, energy) if not families or item.case.family in families]
     items = [item for item in items if (item.key, hashes[item.case.family]) not in have]
     failures: list[str] = []
@@ -50,13 +58,19 @@ def capture(
             failures.append(f"time limit of {limit_s:.0f} s reached; run again to resume")
             break
         effort = Effort(
-            energy_s=ENERGY_S if item.energy else 0.0, graph_s=0.002 if quick else 0.004, replays=8 if quick else 12, vendor=vendor
+            energy_s=ENERGY_S if item.energy else 0.0,
+            graph_s=0.002 if quick else 0.004,
+            replays=8 if quick else 12,
+            vendor=vendor,
         )
         try:
             rows.append(path, measure(item.case, device, meter, item.l2, effort))
-        except EinsimError as error:
-            failures.append(str(error))
-            if "CUDA driver" in str(error):
+        except Exception as error:  # noqa: BLE001 - numba, cuda.core and torch raise many kinds; one case must not end it all
+            failures.append(
+                f"{item.case.key}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            )
+            if not device.healthy():
+                failures.append("the device is in an error state: run again to resume with the next case")
                 break
     return path, failures
 
@@ -71,43 +85,73 @@ def progress(items: list[Item]) -> Any:
 
 
 def summary(path: Path) -> str:
-    """Per family and variant, the best row: its rate, its share of the vendor's speed, and the worst error."""
-    flops = {(c.family, c.variant, ";".join(f"{r}={s}" for r, s in c.sizes.items())): c for c in (*all_cases(), *all_cases(True))}
+    """Per family and variant, the best row: its rate, the vendor's time over ours, and the worst error."""
+    flops = {
+        (c.family, c.variant, ";".join(f"{r}={s}" for r, s in c.sizes.items())): c
+        for c in (*all_cases(), *all_cases(True))
+    }
     groups: dict[tuple[str, str], list[tuple[float, float, str, rows.Row]]] = defaultdict(list)
     for row in rows.read(path):
         case = flops.get(row.key[:3])
-        if case is not None and row.l2 == "cold" or row.family == "micro" and case is not None:
+        if (case is not None and row.l2 == "cold") or (row.family == "micro" and case is not None):
             groups[row.family, row.variant].append(
-                (case.useful_flops / row.median_s / 1e12, case.unique_bytes / row.median_s / 1e12, row.sizes, row)
+                (
+                    case.useful_flops / row.median_s / 1e12,
+                    case.unique_bytes / row.median_s / 1e12,
+                    row.sizes,
+                    row,
+                )
             )
-    lines = [f"{'family':18} {'variant':26} {'TFLOP/s':>8} {'TB/s':>6} {'vendor/ours':>11} {'error':>8} {'MHz':>5}  at"]
+    lines = [f"{'family':18} {'variant':30} {'TFLOP/s':>8} {'TB/s':>6} {'vendor/ours':>11} {'error':>8}  at"]
     for (family, variant), found in groups.items():
         best = max(found, key=lambda item: (item[0], item[1]) if item[0] else (0.0, item[1]))
         ratio = best[3].vendor_s / best[3].median_s
         worst = max(item[3].error for item in found)
         lines.append(
-            f"{family:18} {variant:26} {best[0]:8.1f} {best[1]:6.2f} {ratio:11.2f} {worst:8.1e} {best[3].sm_mhz:5d}  "
+            f"{family:18} {variant:30} {best[0]:8.1f} {best[1]:6.2f} {ratio:11.2f} {worst:8.1e}  "
             f"{best[2]} {best[3].median_s * 1e6:.1f} us"
         )
     return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="einsim capture gpu", description="Time the kernels on this machine's GPU.")
-    parser.add_argument("-o", "--output", type=Path, default=CAPTURES, help="folder for the CSV (resumes what is there)")
-    parser.add_argument("--quick", action="store_true", help="one size of every kernel, no energy: about two minutes")
-    parser.add_argument("--family", action="append", choices=sorted(FAMILIES), default=[], help="only this family (repeatable)")
+    """The command line: 0 when every case was measured, 1 when some failed, 2 without a GPU."""
+    parser = argparse.ArgumentParser(
+        prog="einsim capture gpu", description="Time the kernels on this machine's GPU."
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=CAPTURES, help="folder for the CSV (resumes what is there)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one size of every kernel, no energy: about two minutes"
+    )
+    parser.add_argument(
+        "--family",
+        action="append",
+        choices=sorted(FAMILIES),
+        default=[],
+        help="only this family (repeatable)",
+    )
     parser.add_argument("--no-energy", action="store_true", help="skip the energy replays")
     parser.add_argument("--no-vendor", action="store_true", help="skip torch")
-    parser.add_argument("--limit-s", type=float, default=math.inf, help="start no new case after so many seconds")
+    parser.add_argument(
+        "--limit-s", type=float, default=math.inf, help="start no new case after so many seconds"
+    )
     given = parser.parse_args(arguments)
     try:
         path, failures = capture(
-            given.output, quick=given.quick, families=tuple(given.family), energy=not given.no_energy, limit_s=given.limit_s,
+            given.output,
+            quick=given.quick,
+            families=tuple(given.family),
+            energy=not given.no_energy,
+            limit_s=given.limit_s,
             vendor=not given.no_vendor,
         )
     except EinsimError as error:
         print(error, file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"{error}: install the gpu extra, pip install 'einsim[gpu]'", file=sys.stderr)
         return 2
     print(summary(path) if path.exists() else "no rows")
     for line in failures:

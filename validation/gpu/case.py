@@ -1,9 +1,10 @@
 """A GPU kernel as data: the cascade it realises, its mapping, and what every block of it does.
 
-A `KernelCase` holds all that a timing model needs and nothing that was measured. Blocks are listed in dispatch order as
-runs of equal blocks; a block runs `prologue`, then `step` as often as its run says, then `epilogue`.
-Operation counts are lane operations over the whole block (one FMA = one), bytes are counted where they are moved: `global_*`
-between the SM and L2, `shared_*` at shared memory. Bytes that must cross DRAM are the launch's `unique_*_bytes`.
+A `KernelCase` holds all that a timing model needs and nothing that was measured. Blocks are listed in
+dispatch order as runs of equal blocks; a block runs `prologue`, then `step` as often as its run says, then
+`epilogue`. Operation counts are lane operations over the whole block (one FMA = one), bytes are counted
+where they are moved: `global_*` between the SM and L2, `shared_*` at shared memory. Bytes that must cross
+DRAM are the launch's `unique_*_bytes`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import msgspec
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one block does in one phase. FLOPs of `mma.sp` are the dense-equivalent ones (both halves of a 2:4 row)."""
+    """What one block does in one phase. FLOPs of `mma.sp` are the dense-equivalent ones (both halves of a
+    2:4 row).
+    """
 
     tensor_flops: int = 0
     sparse_tensor_flops: int = 0
@@ -65,6 +68,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def grid(self) -> int:
+        """Blocks of the launch."""
         return sum(run.blocks for run in self.runs)
 
     @property
@@ -97,7 +101,9 @@ class KernelCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def key(self) -> str:
         """A stable name: family/variant/rank=size;..."""
-        return f"{self.family}/{self.variant}/" + ";".join(f"{rank}={size}" for rank, size in self.sizes.items())
+        return f"{self.family}/{self.variant}/" + ";".join(
+            f"{rank}={size}" for rank, size in self.sizes.items()
+        )
 
     @property
     def unique_bytes(self) -> int:
@@ -130,4 +136,5 @@ def merged(steps: Iterable[int]) -> tuple[Run, ...]:
 
 
 def ceil_div(value: int, by: int) -> int:
+    """The quotient, rounded up."""
     return -(-value // by)

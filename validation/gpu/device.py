@@ -1,4 +1,6 @@
-"""The GPU as the capture uses it: memory that rotates, random fills, CUDA graphs between events, and an error check on every call."""
+"""The GPU as the capture uses it: memory that rotates, random fills, CUDA graphs between events, and an
+error check on every call.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,11 @@ from typing import Any
 import msgspec
 import numpy as np
 from cuda.bindings import driver
-from numba import cuda
+from numba import config, cuda
 
 from specs.errors import EinsimError
+
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a grid of one block is meant
 
 FLUSH_BYTES = 256 * 2**20  # read before each cold replay: several times the 50-60 MB L2 of an H100 or H200
 ALIGN = 1024
@@ -101,6 +105,10 @@ class Device:
         """Wait for the stream; raises DeviceError if a kernel failed."""
         ok(driver.cuStreamSynchronize(self.raw_stream))
 
+    def healthy(self) -> bool:
+        """Whether the device still takes work; an illegal access puts it out of service for this process."""
+        return bool(driver.cuStreamSynchronize(self.raw_stream)[0] == driver.CUresult.CUDA_SUCCESS)
+
     def flush(self) -> None:
         """Enqueue a read of several times L2."""
         _read[self.sms * 8, 256, self.stream](self.flush_source, self.sink)
@@ -111,7 +119,11 @@ class Device:
 
     def capture(self, enqueue: Callable[[], None]) -> Any:
         """An executable CUDA graph of what `enqueue` puts on this device's stream."""
-        ok(driver.cuStreamBeginCapture(self.raw_stream, driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED))
+        ok(
+            driver.cuStreamBeginCapture(
+                self.raw_stream, driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
+            )
+        )
         try:
             enqueue()
         finally:
@@ -121,12 +133,16 @@ class Device:
         return executable
 
     def replay(self, executable: Any) -> None:
+        """Enqueue a captured graph."""
         ok(driver.cuGraphLaunch(executable, self.raw_stream))
 
     def destroy(self, executable: Any) -> None:
+        """Free a captured graph."""
         ok(driver.cuGraphExecDestroy(executable))
 
-    def seconds(self, work: Callable[[], None], cold: bool, meanwhile: Callable[[], None] | None = None) -> float:
+    def seconds(
+        self, work: Callable[[], None], cold: bool, meanwhile: Callable[[], None] | None = None
+    ) -> float:
         """One timed pass of already captured work: events around it, L2 flushed before it if `cold`.
 
         meanwhile() is called again and again until the work is done.
@@ -138,13 +154,19 @@ class Device:
         ok(driver.cuEventRecord(self.events[0], self.raw_stream))
         work()
         ok(driver.cuEventRecord(self.events[1], self.raw_stream))
-        while meanwhile is not None and driver.cuEventQuery(self.events[1])[0] == driver.CUresult.CUDA_ERROR_NOT_READY:
+        while (
+            meanwhile is not None
+            and driver.cuEventQuery(self.events[1])[0] == driver.CUresult.CUDA_ERROR_NOT_READY
+        ):
             meanwhile()
         self.sync()
         return float(ok(driver.cuEventElapsedTime(self.events[0], self.events[1]))) * 1e-3
 
-    def time(self, work: Callable[[], None], launches: int, replays: int, cold: bool, meanwhile: Callable[[], None]) -> Timing:
-        """Median and spread over `replays` passes of `work` (which holds `launches` launches), all enqueued before the first wait.
+    def time(
+        self, work: Callable[[], None], launches: int, replays: int, cold: bool, meanwhile: Callable[[], None]
+    ) -> Timing:
+        """Median and spread over `replays` passes of `work` (which holds `launches` launches), all enqueued
+        before the first wait.
 
         meanwhile() is called while they run, to read clocks.
         """
@@ -160,13 +182,19 @@ class Device:
             ok(driver.cuEventRecord(stop, self.raw_stream))
         meanwhile()
         self.sync()
-        times = [float(ok(driver.cuEventElapsedTime(a, b))) * 1e-3 / launches for a, b in self.pairs[:replays]]
+        times = [
+            float(ok(driver.cuEventElapsedTime(a, b))) * 1e-3 / launches for a, b in self.pairs[:replays]
+        ]
         low, high = np.quantile(times, (0.1, 0.9))
-        return Timing(median_s=median(times), p10_s=float(low), p90_s=float(high), launches=launches, replays=replays)
+        return Timing(
+            median_s=median(times), p10_s=float(low), p90_s=float(high), launches=launches, replays=replays
+        )
 
 
 class Memory:
-    """One problem's device memory, the `Arena` of kernels/problem.py: random inputs with fresh seeds, outputs poisoned with NaN."""
+    """One problem's device memory, the `Arena` of kernels/problem.py: random inputs with fresh seeds,
+    outputs poisoned with NaN.
+    """
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -175,6 +203,7 @@ class Memory:
         self.bytes = 0
 
     def seed(self) -> int:
+        """A fresh seed."""
         return int(self.device.random.integers(1, 2**62))
 
     def _array(self, shape: Sequence[int], dtype: str) -> Any:
@@ -183,21 +212,25 @@ class Memory:
         return array
 
     def normal(self, shape: tuple[int, ...], dtype: str, scale: float = 1.0) -> Any:
+        """Random numbers, N(0, scale^2), of a fresh seed."""
         array = self._array(shape, dtype)
         _fill[self.device.sms * 8, 256, self.device.stream](array.reshape(array.size), self.seed(), scale)
         return array
 
     def output(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Memory for results, poisoned by `poison`."""
         array = self._array(shape, dtype)
         self.outputs.append(array)
         return array
 
     def zeros(self, shape: tuple[int, ...], dtype: str) -> Any:
+        """Memory of zeros that `poison` leaves alone."""
         array = self._array(shape, dtype)
         ok(driver.cuMemsetD8(array.__cuda_array_interface__["data"][0], 0, array.nbytes))
         return array
 
     def put(self, host: Any) -> Any:
+        """A copy of a host array."""
         self.bytes += host.nbytes
         return cuda.to_device(host)
 

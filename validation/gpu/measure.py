@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from statistics import median
 from typing import Any
@@ -17,6 +17,7 @@ from validation.gpu.case import KernelCase
 from validation.gpu.device import Device, Memory, Timing
 from validation.gpu.kernels.problem import Problem
 from validation.gpu.kernels.registry import FAMILIES, family_hash
+from validation.gpu.plan import TOLERANCE
 from validation.gpu.power import Meter, Reading
 from validation.gpu.rows import Row
 from validation.gpu.vendor import torch_version, vendor_seconds
@@ -25,19 +26,21 @@ ROTATION = 4  # times L2 that the rotating buffers cover
 MAX_BUFFERS = 128
 MAX_LAUNCHES = 256  # of one graph
 WARM_UP_S = 0.03
-SETTLE_S = 0.25  # kernels that reach the power cap: the clock needs some tenths of a second to settle under it
+SETTLE_S = (
+    0.25  # kernels that reach the power cap: the clock needs some tenths of a second to settle under it
+)
 COOL = ("micro", "copy")  # families that stay within two percent without settling
 IDLE_S = 0.25
-# relative error allowed against float64: FP16 results are rounded to 2^-11, FP32 sums of up to 2^28 terms
-TOLERANCE = {16: 4e-3, 32: 2e-5}
 
 
-class WrongResult(EinsimError):
+class WrongResultError(EinsimError):
     """A kernel's output does not match float64 numpy."""
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to look: seconds of one graph, replays, seconds of energy replay (0: none), and whether to time the vendor."""
+    """How long to look: seconds of one graph, replays, seconds of energy replay (0: none), and whether to
+    time the vendor.
+    """
 
     graph_s: float = 0.004
     replays: int = 12
@@ -46,7 +49,9 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checked(case: KernelCase, device: Device) -> tuple[Problem, Memory, float]:
-    """A bound problem, its memory and its error, after two launches over poisoned outputs. Raises WrongResult if it is wrong."""
+    """A bound problem, its memory and its error, after two launches over poisoned outputs. Raises
+    WrongResultError if it is wrong.
+    """
     memory = Memory(device)
     problem: Problem = FAMILIES[case.family].bind(case, memory)
     for _ in range(2):
@@ -56,7 +61,7 @@ def checked(case: KernelCase, device: Device) -> tuple[Problem, Memory, float]:
     error = problem.check()
     limit = TOLERANCE[case.bits]
     if not error <= limit:
-        raise WrongResult(f"{case.key}: relative error {error:.3g} against float64, must be <= {limit}")
+        raise WrongResultError(f"relative error {error:.3g} against float64, must be <= {limit}")
     return problem, memory, error
 
 
@@ -68,7 +73,7 @@ def rotation(case: KernelCase, device: Device, footprint_bytes: int, l2: str) ->
 
 
 def measure(case: KernelCase, device: Device, meter: Meter, l2: str, effort: Effort) -> Row:
-    """One row. Raises WrongResult when the kernel is wrong, DeviceError when a CUDA call fails."""
+    """One row. Raises WrongResultError when the kernel is wrong, DeviceError when a CUDA call fails."""
     problem, memory, error = checked(case, device)
     buffers = rotation(case, device, memory.bytes, l2)
     memories = [Memory(device) for _ in range(buffers - 1)]
@@ -82,7 +87,9 @@ def measure(case: KernelCase, device: Device, meter: Meter, l2: str, effort: Eff
 
     once()
     rough = max(device.seconds(once, flushed) / buffers, 1e-6)
-    repeat = 1 if flushed else max(1, min(math.ceil(effort.graph_s / (rough * buffers)), MAX_LAUNCHES // buffers))
+    repeat = (
+        1 if flushed else max(1, min(math.ceil(effort.graph_s / (rough * buffers)), MAX_LAUNCHES // buffers))
+    )
 
     def rounds() -> None:
         for _ in range(repeat):
@@ -92,7 +99,14 @@ def measure(case: KernelCase, device: Device, meter: Meter, l2: str, effort: Eff
     launches = repeat * buffers
     energy = Energy()
     if effort.energy_s:
-        energy = replay_energy(device, meter, lambda: device.replay(graph), rough * launches, launches, effort.energy_s)
+        energy = replay_energy(
+            device,
+            meter,
+            lambda: device.replay(graph),
+            replay_s=rough * launches,
+            launches=launches,
+            seconds=effort.energy_s,
+        )
     warm_up_s = WARM_UP_S if case.family in COOL else SETTLE_S
     for _ in range(max(1, math.ceil(warm_up_s / (rough * launches)))):
         device.replay(graph)
@@ -100,7 +114,11 @@ def measure(case: KernelCase, device: Device, meter: Meter, l2: str, effort: Eff
     replays = max(4, min(effort.replays, math.ceil(0.15 / (rough * launches))))
     readings: list[Reading] = []
     timing: Timing = device.time(
-        lambda: device.replay(graph), launches, replays, flushed, lambda: readings.extend(meter.read() for _ in range(3))
+        lambda: device.replay(graph),
+        launches,
+        replays,
+        flushed,
+        lambda: readings.extend(meter.read() for _ in range(3)),
     )
     device.destroy(graph)
     vendor_s = vendor_or_nan(device, problems, repeat, replays, flushed) if effort.vendor else math.nan
@@ -112,7 +130,7 @@ def measure(case: KernelCase, device: Device, meter: Meter, l2: str, effort: Eff
         cuda=device.cuda_driver,
         numba_cuda=version("numba-cuda"),
         torch=torch_version(),
-        date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
         source_hash=family_hash(case.family),
         family=case.family,
         variant=case.variant,
@@ -147,7 +165,9 @@ def kernel_attributes(kernel: Any) -> tuple[int, int, int]:
 
 
 def vendor_or_nan(device: Device, problems: list[Problem], repeat: int, replays: int, cold: bool) -> float:
-    """The vendor's seconds; NaN where torch refuses the case (it says so in its own words, which are printed)."""
+    """The vendor's seconds; NaN where torch refuses the case (it says so in its own words, which are
+    printed).
+    """
     try:
         return vendor_seconds(device, problems, repeat, replays, cold)
     except (RuntimeError, NotImplementedError) as error:
@@ -156,7 +176,9 @@ def vendor_or_nan(device: Device, problems: list[Problem], repeat: int, replays:
 
 
 class Energy(msgspec.Struct, frozen=True, kw_only=True):
-    """What a long replay drew: joules a launch, seconds replayed, seconds a launch, idle watts around it, SM clock during it."""
+    """What a long replay drew: joules a launch, seconds replayed, seconds a launch, idle watts around it,
+    SM clock during it.
+    """
 
     joules: float = math.nan
     seconds: float = math.nan
@@ -166,9 +188,17 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def replay_energy(
-    device: Device, meter: Meter, replay: Callable[[], None], replay_s: float, launches: int, seconds: float
+    device: Device,
+    meter: Meter,
+    replay: Callable[[], None],
+    *,
+    replay_s: float,
+    launches: int,
+    seconds: float,
 ) -> Energy:
-    """Replay for about `seconds`, with the counter read at its edges and the idle power of the gaps taken out."""
+    """Replay for about `seconds`, with the counter read at its edges and the idle power of the gaps taken
+    out.
+    """
     count = max(1, math.ceil(seconds / replay_s))
     before_w = meter.idle_w(IDLE_S)
     start, joules = meter.edge()
@@ -193,5 +223,9 @@ def replay_energy(
     drawn = after - joules - idle_w * max(0.0, stop - start - busy_s)
     total = count * launches
     return Energy(
-        joules=drawn / total, seconds=busy_s, launch_s=busy_s / total, idle_w=idle_w, sm_mhz=int(median(clocks or [0]))
+        joules=drawn / total,
+        seconds=busy_s,
+        launch_s=busy_s / total,
+        idle_w=idle_w,
+        sm_mhz=int(median(clocks or [0])),
     )

@@ -1,4 +1,6 @@
-"""What a capture measures: every case cold, some warm, and energy for one or two sizes of every kernel variant."""
+"""What a capture measures: every case cold, some warm, and energy for one or two sizes of every kernel
+variant.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,8 @@ import msgspec
 from validation.gpu.case import KernelCase
 from validation.gpu.kernels.registry import all_cases
 
+# Relative error allowed against float64: FP16 results are rounded to 2^-11, FP32 sums have up to 2^28 terms.
+TOLERANCE = {16: 4e-3, 32: 2e-5}  # by the bits of the result
 WARM_FAMILIES = ("copy", "softmax", "layernorm", "gemm-f16")
 TWO_ENERGIES = ("micro", "copy", "reduction", "softmax", "layernorm", "decode")
 WARM_BYTES = 40 * 2**20  # inputs and outputs that an L2 of 50 MB can hold
@@ -23,6 +27,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[str, str, str, str]:
+        """As `Row.key`."""
         sizes = ";".join(f"{rank}={size}" for rank, size in self.case.sizes.items())
         return self.case.family, self.case.variant, sizes, self.l2
 
@@ -33,7 +38,9 @@ def weight(case: KernelCase) -> float:
 
 
 def plan(quick: bool = False, energy: bool = True) -> tuple[Item, ...]:
-    """The rows of a capture, in order. Energy: the heaviest size of every variant, in some families the median one too."""
+    """The rows of a capture, in order. Energy: the heaviest size of every variant, in some families the
+    median one too.
+    """
     cases = all_cases(quick)
     chosen: set[str] = set()
     if energy and not quick:

@@ -31,6 +31,7 @@ class Meter:
         self.limit_w = pynvml.nvmlDeviceGetEnforcedPowerLimit(self.handle) / 1000
 
     def read(self) -> Reading:
+        """Clocks, power and temperature now."""
         n, h = self.nvml, self.handle
         return Reading(
             sm_mhz=n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_SM),
@@ -39,12 +40,22 @@ class Meter:
             celsius=n.nvmlDeviceGetTemperature(h, n.NVML_TEMPERATURE_GPU),
         )
 
+    def counts_joules(self) -> bool:
+        """Whether the device has the energy counter (Volta and newer)."""
+        try:
+            self.joules()
+        except self.nvml.NVMLError:
+            return False
+        return True
+
     def joules(self) -> float:
         """The counter since the driver was loaded."""
         return float(self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)) / 1000
 
     def edge(self, limit_s: float = 0.3) -> tuple[float, float]:
-        """(host time, joules) at the next change of the counter, which moves in steps of some tens of milliseconds."""
+        """(host time, joules) at the next change of the counter, which moves in steps of some tens of
+        milliseconds.
+        """
         first, start = self.joules(), time.perf_counter()
         while True:
             now, at = self.joules(), time.perf_counter()

@@ -1,4 +1,6 @@
-"""One captured measurement, and captures as CSV: read strictly, appended a row at a time so that a capture can resume."""
+"""One captured measurement, and captures as CSV: read strictly, appended a row at a time so that a capture
+can resume.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,15 @@ from specs.errors import SpecError
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A kernel case as measured. Seconds and joules are for one launch of the case (all its kernels); NaN means not measured.
+    """A kernel case as measured. Seconds and joules are for one launch of the case (all its kernels); NaN
+    means not measured.
 
-    l2: "cold" (every launch finds its data in DRAM) or "warm" (one set of buffers again and again).
-    error: relative error against float64 numpy on fresh random data, before the timing. registers, local_bytes, shared_bytes: of each
-    launch in order, joined by "+", as the driver reports them for the loaded kernel (dynamic shared memory not included).
-    energy_j: energy above zero (idle included) by NVML's counter over energy_s seconds of replays, divided by the launches; idle_w: mean
-    of the idle power before and after; energy_launch_s: seconds a launch during that replay, when clocks may be lower.
+    l2: "cold" (every launch finds its data in DRAM) or "warm" (one set of buffers again and again). error:
+    relative error against float64 numpy on fresh random data, before the timing. registers, local_bytes,
+    shared_bytes: of each launch in order, joined by "+", as the driver reports them for the loaded kernel
+    (dynamic shared memory not included). energy_j: energy above zero (idle included) by NVML's counter over
+    energy_s seconds of replays, divided by the launches; idle_w: mean of the idle power before and after;
+    energy_launch_s: seconds a launch during that replay, when clocks may be lower.
     """
 
     device: str
@@ -79,16 +83,22 @@ def _rows(path: Path) -> Iterator[Row]:
         reader = csv.reader(file)
         header = next(reader, [])
         if tuple(header) != FIELDS:
-            raise SpecError(path="header", rule=f"must be {','.join(FIELDS)}", got=",".join(header), where=f"{path}:1")
+            raise SpecError(
+                path="header", rule=f"must be {','.join(FIELDS)}", got=",".join(header), where=f"{path}:1"
+            )
         for line, cells in enumerate(reader, start=2):
             if len(cells) != len(FIELDS):
-                raise SpecError(path="row", rule=f"must have {len(FIELDS)} cells", got=len(cells), where=f"{path}:{line}")
+                raise SpecError(
+                    path="row", rule=f"must have {len(FIELDS)} cells", got=len(cells), where=f"{path}:{line}"
+                )
             values: dict[str, str | int | float] = {}
             for name, cell in zip(FIELDS, cells, strict=True):
                 try:
                     values[name] = TYPES[name](cell)
                 except ValueError:
-                    raise SpecError(path=name, rule=f"must be {TYPES[name].__name__}", got=cell, where=f"{path}:{line}") from None
+                    raise SpecError(
+                        path=name, rule=f"must be {TYPES[name].__name__}", got=cell, where=f"{path}:{line}"
+                    ) from None
             yield Row(**values)  # type: ignore[arg-type]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ WARM_CALLS = 3  # cuBLAS and cuDNN pick and load kernels on first use
 
 
 def torch_version() -> str:
-    """torch's version, or "" where it isn't installed."""
+    """Torch's version, or "" where it isn't installed."""
     try:
         import torch
     except ImportError:
@@ -20,8 +21,12 @@ def torch_version() -> str:
     return str(torch.__version__)
 
 
-def vendor_seconds(device: Device, problems: Sequence[Problem], repeat: int, replays: int, cold: bool) -> float:
-    """Median seconds a call of the vendor's version over the same buffers, `repeat` rounds a graph; NaN if there is none."""
+def vendor_seconds(
+    device: Device, problems: Sequence[Problem], repeat: int, replays: int, cold: bool
+) -> float:
+    """Median seconds a call of the vendor's version over the same buffers, `repeat` rounds a graph; NaN if
+    there is none.
+    """
     if not torch_version() or problems[0].vendor is None:
         return float("nan")
     import torch
@@ -32,6 +37,7 @@ def vendor_seconds(device: Device, problems: Sequence[Problem], repeat: int, rep
         if call is None:
             return float("nan")
         calls.append(call)
+    warnings.filterwarnings("ignore", module="torch")  # its 2:4 API says at every use that it is a prototype
     stream = torch.cuda.ExternalStream(int(device.raw_stream))
     with torch.cuda.stream(stream), torch.no_grad():
         for _ in range(WARM_CALLS):

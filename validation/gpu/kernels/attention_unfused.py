@@ -1,7 +1,8 @@
-"""Unfused attention forward in three launches: scores by tensor-core GEMM, three-pass softmax, weighted values by GEMM.
+"""Unfused attention forward in three launches: scores by tensor-core GEMM, three-pass softmax, weighted
+values by GEMM.
 
-The scores and the weights cross DRAM in FP16. V is kept transposed, [head][f][m], as the cascade AV[f,p] = A[m,p] * V[f,m] has it.
-A causal mask is applied by the softmax; both GEMMs still compute the whole square.
+The scores and the weights cross DRAM in FP16. V is kept transposed, [head][f][m], as the cascade AV[f,p] =
+A[m,p] * V[f,m] has it. A causal mask is applied by the softmax; both GEMMs still compute the whole square.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ QUICK = ((4, 8192),)
 
 
 def softmax_launch(rows: int, columns: int) -> Launch:
-    """A block a row; a step is one 16-byte access of every thread, and the three passes are three times the steps of one."""
+    """A block a row; a step is one 16-byte access of every thread, and the three passes are three times the
+    steps of one.
+    """
     width = THREADS * 8
     per_pass = -(-columns // width)
     return Launch(
@@ -54,11 +57,12 @@ def softmax_launch(rows: int, columns: int) -> Launch:
 
 
 def cases(quick: bool = False) -> tuple[KernelCase, ...]:
+    """The cases of this family; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
             family=FAMILY,
             variant=f"{tiling}-d{dim}-{'causal' if causal else 'full'}",
-            cascade="attention-3-pass",
+            cascade="attention-3pass",
             sizes={"h": heads, "m": tokens, "p": tokens, "e": dim, "f": dim, "causal": int(causal)},
             launches=(
                 launch(TILINGS[tiling], tokens, tokens, dim, batch=heads),
@@ -67,7 +71,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             ),
             useful_flops=useful_flops(heads, tokens, dim, causal),
             bits=16,
-            summary="QK by GEMM, three-pass softmax in 16-byte accesses, AV by GEMM; scores and weights through DRAM",
+            summary="QK by GEMM, three-pass softmax, AV by GEMM; scores and weights through DRAM",
         )
         for tiling in VARIANTS
         for dim in (64, 128)
@@ -79,6 +83,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
 
 @cache
 def softmax_kernel() -> Any:
+    """The compiled numba kernel (needs a GPU)."""
     from numba import cuda
 
     block = device_function("softmax_f16", "softmax_f16", TYPES, (("THREADS", THREADS),))
@@ -91,6 +96,7 @@ def softmax_kernel() -> Any:
 
 
 def bind(case: KernelCase, arena: Arena) -> Problem:
+    """Buffers, launch and check of one case (needs a GPU)."""
     sizes = case.sizes
     heads, tokens, dim, causal = sizes["h"], sizes["p"], sizes["e"], bool(sizes["causal"])
     scores_tiling, values_tiling = TILINGS[case.variant.split("-")[0]], TILINGS[VALUES_TILING[dim]]
@@ -102,7 +108,9 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
 
     def run(stream: Any) -> None:
         enqueue(scores_tiling, stream, q, k, scores, tokens, tokens, dim, batch=heads, alpha=dim**-0.5)
-        softmax[heads * tokens, THREADS, stream](address(scores), address(weights), tokens, tokens, int(causal))
+        softmax[heads * tokens, THREADS, stream](
+            address(scores), address(weights), tokens, tokens, int(causal)
+        )
         enqueue(values_tiling, stream, weights, v, o, tokens, dim, tokens, batch=heads)
 
     def check() -> float:
@@ -123,7 +131,9 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
         tq, tk, tv = (torch.as_tensor(x, device="cuda") for x in (q, k, v))
         if causal:
             return None
-        return lambda: torch.softmax(torch.bmm(tq, tk.transpose(1, 2)) * dim**-0.5, dim=-1) @ tv.transpose(1, 2)
+        return lambda: (
+            torch.softmax(torch.bmm(tq, tk.transpose(1, 2)) * dim**-0.5, dim=-1) @ tv.transpose(1, 2)
+        )
 
     return Problem(
         launch=run,

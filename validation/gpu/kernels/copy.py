@@ -1,4 +1,6 @@
-"""Copy of a vector: numba kernels with one and four 4-byte loads a thread, and linked ones with 16-byte accesses."""
+"""Copy of a vector: numba kernels with one and four 4-byte loads a thread, and linked ones with 16-byte
+accesses.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numba import cuda
 
 from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
 from validation.gpu.kernels.linked import device_function
@@ -32,25 +35,40 @@ VARIANTS = {
     "16byte-x4": Access(width=16, unroll=4, threads=256, registers=32),
     "16byte-x8": Access(width=16, unroll=8, threads=128, registers=48),
 }
-SHAPES = tuple(2**power for power in (16, 18, 20, 22, 24, 26, 28)) + (3 * 10**6, 10**8)  # values of 4 bytes
+SHAPES = (*(2**power for power in (16, 18, 20, 22, 24, 26, 28)), 3 * 10**6, 10**8)  # values of 4 bytes
 QUICK = (2**28,)
 
 
 def cases(quick: bool = False) -> tuple[KernelCase, ...]:
+    """The cases of this family; with `quick`, one size of every variant."""
+
     def one(variant: str, access: Access, values: int) -> KernelCase:
         width = access.threads * access.unroll * access.width
         launch = Launch(
-            kernel="copy", runs=even(ceil_div(values * 4, width), 1), threads=access.threads, registers=access.registers,
-            bytes_in_flight=access.width * access.unroll, tile={"n": width // 4},
+            kernel="copy",
+            runs=even(ceil_div(values * 4, width), 1),
+            threads=access.threads,
+            registers=access.registers,
+            bytes_in_flight=access.width * access.unroll,
+            tile={"n": width // 4},
             step=Work(
-                alu_ops=2 * access.threads * access.unroll + 8 * access.threads, global_read_bytes=width, global_write_bytes=width
+                alu_ops=2 * access.threads * access.unroll + 8 * access.threads,
+                global_read_bytes=width,
+                global_write_bytes=width,
             ),
-            unique_read_bytes=values * 4, unique_write_bytes=values * 4,
-        )  # fmt: skip
+            unique_read_bytes=values * 4,
+            unique_write_bytes=values * 4,
+        )
         return KernelCase(
-            family=FAMILY, variant=variant, cascade="copy", sizes={"n": values}, launches=(launch,), useful_flops=0, bits=32,
+            family=FAMILY,
+            variant=variant,
+            cascade="copy",
+            sizes={"n": values},
+            launches=(launch,),
+            useful_flops=0,
+            bits=32,
             summary="one block a tile, no loop",
-        )  # fmt: skip
+        )
 
     return tuple(one(v, a, n) for v, a in VARIANTS.items() for n in (QUICK if quick else SHAPES))
 
@@ -58,8 +76,6 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
 @cache
 def scalar_kernel(unroll: int) -> Any:
     """Pure numba: Z[n] = X[n], `unroll` loads before the first store."""
-    from numba import cuda
-
     if unroll == 1:
 
         @cuda.jit
@@ -91,8 +107,6 @@ def scalar_kernel(unroll: int) -> Any:
 @cache
 def wide_kernel(unroll: int, threads: int) -> Any:
     """Linked: 16-byte accesses."""
-    from numba import cuda
-
     block = device_function("elementwise", "copy16", TYPES, (("UNROLL", unroll),))
 
     @cuda.jit(f"void({TYPES})", launch_bounds=threads)
@@ -103,6 +117,7 @@ def wide_kernel(unroll: int, threads: int) -> Any:
 
 
 def bind(case: KernelCase, arena: Arena) -> Problem:
+    """Buffers, launch and check of one case (needs a GPU)."""
     access, values = VARIANTS[case.variant], case.sizes["n"]
     source, target = arena.normal((values,), "float32"), arena.output((values,), "float32")
     grid = case.launches[0].grid

@@ -1,7 +1,8 @@
-"""Decode attention, one query row a head, by three schedules: a block a head, fixed split with a combine, and stream-K.
+"""Decode attention, one query row a head, by three schedules: a block a head, fixed split with a combine,
+and stream-K.
 
-Stream-K is LeanAttention's (arXiv 2405.10480): every block takes an equal run of KV tiles over all heads; a tile is 256 rows for
-head dim 64 and 128 for 128, and there are two blocks an SM when the work allows.
+Stream-K is LeanAttention's (arXiv 2405.10480): every block takes an equal run of KV tiles over all heads; a
+tile is 256 rows for head dim 64 and 128 for 128, and there are two blocks an SM when the work allows.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ H200_SMS = 132  # NVIDIA H100/H200 SXM5; the grids of fixed split and stream-K d
 
 # heads (batch included), context tokens; K and V together stay under 4 GiB at dim 128
 SHAPES = (
-    (8, 1024), (32, 1024), (128, 1024), (32, 4096), (128, 4096), (8, 8192), (56, 8192), (256, 8192), (32, 16384), (8, 32768),
-    (64, 32768), (32, 65536), (12, 65536), (8, 131072), (40, 131072), (16, 262144), (4, 262144), (8, 524288), (2, 524288),
+    (8, 1024), (32, 1024), (128, 1024), (32, 4096), (128, 4096), (8, 8192), (56, 8192), (256, 8192),
+    (32, 16384), (8, 32768), (64, 32768), (32, 65536), (12, 65536), (8, 131072), (40, 131072), (16, 262144),
+    (4, 262144), (8, 524288), (2, 524288),
 )  # fmt: skip
 QUICK = ((32, 65536),)
 
@@ -40,7 +42,9 @@ STREAM_TYPES = "uint64,uint64,uint64,uint64,uint64,uint64,int32,int32,float32"
 
 
 def fixed_splits(heads: int, tiles: int, sms: int) -> int:
-    """Splits a head, by FlashDecoding's rule: the fewest that fill the last wave within 85 % of the best filling up to 128."""
+    """Splits a head, by FlashDecoding's rule: the fewest that fill the last wave within 85 % of the best
+    filling up to 128.
+    """
     slots = sms * BLOCKS_AN_SM
     if heads >= 0.8 * slots:
         return 1
@@ -92,10 +96,18 @@ def launches(schedule: str, heads: int, tokens: int, dim: int, sms: int) -> tupl
 
     def main(kernel: str, runs: tuple[Run, ...], end: Work, written: int, read: int = 0) -> Launch:
         return Launch(
-            kernel=kernel, runs=runs, threads=THREADS, registers=REGISTERS, shared_bytes=shared, bytes_in_flight=2 * UNROLL * 16,
-            tile={"m": TILE[dim]}, step=tile_work(dim), epilogue=merge_work(dim) + end, unique_read_bytes=reads + read,
+            kernel=kernel,
+            runs=runs,
+            threads=THREADS,
+            registers=REGISTERS,
+            shared_bytes=shared,
+            bytes_in_flight=2 * UNROLL * 16,
+            tile={"m": TILE[dim]},
+            step=tile_work(dim),
+            epilogue=merge_work(dim) + end,
+            unique_read_bytes=reads + read,
             unique_write_bytes=written,
-        )  # fmt: skip
+        )
 
     if schedule == "block-a-head":
         return (main("decode_heads", even(heads, tiles), Work(global_write_bytes=dim * 2), writes),)
@@ -107,15 +119,23 @@ def launches(schedule: str, heads: int, tokens: int, dim: int, sms: int) -> tupl
     splits = fixed_splits(heads, tiles, sms)
     partial = heads * splits * slot
     combine = Launch(
-        kernel="decode_combine", runs=even(heads, splits), threads=dim, registers=32, bytes_in_flight=4, tile={"split": splits},
+        kernel="decode_combine",
+        runs=even(heads, splits),
+        threads=dim,
+        registers=32,
+        bytes_in_flight=4,
+        tile={"split": splits},
         step=Work(fma_ops=2 * dim, sfu_ops=dim, alu_ops=dim, global_read_bytes=slot + 4),
-        epilogue=Work(global_write_bytes=dim * 2), unique_read_bytes=partial, unique_write_bytes=writes,
-    )  # fmt: skip
+        epilogue=Work(global_write_bytes=dim * 2),
+        unique_read_bytes=partial,
+        unique_write_bytes=writes,
+    )
     runs = merged(shares(tiles, splits) * heads)
     return (main("decode_split", runs, Work(global_write_bytes=slot), partial), combine)
 
 
 def cases(quick: bool = False, sms: int = H200_SMS) -> tuple[KernelCase, ...]:
+    """The cases of this family; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
             family=FAMILY,
@@ -164,6 +184,7 @@ def kernels(dim: int) -> tuple[Any, Any, Any, Any]:
 
 
 def bind(case: KernelCase, arena: Arena) -> Problem:
+    """Buffers, launch and check of one case (needs a GPU)."""
     heads, tokens, dim = case.sizes["h"], case.sizes["m"], case.sizes["e"]
     schedule, tiles, scale = case.variant.rsplit("-d", 1)[0], ceil_div(tokens, TILE[dim]), log2(e) * dim**-0.5
     q, o = arena.normal((heads, 1, dim), "float16"), arena.output((heads, 1, dim), "float16")
@@ -181,14 +202,17 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
             split[heads * splits, THREADS, on](*inputs, address(part), splits, tokens, scale)
             combine[heads, dim, on](address(part), address(o), splits)
         else:
-            stream[grid, THREADS, on](*inputs, address(o), address(part), address(flags), heads, tokens, scale)
+            stream[grid, THREADS, on](
+                *inputs, address(o), address(part), address(flags), heads, tokens, scale
+            )
 
     def check() -> float:
         worst, got = 0.0, o.copy_to_host()
         if np.isnan(got).any() or flags.copy_to_host().any():
             return float("nan")
         for head in {0, heads // 2, heads - 1} if heads * tokens <= 2**20 else {heads - 1}:
-            row = reference_rows(*(x[head].copy_to_host() for x in (q, k, v)), np.arange(1), False)
+            host_q, host_k, host_v = (x[head].copy_to_host() for x in (q, k, v))
+            row = reference_rows(host_q, host_k, host_v, np.arange(1), False)
             worst = max(worst, relative_error(got[head], row))
         return worst
 

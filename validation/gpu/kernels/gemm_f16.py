@@ -18,7 +18,9 @@ TYPES = "uint64,uint64,uint64,int32,int32,int32,uint64,uint64,uint64,float32"
 
 
 class Tiling(msgspec.Struct, frozen=True, kw_only=True):
-    """A block's tile bm x bn x bk, its warps' tiles wm x wn, and the cp.async stages. registers: ptxas, sm_90a."""
+    """A block's tile bm x bn x bk, its warps' tiles wm x wn, and the cp.async stages. registers: ptxas,
+    sm_90a.
+    """
 
     bm: int
     bn: int
@@ -30,10 +32,12 @@ class Tiling(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def warps(self) -> int:
+        """Warps a block."""
         return (self.bm // self.wm) * (self.bn // self.wn)
 
     @property
     def threads(self) -> int:
+        """Threads a block."""
         return 32 * self.warps
 
     @property
@@ -52,11 +56,13 @@ VARIANTS = {
     "64x64x64s4": Tiling(bm=64, bn=64, bk=64, stages=4, wm=32, wn=32, registers=112),
 }
 
-# m, n, k: squares, transformer projections (4096/5120/8192 wide models), tall, wide, deep, and sizes that leave partial waves.
+# m, n, k: squares, transformer projections (4096/5120/8192 wide models), tall, wide, deep, and sizes that
+# leave partial waves.
 SHAPES = (
-    (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (3072, 3072, 3072), (4096, 4096, 4096), (6144, 6144, 6144),
-    (8192, 8192, 8192), (2048, 4096, 4096), (4096, 11008, 4096), (4096, 4096, 11008), (8192, 1280, 8192), (512, 8192, 8192),
-    (256, 4096, 16384), (16384, 2048, 1024), (1000, 3000, 2048), (2304, 2304, 2304), (5120, 5120, 5120), (128, 16384, 4096),
+    (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (3072, 3072, 3072), (4096, 4096, 4096),
+    (6144, 6144, 6144), (8192, 8192, 8192), (2048, 4096, 4096), (4096, 11008, 4096), (4096, 4096, 11008),
+    (8192, 1280, 8192), (512, 8192, 8192), (256, 4096, 16384), (16384, 2048, 1024), (1000, 3000, 2048),
+    (2304, 2304, 2304), (5120, 5120, 5120), (128, 16384, 4096),
 )  # fmt: skip
 QUICK = ((4096, 4096, 4096),)
 
@@ -107,7 +113,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             launches=(launch(tiling, m, n, k),),
             useful_flops=2 * m * n * k,
             bits=16,
-            summary="cp.async stages, XOR-swizzled shared memory, ldmatrix, fragments double-buffered in registers",
+            summary="cp.async stages, XOR-swizzled shared memory, ldmatrix, fragments double-buffered",
         )
         for variant, tiling in VARIANTS.items()
         for m, n, k in (QUICK if quick else SHAPES)
@@ -135,8 +141,8 @@ def kernel(tiling: Tiling, activation: bool) -> Any:
 
 
 def enqueue(
-    tiling: Tiling, stream: Any, a: Any, b: Any, c: Any, m: int, n: int, k: int, *, batch: int = 1, alpha: float = 1.0,
-    activation: bool = False,
+    tiling: Tiling, stream: Any, a: Any, b: Any, c: Any, m: int, n: int, k: int, *,
+    batch: int = 1, alpha: float = 1.0, activation: bool = False,
 ) -> None:  # fmt: skip
     """Launch C = act(alpha A B^T) for a batch of contiguous matrices."""
     grid = (ceil_div(m, tiling.bm) * ceil_div(n, tiling.bn), batch)

@@ -1,4 +1,6 @@
-"""FP32 GEMM, Z[m,n] = A[m,k] * B[k,n], in pure numba with register tiles: shared memory twice buffered, no tensor cores."""
+"""FP32 GEMM, Z[m,n] = A[m,k] * B[k,n], in pure numba with register tiles: shared memory twice buffered, no
+tensor cores.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numba import cuda, float32
 
 from validation.gpu.case import KernelCase, Launch, Work, even
 from validation.gpu.kernels.problem import Arena, Problem, relative_error, sample
@@ -26,53 +29,71 @@ class Tiling(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shared_bytes(self) -> int:
+        """Shared memory a block."""
         return 2 * self.bk * (self.bm + PAD + self.bn) * 4
 
 
 VARIANTS = {
-    "64x64x16": Tiling(bm=64, bn=64, bk=16, registers=90),
-    "128x64x16": Tiling(bm=128, bn=64, bk=16, registers=128),
+    "64x64x16": Tiling(bm=64, bn=64, bk=16, registers=93),
+    "128x64x16": Tiling(bm=128, bn=64, bk=16, registers=125),
     "128x128x8": Tiling(bm=128, bn=128, bk=8, registers=128),
 }
 SHAPES = (
-    (256, 256, 256), (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 4096, 4096), (8192, 8192, 8192),
-    (1024, 4096, 1024), (4096, 1024, 8192), (1536, 1536, 1536),
+    (256, 256, 256), (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 4096, 4096),
+    (8192, 8192, 8192), (1024, 4096, 1024), (4096, 1024, 8192), (1536, 1536, 1536),
 )  # fmt: skip
 QUICK = ((2048, 2048, 2048),)
 
 
 def launch(tiling: Tiling, m: int, n: int, k: int) -> Launch:
+    """One launch as data."""
     bm, bn, bk = tiling.bm, tiling.bn, tiling.bk
     tm, tn = bm // 16, bn // 16
     loads = (bm + bn) * bk
     return Launch(
-        kernel="gemm_f32", runs=even((m // bm) * (n // bn), k // bk), threads=THREADS, registers=tiling.registers,
-        shared_bytes=tiling.shared_bytes, stages=2, bytes_in_flight=loads * 4 // THREADS, tile={"m": bm, "n": bn, "k": bk},
+        kernel="gemm_f32",
+        runs=even((m // bm) * (n // bn), k // bk),
+        threads=THREADS,
+        registers=tiling.registers,
+        shared_bytes=tiling.shared_bytes,
+        stages=2,
+        bytes_in_flight=loads * 4 // THREADS,
+        tile={"m": bm, "n": bn, "k": bk},
         step=Work(
-            fma_ops=bm * bn * bk, alu_ops=2 * loads + THREADS * bk * (tm + tn) // 4, shared_read_bytes=THREADS * bk * (tm + tn) * 4,
-            shared_write_bytes=loads * 4, global_read_bytes=loads * 4, barriers=1,
+            fma_ops=bm * bn * bk,
+            alu_ops=2 * loads + THREADS * bk * (tm + tn) // 4,
+            shared_read_bytes=THREADS * bk * (tm + tn) * 4,
+            shared_write_bytes=loads * 4,
+            global_read_bytes=loads * 4,
+            barriers=1,
         ),
         epilogue=Work(alu_ops=bm * bn, global_write_bytes=bm * bn * 4),
-        unique_read_bytes=(m + n) * k * 4, unique_write_bytes=m * n * 4,
-    )  # fmt: skip
+        unique_read_bytes=(m + n) * k * 4,
+        unique_write_bytes=m * n * 4,
+    )
 
 
 def cases(quick: bool = False) -> tuple[KernelCase, ...]:
+    """The cases of this family; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
-            family=FAMILY, variant=variant, cascade="gemm", sizes={"m": m, "n": n, "k": k}, launches=(launch(tiling, m, n, k),),
-            useful_flops=2 * m * n * k, bits=32, summary="A transposed in shared memory, next tile prefetched into registers",
+            family=FAMILY,
+            variant=variant,
+            cascade="gemm",
+            sizes={"m": m, "n": n, "k": k},
+            launches=(launch(tiling, m, n, k),),
+            useful_flops=2 * m * n * k,
+            bits=32,
+            summary="A transposed in shared memory, next tile prefetched into registers",
         )
         for variant, tiling in VARIANTS.items()
         for m, n, k in (QUICK if quick else SHAPES)
-    )  # fmt: skip
+    )
 
 
 @cache
 def kernel(tiling: Tiling) -> Any:
     """The numba kernel of one tiling; m, n and k must be multiples of its tile."""
-    from numba import cuda, float32
-
     BM, BN, BK = tiling.bm, tiling.bn, tiling.bk
     TM, TN, AL, BL = BM // 16, BN // 16, BM * BK // THREADS, BN * BK // THREADS
     AROW = BM + PAD
@@ -83,7 +104,10 @@ def kernel(tiling: Tiling) -> Any:
         right = cuda.shared.array((2, BK, BN), float32, alignment=16)
         tid = cuda.threadIdx.x
         tx, ty = tid % 16, tid // 16
-        left_at, right_at = np.uint64(ty * 4), np.uint64(tx * 4)  # unsigned: no wrap-around test, so that four loads become one
+        left_at, right_at = (
+            np.uint64(ty * 4),
+            np.uint64(tx * 4),
+        )  # unsigned: no wrap-around test, so that four loads become one
         m0, n0 = cuda.blockIdx.y * BM, cuda.blockIdx.x * BN
         acc = cuda.local.array((TM, TN), float32)
         fa, fb = cuda.local.array(TM, float32), cuda.local.array(TN, float32)
@@ -128,6 +152,7 @@ def kernel(tiling: Tiling) -> Any:
 
 
 def bind(case: KernelCase, arena: Arena) -> Problem:
+    """Buffers, launch and check of one case (needs a GPU)."""
     tiling, (m, n, k) = VARIANTS[case.variant], (case.sizes[rank] for rank in "mnk")
     a, b = arena.normal((m, k), "float32"), arena.normal((k, n), "float32", k**-0.5)
     c, compiled = arena.output((m, n), "float32"), kernel(tiling)
@@ -141,7 +166,7 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
         return relative_error(got[np.ix_(rows, columns)], want)
 
     def vendor() -> Any:
-        """cuBLAS in true FP32 (no TF32)."""
+        """CuBLAS in true FP32 (no TF32)."""
         import torch
 
         ta, tb = torch.as_tensor(a, device="cuda"), torch.as_tensor(b, device="cuda")

@@ -1,4 +1,6 @@
-"""2:4 sparse FP16 GEMM, Z[m,n] = A[m,k] * B[n,k] with two of every four A values along k kept, by linked mma.sp m16n8k32."""
+"""2:4 sparse FP16 GEMM, Z[m,n] = A[m,k] * B[n,k] with two of every four A values along k kept, by linked
+mma.sp m16n8k32.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ VARIANTS = {
     "128x256x64s3": Tiling(bm=128, bn=256, bk=BK, stages=3, wm=64, wn=64, registers=254),
 }
 SHAPES = (
-    (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 4096, 4096), (8192, 8192, 8192), (2048, 4096, 4096),
-    (4096, 11008, 4096), (4096, 4096, 11008), (8192, 1280, 8192), (512, 8192, 8192), (2304, 2304, 2304), (5120, 5120, 5120),
+    (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 4096, 4096), (8192, 8192, 8192),
+    (2048, 4096, 4096), (4096, 11008, 4096), (4096, 4096, 11008), (8192, 1280, 8192), (512, 8192, 8192),
+    (2304, 2304, 2304), (5120, 5120, 5120),
 )  # fmt: skip
 QUICK = ((4096, 4096, 4096),)
 
@@ -34,10 +37,12 @@ def stage_bytes(tiling: Tiling) -> int:
 
 
 def shared_bytes(tiling: Tiling) -> int:
+    """Shared memory a block."""
     return max(tiling.stages * stage_bytes(tiling), tiling.bm * (tiling.bn * 2 + 16))
 
 
 def launch(tiling: Tiling, m: int, n: int, k: int) -> Launch:
+    """One launch as data."""
     bm, bn = tiling.bm, tiling.bn
     stage = stage_bytes(tiling)
     fragments = tiling.warps * (tiling.wm * BK + tiling.wn * BK * 2)
@@ -71,6 +76,7 @@ def launch(tiling: Tiling, m: int, n: int, k: int) -> Launch:
 
 
 def cases(quick: bool = False) -> tuple[KernelCase, ...]:
+    """The cases of this family; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
             family=FAMILY,
@@ -80,7 +86,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             launches=(launch(tiling, m, n, k),),
             useful_flops=m * n * k,
             bits=16,
-            summary="A compressed to k/2 values and 2-bit indices; B dense; useful FLOPs count kept values only",
+            summary="A as k/2 values and 2-bit indices; B dense; useful FLOPs count kept values only",
         )
         for variant, tiling in VARIANTS.items()
         for m, n, k in (QUICK if quick else SHAPES)
@@ -90,9 +96,10 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
 def pack(indices: Array) -> Array:
     """Metadata words [m/16][k/64][32] from the kept positions [m][k/4][2] (ascending, 0..3).
 
-    Each group of four is 4 bits, the first kept index in the low two. For one mma.sp of 32 columns, lane 4g gives columns 0..15
-    and lane 4g+1 columns 16..31, row g in the low half of the word and row g+8 in the high half; lanes 4g+2 and 4g+3 do the same
-    for the next 32 columns, which the second mma.sp selects (PTX ISA, sparse mma.m16n8k32 metadata for .f16).
+    Each group of four is 4 bits, the first kept index in the low two. For one mma.sp of 32 columns, lane 4g
+    gives columns 0..15 and lane 4g+1 columns 16..31, row g in the low half of the word and row g+8 in the
+    high half; lanes 4g+2 and 4g+3 do the same for the next 32 columns, which the second mma.sp selects (PTX
+    ISA, sparse mma.m16n8k32 metadata for .f16).
     """
     rows, groups, _ = indices.shape
     nibbles = (indices[..., 0] | (indices[..., 1] << 2)).astype(np.uint32)  # [m][k/4]
@@ -125,18 +132,26 @@ def dense(values: Array, indices: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def run_seed() -> int:
-    """One fresh seed a process: all buffers of a run share A's values, so that the host prunes a size only once."""
+    """One fresh seed a process: all buffers of a run share A's values, so that the host prunes a size only
+    once.
+    """
     return int(np.random.default_rng().integers(2**62))
 
 
 @cache
 def kernel(tiling: Tiling) -> Any:
+    """The compiled numba kernel (needs a GPU)."""
     from numba import cuda
 
     macros = {
-        "NAME": "gemm_sparse", "BM": tiling.bm, "BN": tiling.bn, "STAGES": tiling.stages, "WM": tiling.wm, "WN": tiling.wn,
+        "NAME": "gemm_sparse",
+        "BM": tiling.bm,
+        "BN": tiling.bn,
+        "STAGES": tiling.stages,
+        "WM": tiling.wm,
+        "WN": tiling.wn,
         "GROUP": GROUP,
-    }  # fmt: skip
+    }
     block = device_function("gemm_sparse", "gemm_sparse", TYPES, tuple(macros.items()))
 
     @cuda.jit(f"void({TYPES})", launch_bounds=tiling.threads)
@@ -148,6 +163,7 @@ def kernel(tiling: Tiling) -> Any:
 
 
 def bind(case: KernelCase, arena: Arena) -> Problem:
+    """Buffers, launch and check of one case (needs a GPU)."""
     tiling, (m, n, k) = VARIANTS[case.variant], (case.sizes[rank] for rank in "mnk")
     values, indices = prune(run_seed(), m, k)
     a, meta = arena.put(values), arena.put(pack(indices))
@@ -155,18 +171,23 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
     compiled, grid = kernel(tiling), ceil_div(m, tiling.bm) * ceil_div(n, tiling.bn)
 
     def run(stream: Any) -> None:
-        compiled[grid, tiling.threads, stream, shared_bytes(tiling)](address(a), address(meta), address(b), address(c), m, n, k)
+        compiled[grid, tiling.threads, stream, shared_bytes(tiling)](
+            address(a), address(meta), address(b), address(c), m, n, k
+        )
 
     def check() -> float:
         rows, columns = sample(64, m, 1), sample(64, n, 2)
-        left, right = dense(values[rows], indices[rows]).astype(np.float64), b.copy_to_host()[columns].astype(np.float64)
+        left, right = (
+            dense(values[rows], indices[rows]).astype(np.float64),
+            b.copy_to_host()[columns].astype(np.float64),
+        )
         got = c.copy_to_host()
         if np.isnan(got).any():
             return float("nan")
         return relative_error(got[np.ix_(rows, columns)], left @ right.T)
 
     def vendor() -> Any:
-        """cuSPARSELt through torch, on the same pruned A."""
+        """CuSPARSELt through torch, on the same pruned A."""
         import torch
 
         full = torch.as_tensor(dense(values, indices), device="cuda")

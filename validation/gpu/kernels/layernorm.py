@@ -1,4 +1,6 @@
-"""Layer normalisation over rows of FP32 in pure numba: mean then variance (three reads), or both sums at once (two reads)."""
+"""Layer normalisation over rows of FP32 in pure numba: mean then variance (three reads), or both sums at
+once (two reads).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
+from numba import cuda, float32
 
 from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
 from validation.gpu.kernels.problem import Arena, Problem, relative_error, sample
@@ -14,30 +17,42 @@ from validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_sum
 
 FAMILY = "layernorm"
 EPSILON = 1e-5
-REGISTERS = {"two-pass": 31, "one-pass": 32}  # ptxas, sm_90a
+REGISTERS = {"two-pass": 40, "one-pass": 42}  # ptxas, sm_90a
 SHAPES = (
-    (128, 1024), (1024, 4096), (8192, 1024), (65536, 768), (4096, 2048), (16384, 4096), (2048, 8192), (8192, 5120), (32768, 1280),
-    (4096, 12288), (65536, 4096),
+    (128, 1024), (1024, 4096), (8192, 1024), (65536, 768), (4096, 2048), (16384, 4096), (2048, 8192),
+    (8192, 5120), (32768, 1280), (4096, 12288), (65536, 4096),
 )  # fmt: skip
 QUICK = ((16384, 4096),)
 COSTS = {"two-pass": (3, 5, 1), "one-pass": (2, 4, 1)}  # per value: reads of X, FMA-pipe operations, adds
 
 
 def launch(variant: str, rows: int, columns: int) -> Launch:
-    """A block a row; a step is one value of every thread in every pass. Scale and bias come once a value, from L2."""
+    """A block a row; a step is one value of every thread in every pass. Scale and bias come once a value,
+    from L2.
+    """
     reads, fma, alu = COSTS[variant]
     return Launch(
-        kernel=f"layernorm_{variant}", runs=even(rows, ceil_div(columns, THREADS)), threads=THREADS, registers=REGISTERS[variant],
-        shared_bytes=SHARED_BYTES, bytes_in_flight=16, tile={"m": THREADS, "passes": reads},
+        kernel=f"layernorm_{variant}",
+        runs=even(rows, ceil_div(columns, THREADS)),
+        threads=THREADS,
+        registers=REGISTERS[variant],
+        shared_bytes=SHARED_BYTES,
+        bytes_in_flight=16,
+        tile={"m": THREADS, "passes": reads},
         step=Work(
-            fma_ops=fma * THREADS, alu_ops=(alu + 2 * reads + 6) * THREADS, global_read_bytes=(reads + 2) * THREADS * 4,
+            fma_ops=fma * THREADS,
+            alu_ops=(alu + 2 * reads + 6) * THREADS,
+            global_read_bytes=(reads + 2) * THREADS * 4,
             global_write_bytes=THREADS * 4,
         ),
-        epilogue=MERGE + MERGE, unique_read_bytes=(rows + 2) * columns * 4, unique_write_bytes=rows * columns * 4,
-    )  # fmt: skip
+        epilogue=MERGE + MERGE,
+        unique_read_bytes=(rows + 2) * columns * 4,
+        unique_write_bytes=rows * columns * 4,
+    )
 
 
 def cases(quick: bool = False) -> tuple[KernelCase, ...]:
+    """The cases of this family; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
             family=FAMILY, variant=variant, cascade="layernorm", sizes={"p": rows, "m": columns},
@@ -52,7 +67,6 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
 @cache
 def last_pass() -> Any:
     """Device function: Y = (X - mean) * inverse * scale + bias over one row, four values at a time."""
-    from numba import cuda
 
     @cuda.jit(device=True, fastmath=True)
     def write(x, scale, bias, y, row, columns, mean, inverse):  # type: ignore[no-untyped-def]
@@ -74,8 +88,6 @@ def last_pass() -> Any:
 @cache
 def two_pass() -> Any:
     """Mean, then the mean of squared distances, then the result."""
-    from numba import cuda, float32
-
     total, write = block_sum(), last_pass()
 
     @cuda.jit(fastmath=True)
@@ -94,7 +106,12 @@ def two_pass() -> Any:
         part = float32(0)
         m = cuda.threadIdx.x
         while m + 3 * THREADS < columns:
-            a, b, c, d = x[row, m] - mean, x[row, m + THREADS] - mean, x[row, m + 2 * THREADS] - mean, x[row, m + 3 * THREADS] - mean
+            a, b, c, d = (
+                x[row, m] - mean,
+                x[row, m + THREADS] - mean,
+                x[row, m + 2 * THREADS] - mean,
+                x[row, m + 3 * THREADS] - mean,
+            )
             part += (a * a + b * b) + (c * c + d * d)
             m += 4 * THREADS
         while m < columns:
@@ -110,8 +127,6 @@ def two_pass() -> Any:
 @cache
 def one_pass() -> Any:
     """Sum and sum of squares together, then the result."""
-    from numba import cuda, float32
-
     total, write = block_sum(), last_pass()
 
     @cuda.jit(fastmath=True)
@@ -144,10 +159,13 @@ KERNELS = {"two-pass": two_pass, "one-pass": one_pass}
 def layernorm_f64(x: Any, scale: Any, bias: Any) -> Any:
     """Row layer normalisation in float64."""
     x = x.astype(np.float64)
-    return (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + EPSILON) * scale + bias
+    return (x - x.mean(axis=1, keepdims=True)) / np.sqrt(
+        x.var(axis=1, keepdims=True) + EPSILON
+    ) * scale + bias
 
 
 def bind(case: KernelCase, arena: Arena) -> Problem:
+    """Buffers, launch and check of one case (needs a GPU)."""
     rows, columns = case.sizes["p"], case.sizes["m"]
     x, y = arena.normal((rows, columns), "float32", 3.0), arena.output((rows, columns), "float32")
     scale, bias = arena.normal((columns,), "float32"), arena.normal((columns,), "float32")
@@ -157,7 +175,9 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
         got, picks = y.copy_to_host(), sample(64, rows, 1)
         if np.isnan(got).any():
             return float("nan")
-        return relative_error(got[picks], layernorm_f64(x.copy_to_host()[picks], scale.copy_to_host(), bias.copy_to_host()))
+        return relative_error(
+            got[picks], layernorm_f64(x.copy_to_host()[picks], scale.copy_to_host(), bias.copy_to_host())
+        )
 
     def vendor() -> Any:
         import torch
@@ -166,5 +186,8 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
         return lambda: torch.nn.functional.layer_norm(tx, (columns,), ts, tb, EPSILON)
 
     return Problem(
-        launch=lambda stream: compiled[rows, THREADS, stream](x, scale, bias, y), check=check, vendor=vendor, compiled=(compiled,)
+        launch=lambda stream: compiled[rows, THREADS, stream](x, scale, bias, y),
+        check=check,
+        vendor=vendor,
+        compiled=(compiled,),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,6 @@ def source(name: str, defines: dict[str, int | str]) -> str:
     """The text of `cuda/<name>.cu` after the shared PTX wrappers, with its macros set."""
     head = "".join(f"#define {macro} {value}\n" for macro, value in defines.items())
     return head + (SOURCES / "mma.cuh").read_text() + (SOURCES / f"{name}.cu").read_text()
-
-
-def source_hash(*paths: Path) -> str:
-    """Twelve hex digits over the bytes of the files, in order."""
-    digest = sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 @cache

@@ -1,7 +1,9 @@
-"""Microbenchmarks from which a GPU's constants are fitted: rates, bandwidths, latencies, and the empty launch.
+"""Microbenchmarks from which a GPU's constants are fitted: rates, bandwidths, latencies, and the empty
+launch.
 
-Each case says in `sizes` what one launch does: blocks, threads, iterations, and for memory the bytes of its working set.
-The count of interest (FMAs, exponentials, FLOPs, bytes, loads, barriers) is the launch's `total`, or `chain` for dependent loads.
+Each case says in `sizes` what one launch does: blocks, threads, iterations, and for memory the bytes of its
+working set. The count of interest (FMAs, exponentials, FLOPs, bytes, loads, barriers) is the launch's
+`total`, or `chain` for dependent loads.
 """
 
 from __future__ import annotations
@@ -18,6 +20,21 @@ from validation.gpu.kernels.problem import Arena, Problem, address
 FAMILY = "micro"
 TYPES = "uint64,uint64,int32,int32"
 SMS = 132  # NVIDIA H100/H200 SXM5
+REGISTERS = {  # ptxas, sm_90a
+    "empty": 4,
+    "fma_rate": 23,
+    "exp_rate": 20,
+    "mma_rate": 48,
+    "mma_sparse_rate": 48,
+    "shared_rate": 48,
+    "l2_rate": 27,
+    "barrier_rate": 8,
+    "chase_shared": 15,
+    "chase_cached": 22,
+    "chase_global": 22,
+    "copy_x1": 14,
+    "copy_x4": 32,
+}
 COPY_BYTES = 2**29  # of the copies with limited bytes in flight
 
 # per warp and iteration
@@ -31,12 +48,21 @@ RATES = {
     "barrier_rate": Work(),
 }
 ITERATIONS = {
-    "fma_rate": 2000, "exp_rate": 1000, "mma_rate": 2000, "mma_sparse_rate": 1000, "shared_rate": 1000, "l2_rate": 500,
+    "fma_rate": 2000,
+    "exp_rate": 1000,
+    "mma_rate": 2000,
+    "mma_sparse_rate": 1000,
+    "shared_rate": 1000,
+    "l2_rate": 500,
     "barrier_rate": 5000,
-}  # fmt: skip
+}
 # blocks an SM, threads a block
 OCCUPANCIES = ((1, 128), (1, 256), (2, 256), (4, 256), (8, 256))
-CHAINS = {"chase_shared": (4096,), "chase_cached": (16 * 2**10, 64 * 2**10), "chase_global": (2**20, 24 * 2**20, 2**26, 2**28, 2**30)}
+CHAINS = {
+    "chase_shared": (4096,),
+    "chase_cached": (16 * 2**10, 64 * 2**10),
+    "chase_global": (2**20, 24 * 2**20, 2**26, 2**28, 2**30),
+}
 CHAIN_LOADS = 4096
 COPIES = tuple((blocks, unroll) for unroll in (1, 4) for blocks in (1, 2, 4, 8))
 
@@ -44,29 +70,52 @@ COPIES = tuple((blocks, unroll) for unroll in (1, 4) for blocks in (1, 2, 4, 8))
 def _rate(kernel: str, per_sm: int, threads: int, iterations: int, working_set: int = 0) -> KernelCase:
     blocks, warps = per_sm * SMS, threads // 32
     launch = Launch(
-        kernel=kernel, runs=even(blocks, iterations), threads=threads, registers=48, shared_bytes=16384 * (kernel == "shared_rate"),
+        kernel=kernel,
+        runs=even(blocks, iterations),
+        threads=threads,
+        registers=REGISTERS[kernel],
+        shared_bytes=16384 * (kernel == "shared_rate"),
         bytes_in_flight=64 if kernel == "l2_rate" else 0,
         step=RATES[kernel].times(warps) + Work(barriers=int(kernel == "barrier_rate")),
-        unique_read_bytes=working_set, unique_write_bytes=blocks * threads * 4,
-    )  # fmt: skip
+        unique_read_bytes=working_set,
+        unique_write_bytes=blocks * threads * 4,
+    )
     sizes = {"blocks": blocks, "threads": threads, "iterations": iterations, "working_set_bytes": working_set}
     flops = launch.total.tensor_flops + launch.total.sparse_tensor_flops // 2 + 2 * launch.total.fma_ops
     return KernelCase(
-        family=FAMILY, variant=kernel, cascade="", sizes=sizes, launches=(launch,), useful_flops=flops, bits=32
-    )  # fmt: skip
+        family=FAMILY,
+        variant=kernel,
+        cascade="",
+        sizes=sizes,
+        launches=(launch,),
+        useful_flops=flops,
+        bits=32,
+    )
 
 
 def _chain(kernel: str, working_set: int) -> KernelCase:
     launch = Launch(
-        kernel=kernel, runs=even(1, CHAIN_LOADS), threads=32, registers=32, shared_bytes=4096 * (kernel == "chase_shared"),
-        bytes_in_flight=4, unique_read_bytes=0 if kernel == "chase_shared" else CHAIN_LOADS * 32, unique_write_bytes=128,
+        kernel=kernel,
+        runs=even(1, CHAIN_LOADS),
+        threads=32,
+        registers=REGISTERS[kernel],
+        shared_bytes=4096 * (kernel == "chase_shared"),
+        bytes_in_flight=4,
+        unique_read_bytes=0 if kernel == "chase_shared" else CHAIN_LOADS * 32,
+        unique_write_bytes=128,
         step=Work(shared_read_bytes=4) if kernel == "chase_shared" else Work(global_read_bytes=32),
-    )  # fmt: skip
+    )
     sizes = {"blocks": 1, "threads": 32, "iterations": CHAIN_LOADS, "working_set_bytes": working_set}
     return KernelCase(
-        family=FAMILY, variant=kernel, cascade="", sizes=sizes, launches=(launch,), useful_flops=0, bits=32,
+        family=FAMILY,
+        variant=kernel,
+        cascade="",
+        sizes=sizes,
+        launches=(launch,),
+        useful_flops=0,
+        bits=32,
         summary="dependent 4-byte loads, one every iteration, a random cycle over 128-byte lines",
-    )  # fmt: skip
+    )
 
 
 def _copy(blocks: int, unroll: int) -> KernelCase:
@@ -74,21 +123,43 @@ def _copy(blocks: int, unroll: int) -> KernelCase:
     width = 256 * unroll * 16
     steps = -(-COPY_BYTES // (width * blocks * SMS))
     launch = Launch(
-        kernel="copy16", runs=even(blocks * SMS, steps), threads=256, registers=40, bytes_in_flight=16 * unroll,
+        kernel="copy16",
+        runs=even(blocks * SMS, steps),
+        threads=256,
+        registers=REGISTERS[f"copy_x{unroll}"],
+        bytes_in_flight=16 * unroll,
         step=Work(alu_ops=256 * (2 * unroll + 8), global_read_bytes=width, global_write_bytes=width),
-        unique_read_bytes=COPY_BYTES, unique_write_bytes=COPY_BYTES,
-    )  # fmt: skip
-    sizes = {"blocks": blocks * SMS, "threads": 256, "iterations": steps, "working_set_bytes": 2 * COPY_BYTES, "unroll": unroll}
-    return KernelCase(family=FAMILY, variant="copy_in_flight", cascade="copy", sizes=sizes, launches=(launch,), useful_flops=0, bits=32)
+        unique_read_bytes=COPY_BYTES,
+        unique_write_bytes=COPY_BYTES,
+    )
+    sizes = {
+        "blocks": blocks * SMS,
+        "threads": 256,
+        "iterations": steps,
+        "working_set_bytes": 2 * COPY_BYTES,
+        "unroll": unroll,
+    }
+    return KernelCase(
+        family=FAMILY,
+        variant="copy_in_flight",
+        cascade="copy",
+        sizes=sizes,
+        launches=(launch,),
+        useful_flops=0,
+        bits=32,
+    )
 
 
 def _empty(blocks: int) -> KernelCase:
-    launch = Launch(kernel="empty", runs=even(blocks, 0), threads=128, registers=16)
+    launch = Launch(kernel="empty", runs=even(blocks, 0), threads=128, registers=REGISTERS["empty"])
     sizes = {"blocks": blocks, "threads": 128, "iterations": 0, "working_set_bytes": 0}
-    return KernelCase(family=FAMILY, variant="empty", cascade="", sizes=sizes, launches=(launch,), useful_flops=0, bits=32)
+    return KernelCase(
+        family=FAMILY, variant="empty", cascade="", sizes=sizes, launches=(launch,), useful_flops=0, bits=32
+    )
 
 
 def cases(quick: bool = False) -> tuple[KernelCase, ...]:
+    """The cases of this family; with `quick`, one size of every variant."""
     rates = [
         _rate(kernel, per_sm, threads, ITERATIONS[kernel], 20 * 2**20 if kernel == "l2_rate" else 0)
         for kernel in RATES
@@ -101,6 +172,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
 
 @cache
 def linked_kernel(function: str) -> Any:
+    """The compiled numba kernel of one function in micro.cu (needs a GPU)."""
     from numba import cuda
 
     block = device_function("micro", function, TYPES, ())
@@ -114,6 +186,7 @@ def linked_kernel(function: str) -> Any:
 
 @cache
 def empty_kernel() -> Any:
+    """A kernel that does nothing (needs a GPU)."""
     from numba import cuda
 
     @cuda.jit("void(int32)")
@@ -133,22 +206,30 @@ def cycle(words: int, seed: int) -> Any:
 
 
 def bind(case: KernelCase, arena: Arena) -> Problem:
+    """Buffers, launch and check of one case (needs a GPU)."""
     name, sizes, launch = case.variant, case.sizes, case.launches[0]
     blocks, threads = launch.grid, launch.threads
     if name == "empty":
         empty = empty_kernel()
-        return Problem(launch=lambda stream: empty[blocks, threads, stream](0), check=lambda: 0.0, compiled=(empty,))
+        return Problem(
+            launch=lambda stream: empty[blocks, threads, stream](0), check=lambda: 0.0, compiled=(empty,)
+        )
     if name == "copy_in_flight":
         from validation.gpu.kernels.copy import wide_kernel
 
-        source, target = arena.normal((COPY_BYTES // 4,), "float32"), arena.output((COPY_BYTES // 4,), "float32")
+        source, target = (
+            arena.normal((COPY_BYTES // 4,), "float32"),
+            arena.output((COPY_BYTES // 4,), "float32"),
+        )
         wide = wide_kernel(sizes["unroll"], 256)
 
         def compare() -> float:
             return 0.0 if np.array_equal(source.copy_to_host(), target.copy_to_host()) else float("nan")
 
         return Problem(
-            launch=lambda stream: wide[blocks, 256, stream](address(source), address(target), COPY_BYTES // 16),
+            launch=lambda stream: wide[blocks, 256, stream](
+                address(source), address(target), COPY_BYTES // 16
+            ),
             check=compare,
             compiled=(wide,),
         )
@@ -161,7 +242,9 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
         first = sizes["working_set_bytes"] // 16
 
     def check() -> float:
-        """Rates give no number worth checking beyond that every thread wrote; chains must end on the right word."""
+        """Rates give no number worth checking beyond that every thread wrote; chains must end on the right
+        word.
+        """
         got = target.copy_to_host()
         if name == "chase_shared":
             return 0.0 if got[0] == (33 * CHAIN_LOADS % 1024) * 4 else float("nan")
@@ -173,7 +256,9 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
         return float("nan") if np.isnan(got).any() else 0.0
 
     return Problem(
-        launch=lambda stream: kernel[blocks, threads, stream](address(source), address(target), first, launch.runs[0].steps),
+        launch=lambda stream: kernel[blocks, threads, stream](
+            address(source), address(target), first, launch.runs[0].steps
+        ),
         check=check,
         compiled=(kernel,),
     )

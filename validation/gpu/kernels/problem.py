@@ -1,4 +1,6 @@
-"""What a bound kernel offers the capture: launch it, poison and check its outputs, and the vendor library's own version."""
+"""What a bound kernel offers the capture: launch it, poison and check its outputs, and the vendor library's
+own version.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,9 @@ class Arena(Protocol):
 class Problem:
     """One set of buffers with the calls on it.
 
-    launch(stream) enqueues every launch of the case. check() compares the outputs with float64 numpy and returns the relative error
-    ||out - ref|| / ||ref|| (NaN for anything unwritten). vendor() runs the same mathematics in torch, or is None.
+    launch(stream) enqueues every launch of the case. check() compares the outputs with float64 numpy and
+    returns the relative error ||out - ref|| / ||ref|| (NaN for anything unwritten). vendor() runs the same
+    mathematics in torch, or is None.
     """
 
     launch: Callable[[Any], None]

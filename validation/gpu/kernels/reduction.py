@@ -6,17 +6,36 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numba import cuda, float32
 
 from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
 from validation.gpu.kernels.problem import Arena, Problem
 from validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_sum
 
 FAMILY = "reduction"
-REGISTERS = {"rows": 32, "vector": 32}  # ptxas, sm_90a
+REGISTERS = {"sum_rows": 32, "sum_stripes": 30}  # ptxas, sm_90a
 BLOCKS = 1056  # of the vector's first launch: eight for each of 132 SMs
 SHAPES = {
-    "rows": ((256, 1024), (4096, 1024), (65536, 1024), (1024, 16384), (16384, 4096), (262144, 512), (128, 262144), (10000, 5000)),
-    "vector": ((1, 2**16), (1, 2**18), (1, 2**20), (1, 2**22), (1, 2**24), (1, 2**26), (1, 2**28), (1, 10**8)),
+    "rows": (
+        (256, 1024),
+        (4096, 1024),
+        (65536, 1024),
+        (1024, 16384),
+        (16384, 4096),
+        (262144, 512),
+        (128, 262144),
+        (10000, 5000),
+    ),
+    "vector": (
+        (1, 2**16),
+        (1, 2**18),
+        (1, 2**20),
+        (1, 2**22),
+        (1, 2**24),
+        (1, 2**26),
+        (1, 2**28),
+        (1, 10**8),
+    ),
 }
 QUICK = {"rows": ((16384, 4096),), "vector": ((1, 2**26),)}
 
@@ -24,14 +43,23 @@ QUICK = {"rows": ((16384, 4096),), "vector": ((1, 2**26),)}
 def pass_launch(kernel: str, blocks: int, values: int, reads: int) -> Launch:
     """`blocks` blocks that each sum `values` values; a step is four of every thread."""
     return Launch(
-        kernel=kernel, runs=even(blocks, ceil_div(values, 4 * THREADS)), threads=THREADS, registers=32, shared_bytes=SHARED_BYTES,
-        bytes_in_flight=16, tile={"m": 4 * THREADS},
+        kernel=kernel,
+        runs=even(blocks, ceil_div(values, 4 * THREADS)),
+        threads=THREADS,
+        registers=REGISTERS[kernel],
+        shared_bytes=SHARED_BYTES,
+        bytes_in_flight=16,
+        tile={"m": 4 * THREADS},
         step=Work(fma_ops=4 * THREADS, alu_ops=12 * THREADS, global_read_bytes=16 * THREADS),
-        epilogue=MERGE + Work(global_write_bytes=4), unique_read_bytes=reads * 4, unique_write_bytes=blocks * 4,
-    )  # fmt: skip
+        epilogue=MERGE + Work(global_write_bytes=4),
+        unique_read_bytes=reads * 4,
+        unique_write_bytes=blocks * 4,
+    )
 
 
 def cases(quick: bool = False) -> tuple[KernelCase, ...]:
+    """The cases of this family; with `quick`, one size of every variant."""
+
     def parts(variant: str, rows: int, columns: int) -> tuple[Launch, ...]:
         if variant == "rows":
             return (pass_launch("sum_rows", rows, columns, rows * columns),)
@@ -43,19 +71,23 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
 
     return tuple(
         KernelCase(
-            family=FAMILY, variant=variant, cascade="reduction", sizes={"p": rows, "m": columns},
-            launches=parts(variant, rows, columns), useful_flops=rows * columns, bits=32, summary="four loads in flight a thread",
+            family=FAMILY,
+            variant=variant,
+            cascade="reduction",
+            sizes={"p": rows, "m": columns},
+            launches=parts(variant, rows, columns),
+            useful_flops=rows * columns,
+            bits=32,
+            summary="four loads in flight a thread",
         )
         for variant, shapes in (QUICK if quick else SHAPES).items()
         for rows, columns in shapes
-    )  # fmt: skip
+    )
 
 
 @cache
 def sum_rows() -> Any:
     """Y[p] = sum over m of X[p, m], a block a row."""
-    from numba import cuda, float32
-
     total = block_sum()
 
     @cuda.jit(fastmath=True)
@@ -80,8 +112,6 @@ def sum_rows() -> Any:
 @cache
 def sum_stripes() -> Any:
     """y[block] = the sum of the block's grid-strided share of a vector."""
-    from numba import cuda, float32
-
     total = block_sum()
 
     @cuda.jit(fastmath=True)
@@ -103,6 +133,7 @@ def sum_stripes() -> Any:
 
 
 def bind(case: KernelCase, arena: Arena) -> Problem:
+    """Buffers, launch and check of one case (needs a GPU)."""
     rows, columns = case.sizes["p"], case.sizes["m"]
     if case.variant == "rows":
         x, y = arena.normal((rows, columns), "float32"), arena.output((rows,), "float32")
@@ -111,7 +142,11 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
         def run(stream: Any) -> None:
             compiled[rows, THREADS, stream](x, y)
     else:
-        x, y, blocks = arena.normal((columns,), "float32"), arena.output((1,), "float32"), case.launches[0].grid
+        x, y, blocks = (
+            arena.normal((columns,), "float32"),
+            arena.output((1,), "float32"),
+            case.launches[0].grid,
+        )
         part, compiled = arena.output((blocks,), "float32"), sum_stripes()
 
         def run(stream: Any) -> None:
@@ -119,7 +154,7 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
             compiled[1, THREADS, stream](part, y)
 
     def check() -> float:
-        """Against the float64 sums, relative to the sums of magnitudes (sums of random signs nearly cancel)."""
+        """Against float64, relative to the sums of magnitudes (random signs nearly cancel)."""
         host = x.copy_to_host().reshape(rows, columns)
         want = host.sum(axis=1, dtype=np.float64)
         return float(np.abs(y.copy_to_host() - want).max() / np.abs(host).sum(axis=1, dtype=np.float64).max())
@@ -128,6 +163,6 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
         import torch
 
         tx = torch.as_tensor(x, device="cuda")
-        return (lambda: tx.sum(dim=1)) if case.variant == "rows" else (lambda: tx.sum())
+        return (lambda: tx.sum(dim=1)) if case.variant == "rows" else tx.sum
 
     return Problem(launch=run, check=check, vendor=vendor, compiled=(compiled,))

@@ -1,12 +1,16 @@
-"""Row reductions shared by reduction, softmax and layernorm: a block a row, partial results merged through shared memory.
+"""Row reductions shared by reduction, softmax and layernorm: a block a row, partial results merged through
+shared memory.
 
-Two barriers: every thread leaves its partial, 32 threads add eight each, all read the 32 sums. It runs in numba's simulator too.
+Two barriers: every thread leaves its partial, 32 threads add eight each, all read the 32 sums. It runs in
+numba's simulator too.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
+
+from numba import cuda
 
 from validation.gpu.case import Work
 
@@ -23,7 +27,6 @@ MERGE = Work(
 @cache
 def block_sum() -> Any:
     """Device function (value, scratch[288]) -> the sum over the block, to every thread."""
-    from numba import cuda
 
     @cuda.jit(device=True)
     def merge(value, scratch):  # type: ignore[no-untyped-def]
@@ -48,7 +51,6 @@ def block_sum() -> Any:
 @cache
 def block_max() -> Any:
     """Device function (value, scratch[288]) -> the maximum over the block, to every thread."""
-    from numba import cuda
 
     @cuda.jit(device=True)
     def merge(value, scratch):  # type: ignore[no-untyped-def]

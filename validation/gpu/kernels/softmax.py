@@ -1,4 +1,6 @@
-"""Softmax over rows of FP32 in pure numba: three passes, online (two passes), and online with the row kept in shared memory."""
+"""Softmax over rows of FP32 in pure numba: three passes, online (two passes), and online with the row kept
+in shared memory.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +9,18 @@ from math import exp
 from typing import Any
 
 import numpy as np
+from numba import cuda, float32
 
 from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
 from validation.gpu.kernels.problem import Arena, Problem, relative_error, sample
 from validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_max, block_sum
 
 FAMILY = "softmax"
-REGISTERS = {"3-pass": 29, "online": 32, "resident": 32}  # ptxas, sm_90a
+REGISTERS = {"3-pass": 32, "online": 32, "resident": 31}  # ptxas, sm_90a
 LOW = -1e30
 SHAPES = (
-    (128, 1024), (1024, 1024), (8192, 1024), (65536, 512), (4096, 2048), (16384, 4096), (2048, 8192), (32768, 1000), (8192, 10240),
-    (512, 32768), (4096, 32000), (65536, 4096),
+    (128, 1024), (1024, 1024), (8192, 1024), (65536, 512), (4096, 2048), (16384, 4096), (2048, 8192),
+    (32768, 1000), (8192, 10240), (512, 32768), (4096, 32000), (65536, 4096),
 )  # fmt: skip
 QUICK = ((16384, 4096),)
 RESIDENT_COLUMNS = 11264  # 44 KiB of row and the scratch stay within the 48 KiB that need no opt-in
@@ -31,34 +34,50 @@ def launch(variant: str, rows: int, columns: int) -> Launch:
     reads, fma, sfu, alu = COSTS[variant]
     resident = columns * 4 if variant == "resident" else 0
     return Launch(
-        kernel=f"softmax_{variant}", runs=even(rows, ceil_div(columns, THREADS)), threads=THREADS, registers=REGISTERS[variant],
-        shared_bytes=SHARED_BYTES + resident, bytes_in_flight=16, tile={"m": THREADS, "passes": reads},
+        kernel=f"softmax_{variant}",
+        runs=even(rows, ceil_div(columns, THREADS)),
+        threads=THREADS,
+        registers=REGISTERS[variant],
+        shared_bytes=SHARED_BYTES + resident,
+        bytes_in_flight=16,
+        tile={"m": THREADS, "passes": reads},
         step=Work(
-            fma_ops=fma * THREADS, sfu_ops=sfu * THREADS, alu_ops=(alu + 2 * reads + 2) * THREADS,
-            shared_write_bytes=THREADS * 4 if resident else 0, shared_read_bytes=THREADS * 4 if resident else 0,
-            global_read_bytes=reads * THREADS * 4, global_write_bytes=THREADS * 4,
+            fma_ops=fma * THREADS,
+            sfu_ops=sfu * THREADS,
+            alu_ops=(alu + 2 * reads + 2) * THREADS,
+            shared_write_bytes=THREADS * 4 if resident else 0,
+            shared_read_bytes=THREADS * 4 if resident else 0,
+            global_read_bytes=reads * THREADS * 4,
+            global_write_bytes=THREADS * 4,
         ),
-        epilogue=MERGE + MERGE, unique_read_bytes=rows * columns * 4, unique_write_bytes=rows * columns * 4,
-    )  # fmt: skip
+        epilogue=MERGE + MERGE,
+        unique_read_bytes=rows * columns * 4,
+        unique_write_bytes=rows * columns * 4,
+    )
 
 
 def cases(quick: bool = False) -> tuple[KernelCase, ...]:
+    """The cases of this family; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
-            family=FAMILY, variant=variant, cascade="softmax" if variant == "3-pass" else "softmax-online",
-            sizes={"p": rows, "m": columns}, launches=(launch(variant, rows, columns),), useful_flops=5 * rows * columns, bits=32,
+            family=FAMILY,
+            variant=variant,
+            cascade="softmax",
+            sizes={"p": rows, "m": columns},
+            launches=(launch(variant, rows, columns),),
+            useful_flops=5 * rows * columns,
+            bits=32,
             summary="a block of 256 threads a row, four loads in flight a thread",
         )
         for variant in COSTS
         for rows, columns in (QUICK if quick else SHAPES)
         if variant != "resident" or columns <= RESIDENT_COLUMNS
-    )  # fmt: skip
+    )
 
 
 @cache
 def last_pass() -> Any:
     """Device function: Y = exp(X - high) * inverse over one row, four values at a time."""
-    from numba import cuda
 
     @cuda.jit(device=True, fastmath=True)
     def write(x, y, row, columns, high, inverse):  # type: ignore[no-untyped-def]
@@ -80,8 +99,6 @@ def last_pass() -> Any:
 @cache
 def three_pass() -> Any:
     """M = max, D = sum exp(X - M), Y = exp(X - M) / D: X is read three times."""
-    from numba import cuda, float32
-
     total, top, write = block_sum(), block_max(), last_pass()
 
     @cuda.jit(fastmath=True)
@@ -115,8 +132,6 @@ def three_pass() -> Any:
 @cache
 def online() -> Any:
     """The running maximum and sum in one pass, four values at a time, then the result: X is read twice."""
-    from numba import cuda, float32
-
     total, top, write = block_sum(), block_max(), last_pass()
 
     @cuda.jit(fastmath=True)
@@ -146,8 +161,6 @@ def online() -> Any:
 @cache
 def resident() -> Any:
     """Online with the row kept in dynamic shared memory: X is read once."""
-    from numba import cuda, float32
-
     total, top = block_sum(), block_max()
 
     @cuda.jit(fastmath=True)
@@ -194,6 +207,7 @@ def softmax_f64(x: Any) -> Any:
 
 
 def bind(case: KernelCase, arena: Arena) -> Problem:
+    """Buffers, launch and check of one case (needs a GPU)."""
     rows, columns = case.sizes["p"], case.sizes["m"]
     x, y = arena.normal((rows, columns), "float32", 2.0), arena.output((rows, columns), "float32")
     compiled = KERNELS[case.variant]()
@@ -212,5 +226,8 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
         return lambda: torch.softmax(tx, dim=1)
 
     return Problem(
-        launch=lambda stream: compiled[rows, THREADS, stream, dynamic](x, y), check=check, vendor=vendor, compiled=(compiled,)
+        launch=lambda stream: compiled[rows, THREADS, stream, dynamic](x, y),
+        check=check,
+        vendor=vendor,
+        compiled=(compiled,),
     )

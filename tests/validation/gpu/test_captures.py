@@ -1,0 +1,111 @@
+"""The committed captures: complete, of the kernels in this tree, correct, and physically possible."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+
+from validation.gpu.capture import CAPTURES, summary
+from validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash
+from validation.gpu.plan import TOLERANCE, plan
+from validation.gpu.rows import read
+
+PATHS = sorted(CAPTURES.glob("*.csv"))
+ROWS = {path.stem: read(path) for path in PATHS}
+FULL = ROWS["nvidia-h200"]
+CASES = {
+    (c.family, c.variant, ";".join(f"{r}={s}" for r, s in c.sizes.items())): c
+    for c in (*all_cases(), *all_cases(True))
+}
+# NVIDIA H200 SXM, datasheet: dense and 2:4 FP16 tensor cores at 1830 MHz (so scaled to the 1980 MHz it boosts to), FP32, HBM
+TENSOR_FLOPS, SPARSE_FLOPS, FMA_FLOPS, HBM_BYTES_PER_S, POWER_W = (
+    989e12 * 1980 / 1830,
+    1979e12 * 1980 / 1830,
+    67e12,
+    4.8e12,
+    700,
+)
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_rows_are_of_the_kernels_in_this_tree(name: str) -> None:
+    for row in ROWS[name]:
+        assert row.source_hash == family_hash(row.family), row.key
+        case = CASES[row.key[:3]]
+        assert row.registers.split("+") == [
+            str(launch.registers) for launch in case.launches
+        ] or row.registers.split("+") == [
+            str(r) for r in dict.fromkeys(launch.registers for launch in case.launches)
+        ], row.key
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_every_row_was_right_before_it_was_timed(name: str) -> None:
+    for row in ROWS[name]:
+        assert row.error <= TOLERANCE[CASES[row.key[:3]].bits], row.key
+        assert 0 < row.p10_s <= row.median_s <= row.p90_s, row.key
+        assert row.launches >= 1
+        assert row.replays >= 3
+
+
+def test_the_full_capture_is_complete() -> None:
+    counts = Counter(row.key for row in FULL)
+    assert max(counts.values()) == 1
+    assert set(counts) == {item.key for item in plan()}
+    assert len(FULL) >= 500
+    assert {row.family for row in FULL} == set(FAMILIES)
+    assert sum(not math.isnan(row.energy_j) and row.energy_s >= 0.1 for row in FULL) >= 60
+
+
+@pytest.mark.parametrize("name", sorted(ROWS))
+def test_nothing_is_faster_than_the_hardware(name: str) -> None:
+    for row in ROWS[name]:
+        case = CASES[row.key[:3]]
+        work = case.total
+        floor_s = max(
+            work.tensor_flops / TENSOR_FLOPS + work.sparse_tensor_flops / SPARSE_FLOPS,
+            2 * work.fma_ops / FMA_FLOPS,
+            case.unique_bytes / HBM_BYTES_PER_S
+            if row.l2 == "cold" and len(case.launches) == 1 and row.buffers == 1
+            else 0,
+        )
+        assert row.median_s >= floor_s, row.key
+
+
+def test_joules_stay_within_the_power_limit_and_above_idle() -> None:
+    for row in FULL:
+        if not math.isnan(row.energy_j):
+            assert row.idle_w < row.energy_j / row.energy_launch_s < 1.1 * POWER_W, row.key
+
+
+def test_the_fused_attention_and_the_gemm_reach_their_share_of_mma_sync() -> None:
+    """Shares of 63 % of 989 TFLOP/s: half for attention at 8k tokens, 60 % for the GEMM, at the clock power allows."""
+    roofline = 0.63 * 989e12
+
+    def best(family: str, **sizes: int) -> float:
+        found = [
+            row
+            for row in FULL
+            if row.family == family and all(row.ranks[rank] == size for rank, size in sizes.items())
+        ]
+        return max(CASES[row.key[:3]].useful_flops / row.median_s for row in found)
+
+    assert best("gemm-f16", m=8192, n=8192, k=8192) >= 0.60 * roofline
+    for dim in (64, 128):
+        for causal in (0, 1):
+            assert best("attention-fused", p=8192, e=dim, causal=causal) >= 0.50 * roofline, (dim, causal)
+
+
+def test_stream_k_beats_a_block_a_head_where_heads_are_few() -> None:
+    times = {
+        (row.variant, row.ranks["h"], row.ranks["m"]): row.median_s for row in FULL if row.family == "decode"
+    }
+    for dim in (64, 128):
+        assert times[f"block-a-head-d{dim}", 8, 131072] > 5 * times[f"stream-k-d{dim}", 8, 131072]
+
+
+def test_the_summary_has_a_line_for_every_variant() -> None:
+    lines = summary(CAPTURES / "nvidia-h200.csv").splitlines()
+    assert len(lines) == 1 + len({(row.family, row.variant) for row in FULL})
