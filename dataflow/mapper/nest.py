@@ -1,0 +1,198 @@
+"""One Einsum's part of a mapping without tile sizes: unit, layout, loop order, where tensors can be kept."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from accel.machine import Machine, Unit
+from dataflow.footprint import compressed, relevant_ranks
+from dataflow.mapping import Compute
+from dataflow.templates.gemm import levels
+from dataflow.templates.roles import layouts
+from workloads.cascade import Access, Cascade, Einsum
+
+
+class Home(msgspec.Struct, frozen=True):
+    """A keep of one tensor: below `depth` loops of the nest, in `memory`.
+
+    `moves`: data crosses its border. `fused`: it stands above the whole group; `holds`: its bytes are counted
+    here (those of a fused tensor at the nest that makes it).
+    """
+
+    depth: int
+    memory: str
+    moves: bool = True
+    holds: bool = True
+    fused: bool = False
+
+
+class Nest(msgspec.Struct, frozen=True, kw_only=True):
+    """A loop nest of one Einsum, tile sizes left open.
+
+    `loops` names the rank of each loop, outermost first; the first `shared` of them are its group's.
+    `choices` gives, for each tensor, the homes that it may have, outermost first; the last is where the
+    unit finds it.
+    """
+
+    einsum: str
+    node: Compute
+    loops: tuple[str, ...]
+    shared: int
+    tensors: tuple[str, ...]
+    choices: tuple[tuple[tuple[Home, ...], ...], ...]
+
+
+class Inside(msgspec.Struct, frozen=True, kw_only=True):
+    """A nest's surroundings: the ranks of the group's loops, the tensors made and read inside the group, the
+    memory that these stay in, those of them that leave the group too, and inputs that several of it read.
+    """
+
+    shared: tuple[str, ...] = ()
+    fused: frozenset[str] = frozenset()
+    memory: str = ""
+    leaving: frozenset[str] = frozenset()
+    common: frozenset[str] = frozenset()
+
+
+def simple(cascade: Cascade, machine: Machine, einsum: Einsum) -> str:
+    """Why the fast model is not exact for an Einsum, or "" where it is: plain indices, whole dense bytes, no
+    bounds and no state.
+    """
+    if cascade.bounds:
+        return "iteration-space bounds"
+    if einsum.iterative or any(r.iterative for a in einsum.reads if (r := cascade.producer(a.tensor))):
+        return "state carried from step to step"
+    accesses = (*einsum.reads, einsum.output)
+    if len({access.tensor for access in accesses}) < len(accesses):
+        return "a tensor read in two ways"
+    for access in accesses:
+        tensor = cascade.tensor(access.tensor)
+        if tensor.bits % 8 or compressed(machine, tensor):
+            return f"{tensor.name} does not take whole bytes a value"
+        if not _plain(cascade, access):
+            return f"{tensor.name} is read with shifted or partial indices"
+    return "" if einsum.reads else "it reads nothing"
+
+
+def _plain(cascade: Cascade, access: Access) -> bool:
+    ranks = []
+    for index, size in zip(access.indices, cascade.shape(access.tensor), strict=True):
+        if len(index.terms) != 1 or index.offset or index.terms[0].coefficient != 1:
+            return False
+        ranks.append(index.terms[0].rank)
+        if cascade.size(ranks[-1]) != size:
+            return False
+    return len(set(ranks)) == len(ranks)
+
+
+def leaves(cascade: Cascade, machine: Machine, einsum: Einsum) -> tuple[Compute, ...]:
+    """Every unit that has the ops, with every sensible layout of the ranks along its dimensions."""
+    able = [unit for unit in machine.units if all(unit.supports(op) for op in einsum.ops)]
+    able = [unit for unit in able if unit.reads_from != machine.dram.name]
+    found: list[Compute] = []
+    for unit in able:
+        for node in layouts(cascade, unit, einsum):
+            if node not in found:
+                found.append(node)
+    return tuple(found)
+
+
+def orders(cascade: Cascade, einsum: Einsum) -> tuple[tuple[str, ...], ...]:
+    """Loop orders of one block. Ranks that move the same tensors stand together; those that move all of them
+    stand outermost, since no order of theirs can save a fetch.
+    """
+    accesses = (*einsum.reads, einsum.output)
+    classes: dict[tuple[bool, ...], list[str]] = {}
+    for rank in einsum.ranks:
+        if cascade.size(rank) > 1:
+            key = tuple(rank in relevant_ranks(cascade, access) for access in accesses)
+            classes.setdefault(key, []).append(rank)
+    first = [rank for key, ranks in classes.items() if all(key) for rank in ranks]
+    rest = [ranks for key, ranks in classes.items() if not all(key)]
+    return tuple((*first, *itertools.chain(*order)) for order in itertools.permutations(rest))
+
+
+def nest_of(
+    cascade: Cascade, machine: Machine, einsum: Einsum, inside: Inside, node: Compute, own: tuple[str, ...],
+    keep: Mapping[str, str],
+) -> Nest:  # fmt: skip
+    """The nest of one leaf with its own loops in a given order; `keep` holds tensors whole in a memory."""
+    unit = machine.unit(node.unit)
+    memories = levels(machine, unit.reads_from)
+    loops = (*inside.shared, *own)
+    tensors = (*(access.tensor for access in einsum.reads), einsum.name)
+    choices = tuple(
+        tuple(
+            choice
+            for choice in _choices(cascade, machine, einsum, node, inside, memories, loops, access, keep)
+            if _held(choice, keep.get(access.tensor))
+        )
+        for access in (*einsum.reads, einsum.output)
+    )
+    return Nest(
+        einsum=einsum.name,
+        node=node,
+        loops=loops,
+        shared=len(inside.shared),
+        tensors=tensors,
+        choices=choices,
+    )
+
+
+def _choices(
+    cascade: Cascade,
+    machine: Machine,
+    einsum: Einsum,
+    node: Compute,
+    inside: Inside,
+    memories: tuple[str, ...],
+    loops: tuple[str, ...],
+    access: Access,
+    keep: Mapping[str, str],
+) -> Iterator[tuple[Home, ...]]:
+    """Homes of one tensor: above a loop that does not move it, or innermost, in each memory; the innermost
+    memory may be passed by, and must be where it does not hold such tensors.
+    """
+    name = access.tensor
+    moved = relevant_ranks(cascade, access)
+    shared = len(inside.shared)
+    lowest = shared if name in inside.fused or name in inside.common else 0
+    depths = [at for at, rank in enumerate(loops) if rank not in moved and at >= lowest] + [len(loops)]
+    if name in keep and lowest == 0 and depths[0]:
+        depths.insert(0, 0)
+    barred = _barred(machine, machine.unit(node.unit), einsum, node, access)
+    usable = memories[:-1] if barred else memories
+    start: tuple[Home, ...] = ()
+    counts = [len(usable)] if barred or len(usable) == 1 else [len(usable), len(usable) - 1]
+    if name in inside.fused:
+        made = name == einsum.name
+        start = (Home(shared, inside.memory, made and name in inside.leaving, made, True),)
+        usable = memories[memories.index(inside.memory) + 1 : len(usable)]
+        counts = list(range(len(usable), -1, -1))
+    for count in counts:
+        for chosen in itertools.combinations_with_replacement(depths, count):
+            homes = zip(chosen, usable, strict=False)
+            yield (*start, *(Home(depth, memory) for depth, memory in homes))
+
+
+def _held(choice: tuple[Home, ...], memory: str | None) -> bool:
+    """Whether a choice obeys a wish to keep the tensor whole in a memory; a fused tensor is where it is."""
+    if memory is None or (choice and choice[0].fused):
+        return True
+    return any(home.memory == memory and home.depth == 0 for home in choice)
+
+
+def _barred(machine: Machine, unit: Unit, einsum: Einsum, node: Compute, access: Access) -> bool:
+    """Whether the unit's own memory may not hold this operand: one for inputs and outputs takes no weights.
+
+    The weights are what stays in the array: the operand that lies along both its rows and its columns.
+    """
+    memory = machine.memory(unit.reads_from)
+    if not memory.holds or "weights" in memory.holds or memory.parent in (None, machine.dram.name):
+        return False
+    placed = {rank for dim in ("rows", "cols") for rank in node.spatial.get(dim, ())}
+    ranks = {term.rank for index in access.indices for term in index.terms}
+    return bool(placed) and access.tensor != einsum.name and placed <= ranks

@@ -1,0 +1,100 @@
+"""A point of the map space, and the mapping tree that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from accel.machine import Machine
+from dataflow.mapper.nest import Home, Inside, Nest
+from dataflow.mapping import Keep, Mapping, Node, Pipeline, Sequence, chain, keep
+from workloads.cascade import Cascade
+
+
+class NestPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A nest with a tile size for each loop and one choice of homes for each of its tensors."""
+
+    nest: Nest
+    tiles: tuple[int, ...]
+    chosen: tuple[int, ...]
+
+    @property
+    def homes(self) -> Iterator[tuple[str, Home]]:
+        """Every home with its tensor, a tensor's outermost first."""
+        for tensor, choices, at in zip(self.nest.tensors, self.nest.choices, self.chosen, strict=True):
+            for home in choices[at]:
+                yield tensor, home
+
+
+class GroupPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Einsums fused inside shared loops, or one alone."""
+
+    inside: Inside
+    nests: tuple[NestPoint, ...]
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole cascade: groups, one after the other."""
+
+    groups: tuple[GroupPoint, ...]
+
+
+def tree(cascade: Cascade, machine: Machine, group: GroupPoint) -> Node:
+    """The loop tree of one group."""
+    shared = len(group.inside.shared)
+    if len(group.nests) == 1:
+        return _branch(cascade, machine, group.nests[0], 0)
+    body = Pipeline(children=tuple(_branch(cascade, machine, nest, shared) for nest in group.nests))
+    homes = [(tensor, home) for nest in group.nests for tensor, home in nest.homes if home.holds]
+    parts: list[Node | tuple[str, int] | None] = []
+    left = {rank.name: rank.size for rank in cascade.ranks}
+    for depth in range(shared + 1):
+        here = [(tensor, home) for tensor, home in homes if home.depth == depth]
+        parts += _keeps(machine, [(t, home) for t, home in here if home.fused or depth < shared])
+        if depth < shared:
+            parts += _loop(group.nests[0], depth, left)
+    return chain(*parts, body)
+
+
+def _branch(cascade: Cascade, machine: Machine, point: NestPoint, start: int) -> Node:
+    """The loops and keeps of one nest from depth `start` inward."""
+    parts: list[Node | tuple[str, int] | None] = []
+    left = {rank.name: rank.size for rank in cascade.ranks}
+    for depth in range(start):
+        _loop(point, depth, left)
+    for depth in range(start, len(point.nest.loops) + 1):
+        parts += _keeps(
+            machine, [(t, home) for t, home in point.homes if home.depth == depth and not home.fused]
+        )
+        if depth < len(point.nest.loops):
+            parts += _loop(point, depth, left)
+    return chain(*parts, point.nest.node)
+
+
+def _loop(point: NestPoint, depth: int, left: dict[str, int]) -> list[tuple[str, int]]:
+    """The loop at a depth, or nothing where it would run once; `left` is what the loops above leave."""
+    rank, tile = point.nest.loops[depth], point.tiles[depth]
+    if tile >= left[rank]:
+        return []
+    left[rank] = tile
+    return [(rank, tile)]
+
+
+def _keeps(machine: Machine, homes: list[tuple[str, Home]]) -> list[Keep | None]:
+    """Keeps that stand at one place, outer memories first; tensors of one memory together."""
+    order = sorted({home.memory for _, home in homes}, key=lambda name: _distance(machine, name))
+    return [keep(tuple(dict.fromkeys(t for t, h in homes if h.memory == name)), name) for name in order]
+
+
+def _distance(machine: Machine, name: str) -> int:
+    """Memories between one memory and DRAM."""
+    parent = machine.memory(name).parent
+    return 0 if parent is None else 1 + _distance(machine, parent)
+
+
+def mapping(cascade: Cascade, machine: Machine, point: Point) -> Mapping:
+    """The mapping that a point stands for."""
+    trees = tuple(tree(cascade, machine, group) for group in point.groups)
+    root = trees[0] if len(trees) == 1 else Sequence(children=trees)
+    return Mapping(cascade=cascade.name, machine=machine.name, template="mapper", tree=root)

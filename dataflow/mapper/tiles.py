@@ -1,0 +1,73 @@
+"""Menus of tile sizes for a rank, and which of them can be left out because another is never worse."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from dataflow.templates.sizes import divisors
+
+Menu = Literal["all", "perfect", "steps"]
+MENUS: tuple[Menu, ...] = ("all", "perfect", "steps")
+
+
+def menu(size: int, kind: Menu, width: int = 16) -> tuple[int, ...]:
+    """Tile sizes of a rank of `size` points, ascending; the last one is the whole rank.
+
+    "all": every size, so imperfect tiles too; "perfect": divisors; "steps": 1 and `width` times powers of
+    two. `width` is the narrowest dimension of the machine's arrays.
+    """
+    if kind == "all":
+        return tuple(range(1, size + 1))
+    if kind == "perfect":
+        return divisors(size)
+    found = {1, size}
+    step = max(2, width)
+    while step < size:
+        found.add(step)
+        step *= 2
+    return tuple(sorted(found))
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """What a nest does with one rank that a single loop walks.
+
+    `dim` is the width of the unit's dimension that it lies along alone (0: it is walked in time); `refetch`
+    whether some tensor lacks the rank; `gathers` whether it is reduced in time, through registers.
+    """
+
+    size: int
+    dim: int
+    refetch: bool
+    gathers: bool
+
+
+def undominated(sizes: tuple[int, ...], use: Use) -> tuple[int, ...]:
+    """The tile sizes of which none is dominated: an optimum over `sizes` is among them.
+
+    A tile size acts through four numbers only: its bytes, its trips (how often tensors without the rank are
+    fetched again), its folds over the unit, and the trips of a single point (no register is needed there).
+    A size no larger, with no more trips and folds and no fewer single points, is at least as good in each.
+    Where no tensor lacks the rank, trips cost nothing; but the first split of a nest doubles its buffers.
+    """
+    rows = []
+    for tile in sizes:
+        full, rest = divmod(use.size, tile)
+        trips = full + (rest > 0)
+        folds = full * -(-tile // use.dim) + -(-rest // use.dim) if use.dim else 0
+        single = (full if tile == 1 else 0) + (1 if rest == 1 and tile != 1 else 0)
+        rows.append((tile, trips, folds, -single if use.gathers else 0))
+    kept: list[tuple[int, int, int, int]] = []
+    for row in rows:  # ascending, so only earlier rows can dominate
+        if not any(_dominates(other, row, use.refetch) for other in kept):
+            kept.append(row)
+    return tuple(row[0] for row in kept)
+
+
+def _dominates(one: tuple[int, int, int, int], two: tuple[int, int, int, int], refetch: bool) -> bool:
+    if one[2] > two[2] or one[3] > two[3]:
+        return False
+    if refetch:
+        return one[1] <= two[1]
+    return two[1] > 1 or 2 * one[0] <= two[0]

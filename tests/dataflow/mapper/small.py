@@ -1,0 +1,153 @@
+"""Small problems, and a brute force over a whole map space that shares no search code with the mapper."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
+from dataflow.mapper.model import cost
+from dataflow.mapper.space import MapSpace
+from dataflow.mapper.tables import tables
+from workloads.cascade import Cascade
+from workloads.notation import parse
+
+TEXTS = (
+    ("Z[m,n] = A[m,k] * B[k,n]", "mnk", 4),
+    ("Z[b,m] = A[b,k,m] * B[k,b]", "bmk", 3),
+    ("Y[m,n] = exp(X[m,n] - G[n])", "mn", 5),
+    ("G[n] = max[m](X[m,n])", "mn", 5),
+    ("H[m,j] = X[m,k] * W[k,j]\nY[m,j] = exp(H[m,j])", "mkj", 3),
+    ("S[n] = max[m](X[m,n])\nY[m,n] = exp(X[m,n] - S[n])", "mn", 3),
+    ("H[m,j] = X[m,k] * W[k,j]\nY[m,n] = H[m,j] * V[j,n]", "mkjn", 2),
+    ("B[i,j] = exp(A[i,j])\nC[i,j] = B[i,j] + A[i,j]\nD[i,j] = C[i,j] * B[i,j]", "ij", 3),
+    ("S[n] = max[m](X[m,n])\nE[m,n] = exp(X[m,n] - S[n])\nD[n] = sum[m](E[m,n])", "mn", 3),
+)
+
+
+def machine(rng: random.Random, levels: int, *, systolic: bool = False) -> Machine:
+    """An array and a vector unit behind `levels` on-chip memories of random sizes, rates and energies."""
+
+    def memory(name: str, parent: str | None) -> Memory:
+        read, write = (rng.choice((None, 1, 2, 3, 8)) for _ in "rw")
+        return Memory(
+            name=name, parent=parent, capacity_bytes=rng.choice((None, rng.randint(24, 90))) if parent else None,
+            read_bytes_per_s=read and read * 10**9, write_bytes_per_s=write and write * 10**9,
+            shared_port=rng.random() < 0.5, access_bytes=rng.choice((1, 2)), read_pj=rng.choice((1.0, 2.5)),
+            write_pj=rng.choice((1.0, 3.5)), leakage_w=rng.choice((0.0, 0.25)),
+        )  # fmt: skip
+
+    memories = [memory("dram", None), memory("gb", "dram"), memory("l1", "gb")][: levels + 1]
+    ops = {
+        op: OpCost(cycles=rng.choice((1, 1, 2)), energy_pj=1.5)
+        for op in ("mac", "mul", "add", "max", "exp", "div")
+    }
+    registers = rng.choice((None, RegisterFile(bytes_per_pe=64, read_pj=0.5, write_pj=0.25)))
+    dims = {"rows": rng.randint(1, 3), "cols": rng.randint(1, 3)}
+    if systolic:
+        dims = {"cores": rng.randint(1, 2), **dims}
+    array = Unit(
+        name="mm", kind="systolic" if systolic else "array", dims=dims, ops=ops, reads_from=memories[-1].name,
+        registers=registers, dataflows=("weight-stationary", "output-stationary") if systolic else (),
+    )  # fmt: skip
+    vector = Unit(
+        name="vec", kind="vector", dims={"lanes": rng.randint(1, 3)}, ops=ops, reads_from=memories[-1].name,
+        registers=registers, clock_hz=rng.choice((None, 5e8)),
+    )  # fmt: skip
+    units = rng.choice(((array, vector), (array,), (vector,)))
+    return Machine(name="chip", family="generic", clock_hz=1e9, memories=tuple(memories), units=units)
+
+
+def cascade(rng: random.Random, largest: int | None = None, texts: Any = TEXTS) -> Cascade:
+    """One to three Einsums with ranks of a few points."""
+    text, ranks, most = rng.choice(texts)
+    return parse(text, name="small", sizes={rank: rng.randint(1, largest or most) for rank in ranks})
+
+
+def problem(seed: int, most: float = 3e5, largest: int | None = None) -> MapSpace:
+    """A space of at most `most` mappings: the first of those that the seed draws."""
+    rng = random.Random(seed)
+    while True:
+        work = cascade(rng, largest)
+        chip = machine(rng, rng.choice((1, 1, 2)), systolic=rng.random() < 0.3)
+        space = MapSpace(cascade=work, machine=chip)
+        if 1 < space.count() <= most:
+            return space
+
+
+def every_row(space: MapSpace) -> dict[tuple[str, ...], npt.NDArray[np.float64]]:
+    """(ticks, joules, bytes held) of every legal mapping of every group."""
+    scale = space.scale
+    engines = len(scale.engines)
+    capacity = np.array(scale.capacity)
+    leak = scale.leakage_w * scale.tick_s
+    found: dict[tuple[str, ...], list[npt.NDArray[np.float64]]] = {}
+    for group in space.fusions():
+        mine = found.setdefault(tuple(einsum.name for einsum in group), [])
+        for inside in space.insides(group):
+            for shared in space.shared_tiles(inside):
+                total = np.zeros((1, engines + 1 + len(capacity)))
+                for einsum in group:
+                    rows = [
+                        one for nest in space.nests(einsum, inside) for one in [_rows(space, nest, shared)]
+                    ]
+                    total = (total[:, None] + np.concatenate(rows)[None]).reshape(-1, total.shape[1])
+                total = total[np.all(total[:, engines + 1 :] <= capacity, axis=1)]
+                ticks = total[:, :engines].max(axis=1)
+                joules = total[:, engines] + leak * ticks
+                mine.append(np.stack([ticks, joules, total[:, engines + 1 :].sum(axis=1)], axis=1))
+    return {name: np.concatenate(rows) for name, rows in found.items() if rows}
+
+
+def _rows(space: MapSpace, nest: Any, shared: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    table = tables(space.cascade, space.machine, nest, space.scale)
+    tiles = list(space.tile_vectors(nest, shared))
+    choices = list(itertools.product(*(range(len(choices)) for choices in nest.choices)))
+    every = [(tile, choice) for tile in tiles for choice in choices]
+    depth, tensors = len(nest.loops), len(nest.tensors)
+    rows, legal = cost(
+        table, np.array([tile for tile, _ in every], np.int64).reshape(len(every), depth),
+        np.array([choice for _, choice in every], np.int64).reshape(len(every), tensors),
+    )  # fmt: skip
+    picked: npt.NDArray[np.float64] = rows[legal == 1]
+    return picked
+
+
+def cuts(names: tuple[str, ...], most: int) -> list[tuple[tuple[str, ...], ...]]:
+    """Every way to cut names into runs of at most `most`."""
+    if not names:
+        return [()]
+    return [
+        (names[:count], *rest)
+        for count in range(1, min(most, len(names)) + 1)
+        for rest in cuts(names[count:], most)
+    ]
+
+
+def whole(space: MapSpace) -> npt.NDArray[np.float64]:
+    """(ticks, joules, bytes) of every distinct mapping of the whole cascade."""
+    rows = {name: np.unique(found, axis=0) for name, found in every_row(space).items()}
+    names = tuple(einsum.name for einsum in space.cascade.einsums)
+    every = []
+    for cut in cuts(names, space.most_fused):
+        if any(part not in rows for part in cut):
+            continue
+        total = np.zeros((1, 3))
+        for part in cut:
+            one, two = total[:, None], rows[part][None]
+            joined = np.stack([one[..., 0] + two[..., 0], one[..., 1] + two[..., 1],
+                               np.maximum(one[..., 2], two[..., 2])], axis=-1)  # fmt: skip
+            total = np.unique(joined.reshape(-1, 3), axis=0)
+        every.append(total)
+    return np.concatenate(every)
+
+
+def front(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The rows that no other row beats, sorted."""
+    rows = np.unique(np.round(rows, 18), axis=0)
+    kept = [row for row in rows if not np.any(np.all(rows <= row, axis=1) & np.any(rows < row, axis=1))]
+    return np.array(kept)

@@ -1,0 +1,128 @@
+"""The compiled model gives what the analytical model gives, tick for tick and byte for byte."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from small import TEXTS, cascade, machine
+
+from accel.load import load_machine
+from accel.machine import Machine
+from dataflow.account import static_counts
+from dataflow.analytical import analyse, engine_ticks
+from dataflow.legality import check
+from dataflow.lower import lower
+from dataflow.mapper.model import cost
+from dataflow.mapper.nest import Inside
+from dataflow.mapper.point import GroupPoint, NestPoint, Point, mapping
+from dataflow.mapper.space import MapSpace
+from dataflow.mapper.tables import tables
+from sim.engine import simulate
+from specs.errors import EinsimError
+from workloads.cascade import Cascade
+from workloads.notation import parse
+
+
+def agree(space: MapSpace, point: Point) -> None:
+    """One point of the space against legality, the lowered program and the analytical model."""
+    work, chip, scale = space.cascade, space.machine, space.scale
+    tree = mapping(work, chip, point)
+    check(tree, work, chip)
+    program = lower(tree, work, chip)
+    result = analyse(program, chip)
+    engines = len(scale.engines)
+    groups = [sum(space.row(nest)[0] for nest in group.nests) for group in point.groups]
+    rows = np.array(groups)
+    counts = static_counts(program)
+    ticks = dict.fromkeys(scale.engines, 0)
+    for op in program.ops:
+        for engine, busy in engine_ticks(op, counts[op.id]).items():
+            ticks[engine] += busy
+    assert list(ticks.values()) == list(rows[:, :engines].sum(axis=0))
+    bound = sum(int(row[:engines].max()) for row in rows)
+    assert -(-bound // scale.ticks_per_cycle) == result.cycles
+    joules = rows[:, engines].sum() + scale.leakage_w * scale.tick_s * bound
+    assert joules == pytest.approx(result.energy_j, rel=1e-12)  # the same terms, added in another order
+    held = rows[:, engines + 1 :].max(axis=0)
+    assert [program.buffers.get(name, 0) for name in scale.memories[1:]] == list(held[1:])
+
+
+@settings(max_examples=250, deadline=None)
+@given(seed=st.integers(0, 10**9), levels=st.integers(1, 2), systolic=st.booleans())
+def test_the_model_is_the_analytical_model(seed: int, levels: int, systolic: bool) -> None:
+    rng = random.Random(seed)
+    space = MapSpace(
+        cascade=cascade(rng, largest=9), machine=machine(rng, levels, systolic=systolic), menu="all"
+    )
+    point = space.sample(rng)
+    assume(point is not None)
+    assert point is not None
+    agree(space, point)
+
+
+@pytest.mark.parametrize("preset", ["tpu-v4i", "flat-edge", "eyeriss-like", "sa8295p", "u280-flightllm"])
+def test_the_model_is_the_analytical_model_on_presets(preset: str) -> None:
+    chip = load_machine(preset)
+    work = parse("Z[b,m,n] = A[b,m,k] * B[b,k,n]", name="gemm", sizes={"b": 3, "m": 200, "n": 77, "k": 130})
+    rng = random.Random(7)
+    space = MapSpace(cascade=work, machine=chip)
+    for _ in range(8):
+        point = space.sample(rng)
+        assert point is not None
+        agree(space, point)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_every_point_simulates_with_the_same_traffic(seed: int) -> None:
+    rng = random.Random(seed)
+    work, chip = cascade(rng, largest=5), machine(rng, rng.randint(1, 2), systolic=rng.random() < 0.3)
+    point = MapSpace(cascade=work, machine=chip).sample(rng)
+    assume(point is not None)
+    assert point is not None
+    program = lower(mapping(work, chip, point), work, chip)
+    bound, run = analyse(program, chip), simulate(program, chip)
+    assert run.traffic == bound.traffic
+    assert run.cycles >= bound.cycles
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_the_model_refuses_what_legality_refuses(seed: int) -> None:
+    rng = random.Random(seed)
+    work, chip = cascade(rng, largest=4, texts=TEXTS[:4]), machine(rng, rng.randint(1, 2))
+    space = MapSpace(cascade=work, machine=chip)
+    (einsum,) = work.einsums
+    (inside,) = space.insides((einsum,))
+    nest = rng.choice(list(space.nests(einsum, inside)))
+    point = rng.choice(list(itertools.islice(space.nest_points(nest), 500)))
+    _, legal = space.row(point)
+    assert legal == _legal(work, chip, point, inside)
+
+
+def _legal(work: Cascade, chip: Machine, nest: NestPoint, inside: Inside) -> bool:
+    point = Point(groups=(GroupPoint(inside=inside, nests=(nest,)),))
+    try:
+        check(mapping(work, chip, point), work, chip)
+    except EinsimError:
+        return False
+    return True
+
+
+def test_rows_of_many_points_are_the_rows_of_each() -> None:
+    rng = random.Random(1)
+    space = MapSpace(cascade=cascade(rng, texts=TEXTS[:1]), machine=machine(rng, 2))
+    (einsum,) = space.cascade.einsums
+    (inside,) = space.insides((einsum,))
+    nest = next(space.nests(einsum, inside))
+    points = list(space.nest_points(nest))[::97]
+    table = tables(space.cascade, space.machine, nest, space.scale)
+    rows, legal = cost(table, np.array([p.tiles for p in points]), np.array([p.chosen for p in points]))
+    for point, row, good in zip(points, rows, legal, strict=True):
+        assert np.array_equal(space.row(point)[0], row)
+        assert space.row(point)[1] == good

@@ -1,0 +1,96 @@
+"""The search finds what a brute force over the whole space finds, every time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import front, problem, whole
+
+from dataflow.mapper.found import score
+from dataflow.mapper.search import Outcome, Search
+from dataflow.mapper.space import MapSpace
+
+PROBLEMS = 220
+
+
+def searched(space: MapSpace, objective: str, within: float = math.inf) -> Outcome:
+    return Search(space, objective, within=within, budget_s=600, report=lambda *_: None).run()
+
+
+def columns(objective: str, rows: np.ndarray) -> np.ndarray:
+    ticks, joules, held = rows.T
+    return {"latency": ticks, "energy": joules, "edp": ticks * joules, "buffer": held}[objective]
+
+
+@settings(max_examples=PROBLEMS, deadline=None)
+@given(
+    seed=st.integers(0, 10**9),
+    objective=st.sampled_from(("latency", "energy", "edp", "buffer")),
+    cap=st.booleans(),
+)
+def test_the_optimum_is_the_brute_force_optimum(seed: int, objective: str, cap: bool) -> None:
+    space = problem(seed)
+    rows = whole(space)
+    within = math.inf
+    if cap and len(rows):
+        within = float(np.median(rows[:, 2]))
+        rows = rows[rows[:, 2] <= within]
+    outcome = searched(space, objective, within)
+    assert outcome.proven
+    if not len(rows):
+        assert not outcome.found
+        return
+    best = score(outcome.found[0], objective)[0]
+    assert best == pytest.approx(columns(objective, rows).min(), rel=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_the_front_is_the_brute_force_front(seed: int) -> None:
+    space = problem(seed, most=3e4)
+    rows = whole(space)
+    outcome = searched(space, "pareto")
+    mine = np.array([(one.ticks, one.joules, one.held) for one in outcome.found]).reshape(-1, 3)
+    assert np.allclose(front(mine), front(rows), rtol=1e-12) if len(rows) else not len(mine)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_a_restriction_never_gives_a_better_answer(seed: int) -> None:
+    space = problem(seed)
+    alone = MapSpace(cascade=space.cascade, machine=space.machine, most_fused=1)
+    perfect = MapSpace(cascade=space.cascade, machine=space.machine, menu="perfect")
+    free = searched(space, "energy").found
+    for narrow in (alone, perfect):
+        found = searched(narrow, "energy").found
+        assert not found or free[0].joules <= found[0].joules * (1 + 1e-12)
+
+
+def test_without_time_it_says_so_and_gives_what_it_has() -> None:
+    space = problem(3)
+    outcome = Search(space, "latency", within=math.inf, budget_s=-1, report=lambda *_: None).run()
+    assert not outcome.proven
+
+
+def test_ctrl_c_gives_the_best_so_far() -> None:
+    seed = next(seed for seed in range(100) if len(problem(seed).cascade.einsums) > 1)
+    calls = []
+
+    def report(done: int, groups: int, best: object) -> None:
+        calls.append(best)
+        if best is not None:
+            raise KeyboardInterrupt
+
+    outcome = Search(problem(seed), "latency", within=math.inf, budget_s=600, report=report).run()
+    assert not outcome.proven
+    assert outcome.found[0] == calls[-1]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_runs_give_the_same_mappings(seed: int) -> None:
+    space = problem(seed)
+    assert searched(space, "pareto") == searched(space, "pareto")

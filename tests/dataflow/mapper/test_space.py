@@ -1,0 +1,110 @@
+"""The map space: counted, listed, restricted, printed."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+from small import problem
+
+from accel.load import load_machine
+from dataflow.legality import check
+from dataflow.mapper.nest import Inside
+from dataflow.mapper.point import mapping
+from dataflow.mapper.space import MapSpace
+from dataflow.mapping import Keep, Loop, Pipeline, walk
+from dataflow.mapping_text import mapping_text
+from specs.errors import SpecError
+from workloads.notation import parse
+
+GEMM = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 4, "n": 3, "k": 2})
+FFN = parse(
+    "H[m,j] = X[m,k] * W[k,j]\nY[m,n] = H[m,j] * V[j,n]", name="ffn", sizes={"m": 4, "k": 2, "j": 2, "n": 2}
+)
+EDGE = load_machine("flat-edge")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_count_is_the_number_of_points(seed: int) -> None:
+    space = problem(seed, most=4000)
+    assert space.count() == sum(1 for _ in space.points())
+
+
+def test_points_are_distinct_and_come_out_as_mappings() -> None:
+    space = problem(5, most=500)
+    points = list(space.points())
+    assert len({msgspec.json.encode(point) for point in points}) == len(points)
+    assert len({mapping_text(mapping(space.cascade, space.machine, point)) for point in points}) > 1
+
+
+def test_samples_are_legal_mappings_of_the_space() -> None:
+    rng = random.Random(0)
+    space = MapSpace(cascade=FFN, machine=EDGE)
+    fused = 0
+    for _ in range(30):
+        point = space.sample(rng)
+        assert point is not None
+        tree = mapping(FFN, EDGE, point)
+        check(tree, FFN, EDGE)
+        fused += any(isinstance(node, Pipeline) for node, _ in walk(tree.tree))
+    assert 0 < fused < 30
+
+
+def test_no_fusion() -> None:
+    space = MapSpace(cascade=FFN, machine=EDGE, most_fused=1)
+    assert all(len(group) == 1 for group in space.fusions())
+
+
+def test_a_given_fusion() -> None:
+    space = MapSpace(cascade=FFN, machine=EDGE, groups=(("H", "Y"),))
+    assert [tuple(e.name for e in group) for group in space.fusions()] == [("H", "Y")]
+
+
+def test_a_given_order_and_unit() -> None:
+    space = MapSpace(cascade=GEMM, machine=EDGE, order={"Z": ("k", "n", "m")}, unit={"Z": "array1d"})
+    found = list(space.nests(GEMM.einsum("Z"), Inside()))
+    assert found
+    assert all(nest.loops == ("k", "n", "m") and nest.node.unit == "array1d" for nest in found)
+
+
+def test_keep_holds_a_tensor_whole() -> None:
+    space = MapSpace(cascade=GEMM, machine=EDGE, keep={"B": "gb"})
+    rng = random.Random(3)
+    for _ in range(20):
+        point = space.sample(rng)
+        assert point is not None
+        for node, above in walk(mapping(GEMM, EDGE, point).tree):
+            if isinstance(node, Keep) and "B" in node.tensors:
+                assert not any(isinstance(outer, Loop) for outer in above)
+
+
+def test_in_words() -> None:
+    text = str(MapSpace(cascade=GEMM, machine=EDGE, keep={"B": "gb"}))
+    for part in ("gemm on flat-edge", "keep B whole in gb", "Z: "):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"menu": "al"}, "space.menu: unknown menu (got 'al'); did you mean 'all'?"),
+        ({"most_fused": 0}, "space.most_fused: must be >= 1 (got 0)"),
+        ({"keep": {"b": "gb"}}, "space.keep: unknown name (got 'b'); did you mean 'B'?"),
+        ({"keep": {"B": "gv"}}, "space.keep.B: unknown memory (got 'gv'); known: gb"),
+        ({"unit": {"Z": "array"}}, "space.unit.Z: unknown unit (got 'array')"),
+        ({"order": {"Z": ("m", "n")}}, "space.order.Z: must name each of k, m, n once (got 'm, n')"),
+        ({"groups": (("Y",),)}, "space.groups: must be Z in this order, cut into groups"),
+    ],
+)
+def test_what_does_not_exist_is_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        MapSpace(cascade=GEMM, machine=EDGE, **options)  # type: ignore[arg-type]
+    assert str(caught.value).startswith(message)
+
+
+def test_why_it_is_not_exact() -> None:
+    text = "where m <= p\nS[m,p] = Q[m,e] * K[e,p]"
+    causal = parse(text, name="causal", sizes={"m": 4, "p": 4, "e": 2})
+    assert "bounds" in MapSpace(cascade=causal, machine=EDGE).why_not_exact
+    assert MapSpace(cascade=GEMM, machine=EDGE).why_not_exact == ""

@@ -1,0 +1,37 @@
+"""Menus of tile sizes, and that leaving sizes out loses nothing."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataflow.mapper.tiles import Use, menu, undominated
+
+
+def test_menus() -> None:
+    assert menu(6, "all") == (1, 2, 3, 4, 5, 6)
+    assert menu(12, "perfect") == (1, 2, 3, 4, 6, 12)
+    assert menu(100, "steps", 16) == (1, 16, 32, 64, 100)
+    assert menu(1, "steps", 16) == (1,)
+
+
+@given(size=st.integers(1, 200), dim=st.integers(0, 40), refetch=st.booleans(), gathers=st.booleans())
+def test_every_size_has_one_kept_that_is_no_worse(size: int, dim: int, refetch: bool, gathers: bool) -> None:
+    use = Use(size=size, dim=dim, refetch=refetch, gathers=gathers)
+    kept = undominated(menu(size, "all"), use)
+
+    def figures(tile: int) -> tuple[int, int, int, int]:
+        tiles = [min(tile, size - at) for at in range(0, size, tile)]
+        folds = sum(-(-one // dim) for one in tiles) if dim else 0
+        held = tile * (2 if len(tiles) > 1 else 1)
+        return held, len(tiles) if refetch else 0, folds, -tiles.count(1) if gathers else 0
+
+    for tile in range(1, size + 1):
+        mine = figures(tile)
+        assert any(all(a <= b for a, b in zip(figures(other), mine, strict=True)) for other in kept)
+
+
+def test_large_ranks_keep_few() -> None:
+    kept = undominated(menu(4096, "all"), Use(size=4096, dim=128, refetch=True, gathers=False))
+    assert len(kept) < 200
+    assert {128, 256, 4096} <= set(kept)
