@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MARGIN = 2  # iterations kept clear at the end of the loop
 MEMORY = 64  # states remembered for each loop
+STILL = 3  # looks without a change after which an operation counts as standing still
 PATIENCE = 96  # iterations of a loop without a repeated state before it is left alone until it starts anew
 
 
@@ -53,6 +54,9 @@ class Jumper:
                 if wait.lag:
                     self.lags[wait.lag_loop] = max(self.lags.get(wait.lag_loop, 1), wait.lag)
         self.family = _families(run)
+        for loop in self.lags:
+            kin = [other for other in self.lags if self.family[other] == self.family[loop]]
+            self.lags[loop] = max(self.lags[other] for other in kin)
         self.irregular = _irregular_loops(run)
         self.members: dict[int, list[Actor]] = {}
         self.others: dict[int, list[Actor]] = {}
@@ -62,6 +66,8 @@ class Jumper:
             self.members[loop] = inside
             self.others[loop] = [actor for actor in run.actors if actor not in inside]
         self.seen: dict[int, dict[Any, Snapshot]] = {}
+        self.looks = dict.fromkeys(self.reference, 0)
+        self.changed: dict[int, dict[int, tuple[int, int]]] = {loop: {} for loop in self.reference}
         self.tries = dict.fromkeys(self.reference, 0)
         self.asked: set[int] = set()
 
@@ -90,6 +96,7 @@ class Jumper:
         self.asked.discard(loop)
         if reference.phase == "done":
             return
+        self.looks[loop] += 1
         if any(actor.phase in {"serving", "queued"} or actor.flying for actor in self.others[loop]):
             return  # something outside this loop is at work: no period of the loop's own
         outer = {reference.op.path[at]: reference.position[at] for at in range(slot)}
@@ -97,7 +104,7 @@ class Jumper:
         state = (
             tuple(outer.items()),
             tuple(actor.version for actor in self.others[loop]),
-            tuple(self._state(actor, loop, outer, index) for actor in self.members[loop]),
+            tuple(self._member(actor, loop, index) for actor in self.members[loop]),
         )
         known = self.seen.setdefault(loop, {})
         before = known.get(state)
@@ -106,18 +113,26 @@ class Jumper:
                 known.clear()
             known[state] = Snapshot(self.run, index)
             return
-        self._jump(loop, reference, slot, before, outer, index)
+        self._jump(loop, before, index)
 
-    def _state(self, actor: Actor, loop: int, outer: dict[int, int], index: int) -> tuple[Any, ...]:
+    def _member(self, actor: Actor, loop: int, index: int) -> tuple[Any, ...]:
+        """State of an operation in the loop: relative to the loop's index while it moves, else as it stands."""
+        version, look = self.changed[loop].get(actor.op.id, (-1, 0))
+        if version != actor.version:
+            look = self.looks[loop]
+            self.changed[loop][actor.op.id] = (actor.version, look)
+        if self.looks[loop] - look >= STILL and actor.phase in {"waiting", "queued"} and not actor.flying:
+            return ("still", actor.version)
+        return self._state(actor, loop, index)
+
+    def _state(self, actor: Actor, loop: int, index: int) -> tuple[Any, ...]:
         now = int(self.run.env.now)
-        slot = self._inside(actor, loop, outer)
+        slot = self._inside(actor, loop)
 
         def relative(position: Position | None) -> tuple[int, ...] | None:
             if position is None:
                 return None
-            if slot < 0 or any(
-                position[at] != outer.get(actor.op.path[at], position[at]) for at in range(slot)
-            ):
+            if slot < 0 or position[:slot] != actor.position[:slot]:
                 return (-1, *position)
             return (-2, *position[:slot], position[slot] - index, *position[slot + 1 :])
 
@@ -133,24 +148,24 @@ class Jumper:
             actor.blamed.op.id if actor.blamed is not None else -1,
         )
 
-    def _inside(self, actor: Actor, loop: int, outer: dict[int, int]) -> int:
-        """Slot of the loop on the actor's path when it stands in the same outer iteration; -1 otherwise."""
+    def _inside(self, actor: Actor, loop: int) -> int:
+        """Slot of the loop, or of its sibling, on the actor's path; -1 otherwise.
+
+        The actor may stand in another outer iteration: it keeps that one while both move side by side.
+        """
         slot = next((at for at, own in enumerate(actor.op.path) if self.family[own] == self.family[loop]), -1)
         if slot < 0 or actor.path.pins[slot] or actor.phase == "done":
             return -1
-        same = all(outer.get(actor.op.path[at]) == actor.position[at] for at in range(slot))
-        return slot if same else -1
+        return slot
 
-    def _jump(
-        self, loop: int, reference: Actor, slot: int, before: Snapshot, outer: dict[int, int], index: int
-    ) -> None:
+    def _jump(self, loop: int, before: Snapshot, index: int) -> None:
         stride = index - before.index
         if stride <= 0:
             return
         movers = {}
         for actor in self.run.actors:
             if actor.position != before.positions[actor.op.id]:
-                movers[actor.op.id] = self._inside(actor, loop, outer)
+                movers[actor.op.id] = self._inside(actor, loop)
         if any(at < 0 for at in movers.values()):
             return
         now = self.run.now()
