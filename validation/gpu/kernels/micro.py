@@ -26,7 +26,6 @@ REGISTERS = {  # ptxas, sm_90a
     "exp_rate": 20,
     "mma_rate": 48,
     "mma_sparse_rate": 48,
-    "shared_rate": 48,
     "l2_rate": 27,
     "barrier_rate": 8,
     "chase_shared": 15,
@@ -43,7 +42,6 @@ RATES = {
     "exp_rate": Work(sfu_ops=32 * 32),
     "mma_rate": Work(tensor_flops=8 * 4096),
     "mma_sparse_rate": Work(sparse_tensor_flops=8 * 8192),
-    "shared_rate": Work(shared_read_bytes=8 * 512),
     "l2_rate": Work(global_read_bytes=4 * 512),
     "barrier_rate": Work(),
 }
@@ -52,7 +50,6 @@ ITERATIONS = {
     "exp_rate": 1000,
     "mma_rate": 2000,
     "mma_sparse_rate": 1000,
-    "shared_rate": 1000,
     "l2_rate": 500,
     "barrier_rate": 5000,
 }
@@ -74,7 +71,6 @@ def _rate(kernel: str, per_sm: int, threads: int, iterations: int, working_set: 
         runs=even(blocks, iterations),
         threads=threads,
         registers=REGISTERS[kernel],
-        shared_bytes=16384 * (kernel == "shared_rate"),
         bytes_in_flight=64 if kernel == "l2_rate" else 0,
         step=RATES[kernel].times(warps) + Work(barriers=int(kernel == "barrier_rate")),
         unique_read_bytes=working_set,

@@ -1,4 +1,4 @@
-// Microbenchmarks that fit the constants of a GPU: issue rates of FMA, exp2, mma.sync and mma.sp, shared memory and L2 read rates, barriers,
+// Microbenchmarks that fit the constants of a GPU: issue rates of FMA, exp2, mma.sync and mma.sp, the L2 read rate, barriers,
 // and chains of dependent loads. Every result reaches memory, so that nothing is optimised away.
 __device__ __forceinline__ void keep(u64 to, float v) { ((float*)to)[(u64)blockIdx.x * blockDim.x + threadIdx.x] = v; }
 
@@ -65,21 +65,6 @@ extern "C" __device__ int mma_sparse_rate(int* status, u64 from, u64 to, int n, 
 #pragma unroll
     for (int i = 0; i < 8; ++i) s += c[i][0] + c[i][1] + c[i][2] + c[i][3];
     keep(to, s);
-    return 0;
-}
-extern "C" __device__ int shared_rate(int* status, u64 from, u64 to, int n, int iterations) {  // 8 loads of 16 bytes a thread and iteration
-    __shared__ __align__(128) unsigned char tile[16384];
-    const u32 base = shared_address(tile);
-    for (int i = threadIdx.x; i < 4096; i += blockDim.x) store_shared32(base + i * 4, i + n);
-    __syncthreads();
-    u32 s = 0;
-    for (int t = 0; t < iterations; ++t)
-#pragma unroll
-        for (int i = 0; i < 8; ++i) {
-            uint4 v = load_shared(base + ((threadIdx.x * 16 + i * 2048) & 16383));
-            s ^= v.x ^ v.y ^ v.z ^ v.w;
-        }
-    keep(to, (float)s);
     return 0;
 }
 extern "C" __device__ int l2_rate(int* status, u64 from, u64 to, int n, int iterations) {  // all blocks read the n 16-byte pieces, each from its own start
