@@ -42,7 +42,8 @@ def analyse(program: Program, machine: Machine) -> Result:
     critical = max(units, key=lambda name: total[name])
     return make_result(
         program, machine, books, level="analytical", ticks=ticks, bound_by=bound_by,
-        bottleneck=bottleneck(busiest, total, ticks), stalls=stalls[critical], stalls_by_unit=stalls, breakdown_by_unit=rows,
+        bottleneck=bottleneck(busiest, total, ticks), stalls=stalls[critical], stalls_by_unit=stalls,
+        breakdown_by_unit=rows,
     )  # fmt: skip
 
 

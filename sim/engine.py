@@ -110,17 +110,28 @@ class Run:
         if self.watch is None:
             self.env.run()
         else:
-            self.watch.attach(self.actors)
-            while self.env.peek() != float("inf"):
-                if int(self.env.peek()) + self.skipped >= self.watch.end:
-                    return
-                self.env.step()
+            self._watched(self.watch)
+            if self.env.peek() != float("inf"):
+                return  # it has seen enough
         stuck = [actor for actor in self.actors if actor.phase != "done"]
         if stuck:
             names = ", ".join(f"{actor.op.name} at {actor.position}" for actor in stuck[:4])
             raise DeadlockError(
                 f"{self.program.workload} on {self.program.accel}: {names} wait for each other"
             )
+
+    def _watched(self, watch: Watch) -> None:
+        """Run step by step up to the watch's end."""
+        watch.attach(self.actors)
+        begun = False
+        while self.env.peek() != float("inf"):
+            following = int(self.env.peek()) + self.skipped
+            if not begun and following >= watch.begin:
+                begun = True
+                watch.begun()
+            if following >= watch.end:
+                return
+            self.env.step()
 
     def now(self) -> int:
         """Simulated time in ticks, skipped periods included."""

@@ -20,6 +20,9 @@ class Watch(Protocol):
     def attach(self, actors: list[Actor]) -> None:
         """The run begins with these operations."""
 
+    def begun(self) -> None:
+        """All that happens before `begin` has happened, and nothing that happens later."""
+
     def started(self, actor: Actor, now: int) -> None:
         """An operation has got its engine."""
 

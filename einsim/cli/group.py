@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("einsim.cli.run", "Map a workload onto an accelerator, judge it and explain the result."),
     "passes": ("einsim.cli.passes", "How often a cascade must visit each tensor, from the cascade alone."),
     "report": ("einsim.cli.report", "Write the mapping report, one HTML page that needs no network."),
+    "trace": ("einsim.cli.trace", "Record a window of a run for a trace viewer, or as a waterfall picture."),
     "validate": ("einsim.cli.validate", "Hold einsim's figures against published ones."),
     "doctor": ("einsim.cli.doctor", "What is installed, what is missing, how to get it."),
 }
