@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,8 @@ from rtl_models.design import Design
 from rtl_models.simulator import Simulator, SimulatorError
 
 TESTBENCH = "rtl_models.bench.lockstep"
-RUN_TIMEOUT_S = 1800.0
+TIMEOUT_S = 1800.0
+"""No build or run of a grid takes longer, by far; a design that hangs its simulator does."""
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,14 +67,14 @@ def build(
         "build", [str(file) for file in files], design.name, settings, list(simulator.build_args),
         str(folder),
     )  # fmt: skip
-    done = _runner(simulator, call, {})
-    if done.returncode != 0:
-        raise SimulatorError(f"{design.name} does not build on {simulator.name}: {first_error(done.stdout)}")
+    code, said = _runner(simulator, call, {}, TIMEOUT_S)
+    if code != 0:
+        raise SimulatorError(f"{design.name} does not build on {simulator.name}: {first_error(said)}")
     (folder / "built").touch()
     return built
 
 
-def run_jobs(built: Built, jobs: Sequence[Job]) -> list[Outcome]:
+def run_jobs(built: Built, jobs: Sequence[Job], *, timeout_s: float = TIMEOUT_S) -> list[Outcome]:
     """Run the jobs, one after the other in one simulation; one outcome a job.
 
     SimulatorError when the simulation itself fails, with its first message.
@@ -86,29 +88,35 @@ def run_jobs(built: Built, jobs: Sequence[Job]) -> list[Outcome]:
             "EINSIM_STREAMS": ",".join(built.design.streams),
         }
         call = ("test", TESTBENCH, built.design.name, str(built.folder), work)
-        done = _runner(built.simulator, call, extra)
+        _, said = _runner(built.simulator, call, extra, timeout_s)
         if not outcomes_file.exists():
-            raise SimulatorError(f"{built.design.name} on {built.simulator.name}: {first_error(done.stdout)}")
+            raise SimulatorError(f"{built.design.name} on {built.simulator.name}: {first_error(said)}")
         return msgspec.json.decode(outcomes_file.read_bytes(), type=list[Outcome])
 
 
-def run_bench(simulator: Simulator, sources: Sequence[Path], top: str, bench: str, folder: Path,
-              parameters: Mapping[str, int] | None = None) -> list[str]:  # fmt: skip
+def run_bench(
+    simulator: Simulator,
+    sources: Sequence[Path],
+    top: str,
+    bench: str,
+    folder: Path,
+    parameters: Mapping[str, int] | None = None,
+) -> list[str]:
     """Build any design and run any cocotb module on it; the failed tests' names, read from the results.
 
     For users' own testbenches: `bench` is importable from `folder`, where build and results go too.
     SimulatorError when it does not build or the simulation ends without results.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    here = {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+    here = {"PYTHONPATH": str(folder)}
     files = [str(source) for source in sources]
     call = ("build", files, top, dict(parameters or {}), list(simulator.build_args), str(folder / "sim_build"))
-    done = _runner(simulator, call, here)
-    if done.returncode != 0:
-        raise SimulatorError(f"{top} does not build on {simulator.name}: {first_error(done.stdout)}")
-    done = _runner(simulator, ("test", bench, top, str(folder / "sim_build"), str(folder)), here)
+    code, said = _runner(simulator, call, here, TIMEOUT_S)
+    if code != 0:
+        raise SimulatorError(f"{top} does not build on {simulator.name}: {first_error(said)}")
+    _, said = _runner(simulator, ("test", bench, top, str(folder / "sim_build"), str(folder)), here, TIMEOUT_S)
     if not (folder / "results.xml").exists():
-        raise SimulatorError(f"{top} on {simulator.name}: {first_error(done.stdout)}")
+        raise SimulatorError(f"{top} on {simulator.name}: {first_error(said)}")
     return failed_tests(folder / "results.xml")
 
 
@@ -136,18 +144,28 @@ def first_error(text: str) -> str:
 
 
 def _runner(
-    simulator: Simulator, call: tuple[object, ...], extra: Mapping[str, str]
-) -> subprocess.CompletedProcess[str]:
-    """cocotb's runner in a process of its own: it changes the environment and the folder it works in."""
+    simulator: Simulator, call: tuple[object, ...], extra: Mapping[str, str], timeout_s: float
+) -> tuple[int, str]:
+    """cocotb's runner in a process of its own (it changes environment and folder): exit code and log."""
     root = str(Path(__file__).resolve().parent.parent)
-    path = os.pathsep.join([part for part in (root, extra.get("PYTHONPATH"), os.environ.get("PYTHONPATH")) if part])
+    parts = (root, extra.get("PYTHONPATH"), os.environ.get("PYTHONPATH"))
+    path = os.pathsep.join(part for part in parts if part)
     environment = {**os.environ, **simulator.environment, **extra, "PYTHONPATH": path}
     environment.pop("PYTEST_CURRENT_TEST", None)
     arguments = msgspec.json.encode([simulator.name, *call]).decode()
-    return subprocess.run(
-        [sys.executable, "-m", "rtl_models.build", arguments], env=environment, text=True, check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=RUN_TIMEOUT_S,
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rtl_models.build", arguments], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
+    try:
+        said, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise SimulatorError(f"{simulator.name} did not end within {timeout_s:g} s") from None
+    finally:
+        if process.poll() is None:  # the simulator is the runner's child: end the whole session
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return process.returncode, said
 
 
 def _work(simulator: str, action: str, *call: object) -> None:

@@ -1,0 +1,93 @@
+"""The RTL suite: every run of a grid on the simulators that are here, held against einsim's stepped models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from rtl_models.bench.job import Job, Outcome
+from rtl_models.build import build, run_jobs
+from rtl_models.design import DESIGNS, find_design
+from rtl_models.simulator import Simulator, available, choose
+from sim.arrays.dsp_chain import ChainSpec
+from sim.arrays.sorter import prune
+from validation.row import Row, held
+from validation.rtl.golden_chain import chain_job, chain_parameters
+from validation.rtl.grid import Batch, grid
+
+SUITE = "rtl"
+SOURCE = "the SystemVerilog in rtl_models, simulated; reference: RTL, ours: einsim's stepped models"
+
+
+def run(
+    cases: Sequence[str] = (), progress: Callable[[str], None] = lambda _: None, *, full: bool = False
+) -> Iterator[Row]:
+    """Two rows a run: clocks, which must be equal, and differing cycles or results, which must be none.
+
+    `cases` are design names, none for all. The full grid runs on the first simulator, and the quick one on
+    every other that is here. SimulatorError when there is none; RuleError for a name that is no design.
+    """
+    wanted = {find_design(case).name for case in cases} or set(DESIGNS)
+    first = choose()
+    others = [simulator for simulator in available() if simulator.name != first.name] if full else []
+    for simulator, is_full in [(first, full), *((other, False) for other in others)]:
+        for batch in grid(is_full):
+            if batch.design in wanted:
+                progress(f"{batch.design} {batch.about} on {simulator.name}")
+                yield from batch_rows(batch, simulator)
+        if "nm_chain" in wanted:
+            yield from speedup_rows(simulator)
+
+
+def rows(full: bool = False) -> list[Row]:
+    """All rows of the quick or the full grid."""
+    return list(run(full=full))
+
+
+def batch_rows(batch: Batch, simulator: Simulator) -> Iterator[Row]:
+    """The rows of one batch."""
+    outcomes = run_jobs(build(find_design(batch.design), simulator, batch.parameters), batch.jobs)
+    for number, (job, outcome) in enumerate(zip(batch.jobs, outcomes, strict=True)):
+        case = f"{batch.design}:{batch.about}:{number}"
+        yield row(case, "clocks", simulator, outcome.clocks, job.clocks, job.name)
+        yield row(case, "differences", simulator, 0, outcome.differences, outcome.difference)
+
+
+def row(case: str, quantity: str, simulator: Simulator, reference: float, ours: float, note: str) -> Row:
+    """A row that must be met exactly."""
+    return held(
+        suite=SUITE, case=case, quantity=quantity, level=simulator.name, reference=reference, ours=ours,
+        limit=0.0, source=SOURCE, note=note,
+    )  # fmt: skip
+
+
+def speedup_rows(simulator: Simulator) -> Iterator[Row]:
+    """Speed-up of N:M over dense on one build of the chains: RTL's and einsim's must be equal.
+
+    Without the fill, length + 2 cycles a run, it is M / N exactly when k holds whole beats of both.
+    """
+    spec, rng = ChainSpec(rows=1, cols=1, length=8), np.random.default_rng(0)
+    a, b = rng.integers(-128, 128, (4, 256)), rng.integers(-128, 128, (256, 4))
+    patterns = ((1, 1), (2, 4), (1, 4), (2, 8))
+    jobs = [chain_job(spec, a, prune(b, nm), nm=nm) for nm in patterns]
+    outcomes = run_jobs(build(find_design("nm_chain"), simulator, chain_parameters(spec)), jobs)
+    fill = spec.length + 2
+    for nm, job, outcome in list(zip(patterns, jobs, outcomes, strict=True))[1:]:
+        name = f"{nm[0]}:{nm[1]}"
+        found, expected = speedup(outcomes[0], outcome), jobs[0].cycles / job.cycles
+        note = f"M / N = {nm[1] / nm[0]:g}; with fill {found:.4f}"
+        case = f"nm_chain:speed-up of {name}"
+        yield row(case, "speed-up", simulator, found, expected, note)
+        steady = (outcomes[0].cycles - fill) / (outcome.cycles - fill)
+        yield row(case, "speed-up less fill", simulator, nm[1] / nm[0], steady, note)
+
+
+def speedup(dense: Outcome, sparse: Outcome) -> float:
+    """How much faster the sparse run was, in cycles."""
+    return dense.cycles / sparse.cycles
+
+
+def runs(full: bool) -> list[Job]:
+    """All jobs of a grid."""
+    return [job for batch in grid(full) for job in batch.jobs]
