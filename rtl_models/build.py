@@ -48,8 +48,9 @@ def build(
     parameters: Mapping[str, int] | None = None,
     *,
     sources: Sequence[Path] = (),
+    folder: Path | None = None,
 ) -> Built:
-    """The design on the simulator; `sources` in place of the design's own (mutants, users' copies).
+    """The design on the simulator; `sources` in place of its own (mutants), in `folder` to keep no build.
 
     SimulatorError with the first message of the simulator when it does not build.
     """
@@ -58,7 +59,7 @@ def build(
     key = hashlib.sha256(repr((simulator.name, simulator.build_args, sorted(settings.items()))).encode())
     for file in files:
         key.update(file.read_bytes())
-    folder = cache_folder() / f"{design.name}-{simulator.name}-{key.hexdigest()[:16]}"
+    folder = folder or cache_folder() / f"{design.name}-{simulator.name}-{key.hexdigest()[:16]}"
     built = Built(design=design, parameters=settings, simulator=simulator, folder=folder)
     if (folder / "built").exists():
         return built

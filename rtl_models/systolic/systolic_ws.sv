@@ -78,7 +78,7 @@ module systolic_ws #(
       if (r > 0) begin : g_taps
         logic [r*XW-1:0] line;
         always_ff @(posedge clk) begin
-          if (rst || (advance && flush)) line <= 0;  // else a later, higher tap would show them again
+          if (rst || (flush && advance)) line <= 0;  // else a later, higher tap would show them again
           else if (advance) line <= taps[r*XW-1:0];
         end
         assign taps[(r+1)*XW-1:XW] = line;
@@ -101,7 +101,7 @@ module systolic_ws #(
     for (r = 0; r < R; r = r + 1) begin : g_row
       for (c = 0; c < C; c = c + 1) begin : g_col
         pe_ws #(.W(W), .ACC(ACC), .G(G), .IXW(IXW)) pe (
-            .clk(clk), .rst(rst), .en(advance),
+            .clk(clk), .rst(rst || (advance && flush)), .en(advance),  // words still on their way right
             .x(across[(r*(C+1)+c)*XW+:XW]), .x_out(across[(r*(C+1)+c+1)*XW+:XW]),
             .load(loads[c*(HW+R)+HW+r]), .held(loads[c*(HW+R)+:HW]),
             .above(down[(r*C+c)*ACC+:ACC]), .sum(sums[(r*C+c)*ACC+:ACC]),

@@ -45,8 +45,11 @@ def grid(full: bool = False) -> Iterator[Batch]:
 
 
 def shapes(rows: int, cols: int, rng: np.random.Generator, count: int) -> list[Shape]:
-    """(m, n, k): exactly one tile, single values, back-to-back ragged tiles, then random ones."""
-    fixed = [(rows, cols, rows), (2 * rows + 1, 2 * cols + 1, max(1, rows - 1)), (1, 1, 1), (rows + 1, 1, 5)]
+    """(m, n, k): one tile; 1; ragged tiles back to back; a last row alone, tiles after it; then random."""
+    fixed = [
+        (rows, cols, rows), (1, 1, 1), (2 * rows + 1, 2 * cols + 1, max(1, rows - 1)),
+        (cols + 1, cols + 1, rows + 1),
+    ]  # fmt: skip
     drawn = rng.integers(1, (2 * rows + 3, 2 * cols + 3, 2 * rows + 5), (max(0, count - 4), 3))
     return (fixed + [(int(m), int(n), int(k)) for m, n, k in drawn])[:count]
 
@@ -63,10 +66,10 @@ def integers(rng: np.random.Generator, *shape: int) -> Ints:
 
 def systolic_grid(full: bool) -> Iterator[Batch]:
     """Dense arrays: every dataflow and convention, edges one element wide."""
-    sides = [(4, 3), (1, 5), (6, 1)] + ([(1, 1), (8, 8), (6, 10), (3, 16), (16, 16)] if full else [])
+    sides = [(4, 3), (1, 9), (6, 1)] + ([(1, 1), (8, 8), (6, 10), (3, 16), (16, 16)] if full else [])
     for (rows, cols), dataflow in product(sides, DATAFLOWS):
         rng = np.random.default_rng([rows, cols, DATAFLOWS.index(dataflow)])
-        count = 2 if rows * cols > 100 else 4 if full else 3
+        count = 3 if rows * cols > 100 else 5 if full else 4
         jobs = []
         for convention in CONVENTIONS:
             spec = ArraySpec(rows=rows, cols=cols, dataflow=dataflow, convention=convention)
@@ -93,7 +96,7 @@ def sparse_grid(full: bool) -> Iterator[Batch]:
         jobs = []
         for convention, nm in product(CONVENTIONS, ((2, 4), (1, 4), (2, 8))):
             spec = ArraySpec(rows=rows, cols=cols, dataflow=dataflow, convention=convention)
-            for number, (m, n, _) in enumerate(shapes(rows, cols, rng, 2)):
+            for number, (m, n, _) in enumerate(shapes(rows, cols, rng, 3)[::2]):
                 k = int(rng.integers(5, 30))
                 a, b = integers(rng, m, k), prune(integers(rng, k, n), nm)
                 pressure = pressures(number)[number % 2]
@@ -145,7 +148,7 @@ def loader_grid(full: bool) -> Iterator[Batch]:
         jobs = []
         for convention in ("scale-sim", "overlapped"):
             spec = ArraySpec(rows=rows, cols=cols, dataflow="output-stationary", convention=convention)
-            for number, (m, n, k) in enumerate([*shapes(rows, cols, rng, 3), (3 * rows, cols, 4)]):
+            for number, (m, n, k) in enumerate([*shapes(rows, cols, rng, 3), (3 * rows, cols, 4), (rows, 5 * cols, 1)]):
                 a, b = integers(rng, m, k), integers(rng, k, n)
                 jobs += [loader_job(spec, a, b, every=every) for every in (1, 3)]
                 jobs.append(loader_job(spec, a, b, pressure=pressures(number)[1]))
