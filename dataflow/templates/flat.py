@@ -77,11 +77,16 @@ class _Flat:
         self.stream_buffers = self.output_buffers = 2
 
     def build(self) -> Mapping:
-        """Double buffers where they fit beside the block, single ones where the published share leaves no room."""
-        for self.stream_buffers, self.output_buffers in ((2, 2), (2, 1), (1, 1)):
-            mapping = self._build()
-            if self._held(mapping) <= (self.machine.memory(self.buffer).capacity_bytes or 2**62):
-                break
+        """Double buffers where they fit beside the block, single ones where the published share leaves little room,
+        and the share that fits where it leaves none.
+        """
+        capacity = self.machine.memory(self.buffer).capacity_bytes or 2**62
+        for choice in (self.choice, msgspec.structs.replace(self.choice, spill=None)):
+            self.choice = choice
+            for self.stream_buffers, self.output_buffers in ((2, 2), (2, 1), (1, 1)):
+                mapping = self._build()
+                if self._held(mapping) <= capacity:
+                    return mapping
         return mapping
 
     def _held(self, mapping: Mapping) -> int:
@@ -93,7 +98,9 @@ class _Flat:
         spill = self._spill() if self.choice.on_chip else 0.0
         body = self._fused() if self.choice.on_chip else self._through_dram()
         notes = (
-            (f"{100 * spill:.2f} % of QK, SN and A overflows the buffer and is spilled to DRAM",)
+            (
+                f"{100 * spill:.2f} % of QK, SN, A and what is kept beside them overflows the buffer and is spilled to DRAM",
+            )
             if spill
             else ()
         )
@@ -104,6 +111,7 @@ class _Flat:
                 tuple(name for name in self.choice.resident if name in ("Q", "K", "V")),
                 self.buffer,
                 buffers=self.stream_buffers,
+                spill=spill,
             ),
             keep(
                 tuple(name for name in self.choice.resident if name == "AV"),
@@ -117,7 +125,7 @@ class _Flat:
             cascade=self.cascade.name, machine=self.machine.name, template="flat", tree=tree, notes=notes
         )
 
-    def _compute(self, einsum: str, **options: object) -> Compute:
+    def _compute(self, einsum: str) -> Compute:
         if einsum in ("QK", "AV"):
             spatial: dict[str, tuple[str, ...]] = {"rows": ("m",), "cols": ("p",)}
             return Compute(einsum=einsum, unit=self.matrix.name, spatial=spatial)
@@ -144,33 +152,28 @@ class _Flat:
         return chain(("p", self.width), keep("GM SD", self.buffer), Pipeline(children=stages))
 
     def _through_dram(self) -> Node:
-        """QK and A go through DRAM; K and V are read once for a block of queries."""
-        qk = chain(
-            ("m", self.block),
-            self._streams("K"),
-            ("p", self.width),
-            keep("QK", self.buffer),
-            self._compute("QK"),
-        )
-        av = chain(
-            ("m", self.block),
-            self._streams("V"),
-            ("p", self.width),
-            keep("A", self.buffer),
-            self._compute("AV"),
-        )
+        """QK and A go through DRAM; K and V are read once for a block of queries.
+
+        Tiles of QK and of A take a quarter of the buffer each, double-buffered, and so do rows of softmax.
+        """
+        cascade = self.cascade
         capacity = self.machine.memory(self.buffer).capacity_bytes or 2**62
-        row = self.cascade.size("m") * max(1, self.cascade.tensor("QK").bits // 8)
+        value = max(1, cascade.tensor("QK").bits // 8)
+        keys = self.block
+        while 2 * keys <= cascade.size("m") and 16 * keys * self.rows * value <= capacity:
+            keys *= 2
         rows = self.width
-        while rows > 1 and 4 * rows * row > capacity:
+        while rows > 1 and 8 * rows * cascade.size("m") * value > capacity:
             rows //= 2
+        qk = chain(("m", keys), self._streams("K"), keep("QK", self.buffer), self._compute("QK"))
+        av = chain(("m", keys), self._streams("V"), keep("A", self.buffer), self._compute("AV"))
         softmax = chain(
             ("p", rows),
-            keep("QK SN A", self.buffer, overlay=True),
+            keep("QK SN A", self.buffer, buffers=3, overlay=True),
             keep("GM SD", self.buffer),
             Pipeline(children=tuple(self._compute(name) for name in ("GM", "SN", "SD", "A"))),
         )
-        return Pipeline(children=(qk, softmax, av))
+        return chain(keep("QK A", self.machine.dram.name), Pipeline(children=(qk, softmax, av)))
 
     def _spill(self) -> float:
         """Share of the block that doesn't fit beside two tiles of every stream and the resident blocks."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from collections.abc import Mapping as MappingType
 from functools import cache
 from pathlib import Path
 
@@ -12,9 +13,12 @@ import msgspec
 from accel.load import load_machine
 from accel.machine import Machine
 from dataflow.analytical import analyse
+from dataflow.legality import check
 from dataflow.lower import lower
+from dataflow.mapping import Mapping
 from dataflow.result import Result
 from dataflow.templates import build_mapping
+from dataflow.templates.flat import FlatChoice, flat
 from sim.engine import simulate
 from specs.errors import SpecError
 from specs.loader import decode, load_yaml
@@ -39,6 +43,16 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     template: str
     set: dict[str, str] = {}
     energy_limit: float | None = None
+    flat_choices: dict[str, dict[str, FlatChoice]] = {}
+
+    def mapping(self, cascade: Cascade, machine: Machine, length: str) -> Mapping:
+        """The template's mapping, with FLAT's published choice where there is one."""
+        chosen = self.flat_choices.get(str(cascade.size("e")), {}).get(length)
+        if chosen is None:
+            return build_mapping(cascade, machine, self.template)
+        mapping = flat(cascade, machine, chosen)
+        check(mapping, cascade, machine)
+        return mapping
 
 
 class Suite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,7 +95,7 @@ def suite() -> Suite:
 
 
 @cache
-def references() -> Mapping[Case, Mapping[str, float]]:
+def references() -> MappingType[Case, MappingType[str, float]]:
     """The artifact's rows by case; energy in J."""
     with (_HERE / suite().rows).open(encoding="utf-8", newline="") as file:
         return {
@@ -134,7 +148,7 @@ def outcome(case: Case) -> Outcome:
     cascade = library.build(
         suite().workload, model=suite().models[case.model], seq=case.length, passes=str(plan.passes)
     )
-    program = lower(build_mapping(cascade, machine, plan.template), cascade, machine)
+    program = lower(plan.mapping(cascade, machine, case.length), cascade, machine)
     return Outcome(
         cascade=cascade,
         machine=machine,
