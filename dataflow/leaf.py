@@ -159,10 +159,13 @@ def _traffic(memory: str, tensor: str, size: int, is_output: bool) -> Traffic:
 
 
 def _rereads(cascade: Cascade, unit: Unit, node: Compute, access: Access, extents: Mapping[str, int]) -> int:
-    """Times an operand is streamed: once for each fold over a dimension whose ranks it does not have."""
+    """Times an operand is streamed: once for each fold over a dimension whose ranks it does not have.
+
+    Cores walk their share in time, as an array walks its other ranks: what stays in the array is not read again.
+    """
     has = relevant_ranks(cascade, access)
     times = 1
     for dim, ranks in node.spatial.items():
-        if not has & set(ranks):
+        if dim != "cores" and not has & set(ranks):
             times *= -(-math.prod(extents[rank] for rank in ranks) // unit.dims[dim])
     return times
