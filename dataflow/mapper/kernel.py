@@ -20,7 +20,7 @@ from dataflow.mapper.model import MOST_EXTENTS, choice, leaf, streamed, walk
 PARTS, FRONT, PAIR, LATENCY, ENERGY, EDP, BUFFER = range(7)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def key_of(row: Any, engines: int, mode: int, leak_j: float, key: Any) -> None:
     """What is compared. PARTS: the row itself; FRONT: (ticks, joules, bytes); PAIR: (ticks, joules); in
     the other modes the objective, then the figure that breaks ties.
@@ -47,7 +47,7 @@ def key_of(row: Any, engines: int, mode: int, leak_j: float, key: Any) -> None:
         key[0], key[1] = held, ticks
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def beaten(keys: Any, count: int, key: Any, mode: int) -> bool:
     """Whether something found is at least as good as `key`."""
     width = key.shape[0]
@@ -66,7 +66,7 @@ def beaten(keys: Any, count: int, key: Any, mode: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def insert(keys: Any, metas: Any, count: int, key: Any, meta: Any, mode: int) -> Any:
     """Put a key that nothing beats into the archive, dropping what it beats; the arrays grow."""
     width = key.shape[0]
@@ -98,7 +98,7 @@ def insert(keys: Any, metas: Any, count: int, key: Any, meta: Any, mode: int) ->
     return keys, metas, kept + 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _fits(row: Any, t: Any, within: float) -> bool:
     held = 0.0
     for m in range(t.capacity.shape[0]):
@@ -108,7 +108,7 @@ def _fits(row: Any, t: Any, within: float) -> bool:
     return held <= within
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def search(
     t: Any, values: Any, starts: Any, number: int, mode: int, leak_j: float, within: float,
     keys: Any, metas: Any, count: int,
@@ -136,6 +136,8 @@ def search(
     base = np.empty(width)
     bound = np.empty(width)
     sums = np.empty((tensors + 1, width))
+    mins = np.empty((tensors + 1, width))
+    open_rank = np.zeros(ranks, np.int64)
     key = np.empty(keys.shape[1])
     meta = np.empty(metas.shape[1], np.int64)
     meta[:] = 0
@@ -156,6 +158,9 @@ def search(
             # tiles up to d are set; the others are whole
             nodes += 1
             final = d == depth - 1
+            open_rank[:] = 0
+            for e in range(d + 1, depth):
+                open_rank[t.loop_rank[e]] = 1
             walk(t, tile, trips, reach, again, ext, cnt, kinds)
             base[:] = 0.0
             leaf(t, ext, cnt, kinds, pick, folds, base)
@@ -166,6 +171,7 @@ def search(
             for x in range(tensors):
                 stream = streamed(t, x, trips[depth], folds)
                 some = False
+                mins[x] = 0.0
                 for o in range(t.first[x], t.first[x + 1]):
                     parts[o] = 0.0
                     good = choice(t, x, o, trips, reach, again, stream, parts[o])
@@ -173,17 +179,17 @@ def search(
                     if not good:
                         continue
                     if not final:
-                        _forgive(t, x, o, d + 1, reach, again, parts[o])
+                        _forgive(t, x, o, d + 1, open_rank, reach, again, parts[o])
                     if not some:
-                        sums[0] = parts[o]
+                        mins[x] = parts[o]
                         some = True
                     else:
                         for v in range(width):
-                            sums[0, v] = min(sums[0, v], parts[o, v])
+                            mins[x, v] = min(mins[x, v], parts[o, v])
                 if not some:
                     possible = False
                     break
-                bound += sums[0]
+                bound += mins[x]
             if possible:
                 possible = _fits(bound, t, within)
             if possible:
@@ -193,7 +199,22 @@ def search(
                 for e in range(depth):
                     meta[1 + e] = tile[e]
                 keys, metas, count = _combine(
-                    t, base, parts, legal, sums, chosen, mode, leak_j, within, key, meta, keys, metas, count
+                    t,
+                    base,
+                    parts,
+                    legal,
+                    sums,
+                    mins,
+                    bound,
+                    chosen,
+                    mode,
+                    leak_j,
+                    within,
+                    key,
+                    meta,
+                    keys,
+                    metas,
+                    count,
                 )
             if possible and not final:
                 d += 1
@@ -220,7 +241,7 @@ def search(
         down = True
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _registers(t: Any, ext: Any, cnt: Any, kinds: Any) -> float:
     """Joules of the registers at these extents, which a bound must not count."""
     points = 1.0
@@ -240,9 +261,9 @@ def _registers(t: Any, ext: Any, cnt: Any, kinds: Any) -> float:
     return (points - single) * t.register_j if gathers else 0.0
 
 
-@njit(cache=True)
-def _forgive(t: Any, x: int, o: int, depth: int, reach: Any, again: Any, row: Any) -> None:
-    """Take the bytes of homes below `depth` off a row: loops still open can make them smaller."""
+@njit(cache=True, error_model="numpy")
+def _forgive(t: Any, x: int, o: int, depth: int, open_rank: Any, reach: Any, again: Any, row: Any) -> None:
+    """Homes below `depth` hold at least one point of each rank that an open loop walks: count only that."""
     for h in range(3):
         memory = t.memory[o, h]
         if memory < 0:
@@ -250,21 +271,48 @@ def _forgive(t: Any, x: int, o: int, depth: int, reach: Any, again: Any, row: An
         d = t.depth[o, h]
         if d > depth and t.holds[o, h]:
             held = t.value_bytes[x]
+            least = t.value_bytes[x]
             for r in range(t.sizes.shape[0]):
                 if t.moved[x, r]:
                     held *= reach[d, r]
-            row[t.engines + 1 + memory] -= held * (2 if again[d] else 1)
+                    if not open_rank[r]:
+                        least *= reach[d, r]
+            row[t.engines + 1 + memory] -= (held - least) * (2 if again[d] else 1)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
+def _thin(t: Any, parts: Any, legal: Any) -> None:
+    """Strike out a tensor's choices that another of its choices is never worse than."""
+    width = parts.shape[1]
+    for x in range(t.whole_bytes.shape[0]):
+        for o in range(t.first[x], t.first[x + 1]):
+            for p in range(t.first[x], t.first[x + 1]):
+                if p == o or not legal[p] or not legal[o]:
+                    continue
+                worse = True
+                same = True
+                for v in range(width):
+                    if parts[p, v] > parts[o, v]:
+                        worse = False
+                        break
+                    if parts[p, v] < parts[o, v]:
+                        same = False
+                if worse and (not same or p < o):
+                    legal[o] = 0
+
+
+@njit(cache=True, error_model="numpy")
 def _combine(
-    t: Any, base: Any, parts: Any, legal: Any, sums: Any, chosen: Any, mode: int, leak_j: float,
-    within: float, key: Any, meta: Any, keys: Any, metas: Any, count: int,
+    t: Any, base: Any, parts: Any, legal: Any, sums: Any, mins: Any, bound: Any, chosen: Any, mode: int,
+    leak_j: float, within: float, key: Any, meta: Any, keys: Any, metas: Any, count: int,
 ) -> Any:  # fmt: skip
-    """Every combination of the tensors' homes at one vector of tile sizes."""
+    """Every combination of the tensors' homes at one vector of tile sizes that no bound rules out."""
     tensors = t.whole_bytes.shape[0]
     depth = t.loop_rank.shape[0]
+    _thin(t, parts, legal)
     sums[0] = base
+    for later in range(tensors - 2, -1, -1):
+        mins[later] += mins[later + 1]  # of this tensor and all after it
     x = 0
     chosen[0] = -1
     while x >= 0:
@@ -277,8 +325,14 @@ def _combine(
             continue
         sums[x + 1] = sums[x] + parts[o]
         if x < tensors - 1:
-            x += 1
-            chosen[x] = -1
+            for v in range(bound.shape[0]):
+                bound[v] = sums[x + 1, v] + mins[x + 1, v]
+            if not _fits(bound, t, within):
+                continue
+            key_of(bound, t.engines, mode, leak_j, key)
+            if not beaten(keys, count, key, mode):
+                x += 1
+                chosen[x] = -1
             continue
         if not _fits(sums[tensors], t, within):
             continue
@@ -291,7 +345,7 @@ def _combine(
     return keys, metas, count
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def join(
     one: Any, two: Any, engines: int, capacity: Any, mode: int, leak_j: float, within: float,
     tag: int, keys: Any, metas: Any, count: int,

@@ -25,7 +25,7 @@ from dataflow.mapper.tables import Floats, Ints, Tables
 MOST_EXTENTS = 8  # different tile extents of one rank: one more than its loops, which are three at most
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always", error_model="numpy")
 def walk(t: Any, tile: Any, trips: Any, reach: Any, again: Any, ext: Any, cnt: Any, kinds: Any) -> None:
     """Walk a nest's loops inward. Fills, by depth and rank, `trips` (tiles so far) and `reach` (points of a
     full tile), `again` (some loop above repeats), and each rank's leaf extents with how often each occurs.
@@ -76,9 +76,9 @@ def walk(t: Any, tile: Any, trips: Any, reach: Any, again: Any, ext: Any, cnt: A
         trips[d + 1, r] = total
 
 
-@njit(cache=True)
-def spread(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, floor: int, width: int) -> float:
-    """Sum over the tiles of the ranks with pick[r] == 1 of ceil(points / width), each at least `floor`."""
+@njit(cache=True, error_model="numpy")
+def spread(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, width: int) -> float:
+    """Sum over the tiles of the ranks with pick[r] == 1 of ceil(points / width)."""
     ranks = t.sizes.shape[0]
     at = np.zeros(ranks, np.int64)
     total = 0.0
@@ -89,7 +89,7 @@ def spread(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, floor: int, width:
             if pick[r]:
                 points *= ext[r, at[r]]
                 count *= cnt[r, at[r]]
-        total += count * max(floor, (points + width - 1) // width)
+        total += count * ((points + width - 1) // width)
         r = 0
         while r < ranks:
             if pick[r]:
@@ -102,7 +102,7 @@ def spread(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, floor: int, width:
             return total
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always", error_model="numpy")
 def leaf(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, folds: Any, row: Any) -> None:
     """Add the unit's time and energy to `row`; `folds` becomes each dimension's folds over all tiles."""
     ranks = t.sizes.shape[0]
@@ -122,15 +122,24 @@ def leaf(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, folds: Any, row: Any
                 total += cnt[lone, c] * ((ext[lone, c] + t.dim_width[s] - 1) // t.dim_width[s])
             folds[s] = total
         else:
-            folds[s] = spread(t, ext, cnt, kinds, pick, 0, t.dim_width[s])
-        if not t.is_cores[s] or not t.least_steps:
+            folds[s] = spread(t, ext, cnt, kinds, pick, t.dim_width[s])
+    least = 1
+    for r in range(ranks):
+        if t.dim_of[r] < 0:
+            low = ext[r, 0]
+            for c in range(1, kinds[r]):
+                low = min(low, ext[r, c])
+            least *= low
+    even = least >= t.least_steps  # no tile is too short to load the next weights behind it
+    for s in range(dims):
+        if even or not t.is_cores[s]:
             cycles *= folds[s]
-    if t.least_steps:
-        cycles *= _paced(t, ext, cnt, kinds, pick)
-    else:
+    if even:
         for r in range(ranks):
             if t.dim_of[r] < 0:
                 cycles *= t.sizes[r]
+    else:
+        cycles *= _paced(t, ext, cnt, kinds, pick)
     row[t.engine] += cycles * t.issue * t.unit_ticks
     points = 1.0
     single = 1.0
@@ -149,37 +158,18 @@ def leaf(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, folds: Any, row: Any
     row[t.engines] += points * t.point_j + ((points - single) * t.register_j if gathers else 0.0)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _paced(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any) -> float:
-    """Steps in time of all tiles where each takes at least the cycles that loading its weights takes."""
+    """Steps in time of all tiles where each takes at least the cycles that loading its weights takes. A core
+    walks its share of the ranks along the cores in time.
+    """
     ranks = t.sizes.shape[0]
     width = 1
-    least = 1
     for r in range(ranks):
         cores = t.dim_of[r] >= 0 and t.is_cores[t.dim_of[r]]
         pick[r] = 1 if t.dim_of[r] < 0 or cores else 0
         if cores:
             width = t.dim_width[t.dim_of[r]]
-        if pick[r] and not cores:
-            low = ext[r, 0]
-            for c in range(kinds[r]):
-                low = min(low, ext[r, c])
-            least *= low
-    if width == 1:
-        if least >= t.least_steps:
-            total = 1.0
-            for r in range(ranks):
-                if pick[r]:
-                    total *= t.sizes[r]
-            return total
-        return spread(t, ext, cnt, kinds, pick, t.least_steps, 1)
-    return _paced_cores(t, ext, cnt, kinds, pick, width)
-
-
-@njit(cache=True)
-def _paced_cores(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, width: int) -> float:
-    """As `_paced` where cores share some of the ranks: a core walks its share of them in time."""
-    ranks = t.sizes.shape[0]
     at = np.zeros(ranks, np.int64)
     total = 0.0
     while True:
@@ -206,7 +196,7 @@ def _paced_cores(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, width: int) 
             return total
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always", error_model="numpy")
 def streamed(t: Any, x: int, trips: Any, folds: Any) -> float:
     """Bytes that the unit streams of one tensor: once a tile, an input again for each fold it isn't in."""
     ranks = t.sizes.shape[0]
@@ -217,7 +207,7 @@ def streamed(t: Any, x: int, trips: Any, folds: Any) -> float:
         for r in range(ranks):
             if t.dim_of[r] == s and t.moved[x, r]:
                 lies = True
-        if not lies and not output:
+        if not lies and not output and not t.is_cores[s]:
             total *= folds[s]
         else:
             for r in range(ranks):
@@ -229,7 +219,7 @@ def streamed(t: Any, x: int, trips: Any, folds: Any) -> float:
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always", error_model="numpy")
 def choice(t: Any, x: int, o: int, trips: Any, reach: Any, again: Any, stream: float, row: Any) -> bool:
     """Add what one tensor's homes cost to `row`; False where partial results would leave it."""
     ranks = t.sizes.shape[0]
@@ -264,7 +254,7 @@ def choice(t: Any, x: int, o: int, trips: Any, reach: Any, again: Any, stream: f
     return True
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, inline="always", error_model="numpy")
 def _move(t: Any, row: Any, write: int, memory: int, size: float) -> None:
     engine = int(t.rates[write, memory, 0])
     if engine >= 0:
@@ -272,7 +262,7 @@ def _move(t: Any, row: Any, write: int, memory: int, size: float) -> None:
     row[t.engines] += size * t.rates[write, memory, 2]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any) -> None:
     """Cost of many mappings of one nest: `tiles` [n, D], `chosen` [n, X] (choices of homes, counted from each
     tensor's first) -> `rows` [n, engines + 1 + memories] and `legal` [n], both overwritten.

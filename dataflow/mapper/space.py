@@ -283,6 +283,11 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             total *= sum(ways.values())
         return total
 
+    def largest_nest(self) -> int:
+        """Vectors of tile sizes of the largest loop nest."""
+        every = (nest for einsum in self.cascade.einsums for nest in self.nests(einsum, Inside()))
+        return max((math.prod(map(len, self.pruned(nest))) for nest in every), default=0)
+
     def count(self) -> int:
         """How many points the space has (capacities and legality of partial sums not yet looked at)."""
         einsums = self.cascade.einsums

@@ -1,0 +1,171 @@
+"""The mapper's front door: the best mapping of a cascade on a machine, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from accel.machine import Machine
+from dataflow.analytical import analyse
+from dataflow.legality import check
+from dataflow.lower import lower
+from dataflow.mapper.found import OBJECTIVES, Found
+from dataflow.mapper.point import Point, mapping
+from dataflow.mapper.search import Search
+from dataflow.mapper.space import MapSpace
+from dataflow.mapper.tiles import Menu
+from dataflow.mapping import Mapping
+from dataflow.result import Result
+from dataflow.templates import build_mapping, template_names
+from specs.errors import EinsimError, SpecError
+from specs.near import near
+from workloads.cascade import Cascade
+from workloads.sparsity import DENSE
+
+Objective = Literal["latency", "energy", "edp", "buffer", "pareto"]
+
+#: Called with groups of Einsums done, groups in all, and the best seconds, joules and bytes so far, if any.
+Progress = Callable[[int, int, tuple[float, float, float] | None], None]
+
+#: Vectors of tile sizes of one loop nest up to which a menu is the default: it is searched in seconds.
+MOST_VECTORS: dict[Menu, int] = {"all": 100_000, "perfect": 30_000}
+#: Einsums of a cascade up to which groups have finer menus than steps.
+FEW_EINSUMS = 3
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The best mapping found. `result` is its analytical result.
+
+    `proven`: nothing in `space` is better. `note` says what the answer does not cover, or which template of
+    the library, outside the space, is better than all of it. `front` holds, for the objective "pareto",
+    every unbeaten mapping of the space by latency, energy and bytes; else the one answer.
+    """
+
+    mapping: Mapping
+    result: Result
+    proven: bool
+    space: MapSpace
+    nodes: int
+    seconds: float
+    note: str = ""
+    front: tuple[tuple[Mapping, Result], ...] = ()
+
+
+def best_mapping(
+    cascade: Cascade,
+    machine: Machine,
+    objective: Objective = "latency",
+    *,
+    within_bytes: float = math.inf,
+    budget_s: float = 10.0,
+    space: MapSpace | None = None,
+    templates: bool = True,
+    progress: Progress = lambda *_: None,
+) -> Answer:
+    """The best legal mapping by the analytical model; ties go to the figure of `dataflow.mapper.found.score`.
+
+    `within_bytes` caps what is held on chip at once. After `budget_s`, or on Ctrl-C, the best so far is
+    returned, not proven. With `templates`, the library's mappings compete too, unless `space` restricts the
+    search. Raises SpecError for an unknown objective and EinsimError where no mapping fits.
+    """
+    if objective not in OBJECTIVES:
+        hint = near(objective, OBJECTIVES)
+        raise SpecError("", "unknown objective", got=objective, where="--objective", hint=hint)
+    start = time.monotonic()
+    given = space is not None
+    space = space or default_space(cascade, machine)
+    searched, reason = _searchable(space)
+    found: list[tuple[Mapping, Result]] = []
+    proven, nodes = False, 0
+    if searched is not None:
+        seconds = searched.scale.tick_s
+
+        def report(done: int, groups: int, best: Found | None) -> None:
+            figures = None if best is None else (best.ticks * seconds, best.joules, best.held)
+            progress(done, groups, figures)
+
+        outcome = Search(searched, objective, within=within_bytes, budget_s=budget_s, report=report).run()
+        proven, nodes = outcome.proven and not reason, outcome.nodes
+        points = (mapping(cascade, machine, Point(groups=one.groups)) for one in outcome.found)
+        found = [pair for tree in points if (pair := _judged(tree, cascade, machine)) is not None]
+    front = tuple(found)
+    mine = min(found, key=lambda pair: _rank(pair[1], objective), default=None)
+    note = f"not proven: {reason}" if reason else ""
+    if templates and not given:
+        for name in template_names():
+            pair = _template(name, cascade, machine)
+            if pair is None or sum(pair[1].buffers.values()) > within_bytes:
+                continue
+            if mine is None or _rank(pair[1], objective)[0] < _rank(mine[1], objective)[0] * (1 - 1e-9):
+                mine = pair
+                note = f"the library's template {name} is better than what the search found"
+    if mine is None:
+        cap = f" within {within_bytes:.0f} bytes" if within_bytes < math.inf else ""
+        why = f" ({reason})" if reason else ""
+        raise EinsimError(f"{machine.name}: found no mapping of {cascade.name} that fits{cap}{why}")
+    return Answer(
+        mapping=mine[0], result=mine[1], proven=proven, space=space, nodes=nodes,
+        seconds=time.monotonic() - start, note=note, front=front if objective == "pareto" else (mine,),
+    )  # fmt: skip
+
+
+def default_space(cascade: Cascade, machine: Machine) -> MapSpace:
+    """The space with the finest menu of tile sizes that is searched in seconds."""
+    for menu, most in MOST_VECTORS.items():
+        space = MapSpace(cascade=cascade, machine=machine, menu=menu)
+        if len(cascade.einsums) <= FEW_EINSUMS and space.largest_nest() <= most:
+            return space
+    return MapSpace(cascade=cascade, machine=machine, menu="steps", most_fused=2)
+
+
+def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
+    """The space that the compiled model can search, and why an answer from it is not exact.
+
+    Bounds and sparsity are left out of the search, which compares what the machine would do without
+    them; the mapping found is judged with them. Where that is not enough, there is nothing to search.
+    """
+    reason = space.why_not_exact
+    if not reason:
+        return space, ""
+    work = space.cascade
+    tensors = tuple(
+        msgspec.structs.replace(tensor, sparsity=DENSE, bits=-(-tensor.bits // 8) * 8)
+        for tensor in work.tensors
+    )
+    plain = msgspec.structs.replace(work, bounds=(), tensors=tensors)
+    relaxed = MapSpace(
+        cascade=plain, machine=space.machine, menu=space.menu, most_fused=space.most_fused, keep=space.keep,
+        order=space.order, unit=space.unit, groups=space.groups,
+    )  # fmt: skip
+    return (None if relaxed.why_not_exact else relaxed), reason
+
+
+def _judged(tree: Mapping, cascade: Cascade, machine: Machine) -> tuple[Mapping, Result] | None:
+    """A mapping with its analytical result; None where it is not legal."""
+    try:
+        check(tree, cascade, machine)
+    except EinsimError:
+        return None
+    return tree, analyse(lower(tree, cascade, machine), machine)
+
+
+def _template(name: str, cascade: Cascade, machine: Machine) -> tuple[Mapping, Result] | None:
+    try:
+        tree = build_mapping(cascade, machine, name)
+    except EinsimError:
+        return None
+    return tree, analyse(lower(tree, cascade, machine), machine)
+
+
+def _rank(result: Result, objective: str) -> tuple[float, float]:
+    """The objective, then the figure that breaks ties, from a result."""
+    held = float(sum(result.buffers.values()))
+    time_s, joules = result.latency_s, result.energy_j
+    return {
+        "latency": (time_s, joules), "energy": (joules, time_s), "edp": (time_s * joules, time_s),
+        "buffer": (held, time_s), "pareto": (time_s, joules),
+    }[objective]  # fmt: skip

@@ -1,0 +1,197 @@
+"""`einsim map`: search for the best mapping of a workload on a machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+
+import click
+import msgspec
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from accel.load import load_machine
+from accel.machine import Machine
+from dataflow.mapper.best import Answer, Objective, best_mapping, default_space
+from dataflow.mapper.best import Progress as Report
+from dataflow.mapper.space import MapSpace
+from dataflow.mapper.tiles import MENUS, Menu
+from dataflow.mapping_file import dump_mapping
+from dataflow.mapping_text import mapping_text
+from dataflow.templates import preferred_passes
+from einsim.cli.choice import Named
+from einsim.cli.settings import SettingsCommand, settings_option
+from einsim.cli.terminal import console
+from einsim.machine_keys import machine_keys
+from einsim.settings import read_pairs, split
+from einsim.workload import find_workload
+from specs.errors import SpecError
+from specs.units import Bytes, Seconds, format_bytes
+from workloads.cascade import Cascade
+
+HELP = """Search for the best mapping of WORKLOAD on an accelerator.
+
+\b
+  einsim map attention --set passes=3 seq=1K --accel flat-cloud --objective energy
+  einsim map gemm.yaml --accel tpu-v4i --within 8MiB -o gemm-mapping.yaml
+  einsim run gemm.yaml --accel tpu-v4i --mapping gemm-mapping.yaml
+
+Ctrl-C ends the search with the best mapping so far.
+"""
+
+
+@click.command(cls=SettingsCommand, help=HELP)
+@click.argument("workload")
+@click.option("--accel", required=True, metavar="ACCEL", help="A preset's name or a machine's YAML file.")
+@settings_option
+@click.option(
+    "--objective", type=Named(get_args(Objective)), default="latency", show_default=True,
+    help="What to minimise; pareto lists every mapping that no other beats.",
+)  # fmt: skip
+@click.option("--within", metavar="BYTES", help="Bytes that may be held on chip at once, such as 8MiB.")
+@click.option("--budget", default="10s", show_default=True, metavar="TIME", help="Time for the search.")
+@click.option("--tiles", type=Named(MENUS), help="Tile sizes to try; the finest that is quick, if not given.")
+@click.option("--fuse", type=click.IntRange(min=1), metavar="N", help="Einsums fused at most; 1: no fusion.")
+@click.option("--keep", multiple=True, metavar="TENSOR=MEMORY", help="Hold a tensor whole in a memory.")
+@click.option("--space", "only_space", is_flag=True, help="Describe the space and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the mapping as YAML.")
+def command(
+    *,
+    workload: str,
+    accel: str,
+    settings: tuple[str, ...],
+    objective: Objective,
+    within: str | None,
+    budget: str,
+    tiles: Menu | None,
+    fuse: int | None,
+    keep: tuple[str, ...],
+    only_space: bool,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Search, print and write."""
+    limit = float("inf") if within is None else float(_quantity(Bytes, within, "--within"))
+    seconds = float(_quantity(Seconds, budget, "--budget"))
+    cascade, machine = _case(workload, accel, settings)
+    space = _space(cascade, machine, tiles, fuse, keep)
+    if only_space:
+        click.echo(str(space or default_space(cascade, machine)))
+        return
+    with _progress() as report:
+        answer = best_mapping(
+            cascade, machine, objective, within_bytes=limit, budget_s=seconds, space=space, progress=report
+        )
+    if output:
+        output.write_text(dump_mapping(answer.mapping), encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(_summary(answer), indent=2))
+    else:
+        _print(answer, objective)
+
+
+def _quantity(kind: type[Bytes] | type[Seconds], text: str, option: str) -> float:
+    try:
+        return float(kind(text))
+    except ValueError as mistake:
+        raise SpecError("", str(mistake), where=option) from None
+
+
+def _case(workload: str, accel: str, settings: tuple[str, ...]) -> tuple[Cascade, Machine]:
+    source = find_workload(workload)
+    for_workload, for_machine = split(read_pairs(settings), source.keys, machine_keys(accel))
+    machine = load_machine(accel, for_machine)
+    if source.leaves_passes_open(for_workload):
+        for_workload["passes"] = str(preferred_passes(machine))
+    return source.build(for_workload), machine
+
+
+def _space(
+    cascade: Cascade, machine: Machine, tiles: Menu | None, fuse: int | None, keep: tuple[str, ...]
+) -> MapSpace | None:
+    """The space that the options ask for; None where they leave it open."""
+    if tiles is None and fuse is None and not keep:
+        return None
+    held = {}
+    for pair in keep:
+        tensor, equals, memory = pair.partition("=")
+        if not equals:
+            raise SpecError("", "must be TENSOR=MEMORY", got=pair, where="--keep")
+        held[tensor] = memory
+    space = default_space(cascade, machine)
+    return MapSpace(
+        cascade=cascade, machine=machine, menu=tiles or space.menu, most_fused=fuse or space.most_fused,
+        keep=held,
+    )  # fmt: skip
+
+
+@contextmanager
+def _progress() -> Iterator[Report]:
+    """A bar on stderr with the best so far, on a terminal only."""
+    out = console(error=True)
+    if not out.is_terminal:
+        yield lambda *_: None
+        return
+    columns = (
+        TextColumn("groups"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} {task.description}"),
+    )
+    with Progress(*columns, TimeElapsedColumn(), console=out, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def report(done: int, groups: int, best: tuple[float, float, float] | None) -> None:
+            text = "" if best is None else f"best {best[0]:.3g} s, {best[1]:.3g} J"
+            bar.update(task, completed=done, total=groups, description=text)
+
+        yield report
+
+
+def _summary(answer: Answer) -> dict[str, object]:
+    """The object of `--json`."""
+    return {
+        "workload": answer.result.workload,
+        "accel": answer.result.accel,
+        "proven": answer.proven,
+        "note": answer.note,
+        "latency_s": answer.result.latency_s,
+        "energy_j": answer.result.energy_j,
+        "buffer_bytes": sum(answer.result.buffers.values()),
+        "nodes": answer.nodes,
+        "seconds": answer.seconds,
+        "front": [
+            {
+                "latency_s": result.latency_s,
+                "energy_j": result.energy_j,
+                "buffer_bytes": sum(result.buffers.values()),
+                "mapping": mapping_text(tree),
+            }
+            for tree, result in answer.front
+        ],
+        "result": msgspec.to_builtins(answer.result),
+        "mapping": mapping_text(answer.mapping),
+    }
+
+
+def _print(answer: Answer, objective: str) -> None:
+    out = console()
+    result = answer.result
+    held = format_bytes(sum(result.buffers.values()))
+    out.print(
+        f"[bold]{result.workload}[/] on [bold]{result.accel}[/]: {result.latency_s:.4g} s, "
+        f"{result.energy_j:.4g} J, {held} on chip, bound by {result.bottleneck}"
+    )
+    sure = "proven the best of its space" if answer.proven else "the best found; not proven"
+    out.print(
+        f"{sure} (tiles '{answer.space.menu}', {answer.nodes} partial mappings, {answer.seconds:.1f} s)"
+    )
+    if answer.note:
+        out.print(answer.note, markup=False)
+    if objective == "pareto":
+        for _, one in answer.front:
+            size = format_bytes(sum(one.buffers.values()))
+            out.print(f"  {one.latency_s:.4g} s  {one.energy_j:.4g} J  {size}", markup=False)
+    out.print(mapping_text(answer.mapping), markup=False)

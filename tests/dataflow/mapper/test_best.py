@@ -1,0 +1,102 @@
+"""What the mapper returns: legal, simulated without deadlock, with the traffic that the model counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small import problem
+
+from accel.load import load_machine
+from dataflow.analytical import analyse
+from dataflow.legality import check
+from dataflow.lower import lower
+from dataflow.mapper.best import best_mapping
+from dataflow.mapper.space import MapSpace
+from dataflow.mapping_file import dump_mapping, load_mapping
+from dataflow.templates import build_mapping
+from sim.engine import simulate
+from specs.errors import EinsimError, SpecError
+from workloads.library import build
+from workloads.notation import parse
+
+EDGE = load_machine("flat-edge")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**9), objective=st.sampled_from(["latency", "energy", "edp", "buffer", "pareto"])
+)
+def test_what_is_returned_is_legal_and_runs(seed: int, objective: str) -> None:
+    space = problem(seed)
+    try:
+        answer = best_mapping(space.cascade, space.machine, objective, space=space)  # type: ignore[arg-type]
+    except EinsimError:
+        return
+    assert answer.proven
+    for tree, result in answer.front:
+        check(tree, space.cascade, space.machine)
+        program = lower(tree, space.cascade, space.machine)
+        run = simulate(program, space.machine)
+        assert run.traffic == result.traffic
+        assert run.cycles >= result.cycles
+
+
+@pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
+def test_it_is_never_worse_than_the_library(objective: str) -> None:
+    work = build("attention", seq=64, b=1, h=2, passes=3)
+    answer = best_mapping(work, EDGE, objective, budget_s=60)  # type: ignore[arg-type]
+
+    def value(result: object) -> float:
+        time_s, joules = result.latency_s, result.energy_j  # type: ignore[attr-defined]
+        return float({"latency": time_s, "energy": joules, "edp": time_s * joules}[objective])
+
+    for name in ("unfused", "resident", "flat"):
+        tree = build_mapping(work, EDGE, name)
+        other = analyse(lower(tree, work, EDGE), EDGE)
+        assert value(answer.result) <= value(other) * (1 + 1e-9)
+
+
+def test_bounds_and_state_are_judged_but_not_proven() -> None:
+    causal = build("attention", seq=64, b=1, h=1, passes=3, causal=True)
+    answer = best_mapping(causal, EDGE, "latency", budget_s=20)
+    check(answer.mapping, causal, EDGE)
+    assert not answer.proven
+    assert answer.note
+
+
+def test_within_is_obeyed_and_impossible_limits_are_an_error() -> None:
+    gemm = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 24, "n": 24, "k": 24})
+    free = best_mapping(gemm, EDGE, "energy")
+    held = sum(free.result.buffers.values())
+    tight = best_mapping(gemm, EDGE, "energy", within_bytes=held // 4)
+    assert sum(tight.result.buffers.values()) <= held // 4
+    assert tight.result.energy_j >= free.result.energy_j
+    with pytest.raises(EinsimError, match="no mapping of gemm that fits within 2 bytes"):
+        best_mapping(gemm, EDGE, "energy", within_bytes=2)
+
+
+def test_an_unknown_objective_is_named() -> None:
+    gemm = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 4, "n": 4, "k": 4})
+    with pytest.raises(SpecError, match="unknown objective"):
+        best_mapping(gemm, EDGE, "latencey")  # type: ignore[arg-type]
+
+
+def test_the_file_that_is_written_is_read_back(tmp_path: Path) -> None:
+    gemm = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 30, "n": 40, "k": 50})
+    answer = best_mapping(gemm, EDGE, "energy")
+    path = tmp_path / "made.yaml"
+    path.write_text(dump_mapping(answer.mapping), encoding="utf-8")
+    assert load_mapping(path, gemm, EDGE).tree == answer.mapping.tree
+
+
+def test_a_gemm_reaches_its_lower_bounds() -> None:
+    """Every tensor crosses DRAM once and the array is never idle, where the buffer holds it all."""
+    gemm = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 128, "n": 128, "k": 128})
+    answer = best_mapping(
+        gemm, EDGE, "latency", space=MapSpace(cascade=gemm, machine=EDGE, unit={"Z": "array2d"})
+    )
+    assert answer.result.dram_bytes == 3 * 128 * 128 * 2
+    assert answer.result.cycles == 128**3 // 1024
