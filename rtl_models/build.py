@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,9 @@ from rtl_models.simulator import Simulator, SimulatorError
 TESTBENCH = "rtl_models.bench.lockstep"
 TIMEOUT_S = 1800.0
 """No build or run of a grid takes longer, by far; a design that hangs its simulator does."""
+
+ERROR = re.compile(r":\d+: .*(error|sorry)|^%Error|^ERROR")
+"""How Icarus, Verilator and Yosys begin a line that tells a fault."""
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,11 +115,20 @@ def run_bench(
     folder.mkdir(parents=True, exist_ok=True)
     here = {"PYTHONPATH": str(folder)}
     files = [str(source) for source in sources]
-    call = ("build", files, top, dict(parameters or {}), list(simulator.build_args), str(folder / "sim_build"))
+    call = (
+        "build",
+        files,
+        top,
+        dict(parameters or {}),
+        list(simulator.build_args),
+        str(folder / "sim_build"),
+    )
     code, said = _runner(simulator, call, here, TIMEOUT_S)
     if code != 0:
         raise SimulatorError(f"{top} does not build on {simulator.name}: {first_error(said)}")
-    _, said = _runner(simulator, ("test", bench, top, str(folder / "sim_build"), str(folder)), here, TIMEOUT_S)
+    _, said = _runner(
+        simulator, ("test", bench, top, str(folder / "sim_build"), str(folder)), here, TIMEOUT_S
+    )
     if not (folder / "results.xml").exists():
         raise SimulatorError(f"{top} on {simulator.name}: {first_error(said)}")
     return failed_tests(folder / "results.xml")
@@ -123,7 +136,7 @@ def run_bench(
 
 def failed_tests(results: Path) -> list[str]:
     """Names of the tests that a results file says failed, with their messages."""
-    from xml.etree import ElementTree  # noqa: S405 - a file that cocotb has just written
+    from xml.etree import ElementTree
 
     tree = ElementTree.parse(results)  # noqa: S314
     failed = []
@@ -131,7 +144,7 @@ def failed_tests(results: Path) -> list[str]:
         fault = next((child for child in case if child.tag in {"failure", "error"}), None)
         if fault is not None:
             message = fault.get("message") or fault.get("error_msg") or "failed"
-            failed.append(f"{case.get('name')}: {message}")
+            failed.append(f"{case.get('name')}: {message.splitlines()[0]}")
     return failed
 
 
@@ -139,7 +152,7 @@ def first_error(text: str) -> str:
     """The first line of a log that speaks of an error, or its last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for line in lines:
-        if any(word in line for word in ("error:", "%Error", "Error:", "ERROR", "sorry:")):
+        if ERROR.search(line):
             return line
     return lines[-1] if lines else "no output"
 
@@ -147,7 +160,7 @@ def first_error(text: str) -> str:
 def _runner(
     simulator: Simulator, call: tuple[object, ...], extra: Mapping[str, str], timeout_s: float
 ) -> tuple[int, str]:
-    """cocotb's runner in a process of its own (it changes environment and folder): exit code and log."""
+    """Cocotb's runner in a process of its own (it changes environment and folder): exit code and log."""
     root = str(Path(__file__).resolve().parent.parent)
     parts = (root, extra.get("PYTHONPATH"), os.environ.get("PYTHONPATH"))
     path = os.pathsep.join(part for part in parts if part)

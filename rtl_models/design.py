@@ -37,7 +37,9 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
         """All parameters with `given` in place of defaults; RuleError for a name that isn't there."""
         for name in given:
             if name not in self.parameters:
-                raise RuleError("no such parameter", got=name, hint=near(name, self.parameters), at=(self.name,))
+                raise RuleError(
+                    "no such parameter", got=name, hint=near(name, self.parameters), at=(self.name,)
+                )
         return {**self.parameters, **given}
 
 

@@ -43,7 +43,8 @@ def choose(name: str = "") -> Simulator:
         found = [simulator for simulator in found if simulator.name == name]
     if not found:
         raise SimulatorError(
-            f"no {name or 'RTL simulator'} found; run: apt-get install iverilog, or: pip install 'einsim[rtl]'"
+            f"no {name or 'RTL simulator'} found; "
+            "run: apt-get install iverilog, or: pip install 'einsim[rtl]'"
         )
     return found[0]
 

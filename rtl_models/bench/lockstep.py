@@ -28,7 +28,7 @@ async def lockstep(dut: Any) -> None:
     """Every job of the file, one after the other on the same design, without a reset between them."""
     names = [name for name in os.environ["EINSIM_STREAMS"].split(",") if name]
     jobs = read_jobs(Path(os.environ["EINSIM_JOBS"]))
-    cocotb.start_soon(Clock(dut.clk, 2, unit="ns").start())
+    Clock(dut.clk, 2, unit="ns").start()
     dut.start.value = 0
     if hasattr(dut, "out_ready"):
         dut.out_ready.value = 1

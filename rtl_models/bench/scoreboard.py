@@ -50,7 +50,8 @@ class Scoreboard:
     def check(self) -> None:
         """AssertionError with the first difference, if there is one; for the end of a test."""
         found = self.finish()
-        assert not found, f"{len(found)} differences, the first: {found[0]}"
+        if found:
+            raise AssertionError(f"{len(found)} differences, the first: {found[0]}")
 
 
 def place(event: Event) -> str:

@@ -12,7 +12,7 @@ from rtl_models.bench.scoreboard import pack
 from sim.arrays.dsp_chain import ChainSpec, beats, step_chain
 from sim.arrays.gemm import Gemm
 from sim.arrays.nm import compress
-from validation.rtl.pressure import Pressure, clocks, hexed
+from validation.rtl.pressure import NO_WAITS, Pressure, clocks, hexed
 
 Ints = npt.NDArray[np.int64]
 
@@ -27,9 +27,9 @@ def chain_parameters(spec: ChainSpec, *, bits: int = 8) -> dict[str, int]:
 
 def chain_job(
     spec: ChainSpec, a: Ints, b: Ints, *, nm: tuple[int, int] | None = None, bits: int = 8,
-    pressure: Pressure = Pressure(), name: str = "",
+    pressure: Pressure = NO_WAITS, name: str = "",
 ) -> Job:  # fmt: skip
-    """out = a @ b on the chains, a [m, k], b [k, n]; `nm` is one of MODES or None for dense.
+    """Out = a @ b on the chains, a [m, k], b [k, n]; `nm` is one of MODES or None for dense.
 
     RuleError where the simulator refuses the operands; KeyError for a pattern that is not in MODES.
     """
@@ -48,7 +48,9 @@ def chain_job(
         for beat in range(count):
             groups = np.zeros((spec.rows, wide), np.int64)
             # A group's m values stand at g * m; in modes of n = 2 two slices share them.
-            groups[:rows, : per_beat * m] = padded[m0 : m0 + rows, beat * per_beat * m : (beat + 1) * per_beat * m]
+            groups[:rows, : per_beat * m] = padded[
+                m0 : m0 + rows, beat * per_beat * m : (beat + 1) * per_beat * m
+            ]
             a_words.append(pack(groups.ravel(), bits))
             slots = slice(beat * span, min((beat + 1) * span, gemm.slots))
             lanes = np.zeros((spec.cols, spec.length), np.int64)
@@ -56,16 +58,15 @@ def chain_job(
             lanes[:cols, :taken] = (small.values[slots, n0 : n0 + cols] & ((1 << bits) - 1)).T
             lanes[:cols, :taken] |= small.index[slots, n0 : n0 + cols].T << bits
             b_words.append(pack(lanes.ravel(), bits + 3))
-        for r in range(rows):
-            for c in range(cols):
-                events.append(
-                    Event(
-                        cycle=(turn + 1) * count - 1 + spec.length + 2, lane=r * spec.cols + c,
-                        value=int(run.outputs[m0 + r, n0 + c]),
-                        where=f"chain ({r}, {c}), out[{m0 + r}, {n0 + c}]",
-                        operands=(tuple(map(int, a[m0 + r])), tuple(map(int, b[:, n0 + c]))),
-                    )
-                )  # fmt: skip
+        events += [
+            Event(
+                cycle=(turn + 1) * count - 1 + spec.length + 2, lane=r * spec.cols + c,
+                value=int(run.outputs[m0 + r, n0 + c]),
+                where=f"chain ({r}, {c}), out[{m0 + r}, {n0 + c}]",
+                operands=(tuple(map(int, a[m0 + r])), tuple(map(int, b[:, n0 + c]))),
+            )
+            for r, c in np.ndindex(rows, cols)
+        ]  # fmt: skip
     need = [cycle < len(a_words) for cycle in range(run.cycles)]
     gives = np.zeros(run.cycles, bool)
     gives[[event.cycle for event in events if event.cycle is not None]] = True

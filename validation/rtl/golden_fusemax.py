@@ -10,7 +10,7 @@ from rtl_models.bench.scoreboard import pack
 from sim.arrays.exp_fixed import FRACTION_BITS, LOG2E_BITS
 from sim.arrays.fusemax import Attention, FuseMaxSpec, starts, tiles
 from sim.arrays.step_fusemax import QK, SLNV, program, step_fusemax
-from validation.rtl.pressure import Pressure, clocks, hexed
+from validation.rtl.pressure import NO_WAITS, Pressure, clocks, hexed
 
 Ints = npt.NDArray[np.int64]
 
@@ -28,7 +28,7 @@ def fusemax_parameters(spec: FuseMaxSpec, *, bits: int = 8) -> dict[str, int]:
 
 def fusemax_job(
     spec: FuseMaxSpec, q: Ints, k: Ints, v: Ints, *, score_fraction_bits: int, bits: int = 8,
-    pressure: Pressure = Pressure(), name: str = "",
+    pressure: Pressure = NO_WAITS, name: str = "",
 ) -> Job:  # fmt: skip
     """Attention of q [p, e] over k [m, e] and v [m, f] on the RTL of `spec`.
 
@@ -89,6 +89,7 @@ def _events(
                 at = two + SUM_CYCLE + 1 + f + down
                 found.append((at, numerators[m_tile, f, p0 + c], f"sum of exp * v[{f}]"))
             events += [
-                Event(cycle=at, lane=c, value=int(value), where=f"{where}, {what}") for at, value, what in found
+                Event(cycle=at, lane=c, value=int(value), where=f"{where}, {what}")
+                for at, value, what in found
             ]
     return sorted(events, key=lambda event: (event.cycle or 0, event.lane))

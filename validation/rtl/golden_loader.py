@@ -14,7 +14,7 @@ from sim.arrays.stalls import Ports, fed
 from sim.arrays.stepped import step
 from sim.arrays.systolic import elapsed
 from validation.rtl.golden_systolic import CODES
-from validation.rtl.pressure import Pressure, hexed
+from validation.rtl.pressure import NO_WAITS, Pressure, hexed
 
 Ints = npt.NDArray[np.int64]
 
@@ -25,9 +25,9 @@ def loader_parameters(spec: ArraySpec, depth: int = 32) -> dict[str, int]:
 
 
 def loader_job(
-    spec: ArraySpec, a: Ints, b: Ints, *, every: int = 1, pressure: Pressure = Pressure(), name: str = ""
+    spec: ArraySpec, a: Ints, b: Ints, *, every: int = 1, pressure: Pressure = NO_WAITS, name: str = ""
 ) -> Job:
-    """out = a @ b, output-stationary, behind one port of one word every `every` cycles.
+    """Out = a @ b, output-stationary, behind one port of one word every `every` cycles.
 
     Without pressure the cycles are those of `fed`; with it, waits before words are random and add up in
     the same two-buffer recursion.
@@ -58,7 +58,7 @@ def loader_job(
                 )  # fmt: skip
     events.sort(key=lambda event: (event.cycle or 0, event.lane))
     return Job(
-        name=name or f"loaded {spec.rows}x{spec.cols} {spec.convention} m{gemm.m} n{gemm.n} k{gemm.k} /{every}",
+        name=name or f"loaded {spec.rows}x{spec.cols} {spec.convention} {gemm.m}x{gemm.n}x{gemm.k} /{every}",
         config={
             "convention": CODES[spec.convention], "m_size": gemm.m, "n_size": gemm.n, "slots": gemm.k,
         },

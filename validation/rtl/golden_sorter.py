@@ -8,7 +8,7 @@ import numpy.typing as npt
 from rtl_models.bench.job import Event, Job
 from rtl_models.bench.scoreboard import pack, signed
 from sim.arrays.sorter import SorterSpec, sort
-from validation.rtl.pressure import Pressure, clocks, hexed
+from validation.rtl.pressure import NO_WAITS, Pressure, clocks, hexed
 
 Ints = npt.NDArray[np.int64]
 
@@ -24,7 +24,7 @@ def sorter_parameters(spec: SorterSpec, *, bits: int = 8) -> dict[str, int]:
 
 
 def sorter_job(
-    spec: SorterSpec, groups: Ints, *, bits: int = 8, pressure: Pressure = Pressure(), name: str = ""
+    spec: SorterSpec, groups: Ints, *, bits: int = 8, pressure: Pressure = NO_WAITS, name: str = ""
 ) -> Job:
     """The sorter over groups [groups, m]: kept {index, value} pairs of each, and when they stand there."""
     run = sort(spec, groups)

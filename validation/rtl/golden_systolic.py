@@ -13,7 +13,7 @@ from sim.arrays.gemm import CONVENTIONS, ArraySpec, Gemm
 from sim.arrays.nm import compress
 from sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, SKIP, START, schedule
 from sim.arrays.stepped import step, wrap
-from validation.rtl.pressure import Pressure, clocks, hexed
+from validation.rtl.pressure import NO_WAITS, Pressure, clocks, hexed
 
 Ints = npt.NDArray[np.int64]
 
@@ -33,9 +33,9 @@ def systolic_parameters(
 
 def systolic_job(
     spec: ArraySpec, a: Ints, b: Ints, *, nm: tuple[int, int] | None = None, bits: int = 8,
-    accumulator_bits: int = 32, group: int = 1, pressure: Pressure = Pressure(), name: str = "",
+    accumulator_bits: int = 32, group: int = 1, pressure: Pressure = NO_WAITS, name: str = "",
 ) -> Job:  # fmt: skip
-    """out = a @ b on the RTL of `spec`, a [m, k], b [k, n]: what goes in, and what must come out when.
+    """Out = a @ b on the RTL of `spec`, a [m, k], b [k, n]: what goes in, and what must come out when.
 
     RuleError where the simulator refuses the operands. Input-stationary: the weight-stationary array on
     the transposes, dense only.
@@ -52,7 +52,8 @@ def systolic_job(
     gives[[event.cycle for event in events if event.cycle is not None]] = True
     gaps = {stream: pressure.gaps(len(words), i) for i, (stream, words) in enumerate(streams.items())}
     return Job(
-        name=name or f"{spec.dataflow} {spec.rows}x{spec.cols} {spec.convention} m{gemm.m} n{gemm.n} k{gemm.k}",
+        name=name
+        or f"{spec.dataflow} {spec.rows}x{spec.cols} {spec.convention} m{gemm.m} n{gemm.n} k{gemm.k}",
         config={"convention": CODES[spec.convention], **config},
         streams={stream: hexed(words) for stream, words in streams.items()},
         events=events,
@@ -70,7 +71,9 @@ Parts = tuple[dict[str, int], dict[str, list[int]], list[Event], dict[str, list[
 class _Maker:
     """Lays operands over the schedule: `across` [stream or rows, k] moves right, `down` [k, cols] down."""
 
-    def __init__(self, spec: ArraySpec, gemm: Gemm, across: Ints, down: Ints, bits: int, acc: int, group: int):
+    def __init__(
+        self, spec: ArraySpec, gemm: Gemm, across: Ints, down: Ints, bits: int, acc: int, group: int
+    ):
         self.spec, self.gemm, self.bits, self.acc, self.group = spec, gemm, bits, acc, group
         self.table = schedule(spec, gemm)
         self.index_bits = max(1, (group - 1).bit_length())
@@ -159,7 +162,9 @@ class _Maker:
                         )
                     )  # fmt: skip
         turned = outputs.T if self.spec.dataflow == "input-stationary" else outputs
-        assert (wrap(total, self.acc) == turned).all(), "partial sums do not add up to the simulator's outputs"
+        assert (wrap(total, self.acc) == turned).all(), (
+            "partial sums do not add up to the simulator's outputs"
+        )
         events.sort(key=_by_cycle)
         config = {"k_size": self.slots, "n_size": width, "stream": stream}
         return config, {"x": x_words, "h": h_words}, events, need

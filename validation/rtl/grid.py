@@ -111,7 +111,10 @@ def chain_grid(full: bool) -> Iterator[Batch]:
     """DSP chains, every mode on the same build."""
     specs = [(1, 1, 4), (2, 3, 5)] + ([(1, 1, 16), (2, 2, 8), (4, 1, 2)] if full else [])
     for rows, cols, length in specs:
-        spec, rng = ChainSpec(rows=rows, cols=cols, length=length), np.random.default_rng([rows, cols, length])
+        spec, rng = (
+            ChainSpec(rows=rows, cols=cols, length=length),
+            np.random.default_rng([rows, cols, length]),
+        )
         jobs = []
         for number, (nm, (m, n, k)) in enumerate(
             product(MODES, ((1, 1, 1), (2 * rows + 1, 2 * cols + 1, 19), (2, 3, 64)))
@@ -148,13 +151,15 @@ def loader_grid(full: bool) -> Iterator[Batch]:
         jobs = []
         for convention in ("scale-sim", "overlapped"):
             spec = ArraySpec(rows=rows, cols=cols, dataflow="output-stationary", convention=convention)
-            for number, (m, n, k) in enumerate([*shapes(rows, cols, rng, 3), (3 * rows, cols, 4), (rows, 5 * cols, 1)]):
+            for number, (m, n, k) in enumerate(
+                [*shapes(rows, cols, rng, 3), (3 * rows, cols, 4), (rows, 5 * cols, 1)]
+            ):
                 a, b = integers(rng, m, k), integers(rng, k, n)
                 jobs += [loader_job(spec, a, b, every=every) for every in (1, 3)]
                 jobs.append(loader_job(spec, a, b, pressure=pressures(number)[1]))
         yield Batch(
-            design="loaded_array", about=f"{rows}x{cols} behind its loader", parameters=loader_parameters(spec),
-            jobs=jobs,
+            design="loaded_array", about=f"{rows}x{cols} behind its loader",
+            parameters=loader_parameters(spec), jobs=jobs,
         )  # fmt: skip
 
 
@@ -164,7 +169,9 @@ def fusemax_grid(full: bool) -> Iterator[Batch]:
     for rows, cols, depth in specs:
         spec, rng = FuseMaxSpec(rows=rows, cols=cols, depth=depth), np.random.default_rng([rows, cols, depth])
         jobs = []
-        for number, (m, p, e, f) in enumerate(((rows, cols, 4, 4), (1, 1, 1, 1), (2 * rows + 1, cols + 1, 6, 2))):
+        for number, (m, p, e, f) in enumerate(
+            ((rows, cols, 4, 4), (1, 1, 1, 1), (2 * rows + 1, cols + 1, 6, 2))
+        ):
             q, k, v = integers(rng, p, e), integers(rng, m, e), integers(rng, m, f)
             bits = (8, 2, 14)[number]
             jobs += [

@@ -34,6 +34,9 @@ class Pressure(msgspec.Struct, frozen=True, kw_only=True):
         return (1, *(int(bit) for bit in rng.random(PATTERN - 1) >= self.sink))
 
 
+NO_WAITS: Final = Pressure()
+
+
 def clocks(
     cycles: int,
     needs: Mapping[str, Sequence[bool]],
@@ -57,8 +60,7 @@ def clocks(
                 not gives[cycle] or ready[clock % len(ready)] == 1
             )
             clock += 1
-            for stream in wait:
-                wait[stream] = max(0, wait[stream] - 1)
+            wait = {stream: max(0, left - 1) for stream, left in wait.items()}
             if moves:
                 for stream in wanted:
                     wait[stream] = next(there[stream], 0)

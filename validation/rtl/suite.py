@@ -1,4 +1,4 @@
-"""The RTL suite: every run of a grid on the simulators that are here, held against einsim's stepped models."""
+"""The RTL suite: every run of a grid, on the simulators that are here, against einsim's stepped models."""
 
 from __future__ import annotations
 

@@ -1,0 +1,31 @@
+"""Laws of the table of designs: sources are there, names are helped along."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtl_models.design import DESIGNS, find_design
+from specs.errors import RuleError
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+def test_every_source_is_there_and_the_last_one_holds_the_top(design):
+    assert all(file.is_file() for file in design.files())
+    text = design.files()[-1].read_text()
+    assert f"module {design.name} " in text
+    for name in design.parameters:
+        assert f"parameter int {name} =" in text
+    for name in (*design.config, *(f"{stream}_valid" for stream in design.streams)):
+        assert name in text
+
+
+def test_every_source_in_the_folder_belongs_to_a_design(repository):
+    used = {file for design in DESIGNS.values() for file in design.files()}
+    assert used == set((repository / "rtl_models").rglob("*.sv"))
+
+
+def test_a_wrong_name_is_told_the_nearest():
+    with pytest.raises(RuleError, match="nm_chain"):
+        find_design("nm_chian")
+    with pytest.raises(RuleError, match="ROWS"):
+        DESIGNS["nm_chain"].settings({"ROW": 3})
