@@ -1,4 +1,4 @@
-"""The mapping tree laid out: every leaf with the loops above it, every kept tile with who writes and reads it."""
+"""The mapping tree laid out: every leaf with the loops above it, every kept tile with its place."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
                 ranks.append(node.rank)
                 extent *= cascade.size(node.rank)
             made = ProgramLoop(
-                id=len(loops), rank="*".join(ranks), tile=node.tile, extent=extent, parent=parent, place=place,
+                id=len(loops), rank="*".join(ranks), tile=node.tile,
+                extent=extent, parent=parent, place=place,
                 bounds=_bounds(cascade, ranks[0], above) if len(ranks) == 1 else (),
             )  # fmt: skip
             loops.append(made)
@@ -115,7 +116,8 @@ def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
         special.update(term.rank for side in (bound.left, bound.right) for term in side.terms)
     if node.rank == inner.rank or {node.rank, inner.rank} & special:
         return False
-    if any(isinstance(below, Loop) and below.rank in (node.rank, inner.rank) for below, _ in walk(inner.body)):
+    ranks = (node.rank, inner.rank)
+    if any(isinstance(below, Loop) and below.rank in ranks for below, _ in walk(inner.body)):
         return False
     for leaf in (below for below, _ in walk(inner) if isinstance(below, Compute)):
         einsum = cascade.einsum(leaf.einsum)

@@ -46,7 +46,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the tiles of `tensors` used below in `memory` (a memory, or a unit's registers by the unit's name).
+    """Hold the tiles of `tensors` used below in `memory` (or in a unit's registers, by the unit's name).
 
     `buffers` is how many tiles are held at once (2: double buffering, the next fills while this one is used).
     `overlay` lets all the tensors share the same bytes in turn, as an in-place softmax does.
@@ -73,7 +73,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     children: tuple[Node, ...]
 
 
-Node = Union[Loop, Keep, Sequence, Pipeline, Compute]
+Node = Union[Loop, Keep, Sequence, Pipeline, Compute]  # noqa: UP007 - msgspec resolves the forward names of this form
 
 
 class Mapping(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,7 +58,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def length(self) -> int:
         """Ticks from a tile's first task to its last visible result: what filling and draining cost together
-        beyond the intervals."""
+        beyond the intervals.
+        """
         return max((self.starts[task.name] + task.ticks + task.latency for task in self.tasks), default=0)
 
     def buffers(self) -> dict[str, int]:
@@ -143,7 +144,7 @@ def _offsets(tasks: tuple[Task, ...]) -> dict[str, int]:
 
 
 def _phases(tasks: tuple[Task, ...], edges: tuple[Edge, ...], ii: int) -> list[dict[str, int]]:
-    """Offsets of the units to try: those at which some task starts just as something that it needs is ready."""
+    """Offsets of the units to try: those at which some task starts just as something it needs is ready."""
     offsets = _offsets(tasks)
     by_name = {task.name: task for task in tasks}
     units = list(dict.fromkeys(task.unit for task in tasks))
@@ -181,7 +182,7 @@ def _settle(
 
 
 def _one_by_one(tasks: tuple[Task, ...], edges: tuple[Edge, ...], ii: int) -> dict[str, int] | None:
-    """A tile as early as its own order allows, with gaps on the units: always possible once a tile fits `ii`."""
+    """A tile as early as its order allows, with gaps on the units: always possible once a tile fits `ii`."""
     free: dict[str, int] = {}
     starts: dict[str, int] = {}
     by_name = {task.name: task for task in tasks}
@@ -212,18 +213,17 @@ def group_of(program: Program, loop: int) -> tuple[tuple[Task, ...], tuple[Edge,
     tasks = tuple(
         Task(name=op.name, unit=op.engine, ticks=_whole(op), latency=op.latency_ticks) for op in members
     )
-    edges = []
-    for op in members:
-        for wait in op.waits:
-            if wait.producer in names and wait.cause != "capacity" and not (wait.lag and wait.borrow):
-                edges.append(
-                    Edge(
-                        writer=names[wait.producer],
-                        reader=op.name,
-                        distance=_distance(program, op, wait.lag, wait.lag_loop),
-                    )
-                )
-    return tasks, tuple(edges)
+    edges = tuple(
+        Edge(
+            writer=names[wait.producer],
+            reader=op.name,
+            distance=_distance(program, op, wait.lag, wait.lag_loop),
+        )
+        for op in members
+        for wait in op.waits
+        if wait.producer in names and wait.cause != "capacity" and not (wait.lag and wait.borrow)
+    )
+    return tasks, edges
 
 
 def _whole(op: Op) -> int:
@@ -257,7 +257,7 @@ def schedules(program: Program) -> dict[int, Schedule]:
 
 
 def _serial(program: Program) -> set[int]:
-    """Operations that a sequence orders inside their own innermost loop: they wait for one in an earlier iteration."""
+    """Operations that a sequence orders inside their innermost loop: they wait for an earlier iteration."""
     found = set()
     for op in program.ops:
         for wait in op.waits:

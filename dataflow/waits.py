@@ -100,7 +100,7 @@ class _Builder:
         ]
 
     def _provider(self, tensor: str, home: Home | None) -> int | None:
-        """The operation that fills a home, or that leaves the tensor in DRAM; None for the workload's input."""
+        """The operation that fills a home, or leaves the tensor in DRAM; None for the workload's input."""
         if home is None:
             return self._last_store(tensor)
         load = self.loads.get((tensor, home.place))

@@ -38,6 +38,9 @@ class Actor:
         self.cause = "fill"
         self.blamed: Actor | None = None
         self.ready_at = 0
+        self.past_cause = "fill"  # these three: of the instance that it served last
+        self.past_blamed: Actor | None = None
+        self.past_ready_at = 0
         self.started_at = 0
         self.waits: list[tuple[Wait, Actor, list[tuple[str, int]], int]] = []
         self._constant = (
@@ -91,6 +94,10 @@ class Actor:
         if self.phase == "done" and not self.flying:
             return True
         return self.completed is not None and self.completed >= target
+
+    def settle(self) -> None:
+        """An instance is served: keep why it was late, for those that waited for it."""
+        self.past_cause, self.past_blamed, self.past_ready_at = self.cause, self.blamed, self.ready_at
 
     def age(self) -> tuple[int, ...]:
         """Place of the next instance in the sequential program: the engine serves the smallest first."""

@@ -9,8 +9,8 @@ from dataflow.templates.fusemax import interleaved, on_flat
 from specs.errors import EinsimError
 from workloads.cascade import Cascade
 
-ONE_PASS = frozenset("BQK LM RM SLN SLD SLNV PRM SPD RD SPNV RNV AV".split())
-THREE_PASS = frozenset("QK GM SN SD A AV".split())
+ONE_PASS = frozenset(("BQK", "LM", "RM", "SLN", "SLD", "SLNV", "PRM", "SPD", "RD", "SPNV", "RNV", "AV"))
+THREE_PASS = frozenset(("QK", "GM", "SN", "SD", "A", "AV"))
 
 
 def fused_attention(cascade: Cascade, machine: Machine) -> Mapping | None:
@@ -23,9 +23,9 @@ def fused_attention(cascade: Cascade, machine: Machine) -> Mapping | None:
         if names >= ONE_PASS and machine.matrix_units and machine.vector_units:
             able = does_softmax(machine.matrix_units[0])
             return interleaved(cascade, machine) if able else on_flat(cascade, machine)
-        if names >= THREE_PASS and cascade.size("p") > 1 and not cascade.bounds:
-            if machine.matrix_units and machine.vector_units and _planar(machine.matrix_units[0]):
-                return flat(cascade, machine)
+        three = names >= THREE_PASS and cascade.size("p") > 1 and not cascade.bounds
+        if three and machine.vector_units and machine.matrix_units and _planar(machine.matrix_units[0]):
+            return flat(cascade, machine)
     except EinsimError:
         return None
     return None
@@ -37,4 +37,5 @@ def _planar(unit: Unit) -> bool:
 
 def does_softmax(unit: Unit) -> bool:
     """Whether a matrix unit computes all of a tile's softmax itself, as FuseMax's array does."""
-    return _planar(unit) and unit.registers is not None and all(unit.supports(op) for op in ("max", "exp", "add"))
+    able = all(unit.supports(op) for op in ("max", "exp", "add"))
+    return able and _planar(unit) and unit.registers is not None

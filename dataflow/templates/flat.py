@@ -21,10 +21,12 @@ from workloads.cascade import Cascade
 
 
 class FlatChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What FLAT's own search decides: queries in a block (0: the whole head), inputs and output kept for a block,
-    whether QK and A stay on chip, and the order of the inner loops ("output": keys inside queries; "weight":
-    queries inside keys, so that K and V are read once a block). `spill` is the share of the block that
-    overflows, where it was published; else it follows from the buffer's size.
+    """What FLAT's own search decides.
+
+    `rows` queries in a block (0: the whole head), the operands `resident` for a block, whether QK and A stay on
+    chip, and the order of the inner loops ("output": keys inside queries; "weight": queries inside keys, so that
+    K and V are read once a block). `spill` is the share of the block that overflows, where it was published;
+    else it follows from the buffer's size.
     """
 
     rows: int = 0
@@ -52,7 +54,7 @@ def default_choice(cascade: Cascade, machine: Machine) -> FlatChoice:
 
 
 def flat(cascade: Cascade, machine: Machine, choice: FlatChoice | None = None) -> Mapping:
-    """The mapping for a choice, or for the default rule's. EinsimError for a cascade that is not 3-pass attention."""
+    """The mapping for a choice, or for the default rule's; EinsimError unless it is 3-pass attention."""
     missing = [name for name in ("QK", "GM", "SN", "SD", "A", "AV") if cascade.producer(name) is None]
     if missing:
         raise EinsimError(
@@ -77,8 +79,8 @@ class _Flat:
         self.stream_buffers = self.output_buffers = 2
 
     def build(self) -> Mapping:
-        """Double buffers where they fit beside the block, single ones where the published share leaves little room,
-        and the share that fits where it leaves none.
+        """Double buffers where they fit beside the block, single ones where the published share leaves
+        little room, and the share that fits where it leaves none.
         """
         capacity = self.machine.memory(self.buffer).capacity_bytes or 2**62
         for choice in (self.choice, msgspec.structs.replace(self.choice, spill=None)):
@@ -98,9 +100,7 @@ class _Flat:
         spill = self._spill() if self.choice.on_chip else 0.0
         body = self._fused() if self.choice.on_chip else self._through_dram()
         notes = (
-            (
-                f"{100 * spill:.2f} % of QK, SN, A and what is kept beside them overflows the buffer and is spilled to DRAM",
-            )
+            (f"{100 * spill:.2f} % of QK, SN, A and of what is kept beside them is spilled to DRAM",)
             if spill
             else ()
         )
@@ -137,7 +137,7 @@ class _Flat:
         return keep(names, self.buffer, buffers=self.stream_buffers)
 
     def _fused(self) -> Node:
-        """All six Einsums over one block: each tile of keys moves from the array to the vector unit and back."""
+        """All six Einsums over one block: tiles of keys move from the array to the vector unit and back."""
 
         def stage(*einsums: str) -> Node:
             nodes = tuple(self._compute(name) for name in einsums)

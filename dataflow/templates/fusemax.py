@@ -38,8 +38,8 @@ def stalled(cascade: Cascade, machine: Machine) -> Mapping:
 
 
 def on_flat(cascade: Cascade, machine: Machine) -> Mapping:
-    """The 1-pass cascade where the matrix unit only multiplies and a vector unit does the rest ("+Cascade" in the
-    paper, on FLAT's machine). Tiles of BQK and SLN go through the buffer. Runs on any machine with both units.
+    """The 1-pass cascade where the matrix unit only multiplies and a vector unit does the rest ("+Cascade" in
+    the paper, on FLAT's machine). BQK and SLN go through the buffer. Runs on any machine with both units.
     """
     return _scheduled(_Fused(cascade, machine, "fusemax-on-flat", planar=False))
 
@@ -53,7 +53,8 @@ def _scheduled(fused: _Fused) -> Mapping:
     found = schedules(program)
     buffers = {name: count + 1 for schedule in found.values() for name, count in schedule.buffers().items()}
     notes = tuple(
-        f"software pipeline: a tile every {schedule.ii / program.ticks_per_cycle:g} cycles, {schedule.depth} in flight"
+        f"software pipeline: a tile every {schedule.ii / program.ticks_per_cycle:g} cycles, "
+        f"{schedule.depth} in flight"
         for schedule in found.values()
     )
     return msgspec.structs.replace(fused.mapping(buffers), notes=notes)
@@ -83,7 +84,7 @@ class Leaves:
         self.vector = machine.unit(place(cascade, machine, cascade.einsum("RNV"), self.extents).unit)
 
     def __call__(self, einsum: str) -> Compute:
-        """Keys along the rows and queries along the columns where the array does it all; else the fastest way."""
+        """Keys along the rows, queries along the columns where the array does it all; else the fastest."""
         if self.planar and einsum in self.on_matrix:
             return Compute(einsum=einsum, unit=self.matrix.name, spatial={"rows": ("m0",), "cols": ("p",)})
         return place(self.cascade, self.machine, self.cascade.einsum(einsum), self.extents)
@@ -128,7 +129,7 @@ class _Fused:
         )
         inner = chain(("m1", 1), *self._held(("K", "V"), {}), ("p", width), tile)
         last = chain(("p", width), *self._held(("AV",), {}), leaf("AV"))
-        sets = {name: 2 if spare else 1 for name in ("Q", *STATE)}
+        sets = dict.fromkeys(("Q", *STATE), 2 if spare else 1)
         tree = chain(
             *((rank, 1) for rank in outer_ranks(self.cascade, "AV", ("f", "p"))),
             ("p", rows),
@@ -169,9 +170,10 @@ class _Fused:
         return self._held(tensors, buffers)
 
     def _resident_queries(self, buffers: MappingType[str, int]) -> tuple[int, bool]:
-        """Queries kept on chip, as the artifact counts them: (E + 1 + 1 + F) values a query, and the tile's rows
-        of BQK and SLN where they go through the buffer; one block of K and of V beside them. Also whether two
-        sets of them fit, so that the next is loaded in time.
+        """Queries kept on chip, and whether two sets of them fit, so that the next is loaded in time.
+
+        As the artifact counts them: (E + 1 + 1 + F) values a query, the tile's rows of BQK and SLN where they go
+        through the buffer, and one block of K and of V beside them.
         """
         cascade, width = self.cascade, self.leaf.width
         value = cascade.tensor("Q").bits // 8 or 1

@@ -92,7 +92,7 @@ def gemm(
         *(_keeps(machine, memories, (first,), kept) if partial else []),
         node,
     )
-    tree = chain(
+    return chain(
         *_loops(cascade, part.batch, batch),
         *loops[row],
         *([] if partial else _keeps(machine, memories, (first,), kept)),
@@ -100,7 +100,6 @@ def gemm(
         *_keeps(machine, memories, (einsum.name,), kept),
         inner,
     )
-    return tree
 
 
 def _keeps(
@@ -178,8 +177,8 @@ def _choose(
             break
     if best is None:
         raise EinsimError(
-            f"{machine.name}: no tile of Einsum {einsum.name} fits on chip: the smallest needs {smallest} bytes, "
-            f"{max(room, 0)} are free"
+            f"{machine.name}: no tile of Einsum {einsum.name} fits on chip: "
+            f"the smallest needs {smallest} bytes, {max(room, 0)} are free"
         )
     return best
 

@@ -62,7 +62,7 @@ def build_mapping(cascade: Cascade, machine: Machine, template: str = "auto") ->
 
 
 def choose(cascade: Cascade, machine: Machine) -> str:
-    """The template that `auto` takes: the fused one where the whole cascade is attention and a machine suits it."""
+    """The template that `auto` takes: the fused one where all of the cascade is attention that it suits."""
     fused = fused_attention(cascade, machine)
     whole = fused is not None and len(fused.computes()) == len(cascade.einsums)
     return fused.template if fused is not None and whole else "resident"

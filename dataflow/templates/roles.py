@@ -51,7 +51,7 @@ def roles(cascade: Cascade, einsum: Einsum) -> Roles:
 
 
 def place(cascade: Cascade, machine: Machine, einsum: Einsum, extents: Mapping[str, int]) -> Compute:
-    """The unit and the spatial layout with the fewest cycles for a tile; EinsimError when no unit has the ops."""
+    """The unit and spatial layout with the fewest cycles for a tile; EinsimError when no unit has the ops."""
     best: tuple[float, int, Compute] | None = None
     able = [unit for unit in machine.units if all(unit.supports(op) for op in einsum.ops)]
     if not is_contraction(einsum):  # a matrix unit only where no vector unit has the ops
