@@ -172,8 +172,8 @@ class _Fused:
     def _resident_queries(self, buffers: MappingType[str, int]) -> tuple[int, bool]:
         """Queries kept on chip, and whether two sets of them fit, so that the next is loaded in time.
 
-        As the artifact counts them: (E + 1 + 1 + F) values a query, the tile's rows of BQK and SLN where they go
-        through the buffer, and one block of K and of V beside them.
+        As the artifact counts them: (E + 1 + 1 + F) values a query, the tile's rows of BQK and SLN where they
+        go through the buffer, and one block of K and of V beside them.
         """
         cascade, width = self.cascade, self.leaf.width
         value = cascade.tensor("Q").bits // 8 or 1
