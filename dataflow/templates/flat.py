@@ -24,9 +24,9 @@ class FlatChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What FLAT's own search decides.
 
     `rows` queries in a block (0: the whole head), the operands `resident` for a block, whether QK and A stay
-    on chip, and the order of the inner loops ("output": keys inside queries; "weight": queries inside keys, so
-    that K and V are read once a block). `spill` is the share of the block that overflows, where it was published;
-    else it follows from the buffer's size.
+    on chip, and the order of the inner loops ("output": keys inside queries; "weight": queries inside keys,
+    so that K and V are read once a block). `spill` is the share of the block that overflows, where it was
+    published; else it follows from the buffer's size.
     """
 
     rows: int = 0
