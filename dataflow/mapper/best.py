@@ -14,6 +14,7 @@ from dataflow.analytical import analyse
 from dataflow.legality import check
 from dataflow.lower import lower
 from dataflow.mapper.found import OBJECTIVES, Found
+from dataflow.mapper.nest import hopeless
 from dataflow.mapper.point import Point, mapping
 from dataflow.mapper.search import Search
 from dataflow.mapper.space import MapSpace
@@ -125,8 +126,8 @@ def default_space(cascade: Cascade, machine: Machine) -> MapSpace:
 def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
     """The space that the compiled model can search, and why an answer from it is not exact.
 
-    Bounds and sparsity are left out of the search, which compares what the machine would do without
-    them; the mapping found is judged with them. Where that is not enough, there is nothing to search.
+    Bounds and sparsity are left out of the search, and an operand read at shifted indices counts as a whole:
+    the mapping found is judged with all of it. Where an Einsum carries state, there is nothing to search.
     """
     reason = space.why_not_exact
     if not reason:
@@ -141,7 +142,7 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
         cascade=plain, machine=space.machine, menu=space.menu, most_fused=space.most_fused, keep=space.keep,
         order=space.order, unit=space.unit, groups=space.groups,
     )  # fmt: skip
-    return (None if relaxed.why_not_exact else relaxed), reason
+    return (None if any(hopeless(plain, einsum) for einsum in plain.einsums) else relaxed), reason
 
 
 def _judged(tree: Mapping, cascade: Cascade, machine: Machine) -> tuple[Mapping, Result] | None:

@@ -72,12 +72,13 @@ def simple(cascade: Cascade, machine: Machine, einsum: Einsum) -> str:
         tensor = cascade.tensor(access.tensor)
         if tensor.bits % 8 or compressed(machine, tensor):
             return f"{tensor.name} does not take whole bytes a value"
-        if not _plain(cascade, access):
+        if not plain(cascade, access):
             return f"{tensor.name} is read with shifted or partial indices"
     return "" if einsum.reads else "it reads nothing"
 
 
-def _plain(cascade: Cascade, access: Access) -> bool:
+def plain(cascade: Cascade, access: Access) -> bool:
+    """Whether each index is one rank that runs over its whole dimension."""
     ranks = []
     for index, size in zip(access.indices, cascade.shape(access.tensor), strict=True):
         if len(index.terms) != 1 or index.offset or index.terms[0].coefficient != 1:
@@ -86,6 +87,29 @@ def _plain(cascade: Cascade, access: Access) -> bool:
         if cascade.size(ranks[-1]) != size:
             return False
     return len(set(ranks)) == len(ranks)
+
+
+class Operand(msgspec.Struct, frozen=True):
+    """A tensor that an Einsum reads, or its output, and the ranks that move it."""
+
+    tensor: str
+    moved: frozenset[str]
+
+
+def operands(cascade: Cascade, einsum: Einsum) -> tuple[Operand, ...]:
+    """Distinct tensors read, then the output; one read in two ways is moved by the ranks of both."""
+    moved: dict[str, frozenset[str]] = {}
+    for access in einsum.reads:
+        moved[access.tensor] = moved.get(access.tensor, frozenset()) | relevant_ranks(cascade, access)
+    moved.pop(einsum.name, None)
+    moved[einsum.name] = relevant_ranks(cascade, einsum.output)
+    return tuple(Operand(tensor, ranks) for tensor, ranks in moved.items())
+
+
+def hopeless(cascade: Cascade, einsum: Einsum) -> bool:
+    """Whether no nest of the space is legal for an Einsum: it carries state, or reads nothing."""
+    states = [producer for a in einsum.reads if (producer := cascade.producer(a.tensor)) is not None]
+    return bool(einsum.iterative) or any(one.iterative for one in states) or not einsum.reads
 
 
 def leaves(cascade: Cascade, machine: Machine, einsum: Einsum) -> tuple[Compute, ...]:
@@ -104,11 +128,11 @@ def orders(cascade: Cascade, einsum: Einsum) -> tuple[tuple[str, ...], ...]:
     """Loop orders of one block. Ranks that move the same tensors stand together; those that move all of them
     stand outermost, since no order of theirs can save a fetch.
     """
-    accesses = (*einsum.reads, einsum.output)
+    every = operands(cascade, einsum)
     classes: dict[tuple[bool, ...], list[str]] = {}
     for rank in einsum.ranks:
         if cascade.size(rank) > 1:
-            key = tuple(rank in relevant_ranks(cascade, access) for access in accesses)
+            key = tuple(rank in operand.moved for operand in every)
             classes.setdefault(key, []).append(rank)
     first = [rank for key, ranks in classes.items() if all(key) for rank in ranks]
     rest = [ranks for key, ranks in classes.items() if not all(key)]
@@ -123,21 +147,21 @@ def nest_of(
     unit = machine.unit(node.unit)
     memories = levels(machine, unit.reads_from)
     loops = (*inside.shared, *own)
-    tensors = (*(access.tensor for access in einsum.reads), einsum.name)
+    every = operands(cascade, einsum)
     choices = tuple(
         tuple(
             choice
-            for choice in _choices(cascade, machine, einsum, node, inside, memories, loops, access, keep)
-            if _held(choice, keep.get(access.tensor))
+            for choice in _choices(cascade, machine, einsum, node, inside, memories, loops, operand, keep)
+            if _held(choice, keep.get(operand.tensor))
         )
-        for access in (*einsum.reads, einsum.output)
+        for operand in every
     )
     return Nest(
         einsum=einsum.name,
         node=node,
         loops=loops,
         shared=len(inside.shared),
-        tensors=tensors,
+        tensors=tuple(operand.tensor for operand in every),
         choices=choices,
     )
 
@@ -150,20 +174,19 @@ def _choices(
     inside: Inside,
     memories: tuple[str, ...],
     loops: tuple[str, ...],
-    access: Access,
+    operand: Operand,
     keep: Mapping[str, str],
 ) -> Iterator[tuple[Home, ...]]:
     """Homes of one tensor: above a loop that does not move it, or innermost, in each memory; the innermost
     memory may be passed by, and must be where it does not hold such tensors.
     """
-    name = access.tensor
-    moved = relevant_ranks(cascade, access)
+    name, moved = operand.tensor, operand.moved
     shared = len(inside.shared)
     lowest = shared if name in inside.fused or name in inside.common else 0
     depths = [at for at, rank in enumerate(loops) if rank not in moved and at >= lowest] + [len(loops)]
     if name in keep and lowest == 0 and depths[0]:
         depths.insert(0, 0)
-    barred = _barred(machine, machine.unit(node.unit), einsum, node, access)
+    barred = _barred(machine, machine.unit(node.unit), einsum, node, operand)
     usable = memories[:-1] if barred else memories
     start: tuple[Home, ...] = ()
     counts = [len(usable)] if barred or len(usable) == 1 else [len(usable), len(usable) - 1]
@@ -185,7 +208,7 @@ def _held(choice: tuple[Home, ...], memory: str | None) -> bool:
     return any(home.memory == memory and home.depth == 0 for home in choice)
 
 
-def _barred(machine: Machine, unit: Unit, einsum: Einsum, node: Compute, access: Access) -> bool:
+def _barred(machine: Machine, unit: Unit, einsum: Einsum, node: Compute, operand: Operand) -> bool:
     """Whether the unit's own memory may not hold this operand: one for inputs and outputs takes no weights.
 
     The weights are what stays in the array: the operand that lies along both its rows and its columns.
@@ -194,5 +217,4 @@ def _barred(machine: Machine, unit: Unit, einsum: Einsum, node: Compute, access:
     if not memory.holds or "weights" in memory.holds or memory.parent in (None, machine.dram.name):
         return False
     placed = {rank for dim in ("rows", "cols") for rank in node.spatial.get(dim, ())}
-    ranks = {term.rank for index in access.indices for term in index.terms}
-    return bool(placed) and access.tensor != einsum.name and placed <= ranks
+    return bool(placed) and operand.tensor != einsum.name and placed <= operand.moved

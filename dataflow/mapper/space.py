@@ -28,9 +28,8 @@ import msgspec
 import numpy as np
 
 from accel.machine import Machine
-from dataflow.footprint import relevant_ranks
 from dataflow.mapper.model import cost
-from dataflow.mapper.nest import Inside, Nest, leaves, nest_of, orders, simple
+from dataflow.mapper.nest import Inside, Nest, leaves, nest_of, operands, orders, plain, simple
 from dataflow.mapper.point import GroupPoint, NestPoint, Point
 from dataflow.mapper.tables import Floats, Scales, scales, tables
 from dataflow.mapper.tiles import MENUS, Menu, Use, menu, undominated
@@ -135,8 +134,12 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for first in range(len(einsums)):
             for count in range(1, min(self.most_fused, len(einsums) - first) + 1):
                 group = einsums[first : first + count]
-                if count == 1 or _joined(group):
+                if count == 1 or (_joined(group) and not self._rough(group)):
                     yield group
+
+    def _rough(self, group: tuple[Einsum, ...]) -> bool:
+        """Whether an Einsum reads at shifted or partial indices: it needs more than was just made."""
+        return any(not plain(self.cascade, access) for e in group for access in (*e.reads, e.output))
 
     def insides(self, group: tuple[Einsum, ...]) -> Iterator[Inside]:
         """Shared loops (in every order) and the memory of fused tensors, for a group."""
@@ -149,7 +152,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         leaving = frozenset(
             name for name in fused if any(e.name not in names for e in self.cascade.consumers(name))
         )
-        reads = [access.tensor for einsum in group for access in einsum.reads]
+        reads = [operand.tensor for e in group for operand in operands(self.cascade, e)[:-1]]
         common = frozenset(name for name in reads if name not in fused and reads.count(name) > 1)
         ranks = [rank for rank in group[0].ranks if self._shareable(rank, group, made)]
         for count in range(len(ranks) + 1):
@@ -170,8 +173,8 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def _shared_orders(self, group: tuple[Einsum, ...], ranks: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         """Orders of shared loops: ranks that move every tensor of the group stand outermost."""
-        accesses = [access for einsum in group for access in (*einsum.reads, einsum.output)]
-        every = [r for r in ranks if all(r in relevant_ranks(self.cascade, a) for a in accesses)]
+        tensors = [operand for einsum in group for operand in operands(self.cascade, einsum)]
+        every = [rank for rank in ranks if all(rank in operand.moved for operand in tensors)]
         for order in itertools.permutations([rank for rank in ranks if rank not in every]):
             yield (*every, *order)
 
@@ -218,7 +221,6 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if paced or shared or self.keep or len(set(nest.loops)) < len(nest.loops):
             return found
         einsum = self.cascade.einsum(nest.einsum)
-        accesses = (*einsum.reads, einsum.output)
         dims = {ranks[0]: unit.dims[dim] for dim, ranks in nest.node.spatial.items() if len(ranks) == 1}
         joint = {rank for ranks in nest.node.spatial.values() if len(ranks) > 1 for rank in ranks}
         for at, rank in enumerate(nest.loops):
@@ -226,7 +228,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 continue
             use = Use(
                 size=self.cascade.size(rank), dim=dims.get(rank, 0),
-                refetch=any(rank not in relevant_ranks(self.cascade, access) for access in accesses),
+                refetch=any(rank not in operand.moved for operand in operands(self.cascade, einsum)),
                 gathers=rank in einsum.reduced and rank not in dims,
             )  # fmt: skip
             found[at] = undominated(found[at], use)

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from accel.machine import Machine
-from dataflow.footprint import relevant_ranks
 from dataflow.leaf import cycles_per_point
 from dataflow.lower import Clock, port_name
-from dataflow.mapper.nest import Nest
+from dataflow.mapper.nest import Nest, operands
 from workloads.cascade import Cascade
 
 PICO = 1e-12
@@ -105,10 +104,10 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
     unit = machine.unit(nest.node.unit)
     ranks = einsum.ranks
     at = {rank: number for number, rank in enumerate(ranks)}
-    accesses = (*einsum.reads, einsum.output)
-    moved = np.array([[rank in relevant_ranks(cascade, a) for rank in ranks] for a in accesses], np.int64)
-    value = np.array([cascade.tensor(a.tensor).bits // 8 for a in accesses], np.float64)
-    whole = value * [math.prod(cascade.shape(a.tensor)) for a in accesses]
+    every = operands(cascade, einsum)
+    moved = np.array([[rank in operand.moved for rank in ranks] for operand in every], np.int64)
+    value = np.array([cascade.tensor(operand.tensor).bits // 8 for operand in every], np.float64)
+    whole = value * [math.prod(cascade.shape(operand.tensor)) for operand in every]
     homes = [choice for choices in nest.choices for choice in choices]
     wide = len(homes)
     fields = {name: np.full((wide, 3), -1, np.int64) for name in ("depth", "memory", "moves", "holds")}

@@ -27,7 +27,7 @@ from einsim.cli.terminal import console
 from einsim.machine_keys import machine_keys
 from einsim.settings import read_pairs, split
 from einsim.workload import find_workload
-from specs.errors import SpecError
+from specs.errors import RuleError, SpecError
 from specs.units import Bytes, Seconds, format_bytes
 from workloads.cascade import Cascade
 
@@ -95,9 +95,9 @@ def command(
 
 def _quantity(kind: type[Bytes] | type[Seconds], text: str, option: str) -> float:
     try:
-        return float(kind(text))
-    except ValueError as mistake:
-        raise SpecError("", str(mistake), where=option) from None
+        return float(kind.parse(text))
+    except RuleError as mistake:
+        raise SpecError("", mistake.rule, got=text, where=option, hint=mistake.hint) from None
 
 
 def _case(workload: str, accel: str, settings: tuple[str, ...]) -> tuple[Cascade, Machine]:
