@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("einsim.cli.list_names", "What is there: workloads, accelerators, mapping templates."),
     "run": ("einsim.cli.run", "Map a workload onto an accelerator, judge it and explain the result."),
     "map": ("einsim.cli.map", "Search for the best mapping of a workload on an accelerator."),
+    "explain": ("einsim.cli.explain", "What limits a mapping, and what one change would gain most."),
     "passes": ("einsim.cli.passes", "How often a cascade must visit each tensor, from the cascade alone."),
     "report": ("einsim.cli.report", "Write the mapping report, one HTML page that needs no network."),
     "trace": ("einsim.cli.trace", "Record a window of a run for a trace viewer, or as a waterfall picture."),

@@ -74,9 +74,9 @@ def command(
     output: Path | None,
 ) -> None:
     """Search, print and write."""
-    limit = float("inf") if within is None else float(_quantity(Bytes, within, "--within"))
-    seconds = float(_quantity(Seconds, budget, "--budget"))
-    cascade, machine = _case(workload, accel, settings)
+    limit = float("inf") if within is None else float(quantity(Bytes, within, "--within"))
+    seconds = float(quantity(Seconds, budget, "--budget"))
+    cascade, machine = case(workload, accel, settings)
     space = _space(cascade, machine, tiles, fuse, keep)
     if only_space:
         click.echo(str(space or default_space(cascade, machine)))
@@ -93,14 +93,16 @@ def command(
         _print(answer, objective)
 
 
-def _quantity(kind: type[Bytes] | type[Seconds], text: str, option: str) -> float:
+def quantity(kind: type[Bytes] | type[Seconds], text: str, option: str) -> float:
+    """The value of an option with a unit; SpecError that names the option."""
     try:
         return float(kind.parse(text))
     except RuleError as mistake:
         raise SpecError("", mistake.rule, got=text, where=option, hint=mistake.hint) from None
 
 
-def _case(workload: str, accel: str, settings: tuple[str, ...]) -> tuple[Cascade, Machine]:
+def case(workload: str, accel: str, settings: tuple[str, ...]) -> tuple[Cascade, Machine]:
+    """The cascade and the machine that names and `--set` mean."""
     source = find_workload(workload)
     for_workload, for_machine = split(read_pairs(settings), source.keys, machine_keys(accel))
     machine = load_machine(accel, for_machine)

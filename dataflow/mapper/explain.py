@@ -1,0 +1,129 @@
+"""Why a mapping takes the time that it takes, and which one change of the machine would gain most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from accel.machine import Machine
+from dataflow.analytical import analyse
+from dataflow.lower import lower
+from dataflow.mapper.best import best_mapping
+from dataflow.mapping import Mapping
+from dataflow.result import Result
+from specs.errors import EinsimError
+from workloads.cascade import Cascade
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine (a unit or a memory's port): cycles that it is busy, as a share of the mapping's cycles."""
+
+    engine: str
+    busy_cycles: int
+    share: float
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of the machine, with the latency and energy that the mapping (or a new one) then has."""
+
+    what: str
+    latency_s: float
+    energy_j: float
+    speedup: float
+    remapped: bool = False
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping's result, its limits (the tightest first) and changes (the largest gain first).
+
+    `macs_per_byte` is the work over DRAM's traffic; below `ridge_macs_per_byte`, the point where the fastest
+    matrix unit and DRAM take equally long, DRAM is what limits (None: DRAM or macs are without limit).
+    `time_bound_s` is the longest that a single engine is busy: no order of the same work beats it.
+    """
+
+    result: Result
+    limits: tuple[Limit, ...]
+    changes: tuple[Change, ...]
+    macs_per_byte: float
+    ridge_macs_per_byte: float | None
+    time_bound_s: float
+
+
+def explain(mapping: Mapping, cascade: Cascade, machine: Machine, *, budget_s: float = 0.0) -> Explanation:
+    """Evaluate a legal mapping, then again on machines with one thing doubled.
+
+    Ports and units are doubled under the same mapping. A larger memory changes nothing until the mapping uses
+    it: with `budget_s`, each is searched anew for that long, and so is the machine as it is, for comparison.
+    """
+    result = analyse(lower(mapping, cascade, machine), machine)
+    clock = machine.clock_hz
+    limits = [
+        Limit(engine=name, busy_cycles=cycles, share=cycles / max(1, result.cycles))
+        for name, cycles in result.bound_by.items()
+        if name != "schedule"
+    ]
+    changes = []
+    for what, other in doubled(machine):
+        new = analyse(lower(mapping, cascade, other), other)
+        changes.append(_change(what, new, result, remapped=False))
+    if budget_s:
+        for what, other in (("a new mapping alone", machine), *larger(machine)):
+            try:
+                new = best_mapping(cascade, other, "latency", budget_s=budget_s).result
+            except EinsimError:
+                continue
+            changes.append(_change(what, new, result, remapped=True))
+    work = sum(cascade.points(einsum.name) for einsum in cascade.einsums if "mac" in einsum.ops)
+    return Explanation(
+        result=result, limits=tuple(sorted(limits, key=lambda one: -one.busy_cycles)),
+        changes=tuple(sorted(changes, key=lambda one: (-one.speedup, one.energy_j))),
+        macs_per_byte=work / max(1, result.dram_bytes), ridge_macs_per_byte=_ridge(machine),
+        time_bound_s=max((one.busy_cycles for one in limits), default=0) / clock,
+    )  # fmt: skip
+
+
+def _change(what: str, new: Result, old: Result, *, remapped: bool) -> Change:
+    return Change(
+        what=what, latency_s=new.latency_s, energy_j=new.energy_j, remapped=remapped,
+        speedup=old.latency_s / new.latency_s if new.latency_s else 1.0,
+    )  # fmt: skip
+
+
+def _ridge(machine: Machine) -> float | None:
+    rate = machine.dram.read_bytes_per_s
+    peaks = [
+        unit.pes * (unit.clock_hz or machine.clock_hz) / unit.cost("mac").cycles
+        for unit in machine.matrix_units
+        if unit.supports("mac")
+    ]
+    return max(peaks) / rate if rate and peaks else None
+
+
+def doubled(machine: Machine) -> Iterator[tuple[str, Machine]]:
+    """The machine with each limiting memory twice as fast, and with each unit twice as fast."""
+    for at, memory in enumerate(machine.memories):
+        if not (memory.read_bytes_per_s or memory.write_bytes_per_s):
+            continue
+        rates = {
+            name: 2 * rate
+            for name in ("read_bytes_per_s", "write_bytes_per_s")
+            if (rate := getattr(memory, name)) is not None
+        }
+        fast = msgspec.structs.replace(memory, **rates)
+        memories = (*machine.memories[:at], fast, *machine.memories[at + 1 :])
+        yield f"{memory.name} twice as fast", msgspec.structs.replace(machine, memories=memories)
+    for at, unit in enumerate(machine.units):
+        fast_unit = msgspec.structs.replace(unit, clock_hz=2 * (unit.clock_hz or machine.clock_hz))
+        units = (*machine.units[:at], fast_unit, *machine.units[at + 1 :])
+        yield f"{unit.name} twice as fast", msgspec.structs.replace(machine, units=units)
+
+
+def larger(machine: Machine) -> Iterator[tuple[str, Machine]]:
+    """The machine with each on-chip memory twice as large."""
+    for at, memory in enumerate(machine.memories):
+        if memory.parent is None or memory.capacity_bytes is None:
+            continue
+        wide = msgspec.structs.replace(memory, capacity_bytes=2 * memory.capacity_bytes)
+        memories = (*machine.memories[:at], wide, *machine.memories[at + 1 :])
+        yield f"{memory.name} twice as large", msgspec.structs.replace(machine, memories=memories)
