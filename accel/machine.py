@@ -113,6 +113,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Rates are bytes per second, None where they never limit; with `shared_port`, reads and writes share one
     port of `read_bytes_per_s`. Energies are pJ per access of `access_bytes`. `holds` empty: any tensor.
+    `timing` names a DRAM standard whose commands the simulation follows; "" is an ideal pipe.
+    `timing_channels` is how many channels of it there are, 0 for the standard's own number.
     """
 
     name: str
@@ -126,6 +128,20 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     write_pj: float = 0.0
     leakage_w: float = 0.0
     holds: tuple[str, ...] = ()
+    timing: str = ""
+    timing_channels: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.timing and self.timing_channels:
+            raise RuleError(
+                "needs a timing, whose channels it counts", got=self.timing_channels, at=("timing_channels",)
+            )
+        if self.timing and self.parent is not None:
+            raise RuleError(
+                "only DRAM, the memory without a parent, has one", got=self.timing, at=("timing",)
+            )
+        if self.timing and (self.read_bytes_per_s is None or not self.shared_port):
+            raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

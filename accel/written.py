@@ -63,7 +63,8 @@ class WrittenRegisters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a memory is reached: one shared `bandwidth`, or a `read_bandwidth` and a `write_bandwidth`.
 
-    None of the three: the port never limits. Energies are per access of `access` bytes.
+    None of the three: the port never limits. Energies are per access of `access` bytes. On DRAM, `timing`
+    names a standard (`hbm2e`) or its YAML file, and `timing_channels` how many channels of it there are.
     """
 
     bandwidth: BytesPerSecond | None = None
@@ -74,11 +75,19 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     write_energy: Picojoules | None = None
     leakage: Watts = Watts(0)
     holds: tuple[Name, ...] = ()
+    timing: str = ""
+    timing_channels: Count | None = None
 
     def __post_init__(self) -> None:
         if self.bandwidth is not None and (self.read_bandwidth or self.write_bandwidth):
             rule = "stands beside read_bandwidth or write_bandwidth; write one shared port or two ports"
             raise RuleError(rule, at=("bandwidth",))
+        if self.timing_channels and not self.timing:
+            raise RuleError(
+                "needs a timing, whose channels it counts", got=self.timing_channels, at=("timing_channels",)
+            )
+        if self.timing and self.bandwidth is None:
+            raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 
     def memory(self, name: str, *, parent: str | None, capacity: int | None, copies: int = 1) -> Memory:
         """The memory of `copies` equal parts: capacity and rates are each part's, and add up."""
@@ -96,6 +105,8 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             write_pj=float(self.read_energy if self.write_energy is None else self.write_energy),
             leakage_w=float(self.leakage) * copies,
             holds=self.holds,
+            timing=self.timing,
+            timing_channels=self.timing_channels or 0,
         )
 
 

@@ -37,8 +37,31 @@ def elements(cascade: Cascade, access: Access, extents: Mapping[str, int]) -> in
     return count
 
 
+def runs(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, int]) -> tuple[int, int]:
+    """(bytes of a tile that lie side by side, bytes from one such run to the next); (0, 0) for a single run.
+
+    Only a timed DRAM asks for it; on other machines it is (0, 0) too. Tensors are stored in the order of
+    their dimensions; one that is kept compressed is stored tile by tile.
+    """
+    tensor = cascade.tensor(access.tensor)
+    if not machine.dram.timing or compressed(machine, tensor):
+        return 0, 0
+    shape = cascade.shape(access.tensor)
+    reach = []
+    for index, size in zip(access.indices, shape, strict=True):
+        steps = (abs(t.coefficient) * (extents.get(t.rank, cascade.size(t.rank)) - 1) for t in index.terms)
+        reach.append(min(size, 1 + sum(steps)))
+    run = pitch = 1
+    for dim in range(len(shape) - 1, -1, -1):
+        run, pitch = run * reach[dim], pitch * shape[dim]
+        if reach[dim] < shape[dim]:
+            outer = any(points > 1 for points in reach[:dim])
+            return (dense_bytes(tensor, run), dense_bytes(tensor, pitch)) if outer else (0, 0)
+    return 0, 0
+
+
 def compressed(machine: Machine, tensor: Tensor) -> bool:
-    """Whether the machine keeps this tensor compressed: some unit exploits its pattern; otherwise it is dense."""
+    """Whether the machine keeps this tensor compressed: where some unit exploits its pattern."""
     return any(pattern in unit.exploits for unit in machine.units for pattern in tensor.sparsity.patterns)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from accel.machine import Machine, Unit
-from dataflow.footprint import elements, relevant_ranks, tile_bytes
+from dataflow.footprint import elements, relevant_ranks, runs, tile_bytes
 from dataflow.mapping import Compute
 from dataflow.program import Access as Traffic
 from workloads.cascade import Access, Cascade, Einsum
@@ -134,11 +134,12 @@ def leaf_cost(
         size = tile_bytes(cascade, machine, access, extents) * (
             1 if is_output else _rereads(cascade, unit, node, access, extents)
         )
-        accesses.append(_traffic(home.memory, tensor, size, is_output))
+        laid = runs(cascade, machine, access, extents)
+        accesses.append(_traffic(home.memory, tensor, size, is_output, laid))
         spilled = math.ceil(size * home.spill)
         if spilled:
             accesses.append(
-                _traffic(machine.memory(home.memory).parent or home.memory, tensor, spilled, is_output)
+                _traffic(machine.memory(home.memory).parent or home.memory, tensor, spilled, is_output, laid)
             )
     return LeafCost(
         cycles=cycles,
@@ -149,12 +150,14 @@ def leaf_cost(
     )
 
 
-def _traffic(memory: str, tensor: str, size: int, is_output: bool) -> Traffic:
+def _traffic(memory: str, tensor: str, size: int, is_output: bool, laid: tuple[int, int]) -> Traffic:
     return Traffic(
         memory=memory,
         tensor=tensor,
         read_bytes=0 if is_output else size,
         write_bytes=size if is_output else 0,
+        run_bytes=laid[0],
+        pitch_bytes=laid[1],
     )
 
 

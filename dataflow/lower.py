@@ -7,7 +7,7 @@ from collections.abc import Mapping as MappingType
 from fractions import Fraction
 
 from accel.machine import Machine, Memory
-from dataflow.footprint import access_of, tile_bytes
+from dataflow.footprint import access_of, runs, tile_bytes
 from dataflow.iteration import Path
 from dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
 from dataflow.leaf import Residence, latency_cycles, leaf_cost
@@ -254,6 +254,7 @@ def _transfer_cost(
     assert draft.home is not None
     access = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
     size = tile_bytes(cascade, machine, access, extents)
+    run, pitch = runs(cascade, machine, access, extents)
     source, target = _ends(machine, draft)
     accesses = []
     actions = {}
@@ -268,6 +269,8 @@ def _transfer_cost(
                 tensor=draft.subject,
                 read_bytes=size if reads else 0,
                 write_bytes=0 if reads else size,
+                run_bytes=run,
+                pitch_bytes=pitch,
             )
         )
     outer = target if draft.kind == "store" else source

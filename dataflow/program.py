@@ -77,12 +77,18 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes of one tensor read from or written to one memory by one instance of an operation."""
+    """Bytes of one tensor read from or written to one memory by one instance of an operation.
+
+    `run_bytes` of them lie side by side and the next run starts `pitch_bytes` after this one, with the tensor
+    stored in the order of its dimensions; both are 0 where all of them do.
+    """
 
     memory: str
     tensor: str
     read_bytes: int = 0
     write_bytes: int = 0
+    run_bytes: int = 0
+    pitch_bytes: int = 0
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,14 +2,15 @@
 
 Every operation is a process that takes its instances in order: it waits for its data and its buffer, queues
 for its engine, holds it for the tile's ticks (longer where a memory port can't keep up), and makes the result
-visible after its latency. An engine serves one operation at a time; of those that wait it takes the oldest in
-program order. All decisions of one tick are taken after all arrivals of that tick, so the outcome does not
-depend on the order of events within it.
+visible after its latency. An engine serves one operation at a time: a unit the oldest in program order, a
+memory's port the first that came. All decisions of one tick are taken after all arrivals of that tick, so
+the outcome does not depend on the order of events within it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import simpy
@@ -17,11 +18,12 @@ import simpy
 from accel.machine import Machine
 from dataflow.account import keep_books, static_counts
 from dataflow.analytical import Bounds, bottleneck, engine_ticks, make_result
-from dataflow.program import Cost, Op, Program
+from dataflow.program import Cost, Op, Program, Stream
 from dataflow.result import Result
 from sim.actor import Actor
 from sim.jump import Jumper
 from sim.ledger import Ledger
+from sim.memory.dram_port import DramPort, dram_ports
 from sim.watch import Watch
 
 GRANT, SNAPSHOT = 2, 3  # simpy's own priorities are 0 (urgent) and 1 (normal)
@@ -37,25 +39,31 @@ def simulate(program: Program, machine: Machine, *, jump: bool = True) -> Result
     `jump` skips whole periods once the state repeats; the result is the same, cycle for cycle.
     Raises DeadlockError when operations wait for each other.
     """
-    run = Run(program, jump)
+    run = Run(program, jump, ports=dram_ports(program, machine))
     run.go()
     return run.result(machine)
 
 
 class Server:
-    """An engine: one operation at a time, the oldest first."""
+    """An engine: one operation at a time. A unit takes the oldest in program order, as its static schedule
+    would; a memory's port takes requests as they come, and the oldest of those that come in the same tick.
+    """
 
-    def __init__(self, run: Run, name: str) -> None:
+    def __init__(self, run: Run, name: str, *, first_come: bool) -> None:
         self.run = run
         self.name = name
+        self.first_come = first_come
+        self.timing: DramPort | None = run.ports.get(name)
+        self.arrival = 0  # of the request that is served
         self.free = True
-        self.queue: list[tuple[tuple[int, ...], int, Any]] = []
+        self.queue: list[tuple[int, tuple[int, ...], int, Any]] = []  # arrival, age, operation, event
         self.kicked = False
 
     def request(self, actor: Actor) -> simpy.Event:
         """An event that fires when the engine is the actor's; call `release` afterwards."""
         event = self.run.env.event()
-        self.queue.append((actor.age(), actor.op.id, event))
+        arrival = self.run.now() if self.first_come else 0
+        self.queue.append((arrival, actor.age(), actor.op.id, event))
         self.kick()
         return event
 
@@ -66,13 +74,20 @@ class Server:
             self.run.at_end_of_tick(GRANT, self.grant)
 
     def grant(self) -> None:
-        """Hand the engine to the oldest request."""
+        """Hand the engine to the first request by arrival and age."""
         self.kicked = False
         if self.free and self.queue:
             best = min(self.queue)
             self.queue.remove(best)
             self.free = False
-            best[2].succeed()
+            self.arrival = best[0]
+            best[3].succeed()
+
+    def hold(self, actor: Actor, key: tuple[int, ...], ticks: int) -> int:
+        """Ticks that the request just granted takes, `ticks` where the engine has no timing of its own."""
+        if self.timing is None:
+            return ticks
+        return self.timing.hold(actor.op.id, key, self.arrival, self.run.now(), ticks)
 
     def release(self) -> None:
         """Give the engine back."""
@@ -83,15 +98,25 @@ class Server:
 class Run:
     """One simulation in progress."""
 
-    def __init__(self, program: Program, jump: bool, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        jump: bool,
+        watch: Watch | None = None,
+        ports: Mapping[str, DramPort] = MappingProxyType({}),
+    ) -> None:
         self.program = program
+        self.ports = ports
         self.watch = watch
         self.env = simpy.Environment()
         self.skipped = 0
         self.actors = [Actor(op, program) for op in program.ops]
         for actor in self.actors:
             actor.connect(self.actors)
-        self.servers = {engine.name: Server(self, engine.name) for engine in program.engines}
+        self.servers = {
+            engine.name: Server(self, engine.name, first_come=engine.kind == "port")
+            for engine in program.engines
+        }
         self.ledger = Ledger(program, watch)
         self.jumper = Jumper(self) if jump else None
 
@@ -155,8 +180,9 @@ class Run:
             self.ledger.start(actor, self.now(), cost)
             if self.watch is not None:
                 self.watch.started(actor, self.now())
-            yield from self._serve(actor, cost)
+            yield from self._serve(actor, key, cost)
             self.ledger.end(actor, self.now(), cost)
+            actor.settle()
             if self.watch is not None:
                 self.watch.ended(actor, self.now())
             if server is not None:
@@ -170,7 +196,10 @@ class Run:
                 self.jumper.moved(actor, moved)
 
     def _wait(self, actor: Actor) -> Generator[simpy.Event, None, None]:
-        actor.cause, actor.blamed = "fill", None
+        if (
+            self.now() > actor.ready_at
+        ):  # an instance that is ready together with the one before shares its reason
+            actor.cause, actor.blamed = "fill", None
         for at, (wait, producer, _, _) in enumerate(actor.waits):
             target = actor.target(at, actor.position)
             if target is None or producer.reached(target):
@@ -183,22 +212,28 @@ class Run:
             actor.blocked_on, actor.blocked_target = -1, None
             actor.cause, actor.blamed = wait.cause, producer
 
-    def _serve(self, actor: Actor, cost: Cost) -> Generator[simpy.Event, None, None]:
+    def _serve(self, actor: Actor, key: tuple[int, ...], cost: Cost) -> Generator[simpy.Event, None, None]:
         """Hold the engine for the tile's ticks and until every port has moved its bytes."""
         streams = []
         for stream in cost.streams:
             actor.pending[stream.port] = -1
-            streams.append(self.env.process(self._stream(actor, stream.port, stream.ticks)))
-        actor.ends_at = int(self.env.now) + cost.ticks
-        if cost.ticks:
-            yield self.env.timeout(cost.ticks)
+            streams.append(self.env.process(self._stream(actor, key, stream)))
+        server = self.servers.get(actor.op.engine)
+        ticks = cost.ticks if server is None else server.hold(actor, key, cost.ticks)
+        actor.ends_at = int(self.env.now) + ticks
+        if ticks:
+            yield self.env.timeout(ticks)
         for process in streams:
             if process.is_alive:
                 yield process
 
-    def _stream(self, actor: Actor, port: str, ticks: int) -> Generator[simpy.Event, None, None]:
+    def _stream(
+        self, actor: Actor, key: tuple[int, ...], stream: Stream
+    ) -> Generator[simpy.Event, None, None]:
+        port = stream.port
         server = self.servers[port]
         yield server.request(actor)
+        ticks = server.hold(actor, key, stream.ticks)
         actor.pending[port] = int(self.env.now) + ticks
         yield self.env.timeout(ticks)
         server.release()

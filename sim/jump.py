@@ -29,7 +29,7 @@ class Snapshot:
     def __init__(self, run: Run, index: int) -> None:
         self.time = run.now()
         self.freed = dict(run.ledger.free_since)
-        self.since = [(actor.ready_at - run.now(), actor.started_at - run.now()) for actor in run.actors]
+        self.since = [_since(actor, run.now()) for actor in run.actors]
         self.index = index
         self.positions = [list(actor.position) for actor in run.actors]
         self.counters = run.ledger.counters()
@@ -89,6 +89,15 @@ class Jumper:
         self.asked.add(loop)
         self.run.at_end_of_tick(3, self._closure(loop, actor, slot))
 
+    def _timings(self) -> tuple[Any, ...]:
+        """State of the ports that have a timing, and since when their requests wait."""
+        now = self.run.now()
+        return tuple(
+            (server.timing.state(now), tuple(entry[0] - now for entry in sorted(server.queue)))
+            for server in self.run.servers.values()
+            if server.timing is not None
+        )
+
     def _closure(self, loop: int, actor: Actor, slot: int) -> Callable[[], None]:
         return lambda: self._look(loop, actor, slot)
 
@@ -104,6 +113,12 @@ class Jumper:
         state = (
             tuple(outer.items()),
             tuple(actor.version for actor in self.others[loop]),
+            tuple(
+                tuple(entry[2] for entry in sorted(s.queue))
+                for s in self.run.servers.values()
+                if s.first_come
+            ),
+            self._timings(),
             tuple(self._member(actor, loop, index) for actor in self.members[loop]),
         )
         known = self.seen.setdefault(loop, {})
@@ -116,7 +131,7 @@ class Jumper:
         self._jump(loop, before, index)
 
     def _member(self, actor: Actor, loop: int, index: int) -> tuple[Any, ...]:
-        """State of an operation in the loop: relative to the loop's index while it moves, else as it stands."""
+        """State of an operation in the loop: relative to the index while it moves, else as it stands."""
         version, look = self.changed[loop].get(actor.op.id, (-1, 0))
         if version != actor.version:
             look = self.looks[loop]
@@ -146,6 +161,8 @@ class Jumper:
             tuple((port, end - now if end >= 0 else None) for port, end in actor.pending.items()),
             actor.cause,
             actor.blamed.op.id if actor.blamed is not None else -1,
+            actor.past_cause,
+            actor.past_blamed.op.id if actor.past_blamed is not None else -1,
         )
 
     def _inside(self, actor: Actor, loop: int) -> int:
@@ -174,7 +191,7 @@ class Jumper:
             early = (
                 before.positions[number][at] - actor.path.span(actor.position, at)[0] < self.lags[loop] + 1
             )
-            if early or (actor.ready_at - now, actor.started_at - now) != before.since[number]:
+            if early or _since(actor, now) != before.since[number]:
                 self.seen[loop].clear()
                 return
         periods = self._periods(movers, stride)
@@ -196,8 +213,11 @@ class Jumper:
             ]
         for server in self.run.servers.values():
             server.queue = [
-                (self.run.actors[number].age(), number, event) for _, number, event in server.queue
+                (arrival + ticks if server.first_come else 0, self.run.actors[number].age(), number, event)
+                for arrival, _, number, event in server.queue
             ]
+            if server.timing is not None:
+                server.timing.shift(ticks)
         self.run.ledger.add(before.counters, periods, ticks, before.freed)
         self.run.skipped += ticks
         self.seen[loop].clear()
@@ -239,11 +259,17 @@ class Jumper:
         return True
 
 
+def _since(actor: Actor, now: int) -> tuple[int, ...]:
+    """How long ago what the ledger looks at happened."""
+    return actor.ready_at - now, actor.started_at - now, actor.past_ready_at - now
+
+
 def _shift(actor: Actor, at: int, ahead: int, ticks: int) -> None:
     """Move an actor and all that it remembers of this loop forward."""
     prefix = actor.position[:at]
     actor.ready_at += ticks
     actor.started_at += ticks
+    actor.past_ready_at += ticks
     actor.position[at] += ahead
     if actor.completed is not None and actor.completed[:at] == prefix:
         actor.completed[at] += ahead

@@ -15,6 +15,7 @@ Counters = dict[tuple[str, ...], int]
 
 CAUSES = ("bandwidth", "dependency", "capacity", "fill", "drain")
 TIMELINE_SLICES = 400
+LONGEST_CHAIN = 8  # transfers that are followed to find a reason: more than there are levels of memory
 
 
 class Ledger:
@@ -54,13 +55,7 @@ class Ledger:
             filling = min(gap, self.first_start)
             yield ("fill", ""), filling
             gap -= filling
-        blamed = actor.blamed
-        if actor.cause == "bandwidth" and blamed is not None:
-            loading = min(gap, max(0, actor.started_at - blamed.ready_at))
-            yield _why_late(blamed), gap - loading
-            yield ("bandwidth", _port(blamed)), loading
-        else:
-            yield (actor.cause if actor.cause != "fill" else "dependency", _name(blamed)), gap
+        yield from reversed(list(_chain(actor, gap)))
 
     def _charge(self, unit: str, reason: Reason, ticks: int) -> None:
         self.idle[unit][reason] = self.idle[unit].get(reason, 0) + ticks
@@ -159,13 +154,24 @@ class Ledger:
         self.last += ticks
 
 
-def _why_late(load: Actor) -> Reason:
-    """What a load waited for until it was ready: if for nothing, its port was still at its tile before."""
-    if load.cause == "fill":
-        return "bandwidth", _port(load)
-    if load.cause == "bandwidth" and load.blamed is not None:
-        return "bandwidth", _port(load.blamed)
-    return load.cause, _name(load.blamed)
+def _chain(actor: Actor, gap: int) -> Iterator[tuple[Reason, int]]:
+    """The parts of the idle time before an operation, the latest first.
+
+    A transfer that was waited for is followed: from when it was ready its port is the reason, before that
+    whatever made it late; if that is nothing, the port was still at the tile before.
+    """
+    at, start = actor.started_at, actor.started_at - gap
+    cause, blamed = actor.cause, actor.blamed
+    for _ in range(LONGEST_CHAIN):
+        if blamed is None or blamed.op.kind == "compute" or cause == "capacity":
+            break
+        port = _port(blamed)
+        if port:
+            ready = start if blamed.past_cause == "fill" else min(at, max(start, blamed.past_ready_at))
+            yield ("bandwidth", port), at - ready
+            at = ready
+        cause, blamed = blamed.past_cause, blamed.past_blamed
+    yield (cause if cause not in ("fill", "bandwidth") else "dependency", _name(blamed)), at - start
 
 
 def _name(blamed: Actor | None) -> str:
@@ -173,5 +179,5 @@ def _name(blamed: Actor | None) -> str:
 
 
 def _port(load: Actor) -> str:
-    """The port that a load is served by: its own, or where that is unlimited the one that it streams into."""
+    """The port that serves a transfer: its own, or where that is unlimited the one that it streams into."""
     return load.op.engine or load.last_port

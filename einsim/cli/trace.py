@@ -25,7 +25,7 @@ The name of the output says what is written: .pftrace for Perfetto's viewer, .js
 
 \b
   einsim trace attention --set seq=4K --accel fusemax-cloud -o out.pftrace
-  einsim trace attention-1pass --accel fusemax-cloud --mapping fusemax-stalled --from 30000 --to 30900 -o out.png
+  einsim trace attention-1pass --accel fusemax-cloud --mapping fusemax-stalled --to 3000 -o out.png
   einsim trace gemm.yaml --accel eyeriss-like --registers -o array.vcd
 """
 

@@ -9,6 +9,7 @@ from dataflow.mapping import Mapping
 from dataflow.program import Program
 from sim.actor import Actor
 from sim.engine import Run
+from sim.memory.dram_port import dram_ports
 from sim.trace.occupancy import Tile, held_bytes, tiles
 from sim.trace.recording import Level, Recording, Span, Stall
 from specs.errors import RuleError
@@ -39,7 +40,7 @@ def record(
     last = None if to_cycle is None else to_cycle * tick
     homes = tiles(program, mapping, cascade, machine)
     recorder = Recorder(program, homes, from_cycle * tick, last, most_spans)
-    run = Run(program, jump=from_cycle > 0, watch=recorder)
+    run = Run(program, jump=from_cycle > 0, watch=recorder, ports=dram_ports(program, machine))
     run.go()
     done = all(actor.phase == "done" for actor in run.actors)
     if done and run.ledger.last <= recorder.begin:
