@@ -1,7 +1,10 @@
 """A branch for one contraction: buffer tiles chosen by rule, double-buffered, on the fastest matrix unit.
 
 The rule tries tile sizes (the array's width times powers of two) and both loop orders, and takes the least
-of max(compute time, transfer time) plus the time to fill the first tile; ties go to less traffic.
+traffic among the tiles that compute within 5 % of the whole problem's cycles; ties go to smaller tiles. So
+a bigger buffer doesn't mean more traffic, and the mapping doesn't depend on the bandwidth. A buffer tile is
+computed in up to sixteen parts, which are loaded and stored one by one, so that a large tile need not be
+there whole before work begins.
 """
 
 from __future__ import annotations
@@ -19,16 +22,25 @@ from dataflow.templates.roles import Roles, extent_of, flat_tile, place, roles, 
 from specs.errors import EinsimError
 from workloads.cascade import Cascade, Einsum
 
+#: Cycles that a choice of tiles may cost over the whole problem at once.
+SLACK = 1.05
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Chosen tiles: points along m, n and k, the outer loop's letter, and the estimate that chose them."""
+    """Tiles: points along m, n and k, the outer loop's letter, and what speaks for them."""
 
     m: int
     n: int
     k: int
     outer: str
-    seconds: float
     traffic_bytes: int
+    held_bytes: int
+    rounds: int
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Smaller is better."""
+        return (self.traffic_bytes, self.held_bytes)
 
 
 def levels(machine: Machine, unit_memory: str) -> tuple[str, ...]:
@@ -74,7 +86,8 @@ def gemm(
     batch = {rank: min(size, cascade.size(rank)) for rank, size in batch.items()}
     plan = _choose(cascade, machine, einsum, node.unit, part, batch, room, resident)
     tiles = {**batch, **_tiles(cascade, part, plan)}
-    node = place(cascade, machine, einsum, {**sizes, **tiles})
+    parts = _parts(cascade, machine, einsum, part, plan, {**sizes, **tiles}, node.unit)
+    node = place(cascade, machine, einsum, {**sizes, **tiles, **parts})
     inputs = tuple(dict.fromkeys(access.tensor for access in einsum.reads))
     kept = tuple(name for name in (*inputs, einsum.name) if name not in resident)
     row, column = ("m", "n") if plan.outer == "m" else ("n", "m")
@@ -90,6 +103,7 @@ def gemm(
         *loops["k"],
         *_keeps(machine, memories, (second,), kept),
         *(_keeps(machine, memories, (first,), kept) if partial else []),
+        *((rank, size) for rank, size in parts.items() if size < tiles[rank]),
         node,
     )
     return chain(
@@ -100,6 +114,41 @@ def gemm(
         *_keeps(machine, memories, (einsum.name,), kept),
         inner,
     )
+
+
+def _parts(
+    cascade: Cascade,
+    machine: Machine,
+    einsum: Einsum,
+    part: Roles,
+    plan: Plan,
+    extents: Mapping[str, int],
+    unit: str,
+) -> dict[str, int]:
+    """What is loaded, computed and stored at once: a quarter or half of a tile where that costs no cycles."""
+    width = max(size for name, size in machine.unit(unit).dims.items() if name != "cores")
+    whole = _cycles(cascade, machine, einsum, extents, unit)
+    for shares in (4, 2):
+        sizes = {
+            letter: min(tile, width * max(1, -(-tile // (shares * width))))
+            for letter, tile in (("m", plan.m), ("n", plan.n))
+        }
+        found = {**flat_tile(cascade, part.m, sizes["m"]), **flat_tile(cascade, part.n, sizes["n"])}
+        times = math.prod(-(-extents[rank] // size) for rank, size in found.items())
+        if times * _cycles(cascade, machine, einsum, {**extents, **found}, unit) <= SLACK * whole:
+            return found
+    return {}
+
+
+def _cycles(
+    cascade: Cascade, machine: Machine, einsum: Einsum, extents: Mapping[str, int], unit_name: str
+) -> float:
+    """Cycles of a tile on a unit; infinite where another unit is the faster one for it."""
+    node = place(cascade, machine, einsum, extents)
+    if node.unit != unit_name:
+        return math.inf
+    unit = machine.unit(unit_name)
+    return array_cycles(unit, einsum, node, exploited(cascade, unit, einsum, extents))
 
 
 def _keeps(
@@ -138,49 +187,36 @@ def _choose(
     rows, cols = dims[0], dims[-1]
     m, n, k = extent_of(cascade, part.m), extent_of(cascade, part.n), extent_of(cascade, part.k)
     rounds = math.prod(-(-cascade.size(rank) // size) for rank, size in batch.items())
-    rate = machine.dram.read_bytes_per_s
-    best: Plan | None = None
+    whole = {rank: cascade.size(rank) for rank in einsum.ranks}
+    names = dict.fromkeys(name for name in (part.a, part.b, einsum.name) if name and name not in resident)
+    moved = {name: access_of(einsum, name) for name in names}
+    plans: list[Plan] = []
     smallest = 0
-    for tk in (k, *(size for size in reversed(steps(max(rows, 64), k)) if size < k)):
+    for tk in steps(max(rows, 64), k):
         for tm in steps(rows, m):
             for tn in steps(cols, n):
-                tile = Plan(m=tm, n=tn, k=tk, outer="m", seconds=0.0, traffic_bytes=0)
-                extents = {
-                    **{rank: cascade.size(rank) for rank in einsum.ranks},
-                    **batch,
-                    **_tiles(cascade, part, tile),
-                }
+                tile = Plan(m=tm, n=tn, k=tk, outer="m", traffic_bytes=0, held_bytes=0, rounds=1)
+                extents = {**whole, **batch, **_tiles(cascade, part, tile)}
                 bytes_of = {
-                    name: 0
-                    if name in resident
-                    else tile_bytes(cascade, machine, access_of(einsum, name), extents)
-                    for name in (part.a, part.b, einsum.name)
-                    if name
+                    name: tile_bytes(cascade, machine, access, extents) for name, access in moved.items()
                 }
                 need = 2 * sum(bytes_of.values())
                 smallest = min(smallest or need, need)
-                if need > room:
-                    continue
-                work = exploited(cascade, unit, einsum, extents)
-                node = place(cascade, machine, einsum, extents)
-                trips = {"m": -(-m // tm), "n": -(-n // tn), "k": -(-k // tk)}
-                cycles = array_cycles(unit, einsum, node, work) if node.unit == unit_name else 0
-                compute = cycles * math.prod(trips.values()) * rounds / (unit.clock_hz or machine.clock_hz)
-                for outer in ("m", "n"):
-                    plan = _estimate(part, bytes_of, trips, rounds, outer, compute, rate, tile)
-                    if best is None or (plan.seconds, plan.traffic_bytes) < (
-                        best.seconds * (1 - 1e-12),
-                        best.traffic_bytes,
-                    ):
-                        best = plan
-        if best is not None and tk == k:
-            break
-    if best is None:
+                if need <= room:
+                    trips = {"m": -(-m // tm), "n": -(-n // tn), "k": -(-k // tk)}
+                    plans += (_estimate(part, bytes_of, trips, rounds, outer, tile) for outer in ("m", "n"))
+    if not plans:
         raise EinsimError(
             f"{machine.name}: no tile of Einsum {einsum.name} fits on chip: "
             f"the smallest needs {smallest} bytes, {max(room, 0)} are free"
         )
-    return best
+    plans.sort(key=lambda plan: plan.order)
+    least = _cycles(cascade, machine, einsum, {**whole, **batch}, unit_name)
+    for plan in plans:
+        extents = {**whole, **batch, **_tiles(cascade, part, plan)}
+        if plan.rounds * _cycles(cascade, machine, einsum, extents, unit_name) <= SLACK * least:
+            return plan
+    return plans[0]
 
 
 def _estimate(
@@ -189,13 +225,12 @@ def _estimate(
     trips: Mapping[str, int],
     rounds: int,
     outer: str,
-    compute_s: float,
-    rate: int | None,
     tile: Plan,
 ) -> Plan:
+    """Traffic of a tile in one loop order: the outer operand stays while the other one streams by."""
     first, second = (part.a, part.b) if outer == "m" else (part.b, part.a)
     every = trips["m"] * trips["n"] * trips["k"]
-    first_trips = trips[outer] * (trips["k"] if trips["k"] == 1 else every // trips[outer])
+    first_trips = trips[outer] if trips["k"] == 1 else every
     traffic = rounds * (
         bytes_of.get(first, 0) * first_trips
         + bytes_of.get(second, 0) * every
@@ -203,8 +238,6 @@ def _estimate(
         * trips["m"]
         * trips["n"]
     )
-    seconds = compute_s
-    if rate:
-        fill = sum(bytes_of.values()) / rate
-        seconds = max(compute_s, traffic / rate) + fill
-    return msgspec.structs.replace(tile, outer=outer, seconds=seconds, traffic_bytes=traffic)
+    held = sum(bytes_of.values())
+    tiles = trips["m"] * trips["n"] * trips["k"]
+    return msgspec.structs.replace(tile, outer=outer, traffic_bytes=traffic, held_bytes=held, rounds=tiles)

@@ -1,15 +1,17 @@
 """Layer by layer: each contraction and each run of other Einsums is a branch of its own, one after the other.
 
-With `residency`, intermediates that fit stay on chip between branches (the smallest first, at most half of
-the buffer), as FlightLLM's always-on-chip decode does; without it every branch reads and writes DRAM.
+With `residency`, intermediates stay on chip between branches, as in FlightLLM's always-on-chip decode: the
+smallest first, as many (of 0, 1, 2, 3, 4, 6, 8, 12 ...) as give the least traffic in at most half of the
+buffer. Without it every branch reads and writes DRAM.
 """
 
 from __future__ import annotations
 
 from accel.machine import Machine
+from dataflow.analytical import analyse
 from dataflow.footprint import access_of, tile_bytes
 from dataflow.layout import lay_out
-from dataflow.lower import held_bytes
+from dataflow.lower import held_bytes, lower
 from dataflow.mapping import Mapping, Node, Sequence, chain, keep
 from dataflow.templates.attention import fused_attention
 from dataflow.templates.gemm import gemm, levels
@@ -29,9 +31,32 @@ def layerwise(cascade: Cascade, machine: Machine, *, residency: bool, name: str)
     taken = 0
     if fused is not None:
         taken = held_bytes(fused, lay_out(fused, cascade), cascade, machine).get(memory, 0)
-    resident = {}
+    chosen: list[dict[str, int]] = [{}]
     if residency and memory:
-        resident = _resident(cascade, machine, memory, taken, _touched(cascade, inside))
+        chosen = _residents(cascade, machine, memory, taken, _touched(cascade, inside))
+    best: tuple[tuple[int, int], Mapping] | None = None
+    for resident in chosen:
+        mapping = _branches(cascade, machine, resident, memory, fused, name)
+        if len(chosen) == 1:
+            return mapping
+        result = analyse(lower(mapping, cascade, machine), machine)
+        order = (result.dram_bytes, result.cycles)
+        if best is None or order < best[0]:
+            best = (order, mapping)
+    assert best is not None
+    return best[1]
+
+
+def _branches(
+    cascade: Cascade,
+    machine: Machine,
+    resident: dict[str, int],
+    memory: str,
+    fused: Mapping | None,
+    name: str,
+) -> Mapping:
+    """The mapping with these tensors kept on chip throughout."""
+    inside = frozenset(node.einsum for node in fused.computes()) if fused else frozenset()
     reserved = {memory: sum(resident.values())} if memory else {}
     kept = frozenset(resident)
     branches: list[Node] = []
@@ -88,14 +113,16 @@ def _common_memory(machine: Machine) -> str:
     )
 
 
-def _resident(
+def _residents(
     cascade: Cascade, machine: Machine, memory: str, taken: int, elsewhere: frozenset[str]
-) -> dict[str, int]:
-    """Intermediates to keep, with their bytes: the smallest first while they take at most half the memory and
-    leave the fused branch the bytes it takes.
+) -> list[dict[str, int]]:
+    """Sets of intermediates to try, each with their bytes: the smallest ones first, in at most half the
+    memory, leaving a fused branch the bytes it takes.
+
+    The sets don't depend on the memory's size, only whether they fit does: a bigger one has no worse best.
     """
     if any(unit.reads_from != memory for unit in machine.units):
-        return {}
+        return [{}]
     capacity = machine.memory(memory).capacity_bytes or 2**62
     sizes = {rank.name: rank.size for rank in cascade.ranks}
     needs = {
@@ -103,10 +130,12 @@ def _resident(
         for einsum in cascade.einsums
         if cascade.consumers(einsum.name) and einsum.name not in elsewhere
     }
-    chosen: dict[str, int] = {}
-    left = min(capacity // 2, capacity - taken)
-    for name, size in sorted(needs.items(), key=lambda item: item[1]):
-        if size <= left:
-            chosen[name] = size
-            left -= size
-    return chosen
+    ordered = sorted(needs.items(), key=lambda item: item[1])
+    room = min(capacity // 2, capacity - taken)
+    counts = [0, *(count * scale for scale in (1, 2, 4, 8, 16, 32) for count in (1, 1.5)), len(ordered)]
+    found = []
+    for count in sorted({int(count) for count in counts if count <= len(ordered)}):
+        chosen = dict(ordered[:count])
+        if not chosen or sum(chosen.values()) <= room:
+            found.append(chosen)
+    return found

@@ -1,0 +1,107 @@
+"""The nine pairs of workload and machine family, and the laws that their numbers obey."""
+
+from __future__ import annotations
+
+import pytest
+
+from accel.load import load_machine
+from dataflow.analytical import analyse
+from dataflow.lower import lower
+from dataflow.result import Result
+from dataflow.templates import build_mapping
+from sim.engine import simulate
+from workloads.load import load_workload
+
+WORKLOADS = {
+    "attention": {"seq": "1K", "b": "2"},
+    "ffn": {"seq": "1K", "b": "2"},
+    "linear-training": {"sparsity": "2:8"},
+}
+MACHINES = {"fusemax-cloud": "buffer", "tpu-v4i": "buffer", "u280-flightllm": "", "sa8295p": "scratchpad"}
+SIZES = (2, 4, 6, 8, 16, 32, 64)
+RATES = (0.5, 1.0, 1.1, 1.5, 4.0)
+
+
+def both(workload: str, accel: str, over: dict[str, str] | None = None, **more: str) -> tuple[Result, Result]:
+    machine = load_machine(accel, over or {})
+    cascade = load_workload(workload, {**WORKLOADS[workload], **more})
+    program = lower(build_mapping(cascade, machine), cascade, machine)
+    return analyse(program, machine), simulate(program, machine)
+
+
+@pytest.mark.parametrize("accel", MACHINES)
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_every_pair_runs_within_its_bounds(workload: str, accel: str) -> None:
+    machine = load_machine(accel)
+    bound, run = both(workload, accel)
+    assert bound.cycles <= run.cycles
+    assert bound.traffic == run.traffic
+    for result in (bound, run):
+        rate = machine.dram.read_bytes_per_s
+        assert rate is not None
+        assert result.latency_s >= result.dram_bytes / rate * (1 - 1e-12)
+        assert all(0 <= share <= 1 for share in result.utilization.values())
+        for name, share in result.by_einsum.items():
+            unit = machine.unit(share.unit)
+            least = share.points / unit.pes / (unit.clock_hz or machine.clock_hz)
+            assert result.latency_s >= least * (1 - 1e-12), name
+        assert result.energy_j == pytest.approx(sum(result.energy_by.values()))
+
+
+@pytest.mark.parametrize("accel", [accel for accel, buffer in MACHINES.items() if buffer])
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_a_bigger_buffer_is_never_more_traffic(workload: str, accel: str) -> None:
+    found = []
+    for size in SIZES:
+        machine = load_machine(accel, {MACHINES[accel]: f"{size}MiB"})
+        cascade = load_workload(workload, WORKLOADS[workload])
+        found.append(analyse(lower(build_mapping(cascade, machine), cascade, machine), machine).dram_bytes)
+    assert found == sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("accel", MACHINES)
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_more_bandwidth_is_never_slower(workload: str, accel: str) -> None:
+    rate = load_machine(accel).dram.read_bytes_per_s
+    assert rate is not None
+    found = [both(workload, accel, {"dram.bandwidth": str(int(rate * times))}) for times in RATES]
+    for level in (0, 1):
+        cycles = [pair[level].cycles for pair in found]
+        assert cycles == sorted(cycles, reverse=True)
+
+
+@pytest.mark.parametrize("pattern", ["2:4", "2:8", "1:4", "2:16"])
+@pytest.mark.parametrize("accel", ["vcu1525-sat", "u280-flightllm"])
+def test_n_m_training_lies_between_dense_and_its_bound_where_it_is_exploited(
+    accel: str, pattern: str
+) -> None:
+    """FF and BP shrink to n / m, WU stays: at best 3 / (1 + 2 n / m), a little less tile waste allowed for."""
+    n, m = (int(part) for part in pattern.split(":"))
+    dense, sparse = (
+        both("linear-training", accel, sparsity="dense"),
+        both("linear-training", accel, sparsity=pattern),
+    )
+    for level in (0, 1):
+        speedup = dense[level].cycles / sparse[level].cycles
+        assert 1 <= speedup <= 3 / (1 + 2 * n / m) * 1.01 <= m / n
+        assert sparse[level].dram_bytes < dense[level].dram_bytes
+
+
+@pytest.mark.parametrize("accel", ["fusemax-cloud", "tpu-v4i", "sa8295p"])
+def test_n_m_training_is_exactly_dense_where_it_is_not_exploited(accel: str) -> None:
+    dense, sparse = both("linear-training", accel, sparsity="dense"), both("linear-training", accel)
+    for level in (0, 1):
+        assert sparse[level].cycles == dense[level].cycles
+        assert sparse[level].dram_bytes == dense[level].dram_bytes
+        assert sparse[level].energy_j == dense[level].energy_j
+
+
+@pytest.mark.parametrize("accel", ["fusemax-cloud", "u280-flightllm", "sa8295p", "vcu1525-sat", "tpu-v4i"])
+@pytest.mark.parametrize("mask", [{}, {"causal": "true"}, {"window": "200"}, {"documents": "300"}])
+def test_one_pass_attention_runs_fused_with_every_mask(accel: str, mask: dict[str, str]) -> None:
+    """A mask leaves out tiles: never slower than without one, and at least what the kept points take."""
+    full = both("attention", accel, passes="1", b="1", h="2")
+    masked = both("attention", accel, passes="1", b="1", h="2", **mask)
+    assert masked[0].cycles <= masked[1].cycles
+    assert masked[0].by_einsum["BQK"].points <= full[0].by_einsum["BQK"].points
+    assert masked[0].by_einsum["BQK"].cycles <= full[0].by_einsum["BQK"].cycles
