@@ -115,6 +115,10 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     port of `read_bytes_per_s`. Energies are pJ per access of `access_bytes`. `holds` empty: any tensor.
     `timing` names a DRAM standard whose commands the simulation follows; "" is an ideal pipe.
     `timing_channels` is how many channels of it there are, 0 for the standard's own number.
+    `banks`: the memory is that many equal parts with a port each; tensors take them in turn, so two tensors of
+    one bank wait for each other, and none gets more than its bank's share of the rate. What passes between
+    this memory and its parent also passes `bus`, which memories of the same bus name share, and each such
+    transfer costs `descriptor_cycles` of the machine's clock before its first byte.
     """
 
     name: str
@@ -130,8 +134,21 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     holds: tuple[str, ...] = ()
     timing: str = ""
     timing_channels: int = 0
+    banks: int = 1
+    bus: str = ""
+    bus_bytes_per_s: int | None = None
+    descriptor_cycles: int = 0
 
     def __post_init__(self) -> None:
+        if bool(self.bus) != (self.bus_bytes_per_s is not None):
+            raise RuleError(
+                "a bus has a name and a bandwidth", got=self.bus or self.bus_bytes_per_s, at=("bus",)
+            )
+        if self.parent is None and (self.bus or self.descriptor_cycles):
+            rule = "stands on the memory that is filled, not on DRAM"
+            raise RuleError(rule, at=("bus" if self.bus else "descriptor_cycles",))
+        if self.timing and self.banks > 1:
+            raise RuleError("a timing has its own banks", got=self.banks, at=("banks",))
         if not self.timing and self.timing_channels:
             raise RuleError(
                 "needs a timing, whose channels it counts", got=self.timing_channels, at=("timing_channels",)
@@ -175,6 +192,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if len(roots) != 1:
             rule = "exactly one memory must have no parent (it is DRAM)"
             raise RuleError(rule, got=roots, at=("memories",))
+        buses = {(memory.bus, memory.bus_bytes_per_s) for memory in self.memories if memory.bus}
+        if len(buses) > len({name for name, _ in buses}):
+            raise RuleError("memories of one bus must give it the same bandwidth", at=("memories",))
         for memory in self.memories:
             self._check_chain(memory, memories)
         for unit in self.units:

@@ -19,9 +19,9 @@ from workloads.cascade import Cascade
 
 
 def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
-    """Lower a legal mapping. Check it with `dataflow.legality.check` first: this function takes it as given."""
+    """Lower a legal mapping; `dataflow.legality.check` says whether it is one, here it is taken as given."""
     layout = lay_out(mapping, cascade)
-    clock = Clock(machine)
+    clock = Clock(machine, tuple(tensor.name for tensor in cascade.tensors))
     drafts = _computes(layout)
     for home, _ in layout.homes:
         drafts.extend(_transfers(cascade, machine, layout, home))
@@ -51,8 +51,9 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
 class Clock:
     """The time base: every unit's cycle and every port's byte is a whole number of ticks."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, tensors: tuple[str, ...] = ()) -> None:
         self.machine = machine
+        self.turn = {tensor: number for number, tensor in enumerate(tensors)}
         base = Fraction(machine.clock_hz)
         cycles = {unit.name: base / Fraction(unit.clock_hz or machine.clock_hz) for unit in machine.units}
         rates: dict[str, Fraction] = {}
@@ -61,6 +62,8 @@ class Clock:
             for port, rate in (("read", memory.read_bytes_per_s), ("write", write)):
                 if rate:
                     rates[port_name(memory, port == "read")] = base / rate
+            if memory.bus_bytes_per_s:
+                rates[bus_name(memory)] = base / memory.bus_bytes_per_s
         self.ticks_per_cycle = math.lcm(*(step.denominator for step in (*cycles.values(), *rates.values())))
         self.unit_ticks = {name: int(step * self.ticks_per_cycle) for name, step in cycles.items()}
         self.byte_ticks = {name: int(step * self.ticks_per_cycle) for name, step in rates.items()}
@@ -70,10 +73,18 @@ class Clock:
         memory = self.machine.memory(access.memory)
         streams: dict[str, int] = {}
         for size, reads in ((access.read_bytes, True), (access.write_bytes, False)):
-            port = port_name(memory, reads)
-            if size and port in self.byte_ticks:
-                streams[port] = streams.get(port, 0) + size * self.byte_ticks[port]
+            rate = self.byte_ticks.get(port_name(memory, reads))
+            if size and rate:
+                port = self.port(memory, access.tensor, reads)
+                streams[port] = streams.get(port, 0) + size * rate * memory.banks
         return [Stream(port=port, ticks=ticks) for port, ticks in streams.items()]
+
+    def port(self, memory: Memory, tensor: str, reads: bool) -> str:
+        """Engine name of the port that a tensor passes, of its bank if there are any; "" if unlimited."""
+        name = port_name(memory, reads)
+        if name not in self.byte_ticks:
+            return ""
+        return f"{name}.{self.turn.get(tensor, 0) % memory.banks}" if memory.banks > 1 else name
 
 
 def port_name(memory: Memory, reads: bool) -> str:
@@ -81,6 +92,11 @@ def port_name(memory: Memory, reads: bool) -> str:
     if memory.shared_port:
         return memory.name
     return f"{memory.name}.{'read' if reads else 'write'}"
+
+
+def bus_name(memory: Memory) -> str:
+    """Engine name of the bus between a memory and its parent."""
+    return f"bus {memory.bus}"
 
 
 def parent_memory(machine: Machine, name: str) -> str:
@@ -193,8 +209,7 @@ def _op(
     else:
         source, target = _ends(machine, draft)
         outer = machine.memory(target if draft.kind == "store" else source)
-        port = port_name(outer, draft.kind == "load")
-        engine = port if port in clock.byte_ticks else ""
+        engine = clock.port(outer, draft.subject, draft.kind == "load")
     return Op(
         id=number,
         name=draft.name,
@@ -282,6 +297,11 @@ def _transfer_cost(
                 own += stream.ticks
             else:
                 streams.append(stream)
+    if all(unit.name != draft.home.memory for unit in machine.units):
+        filled = machine.memory(draft.home.memory)
+        own += filled.descriptor_cycles * clock.ticks_per_cycle
+        if filled.bus:
+            streams.append(Stream(port=bus_name(filled), ticks=size * clock.byte_ticks[bus_name(filled)]))
     return Cost(ticks=own, streams=tuple(streams), accesses=tuple(accesses), actions=actions)
 
 
