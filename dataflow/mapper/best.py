@@ -34,8 +34,8 @@ Progress = Callable[[int, int, tuple[float, float, float] | None], None]
 
 #: Vectors of tile sizes of one loop nest up to which a menu is the default: it is searched in seconds.
 MOST_VECTORS: dict[Menu, int] = {"all": 100_000, "perfect": 30_000}
-#: Einsums of a cascade up to which groups have finer menus than steps.
-FEW_EINSUMS = 3
+#: The same where Einsums may be fused: a nest is then searched inside every vector of shared tiles.
+MOST_FUSED_VECTORS = 2_000
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +118,7 @@ def default_space(cascade: Cascade, machine: Machine) -> MapSpace:
     """The space with the finest menu of tile sizes that is searched in seconds."""
     for menu, most in MOST_VECTORS.items():
         space = MapSpace(cascade=cascade, machine=machine, menu=menu)
-        if len(cascade.einsums) <= FEW_EINSUMS and space.largest_nest() <= most:
+        if space.largest_nest() <= (most if len(cascade.einsums) == 1 else MOST_FUSED_VECTORS):
             return space
     return MapSpace(cascade=cascade, machine=machine, menu="steps", most_fused=2)
 

@@ -129,6 +129,7 @@ def search(
     cnt = np.empty((ranks, MOST_EXTENTS))
     kinds = np.empty(ranks, np.int64)
     pick = np.empty(ranks, np.int64)
+    step = np.empty(ranks, np.int64)
     folds = np.empty(max(1, t.dim_width.shape[0]))
     options = t.first[tensors]
     parts = np.empty((options, width))
@@ -163,7 +164,7 @@ def search(
                 open_rank[t.loop_rank[e]] = 1
             walk(t, tile, trips, reach, again, ext, cnt, kinds)
             base[:] = 0.0
-            leaf(t, ext, cnt, kinds, pick, folds, base)
+            leaf(t, ext, cnt, kinds, pick, step, folds, base)
             if not final:
                 base[t.engines] -= _registers(t, ext, cnt, kinds)
             bound[:] = base

@@ -30,20 +30,21 @@ def walk(t: Any, tile: Any, trips: Any, reach: Any, again: Any, ext: Any, cnt: A
     """Walk a nest's loops inward. Fills, by depth and rank, `trips` (tiles so far) and `reach` (points of a
     full tile), `again` (some loop above repeats), and each rank's leaf extents with how often each occurs.
     """
-    ranks = t.sizes.shape[0]
+    loop_rank, sizes = t.loop_rank, t.sizes
+    ranks = sizes.shape[0]
     for r in range(ranks):
         trips[0, r] = 1.0
-        reach[0, r] = t.sizes[r]
-        ext[r, 0] = t.sizes[r]
+        reach[0, r] = sizes[r]
+        ext[r, 0] = sizes[r]
         cnt[r, 0] = 1.0
         kinds[r] = 1
     again[0] = 0
-    for d in range(t.loop_rank.shape[0]):
+    for d in range(loop_rank.shape[0]):
         for r in range(ranks):
             trips[d + 1, r] = trips[d, r]
             reach[d + 1, r] = reach[d, r]
         again[d + 1] = again[d]
-        r = t.loop_rank[d]
+        r = loop_rank[d]
         size = tile[d]
         if size >= reach[d, r]:
             continue
@@ -76,11 +77,11 @@ def walk(t: Any, tile: Any, trips: Any, reach: Any, again: Any, ext: Any, cnt: A
         trips[d + 1, r] = total
 
 
-@njit(cache=True, error_model="numpy")
-def spread(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, width: int) -> float:
+@njit(cache=True, inline="always", error_model="numpy")
+def spread(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, at: Any, width: int) -> float:
     """Sum over the tiles of the ranks with pick[r] == 1 of ceil(points / width)."""
     ranks = t.sizes.shape[0]
-    at = np.zeros(ranks, np.int64)
+    at[:] = 0
     total = 0.0
     while True:
         points = 1
@@ -103,50 +104,51 @@ def spread(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, width: int) -> flo
 
 
 @njit(cache=True, inline="always", error_model="numpy")
-def leaf(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, folds: Any, row: Any) -> None:
+def leaf(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, at: Any, folds: Any, row: Any) -> None:
     """Add the unit's time and energy to `row`; `folds` becomes each dimension's folds over all tiles."""
-    ranks = t.sizes.shape[0]
-    dims = t.dim_width.shape[0]
+    dim_of, dim_width, is_cores, reduced, sizes = t.dim_of, t.dim_width, t.is_cores, t.reduced, t.sizes
+    ranks = sizes.shape[0]
+    dims = dim_width.shape[0]
     cycles = 1.0
     for s in range(dims):
         lone = -1
         many = 0
         for r in range(ranks):
-            pick[r] = 1 if t.dim_of[r] == s else 0
+            pick[r] = 1 if dim_of[r] == s else 0
             if pick[r]:
                 many += 1
                 lone = r
         if many == 1:
             total = 0.0
             for c in range(kinds[lone]):
-                total += cnt[lone, c] * ((ext[lone, c] + t.dim_width[s] - 1) // t.dim_width[s])
+                total += cnt[lone, c] * ((ext[lone, c] + dim_width[s] - 1) // dim_width[s])
             folds[s] = total
         else:
-            folds[s] = spread(t, ext, cnt, kinds, pick, t.dim_width[s])
+            folds[s] = spread(t, ext, cnt, kinds, pick, at, dim_width[s])
     least = 1
     for r in range(ranks):
-        if t.dim_of[r] < 0:
+        if dim_of[r] < 0:
             low = ext[r, 0]
             for c in range(1, kinds[r]):
                 low = min(low, ext[r, c])
             least *= low
     even = least >= t.least_steps  # no tile is too short to load the next weights behind it
     for s in range(dims):
-        if even or not t.is_cores[s]:
+        if even or not is_cores[s]:
             cycles *= folds[s]
     if even:
         for r in range(ranks):
-            if t.dim_of[r] < 0:
-                cycles *= t.sizes[r]
+            if dim_of[r] < 0:
+                cycles *= sizes[r]
     else:
-        cycles *= _paced(t, ext, cnt, kinds, pick)
+        cycles *= _paced(t, ext, cnt, kinds, pick, at)
     row[t.engine] += cycles * t.issue * t.unit_ticks
     points = 1.0
     single = 1.0
     gathers = False
     for r in range(ranks):
-        points *= t.sizes[r]
-        if t.reduced[r] and t.dim_of[r] < 0:
+        points *= sizes[r]
+        if reduced[r] and dim_of[r] < 0:
             gathers = True
             ones = 0.0
             for c in range(kinds[r]):
@@ -154,12 +156,12 @@ def leaf(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, folds: Any, row: Any
                     ones += cnt[r, c]
             single *= ones
         else:
-            single *= t.sizes[r]
+            single *= sizes[r]
     row[t.engines] += points * t.point_j + ((points - single) * t.register_j if gathers else 0.0)
 
 
-@njit(cache=True, error_model="numpy")
-def _paced(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any) -> float:
+@njit(cache=True, inline="always", error_model="numpy")
+def _paced(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, at: Any) -> float:
     """Steps in time of all tiles where each takes at least the cycles that loading its weights takes. A core
     walks its share of the ranks along the cores in time.
     """
@@ -170,7 +172,7 @@ def _paced(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any) -> float:
         pick[r] = 1 if t.dim_of[r] < 0 or cores else 0
         if cores:
             width = t.dim_width[t.dim_of[r]]
-    at = np.zeros(ranks, np.int64)
+    at[:] = 0
     total = 0.0
     while True:
         steps = 1
@@ -199,22 +201,30 @@ def _paced(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any) -> float:
 @njit(cache=True, inline="always", error_model="numpy")
 def streamed(t: Any, x: int, trips: Any, folds: Any) -> float:
     """Bytes that the unit streams of one tensor: once a tile, an input again for each fold it isn't in."""
-    ranks = t.sizes.shape[0]
-    total = t.whole_bytes[x]
-    output = x == t.whole_bytes.shape[0] - 1
-    for s in range(t.dim_width.shape[0]):
+    dim_of, dim_width, is_cores, movers, sizes, whole_bytes = (
+        t.dim_of,
+        t.dim_width,
+        t.is_cores,
+        t.moved,
+        t.sizes,
+        t.whole_bytes,
+    )
+    ranks = sizes.shape[0]
+    total = whole_bytes[x]
+    output = x == whole_bytes.shape[0] - 1
+    for s in range(dim_width.shape[0]):
         lies = False
         for r in range(ranks):
-            if t.dim_of[r] == s and t.moved[x, r]:
+            if dim_of[r] == s and movers[x, r]:
                 lies = True
-        if not lies and not output and not t.is_cores[s]:
+        if not lies and not output and not is_cores[s]:
             total *= folds[s]
         else:
             for r in range(ranks):
-                if t.dim_of[r] == s and not t.moved[x, r]:
+                if dim_of[r] == s and not movers[x, r]:
                     total *= trips[r]
     for r in range(ranks):
-        if t.dim_of[r] < 0 and not t.moved[x, r]:
+        if dim_of[r] < 0 and not movers[x, r]:
             total *= trips[r]
     return total
 
@@ -222,26 +232,37 @@ def streamed(t: Any, x: int, trips: Any, folds: Any) -> float:
 @njit(cache=True, inline="always", error_model="numpy")
 def choice(t: Any, x: int, o: int, trips: Any, reach: Any, again: Any, stream: float, row: Any) -> bool:
     """Add what one tensor's homes cost to `row`; False where partial results would leave it."""
-    ranks = t.sizes.shape[0]
-    output = x == t.whole_bytes.shape[0] - 1
+    depths, holds, memories, movers, moves, reduced, sizes, value_bytes, whole_bytes = (
+        t.depth,
+        t.holds,
+        t.memory,
+        t.moved,
+        t.moves,
+        t.reduced,
+        t.sizes,
+        t.value_bytes,
+        t.whole_bytes,
+    )
+    ranks = sizes.shape[0]
+    output = x == whole_bytes.shape[0] - 1
     source = 0
     for h in range(3):
-        memory = t.memory[o, h]
+        memory = memories[o, h]
         if memory < 0:
             break
-        d = t.depth[o, h]
-        if t.moves[o, h]:
-            moved = t.whole_bytes[x]
+        d = depths[o, h]
+        if moves[o, h]:
+            moved = whole_bytes[x]
             for r in range(ranks):
-                if not t.moved[x, r]:
+                if not movers[x, r]:
                     moved *= trips[d, r]
             out = 1 if output else 0
             _move(t, row, out, source, moved)
             _move(t, row, 1 - out, memory, moved)
-        if t.holds[o, h]:
-            held = t.value_bytes[x]
+        if holds[o, h]:
+            held = value_bytes[x]
             for r in range(ranks):
-                if t.moved[x, r]:
+                if movers[x, r]:
                     held *= reach[d, r]
             row[t.engines + 1 + memory] += held * (2 if again[d] else 1)
         last = d
@@ -249,7 +270,7 @@ def choice(t: Any, x: int, o: int, trips: Any, reach: Any, again: Any, stream: f
     _move(t, row, 1 if output else 0, source, stream)
     if output:
         for r in range(ranks):
-            if t.reduced[r] and trips[last, r] > 1:
+            if reduced[r] and trips[last, r] > 1:
                 return False
     return True
 
@@ -277,12 +298,13 @@ def evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any) -> None:
     cnt = np.empty((ranks, MOST_EXTENTS))
     kinds = np.empty(ranks, np.int64)
     pick = np.empty(ranks, np.int64)
+    at = np.empty(ranks, np.int64)
     folds = np.empty(max(1, t.dim_width.shape[0]))
     for n in range(tiles.shape[0]):
         row = rows[n]
         row[:] = 0.0
         walk(t, tiles[n], trips, reach, again, ext, cnt, kinds)
-        leaf(t, ext, cnt, kinds, pick, folds, row)
+        leaf(t, ext, cnt, kinds, pick, at, folds, row)
         good = True
         for x in range(tensors):
             stream = streamed(t, x, trips[depth], folds)

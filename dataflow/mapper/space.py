@@ -32,11 +32,11 @@ from dataflow.mapper.model import cost
 from dataflow.mapper.nest import Inside, Nest, leaves, nest_of, operands, orders, plain, simple
 from dataflow.mapper.point import GroupPoint, NestPoint, Point
 from dataflow.mapper.tables import Floats, Scales, scales, tables
-from dataflow.mapper.tiles import MENUS, Menu, Use, menu, undominated
+from dataflow.mapper.tiles import Menu, Use, menu, undominated
+from dataflow.mapper.wishes import check_wishes
 from dataflow.mapping import Compute
 from dataflow.templates.gemm import levels
 from specs.errors import SpecError
-from specs.near import near
 from workloads.cascade import Cascade, Einsum
 from workloads.passes import pass_of
 
@@ -63,35 +63,10 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     groups: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        einsums = [einsum.name for einsum in self.cascade.einsums]
-        units = [unit.name for unit in self.machine.units]
-        memories = [memory.name for memory in self.machine.memories if memory.parent]
-        tensors = [tensor.name for tensor in self.cascade.tensors]
-        if self.menu not in MENUS:
-            raise SpecError("space.menu", "unknown menu", got=self.menu, hint=near(self.menu, MENUS))
-        if self.most_fused < 1:
-            raise SpecError("space.most_fused", "must be >= 1", got=self.most_fused)
-        for path, given, names in (
-            ("keep", self.keep, tensors), ("order", self.order, einsums), ("unit", self.unit, einsums)
-        ):  # fmt: skip
-            for name in given:
-                if name not in names:
-                    raise SpecError(f"space.{path}", "unknown name", got=name, hint=near(name, names))
-        for name, unit in self.unit.items():
-            if unit not in units:
-                raise SpecError(f"space.unit.{name}", "unknown unit", got=unit, hint=near(unit, units))
-        for name, memory in self.keep.items():
-            if memory not in memories:
-                raise SpecError(
-                    f"space.keep.{name}", "unknown memory", got=memory, hint=near(memory, memories)
-                )
-        for name, order in self.order.items():
-            ranks = {rank for rank in self.cascade.einsum(name).ranks if self.cascade.size(rank) > 1}
-            if set(order) != ranks or len(order) != len(ranks):
-                rule = f"must name each of {', '.join(sorted(ranks))} once"
-                raise SpecError(f"space.order.{name}", rule, got=", ".join(order))
-        if self.groups and [name for group in self.groups for name in group] != einsums:
-            raise SpecError("space.groups", f"must be {', '.join(einsums)} in this order, cut into groups")
+        check_wishes(self.cascade, self.machine, self.menu, self.most_fused, self.keep, self.order, self.unit)
+        names = [einsum.name for einsum in self.cascade.einsums]
+        if self.groups and [name for group in self.groups for name in group] != names:
+            raise SpecError("space.groups", f"must be {', '.join(names)} in this order, cut into groups")
 
     def __str__(self) -> str:
         """The space in words, with its size."""

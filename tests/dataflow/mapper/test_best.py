@@ -32,7 +32,7 @@ EDGE = load_machine("flat-edge")
 def test_what_is_returned_is_legal_and_runs(seed: int, objective: str) -> None:
     space = problem(seed)
     try:
-        answer = best_mapping(space.cascade, space.machine, objective, space=space)  # type: ignore[arg-type]
+        answer = best_mapping(space.cascade, space.machine, objective, space=space, budget_s=600)  # type: ignore[arg-type]
     except EinsimError:
         return
     assert answer.proven
@@ -47,7 +47,7 @@ def test_what_is_returned_is_legal_and_runs(seed: int, objective: str) -> None:
 @pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
 def test_it_is_never_worse_than_the_library(objective: str) -> None:
     work = build("attention", seq=64, b=1, h=2, passes=3)
-    answer = best_mapping(work, EDGE, objective, budget_s=60)  # type: ignore[arg-type]
+    answer = best_mapping(work, EDGE, objective, budget_s=600)  # type: ignore[arg-type]
 
     def value(result: object) -> float:
         time_s, joules = result.latency_s, result.energy_j  # type: ignore[attr-defined]
@@ -61,7 +61,7 @@ def test_it_is_never_worse_than_the_library(objective: str) -> None:
 
 def test_bounds_and_state_are_judged_but_not_proven() -> None:
     causal = build("attention", seq=64, b=1, h=1, passes=3, causal=True)
-    answer = best_mapping(causal, EDGE, "latency", budget_s=20)
+    answer = best_mapping(causal, EDGE, "latency", budget_s=600)
     check(answer.mapping, causal, EDGE)
     assert not answer.proven
     assert answer.note
@@ -69,13 +69,13 @@ def test_bounds_and_state_are_judged_but_not_proven() -> None:
 
 def test_within_is_obeyed_and_impossible_limits_are_an_error() -> None:
     gemm = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 24, "n": 24, "k": 24})
-    free = best_mapping(gemm, EDGE, "energy")
+    free = best_mapping(gemm, EDGE, "energy", budget_s=600)
     held = sum(free.result.buffers.values())
-    tight = best_mapping(gemm, EDGE, "energy", within_bytes=held // 4)
+    tight = best_mapping(gemm, EDGE, "energy", budget_s=600, within_bytes=held // 4)
     assert sum(tight.result.buffers.values()) <= held // 4
     assert tight.result.energy_j >= free.result.energy_j
     with pytest.raises(EinsimError, match="no mapping of gemm that fits within 2 bytes"):
-        best_mapping(gemm, EDGE, "energy", within_bytes=2)
+        best_mapping(gemm, EDGE, "energy", budget_s=600, within_bytes=2)
 
 
 def test_an_unknown_objective_is_named() -> None:
@@ -86,7 +86,7 @@ def test_an_unknown_objective_is_named() -> None:
 
 def test_the_file_that_is_written_is_read_back(tmp_path: Path) -> None:
     gemm = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 30, "n": 40, "k": 50})
-    answer = best_mapping(gemm, EDGE, "energy")
+    answer = best_mapping(gemm, EDGE, "energy", budget_s=600)
     path = tmp_path / "made.yaml"
     path.write_text(dump_mapping(answer.mapping), encoding="utf-8")
     assert load_mapping(path, gemm, EDGE).tree == answer.mapping.tree

@@ -27,7 +27,24 @@ def test_it_writes_a_mapping_that_run_takes(
     gemm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = str(tmp_path / "mapping.yaml")
-    assert main(["map", gemm, "--accel", "flat-edge", "--objective", "energy", "--json", "-o", out]) == 0
+    assert (
+        main(
+            [
+                "map",
+                gemm,
+                "--accel",
+                "flat-edge",
+                "--budget",
+                "600s",
+                "--objective",
+                "energy",
+                "--json",
+                "-o",
+                out,
+            ]
+        )
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found["proven"] is True
     assert main(["run", gemm, "--accel", "flat-edge", "--mapping", out, "--level", "sim", "--json"]) == 0
@@ -41,7 +58,7 @@ def test_it_prints_the_same_each_time_and_nothing_on_stderr(
 ) -> None:
     texts = []
     for _ in range(2):
-        assert main(["map", gemm, "--accel", "flat-edge"]) == 0
+        assert main(["map", gemm, "--accel", "flat-edge", "--budget", "600s"]) == 0
         out, err = capsys.readouterr()
         assert err == ""
         texts.append([line for line in out.splitlines() if "partial mappings" not in line])

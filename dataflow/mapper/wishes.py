@@ -1,0 +1,50 @@
+"""Restrictions of a map space, checked: every name that they use exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from accel.machine import Machine
+from dataflow.mapper.tiles import MENUS
+from specs.errors import SpecError
+from specs.near import near
+from workloads.cascade import Cascade
+
+
+def check_wishes(
+    cascade: Cascade,
+    machine: Machine,
+    menu: str,
+    most_fused: int,
+    keep: Mapping[str, str],
+    order: Mapping[str, tuple[str, ...]],
+    unit: Mapping[str, str],
+) -> None:
+    """Raise SpecError for a menu, tensor, memory, Einsum, unit or rank that does not exist."""
+    einsums = [einsum.name for einsum in cascade.einsums]
+    units = [one.name for one in machine.units]
+    memories = [memory.name for memory in machine.memories if memory.parent]
+    if menu not in MENUS:
+        raise SpecError("space.menu", "unknown menu", got=menu, hint=near(menu, MENUS))
+    if most_fused < 1:
+        raise SpecError("space.most_fused", "must be >= 1", got=most_fused)
+    _known("keep", keep, [tensor.name for tensor in cascade.tensors])
+    _known("order", order, einsums)
+    _known("unit", unit, einsums)
+    for name, asked in unit.items():
+        if asked not in units:
+            raise SpecError(f"space.unit.{name}", "unknown unit", got=asked, hint=near(asked, units))
+    for name, asked in keep.items():
+        if asked not in memories:
+            raise SpecError(f"space.keep.{name}", "unknown memory", got=asked, hint=near(asked, memories))
+    for name, ranks in order.items():
+        real = {rank for rank in cascade.einsum(name).ranks if cascade.size(rank) > 1}
+        if set(ranks) != real or len(ranks) != len(real):
+            rule = f"must name each of {', '.join(sorted(real))} once"
+            raise SpecError(f"space.order.{name}", rule, got=", ".join(ranks))
+
+
+def _known(path: str, given: Mapping[str, object], names: list[str]) -> None:
+    for name in given:
+        if name not in names:
+            raise SpecError(f"space.{path}", "unknown name", got=name, hint=near(name, names))
