@@ -12,6 +12,7 @@ from specs.near import near
 
 UnitKind = Literal["array", "systolic", "dsp-chain", "vector"]
 Fill = Literal["hidden", "exposed"]
+Convention = Literal["", "scale-sim", "edge-aware", "overlapped"]
 DATAFLOWS = ("output-stationary", "weight-stationary", "input-stationary")
 
 
@@ -42,7 +43,9 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `dims` is ordered, outermost first: `{"cores": 4, "rows": 128, "cols": 128}`, or `{"lanes": 256}`.
     `fused_ops` are op chains that issue as one. `reduction_latency_cycles` gives, per op, the extra cycles
     until a value reduced by it across the rows is visible. `fill` "exposed" adds rows + cols - 2 cycles to
-    a result's latency. `exploits` names sparsity patterns that save work here; others cost dense.
+    a result's latency. `convention` says what a systolic tile's edges, filling and draining cost
+    (`dataflow.array_time`); "" counts its streaming only. `exploits` names sparsity patterns that save work
+    here; others cost dense.
     """
 
     name: str
@@ -58,8 +61,12 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fill: Fill = "hidden"
     exploits: tuple[str, ...] = ()
     bits: tuple[int, ...] = ()
+    convention: Convention = ""
 
     def __post_init__(self) -> None:
+        if self.convention and (self.kind != "systolic" or not {"rows", "cols"} <= set(self.dims)):
+            rule = "is for systolic units with rows and cols"
+            raise RuleError(rule, got=self.convention, at=("convention",))
         if not self.dims:
             raise RuleError("must name at least one dimension", at=("dims",))
         for name, size in self.dims.items():
@@ -115,8 +122,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     port of `read_bytes_per_s`. Energies are pJ per access of `access_bytes`. `holds` empty: any tensor.
     `timing` names a DRAM standard whose commands the simulation follows; "" is an ideal pipe.
     `timing_channels` is how many channels of it there are, 0 for the standard's own number.
-    `banks`: the memory is that many equal parts with a port each; tensors take them in turn, so two tensors of
-    one bank wait for each other, and none gets more than its bank's share of the rate. What passes between
+    `banks`: the memory is that many equal parts with a port each; tensors take them in turn, so two tensors
+    in one bank wait for each other, and none gets more than its bank's share of the rate. What passes between
     this memory and its parent also passes `bus`, which memories of the same bus name share, and each such
     transfer costs `descriptor_cycles` of the machine's clock before its first byte.
     """

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from accel.machine import Fill, Memory, OpCost, RegisterFile, Unit, UnitKind
+from accel.machine import Convention, Fill, Memory, OpCost, RegisterFile, Unit, UnitKind
 from specs.errors import RuleError
 from specs.near import near
 from specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Watts
@@ -134,6 +134,7 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     fill: Fill = "hidden"
     exploits: tuple[Pattern, ...] = ()
     bits: tuple[Bits, ...] = ()
+    convention: Convention = ""
 
     def unit(
         self,
@@ -159,6 +160,7 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             fill=self.fill,
             exploits=self.exploits,
             bits=self.bits,
+            convention=self.convention,
         )
 
     def _reduction_latency_cycles(self, dims: dict[str, int]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from accel.machine import Machine, Unit
+from dataflow.array_time import Tiles, array_time
 from dataflow.footprint import elements, relevant_ranks, runs, tile_bytes
 from dataflow.mapping import Compute
 from dataflow.program import Access as Traffic
@@ -85,6 +86,8 @@ def exploited(cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str
 
 def array_cycles(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]) -> int:
     """Issue cycles for a tile: spatial ranks fold over the unit's dimensions, the others run in time."""
+    if unit.convention:
+        return _systolic_cycles(unit, einsum, node, extents)
     folds = shares = 1
     placed: set[str] = set()
     for dim, ranks in node.spatial.items():
@@ -98,6 +101,23 @@ def array_cycles(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str
     if unit.kind == "systolic" and node.stationarity != "output-stationary":
         steps = max(steps, unit.dims.get("rows", 1))  # the next stationary tile takes a cycle a row to load
     return folds * steps * max(1, cycles_per_point(unit, einsum.ops))
+
+
+def _systolic_cycles(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]) -> int:
+    """Cycles of a tile by the unit's convention; each core walks its share of the cores' ranks in time."""
+    placed = {rank for ranks in node.spatial.values() for rank in ranks}
+    points = {dim: math.prod(extents[rank] for rank in ranks) for dim, ranks in node.spatial.items()}
+    steps = -(-points.get("cores", 1) // unit.dims.get("cores", 1))
+    steps *= math.prod(extents[rank] for rank in einsum.ranks if rank not in placed)
+    tiles = Tiles(
+        rows=unit.dims["rows"],
+        cols=unit.dims["cols"],
+        along_rows=points.get("rows", 1),
+        along_cols=points.get("cols", 1),
+        stream=steps * max(1, cycles_per_point(unit, einsum.ops)),
+        stationary=node.stationarity != "output-stationary",
+    )
+    return array_time(unit.convention, tiles)
 
 
 def leaf_cost(

@@ -22,15 +22,13 @@ Exposed: the first load and the last tile's skew, R + C - 2.
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
-from sim.arrays.gemm import ArraySpec, Fold, Gemm, fold
+from dataflow.array_time import LEAD_CYCLES, TAIL_CYCLES, Tiles, array_time
+from sim.arrays.gemm import ArraySpec, Gemm, fold
 from sim.arrays.words import a_cost
 
-LEAD_CYCLES: Final = 3  # edge-aware, before a tile's first operand; split assumed, see above
-TAIL_CYCLES: Final = 2  # edge-aware, after a tile's last mac; LEAD + TAIL = 5 = (K+r+c+3) - (K+r+c-2)
+__all__ = ["LEAD_CYCLES", "TAIL_CYCLES", "Traffic", "cycles", "elapsed", "traffic", "utilization"]
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,12 +48,11 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 def elapsed(spec: ArraySpec, gemm: Gemm) -> int:
     """Clock cycles from the first operand (or overhead cycle) to the edge that stores the last result."""
     laid = fold(spec, gemm)
-    if spec.convention == "edge-aware":
-        return _edge_aware(spec, laid)
-    full = spec.rows + spec.cols + laid.stream - 2 + (spec.rows if spec.stationary else 0)
-    if spec.convention == "scale-sim":
-        return laid.tiles * full
-    return full + (laid.tiles - 1) * max(laid.stream, spec.rows)
+    tiles = Tiles(
+        rows=spec.rows, cols=spec.cols, along_rows=laid.along_rows, along_cols=laid.along_cols,
+        stream=laid.stream, stationary=spec.stationary,
+    )  # fmt: skip
+    return array_time(spec.convention, tiles)
 
 
 def cycles(spec: ArraySpec, gemm: Gemm) -> int:
@@ -92,10 +89,3 @@ def traffic(spec: ArraySpec, gemm: Gemm) -> Traffic:
 def utilization(spec: ArraySpec, gemm: Gemm) -> float:
     """Multiplications over element-cycles, in (0, 1]."""
     return gemm.macs / (elapsed(spec, gemm) * spec.rows * spec.cols)
-
-
-def _edge_aware(spec: ArraySpec, laid: Fold) -> int:
-    """Sum over tiles of used rows (twice, if loaded), used columns, stream and overhead."""
-    rows_sum = laid.along_rows * laid.col_tiles * (2 if spec.stationary else 1)
-    cols_sum = laid.along_cols * laid.row_tiles
-    return rows_sum + cols_sum + laid.tiles * (laid.stream - 2 + LEAD_CYCLES + TAIL_CYCLES)
