@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from dataflow.mapper.found import Found, best_of, mode_of, score
-from dataflow.mapper.kernel import FRONT, LATENCY, PARTS, join, search
+from dataflow.mapper.kernel import ENERGY, FRONT, LATENCY, PARTS, join, search
 from dataflow.mapper.nest import Inside, Nest
 from dataflow.mapper.point import GroupPoint, NestPoint
 from dataflow.mapper.space import MapSpace, Tiles
@@ -67,6 +67,8 @@ class Search:
         self.capacity = np.array(self.scale.capacity)
         self.nodes = 0
         self.proven = True
+        self.contexts = 0
+        self._bests: dict[tuple[str, Inside, Tiles], tuple[Floats, Ints, float]] = {}
         self._nests: dict[tuple[str, Inside], list[tuple[Nest, Tables]]] = {}
         self._parts: dict[tuple[str, Inside, Tiles], tuple[Floats, Ints]] = {}
         self.index = {einsum.name: at for at, einsum in enumerate(space.cascade.einsums)}
@@ -118,28 +120,68 @@ class Search:
         elif limit:
             archive.seed([(one.ticks, one.joules, one.held)[: archive.keys.shape[1]] for one in limit])
         traces: dict[int, _Trace] = {}
-        tag = 0
         for inside in self.space.insides(group):
             for shared in self.space.shared_tiles(inside):
                 self._check_time()
-                tag += 1
-                trace = self._fused(group, inside, shared, mode, archive, tag)
-                if trace is not None:
-                    traces[tag] = trace
+                self._fused(group, inside, shared, mode, archive, traces)
         metas = [meta for meta in archive.metas[: archive.count] if meta[2] > 0]
         points = [traces[int(meta[2])].point(int(meta[0]), int(meta[1])) for meta in metas]
         return best_of([self._figures(point) for point in points], self.objective)
 
     def _fused(
-        self, group: tuple[Einsum, ...], inside: Inside, shared: Tiles, mode: int, archive: _Archive, tag: int
-    ) -> _Trace | None:
-        """Join the Einsums' fronts inside given shared loops; None where nothing new was found."""
+        self, group: tuple[Einsum, ...], inside: Inside, shared: Tiles, mode: int, archive: _Archive,
+        traces: dict[int, _Trace],
+    ) -> None:  # fmt: skip
+        """Join the Einsums' fronts inside given shared loops; `traces` gets what leads back to new rows."""
+        tag = 2 * self.contexts + 1
+        self.contexts += 1
+        if mode in (LATENCY, ENERGY):
+            bests = [self._best(einsum, inside, shared, mode) for einsum in group]
+            if any(not len(rows) for rows, _, _ in bests):
+                return
+            figures = [figure for _, _, figure in bests]
+            bound = sum(figures) if mode == ENERGY else max(figures)
+            if archive.count and bound >= archive.keys[0, 0]:
+                return
+            trace = self._join(group, inside, [(rows, metas) for rows, metas, _ in bests], mode, archive, tag)
+            if trace is not None:
+                traces[tag] = trace
+                if mode == ENERGY and not self.leak_j:
+                    return  # each Einsum's own best fits beside the others: nothing is better here
         fronts = []
         for einsum in group:
             front = self._front(einsum, inside, shared)
             if not len(front[0]):
-                return None
+                return
             fronts.append(front)
+        whole = self._join(group, inside, fronts, mode, archive, tag + 1)
+        if whole is not None:
+            traces[tag + 1] = whole
+
+    def _best(self, einsum: Einsum, inside: Inside, shared: Tiles, mode: int) -> tuple[Floats, Ints, float]:
+        """The best row of one Einsum inside shared loops, by itself: what it costs a group at least."""
+        key = (einsum.name, _own_part(einsum, inside), shared)
+        if key not in self._bests:
+            pool = self._tables(einsum, inside)
+            archive = _Archive(2, _meta_width(pool))
+            for number, (nest, table) in enumerate(pool):
+                self._one(number, table, self.space.menus(nest, shared), mode, archive, leak_j=0.0)
+            metas = archive.metas[: archive.count].copy()
+            rows = [self.space.row(_nest_point(pool, meta))[0] for meta in metas]
+            figure = float(archive.keys[0, 0]) if archive.count else 0.0
+            self._bests[key] = (np.array(rows).reshape(-1, self.width), metas, figure)
+        return self._bests[key]
+
+    def _join(
+        self,
+        group: tuple[Einsum, ...],
+        inside: Inside,
+        fronts: list[tuple[Floats, Ints]],
+        mode: int,
+        archive: _Archive,
+        tag: int,
+    ) -> _Trace | None:
+        """Sums of the Einsums' rows into the archive; None where nothing new came in."""
         rows = fronts[0][0]
         steps: list[Ints] = []
         for number in range(1, len(fronts)):
@@ -206,10 +248,19 @@ class Search:
         found = [self._figures(GroupPoint(inside=Inside(), nests=(point,))) for point in points]
         return best_of(found, self.objective)
 
-    def _one(self, number: int, table: Tables, menus: list[Tiles], mode: int, archive: _Archive) -> None:
+    def _one(
+        self,
+        number: int,
+        table: Tables,
+        menus: list[Tiles],
+        mode: int,
+        archive: _Archive,
+        leak_j: float | None = None,
+    ) -> None:
         values, starts = menu_arrays(menus)
         archive.keys, archive.metas, archive.count, nodes = search(
-            table, values, starts, number, mode, self.leak_j, self.within, archive.keys, archive.metas,
+            table, values, starts, number, mode, self.leak_j if leak_j is None else leak_j,
+            self.within, archive.keys, archive.metas,
             archive.count,
         )  # fmt: skip
         self.nodes += nodes
