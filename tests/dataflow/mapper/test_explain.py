@@ -10,6 +10,7 @@ from small import problem
 from accel.load import load_machine
 from dataflow.mapper.best import best_mapping
 from dataflow.mapper.explain import doubled, explain, larger
+from dataflow.mapper.space import MapSpace
 from specs.errors import EinsimError
 from workloads.notation import parse
 
@@ -40,7 +41,8 @@ def test_a_faster_part_never_slows_and_never_more_than_halves(seed: int) -> None
 def test_a_gemm_is_helped_by_what_limits_it(k: int, part: str) -> None:
     sizes = {"m": 256, "n": 256, "k": k} if part == "array2d" else {"m": 2048, "n": 2048, "k": k}
     gemm = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes=sizes)
-    answer = best_mapping(gemm, EDGE, "latency", budget_s=600)
+    space = MapSpace(cascade=gemm, machine=EDGE, menu="steps")
+    answer = best_mapping(gemm, EDGE, "latency", budget_s=600, space=space)
     found = explain(answer.mapping, gemm, EDGE)
     assert found.limits[0].engine == part
     assert found.changes[0].what == f"{part} twice as fast"
@@ -49,7 +51,7 @@ def test_a_gemm_is_helped_by_what_limits_it(k: int, part: str) -> None:
 
 
 def test_a_larger_memory_is_tried_with_a_new_mapping() -> None:
-    gemm = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 64, "n": 64, "k": 64})
+    gemm = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 20, "n": 20, "k": 20})
     answer = best_mapping(gemm, EDGE, "latency", budget_s=600)
     found = explain(answer.mapping, gemm, EDGE, budget_s=5)
     names = {change.what for change in found.changes if change.remapped}
