@@ -1,9 +1,9 @@
-"""`einsim validate`: einsim's figures held against published and measured ones."""
+"""`einsim validate`: einsim's figures held against published ones, RTL and synthesis."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import click
@@ -14,32 +14,39 @@ from rich.text import Text
 
 from einsim.cli.choice import Named
 from einsim.cli.terminal import console
+from validation.fpga import suite as fpga
 from validation.papers import run as papers
 from validation.row import Row
+from validation.rtl import suite as rtl
 
-SUITES = {"papers": papers.run}
+SUITES: dict[str, Callable[..., Iterator[Row]]] = {"papers": papers.run, "rtl": rtl.run, "fpga": fpga.run}
 
 HELP = """Hold einsim's figures against published ones. Exit code 1 when a figure is outside its limit.
 
 \b
   einsim validate papers
   einsim validate papers --case fusemax:binding:XLM:256K --json
+  einsim validate rtl --case nm_chain --rows
 """
 
 
 @click.command(help=HELP)
-@click.argument("suite", type=Named((*SUITES, "all"), metavar="[papers|all]"), default="all")
+@click.argument("suite", type=Named((*SUITES, "all"), metavar="[papers|rtl|fpga|all]"), default="all")
 @click.option(
     "--case", "cases", multiple=True, metavar="fusemax:CONFIG:MODEL:SEQ",
     help="Only this case, also one without a stored figure. CONFIG: unfused, flat, cascade, arch, binding; "
-    "MODEL: BERT, TrXL, T5, XLM; SEQ: 1K to 1M. May be repeated.",
+    "MODEL: BERT, TrXL, T5, XLM; SEQ: 1K to 1M. With rtl and fpga: a design. May be repeated.",
 )  # fmt: skip
+@click.option(
+    "--full", is_flag=True, help="rtl: the grid of about 1,000 runs, and every simulator that is here."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of rows.")
 @click.option("--rows", "every_row", is_flag=True, help="Print every row, not a summary.")
-def command(suite: str, cases: tuple[str, ...], as_json: bool, every_row: bool) -> int:
+def command(suite: str, cases: tuple[str, ...], full: bool, as_json: bool, every_row: bool) -> int:
     """Run and print; 1 when a row fails."""
-    chosen = list(SUITES) if suite == "all" else [suite]
-    rows = list(gather(chosen, cases))
+    # A case without a suite is a paper's, as `--case` shows it.
+    chosen = [suite] if suite != "all" else ["papers"] if cases else list(SUITES)
+    rows = list(gather(chosen, cases, full=full))
     failed = [row for row in rows if not row.ok]
     if as_json:
         click.echo(json.dumps([msgspec.to_builtins(row) for row in rows], indent=1))
@@ -53,7 +60,7 @@ def command(suite: str, cases: tuple[str, ...], as_json: bool, every_row: bool) 
     return 1 if failed else 0
 
 
-def gather(suites: Sequence[str], cases: Sequence[str]) -> Iterator[Row]:
+def gather(suites: Sequence[str], cases: Sequence[str], *, full: bool = False) -> Iterator[Row]:
     """The suites' rows, with a progress line on a terminal and none in a pipe."""
     out = console(error=True)
     with Progress(
@@ -65,7 +72,8 @@ def gather(suites: Sequence[str], cases: Sequence[str]) -> Iterator[Row]:
     ) as bar:
         for name in suites:
             task = bar.add_task(name)
-            yield from SUITES[name](cases, partial(described, bar, task))
+            options = {"full": True} if full and name == "rtl" else {}
+            yield from SUITES[name](cases, partial(described, bar, task), **options)
 
 
 def described(bar: Progress, task: TaskID, case: str) -> None:

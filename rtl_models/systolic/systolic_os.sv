@@ -38,10 +38,6 @@ module systolic_os #(
 
   logic slot_valid, slot_first;
   logic [SZ-1:0] rows_used, cols_used;
-  logic [R*(C+1)*AW-1:0] across;
-  logic [(R+1)*C*BW-1:0] down;
-  logic [R*C*ACC-1:0] sums;
-  logic [R*C-1:0] lasts;
 
   os_sequencer #(.R(R), .C(C), .SZ(SZ)) sequencer (
       .clk(clk), .rst(rst), .en(advance), .start(start), .convention(convention), .m_size(m_size),
@@ -56,43 +52,59 @@ module systolic_os #(
   generate
     for (r = 0; r < R; r = r + 1) begin : g_left
       logic real_row;
-      logic [AW-1:0] word;
+      logic [AW-1:0] word, late;
       assign real_row = slot_valid && r < rows_used;
       assign word = real_row ? {a_data[r*G*W+:G*W], slot_last, slot_first, 1'b1} : {AW{1'b0}};
       delay_line #(.DEPTH(r), .WIDTH(AW)) skew (
-          .clk(clk), .rst(rst), .en(advance), .d(word), .q(across[(r*(C+1))*AW+:AW]));
+          .clk(clk), .rst(rst), .en(advance), .d(word), .q(late));
     end
     for (c = 0; c < C; c = c + 1) begin : g_top
       logic real_col;
-      logic [BW-1:0] word;
+      logic [BW-1:0] word, late;
       assign real_col = slot_valid && c < cols_used;
       assign word = real_col ? {b_data[c*(W+IXW)+:W+IXW], 1'b1} : {BW{1'b0}};
       delay_line #(.DEPTH(c), .WIDTH(BW)) skew (
-          .clk(clk), .rst(rst), .en(advance), .d(word), .q(down[c*BW+:BW]));
+          .clk(clk), .rst(rst), .en(advance), .d(word), .q(late));
     end
     for (r = 0; r < R; r = r + 1) begin : g_row
       for (c = 0; c < C; c = c + 1) begin : g_col
+        // Wires of its own for each element: slices of one wide vector make interpreted simulation quadratic.
+        logic [AW-1:0] left, right;
+        logic [BW-1:0] above, below;
+        logic [ACC-1:0] sum;
+        logic last;
+        if (c == 0) begin : g_first
+          assign left = g_left[r].late;
+        end else begin : g_next
+          assign left = g_row[r].g_col[c-1].right;
+        end
+        if (r == 0) begin : g_top_row
+          assign above = g_top[c].late;
+        end else begin : g_lower
+          assign above = g_row[r-1].g_col[c].below;
+        end
         pe_os #(.W(W), .ACC(ACC), .G(G), .IXW(IXW)) pe (
-            .clk(clk), .rst(rst), .en(advance),
-            .a(across[(r*(C+1)+c)*AW+:AW]), .a_out(across[(r*(C+1)+c+1)*AW+:AW]),
-            .b(down[(r*C+c)*BW+:BW]), .b_out(down[((r+1)*C+c)*BW+:BW]),
-            .sum(sums[(r*C+c)*ACC+:ACC]), .last(lasts[r*C+c]), .active(active[r*C+c]));
+            .clk(clk), .rst(rst), .en(advance), .a(left), .a_out(right), .b(above), .b_out(below),
+            .sum(sum), .last(last), .active(active[r*C+c]));
       end
     end
     for (c = 0; c < C; c = c + 1) begin : g_bus
-      logic [ACC-1:0] bus;
-      logic taken;
-      always_comb begin
-        bus = 0;
-        taken = 0;
-        for (int i = 0; i < R; i = i + 1)
-          if (lasts[i*C+c] && down[(i*C+c)*BW]) begin
-            bus = bus | sums[(i*C+c)*ACC+:ACC];
-            taken = 1;
-          end
+      // At most one element of a column finishes in a cycle, so that its results share one bus.
+      for (r = 0; r < R; r = r + 1) begin : g_tap
+        logic mine, taken;
+        logic [ACC-1:0] bus, own;
+        assign mine = g_row[r].g_col[c].last && g_row[r].g_col[c].above[0];
+        assign own = mine ? g_row[r].g_col[c].sum : {ACC{1'b0}};
+        if (r == 0) begin : g_first
+          assign bus = own;
+          assign taken = mine;
+        end else begin : g_next
+          assign bus = g_bus[c].g_tap[r-1].bus | own;
+          assign taken = g_bus[c].g_tap[r-1].taken | mine;
+        end
       end
-      assign out_valid[c] = taken;
-      assign out_data[c*ACC+:ACC] = bus;
+      assign out_valid[c] = g_tap[R-1].taken;
+      assign out_data[c*ACC+:ACC] = g_tap[R-1].bus;
     end
   endgenerate
 endmodule

@@ -36,10 +36,6 @@ module systolic_ws #(
 
   logic x_slot, x_first, h_slot, flush;
   logic [SZ-1:0] rows_used, cols_used, skip, h_row, h_rows_used, h_cols_used;
-  logic [R*(C+1)*XW-1:0] across;
-  logic [(R+1)*C*ACC-1:0] down;
-  logic [R*C*ACC-1:0] sums;
-  logic [C*(HW+R)-1:0] loads;
   logic [C-1:0] wanted;
 
   ws_sequencer #(.R(R), .C(C), .SZ(SZ)) sequencer (
@@ -51,7 +47,6 @@ module systolic_ws #(
   assign advance = (!x_slot || x_valid) && (!h_slot || h_valid) && (out_valid == 0 || out_ready);
   assign x_ready = x_slot && advance;
   assign h_ready = h_slot && advance;
-  assign down[C*ACC-1:0] = 0;
 
   genvar r, c;
   generate
@@ -69,11 +64,9 @@ module systolic_ws #(
           end
         end
       end
-      always_comb begin
-        chosen = taps[r*XW+:XW];
-        for (int s = 1; s <= r; s = s + 1) if (skip == s) chosen = taps[(r-s)*XW+:XW];
-        if (skip > r) chosen = 0;
-      end
+      logic [SZ-1:0] tap;
+      assign tap = r - skip;
+      assign chosen = skip > r ? {XW{1'b0}} : taps[tap*XW+:XW];
       assign taps[XW-1:0] = word;
       if (r > 0) begin : g_taps
         logic [r*XW-1:0] line;
@@ -83,12 +76,12 @@ module systolic_ws #(
         end
         assign taps[(r+1)*XW-1:XW] = line;
       end
-      assign across[(r*(C+1))*XW+:XW] = chosen;
     end
     for (c = 0; c < C; c = c + 1) begin : g_load
       // One row a cycle for every column, the write late by one register a column.
       logic [HW-1:0] word;
       logic [R-1:0] select;
+      logic [HW+R-1:0] load_late;
       always_comb begin
         word = 0;
         if (h_row < h_rows_used + skip && c < h_cols_used) word = {h_data[c*(W+IXW)+:W+IXW], 1'b1};
@@ -96,16 +89,27 @@ module systolic_ws #(
         for (int i = 0; i < R; i = i + 1) select[i] = h_slot && h_row == i;
       end
       delay_line #(.DEPTH(c), .WIDTH(HW + R)) late (
-          .clk(clk), .rst(rst), .en(advance), .d({select, word}), .q(loads[c*(HW+R)+:HW+R]));
+          .clk(clk), .rst(rst), .en(advance), .d({select, word}), .q(load_late));
     end
     for (r = 0; r < R; r = r + 1) begin : g_row
       for (c = 0; c < C; c = c + 1) begin : g_col
+        // Wires of its own for each element: slices of one wide vector make interpreted simulation quadratic.
+        logic [XW-1:0] left, right;
+        logic [ACC-1:0] above, below, sum;
+        if (c == 0) begin : g_first
+          assign left = g_left[r].chosen;
+        end else begin : g_next
+          assign left = g_row[r].g_col[c-1].right;
+        end
+        if (r == 0) begin : g_top_row
+          assign above = 0;
+        end else begin : g_lower
+          assign above = g_row[r-1].g_col[c].below;
+        end
         pe_ws #(.W(W), .ACC(ACC), .G(G), .IXW(IXW)) pe (
             .clk(clk), .rst(rst || (advance && flush)), .en(advance),  // words still on their way right
-            .x(across[(r*(C+1)+c)*XW+:XW]), .x_out(across[(r*(C+1)+c+1)*XW+:XW]),
-            .load(loads[c*(HW+R)+HW+r]), .held(loads[c*(HW+R)+:HW]),
-            .above(down[(r*C+c)*ACC+:ACC]), .sum(sums[(r*C+c)*ACC+:ACC]),
-            .below(down[((r+1)*C+c)*ACC+:ACC]), .active(active[r*C+c]));
+            .x(left), .x_out(right), .load(g_load[c].load_late[HW+r]), .held(g_load[c].load_late[HW-1:0]),
+            .above(above), .sum(sum), .below(below), .active(active[r*C+c]));
       end
     end
     for (c = 0; c < C; c = c + 1) begin : g_out
@@ -113,8 +117,8 @@ module systolic_ws #(
       // earlier than that line; tiles do not overlap then, and the live bit beside the words is enough.
       delay_line #(.DEPTH(R - 1 + c), .WIDTH(1)) used (
           .clk(clk), .rst(rst), .en(advance), .d(x_slot && c < cols_used), .q(wanted[c]));
-      assign out_valid[c] = (convention == 1 ? c < cols_used : wanted[c]) && across[((R-1)*(C+1)+c)*XW+1];
-      assign out_data[c*ACC+:ACC] = sums[((R-1)*C+c)*ACC+:ACC];
+      assign out_valid[c] = (convention == 1 ? c < cols_used : wanted[c]) && g_row[R-1].g_col[c].left[1];
+      assign out_data[c*ACC+:ACC] = g_row[R-1].g_col[c].sum;
     end
   endgenerate
 endmodule

@@ -66,20 +66,28 @@ def integers(rng: np.random.Generator, *shape: int) -> Ints:
 
 def systolic_grid(full: bool) -> Iterator[Batch]:
     """Dense arrays: every dataflow and convention, edges one element wide."""
-    sides = [(4, 3), (1, 9), (6, 1)] + ([(1, 1), (8, 8), (6, 10), (3, 16), (16, 16)] if full else [])
+    sides = [(4, 3), (1, 9), (6, 1)] + ([(1, 1), (8, 8), (6, 10), (3, 16)] if full else [])
     for (rows, cols), dataflow in product(sides, DATAFLOWS):
-        rng = np.random.default_rng([rows, cols, DATAFLOWS.index(dataflow)])
-        count = 3 if rows * cols > 100 else 5 if full else 4
-        jobs = []
-        for convention in CONVENTIONS:
-            spec = ArraySpec(rows=rows, cols=cols, dataflow=dataflow, convention=convention)
-            for number, (m, n, k) in enumerate(shapes(rows, cols, rng, count)):
-                a, b = integers(rng, m, k), integers(rng, k, n)
-                jobs += [systolic_job(spec, a, b, pressure=pressure) for pressure in pressures(number)]
+        spec = ArraySpec(rows=rows, cols=cols, dataflow=dataflow)
+        count = 5 if full else 4
         yield Batch(
             design=rtl_of(dataflow), about=f"{dataflow} {rows}x{cols}",
-            parameters=systolic_parameters(spec), jobs=jobs,
+            parameters=systolic_parameters(spec), jobs=array_jobs(spec, 1, count),
         )  # fmt: skip
+
+
+def array_jobs(array: ArraySpec, group: int, count: int) -> list[Job]:
+    """Dense jobs of `count` shapes in each convention, without and with waits."""
+    rng = np.random.default_rng([array.rows, array.cols, DATAFLOWS.index(array.dataflow)])
+    jobs = []
+    for convention in CONVENTIONS:
+        spec = msgspec.structs.replace(array, convention=convention)
+        for number, (m, n, k) in enumerate(shapes(spec.rows, spec.cols, rng, count)):
+            a, b = integers(rng, m, k), integers(rng, k, n)
+            jobs += [
+                systolic_job(spec, a, b, group=group, pressure=pressure) for pressure in pressures(number)
+            ]
+    return jobs
 
 
 def rtl_of(dataflow: Dataflow) -> str:
@@ -111,20 +119,22 @@ def chain_grid(full: bool) -> Iterator[Batch]:
     """DSP chains, every mode on the same build."""
     specs = [(1, 1, 4), (2, 3, 5)] + ([(1, 1, 16), (2, 2, 8), (4, 1, 2)] if full else [])
     for rows, cols, length in specs:
-        spec, rng = (
-            ChainSpec(rows=rows, cols=cols, length=length),
-            np.random.default_rng([rows, cols, length]),
-        )
-        jobs = []
-        for number, (nm, (m, n, k)) in enumerate(
-            product(MODES, ((1, 1, 1), (2 * rows + 1, 2 * cols + 1, 19), (2, 3, 64)))
-        ):
-            a, b = integers(rng, m, k), prune(integers(rng, k, n), nm)
-            jobs.append(chain_job(spec, a, b, nm=nm, pressure=pressures(number)[number % 2]))
+        spec = ChainSpec(rows=rows, cols=cols, length=length)
         yield Batch(
             design="nm_chain", about=f"{rows}x{cols} chains of {length}", parameters=chain_parameters(spec),
-            jobs=jobs,
+            jobs=chain_jobs(spec),
         )  # fmt: skip
+
+
+def chain_jobs(spec: ChainSpec) -> list[Job]:
+    """Three shapes in every mode, every other one with waits."""
+    rng = np.random.default_rng([spec.rows, spec.cols, spec.length])
+    sizes = ((1, 1, 1), (2 * spec.rows + 1, 2 * spec.cols + 1, 19), (2, 3, 64))
+    jobs = []
+    for number, (nm, (m, n, k)) in enumerate(product(MODES, sizes)):
+        a, b = integers(rng, m, k), prune(integers(rng, k, n), nm)
+        jobs.append(chain_job(spec, a, b, nm=nm, pressure=pressures(number)[number % 2]))
+    return jobs
 
 
 def sorter_grid(full: bool) -> Iterator[Batch]:
@@ -167,18 +177,22 @@ def fusemax_grid(full: bool) -> Iterator[Batch]:
     """FuseMax arrays, stalled (depth 1) and interleaved."""
     specs = [(4, 3, 1), (3, 4, 2)] + ([(1, 1, 1), (8, 4, 2), (2, 2, 3), (5, 1, 4), (1, 6, 2)] if full else [])
     for rows, cols, depth in specs:
-        spec, rng = FuseMaxSpec(rows=rows, cols=cols, depth=depth), np.random.default_rng([rows, cols, depth])
-        jobs = []
-        for number, (m, p, e, f) in enumerate(
-            ((rows, cols, 4, 4), (1, 1, 1, 1), (2 * rows + 1, cols + 1, 6, 2))
-        ):
-            q, k, v = integers(rng, p, e), integers(rng, m, e), integers(rng, m, f)
-            bits = (8, 2, 14)[number]
-            jobs += [
-                fusemax_job(spec, q, k, v, score_fraction_bits=bits, pressure=pressure)
-                for pressure in pressures(number)
-            ]
+        spec = FuseMaxSpec(rows=rows, cols=cols, depth=depth)
         yield Batch(
             design="fusemax_array", about=f"{rows}x{cols} depth {depth}", parameters=fusemax_parameters(spec),
-            jobs=jobs,
+            jobs=attention_jobs(spec),
         )  # fmt: skip
+
+
+def attention_jobs(spec: FuseMaxSpec) -> list[Job]:
+    """One tile, single values and several ragged tiles, without and with waits."""
+    rng = np.random.default_rng([spec.rows, spec.cols, spec.depth])
+    jobs = []
+    sizes = ((spec.rows, spec.cols, 4, 4), (1, 1, 1, 1), (2 * spec.rows + 1, spec.cols + 1, 6, 2))
+    for number, (m, p, e, f) in enumerate(sizes):
+        q, k, v = integers(rng, p, e), integers(rng, m, e), integers(rng, m, f)
+        jobs += [
+            fusemax_job(spec, q, k, v, score_fraction_bits=(8, 2, 14)[number], pressure=pressure)
+            for pressure in pressures(number)
+        ]
+    return jobs
