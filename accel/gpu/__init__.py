@@ -1,0 +1,1 @@
+"""GPUs as machines: the constants that a timing model of kernels needs, in YAML."""

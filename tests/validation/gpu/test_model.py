@@ -1,0 +1,55 @@
+"""Laws of the launch model: occupancy is the tightest limit, and more of anything is never slower."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from accel.gpu.machine import load_gpu
+from validation.gpu.case import Launch, Work, even
+from validation.gpu.model import Efficiency, Memory, launch_time, occupancy
+
+GPU = load_gpu("h200-sxm")
+LAUNCH = Launch(
+    kernel="k", runs=even(300, 10), threads=256, registers=64, shared_bytes=20_000, stages=3, bytes_in_flight=64,
+    step=Work(tensor_flops=10**6, shared_read_bytes=30_000, global_read_bytes=16_384, barriers=1),
+    epilogue=Work(global_write_bytes=4096),
+)  # fmt: skip
+TRAFFIC = Memory(dram_bytes=5e7, dram_write_bytes=1e6, missing=1.0)
+
+
+def seconds(
+    launch: Launch = LAUNCH, clock_hz: float = GPU.clock_hz, rate: float = 1.0, latency: float = 1.0
+) -> float:
+    return launch_time(launch, GPU, TRAFFIC, clock_hz, Efficiency(rate=rate, latency=latency)).seconds
+
+
+@pytest.mark.parametrize(
+    ("change", "blocks"),
+    [
+        ({}, 4),  # 65536 / (64 * 256)
+        ({"registers": 32, "shared_bytes": 0}, 8),  # 64 warps of 8
+        ({"registers": 65}, 3),  # 72 registers in eights
+        ({"registers": 16, "threads": 32, "shared_bytes": 0}, 32),
+        ({"shared_bytes": 100_000}, 2),  # 101024 of 233472
+    ],
+)
+def test_occupancy_is_the_tightest_limit(change: dict[str, int], blocks: int) -> None:
+    assert occupancy(msgspec.structs.replace(LAUNCH, **change), GPU) == blocks
+
+
+def test_no_launch_beats_its_bounds() -> None:
+    time = launch_time(LAUNCH, GPU, TRAFFIC, GPU.clock_hz, Efficiency())
+    assert time.seconds >= max(time.bounds.values()) + GPU.overhead.launch_s
+
+
+def test_a_higher_clock_or_rate_or_less_latency_is_never_slower() -> None:
+    assert seconds(clock_hz=GPU.clock_hz) <= seconds(clock_hz=0.8 * GPU.clock_hz)
+    assert seconds(rate=1.2) <= seconds(rate=1.0)
+    assert seconds(latency=0.5) <= seconds(latency=1.0)
+
+
+def test_more_steps_and_more_blocks_are_never_faster() -> None:
+    for blocks, steps in ((300, 20), (600, 10), (301, 10)):
+        more = msgspec.structs.replace(LAUNCH, runs=even(blocks, steps))
+        assert seconds(more) >= seconds() * (1 - 1e-9)

@@ -1,0 +1,166 @@
+"""The timing model of one kernel launch: occupancy, what its blocks cost on every pipe, its time on a GPU."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from accel.gpu.machine import Gpu
+from validation.gpu.case import Launch, Work
+from validation.gpu.dispatch import OVERLAP, makespan
+
+WARP = 32
+REGISTERS_UNIT = 8  # a thread's registers are given out in eights [CUDA occupancy calculator, 9.0]
+
+
+class Efficiency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The two factors a kernel family may have: its pipes' rates, and its unhidden latency, over the model's.
+
+    Both 1: nothing was fitted. A rate above 1 means that its pipes overlap better than `OVERLAP` says.
+    """
+
+    rate: float = 1.0
+    latency: float = 1.0
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What crosses DRAM in one launch: bytes, those of them written, and the share of first reads that
+    does.
+    """
+
+    dram_bytes: float
+    dram_write_bytes: float
+    missing: float
+
+
+class LaunchTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Seconds of a launch, blocks resident on an SM, and seconds that each pipe alone would need."""
+
+    seconds: float
+    residents: int
+    bounds: dict[str, float]
+
+
+def occupancy(launch: Launch, gpu: Gpu) -> int:
+    """Blocks that an SM holds at once: warps, registers and shared memory, at least one."""
+    sm = gpu.sm
+    warps = -(-launch.threads // WARP)
+    registers = -(-max(launch.registers, 1) // REGISTERS_UNIT) * REGISTERS_UNIT * warps * WARP
+    limits = (
+        sm.blocks,
+        sm.warps // warps,
+        sm.registers // registers,
+        sm.shared_bytes // (launch.shared_bytes + sm.block_shared_bytes),
+    )
+    return max(1, min(limits))
+
+
+def pipes(work: Work, gpu: Gpu) -> tuple[float, ...]:
+    """SM clocks that each pipe needs for the work: issue, FMA, SFU, tensor, shared memory, L2 port."""
+    sm = gpu.sm
+    return (
+        (work.fma_ops + work.alu_ops + work.sfu_ops) / sm.issue_lanes,
+        work.fma_ops / sm.fma,
+        work.sfu_ops / sm.sfu,
+        work.tensor_flops / sm.tensor_flops + work.sparse_tensor_flops / sm.sparse_tensor_flops,
+        (work.shared_read_bytes + work.shared_write_bytes) / sm.shared_bytes_per_clock,
+        (work.global_read_bytes + work.global_write_bytes) / sm.l2_bytes_per_clock,
+    )
+
+
+def together(clocks: tuple[float, ...], staged: bool) -> float:
+    """Clocks of work that uses several pipes, which overlap in part; loads of a staged kernel overlap
+    wholly.
+    """
+    kept = clocks[:-1] if staged else clocks
+    return max(float(sum(each**OVERLAP for each in kept) ** (1.0 / OVERLAP)), clocks[-1])
+
+
+PIPES = ("issue", "fma", "sfu", "tensor", "shared", "l2-port")
+
+
+def launch_time(
+    launch: Launch, gpu: Gpu, memory: Memory, clock_hz: float, efficiency: Efficiency
+) -> LaunchTime:
+    """Seconds of one launch at a clock, its start included."""
+    before, step, after = (pipes(work, gpu) for work in (launch.prologue, launch.step, launch.epilogue))
+    steps = np.array([run.steps for run in launch.runs], dtype=np.float64)
+    counts = np.array([run.blocks for run in launch.runs], dtype=np.int64)
+    grid, all_steps = int(counts.sum()), float(counts @ steps)
+    residents = min(occupancy(launch, gpu), -(-grid // gpu.sms))
+
+    ends = [b + a for b, a in zip(before, after, strict=True)]
+    staged = launch.stages > 1
+    local = together(tuple(ends), staged) + steps * together(step, staged)
+    local = np.maximum(local, gpu.overhead.block_s * gpu.sms * clock_hz)
+    alone = unhidden(launch, gpu, memory, before, step, after, steps, efficiency)
+
+    reads = launch.step.global_read_bytes * steps + (
+        launch.prologue.global_read_bytes + launch.epilogue.global_read_bytes
+    )
+    writes = launch.step.global_write_bytes * steps + (
+        launch.prologue.global_write_bytes + launch.epilogue.global_write_bytes
+    )
+    moved = reads + writes
+    crossing = memory.dram_bytes + memory.dram_write_bytes * (gpu.dram_write_cost - 1.0)
+    l2_s = moved / (gpu.l2_bytes_per_clock * clock_hz)
+    dram_s = moved / max(float(counts @ moved), 1.0) * crossing / gpu.dram_bytes_per_s
+    shared = np.maximum(l2_s, dram_s)
+
+    span = makespan(
+        counts,
+        alone / clock_hz,
+        local / clock_hz / efficiency.rate,
+        shared / efficiency.rate,
+        not staged,
+        gpu.sms,
+        residents,
+    )
+    dispatch_s = grid * gpu.overhead.block_s
+    touch_s = 0.0
+    if moved.max() > 0:
+        touch_s = gpu.overhead.warm_touch_s
+        touch_s += memory.missing * (gpu.overhead.cold_touch_s - gpu.overhead.warm_touch_s)
+    device = gpu.sms * clock_hz
+    bounds = {n: (e * grid + s * all_steps) / device for n, e, s in zip(PIPES, ends, step, strict=True)}
+    bounds |= {"l2": float(counts @ l2_s), "dram": float(counts @ dram_s), "dispatch": dispatch_s}
+    seconds = gpu.overhead.launch_s + touch_s + max(span, dispatch_s)
+    return LaunchTime(seconds=seconds, residents=residents, bounds=bounds)
+
+
+def unhidden(
+    launch: Launch,
+    gpu: Gpu,
+    memory: Memory,
+    before: tuple[float, ...],
+    step: tuple[float, ...],
+    after: tuple[float, ...],
+    steps: np.ndarray[tuple[int], np.dtype[np.float64]],
+    efficiency: Efficiency,
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """SM clocks of a block that has the SM for itself, by run: pipes in turn with latencies."""
+    latency, staged = gpu.latency, launch.stages > 1
+    reads = max(float(launch.total.global_read_bytes), 1.0)
+    from_dram = min(memory.missing * launch.unique_read_bytes / reads, 1.0)
+    far = latency.l2 + (latency.dram - latency.l2) * from_dram
+    flying = max(launch.bytes_in_flight * launch.threads, 1)
+    rounds = launch.step.global_read_bytes / flying
+    barriers = launch.step.barriers * latency.barrier
+    if staged:
+        loop = steps * max(
+            together(step, staged) / efficiency.rate + barriers * efficiency.latency, rounds * far
+        )
+        loop += far * efficiency.latency
+    else:
+        waits = np.maximum(steps * rounds, launch.tile.get("passes", 1)) * (launch.step.global_read_bytes > 0)
+        loop = steps * (together(step, staged) / efficiency.rate + barriers * efficiency.latency)
+        loop += waits * far * efficiency.latency
+    ends = np.full_like(steps, latency.block_start)
+    for work, clocks in ((launch.prologue, before), (launch.epilogue, after)):
+        lanes = (work.fma_ops + work.alu_ops + work.sfu_ops) / launch.threads
+        waits_once = (far if work.global_read_bytes else 0.0) + work.barriers * latency.barrier
+        ends += max(
+            together(clocks, staged) / efficiency.rate, lanes * latency.dependent * efficiency.latency
+        )
+        ends += waits_once * efficiency.latency
+    return np.asarray(loop + ends)

@@ -1,0 +1,116 @@
+"""Predicts a kernel case on a GPU: its launches in order, what L2 keeps between them, energy, and the clock
+that the power cap leaves.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from accel.gpu.machine import Gpu
+from validation.gpu.case import KernelCase, Launch
+from validation.gpu.model import Efficiency, Memory, launch_time, occupancy
+
+LOW_CLOCK = 0.75  # of the full clock: the second point from which time by clock is interpolated
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A case as predicted: seconds and joules of all its launches, the clock, and bound seconds by pipe."""
+
+    seconds: float
+    joules: float
+    clock_hz: float
+    dram_bytes: float
+    bounds: dict[str, float]
+
+    @property
+    def binding(self) -> str:
+        """The pipe that needs most time."""
+        return max(self.bounds, key=lambda name: self.bounds[name])
+
+
+def kept(footprint_bytes: float, gpu: Gpu) -> float:
+    """The share of a footprint that L2 still has: all of it while it fits, none at twice its size."""
+    return min(1.0, max(0.0, 2.0 - footprint_bytes / gpu.l2_bytes))
+
+
+def memory(launch: Launch, gpu: Gpu, warm: float, written: int) -> Memory:
+    """DRAM traffic of one launch.
+
+    warm: share of its data that L2 already has. written: bytes that the launch before it left in L2.
+    """
+    unique = launch.unique_read_bytes + launch.unique_write_bytes
+    reused = min(written, launch.unique_read_bytes)
+    found = warm
+    if launch.unique_read_bytes:
+        found = max(warm, reused / launch.unique_read_bytes * kept(2.0 * reused, gpu))
+    first = launch.unique_read_bytes * (1.0 - found)
+    again = 0.0
+    if launch.tile.get("passes", 1) > 1:  # a block reads its own data again; blocks that share run together
+        resident = min(1.0, occupancy(launch, gpu) * gpu.sms / launch.grid)
+        total = launch.total.global_read_bytes
+        again = max(0, total - launch.unique_read_bytes) * (1.0 - kept(unique * resident, gpu))
+    writes = launch.unique_write_bytes * (1.0 - warm)
+    return Memory(dram_bytes=first + again + writes, dram_write_bytes=writes, missing=1.0 - found)
+
+
+def predict(
+    case: KernelCase, gpu: Gpu, *, l2: str = "cold", efficiency: Efficiency | None = None
+) -> Prediction:
+    """Seconds and joules of one replay of the case; l2 is "cold" or "warm", as in a capture's rows."""
+    eff = efficiency or Efficiency()
+    warm = kept(float(case.unique_bytes), gpu) if l2 == "warm" else 0.0
+    traffic, written = [], 0
+    for launch in case.launches:
+        traffic.append(memory(launch, gpu, warm, written))
+        written = launch.unique_write_bytes
+
+    def at(clock_hz: float) -> tuple[float, dict[str, float]]:
+        seconds, bounds = 0.0, dict[str, float]()
+        for launch, crossing in zip(case.launches, traffic, strict=True):
+            time = launch_time(launch, gpu, crossing, clock_hz, eff)
+            seconds += time.seconds
+            bounds = {name: bounds.get(name, 0.0) + value for name, value in time.bounds.items()}
+        return seconds, bounds
+
+    core_j, dram_bytes = core_joules(case, gpu), sum(crossing.dram_bytes for crossing in traffic)
+    dram_j = dram_bytes * gpu.energy.dram_byte_pj * 1e-12
+    seconds, bounds = at(gpu.clock_hz)
+    clock = gpu.clock_hz
+    if joules(gpu, seconds, core_j, dram_j, 1.0) > gpu.energy.cap_w * seconds:
+        slow = at(LOW_CLOCK * gpu.clock_hz)[0]
+        slope = max(0.0, (slow - seconds) / (1.0 / LOW_CLOCK - 1.0))
+        low, high = gpu.min_clock_hz / gpu.clock_hz, 1.0
+        for _ in range(20):
+            share = (low + high) / 2
+            time = seconds + slope * (1.0 / share - 1.0)
+            if joules(gpu, time, core_j, dram_j, share) > gpu.energy.cap_w * time:
+                high = share
+            else:
+                low = share
+        clock = low * gpu.clock_hz
+        seconds, bounds = at(clock)
+    return Prediction(
+        seconds=seconds,
+        joules=joules(gpu, seconds, core_j, dram_j, clock / gpu.clock_hz),
+        clock_hz=clock,
+        dram_bytes=dram_bytes,
+        bounds=bounds,
+    )
+
+
+def core_joules(case: KernelCase, gpu: Gpu) -> float:
+    """Joules of all work inside the SMs and L2 at the full clock."""
+    work, e = case.total, gpu.energy
+    return 1e-12 * (
+        (work.fma_ops + work.alu_ops) * e.lane_pj
+        + work.sfu_ops * e.sfu_pj
+        + work.tensor_flops * e.tensor_flop_pj
+        + work.sparse_tensor_flops * e.sparse_tensor_flop_pj
+        + (work.shared_read_bytes + work.shared_write_bytes) * e.shared_byte_pj
+        + (work.global_read_bytes + work.global_write_bytes) * e.l2_byte_pj
+    )
+
+
+def joules(gpu: Gpu, seconds: float, core_j: float, dram_j: float, share: float) -> float:
+    """Energy when the clock is this share of the full one."""
+    return gpu.energy.static_w * seconds + dram_j + core_j * float(share**gpu.energy.clock_exponent)
