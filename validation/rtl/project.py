@@ -118,7 +118,8 @@ def readme(accel: str, project: Project) -> str:
     )  # fmt: skip
 
 
-TESTBENCH: Final = '''"""Runs the golden jobs on the RTL beside this file: every cycle and every bit is einsim's."""
+TESTBENCH: Final = '''\
+"""Runs the golden jobs on the RTL beside this file: every cycle and every bit is einsim's."""
 
 import json
 import sys
@@ -149,7 +150,8 @@ if __name__ == "__main__":
     sys.exit(main(*sys.argv[1:]))
 '''
 
-MAKEFILE: Final = """# `make test` runs the golden jobs on the RTL. SIM: icarus or verilator; PYTHON has einsim[rtl].
+MAKEFILE: Final = """\
+# `make test` runs the golden jobs on the RTL. SIM: icarus or verilator; PYTHON has einsim[rtl].
 PYTHON ?= python
 SIM ?=
 
