@@ -70,13 +70,14 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
     traffic: dict[str, dict[str, int]] = {memory.name: {} for memory in machine.memories}
     leakage = machine.leakage_w
     for memory in machine.memories:
-        joules = 0.0
+        read = written = 0
         for (name, tensor), size in reads.items():
             if name == memory.name:
-                joules += size / memory.access_bytes * memory.read_pj * PICO
-                joules += writes[name, tensor] / memory.access_bytes * memory.write_pj * PICO
+                read += size
+                written += writes[name, tensor]
                 traffic[name][tensor] = size + writes[name, tensor]
-        energy[memory.name] = joules
+        picojoules = (read * memory.read_pj + written * memory.write_pj) / memory.access_bytes
+        energy[memory.name] = picojoules * PICO
         leakage += memory.leakage_w
     if leakage:
         energy["leakage"] = leakage * seconds

@@ -1,10 +1,10 @@
 """A branch for one contraction: buffer tiles chosen by rule, double-buffered, on the fastest matrix unit.
 
 The rule tries tile sizes (the array's width times powers of two) and both loop orders, and takes the least
-traffic among the tiles that compute within 5 % of the whole problem's cycles; ties go to smaller tiles. So
-a bigger buffer doesn't mean more traffic, and the mapping doesn't depend on the bandwidth. A buffer tile is
-computed in up to sixteen parts, which are loaded and stored one by one, so that a large tile need not be
-there whole before work begins.
+traffic among the tiles that compute within 5 % of the whole problem's cycles; ties go to whole sums, then to
+smaller tiles. So a bigger buffer doesn't mean more traffic, and bandwidth doesn't change the mapping. A
+buffer tile is computed in up to sixteen parts, which are loaded and stored one by one, so that a large tile
+need not be there whole before work begins.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
 
     @property
-    def order(self) -> tuple[int, int]:
+    def order(self) -> tuple[int, int, int]:
         """Smaller is better."""
-        return (self.traffic_bytes, self.held_bytes)
+        return (self.traffic_bytes, -self.k, self.held_bytes)
 
 
 def levels(machine: Machine, unit_memory: str) -> tuple[str, ...]:
