@@ -66,10 +66,10 @@ def integers(rng: np.random.Generator, *shape: int) -> Ints:
 
 def systolic_grid(full: bool) -> Iterator[Batch]:
     """Dense arrays: every dataflow and convention, edges one element wide."""
-    sides = [(4, 3), (1, 9), (6, 1)] + ([(1, 1), (8, 8), (6, 10), (3, 16)] if full else [])
+    sides = [(4, 3), (1, 9), (6, 1)] + ([(1, 1), (8, 8), (6, 10), (3, 16), (16, 16)] if full else [])
     for (rows, cols), dataflow in product(sides, DATAFLOWS):
         spec = ArraySpec(rows=rows, cols=cols, dataflow=dataflow)
-        count = 5 if full else 4
+        count = 2 if rows * cols > 100 else 5 if full else 4
         yield Batch(
             design=rtl_of(dataflow), about=f"{dataflow} {rows}x{cols}",
             parameters=systolic_parameters(spec), jobs=array_jobs(spec, 1, count),
