@@ -36,6 +36,8 @@ Progress = Callable[[int, int, tuple[float, float, float] | None], None]
 MOST_VECTORS: dict[Menu, int] = {"all": 100_000, "perfect": 30_000}
 #: The same where Einsums may be fused: a nest is then searched inside every vector of shared tiles.
 MOST_FUSED_VECTORS = 2_000
+#: Einsums of a cascade up to which menus finer than steps are a default.
+FEW_EINSUMS = 3
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +118,7 @@ def best_mapping(
 
 def default_space(cascade: Cascade, machine: Machine) -> MapSpace:
     """The space with the finest menu of tile sizes that is searched in seconds."""
-    for menu, most in MOST_VECTORS.items():
+    for menu, most in MOST_VECTORS.items() if len(cascade.einsums) <= FEW_EINSUMS else ():
         space = MapSpace(cascade=cascade, machine=machine, menu=menu)
         if space.largest_nest() <= (most if len(cascade.einsums) == 1 else MOST_FUSED_VECTORS):
             return space
