@@ -17,7 +17,7 @@ from workloads.cascade import Access, Cascade, Einsum
 
 
 class Residence(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an operand lives while the tile runs: a memory, or a unit's registers when `memory` is the unit."""
+    """Where an operand lives while the tile runs: a memory, or registers when `memory` names a unit."""
 
     memory: str
     spill: float = 0.0
@@ -184,7 +184,7 @@ def _traffic(memory: str, tensor: str, size: int, is_output: bool, laid: tuple[i
 def _rereads(cascade: Cascade, unit: Unit, node: Compute, access: Access, extents: Mapping[str, int]) -> int:
     """Times an operand is streamed: once for each fold over a dimension whose ranks it does not have.
 
-    Cores walk their share in time, as an array walks its other ranks: what stays in the array is not read again.
+    Cores walk their share in time, as an array walks its other ranks: what stays there is not read again.
     """
     has = relevant_ranks(cascade, access)
     times = 1

@@ -25,8 +25,8 @@ def groups(draw: st.DrawFn) -> tuple[tuple[Task, ...], tuple[Edge, ...]]:
     )  # fmt: skip
     edges = []
     for reader in range(1, count):
-        for writer in draw(st.sets(st.integers(0, reader - 1), max_size=3)):
-            edges.append(Edge(writer=f"t{writer}", reader=f"t{reader}"))
+        writers = draw(st.sets(st.integers(0, reader - 1), max_size=3))
+        edges.extend(Edge(writer=f"t{writer}", reader=f"t{reader}") for writer in writers)
     if count > 1 and draw(st.booleans()):
         edges.append(Edge(writer=f"t{count - 1}", reader="t0", distance=draw(st.integers(1, 4))))
     return tasks, tuple(edges)

@@ -1,6 +1,6 @@
 """`config.json` files of the six kinds become the layers they describe; faults name file, line and key."""
 
-# ruff: noqa: E501 (a message that is compared whole stands on one line)
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A cascade of one's own in YAML: what it may hold, and every fault with its line."""
 
-# ruff: noqa: E501 (a message that is compared whole stands on one line)
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """One door for every workload: names, models and files; near names for what is unknown."""
 
-# ruff: noqa: E501 (a message that is compared whole stands on one line)
+
 
 from __future__ import annotations
 

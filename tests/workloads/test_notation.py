@@ -1,6 +1,6 @@
 """The notation means what it says, prints back to itself, and faults are told with line, place and hint."""
 
-# ruff: noqa: E501 (a message that is compared whole stands on one line)
+
 
 from __future__ import annotations
 

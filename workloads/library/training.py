@@ -26,7 +26,10 @@ PARAMETERS = (
         name="method", kind="choice", choices=METHODS, default="bdwp", summary="which directions are pruned"
     ),
     Parameter(
-        name="prune", kind="choice", choices=("ahead", "inline"), default="ahead",
+        name="prune",
+        kind="choice",
+        choices=("ahead", "inline"),
+        default="ahead",
         summary="make the 16-bit copies of the weights ahead of the step, or in it",
     ),
     Parameter(name="update", kind="flag", default=False, summary="also the weight update W - rate * WU"),

@@ -1,6 +1,6 @@
 """Laws of FuseMax's program: the jump equals the walk, stalled costs R a tile, interleaving hides it."""
 
-# ruff: noqa: PLR0917 - hypothesis hands its values over by name
+
 from __future__ import annotations
 
 from itertools import pairwise

@@ -1,6 +1,6 @@
 """Laws of the specs: sizes, names and N:M ratios are checked at birth, and folds cover the GEMM."""
 
-# ruff: noqa: PLR0917 - hypothesis hands its values over by name
+
 from __future__ import annotations
 
 import pytest

@@ -1,6 +1,6 @@
 """Laws of a fed array: unlimited ports change nothing, finite ones obey their bandwidth, waits add up."""
 
-# ruff: noqa: PLR0917 - as the kernel that it twins
+
 from __future__ import annotations
 
 import time

@@ -219,7 +219,7 @@ def clocks(draw):
     return Clocks(**pick)
 
 
-def run(t, groups, per_group, depth, cap, refresh, bank, row, write, arrival):  # noqa: PLR0917 - as run_channel
+def run(t, groups, per_group, depth, cap, refresh, bank, row, write, arrival):
     issue, outcome = np.full(len(bank), -1, np.int64), np.zeros(len(bank), np.int64)
     arrays = [np.asarray(x, np.int64) for x in (bank, row, write, arrival)]
     log = run_channel(*arrays, t, groups, per_group, depth, cap, refresh, issue, outcome)

@@ -1,6 +1,6 @@
 """Whole layers equal a transformer layer written in plain numpy, prompt and decode step alike."""
 
-# ruff: noqa: E501 (a message that is compared whole stands on one line)
+
 
 from __future__ import annotations
 
