@@ -1,7 +1,5 @@
 """`config.json` files of the six kinds become the layers they describe; faults name file, line and key."""
 
-
-
 from __future__ import annotations
 
 import json

@@ -1,7 +1,5 @@
 """A cascade of one's own in YAML: what it may hold, and every fault with its line."""
 
-
-
 from __future__ import annotations
 
 import numpy as np

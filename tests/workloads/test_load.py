@@ -1,7 +1,5 @@
 """One door for every workload: names, models and files; near names for what is unknown."""
 
-
-
 from __future__ import annotations
 
 import pytest

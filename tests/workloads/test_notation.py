@@ -1,7 +1,5 @@
 """The notation means what it says, prints back to itself, and faults are told with line, place and hint."""
 
-
-
 from __future__ import annotations
 
 import pytest

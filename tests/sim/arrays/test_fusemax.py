@@ -1,6 +1,5 @@
 """Laws of FuseMax's program: the jump equals the walk, stalled costs R a tile, interleaving hides it."""
 
-
 from __future__ import annotations
 
 from itertools import pairwise

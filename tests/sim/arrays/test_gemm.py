@@ -1,6 +1,5 @@
 """Laws of the specs: sizes, names and N:M ratios are checked at birth, and folds cover the GEMM."""
 
-
 from __future__ import annotations
 
 import pytest

@@ -1,6 +1,5 @@
 """Laws of a fed array: unlimited ports change nothing, finite ones obey their bandwidth, waits add up."""
 
-
 from __future__ import annotations
 
 import time

@@ -1,7 +1,5 @@
 """Whole layers equal a transformer layer written in plain numpy, prompt and decode step alike."""
 
-
-
 from __future__ import annotations
 
 import numpy as np
