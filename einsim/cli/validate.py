@@ -19,23 +19,38 @@ from validation.papers import run as papers
 from validation.row import Row
 from validation.rtl import suite as rtl
 
-SUITES: dict[str, Callable[..., Iterator[Row]]] = {"papers": papers.run, "rtl": rtl.run, "fpga": fpga.run}
 
-HELP = """Hold einsim's figures against published ones. Exit code 1 when a figure is outside its limit.
+def gpu(cases: Sequence[str], progress: Callable[[str], None]) -> Iterator[Row]:
+    """The GPU suite, imported when it is run, so that start-up stays short."""
+    from validation.gpu import suite
+
+    yield from suite.rows(cases, progress)
+
+
+SUITES: dict[str, Callable[..., Iterator[Row]]] = {
+    "papers": papers.run,
+    "rtl": rtl.run,
+    "fpga": fpga.run,
+    "gpu": gpu,
+}
+
+HELP = """Hold einsim's figures against published and measured ones. Exit code 1 if one is outside its limit.
 
 \b
   einsim validate papers
   einsim validate papers --case fusemax:binding:XLM:256K --json
   einsim validate rtl --case nm_chain --rows
+  einsim validate gpu --case gemm-f16
 """
 
 
 @click.command(help=HELP)
-@click.argument("suite", type=Named((*SUITES, "all"), metavar="[papers|rtl|fpga|all]"), default="all")
+@click.argument("suite", type=Named((*SUITES, "all"), metavar="[papers|rtl|fpga|gpu|all]"), default="all")
 @click.option(
     "--case", "cases", multiple=True, metavar="fusemax:CONFIG:MODEL:SEQ",
     help="Only this case, also one without a stored figure. CONFIG: unfused, flat, cascade, arch, binding; "
-    "MODEL: BERT, TrXL, T5, XLM; SEQ: 1K to 1M. With rtl and fpga: a design. May be repeated.",
+    "MODEL: BERT, TrXL, T5, XLM; SEQ: 1K to 1M. With rtl and fpga: a design; with gpu: a kernel family. "
+    "May be repeated.",
 )  # fmt: skip
 @click.option(
     "--full", is_flag=True, help="rtl: the grid of about 1,000 runs, and every simulator that is here."

@@ -1,0 +1,14 @@
+"""The scatter plot shows every row that it is given, on every panel."""
+
+from __future__ import annotations
+
+from validation.gpu.plot import LEVELS, scatter
+from validation.gpu.suite import points
+
+
+def test_every_point_is_on_every_panel() -> None:
+    some = [point for point in points() if point.held and point.row.family in {"ffn", "decode"}]
+    figure = scatter(some)
+    assert len(figure.axes) == len(LEVELS)
+    for axes in figure.axes:
+        assert sum(len(dots.get_offsets()) for dots in axes.collections) == len(some)

@@ -1,0 +1,44 @@
+"""Draws predicted against measured seconds of the held-out rows, by kernel family: docs/img/gpu_scatter.png.
+
+python -m validation.gpu.plot docs/img/gpu_scatter.png
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from validation.gpu.suite import Point, points
+
+LEVELS = {
+    "roofline": "roofline, calibrated",
+    "zero_fit": "model, nothing fitted",
+    "calibrated": "model, calibrated",
+}
+
+
+def scatter(chosen: Sequence[Point]) -> Figure:
+    """One panel a level: measured microseconds across, predicted over measured up, a colour a family."""
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(LEVELS), sharey=True)
+    for axes, (level, title) in zip(panels, LEVELS.items(), strict=True):
+        for index, family in enumerate(dict.fromkeys(point.row.family for point in chosen)):
+            own = [point for point in chosen if point.row.family == family]
+            across = [point.row.median_s * 1e6 for point in own]
+            up = [getattr(point, f"{level}_s") / point.row.median_s for point in own]
+            axes.scatter(across, up, s=14, alpha=0.7, label=family, marker="ox"[index // 10])
+        axes.axhspan(0.8, 1.25, color="0.9", zorder=0)
+        axes.axhline(1.0, color="0.4", linewidth=0.8)
+        axes.set(xscale="log", yscale="log", ylim=(0.05, 4), title=title, xlabel="measured, microseconds")
+    panels[0].set_ylabel("predicted / measured")
+    panels[-1].legend(fontsize=7, loc="lower right", ncols=2)
+    return figure
+
+
+if __name__ == "__main__":
+    scatter([point for point in points() if point.held]).savefig(Path(sys.argv[1]), dpi=90)
