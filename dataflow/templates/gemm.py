@@ -125,7 +125,15 @@ def _parts(
     extents: Mapping[str, int],
     unit: str,
 ) -> dict[str, int]:
-    """What is loaded, computed and stored at once: a quarter or half of a tile where that costs no cycles."""
+    """What is loaded, computed and stored at once: a quarter or half of a tile where that costs no cycles.
+
+    Whole tiles under a mask: the first part of one operand might not meet every part of the other.
+    """
+    masked = {
+        term.rank for bound in cascade.bounds for side in (bound.left, bound.right) for term in side.terms
+    }
+    if masked & set(part.m) and masked & set(part.n):
+        return {}
     width = max(size for name, size in machine.unit(unit).dims.items() if name != "cores")
     whole = _cycles(cascade, machine, einsum, extents, unit)
     for shares in (4, 2):

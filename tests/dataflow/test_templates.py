@@ -105,3 +105,13 @@ def test_one_pass_attention_runs_fused_with_every_mask(accel: str, mask: dict[st
     assert masked[0].cycles <= masked[1].cycles
     assert masked[0].by_einsum["BQK"].points <= full[0].by_einsum["BQK"].points
     assert masked[0].by_einsum["BQK"].cycles <= full[0].by_einsum["BQK"].cycles
+
+
+@pytest.mark.parametrize("accel", ["fusemax-cloud", "flat-cloud", "u280-flightllm", "sa8295p", "tpu-v4i"])
+@pytest.mark.parametrize("passes", ["1", "3"])
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_decoder_layers_run_on_every_family(accel: str, passes: str, phase: str) -> None:
+    machine = load_machine(accel)
+    cascade = load_workload("decoder-layer", {"seq": "2K", "passes": passes, "phase": phase})
+    program = lower(build_mapping(cascade, machine), cascade, machine)
+    assert analyse(program, machine).cycles <= simulate(program, machine).cycles
