@@ -47,7 +47,7 @@ $(VENV)/.demo: pyproject.toml
 
 $(VENV)/.dev: pyproject.toml
 	@bash .ci/tools
-	@bash .ci/venv $(VENV) '.[dev,rtl]'
+	@bash .ci/venv $(VENV) '.[dev,rtl,fpga]'
 	@touch $(VENV)/.demo $@
 
 # Not a file that is made: running it says whether the programs that the RTL tests call are there.

@@ -14,6 +14,7 @@ from dataflow.templates.registry import template_names, template_summary
 from einsim.cli.choice import Named
 from einsim.cli.terminal import console
 from einsim.report.quantity import count, size
+from rtl_models.design import DESIGNS
 from workloads.load import describe, workload_names
 
 Entry = tuple[str, str, str]  # name, what it is, more
@@ -52,20 +53,29 @@ def mappings() -> list[Entry]:
     return [(name, template_summary(name), "") for name in template_names()]
 
 
+def designs() -> list[Entry]:
+    """The RTL designs with their parameters."""
+    return [
+        (design.name, design.about, " ".join(f"{name}={value}" for name, value in design.parameters.items()))
+        for design in DESIGNS.values()
+    ]
+
+
 KINDS: dict[str, tuple[Callable[[], list[Entry]], tuple[str, str, str]]] = {
     "workloads": (workloads, ("workload", "what it is", "settings")),
     "accels": (accels, ("accelerator", "units", "memories")),
     "mappings": (mappings, ("mapping", "what it is", "")),
+    "designs": (designs, ("design", "what it is", "parameters")),
 }
 
-HELP = """What there is by name: workloads, accelerators and mapping templates.
+HELP = """What there is by name: workloads, accelerators, mapping templates and RTL designs.
 
 A workload can also be a cascade's YAML file or a Hugging Face config.json; an accelerator can be a YAML file.
 """
 
 
 @click.command(help=HELP)
-@click.argument("kind", type=Named((*KINDS,), metavar="[workloads|accels|mappings]"), required=False)
+@click.argument("kind", type=Named((*KINDS,), metavar="[workloads|accels|mappings|designs]"), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: kind -> names.")
 def command(kind: str | None, as_json: bool) -> None:
     """Print one kind, or all."""

@@ -9,6 +9,7 @@ import pytest
 from accel.load import load_machine, preset_names
 from dataflow.templates import template_names
 from einsim.cli.main import main
+from rtl_models.design import DESIGNS
 from workloads.load import workload_names
 
 
@@ -19,6 +20,7 @@ def test_the_lists_hold_exactly_the_names_that_other_commands_take(
     names = json.loads(capsys.readouterr().out)
     assert names == {
         "workloads": list(workload_names()), "accels": list(preset_names()), "mappings": list(template_names()),
+        "designs": list(DESIGNS),
     }  # fmt: skip
 
 
