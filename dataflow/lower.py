@@ -99,14 +99,6 @@ def bus_name(memory: Memory) -> str:
     return f"bus {memory.bus}"
 
 
-def parent_memory(machine: Machine, name: str) -> str:
-    """The memory outside a memory, or the one that a unit's registers are filled from."""
-    for unit in machine.units:
-        if unit.name == name:
-            return unit.reads_from
-    return machine.memory(name).parent or name
-
-
 def _computes(layout: Layout) -> list[Draft]:
     return [
         Draft(kind="compute", subject=leaf.node.einsum, leaf=leaf, place=leaf.place, path=leaf.path, when={})
@@ -381,4 +373,4 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
     return math.ceil(size * (1 - home.spill)) * (home.buffers if again else 1)
 
 
-__all__ = ["Clock", "held_bytes", "home_bytes", "lower", "parent_memory", "port_name"]
+__all__ = ["Clock", "held_bytes", "home_bytes", "lower", "port_name"]
