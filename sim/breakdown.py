@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 import msgspec
 
 from dataflow.result import Result
@@ -47,3 +50,35 @@ def breakdown(result: Result) -> tuple[Row, ...]:
             mine.append(Row(unit=unit, cause=cause, what=what, cycles=cycles, share=share))
         rows += sorted(mine, key=lambda row: (row.cause != "busy", -row.cycles, row.cause, row.what))
     return tuple(rows)
+
+
+def by_unit(result: Result, most: int = 8) -> dict[str, tuple[tuple[str, int, str], ...]]:
+    """For each unit lines of (reason, cycles, percentage), at most `most`: smaller ones are summed.
+
+    A unit's cycles add up to the run's and its percentages, as printed, to 100.00 exactly. Empty where a
+    result has no breakdown.
+    """
+    found = {}
+    for unit, group in groupby(breakdown(result), key=lambda row: row.unit):
+        rows = [(row.text, row.cycles) for row in group]
+        if len(rows) > most:
+            rest = rows[most - 1 :]
+            rows = [*rows[: most - 1], (f"{len(rest)} more reasons", sum(cycles for _, cycles in rest))]
+        shares = hundredths([cycles for _, cycles in rows])
+        found[unit] = tuple(
+            (name, cycles, f"{share // 100}.{share % 100:02} %")
+            for (name, cycles), share in zip(rows, shares, strict=True)
+        )
+    return found
+
+
+def hundredths(parts: Sequence[int]) -> list[int]:
+    """Hundredths of a percent that each part is of the sum; they add up to 10,000 (largest remainder)."""
+    whole = sum(parts)
+    if not whole:
+        return [0] * len(parts)
+    floors = [part * 10_000 // whole for part in parts]
+    order = sorted(range(len(parts)), key=lambda at: (-(parts[at] * 10_000 % whole), at))
+    for at in order[: 10_000 - sum(floors)]:
+        floors[at] += 1
+    return floors

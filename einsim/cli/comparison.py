@@ -9,6 +9,7 @@ from rich.text import Text
 
 from dataflow.result import Result
 from einsim.report.quantity import count, joules, percent, seconds, size, times
+from sim.breakdown import by_unit
 
 # Lines of a breakdown that are shown; smaller ones are summed in one more line.
 MOST_LINES = 8
@@ -23,7 +24,8 @@ def comparison(results: Sequence[Result]) -> Table:
     for name, cells in figures(results):
         table.add_row(name, *cells)
     cycles = [float(result.cycles) for result in results]
-    breakdown(table, "bottleneck waits", [stalls(result) for result in results], count_cycles, cycles)
+    if len(results) > 1:  # one result has its whole table of where the time went
+        breakdown(table, "bottleneck waits", [stalls(result) for result in results], count_cycles, cycles)
     breakdown(table, "energy", [result.energy_by for result in results], joules)
     for memory in dict.fromkeys(memory for result in results for memory in result.traffic):
         moved = [dict[str, float](result.traffic.get(memory, {})) for result in results]
@@ -44,6 +46,18 @@ def figures(results: Sequence[Result]) -> list[tuple[str, list[str | Text]]]:
         rows.append((f"{unit} busy", [meter(result.utilization.get(unit)) for result in results]))
     rows.append(("judged by", [LEVELS.get(result.level, result.level) for result in results]))
     return rows
+
+
+def where_time_went(result: Result) -> Table:
+    """Every cycle of every unit by reason; each unit's lines add up to all cycles and to 100 %."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+    for justify in ("left", "left", "right", "right"):
+        table.add_column(justify=justify)
+    for unit, lines in by_unit(result).items():
+        for at, (reason, cycles, share) in enumerate(lines):
+            table.add_row("" if at else unit, reason, f"{cycles:,}", Text(share, style="dim"))
+        table.add_row("", Text("all", style="bold"), f"{result.cycles:,}", Text("100.00 %", style="dim"))
+    return table
 
 
 LEVELS = {"analytical": "analytical model", "sim": "cycle-level simulation"}

@@ -10,7 +10,7 @@ import click
 
 from dataflow.mapping_file import dump_mapping
 from einsim.cli.choice import Named
-from einsim.cli.comparison import comparison
+from einsim.cli.comparison import comparison, where_time_went
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
 from einsim.evaluation import Level, evaluate
@@ -69,6 +69,8 @@ def command(
     sizes = " ".join(f"{rank.name}={rank.size}" for rank in found.cascade.ranks)
     out.print(f"[bold]{found.result.workload}[/] on [bold]{found.result.accel}[/]  [dim]{sizes}[/]\n")
     out.print(comparison([found.result]))
+    out.print("\n[bold]where the time went[/]")
+    out.print(where_time_went(found.result))
     out.print("\n[bold]mapping[/]")
     out.print(found.result.mapping, markup=False)
     for note in found.result.notes:

@@ -12,7 +12,7 @@ from einsim.report.markup import columns, section, text
 from einsim.report.palette import slice_colours, work_colours
 from einsim.report.quantity import joules, percent, seconds, times
 from einsim.report.roofline import roofline
-from einsim.report.tables import einsums, provenance, summary, traffic
+from einsim.report.tables import einsums, provenance, summary, traffic, where_time_went
 from einsim.report.timeline import timeline
 
 
@@ -76,9 +76,9 @@ def sections(cases: Sequence[Case]) -> list[str]:
         )  # fmt: skip
     parts.append(
         section(
-            "Where the time goes", time_bars(cases, colours), name="time",
+            "Where the time goes", time_bars(cases, colours) + reasons(cases), name="time",
             lead="Each unit's run from the first cycle to the last: work by Einsum, then waiting by cause. "
-            "Point at a part for its cycles.",
+            "Point at a part for its cycles. The table names what was waited for; its lines add up.",
         )
     )  # fmt: skip
     parts.append(section("Where the energy goes", energy_bars(cases), name="energy"))
@@ -119,6 +119,12 @@ def sections(cases: Sequence[Case]) -> list[str]:
         )
     )
     return parts
+
+
+def reasons(cases: Sequence[Case]) -> str:
+    """The cases' tables of where every cycle went, where their results say it."""
+    tables = [(case.label, where_time_went(case)) for case in cases]
+    return columns(f"<h3>{text(label)}</h3>{made}" for label, made in tables if made)
 
 
 def mapping(case: Case) -> str:

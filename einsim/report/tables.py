@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from einsim.report.case import Case
 from einsim.report.markup import table, text
 from einsim.report.quantity import count, joules, percent, seconds, size, times
+from sim.breakdown import by_unit
 
 
 def summary(cases: Sequence[Case]) -> str:
@@ -87,6 +88,18 @@ def einsums(case: Case) -> str:
         for name, each in case.result.by_einsum.items()
     ]
     return table(["Einsum", "unit", "points", "busy cycles", "of the run", "energy"], rows, kind="einsums")
+
+
+def where_time_went(case: Case) -> str:
+    """Every cycle of every unit by reason; nothing where a result doesn't say."""
+    rows = []
+    for unit, lines in by_unit(case.result, most=1000).items():
+        rows += [
+            [f"<b>{text(unit)}</b>" if at == 0 else "", text(reason), f"{cycles:,}", text(share)]
+            for at, (reason, cycles, share) in enumerate(lines)
+        ]
+        rows.append(["", "<b>all</b>", f"<b>{case.result.cycles:,}</b>", "<b>100.00 %</b>"])
+    return table(["unit", "", "cycles", "share"], rows, kind="where") if rows else ""
 
 
 def provenance(case: Case) -> str:

@@ -10,7 +10,7 @@ from accel.load import load_machine
 from dataflow.analytical import analyse
 from dataflow.lower import lower
 from dataflow.templates import build_mapping
-from sim.breakdown import IDLE, breakdown
+from sim.breakdown import IDLE, breakdown, by_unit, hundredths
 from sim.engine import simulate
 from tests.dataflow.cases import program_case
 from workloads.load import load_workload
@@ -85,3 +85,24 @@ def test_after_its_last_operation_a_unit_has_no_work_left():
     rows = breakdown(attention("unfused", "flat-cloud"))
     assert any(row.text == IDLE and row.unit == "array1d" for row in rows)
     assert not any(row.text == IDLE and row.unit == "array2d" for row in rows)
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=12))
+def test_percentages_as_printed_add_up_and_are_rounded_by_less_than_one(parts):
+    shares = hundredths(parts)
+    if not sum(parts):
+        assert set(shares) == {0}
+        return
+    assert sum(shares) == 10_000
+    assert all(abs(share - 10_000 * part / sum(parts)) < 1 for share, part in zip(shares, parts, strict=True))
+
+
+@pytest.mark.parametrize("most", [2, 3, 8])
+def test_the_lines_of_a_unit_add_up_however_few_are_shown(most):
+    result = attention("unfused", "flat-cloud", **{"dram.bandwidth": "20GiB/s"})
+    whole = by_unit(result, most=100)
+    assert set(whole) == set(result.utilization)
+    for unit, lines in by_unit(result, most=most).items():
+        assert len(lines) == min(most, len(whole[unit]))
+        assert sum(cycles for _, cycles, _ in lines) == result.cycles
+        assert sum(round(100 * float(share.removesuffix(" %"))) for _, _, share in lines) == 10_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,28 @@ def test_the_table_shows_the_figures_the_mapping_and_what_is_assumed(
     assert all(unit in out for unit in found["utilization"])
     assert found["mapping"].splitlines()[0] in out
     assert "assumed, no published figure: " in out
+
+
+def test_where_the_time_went_adds_up_on_the_terminal_and_is_kept_in_the_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept.json"
+    out = run(capsys, "-o", str(kept))
+    result = json.loads(kept.read_text())
+    lines = re.findall(r"^(\w*) +(\S.*?) {3,}([\d,]+) {2,}([\d.]+) %$", out, re.MULTILINE)
+    cycles, shares, units = 0, 0.0, []
+    for unit, reason, number, share in lines:
+        units += [unit] if unit else []
+        if reason == "all":
+            assert int(number.replace(",", "")) == cycles == result["cycles"]
+            assert share == "100.00"
+            assert shares == pytest.approx(100, abs=1e-9)
+            cycles, shares = 0, 0.0
+        else:
+            cycles, shares = cycles + int(number.replace(",", "")), shares + float(share)
+    assert units == list(result["breakdown_by_unit"]) == list(result["utilization"])
+    for reasons in result["breakdown_by_unit"].values():
+        assert sum(reasons.values()) == result["cycles"]
 
 
 def test_a_setting_of_the_machine_reaches_the_machine(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,10 @@ def result() -> Result:
         cycles=100, latency_s=1e-7, energy_j=4e-6, dram_bytes=2000,
         utilization={"array2d": 0.6, "array1d": 0.3},
         stalls={"bandwidth": 40}, stalls_by_unit={"array2d": {"bandwidth": 40}, "array1d": {"dependency": 70}},
+        breakdown_by_unit={
+            "array2d": {"busy": 60, "bandwidth:dram": 33, "bandwidth:gb": 7},
+            "array1d": {"busy": 30, "dependency:Q<K": 70},
+        },
         energy_by={"array2d": 3e-6, "dram": 1e-6}, traffic={"dram": {"Q": 1500, "K": 500}},
         bottleneck="array2d", bound_by={"array2d": 60},
         by_einsum={

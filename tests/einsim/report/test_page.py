@@ -89,6 +89,19 @@ def test_work_and_waiting_fill_every_bar_of_the_time_picture(case: Case) -> None
         assert abs(sum(float(width) for width in re.findall(r"width:([\d.]+)%", track)) - 100) < 0.01
 
 
+def test_the_page_says_what_every_cycle_of_every_unit_went_to(case: Case) -> None:
+    shown = page([case], "0.1.0").split('<table class="where">')[1].split("</table>")[0]
+    rows = re.findall(r"<td>([^<]+)</td><td>([\d,]+)</td>", shown)
+    assert rows == [("busy", "60"), ("starved by dram", "33"), ("starved by gb", "7"), ("busy", "30"),
+                    ("waiting for Q&lt;K", "70")]  # fmt: skip
+    assert shown.count("<b>100</b></td><td><b>100.00 %</b>") == 2
+
+
+def test_a_result_without_reasons_has_no_such_table(case: Case) -> None:
+    short = msgspec.structs.replace(case.result, breakdown_by_unit={})
+    assert 'class="where"' not in page([msgspec.structs.replace(case, result=short)], "0.1.0")
+
+
 def test_no_point_stands_above_its_roof(case: Case) -> None:
     picture = roofline([case, slower(case)])
     points = re.findall(
