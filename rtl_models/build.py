@@ -167,18 +167,17 @@ def _runner(
     environment = {**os.environ, **simulator.environment, **extra, "PYTHONPATH": path}
     environment.pop("PYTEST_CURRENT_TEST", None)
     arguments = msgspec.json.encode([simulator.name, *call]).decode()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "rtl_models.build", arguments], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-    try:
-        said, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        raise SimulatorError(f"{simulator.name} did not end within {timeout_s:g} s") from None
-    finally:
-        if process.poll() is None:  # the simulator is the runner's child: end the whole session
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    ) as process:  # fmt: skip
+        try:
+            said, _ = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise SimulatorError(f"{simulator.name} did not end within {timeout_s:g} s") from None
+        finally:
+            if process.poll() is None:  # the simulator is the runner's child: end the whole session
+                os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, said
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -86,3 +88,11 @@ def test_the_results_file_is_read_for_failures(tmp_path):
 def test_the_first_error_of_a_log_is_found():
     assert first_error("fine\nx.sv:3: error: no\nx.sv:4: error: more") == "x.sv:3: error: no"
     assert first_error("a\nb\n") == "b"
+
+
+def test_a_run_that_is_out_of_time_is_ended_and_leaves_nothing_open():
+    built = build(find_design("systolic_os"), choose("icarus"), systolic_parameters(ARRAY))
+    job = systolic_job(ARRAY, np.ones((2, 3), int), np.ones((3, 2), int))
+    with pytest.raises(SimulatorError, match=r"icarus did not end within 0\.01 s"):
+        run_jobs(built, [job], timeout_s=0.01)
+    gc.collect()  # a pipe left open would warn here, and warnings are errors
