@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from accel.machine import Convention, Fill, Memory, OpCost, RegisterFile, Unit, UnitKind
+from accel.machine import Convention, Fill, Memory, OpCost, Refresh, RegisterFile, Unit, UnitKind
 from specs.errors import RuleError
 from specs.near import near
 from specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Watts
@@ -78,6 +78,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     holds: tuple[Name, ...] = ()
     timing: str = ""
     timing_channels: Count | None = None
+    refresh: Refresh | None = None
     banks: Count = 1
     bus: Name | None = None
     bus_bandwidth: BytesPerSecond | None = None
@@ -91,6 +92,8 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise RuleError(
                 "needs a timing, whose channels it counts", got=self.timing_channels, at=("timing_channels",)
             )
+        if self.refresh and not self.timing:
+            raise RuleError("needs a timing, whose refresh it is", got=self.refresh, at=("refresh",))
         if self.timing and self.bandwidth is None:
             raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 
@@ -112,6 +115,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             holds=self.holds,
             timing=self.timing,
             timing_channels=self.timing_channels or 0,
+            refresh=self.refresh or "average",
             banks=self.banks,
             bus=self.bus or "",
             bus_bytes_per_s=None if self.bus_bandwidth is None else int(self.bus_bandwidth),

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from sim.dram import scheduler
+from sim.dram import controller, scheduler
 from sim.dram.address import places
-from sim.dram.scheduler import run_channel
+from sim.dram.controller import run_channel
+from sim.dram.scheduler import serve
 from sim.dram.simulate import Controller, Requests, simulate
 from sim.dram.standard import Standard, names, standard
 
@@ -39,22 +40,23 @@ def one_channel(
     where = places(chosen, addr)
     mine = where.channel == 0
     count = int(mine.sum())
-    kernels = ("_hold", "_after_act", "_after_column", "_grown")
+    kernels = ("_source", "_hits_only", "_hold", "_after_column", "_grown")
     jitted = {name: getattr(scheduler, name) for name in kernels}
-    run = run_channel if compiled else run_channel.py_func
     if not compiled:
+        setattr(controller, "serve", serve.py_func)  # noqa: B010 - mypy knows no such export
         for name in kernels:
             setattr(scheduler, name, jitted[name].py_func)
     how, org = Controller(), chosen.organisation
     try:
         start = time.process_time()
-        log = run(
+        log = run_channel(
             where.bank[mine], where.row[mine], np.zeros(count, np.int64), np.zeros(count, np.int64),
             chosen.timing.clocks, org.bank_groups.value, org.banks_per_group.value, how.queue_depth,
             how.age_cap_cycles, how.refresh, np.zeros(count, np.int64), np.zeros(count, np.int64),
         )  # fmt: skip
         return (time.process_time() - start) / count, log
     finally:
+        setattr(controller, "serve", serve)  # noqa: B010
         for name, kernel in jitted.items():
             setattr(scheduler, name, kernel)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from accel.machine import Machine
@@ -58,6 +59,26 @@ def runs(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[st
             outer = any(points > 1 for points in reach[:dim])
             return (dense_bytes(tensor, run), dense_bytes(tensor, pitch)) if outer else (0, 0)
     return 0, 0
+
+
+def steps(cascade: Cascade, machine: Machine, access: Access) -> tuple[tuple[str, int], ...]:
+    """Bits that a tile moves on in its tensor for each point of a rank; only a timed DRAM asks for it.
+
+    A tensor that is kept compressed moves on by what it stores on average.
+    """
+    if not machine.dram.timing:
+        return ()
+    tensor, shape = cascade.tensor(access.tensor), cascade.shape(access.tensor)
+    state = iterative_ranks(cascade, access.tensor)
+    pitch, found = tensor.bits, dict[str, int]()
+    if compressed(machine, tensor):
+        pitch = max(1, 8 * stored_bytes(tensor, math.prod(shape)) // math.prod(shape))
+    for index, size in zip(reversed(access.indices), reversed(shape), strict=True):
+        for term in index.terms:
+            if term.rank not in state:
+                found[term.rank] = found.get(term.rank, 0) + term.coefficient * pitch
+        pitch *= size
+    return tuple(found.items())
 
 
 def compressed(machine: Machine, tensor: Tensor) -> bool:

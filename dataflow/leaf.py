@@ -10,7 +10,7 @@ import msgspec
 
 from accel.machine import Machine, Unit
 from dataflow.array_time import Tiles, array_time
-from dataflow.footprint import elements, relevant_ranks, runs, tile_bytes
+from dataflow.footprint import elements, relevant_ranks, runs, steps, tile_bytes
 from dataflow.mapping import Compute
 from dataflow.program import Access as Traffic
 from workloads.cascade import Access, Cascade, Einsum
@@ -154,7 +154,7 @@ def leaf_cost(
         size = tile_bytes(cascade, machine, access, extents) * (
             1 if is_output else _rereads(cascade, unit, node, access, extents)
         )
-        laid = runs(cascade, machine, access, extents)
+        laid = (*runs(cascade, machine, access, extents), steps(cascade, machine, access))
         accesses.append(_traffic(home.memory, tensor, size, is_output, laid))
         spilled = math.ceil(size * home.spill)
         if spilled:
@@ -170,7 +170,13 @@ def leaf_cost(
     )
 
 
-def _traffic(memory: str, tensor: str, size: int, is_output: bool, laid: tuple[int, int]) -> Traffic:
+def _traffic(
+    memory: str,
+    tensor: str,
+    size: int,
+    is_output: bool,
+    laid: tuple[int, int, tuple[tuple[str, int], ...]],
+) -> Traffic:
     return Traffic(
         memory=memory,
         tensor=tensor,
@@ -178,6 +184,7 @@ def _traffic(memory: str, tensor: str, size: int, is_output: bool, laid: tuple[i
         write_bytes=size if is_output else 0,
         run_bytes=laid[0],
         pitch_bytes=laid[1],
+        steps=laid[2],
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping as MappingType
 from fractions import Fraction
 
 from accel.machine import Machine, Memory
-from dataflow.footprint import access_of, runs, tile_bytes
+from dataflow.footprint import access_of, runs, steps, tile_bytes
 from dataflow.iteration import Path
 from dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
 from dataflow.leaf import Residence, latency_cycles, leaf_cost
@@ -262,6 +262,7 @@ def _transfer_cost(
     access = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
     size = tile_bytes(cascade, machine, access, extents)
     run, pitch = runs(cascade, machine, access, extents)
+    ahead = steps(cascade, machine, access)
     source, target = _ends(machine, draft)
     accesses = []
     actions = {}
@@ -278,6 +279,7 @@ def _transfer_cost(
                 write_bytes=0 if reads else size,
                 run_bytes=run,
                 pitch_bytes=pitch,
+                steps=ahead,
             )
         )
     outer = target if draft.kind == "store" else source

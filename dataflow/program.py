@@ -80,7 +80,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of one tensor read from or written to one memory by one instance of an operation.
 
     `run_bytes` of them lie side by side and the next run starts `pitch_bytes` after this one, with the tensor
-    stored in the order of its dimensions; both are 0 where all of them do.
+    stored in the order of its dimensions; both are 0 where all of them do. `steps` are the bits that the tile
+    moves on in its tensor for each point of a rank; they are there where DRAM is timed.
     """
 
     memory: str
@@ -89,6 +90,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     write_bytes: int = 0
     run_bytes: int = 0
     pitch_bytes: int = 0
+    steps: tuple[tuple[str, int], ...] = ()
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):

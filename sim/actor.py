@@ -30,7 +30,6 @@ class Actor:
         self.flying: deque[tuple[int, Position]] = deque()
         self.blocked_on: int = -1
         self.blocked_target: Position | None = None
-        self.ends_at: int = 0
         self.last_port = ""  # where its latest stream ended
         self.pending: dict[str, int] = {}  # port -> end of its stream, -1 while queued there
         self.waiters: list[tuple[Position, int, Any]] = []  # target, ticket, event

@@ -13,6 +13,7 @@ from collections.abc import Generator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import simpy
 
 from accel.machine import Machine
@@ -23,7 +24,8 @@ from dataflow.result import Result
 from sim.actor import Actor
 from sim.jump import Jumper
 from sim.ledger import Ledger
-from sim.memory.dram_port import DramPort, dram_ports
+from sim.memory.dram_port import SLOTS, DramPort
+from sim.memory.timed import by_command, timed
 from sim.watch import Watch
 
 GRANT, SNAPSHOT = 2, 3  # simpy's own priorities are 0 (urgent) and 1 (normal)
@@ -39,14 +41,16 @@ def simulate(program: Program, machine: Machine, *, jump: bool = True) -> Result
     `jump` skips whole periods once the state repeats; the result is the same, cycle for cycle.
     Raises DeadlockError when operations wait for each other.
     """
-    run = Run(program, jump, ports=dram_ports(program, machine))
+    program, ports = timed(program, machine)
+    run = Run(program, jump, ports=ports)
     run.go()
     return run.result(machine)
 
 
 class Server:
     """An engine: one operation at a time. A unit takes the oldest in program order, as its static schedule
-    would; a memory's port takes requests as they come, and the oldest of those that come in the same tick.
+    would; a memory's port takes requests as they come, and the oldest of those that come in the same tick. A
+    port that follows a DRAM standard has several transfers in flight.
     """
 
     def __init__(self, run: Run, name: str, *, first_come: bool) -> None:
@@ -54,10 +58,12 @@ class Server:
         self.name = name
         self.first_come = first_come
         self.timing: DramPort | None = run.ports.get(name)
-        self.arrival = 0  # of the request that is served
-        self.free = True
+        self.room = SLOTS if self.timing else 1
         self.queue: list[tuple[int, tuple[int, ...], int, Any]] = []  # arrival, age, operation, event
         self.kicked = False
+        self.carried: dict[int, tuple[Actor, simpy.Event]] = {}  # by the timing's slot
+        self.alarm: simpy.Event | None = None
+        self.last_end = 0  # of a transfer; since the run's start without what was skipped
 
     def request(self, actor: Actor) -> simpy.Event:
         """An event that fires when the engine is the actor's; call `release` afterwards."""
@@ -69,29 +75,62 @@ class Server:
 
     def kick(self) -> None:
         """Decide at the end of this tick."""
-        if self.free and self.queue and not self.kicked:
+        if self.room and self.queue and not self.kicked:
             self.kicked = True
             self.run.at_end_of_tick(GRANT, self.grant)
 
     def grant(self) -> None:
-        """Hand the engine to the first request by arrival and age."""
+        """Hand the engine to the first requests by arrival and age."""
         self.kicked = False
-        if self.free and self.queue:
+        while self.room and self.queue:
             best = min(self.queue)
             self.queue.remove(best)
-            self.free = False
-            self.arrival = best[0]
+            self.room -= 1
             best[3].succeed()
 
-    def hold(self, actor: Actor, key: tuple[int, ...], ticks: int) -> int:
-        """Ticks that the request just granted takes, `ticks` where the engine has no timing of its own."""
+    def carry(self, actor: Actor, key: tuple[int, ...], ticks: int) -> Generator[simpy.Event, None, int]:
+        """Do the request just granted: `ticks`, or as long as the engine's own timing takes.
+
+        Returns when it began: with several in flight, not before the one that ended last.
+        """
+        began = int(self.run.env.now)
         if self.timing is None:
-            return ticks
-        return self.timing.hold(actor.op.id, key, self.arrival, self.run.now(), ticks)
+            actor.pending[self.name] = began + ticks
+            if ticks:
+                yield self.run.env.timeout(ticks)
+        else:
+            slot = self.timing.submit(actor, key, began, ticks)
+            event = self.run.env.event()
+            self.carried[slot] = actor, event
+            self._set_alarm()
+            yield event
+            began, self.last_end = max(began, self.last_end), int(self.run.env.now)
+        del actor.pending[self.name]
+        return began
+
+    def _set_alarm(self) -> None:
+        """Wake up when the next transfer ends, if none comes before."""
+        assert self.timing is not None
+        upcoming = self.timing.upcoming()
+        for actor, _ in self.carried.values():
+            actor.pending[self.name] = upcoming  # at the earliest
+        if upcoming < 0:
+            self.alarm = None
+            return
+        self.alarm = alarm = self.run.env.timeout(upcoming - int(self.run.env.now))
+        alarm.callbacks.append(self._ring)
+
+    def _ring(self, alarm: simpy.Event) -> None:
+        if alarm is not self.alarm or self.timing is None:
+            return
+        for slot in self.timing.ended(int(self.run.env.now)):
+            _, event = self.carried.pop(slot)
+            event.succeed()
+        self._set_alarm()
 
     def release(self) -> None:
         """Give the engine back."""
-        self.free = True
+        self.room += 1
         self.kick()
 
 
@@ -219,10 +258,13 @@ class Run:
             actor.pending[stream.port] = -1
             streams.append(self.env.process(self._stream(actor, key, stream)))
         server = self.servers.get(actor.op.engine)
-        ticks = cost.ticks if server is None else server.hold(actor, key, cost.ticks)
-        actor.ends_at = int(self.env.now) + ticks
-        if ticks:
-            yield self.env.timeout(ticks)
+        if server is not None:
+            began = yield from server.carry(actor, key, cost.ticks)
+            actor.started_at = max(actor.started_at, began + self.skipped)
+        elif cost.ticks:
+            actor.pending[""] = int(self.env.now) + cost.ticks
+            yield self.env.timeout(cost.ticks)
+            del actor.pending[""]
         for process in streams:
             if process.is_alive:
                 yield process
@@ -230,17 +272,13 @@ class Run:
     def _stream(
         self, actor: Actor, key: tuple[int, ...], stream: Stream
     ) -> Generator[simpy.Event, None, None]:
-        port = stream.port
-        server = self.servers[port]
+        server = self.servers[stream.port]
         yield server.request(actor)
-        ticks = server.hold(actor, key, stream.ticks)
-        actor.pending[port] = int(self.env.now) + ticks
-        yield self.env.timeout(ticks)
+        began = yield from server.carry(actor, key, stream.ticks)
         server.release()
-        del actor.pending[port]
-        actor.last_port = port
+        actor.last_port = stream.port
         if self.watch is not None:
-            self.watch.streamed(actor, port, self.now() - ticks, self.now())
+            self.watch.streamed(actor, stream.port, began + self.skipped, self.now())
 
     def _publish(self, actor: Actor, op: Op) -> None:
         done = list(actor.position)
@@ -274,8 +312,9 @@ class Run:
         """Close the books."""
         program = self.program
         ticks = self.ledger.last
+        seconds = ticks / program.ticks_per_cycle / program.clock_hz
         counts = {actor.op.id: actor.counts for actor in self.actors}
-        books = keep_books(program, machine, counts, ticks / program.ticks_per_cycle / program.clock_hz)
+        books = keep_books(program, machine, counts, seconds)
         cycles = -(-ticks // program.ticks_per_cycle)
         stalls = self.ledger.stalls(ticks, cycles)
         total = dict.fromkeys((engine.name for engine in program.engines), 0)
@@ -283,12 +322,19 @@ class Run:
             for engine, busy in engine_ticks(op, counts[op.id]).items():
                 total[engine] += busy
         units = [engine.name for engine in program.engines if engine.kind == "unit"]
+        for name, port in self.ports.items():
+            books = msgspec.structs.replace(books, energy_by=by_command(books.energy_by, name, port, seconds))
         busiest = max(total, key=lambda name: total[name])
         bound_by = {name: -(-value // program.ticks_per_cycle) for name, value in total.items()}
         bound = Bounds(program, static_counts(program)).of(program.shape)
         bound_by["schedule"] = -(-bound // program.ticks_per_cycle)
-        return make_result(
+        result = make_result(
             program, machine, books, level="sim", ticks=ticks, bottleneck=bottleneck(busiest, total, bound),
             bound_by=bound_by, stalls=stalls[max(units, key=lambda name: total[name])], stalls_by_unit=stalls,
             breakdown_by_unit=self.ledger.breakdown(ticks, cycles), timeline=self.ledger.timeline(),
         )  # fmt: skip
+        for port in self.ports.values():
+            result = msgspec.structs.replace(
+                result, notes=(*result.notes, port.note(seconds)), assumed=(*result.assumed, *port.assumed())
+            )
+        return result

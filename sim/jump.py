@@ -9,13 +9,20 @@ of every look-back (buffers, state), and of every operation that waits for one c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from sim.actor import Actor, Position
 
 if TYPE_CHECKING:
     from sim.engine import Run
+    from sim.memory.dram_port import DramPort
+
+Ints = npt.NDArray[np.int64]
 
 MARGIN = 2  # iterations kept clear at the end of the loop
 MEMORY = 64  # states remembered for each loop
@@ -34,6 +41,8 @@ class Snapshot:
         self.positions = [list(actor.position) for actor in run.actors]
         self.counters = run.ledger.counters()
         self.counts = [dict(actor.counts) for actor in run.actors]
+        self.rows = {name: port.latest.copy() for name, port in run.ports.items()}
+        self.commands = {name: port.counts() for name, port in run.ports.items()}
 
 
 class Jumper:
@@ -65,6 +74,7 @@ class Jumper:
             inside = [a for a in run.actors if any(self.family[own] == family for own in a.op.path)]
             self.members[loop] = inside
             self.others[loop] = [actor for actor in run.actors if actor not in inside]
+        self.every = {loop: self._every(loop) for loop in self.reference}
         self.seen: dict[int, dict[Any, Snapshot]] = {}
         self.looks = dict.fromkeys(self.reference, 0)
         self.changed: dict[int, dict[int, tuple[int, int]]] = {loop: {} for loop in self.reference}
@@ -83,11 +93,22 @@ class Jumper:
                 self.seen.pop(loop, None)
                 self.tries[loop] = 0
             return
-        if self.tries[loop] > PATIENCE:
+        every = self.every[loop]
+        if self.tries[loop] > PATIENCE or not every or (index - first) % every:
             return
         self.tries[loop] += 1
         self.asked.add(loop)
         self.run.at_end_of_tick(3, self._closure(loop, actor, slot))
+
+    def _every(self, loop: int) -> int:
+        """Iterations after which a timed DRAM may be where it was, but for whole rows; 0: none here."""
+        found, count = 1, self.run.program.loops[loop].count
+        for port in self.run.ports.values():
+            for actor in self.members[loop]:
+                slot = self._inside(actor, loop)
+                each = port.where.every(actor.op.id, slot, count // 2) if slot >= 0 else 1
+                found = math.lcm(found, each)
+        return found if found <= count // 2 else 0
 
     def _timings(self) -> tuple[Any, ...]:
         """State of the ports that have a timing, and since when their requests wait."""
@@ -157,8 +178,7 @@ class Jumper:
             relative(actor.completed),
             tuple((end - now, relative(position)) for end, position in actor.flying),
             actor.blocked_on,
-            max(0, actor.ends_at - now) if actor.phase == "serving" else 0,
-            tuple((port, end - now if end >= 0 else None) for port, end in actor.pending.items()),
+            tuple(sorted((port, end - now if end >= 0 else -1) for port, end in actor.pending.items())),
             actor.cause,
             actor.blamed.op.id if actor.blamed is not None else -1,
             actor.past_cause,
@@ -194,6 +214,12 @@ class Jumper:
             if early or _since(actor, now) != before.since[number]:
                 self.seen[loop].clear()
                 return
+        rows = {}
+        for name, port in self.run.ports.items():
+            moved = self._rows(port, before.rows[name], movers, stride)
+            if moved is None:
+                return
+            rows[name] = moved
         periods = self._periods(movers, stride)
         if self.run.watch is not None:  # no further than to where the watch begins
             periods = min(periods, (self.run.watch.begin - now) // (now - before.time))
@@ -216,11 +242,26 @@ class Jumper:
                 (arrival + ticks if server.first_come else 0, self.run.actors[number].age(), number, event)
                 for arrival, _, number, event in server.queue
             ]
-            if server.timing is not None:
-                server.timing.shift(ticks)
+        for name, port in self.run.ports.items():
+            port.jump(rows[name], port.counts() - before.commands[name], periods)
         self.run.ledger.add(before.counters, periods, ticks, before.freed)
         self.run.skipped += ticks
         self.seen[loop].clear()
+
+    def _rows(self, port: DramPort, before: Ints, movers: dict[int, int], stride: int) -> Ints | None:
+        """Rows by which each tensor moves on in a period; None where a tile doesn't move on by whole rows, or
+        one tensor's tiles don't all do so alike: then later periods need not be like this one.
+        """
+        moved = port.latest - before
+        for number, at in movers.items():
+            shift = port.where.shift(number, at, stride)
+            if shift is None or any(moved[tensor] != rows for tensor, rows in shift.items()):
+                return None
+        touched = {
+            tensor for number, at in movers.items() for tensor in port.where.shift(number, at, stride) or ()
+        }
+        still = [tensor for tensor in range(len(moved)) if tensor not in touched]
+        return moved if not moved[still].any() else None
 
     def _periods(self, movers: dict[int, int], stride: int) -> int:
         """How many periods can be skipped before an end of the loop or anything that stands still."""

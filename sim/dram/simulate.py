@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.dram.address import places
-from sim.dram.scheduler import ACT, CONFLICT, HIT, LOG_WIDTH, MISS, RD, REF, WR, run_channel
+from sim.dram.channels import LOG_WIDTH
+from sim.dram.controller import run_channel
+from sim.dram.scheduler import ACT, CONFLICT, HIT, MISS, RD, REF, WR
 from sim.dram.standard import Standard
 from specs.errors import RuleError
 

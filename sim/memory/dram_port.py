@@ -1,100 +1,288 @@
-"""A DRAM port in the event engine that takes its times from a standard instead of being an ideal pipe.
+"""A DRAM port in the event engine that follows a standard: banks, rows and queues outlive a transfer.
 
-A transfer that is asked for at time r and granted at g moves its first data at
+A transfer's bursts go to its channels' controllers (`sim.dram.scheduler`) at the addresses of its tile,
+behind those of the transfers before it; it ends with its last data. Up to `SLOTS` transfers are in flight,
+and the controllers' queues look past the end of one into the next, so that rows open while data still flows
+and what shares a bank contends for it. `bandwidth` stays a limit: a transfer also passes a pipe of that rate.
 
-    max(g, r + lead, end of the data before + turn if the direction changes)
+Time is in cycles of the command clock, whole numbers of ticks. A request that finds the memory at rest starts
+the clock anew; others come on its grid, up to one cycle late. Whenever one comes, all channels are run up to
+that cycle, and from there on without further requests to see when the transfers in flight will end.
 
-where lead opens a row (tRCD + CL or CWL), hidden while the port still moves other data, and turn is the bus's
-turnaround. It then takes the service time of its tile (`sim.memory.service`), and never less than the pipe.
+Refresh: "exact" sends every REF when it is due. "average" slows the clock by 1 - tRFC / tREFI instead, so
+that equal work takes equal time and the run can jump.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from fractions import Fraction
+from typing import Any, Final
 
-from accel.machine import Machine, Memory
-from dataflow.program import Cost, Program
-from sim.memory.service import Shape, dram, lead_clocks, service_clocks, turn_clocks
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from accel.machine import Memory
+from sim.actor import Actor
+from sim.dram.bursts import ROW_BITS, TENSOR, lay, most_bursts, radix
+from sim.dram.channels import (
+    DUE,
+    NEVER,
+    ROW,
+    SLOT,
+    WAITING,
+    Channels,
+    Transfers,
+    Ways,
+    new_channels,
+    new_transfers,
+    rebase,
+)  # fmt: skip
+from sim.dram.controller import run_all
+from sim.dram.scheduler import ACT, RD, REF, WR
+from sim.dram.simulate import Controller
+from sim.dram.standard import Standard
+from sim.memory.addresses import Addresses
 
 Key = tuple[int, ...]  # tile extents of an operation
 
+SLOTS: Final = 8
+FIRST_ROOM: Final = 4096  # bursts
+
+
+class Flight(msgspec.Struct, kw_only=True):
+    """A transfer between its request and its last data; times in ticks of the engine's clock."""
+
+    what: tuple[Any, ...]  # operation, extents, first bytes in their row sets
+    tensors: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]  # where its pieces of these tensors begin
+    piped: int  # when the pipe lets go of it
+    ends: int = NEVER
+    over: bool = False  # it has ended, but the channels have not run up to its end yet
+
 
 class DramPort:
-    """State of one port: which way the data bus was used last, and until when, in ticks."""
+    """State of one port. Times that come in and go out are ticks since the engine started."""
 
-    def __init__(self, program: Program, memory: Memory) -> None:
+    def __init__(
+        self, memory: Memory, standard: Standard, ticks_per_clock: int, where: Addresses, engines: int = 1
+    ) -> None:
         self.name = memory.name
-        self.standard = dram(memory.timing, memory.timing_channels)
-        per_clock = (
-            Fraction(program.clock_hz) * program.ticks_per_cycle / Fraction(self.standard.clock_hz.value)
+        self.standard = standard
+        self.ticks_per_clock = ticks_per_clock
+        self.where = where
+        self.exact = memory.refresh == "exact"
+        clocks, org, how = standard.timing.clocks, standard.organisation, Controller()
+        self.clocks = clocks
+        self.radix = radix(standard)
+        groups, inside = org.bank_groups.value, org.banks_per_group.value
+        self.ways = Ways(banks_per_group=inside, engines=engines, age_cap=how.age_cap_cycles)
+        due = clocks.t_refi if self.exact else NEVER
+        self.live = Buffers(standard.channels, groups, inside, how.queue_depth, due)
+        self.ahead = Buffers(standard.channels, groups, inside, how.queue_depth, due)
+        self.origin = 0  # cycle 0 of `live` and `ahead`
+        self.seen = 0  # cycle up to which `ahead` has run, as if nothing more came
+        self.pipe_end = 0
+        self.flights: dict[int, Flight] = {}
+        self.rest_since = 0  # end of the latest transfer
+        self.latest = np.zeros(where.tensors + 1, np.int64)  # row of each tensor's latest transfer
+        self.skipped = np.zeros(6, np.int64)  # commands in periods that were jumped over
+
+    def submit(self, actor: Actor, key: Key, now: int, ideal: int) -> int:
+        """A transfer begins, which takes the pipe `ideal` ticks; its slot. `upcoming` may change."""
+        self._catch_up(now)
+        transfers = self.live.transfers
+        slot = next(slot for slot in range(SLOTS) if slot not in self.flights)
+        pieces = self.where.pieces(actor.op.id, key, actor.position)
+        self.live.make_room(most_bursts(pieces, self.radix.burst_bytes))
+        transfers = self.live.transfers
+        lay(slot, transfers, pieces, self.radix)  # `ahead` shares what it writes here
+        transfers.arrival[slot, 0] = 0
+        transfers.order[transfers.flying[0]] = slot
+        transfers.flying[0] += 1
+        rows, phases = self.where.rows(pieces)
+        self.latest[pieces[:, TENSOR]] = rows
+        self.pipe_end = max(self.pipe_end, now) + ideal
+        self.flights[slot] = Flight(
+            what=(actor.op.id, key, phases), tensors=pieces[:, TENSOR], rows=rows, piped=self.pipe_end
         )
-        self.lead = tuple(_ticks(lead_clocks(self.standard, write=way) * per_clock) for way in (False, True))
-        self.turn = tuple(_ticks(turn_clocks(self.standard, write=way) * per_clock) for way in (False, True))
-        self.service = _services(program, memory, per_clock)
-        self.writes: bool | None = None
-        self.data_end = 0
+        self.ahead.take(self.live)
+        self.seen = 0
+        for flight in self.flights.values():
+            flight.ends = NEVER  # what was seen ahead no longer holds
+        return slot
 
-    def hold(self, op: int, key: Key, asked: int, granted: int, ideal: int) -> int:
-        """Ticks that the port is held from `granted` on; `ideal` is what the pipe would take."""
-        parts = self.service.get((op, key), ())
-        if not parts:
-            return ideal
-        at = granted
-        for write, ticks in parts:
-            turn = self.turn[write] if self.writes not in (None, write) else 0
-            at = max(at, asked + self.lead[write], self.data_end + turn) + ticks
-            self.writes, self.data_end = write, at
-        self.data_end = max(at, granted + ideal)
-        return self.data_end - granted
+    def upcoming(self) -> int:
+        """When the next transfer ends, if no other comes; -1 with none in flight."""
+        left, done = self.ahead.transfers.left, self.ahead.transfers.done
+        soonest, served = NEVER, self.origin
+        flying = [slot for slot in self._order() if not self.flights[slot].over]
+        for slot in flying:
+            if left[slot].any() and served < soonest:  # whatever is not served yet may end from here on
+                self._run(self.ahead, NEVER, slot)
+                self.seen = int(done[slot].max())
+                self._run(self.ahead, self.seen, -1)
+                served = self.origin + self.seen * self.ticks_per_clock
+            for each in flying:
+                if not left[each].any():
+                    ends = self.origin + int(done[each].max()) * self.ticks_per_clock
+                    self.flights[each].ends = max(ends, self.flights[each].piped)
+                    soonest = min(soonest, self.flights[each].ends)
+        return soonest if flying else -1
 
-    def state(self, now: int) -> tuple[bool | None, int]:
-        """What decides later transfers, relative in time: two equal states have the same future."""
-        return self.writes, max(0, self.data_end + max(self.turn) - now)
+    def ended(self, now: int) -> list[int]:
+        """Slots of the transfers that end now, oldest first."""
+        found = [
+            slot for slot in self._order() if not self.flights[slot].over and self.flights[slot].ends <= now
+        ]
+        for slot in found:
+            self.flights[slot].over = True
+            self.rest_since = now
+        return found
 
-    def shift(self, ticks: int) -> None:
-        """The run has jumped."""
-        self.data_end += ticks
+    def _order(self) -> list[int]:
+        transfers = self.live.transfers
+        return [int(slot) for slot in transfers.order[: transfers.flying[0]]]
+
+    def _catch_up(self, now: int) -> None:
+        """Run the channels up to `now`, which becomes their cycle 0, and forget what has ended."""
+        live, late = self.live, now - self.origin
+        rest = all(flight.over for flight in self.flights.values())
+        cycle = late // self.ticks_per_clock if rest else max(0, -(-late // self.ticks_per_clock))
+        if cycle >= self.seen:
+            live.take(self.ahead)
+        self._run(live, cycle, -1)
+        self.origin = now if rest else self.origin + cycle * self.ticks_per_clock
+        transfers = live.transfers
+        kept = [slot for slot in self._order() if not self.flights[slot].over]
+        self.flights = {slot: self.flights[slot] for slot in kept}
+        transfers.order[:] = 0
+        transfers.order[: len(kept)] = kept
+        transfers.flying[0] = len(kept)
+        rebase(live.channels, transfers, cycle, self.clocks.t_faw)
+        if self.exact:  # REFs keep to the engine's clock, however often the grid starts anew
+            nth = live.channels.counts[:, REF] + 1
+            due = nth * self.clocks.t_refi * self.ticks_per_clock - self.origin
+            live.channels.at[:, DUE] = -(-due // self.ticks_per_clock)
+
+    def _run(self, buffers: Buffers, until: int, goal: int) -> None:
+        run_all(buffers.channels, buffers.transfers, self.ways, self.clocks, until, goal)
+
+    def state(self, now: int) -> tuple[Any, ...]:
+        """What decides all later transfers, relative in time and rows: equal states have the same future."""
+        order, transfers = self._order(), self.live.transfers
+        rank = np.zeros(SLOTS, np.int64)
+        rank[order] = np.arange(len(order))
+        channels = Channels(*(part.copy() for part in self.live.channels))
+        _relative(channels.open_row, self.latest)
+        _relative(channels.queue[..., ROW], self.latest)
+        used = np.arange(channels.place.shape[1]) < channels.at[:, WAITING, None]
+        channels.queue[..., SLOT] = np.where(used, rank[channels.queue[..., SLOT]], 0)
+        rest = 0
+        if all(flight.over for flight in self.flights.values()):
+            rest = now - self.rest_since
+        forgotten = sum(self.clocks) * self.ticks_per_clock  # longer than any constraint looks back
+        return (
+            tuple(part.tobytes() for part in channels[:-1]),
+            tuple(
+                part[order].tobytes()
+                for part in (transfers.left, transfers.stop - transfers.next, transfers.done)
+            ),
+            tuple(self._flight(self.flights[slot], now) for slot in order),
+            self.origin - now
+            if self.exact or not rest
+            else (self.origin - self.rest_since, min(rest, forgotten)),
+            max(0, self.pipe_end - now),
+        )
+
+    def _flight(self, flight: Flight, now: int) -> tuple[Any, ...]:
+        rows = tuple((flight.rows - self.latest[flight.tensors]).tolist())
+        return (*flight.what, rows, flight.over, 0 if flight.over else flight.piped - now)
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Commands issued up to where the channels have run, by kind; they grow alike in every period."""
+        found: npt.NDArray[np.int64] = self.live.channels.counts.sum(axis=0)
+        return found
+
+    def jump(self, rows: npt.NDArray[np.int64], commands: npt.NDArray[np.int64], periods: int) -> None:
+        """So many periods are skipped, in each of which tensors move by `rows` and `commands` are issued."""
+        ahead = rows * periods
+        self.skipped += commands * periods
+        self.latest += ahead
+        for flight in self.flights.values():
+            flight.rows = flight.rows + ahead[flight.tensors]
+        for each in (self.live, self.ahead):
+            _moved(each.channels.open_row, ahead)
+            _moved(each.channels.queue[..., ROW], ahead)
+        for slot in self._order():
+            _moved(self.live.transfers.row[slot], ahead)
+
+    def commands(self, seconds: float) -> dict[str, int]:
+        """Commands of a run that took so long and has ended: activate, read, write, and refresh as due."""
+        self._run(self.ahead, NEVER, -1)
+        whole = self.ahead.channels.counts.sum(axis=0) + self.skipped
+        refreshes = int(seconds * self.standard.clock_hz.value / self.clocks.t_refi) * self.standard.channels
+        named = {"activate": ACT, "read": RD, "write": WR}
+        return {**{name: int(whole[kind]) for name, kind in named.items()}, "refresh": refreshes}
+
+    def energy_j(self, seconds: float) -> dict[str, float]:
+        """Energy of such a run by command, and what the channels draw all the time."""
+        table = self.standard.energy
+        each = {
+            "activate": table.activate_pj, "read": table.read_pj, "write": table.write_pj,
+            "refresh": table.refresh_pj,
+        }  # fmt: skip
+        found = {name: count * each[name].value * 1e-12 for name, count in self.commands(seconds).items()}
+        return {**found, "background": self.standard.channels * table.background_w.value * seconds}
+
+    def note(self, seconds: float) -> str:
+        """What a reader of the result wants to know of the memory, in one line."""
+        done = self.commands(seconds)
+        bursts = done["read"] + done["write"]
+        hits = f"{1 - min(done['activate'], bursts) / bursts:.1%} row hits" if bursts else "no bursts"
+        table = self.standard.energy
+        named = {"activate": table.activate_pj, "read": table.read_pj, "write": table.write_pj}
+        each = "; ".join(f"{name} {figure.value:g} pJ [{figure.source}]" for name, figure in named.items())
+        return (
+            f"{self.name} by {self.standard.name}: {bursts:,} bursts, {hits}, "
+            f"{done['activate']:,} activates, {done['refresh']:,} refreshes; {each}"
+        )
+
+    def assumed(self) -> tuple[str, ...]:
+        """The standard's figures that no source at hand confirmed, by their paths in its file."""
+        return tuple(f"{self.standard.name}.{name}" for name in self.standard.assumed)
 
 
-def dram_ports(program: Program, machine: Machine) -> Mapping[str, DramPort]:
-    """Timed ports by engine name; none where DRAM is an ideal pipe. SpecError for an unknown standard."""
-    used = {engine.name for engine in program.engines}
-    timed = (memory for memory in machine.memories if memory.timing and memory.name in used)
-    return {memory.name: DramPort(program, memory) for memory in timed}
+class Buffers:
+    """Channels and transfers in flight that can be copied in one go."""
+
+    def __init__(self, channels: int, groups: int, banks_per_group: int, depth: int, due: int) -> None:
+        self.channels: Channels = new_channels(channels, groups, banks_per_group, depth, due)
+        self.transfers: Transfers = new_transfers(SLOTS, channels, FIRST_ROOM, keep=False)
+
+    def take(self, other: Buffers) -> None:
+        """Become equal to the other; the bursts themselves, which never change, are shared."""
+        for mine, theirs in zip(self.channels, other.channels, strict=True):
+            np.copyto(mine, theirs)
+        for name in ("arrival", "next", "stop", "left", "done", "order", "flying"):
+            np.copyto(getattr(self.transfers, name), getattr(other.transfers, name))
+        self.transfers = self.transfers._replace(bank=other.transfers.bank, row=other.transfers.row)
+
+    def make_room(self, bursts: int) -> None:
+        """Room for transfers of so many bursts."""
+        old = self.transfers
+        have = old.bank.shape[1]
+        if bursts > have:
+            more = ((0, 0), (0, max(bursts, 2 * have) - have))
+            self.transfers = old._replace(bank=np.pad(old.bank, more), row=np.pad(old.row, more))
 
 
-def _services(
-    program: Program, memory: Memory, per_clock: Fraction
-) -> dict[tuple[int, Key], tuple[tuple[bool, int], ...]]:
-    """(writes, ticks) of every part of every operation's tiles that passes this port."""
-    found = {}
-    for op in program.ops:
-        for key, cost in op.costs.items():
-            parts = tuple(
-                (
-                    shape.write,
-                    _ticks(service_clocks(memory.timing, memory.timing_channels, shape) * per_clock),
-                )
-                for shape in _shapes(cost, memory.name)
-            )
-            if parts:
-                found[op.id, key] = parts
-    return found
+def _relative(rows: npt.NDArray[np.int64], latest: npt.NDArray[np.int64]) -> None:
+    """Count rows from their tensor's latest transfer on; what is no row stays."""
+    real = rows >> ROW_BITS > 0
+    rows[real] -= latest[rows[real] >> ROW_BITS]
 
 
-def _shapes(cost: Cost, memory: str) -> list[Shape]:
-    found = []
-    for access in cost.accesses:
-        if access.memory != memory:
-            continue
-        run, pitch = access.run_bytes, access.pitch_bytes
-        for size, write in ((access.read_bytes, False), (access.write_bytes, True)):
-            if size:
-                found.append(Shape(size_bytes=size, run_bytes=run, pitch_bytes=pitch, write=write))
-    return found
-
-
-def _ticks(value: Fraction) -> int:
-    """The next whole tick."""
-    return -(-value.numerator // value.denominator)
+def _moved(rows: npt.NDArray[np.int64], ahead: npt.NDArray[np.int64]) -> None:
+    """Rows of tensors that have moved on."""
+    real = rows >> ROW_BITS > 0
+    rows[real] += ahead[rows[real] >> ROW_BITS]

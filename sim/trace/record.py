@@ -9,7 +9,7 @@ from dataflow.mapping import Mapping
 from dataflow.program import Program
 from sim.actor import Actor
 from sim.engine import Run
-from sim.memory.dram_port import dram_ports
+from sim.memory.timed import timed
 from sim.trace.occupancy import Tile, held_bytes, tiles
 from sim.trace.recording import Level, Recording, Span, Stall
 from specs.errors import RuleError
@@ -36,11 +36,12 @@ def record(
         raise RuleError("must be >= 0", got=from_cycle, at=("from",))
     if to_cycle is not None and to_cycle <= from_cycle:
         raise RuleError(f"must be later than 'from' ({from_cycle})", got=to_cycle, at=("to",))
+    program, ports = timed(program, machine)
     tick = program.ticks_per_cycle
     last = None if to_cycle is None else to_cycle * tick
     homes = tiles(program, mapping, cascade, machine)
     recorder = Recorder(program, homes, from_cycle * tick, last, most_spans)
-    run = Run(program, jump=from_cycle > 0, watch=recorder, ports=dram_ports(program, machine))
+    run = Run(program, jump=from_cycle > 0, watch=recorder, ports=ports)
     run.go()
     done = all(actor.phase == "done" for actor in run.actors)
     if done and run.ledger.last <= recorder.begin:
@@ -70,6 +71,7 @@ class Recorder:
         self._related: dict[int, list[int]] = {}
         self._held: list[int] = []
         self._level: dict[str, int] = {}
+        self._until: dict[str, int] = {}  # end of each engine's latest slice
 
     def attach(self, actors: list[Actor]) -> None:
         """Note which operations can change which homes."""
@@ -115,6 +117,7 @@ class Recorder:
         start, end = max(start, self.begin), min(end, self.last)
         if start >= end:
             return
+        self._until[engine] = end
         op = actor.op
         loops = self.program.loops
         iteration = " ".join(
@@ -150,16 +153,23 @@ class Recorder:
 
     def cut(self, skipped: int) -> None:
         """Keep the beginning of what is still at work at the window's end; `skipped` ticks were jumped."""
+        shown: set[str] = (
+            set()
+        )  # an engine's slices don't overlap, even where several transfers are in flight
         for actor in self.actors:
             if actor.phase != "serving":
                 continue
-            if actor.op.engine:
-                self._keep(actor, actor.op.engine, actor.started_at, self.last)
+            if actor.op.engine and actor.op.engine not in shown:
+                shown.add(actor.op.engine)
+                begun = max(actor.started_at, self._until.get(actor.op.engine, 0))
+                self._keep(actor, actor.op.engine, begun, self.last)
             for stream in actor.cost()[1].streams:
                 until = actor.pending.get(stream.port, -1)
-                if until >= 0:
+                if until >= 0 and stream.port not in shown:
+                    shown.add(stream.port)
                     until += skipped
-                    self._keep(actor, stream.port, until - stream.ticks, until)
+                    begun = max(until - stream.ticks, self._until.get(stream.port, 0))
+                    self._keep(actor, stream.port, begun, until)
 
     def recording(self, end: int, ended: bool) -> Recording:
         """What was kept; the window ended at `end`, with the whole run if `ended`."""

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.dram.scheduler import ACT, PRE, PREA, RD, REF, WR, run_channel
+from sim.dram.controller import run_channel
+from sim.dram.scheduler import ACT, PRE, PREA, RD, REF, WR
 from sim.dram.standard import Clocks, names, standard
 
 ANY, GROUP, BANK = "any", "group", "bank"

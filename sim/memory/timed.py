@@ -1,0 +1,85 @@
+"""A machine's timed DRAM for the engine: the program in ticks that divide the DRAM's clock, and its port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import lru_cache
+
+import msgspec
+
+from accel.machine import Machine
+from dataflow.program import Cost, Program, Stream
+from sim.dram.standard import Figure, Standard
+from sim.dram.standard import standard as standard_of
+from sim.memory.addresses import Addresses
+from sim.memory.dram_port import DramPort
+
+
+def by_command(energy_by: Mapping[str, float], name: str, port: DramPort, seconds: float) -> dict[str, float]:
+    """Energy by component with a memory's own entry replaced by one for each kind of command."""
+    found = {}
+    for component, value in energy_by.items():
+        if component == name:
+            found.update({f"{name} {kind}": joules for kind, joules in port.energy_j(seconds).items()})
+        else:
+            found[component] = value
+    return found
+
+
+def slowed(standard: Standard, *, exact: bool) -> Fraction:
+    """Share of the clock that is left for transfers: all of it, or what refresh leaves on average."""
+    clocks = standard.timing.clocks
+    return Fraction(1) if exact else 1 - Fraction(clocks.t_rfc, clocks.t_refi)
+
+
+def timed(program: Program, machine: Machine) -> tuple[Program, dict[str, DramPort]]:
+    """The program in ticks that divide the DRAM's clock, and its timed ports by engine name.
+
+    The program as it is, and no ports, where DRAM is an ideal pipe. SpecError for an unknown standard.
+    """
+    memory = machine.dram
+    if not memory.timing or memory.name not in {engine.name for engine in program.engines}:
+        return program, {}
+    standard = dram(memory.timing, memory.timing_channels)
+    rate = Fraction(standard.clock_hz.value) * slowed(standard, exact=memory.refresh == "exact")
+    per_clock = Fraction(program.clock_hz) * program.ticks_per_cycle / rate
+    finer = scaled(program, per_clock.denominator)
+    where = Addresses(program, memory.name, standard)
+    return finer, {memory.name: DramPort(memory, standard, per_clock.numerator, where)}
+
+
+@lru_cache(maxsize=64)
+def dram(name: str, channels: int) -> Standard:
+    """A standard by name or file with that many channels, 0 for its own; SpecError for an unknown one."""
+    found = standard_of(name)
+    if not channels:
+        return found
+    count = Figure(value=channels, source="the machine's own number of channels")
+    organisation = msgspec.structs.replace(found.organisation, channels=count)
+    return msgspec.structs.replace(found, organisation=organisation)
+
+
+def scaled(program: Program, factor: int) -> Program:
+    """The same program with `factor` times as many ticks in a cycle."""
+    if factor == 1:
+        return program
+    return msgspec.structs.replace(
+        program,
+        ticks_per_cycle=program.ticks_per_cycle * factor,
+        ops=tuple(
+            msgspec.structs.replace(
+                op,
+                latency_ticks=op.latency_ticks * factor,
+                costs={key: _scaled(cost, factor) for key, cost in op.costs.items()},
+            )
+            for op in program.ops
+        ),
+    )
+
+
+def _scaled(cost: Cost, factor: int) -> Cost:
+    streams = tuple(Stream(port=stream.port, ticks=stream.ticks * factor) for stream in cost.streams)
+    return msgspec.structs.replace(
+        cost, ticks=cost.ticks * factor, streams=streams, active_pe_ticks=cost.active_pe_ticks * factor
+    )
