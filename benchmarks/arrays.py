@@ -8,8 +8,10 @@ same work as the dense output-stationary row; for the other rows the ratio compa
 from __future__ import annotations
 
 import resource
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,11 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from einsim.evaluation import evaluate
 from sim.arrays.dsp_chain import ChainSpec, step_chain
 from sim.arrays.fusemax import FuseMaxSpec
 from sim.arrays.gemm import DATAFLOWS, ArraySpec, Gemm
+from sim.arrays.simulated import simulated
 from sim.arrays.sorter import prune
 from sim.arrays.stalls import Ports, fed
 from sim.arrays.step_fusemax import step_fusemax
@@ -27,6 +31,28 @@ from sim.arrays.stepped import step
 from sim.arrays.systolic import cycles, traffic
 
 SIDE = 32
+SCALE_SIM_SECONDS = 374.0  # CPU, 1024^3 on 32 x 32, SCALE-Sim 3.0.0 on this kind of machine
+GEMM = """
+name: gemm
+ranks: {m: 1024, n: 1024, k: 1024}
+einsums: |
+  Z[m,n] = A[m,k] * B[k,n]
+"""
+MACHINE = """
+machine: systolic
+clock: 1GHz
+memories:
+  dram: {bandwidth: 25.6GB/s}
+  gb: {parent: dram, capacity: 1MiB, read_bandwidth: 128GB/s, write_bandwidth: 64GB/s}
+units:
+  array:
+    kind: systolic
+    dims: {rows: 32, cols: 32}
+    reads_from: gb
+    convention: scale-sim
+    dataflows: [output-stationary]
+    ops: {mac: {}}
+"""
 ROUNDS = 3
 
 
@@ -57,6 +83,23 @@ def numpy_output_stationary(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDA
         down[0] = np.where(inside, b[k, lane], 0)
         acc += right * down
     return acc
+
+
+def machine(console: Console) -> None:
+    """The same product on a whole machine, from its YAML to the result: DRAM, buffer, mapping, stalls."""
+    with tempfile.TemporaryDirectory() as folder:
+        work, accel = Path(folder, "gemm.yaml"), Path(folder, "machine.yaml")
+        work.write_text(GEMM, encoding="utf-8")
+        accel.write_text(MACHINE, encoding="utf-8")
+        for word in ("bandwidth", "timing"):
+            chosen = {} if word == "bandwidth" else {"memories.dram.timing": "ddr4-3200"}
+            seconds = cpu_seconds(lambda: evaluate(str(work), str(accel), settings=chosen))  # noqa: B023
+            ran = evaluate(str(work), str(accel), settings=chosen).result
+            console.print(
+                f"1024^3 on a machine with DRAM ({word}): {seconds * 1e3:.0f} ms from YAML to result, "
+                f"{ran.cycles / seconds:.3g} cycles/s, "
+                f"{sum(ran.stalls.values()):,} of {ran.cycles:,} cycles stalled"
+            )
 
 
 def main() -> None:
@@ -99,7 +142,18 @@ def main() -> None:
     for dataflow in DATAFLOWS:
         spec = ArraySpec(rows=SIDE, cols=SIDE, dataflow=dataflow)
         seconds = cpu_seconds(lambda: (fed(spec, big, ports), traffic(spec, big)))  # noqa: B023 - called at once
-        console.print(f"1024^3 on 32 x 32, {dataflow}: traffic and stalls in {seconds * 1e3:.3f} ms")
+        ran = fed(spec, big, ports).cycles
+        console.print(
+            f"1024^3 on 32 x 32, {dataflow}: traffic and stalls by recurrence in {seconds * 1e3:.3f} ms, "
+            f"{ran / seconds:.3g} cycles/s"
+        )
+        seconds = cpu_seconds(lambda: simulated(spec, big, ports))  # noqa: B023 - called at once
+        ran = simulated(spec, big, ports).cycles
+        console.print(
+            f"    by the simulator, one SRAM: {seconds * 1e3:.1f} ms, {ran / seconds:.3g} cycles/s, "
+            f"{SCALE_SIM_SECONDS / seconds:,.0f} times SCALE-Sim 3.0's {SCALE_SIM_SECONDS:.0f} s"
+        )
+    machine(console)
     console.print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 

@@ -1,6 +1,6 @@
 """What the documentation shows is what happens: its files are written, its commands run, their outputs compared.
 
-A ```yaml block whose first line is `# name.yaml` is that file; a ```console block holds commands, each after `$ `, and
+A ```yaml or ```python block whose first line is `# name.yaml` or `# name.py` is that file; a ```console block holds commands, each after `$ `, and
 what they print. `pytest tests/test_docs.py --update-golden` writes the outputs anew.
 """
 
@@ -45,8 +45,8 @@ def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, update_go
 
     def replay(match: re.Match[str]) -> str:
         language, block = match.groups()
-        name = re.match(r"# ([\w.-]+\.yaml)\n", block)
-        if language == "yaml" and name:
+        name = re.match(r"# ([\w.-]+\.(?:yaml|py))\n", block)
+        if language in {"yaml", "python"} and name:
             (tmp_path / name[1]).write_text(block, encoding="utf-8")
         if language == "console":
             return f"```console\n{session(block, tmp_path)}```"

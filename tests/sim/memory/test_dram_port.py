@@ -50,7 +50,7 @@ def test_jump_equals_the_plain_run_with_timing_on(refresh, programs, jumps):
     seed = done = jumped = 0
     while done < programs:
         seed += 1
-        case = program_case(seed, largest=20)
+        case = program_case(seed, largest=24)
         if case is None:
             continue
         work, chip, mapping = case
