@@ -57,6 +57,7 @@ def derive(spec: Generic, name: str) -> Machine:
         memories=tuple(memories),
         units=tuple(units),
         leakage_w=float(spec.leakage),
+        noc=spec.noc.noc() if spec.noc else None,
         technology=spec.technology,
         sources=spec.sources,
         assumed=tuple(assumed),

@@ -173,6 +173,16 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 
 
+class Noc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The network that fills and empties the memories next to the cores, one transfer at a time, first come.
+
+    Each core draws its own part of a tile. What all cores need is sent once with `multicast`, else to each.
+    """
+
+    bytes_per_s: int
+    multicast: bool = True
+
+
 class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Memories and units with where each figure comes from.
 
@@ -186,6 +196,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     memories: tuple[Memory, ...]
     units: tuple[Unit, ...]
     leakage_w: float = 0.0
+    noc: Noc | None = None
     area_um2: dict[str, float] = {}
     resources: dict[str, int] = {}
     technology: str = ""
@@ -209,6 +220,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise RuleError("memories of one bus must give it the same bandwidth", at=("memories",))
         for memory in self.memories:
             self._check_chain(memory, memories)
+        if self.noc and not self.near:
+            rule = "needs a unit with several cores that reads from a memory other than DRAM"
+            raise RuleError(rule, at=("noc",))
         for unit in self.units:
             if unit.reads_from not in memories:
                 where = ("units", unit.name, "reads_from")
@@ -248,6 +262,16 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def dram(self) -> Memory:
         """The root of the memory tree."""
         return next(memory for memory in self.memories if memory.parent is None)
+
+    @property
+    def near(self) -> dict[str, int]:
+        """Memories next to cores, and how many of each: the fewest cores of a unit that reads it."""
+        found: dict[str, int] = {}
+        for unit in self.units:
+            if unit.dims.get("cores", 1) > 1 and unit.reads_from != self.dram.name:
+                cores = unit.dims["cores"]
+                found[unit.reads_from] = min(found.get(unit.reads_from, cores), cores)
+        return found
 
     @property
     def matrix_units(self) -> tuple[Unit, ...]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from accel.machine import Convention, Fill, Memory, OpCost, Refresh, RegisterFile, Unit, UnitKind
+from accel.machine import Convention, Fill, Memory, Noc, OpCost, Refresh, RegisterFile, Unit, UnitKind
 from specs.errors import RuleError
 from specs.near import near
 from specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Watts
@@ -123,6 +123,17 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
 
 
+class WrittenNoc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`noc: {bandwidth: 128GB/s, multicast: false}`: see `accel.machine.Noc`."""
+
+    bandwidth: BytesPerSecond
+    multicast: bool = True
+
+    def noc(self) -> Noc:
+        """The machine's network."""
+        return Noc(bytes_per_s=int(self.bandwidth), multicast=self.multicast)
+
+
 class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every compute unit is written with, whatever its shape.
 
@@ -188,5 +199,6 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     clock: Hertz
     technology: str = ""
     leakage: Watts = Watts(0)
+    noc: WrittenNoc | None = None
     sources: dict[str, str] = {}
     assumed: tuple[str, ...] = ()

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping as MappingType
 from fractions import Fraction
 
+import msgspec
+
 from accel.machine import Machine, Memory
-from dataflow.footprint import access_of, runs, steps, tile_bytes
+from dataflow.footprint import access_of, relevant_ranks, runs, steps, tile_bytes
 from dataflow.iteration import Path
 from dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
 from dataflow.leaf import Residence, latency_cycles, leaf_cost
@@ -64,6 +66,8 @@ class Clock:
                     rates[port_name(memory, port == "read")] = base / rate
             if memory.bus_bytes_per_s:
                 rates[bus_name(memory)] = base / memory.bus_bytes_per_s
+        if machine.noc:
+            rates[NOC] = base / machine.noc.bytes_per_s
         self.ticks_per_cycle = math.lcm(*(step.denominator for step in (*cycles.values(), *rates.values())))
         self.unit_ticks = {name: int(step * self.ticks_per_cycle) for name, step in cycles.items()}
         self.byte_ticks = {name: int(step * self.ticks_per_cycle) for name, step in rates.items()}
@@ -92,6 +96,10 @@ def port_name(memory: Memory, reads: bool) -> str:
     if memory.shared_port:
         return memory.name
     return f"{memory.name}.{'read' if reads else 'write'}"
+
+
+NOC = "noc"
+"""Engine name of the network to the cores."""
 
 
 def bus_name(memory: Memory) -> str:
@@ -184,6 +192,13 @@ def _op(
     mine = {loop.rank for loop in loops}
     key_ranks = tuple(rank for rank in ranks if rank in mine)
     path = Path(loops, draft.when, sizes, key_ranks)
+    shared_out = draft.leaf.node.spatial.get("cores", ())
+    private = {
+        access.tensor: tuple(rank for rank in shared_out if rank in relevant_ranks(cascade, access))
+        for access in (einsum.output, *einsum.reads)
+        if relevant_ranks(cascade, access) & set(shared_out)
+        and (draft.kind == "compute" or access.tensor == draft.subject)
+    }
     single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
     costs = {}
     for key in path.instances():
@@ -191,7 +206,10 @@ def _op(
         if draft.kind == "compute":
             costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, extents)
         else:
-            costs[key] = _transfer_cost(draft, cascade, machine, clock, extents)
+            costs[key] = _transfer_cost(draft, cascade, machine, clock, extents, bool(private))
+        if private:
+            points = math.prod(extents[rank] for rank in shared_out)
+            costs[key] = msgspec.structs.replace(costs[key], cores=points)
     latency = 0
     engine = ""
     if draft.kind == "compute":
@@ -215,6 +233,8 @@ def _op(
         latency_ticks=latency,
         key_ranks=key_ranks,
         costs=costs,
+        cores=machine.unit(draft.leaf.node.unit).dims.get("cores", 1),
+        private=private,
     )
 
 
@@ -256,7 +276,12 @@ def _ends(machine: Machine, draft: Draft) -> tuple[str, str]:
 
 
 def _transfer_cost(
-    draft: Draft, cascade: Cascade, machine: Machine, clock: Clock, extents: MappingType[str, int]
+    draft: Draft,
+    cascade: Cascade,
+    machine: Machine,
+    clock: Clock,
+    extents: MappingType[str, int],
+    private: bool,
 ) -> Cost:
     assert draft.home is not None
     access = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
@@ -296,6 +321,10 @@ def _transfer_cost(
         own += filled.descriptor_cycles * clock.ticks_per_cycle
         if filled.bus:
             streams.append(Stream(port=bus_name(filled), ticks=size * clock.byte_ticks[bus_name(filled)]))
+        if machine.noc and filled.name in machine.near:
+            cores = machine.unit(draft.leaf.node.unit).dims.get("cores", 1)
+            times = 1 if private or machine.noc.multicast else cores
+            streams.append(Stream(port=NOC, ticks=size * times * clock.byte_ticks[NOC]))
     return Cost(ticks=own, streams=tuple(streams), accesses=tuple(accesses), actions=actions)
 
 

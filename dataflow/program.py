@@ -91,6 +91,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     run_bytes: int = 0
     pitch_bytes: int = 0
     steps: tuple[tuple[str, int], ...] = ()
+    offset_bytes: int = 0  # where a core's part begins in the tile
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +103,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     actions: dict[str, int] = {}  # "unit:op" -> how often
     points: int = 0
     active_pe_ticks: int = 0  # PEs at work times ticks
+    cores: int = 0  # points of the tile along the ranks that the unit's cores share out; 0: none
 
 
 class Op(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +121,8 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     latency_ticks: int
     key_ranks: tuple[str, ...]
     costs: dict[tuple[int, ...], Cost]
+    cores: int = 1  # of the unit that computes it, or uses what it moves
+    private: dict[str, tuple[str, ...]] = {}  # tensor -> ranks by which cores have parts of their own
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,13 +31,15 @@ class Actor:
         self.blocked_on: int = -1
         self.blocked_target: Position | None = None
         self.last_port = ""  # where its latest stream ended
+        self.held_by = ""  # the engine or port that its latest service waited for at the end
         self.pending: dict[str, int] = {}  # port -> end of its stream, -1 while queued there
         self.waiters: list[tuple[Position, int, Any]] = []  # target, ticket, event
         self.counts: dict[tuple[int, ...], int] = {}
         self.cause = "fill"
         self.blamed: Actor | None = None
         self.ready_at = 0
-        self.past_cause = "fill"  # these three: of the instance that it served last
+        self.past_held_by = ""  # these four: of the instance that it served last
+        self.past_cause = "fill"
         self.past_blamed: Actor | None = None
         self.past_ready_at = 0
         self.started_at = 0
@@ -97,6 +99,7 @@ class Actor:
     def settle(self) -> None:
         """An instance is served: keep why it was late, for those that waited for it."""
         self.past_cause, self.past_blamed, self.past_ready_at = self.cause, self.blamed, self.ready_at
+        self.past_held_by = self.held_by
 
     def age(self) -> tuple[int, ...]:
         """Place of the next instance in the sequential program: the engine serves the smallest first."""

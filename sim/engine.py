@@ -22,10 +22,11 @@ from dataflow.analytical import Bounds, bottleneck, engine_ticks, make_result
 from dataflow.program import Cost, Op, Program, Stream
 from dataflow.result import Result
 from sim.actor import Actor
+from sim.cores import apart
 from sim.jump import Jumper
 from sim.ledger import Ledger
 from sim.memory.dram_port import SLOTS, DramPort
-from sim.memory.timed import by_command, timed
+from sim.memory.timed import by_command, scaled, timed
 from sim.watch import Watch
 
 GRANT, SNAPSHOT = 2, 3  # simpy's own priorities are 0 (urgent) and 1 (normal)
@@ -41,10 +42,12 @@ def simulate(program: Program, machine: Machine, *, jump: bool = True) -> Result
     `jump` skips whole periods once the state repeats; the result is the same, cycle for cycle.
     Raises DeadlockError when operations wait for each other.
     """
-    program, ports = timed(program, machine)
-    run = Run(program, jump, ports=ports)
+    cores = apart(program, machine)
+    finer, ports = timed(cores.program, machine)
+    run = Run(finer, jump, ports=ports)
     run.go()
-    return run.result(machine)
+    whole = scaled(program, finer.ticks_per_cycle // program.ticks_per_cycle)
+    return run.result(machine, whole, cores.first)
 
 
 class Server:
@@ -265,9 +268,11 @@ class Run:
             actor.pending[""] = int(self.env.now) + cost.ticks
             yield self.env.timeout(cost.ticks)
             del actor.pending[""]
+        own = self.env.now
         for process in streams:
             if process.is_alive:
                 yield process
+        actor.held_by = actor.last_port if self.env.now > own else actor.op.engine
 
     def _stream(
         self, actor: Actor, key: tuple[int, ...], stream: Stream
@@ -308,20 +313,31 @@ class Run:
                     left.append(entry)
             actor.waiters = left
 
-    def result(self, machine: Machine) -> Result:
-        """Close the books."""
-        program = self.program
+    def result(
+        self, machine: Machine, whole: Program | None = None, first: Mapping[int, int] | None = None
+    ) -> Result:
+        """Close the books: those of `whole`, where this run's program is that one core by core.
+
+        `first` then gives each of its operations' first instance here.
+        """
+        program = whole or self.program
+        first = first or {op.id: op.id for op in program.ops}
         ticks = self.ledger.last
         seconds = ticks / program.ticks_per_cycle / program.clock_hz
-        counts = {actor.op.id: actor.counts for actor in self.actors}
+        counts = {op: self.actors[instance].counts for op, instance in first.items()}
         books = keep_books(program, machine, counts, seconds)
         cycles = -(-ticks // program.ticks_per_cycle)
         stalls = self.ledger.stalls(ticks, cycles)
-        total = dict.fromkeys((engine.name for engine in program.engines), 0)
-        for op in program.ops:
-            for engine, busy in engine_ticks(op, counts[op.id]).items():
+        total = dict.fromkeys((engine.name for engine in self.program.engines), 0)
+        for actor in self.actors:
+            for engine, busy in engine_ticks(actor.op, actor.counts).items():
                 total[engine] += busy
-        units = [engine.name for engine in program.engines if engine.kind == "unit"]
+        units = [engine.name for engine in self.program.engines if engine.kind == "unit"]
+        critical = max(units, key=lambda name: total[name])
+        for unit in machine.units:  # one of several cores is as late as the core that works most
+            cores = [name for name in units if name.startswith(f"{unit.name}/")]
+            if cores:
+                stalls[unit.name] = stalls[max(cores, key=lambda name: total[name])]
         for name, port in self.ports.items():
             books = msgspec.structs.replace(books, energy_by=by_command(books.energy_by, name, port, seconds))
         busiest = max(total, key=lambda name: total[name])
@@ -330,7 +346,7 @@ class Run:
         bound_by["schedule"] = -(-bound // program.ticks_per_cycle)
         result = make_result(
             program, machine, books, level="sim", ticks=ticks, bottleneck=bottleneck(busiest, total, bound),
-            bound_by=bound_by, stalls=stalls[max(units, key=lambda name: total[name])], stalls_by_unit=stalls,
+            bound_by=bound_by, stalls=stalls[critical], stalls_by_unit=stalls,
             breakdown_by_unit=self.ledger.breakdown(ticks, cycles), timeline=self.ledger.timeline(),
         )  # fmt: skip
         for port in self.ports.values():

@@ -182,6 +182,7 @@ class Jumper:
             actor.cause,
             actor.blamed.op.id if actor.blamed is not None else -1,
             actor.past_cause,
+            actor.past_held_by,
             actor.past_blamed.op.id if actor.past_blamed is not None else -1,
         )
 

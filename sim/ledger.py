@@ -179,5 +179,5 @@ def _name(blamed: Actor | None) -> str:
 
 
 def _port(load: Actor) -> str:
-    """The port that serves a transfer: its own, or where that is unlimited the one that it streams into."""
-    return load.op.engine or load.last_port
+    """The port that a transfer was held by: where its data ended last, its own if that was no later."""
+    return load.past_held_by or load.op.engine or load.last_port

@@ -100,6 +100,7 @@ def derive(spec: Npu, name: str) -> Machine:
         ),
         units=(tensor, vector),
         leakage_w=float(spec.leakage),
+        noc=spec.noc.noc() if spec.noc else None,
         technology=spec.technology,
         sources=spec.sources,
         assumed=(*spec.assumed, *(f"vector.ops.{op}" for op in added)),

@@ -103,6 +103,7 @@ def derive(spec: SpatialArray, name: str) -> Machine:
         memories=tuple(memories),
         units=(array, vector),
         leakage_w=float(spec.leakage),
+        noc=spec.noc.noc() if spec.noc else None,
         area_um2=area,
         technology=spec.technology,
         sources=spec.sources,

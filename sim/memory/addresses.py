@@ -71,7 +71,16 @@ class Addresses:
                     moves = _walks(access, op.path, program)
                     for size, write in ((access.read_bytes, 0), (access.write_bytes, 1)):
                         if size:
-                            rows.append((0, size, access.run_bytes, access.pitch_bytes, write, number))
+                            rows.append(
+                                (
+                                    access.offset_bytes,
+                                    size,
+                                    access.run_bytes,
+                                    access.pitch_bytes,
+                                    write,
+                                    number,
+                                )
+                            )
                             walks.append(moves)
                 if rows:
                     self._pieces[op.id, key] = np.array(rows, np.int64), tuple(walks)
@@ -84,7 +93,7 @@ class Addresses:
         pieces, walks = self._pieces[op, key]
         found = pieces.copy()
         for at, moves in enumerate(walks):
-            found[at, START] = sum(walk.bits(position[walk.slot]) for walk in moves) // 8
+            found[at, START] += sum(walk.bits(position[walk.slot]) for walk in moves) // 8
         return found
 
     def rows(self, pieces: Ints) -> tuple[Ints, tuple[int, ...]]:

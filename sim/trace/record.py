@@ -8,6 +8,7 @@ from accel.machine import Machine
 from dataflow.mapping import Mapping
 from dataflow.program import Program
 from sim.actor import Actor
+from sim.cores import apart
 from sim.engine import Run
 from sim.memory.timed import timed
 from sim.trace.occupancy import Tile, held_bytes, tiles
@@ -36,7 +37,7 @@ def record(
         raise RuleError("must be >= 0", got=from_cycle, at=("from",))
     if to_cycle is not None and to_cycle <= from_cycle:
         raise RuleError(f"must be later than 'from' ({from_cycle})", got=to_cycle, at=("to",))
-    program, ports = timed(program, machine)
+    program, ports = timed(apart(program, machine).program, machine)
     tick = program.ticks_per_cycle
     last = None if to_cycle is None else to_cycle * tick
     homes = tiles(program, mapping, cascade, machine)
