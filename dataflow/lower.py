@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping as MappingType
-from fractions import Fraction
 
 import msgspec
 
-from accel.machine import Machine, Memory
+from accel.machine import Machine
+from dataflow.clock import NOC, Clock, bus_name, port_name
 from dataflow.footprint import access_of, relevant_ranks, runs, steps, tile_bytes
 from dataflow.iteration import Path
 from dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
@@ -48,63 +48,6 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
         buffers=held_bytes(mapping, layout, cascade, machine),
         notes=mapping.notes,
     )
-
-
-class Clock:
-    """The time base: every unit's cycle and every port's byte is a whole number of ticks."""
-
-    def __init__(self, machine: Machine, tensors: tuple[str, ...] = ()) -> None:
-        self.machine = machine
-        self.turn = {tensor: number for number, tensor in enumerate(tensors)}
-        base = Fraction(machine.clock_hz)
-        cycles = {unit.name: base / Fraction(unit.clock_hz or machine.clock_hz) for unit in machine.units}
-        rates: dict[str, Fraction] = {}
-        for memory in machine.memories:
-            write = memory.read_bytes_per_s if memory.shared_port else memory.write_bytes_per_s
-            for port, rate in (("read", memory.read_bytes_per_s), ("write", write)):
-                if rate:
-                    rates[port_name(memory, port == "read")] = base / rate
-            if memory.bus_bytes_per_s:
-                rates[bus_name(memory)] = base / memory.bus_bytes_per_s
-        if machine.noc:
-            rates[NOC] = base / machine.noc.bytes_per_s
-        self.ticks_per_cycle = math.lcm(*(step.denominator for step in (*cycles.values(), *rates.values())))
-        self.unit_ticks = {name: int(step * self.ticks_per_cycle) for name, step in cycles.items()}
-        self.byte_ticks = {name: int(step * self.ticks_per_cycle) for name, step in rates.items()}
-
-    def transfer(self, access: Access) -> list[Stream]:
-        """Port time of one access; none where the port never limits."""
-        memory = self.machine.memory(access.memory)
-        streams: dict[str, int] = {}
-        for size, reads in ((access.read_bytes, True), (access.write_bytes, False)):
-            rate = self.byte_ticks.get(port_name(memory, reads))
-            if size and rate:
-                port = self.port(memory, access.tensor, reads)
-                streams[port] = streams.get(port, 0) + size * rate * memory.banks
-        return [Stream(port=port, ticks=ticks) for port, ticks in streams.items()]
-
-    def port(self, memory: Memory, tensor: str, reads: bool) -> str:
-        """Engine name of the port that a tensor passes, of its bank if there are any; "" if unlimited."""
-        name = port_name(memory, reads)
-        if name not in self.byte_ticks:
-            return ""
-        return f"{name}.{self.turn.get(tensor, 0) % memory.banks}" if memory.banks > 1 else name
-
-
-def port_name(memory: Memory, reads: bool) -> str:
-    """Engine name of a memory's port: the memory's own name where reads and writes share it."""
-    if memory.shared_port:
-        return memory.name
-    return f"{memory.name}.{'read' if reads else 'write'}"
-
-
-NOC = "noc"
-"""Engine name of the network to the cores."""
-
-
-def bus_name(memory: Memory) -> str:
-    """Engine name of the bus between a memory and its parent."""
-    return f"bus {memory.bus}"
 
 
 def _computes(layout: Layout) -> list[Draft]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import msgspec
 
 from accel.machine import Machine
-from dataflow.lower import NOC
+from dataflow.clock import NOC
 from dataflow.program import Access, Cost, Engine, Op, Program, Stream
 
 

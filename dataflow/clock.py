@@ -1,0 +1,66 @@
+"""The time base of a program: ticks that divide every unit's cycle and every port's byte, and ports' names."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from accel.machine import Machine, Memory
+from dataflow.program import Access, Stream
+
+
+class Clock:
+    """The time base: every unit's cycle and every port's byte is a whole number of ticks."""
+
+    def __init__(self, machine: Machine, tensors: tuple[str, ...] = ()) -> None:
+        self.machine = machine
+        self.turn = {tensor: number for number, tensor in enumerate(tensors)}
+        base = Fraction(machine.clock_hz)
+        cycles = {unit.name: base / Fraction(unit.clock_hz or machine.clock_hz) for unit in machine.units}
+        rates: dict[str, Fraction] = {}
+        for memory in machine.memories:
+            write = memory.read_bytes_per_s if memory.shared_port else memory.write_bytes_per_s
+            for port, rate in (("read", memory.read_bytes_per_s), ("write", write)):
+                if rate:
+                    rates[port_name(memory, port == "read")] = base / rate
+            if memory.bus_bytes_per_s:
+                rates[bus_name(memory)] = base / memory.bus_bytes_per_s
+        if machine.noc:
+            rates[NOC] = base / machine.noc.bytes_per_s
+        self.ticks_per_cycle = math.lcm(*(step.denominator for step in (*cycles.values(), *rates.values())))
+        self.unit_ticks = {name: int(step * self.ticks_per_cycle) for name, step in cycles.items()}
+        self.byte_ticks = {name: int(step * self.ticks_per_cycle) for name, step in rates.items()}
+
+    def transfer(self, access: Access) -> list[Stream]:
+        """Port time of one access; none where the port never limits."""
+        memory = self.machine.memory(access.memory)
+        streams: dict[str, int] = {}
+        for size, reads in ((access.read_bytes, True), (access.write_bytes, False)):
+            rate = self.byte_ticks.get(port_name(memory, reads))
+            if size and rate:
+                port = self.port(memory, access.tensor, reads)
+                streams[port] = streams.get(port, 0) + size * rate * memory.banks
+        return [Stream(port=port, ticks=ticks) for port, ticks in streams.items()]
+
+    def port(self, memory: Memory, tensor: str, reads: bool) -> str:
+        """Engine name of the port that a tensor passes, of its bank if there are any; "" if unlimited."""
+        name = port_name(memory, reads)
+        if name not in self.byte_ticks:
+            return ""
+        return f"{name}.{self.turn.get(tensor, 0) % memory.banks}" if memory.banks > 1 else name
+
+
+def port_name(memory: Memory, reads: bool) -> str:
+    """Engine name of a memory's port: the memory's own name where reads and writes share it."""
+    if memory.shared_port:
+        return memory.name
+    return f"{memory.name}.{'read' if reads else 'write'}"
+
+
+NOC = "noc"
+"""Engine name of the network to the cores."""
+
+
+def bus_name(memory: Memory) -> str:
+    """Engine name of the bus between a memory and its parent."""
+    return f"bus {memory.bus}"
