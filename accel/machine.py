@@ -127,7 +127,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `banks`: the memory is that many equal parts with a port each; tensors take them in turn, so two tensors
     in one bank wait for each other, and none gets more than its bank's share of the rate. What passes between
     this memory and its parent also passes `bus`, which memories of the same bus name share, and each such
-    transfer costs `descriptor_cycles` of the machine's clock before its first byte.
+    transfer costs `descriptor_cycles` of the machine's clock before its first byte. With `dma_engines`, each
+    takes one of so many from its descriptor to its last byte, and the port is free during the descriptor.
     """
 
     name: str
@@ -148,15 +149,16 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bus: str = ""
     bus_bytes_per_s: int | None = None
     descriptor_cycles: int = 0
+    dma_engines: int = 0
 
     def __post_init__(self) -> None:
         if bool(self.bus) != (self.bus_bytes_per_s is not None):
             raise RuleError(
                 "a bus has a name and a bandwidth", got=self.bus or self.bus_bytes_per_s, at=("bus",)
             )
-        if self.parent is None and (self.bus or self.descriptor_cycles):
-            rule = "stands on the memory that is filled, not on DRAM"
-            raise RuleError(rule, at=("bus" if self.bus else "descriptor_cycles",))
+        for word in ("bus", "descriptor_cycles", "dma_engines"):
+            if self.parent is None and getattr(self, word):
+                raise RuleError("stands on the memory that is filled, not on DRAM", at=(word,))
         if self.timing and self.banks > 1:
             raise RuleError("a timing has its own banks", got=self.banks, at=("banks",))
         if not self.timing and self.timing_channels:

@@ -65,7 +65,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     None of the three: the port never limits. Energies are per access of `access` bytes. On DRAM, `timing`
     names a standard (`hbm2e`) or its YAML file, and `timing_channels` how many channels of it there are.
-    `banks`, `bus` and `descriptor_cycles`: see `accel.machine.Memory`.
+    `banks`, `bus`, `descriptor_cycles` and `dma_engines`: see `accel.machine.Memory`.
     """
 
     bandwidth: BytesPerSecond | None = None
@@ -83,6 +83,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     bus: Name | None = None
     bus_bandwidth: BytesPerSecond | None = None
     descriptor_cycles: Latency = 0
+    dma_engines: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
 
     def __post_init__(self) -> None:
         if self.bandwidth is not None and (self.read_bandwidth or self.write_bandwidth):
@@ -120,6 +121,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             bus=self.bus or "",
             bus_bytes_per_s=None if self.bus_bandwidth is None else int(self.bus_bandwidth),
             descriptor_cycles=self.descriptor_cycles,
+            dma_engines=self.dma_engines,
         )
 
 

@@ -1,4 +1,4 @@
-"""The time base of a program: ticks that divide every unit's cycle and every port's byte, and ports' names."""
+"""The time base of a program: ticks that divide every unit's cycle and port's byte, and ports' names."""
 
 from __future__ import annotations
 

@@ -47,6 +47,7 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
         shape=_shape(mapping.tree, (), drafts),
         buffers=held_bytes(mapping, layout, cascade, machine),
         notes=mapping.notes,
+        dma={f"dma {memory.name}": memory.dma_engines for memory in machine.memories if memory.dma_engines},
     )
 
 
@@ -154,7 +155,7 @@ def _op(
             points = math.prod(extents[rank] for rank in shared_out)
             costs[key] = msgspec.structs.replace(costs[key], cores=points)
     latency = 0
-    engine = ""
+    engine = dma = ""
     if draft.kind == "compute":
         node = draft.leaf.node
         engine = node.unit
@@ -163,6 +164,9 @@ def _op(
         source, target = _ends(machine, draft)
         outer = machine.memory(target if draft.kind == "store" else source)
         engine = clock.port(outer, draft.subject, draft.kind == "load")
+        inner = target if draft.kind == "load" else source
+        if any(memory.name == inner and memory.dma_engines for memory in machine.memories):
+            dma = f"dma {inner}"
     return Op(
         id=number,
         name=draft.name,
@@ -176,6 +180,7 @@ def _op(
         latency_ticks=latency,
         key_ranks=key_ranks,
         costs=costs,
+        dma=dma,
         cores=machine.unit(draft.leaf.node.unit).dims.get("cores", 1),
         private=private,
     )
@@ -251,7 +256,7 @@ def _transfer_cost(
             )
         )
     outer = target if draft.kind == "store" else source
-    own = 0
+    own = setup = 0
     streams = []
     for moved in accesses:
         for stream in clock.transfer(moved):
@@ -261,14 +266,17 @@ def _transfer_cost(
                 streams.append(stream)
     if all(unit.name != draft.home.memory for unit in machine.units):
         filled = machine.memory(draft.home.memory)
-        own += filled.descriptor_cycles * clock.ticks_per_cycle
+        descriptor = filled.descriptor_cycles * clock.ticks_per_cycle
+        setup, own = (descriptor, own) if filled.dma_engines else (0, own + descriptor)
         if filled.bus:
             streams.append(Stream(port=bus_name(filled), ticks=size * clock.byte_ticks[bus_name(filled)]))
         if machine.noc and filled.name in machine.near:
             cores = machine.unit(draft.leaf.node.unit).dims.get("cores", 1)
             times = 1 if private or machine.noc.multicast else cores
             streams.append(Stream(port=NOC, ticks=size * times * clock.byte_ticks[NOC]))
-    return Cost(ticks=own, streams=tuple(streams), accesses=tuple(accesses), actions=actions)
+    return Cost(
+        ticks=own, streams=tuple(streams), accesses=tuple(accesses), actions=actions, setup_ticks=setup
+    )
 
 
 def _engines(machine: Machine, ops: tuple[Op, ...]) -> tuple[Engine, ...]:

@@ -101,6 +101,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[Stream, ...] = ()
     accesses: tuple[Access, ...] = ()
     actions: dict[str, int] = {}  # "unit:op" -> how often
+    setup_ticks: int = 0  # of its DMA engine, before it asks for its port
     points: int = 0
     active_pe_ticks: int = 0  # PEs at work times ticks
     cores: int = 0  # points of the tile along the ranks that the unit's cores share out; 0: none
@@ -121,6 +122,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     latency_ticks: int
     key_ranks: tuple[str, ...]
     costs: dict[tuple[int, ...], Cost]
+    dma: str = ""  # engines of which it takes one, from its descriptor to its last byte
     cores: int = 1  # of the unit that computes it, or uses what it moves
     private: dict[str, tuple[str, ...]] = {}  # tensor -> ranks by which cores have parts of their own
 
@@ -156,4 +158,5 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     engines: tuple[Engine, ...]
     shape: Group
     buffers: dict[str, int]  # memory -> bytes held at most
+    dma: dict[str, int] = {}  # DMA engines by the name that operations give
     notes: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ class Actor:
 
     `position` is the instance that comes next, `completed` the last one whose result is visible (None before
     the first), `flying` those issued but not yet visible, with the time at which they will be. `phase` is
-    "waiting", "queued", "serving" or "done".
+    "waiting", "queued", "setup" (of its DMA engine), "serving" or "done".
     """
 
     def __init__(self, op: Op, program: Program) -> None:

@@ -56,12 +56,12 @@ class Server:
     port that follows a DRAM standard has several transfers in flight.
     """
 
-    def __init__(self, run: Run, name: str, *, first_come: bool) -> None:
+    def __init__(self, run: Run, name: str, *, first_come: bool, room: int = 1) -> None:
         self.run = run
         self.name = name
         self.first_come = first_come
         self.timing: DramPort | None = run.ports.get(name)
-        self.room = SLOTS if self.timing else 1
+        self.room = SLOTS if self.timing else room
         self.queue: list[tuple[int, tuple[int, ...], int, Any]] = []  # arrival, age, operation, event
         self.kicked = False
         self.carried: dict[int, tuple[Actor, simpy.Event]] = {}  # by the timing's slot
@@ -159,6 +159,8 @@ class Run:
             engine.name: Server(self, engine.name, first_come=engine.kind == "port")
             for engine in program.engines
         }
+        for name, count in program.dma.items():
+            self.servers[name] = Server(self, name, first_come=True, room=count)
         self.ledger = Ledger(program, watch)
         self.jumper = Jumper(self) if jump else None
 
@@ -213,6 +215,9 @@ class Run:
             yield from self._wait(actor)
             actor.ready_at = self.now()
             key, cost = actor.cost()
+            dma = self.servers.get(op.dma)
+            if dma is not None:
+                yield from self._set_up(actor, dma, cost)
             if server is not None:
                 actor.phase = "queued"
                 actor.version += 1
@@ -229,6 +234,8 @@ class Run:
                 self.watch.ended(actor, self.now())
             if server is not None:
                 server.release()
+            if dma is not None:
+                dma.release()
             actor.counts[key] = actor.counts.get(key, 0) + 1
             self._publish(actor, op)
             moved = actor.step()
@@ -236,6 +243,16 @@ class Run:
                 return
             if self.jumper is not None:
                 self.jumper.moved(actor, moved)
+
+    def _set_up(self, actor: Actor, dma: Server, cost: Cost) -> Generator[simpy.Event, None, None]:
+        """Take a DMA engine and write the descriptor."""
+        actor.phase = "queued"
+        actor.version += 1
+        yield dma.request(actor)
+        actor.phase = "setup"
+        actor.version += 1
+        if cost.setup_ticks:
+            yield from dma.carry(actor, (), cost.setup_ticks)
 
     def _wait(self, actor: Actor) -> Generator[simpy.Event, None, None]:
         if (

@@ -127,7 +127,7 @@ class Jumper:
         if reference.phase == "done":
             return
         self.looks[loop] += 1
-        if any(actor.phase in {"serving", "queued"} or actor.flying for actor in self.others[loop]):
+        if any(actor.phase in {"serving", "queued", "setup"} or actor.flying for actor in self.others[loop]):
             return  # something outside this loop is at work: no period of the loop's own
         outer = {reference.op.path[at]: reference.position[at] for at in range(slot)}
         index = reference.position[slot]

@@ -45,8 +45,9 @@ def timed(program: Program, machine: Machine) -> tuple[Program, dict[str, DramPo
     rate = Fraction(standard.clock_hz.value) * slowed(standard, exact=memory.refresh == "exact")
     per_clock = Fraction(program.clock_hz) * program.ticks_per_cycle / rate
     finer = scaled(program, per_clock.denominator)
+    engines = max(1, sum(each.dma_engines for each in machine.memories if each.parent == memory.name))
     where = Addresses(program, memory.name, standard)
-    return finer, {memory.name: DramPort(memory, standard, per_clock.numerator, where)}
+    return finer, {memory.name: DramPort(memory, standard, per_clock.numerator, where, engines)}
 
 
 @lru_cache(maxsize=64)
@@ -81,5 +82,9 @@ def scaled(program: Program, factor: int) -> Program:
 def _scaled(cost: Cost, factor: int) -> Cost:
     streams = tuple(Stream(port=stream.port, ticks=stream.ticks * factor) for stream in cost.streams)
     return msgspec.structs.replace(
-        cost, ticks=cost.ticks * factor, streams=streams, active_pe_ticks=cost.active_pe_ticks * factor
+        cost,
+        setup_ticks=cost.setup_ticks * factor,
+        ticks=cost.ticks * factor,
+        streams=streams,
+        active_pe_ticks=cost.active_pe_ticks * factor,
     )

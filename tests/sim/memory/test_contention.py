@@ -10,12 +10,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from accel.load import load_machine
+from accel.machine import Machine, Memory, OpCost, Unit
 from dataflow.analytical import analyse
 from dataflow.lower import lower
+from dataflow.mapping import Compute, Mapping, Pipeline, chain, keep
 from sim.engine import simulate
 from sim.trace.record import record
 from specs.errors import SpecError
 from tests.dataflow.cases import program_case
+from workloads.notation import parse
 
 SEEDS = st.integers(0, 2**32)
 RATE = 3_000_000_000
@@ -43,6 +46,7 @@ CHANGES = st.fixed_dictionaries(
             {
                 "banks": st.sampled_from([1, 2, 3]),
                 "descriptor_cycles": st.sampled_from([0, 5]),
+                "dma_engines": st.sampled_from([0, 1, 2, 3]),
                 "bus": st.just("noc"),
                 "bus_bytes_per_s": st.just(RATE),
             }
@@ -111,9 +115,79 @@ def test_a_descriptor_costs_its_cycles_for_every_transfer(seed, cycles):
             assert grown == pytest.approx(cycles if fills else 0)
 
 
+def fetched(*, engines, descriptor, tiles=40):
+    """Cycles of a product whose operand comes in tiles of 64 B at 1 B a cycle, next to 8 cycles of work each."""
+    memories = (
+        Memory(name="dram", parent=None, capacity_bytes=None, read_bytes_per_s=10**9, write_bytes_per_s=None),
+        Memory(
+            name="gb", parent="dram", capacity_bytes=None, read_bytes_per_s=None, write_bytes_per_s=None,
+            descriptor_cycles=descriptor, dma_engines=engines,
+        ),
+    )  # fmt: skip
+    unit = Unit(name="mm", kind="array", dims={"rows": 1, "cols": 4}, ops={"mac": OpCost()}, reads_from="gb")
+    chip = Machine(name="chip", family="generic", clock_hz=1e9, memories=memories, units=(unit,))
+    work = parse("Z[n] = A[n,k] * B[k]", name="gemv", sizes={"n": 4, "k": 8 * tiles})
+    tree = chain(
+        keep("Z", "gb"), ("k", 8), keep("A", "gb", buffers=4), keep("B", "gb"),
+        Compute(einsum="Z", unit="mm", spatial={"cols": ("n",)}),
+    )  # fmt: skip
+    mapping = Mapping(cascade="gemv", machine="chip", template="by hand", tree=tree)
+    program = lower(mapping, work, chip)
+    return simulate(program, chip).cycles
+
+
+def test_a_second_dma_engine_hides_one_tensors_descriptors_behind_the_others_data():
+    """A tile of A is 64 B and of B 16 B, each with a descriptor of 100 cycles; the port is 80 cycles a tile."""
+    held = fetched(engines=0, descriptor=100)
+    one, two, four = (fetched(engines=count, descriptor=100) for count in (1, 2, 4))
+    ideal = fetched(engines=0, descriptor=0)
+    assert ideal == pytest.approx(40 * 80, rel=0.03)
+    assert held == one == pytest.approx(40 * (80 + 200), rel=0.03)
+    assert two == pytest.approx(40 * 164, rel=0.03)  # B beside A, whose own transfers follow each other
+    assert four == two
+
+
+def two_readers(banks):
+    """Two units that each read a tensor of their own from a memory of 8 B a cycle in all, side by side."""
+    memories = (
+        Memory(name="dram", parent=None, capacity_bytes=None, read_bytes_per_s=None, write_bytes_per_s=None),
+        Memory(
+            name="gb", parent="dram", capacity_bytes=None, read_bytes_per_s=8 * 10**9, write_bytes_per_s=None,
+            banks=banks,
+        ),
+    )  # fmt: skip
+    units = tuple(
+        Unit(name=name, kind="vector", dims={"lanes": 1}, ops={"exp": OpCost()}, reads_from="gb")
+        for name in ("left", "right")
+    )
+    chip = Machine(name="chip", family="generic", clock_hz=1e9, memories=memories, units=units)
+    work = parse("Y[i] = exp(A[i])\nZ[i] = exp(B[i])", name="two", sizes={"i": 4096})
+    leaves = (Compute(einsum="Y", unit="left"), Compute(einsum="Z", unit="right"))
+    tree = chain(keep("A Y B Z", "gb"), ("i", 64), Pipeline(children=leaves))
+    mapping = Mapping(cascade="two", machine="chip", template="by hand", tree=tree)
+    return lower(mapping, work, chip), chip
+
+
+def test_what_units_read_and_write_passes_the_banks_too():
+    """Each tile of 64 points reads and writes 128 B: one port serves all; in four banks each tensor has its own."""
+    program, chip = two_readers(4)
+    ports = {
+        (access.tensor, stream.port)
+        for op in program.ops if op.kind == "compute"
+        for cost in op.costs.values() for access, stream in zip(cost.accesses, cost.streams, strict=True)
+    }  # fmt: skip
+    assert {tensor for tensor, _ in ports} == {"A", "Y", "B", "Z"}
+    assert len({port for _, port in ports}) == 4
+    together, _ = two_readers(1)
+    assert {s.port for op in together.ops for cost in op.costs.values() for s in cost.streams} == {"gb"}
+    recorded = simulate(program, chip)
+    assert {row for row in recorded.bound_by if row.startswith("gb.")} == {f"gb.{n}" for n in range(4)}
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
+        ({"dram.dma_engines": "2"}, "stands on the memory that is filled, not on DRAM"),
         ({"buffer_port.bus": "noc"}, "a bus has a name and a bandwidth (got 'noc')"),
         ({"dram.descriptor_cycles": "9"}, "stands on the memory that is filled, not on DRAM"),
         ({"dram.banks": "4", "dram.timing": "hbm2"}, "a timing has its own banks (got 4)"),
