@@ -271,6 +271,55 @@ def test_no_standard_is_ever_broken_by_random_traffic(name, depth):
         assert (late <= t.t_ras + t.cwl + t.burst + t.t_wr + t.t_rp_all + t.t_rc + t.refresh_clocks).all()
 
 
+def late_refreshes(log: np.ndarray, t: Clocks) -> list[str]:
+    """Every REF that comes before its tREFI, or later than what may still be under way then, or not at all."""
+    closing = t.t_ras + t.cwl + t.burst + t.t_wr + t.t_rp_all + t.t_rc + t.refresh_clocks
+    found = []
+    refreshes = log[log[:, 1] == REF, 0]
+    for number in range(1, int(log[-1, 0]) // t.t_refi + 1):
+        due = number * t.t_refi
+        at = refreshes[number - 1] if number <= len(refreshes) else log[-1, 0] + 1
+        if not due <= at <= due + closing:
+            found.append(f"REF {number} at {at}, due at {due}")
+    return found
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_scheduler_that_is_one_cycle_too_fast_in_any_constraint_is_caught(name):
+    """The scheduler gets every constraint of a standard one shorter in turn; the checker, which knows the standard,
+    must see it on random traffic. tRC is hidden where it is tRAS + tRP, and so is what another one covers.
+    """
+    chosen = standard(name)
+    t, org = chosen.timing.clocks, chosen.organisation
+    per_group, groups = org.banks_per_group.value, org.bank_groups.value
+    rng = np.random.default_rng(1)
+    count = 600
+    bank, row = rng.integers(0, per_group * groups, count), rng.integers(0, 4, count)
+    write = np.repeat(rng.integers(0, 2, count // 5), 5)
+    gaps = rng.integers(0, 2, count) * rng.integers(0, 60, count) + (rng.random(count) < 0.02) * t.t_refi
+    order = np.repeat(np.arange(count // 2), 2)  # pairs of hits, so that columns follow each other
+    bank, row, arrival = bank[order], row[order], np.cumsum(gaps)
+
+    def broken(clocks):
+        log, _, _ = run(clocks, groups, per_group, 16, 500, True, bank, row, write, arrival)
+        return violations(log, t, per_group) + late_refreshes(log, t)
+
+    assert broken(t) == []
+    hidden = {"t_refi"} | ({"t_rc"} if t.t_rc == t.t_ras + t.t_rp else set())
+    for short in ("t_rrd_s", "t_ccd_s", "t_wtr_s"):
+        long = f"{short[:-1]}l"
+        if groups == 1:
+            hidden |= {short} | ({long} if getattr(t, short) == getattr(t, long) else set())
+    if t.t_faw <= 4 * t.t_rrd_s:
+        hidden |= {"t_faw"}
+    wanted = [name for name in Clocks._fields if name.startswith("t_") and getattr(t, name) > 1]
+    for each in sorted(set(wanted) - hidden):
+        assert broken(t._replace(**{each: getattr(t, each) - 1})), each
+    slack = 2 * (t.t_rc + t.cwl + t.t_wr + t.t_ras + t.t_rp_all)
+    assert broken(t._replace(t_refi=t.t_refi + slack))
+    assert broken(t._replace(t_refi=t.t_refi - slack))
+
+
 def test_the_checker_sees_a_command_moved_by_one_cycle():
     t = standard("ddr4-3200").timing.clocks
     rng = np.random.default_rng(3)
