@@ -40,6 +40,7 @@ class Path:
             loop.extent % loop.tile == 0 for loop in loops
         )
         self.bounded = any(loop.bounds for loop in loops) or not self.regular
+        self._whole = tuple((0, loop.count) for loop in loops)
         self._spans: dict[tuple[int, ...], tuple[int, int]] = {}
         self._couples = tuple(self._coupled(at) for at in range(self.depth))
 
@@ -71,6 +72,8 @@ class Path:
 
     def span(self, position: list[int] | tuple[int, ...], at: int) -> tuple[int, int]:
         """First and one-past-last iteration of the loop at slot `at`, given the loops outside it."""
+        if not self.bounded:
+            return self._whole[at]
         loop = self.loops[at]
         coupled = self._couples[at]
         if not coupled and not loop.bounds:

@@ -44,6 +44,9 @@ class Actor:
         self.past_ready_at = 0
         self.started_at = 0
         self.waits: list[tuple[Wait, Actor, list[tuple[str, int]], int]] = []
+        self._plans: list[
+            list[int] | None
+        ] = []  # of a wait: own slot, or -1 less the iteration that is waited for
         self._constant = (
             op.costs[self.path.key(self.position)] if self.path.regular and first is not None else None
         )
@@ -60,6 +63,12 @@ class Actor:
             ]
             lag_slot = self.path.slots[wait.lag_loop] if wait.lag else -1
             self.waits.append((wait, producer, targets, lag_slot))
+            counts = [loop.count for loop in producer.path.loops]
+            plan = [
+                source if kind == "same" else -1 if kind == "first" else -counts[slot]
+                for slot, (kind, source) in enumerate(targets)
+            ]
+            self._plans.append(None if producer.path.bounded else plan)
 
     def cost(self) -> tuple[tuple[int, ...], Cost]:
         """Key and cost of the next instance."""
@@ -80,6 +89,9 @@ class Actor:
 
     def resolved(self, at: int, base: Position) -> Position | None:
         """Where the producer of wait `at` stands when it is done with the tile at `base`, without lag."""
+        plan = self._plans[at]
+        if plan is not None:
+            return [base[source] if source >= 0 else -1 - source for source in plan]
         _, producer, targets, _ = self.waits[at]
         found: Position = []
         for slot, (kind, source) in enumerate(targets):
