@@ -12,8 +12,8 @@ from rich.table import Table
 
 from rtl_models.build import build, run_jobs
 from rtl_models.design import DESIGNS, find_design
+from rtl_models.grid import grid
 from rtl_models.simulator import available
-from validation.rtl.grid import grid
 
 
 def main() -> None:

@@ -23,7 +23,6 @@ from rtl_models.bench.job import Job, Outcome, write_jobs
 from rtl_models.design import Design
 from rtl_models.simulator import Simulator, SimulatorError
 
-TESTBENCH = "rtl_models.bench.lockstep"
 TIMEOUT_S = 1800.0
 """No build or run of a grid takes longer, by far; a design that hangs its simulator does."""
 
@@ -90,9 +89,8 @@ def run_jobs(built: Built, jobs: Sequence[Job], *, timeout_s: float = TIMEOUT_S)
         extra = {
             "EINSIM_JOBS": str(jobs_file),
             "EINSIM_OUTCOMES": str(outcomes_file),
-            "EINSIM_STREAMS": ",".join(built.design.streams),
         }
-        call = ("test", TESTBENCH, built.design.name, str(built.folder), work)
+        call = ("test", built.design.bench, built.design.name, str(built.folder), work)
         _, said = _runner(built.simulator, call, extra, timeout_s)
         if not outcomes_file.exists():
             raise SimulatorError(f"{built.design.name} on {built.simulator.name}: {first_error(said)}")

@@ -29,6 +29,11 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[str, ...]
     pausable: bool = True
 
+    @property
+    def bench(self) -> str:
+        """The module of its cocotb test, beside the top module's source."""
+        return f"rtl_models.{Path(self.sources[-1]).parent}.bench"
+
     def files(self) -> list[Path]:
         """The SystemVerilog files, absolute."""
         return [RTL_DIR / source for source in self.sources]
@@ -82,7 +87,7 @@ _TABLE: Final = (
     Design(
         name="loaded_array",
         about="double-buffered tile loader, one word a cycle, in front of the output-stationary array",
-        sources=(*_OS, "tile_loader/tile_loader.sv", "tile_loader/loaded_array.sv"),
+        sources=(*_OS, "parts/lane_memory.sv", "tile_loader/tile_loader.sv", "tile_loader/loaded_array.sv"),
         parameters={"R": 4, "C": 4, "W": 8, "ACC": 32, "DEPTH": 32},
         config=("convention", "m_size", "n_size", "slots"),
         streams=("word",),

@@ -1,11 +1,12 @@
-"""The cocotb testbench of every design here: runs a file of jobs and writes what each came to.
+"""What the cocotb test of every design does: run a file of jobs and write what each came to.
 
-Environment: EINSIM_JOBS and EINSIM_OUTCOMES, files of jobs and outcomes; EINSIM_STREAMS, names by comma.
+Environment: EINSIM_JOBS and EINSIM_OUTCOMES, files of jobs and outcomes.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,15 @@ from cocotb.triggers import RisingEdge
 from rtl_models.bench.job import Job, Outcome, read_jobs
 from rtl_models.bench.scoreboard import Scoreboard, signed
 from rtl_models.bench.streams import Source, is_high, reset
+from rtl_models.design import find_design
 
 AFTER_CLOCKS = 3
 """Cycles watched after a job's end: a design that works on is wrong."""
 
 
-@cocotb.test()
 async def lockstep(dut: Any) -> None:
     """Every job of the file, one after the other on the same design, without a reset between them."""
-    names = [name for name in os.environ["EINSIM_STREAMS"].split(",") if name]
+    names = find_design(dut._name).streams
     jobs = read_jobs(Path(os.environ["EINSIM_JOBS"]))
     Clock(dut.clk, 2, unit="ns").start()
     dut.start.value = 0
@@ -49,7 +50,7 @@ async def lockstep(dut: Any) -> None:
     assert not failed, f"{len(failed)} of {len(jobs)} jobs differ; {failed[0].name}: {failed[0].difference}"
 
 
-async def run_job(dut: Any, names: list[str], job: Job) -> Outcome:
+async def run_job(dut: Any, names: Sequence[str], job: Job) -> Outcome:
     """Start the design, feed its streams and hold every cycle against the job."""
     edge = RisingEdge(dut.clk)
     for name, value in job.config.items():

@@ -1,5 +1,5 @@
 // Double-buffered tile loader: one word a cycle in, tile by tile; whole slots out, for an R x C array.
-// Each operand has two buffers of DEPTH slots: one is read while the other fills. A tile's words: its A slot
+// Each operand has two buffers of DEPTH slots, a memory a lane: one is read while the other fills. A tile's words: its A slot
 // by slot when its row tile is new, then its B slot by slot when its column tile is new. A tile loads once
 // the tile two before it has left its buffers (slot_last); loaded says that the next tile to run is there.
 module tile_loader #(
@@ -24,8 +24,8 @@ module tile_loader #(
     output logic [R*W-1:0] a_slot,
     output logic [C*W-1:0] b_slot
 );
-  logic [2*DEPTH*R*W-1:0] a_buffer;
-  logic [2*DEPTH*C*W-1:0] b_buffer;
+  localparam int AW = $clog2(DEPTH) + 1;
+  logic [AW-1:0] a_from, a_to, b_from, b_to;  // {half, slot}
   // Write side: the tile that loads. Read side: the tile that runs.
   logic [SZ-1:0] w_rows_left, w_cols_left, w_slot, w_lane, lanes, r_cols_left, r_slot;
   logic w_is_b, w_a_half, w_b_half, r_a_half, r_b_half, loading, tile_filled, one_col_tile;
@@ -44,8 +44,10 @@ module tile_loader #(
     tile_filled = word_ready && word_valid && w_lane == lanes - 1 && w_slot == slots - 1 &&
                   (w_is_b || (one_col_tile && w_rows_left != m_size));
     loaded = ready_tiles != 0;
-    a_slot = a_buffer[(r_a_half*DEPTH+r_slot)*R*W+:R*W];
-    b_slot = b_buffer[(r_b_half*DEPTH+r_slot)*C*W+:C*W];
+    a_from = {r_a_half, r_slot[AW-2:0]};
+    b_from = {r_b_half, r_slot[AW-2:0]};
+    a_to = {w_a_half, w_slot[AW-2:0]};
+    b_to = {w_b_half, w_slot[AW-2:0]};
   end
 
   always_ff @(posedge clk) begin
@@ -102,10 +104,17 @@ module tile_loader #(
     end
   end
 
-  always_ff @(posedge clk) begin
-    if (word_ready && word_valid) begin
-      if (w_is_b) b_buffer[((w_b_half*DEPTH+w_slot)*C+w_lane)*W+:W] <= word_data;
-      else a_buffer[((w_a_half*DEPTH+w_slot)*R+w_lane)*W+:W] <= word_data;
+  genvar l;
+  generate
+    for (l = 0; l < R; l = l + 1) begin : g_a
+      lane_memory #(.AW(AW), .W(W)) lane (
+          .clk(clk), .we(word_ready && word_valid && !w_is_b && w_lane == l), .waddr(a_to), .wdata(word_data),
+          .raddr(a_from), .rdata(a_slot[l*W+:W]));
     end
-  end
+    for (l = 0; l < C; l = l + 1) begin : g_b
+      lane_memory #(.AW(AW), .W(W)) lane (
+          .clk(clk), .we(word_ready && word_valid && w_is_b && w_lane == l), .waddr(b_to), .wdata(word_data),
+          .raddr(b_from), .rdata(b_slot[l*W+:W]));
+    end
+  endgenerate
 endmodule

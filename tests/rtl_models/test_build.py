@@ -11,8 +11,8 @@ from rtl_models import simulator
 from rtl_models.build import build, failed_tests, first_error, run_jobs
 from rtl_models.design import find_design
 from rtl_models.simulator import SimulatorError, choose
+from rtl_models.systolic.model import systolic_job, systolic_parameters
 from sim.arrays.gemm import ArraySpec
-from validation.rtl.golden_systolic import systolic_job, systolic_parameters
 
 ARRAY = ArraySpec(rows=2, cols=2, dataflow="output-stationary")
 

@@ -12,14 +12,16 @@ from accel.load import load_machine
 from accel.machine import Machine, Unit
 from rtl_models.bench.job import Job, write_jobs
 from rtl_models.design import Design, find_design
+from rtl_models.fusemax.model import fusemax_parameters
+from rtl_models.fusemax.runs import attention_jobs
+from rtl_models.nm_chain.model import chain_parameters
+from rtl_models.nm_chain.runs import chain_jobs
+from rtl_models.systolic.model import systolic_parameters
+from rtl_models.systolic.runs import array_jobs, rtl_of
 from sim.arrays.dsp_chain import ChainSpec
 from sim.arrays.fusemax import FuseMaxSpec
 from sim.arrays.gemm import DATAFLOWS, ArraySpec
 from specs.errors import EinsimError, RuleError
-from validation.rtl.golden_chain import chain_parameters
-from validation.rtl.golden_fusemax import fusemax_parameters
-from validation.rtl.golden_systolic import systolic_parameters
-from validation.rtl.grid import array_jobs, attention_jobs, chain_jobs, rtl_of
 
 LARGEST_RUN: Final = 8
 """Rows and columns that the golden jobs run at most: an interpreted 128 x 128 takes hours."""

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from rtl_models.bench.batch import Batch
 from rtl_models.bench.job import Job, Outcome
 from rtl_models.build import build, run_jobs
 from rtl_models.design import DESIGNS, find_design
+from rtl_models.grid import grid
+from rtl_models.nm_chain.model import chain_job, chain_parameters
 from rtl_models.simulator import Simulator, available, choose
 from sim.arrays.dsp_chain import ChainSpec
 from sim.arrays.sorter import prune
 from validation.row import Row, held
-from validation.rtl.golden_chain import chain_job, chain_parameters
-from validation.rtl.grid import Batch, grid
 
 SUITE = "rtl"
 SOURCE = "the SystemVerilog in rtl_models, simulated; reference: RTL, ours: einsim's stepped models"

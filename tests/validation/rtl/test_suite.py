@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rtl_models.bench.coverage import PATTERNS
+from rtl_models.grid import grid
+from rtl_models.nm_chain.model import MODES
 from specs.errors import RuleError
-from validation.rtl.golden_chain import MODES
-from validation.rtl.grid import grid
 from validation.rtl.suite import rows, run, runs
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rtl_models.bench.job import Event, Job
+from rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
 from rtl_models.bench.scoreboard import pack
 from sim.arrays.exp_fixed import FRACTION_BITS, LOG2E_BITS
 from sim.arrays.fusemax import Attention, FuseMaxSpec, starts, tiles
 from sim.arrays.step_fusemax import QK, SLNV, program, step_fusemax
-from validation.rtl.pressure import NO_WAITS, Pressure, clocks, hexed
 
 Ints = npt.NDArray[np.int64]
 

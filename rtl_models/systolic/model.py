@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from rtl_models.bench.job import Event, Job
+from rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
 from rtl_models.bench.scoreboard import pack
 from sim.arrays.gemm import CONVENTIONS, ArraySpec, Gemm
 from sim.arrays.nm import compress
 from sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, SKIP, START, schedule
 from sim.arrays.stepped import step, wrap
-from validation.rtl.pressure import NO_WAITS, Pressure, clocks, hexed
 
 Ints = npt.NDArray[np.int64]
 

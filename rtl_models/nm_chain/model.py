@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rtl_models.bench.job import Event, Job
+from rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
 from rtl_models.bench.scoreboard import pack
 from sim.arrays.dsp_chain import ChainSpec, beats, step_chain
 from sim.arrays.gemm import Gemm
 from sim.arrays.nm import compress
-from validation.rtl.pressure import NO_WAITS, Pressure, clocks, hexed
 
 Ints = npt.NDArray[np.int64]
 

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rtl_models.bench.job import Event, Job
+from rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
 from rtl_models.bench.scoreboard import pack, signed
 from sim.arrays.sorter import SorterSpec, sort
-from validation.rtl.pressure import NO_WAITS, Pressure, clocks, hexed
 
 Ints = npt.NDArray[np.int64]
 

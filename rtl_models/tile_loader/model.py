@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rtl_models.bench.job import Event, Job
+from rtl_models.bench.pressure import NO_WAITS, Pressure, hexed
+from rtl_models.systolic.model import CODES
 from sim.arrays.gemm import ArraySpec, Gemm
 from sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, Table, schedule
 from sim.arrays.stalls import Ports, fed
 from sim.arrays.stepped import step
 from sim.arrays.systolic import elapsed
-from validation.rtl.golden_systolic import CODES
-from validation.rtl.pressure import NO_WAITS, Pressure, hexed
 
 Ints = npt.NDArray[np.int64]
 

@@ -1,0 +1,1 @@
+"""FuseMax's array: RTL, cocotb test, golden model, runs."""

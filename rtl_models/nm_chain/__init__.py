@@ -1,0 +1,1 @@
+"""N:M chains of DSP48 slices: RTL, cocotb test, golden model, runs."""

@@ -1,0 +1,1 @@
+"""The top-N sorter: RTL, cocotb test, golden model, runs."""

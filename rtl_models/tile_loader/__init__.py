@@ -1,0 +1,1 @@
+"""The double-buffered tile loader before an array: RTL, cocotb test, golden model, runs."""
