@@ -11,29 +11,54 @@ RESOURCES: Final = {"dsp": "DSP", "bram36": "BRAM36", "uram": "URAM", "lut": "LU
 """Resource keys and the names that people know them by."""
 
 Shapes = tuple[tuple[int, int], ...]
-"""Depth and width in bits of every configuration of one memory block."""
+"""Depth and width in bits of every configuration of one memory block, narrowest first."""
 
-# Simple dual-port shapes of a 36 Kb block RAM: UG573 (UltraScale), UG1273 and AM007 (Versal).
-BRAM36_SHAPES: Final[Shapes] = ((512, 72), (1024, 36), (2048, 18), (4096, 9))
+
+class Ram(msgspec.Struct, frozen=True):
+    """One kind of memory block: its shapes, the bits that share a write enable (one of `byte_bits` is
+    chosen), how many make up the block that a part is sold with, and its cost as Yosys weighs it.
+    """
+
+    shapes: Shapes
+    byte_bits: tuple[int, ...]
+    per_block: int
+    cost: int
+
+
+def _simple_dual_port(kilobits: int) -> Shapes:
+    """1, 2, 4 bits without parity, then 9 to 72 with it: UG573 (UltraScale), AM007 (Versal)."""
+    plain = 1024 * kilobits * 8 // 9
+    widths = (1, 2, 4, 9, 18, 36) if kilobits == 18 else (1, 2, 4, 9, 18, 36, 72)
+    return tuple((plain // (width if width < 9 else width * 8 // 9), width) for width in widths)
+
+
+# Costs: Yosys 0.70, techlibs/xilinx brams_xc4v.txt and urams.txt.
+BRAM: Final = (
+    Ram(_simple_dual_port(18), byte_bits=(9,), per_block=2, cost=129),
+    Ram(_simple_dual_port(36), byte_bits=(9,), per_block=1, cost=257),
+)
+"""A 36 Kb block RAM, whole or as one of its halves."""
 # A 288 Kb UltraRAM is fixed at 4K x 72 in UltraScale+ (UG573) and has four shapes in Versal (UG1273, AM007).
-_URAM_ULTRASCALE: Final[Shapes] = ((4096, 72),)
-_URAM_VERSAL: Final[Shapes] = ((4096, 72), (8192, 36), (16384, 18), (32768, 9))
+_URAM_ULTRASCALE: Final = (Ram(((4096, 72),), byte_bits=(8, 9), per_block=1, cost=1024),)
+_URAM_VERSAL: Final = (
+    Ram(((32768, 9), (16384, 18), (8192, 36), (4096, 72)), byte_bits=(9,), per_block=1, cost=1024),
+)
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One FPGA: resources by the keys of `RESOURCES`, super logic regions, UltraRAM shapes, source."""
+    """One FPGA: resources by the keys of `RESOURCES`, super logic regions, UltraRAM, source."""
 
     name: str
     device: str
     slrs: int
     resources: dict[str, int]
-    uram_shapes: Shapes
+    uram: tuple[Ram, ...]
     int8_macs_per_dsp: int
     source: str
 
-    def shapes(self, ram: str) -> Shapes:
-        """Block shapes of `bram` or `uram`."""
-        return BRAM36_SHAPES if ram == "bram" else self.uram_shapes
+    def rams(self, ram: str) -> tuple[Ram, ...]:
+        """Kinds of block that a `bram` or `uram` buffer can be built of."""
+        return BRAM if ram == "bram" else self.uram
 
 
 _U280: Final = Part(
@@ -41,7 +66,7 @@ _U280: Final = Part(
     device="XCU280",
     slrs=3,
     resources={"dsp": 9024, "bram36": 2016, "uram": 960, "lut": 1_303_680, "ff": 2_607_360},
-    uram_shapes=_URAM_ULTRASCALE,
+    uram=_URAM_ULTRASCALE,
     int8_macs_per_dsp=2,  # WP486: two INT8 products that share a factor in one DSP48E2
     source="[S] AMD DS963, Alveo U280 data sheet",
 )
@@ -50,7 +75,7 @@ _VHK158: Final = Part(
     device="XCVH1582",
     slrs=4,
     resources={"dsp": 7392, "bram36": 2541, "uram": 1301, "lut": 1_753_984, "ff": 3_507_968},
-    uram_shapes=_URAM_VERSAL,
+    uram=_URAM_VERSAL,
     int8_macs_per_dsp=3,  # AM004: the DSP58's INT8 mode is a dot product of three elements
     source="[S] AMD Versal HBM product selection table; FF is two a LUT (UG1273: 64 and 32 in a CLB)",
 )
@@ -59,7 +84,7 @@ _XCVU9P: Final = Part(
     device="XCVU9P",
     slrs=3,
     resources={"dsp": 6840, "bram36": 2160, "uram": 960, "lut": 1_182_240, "ff": 2_364_480},
-    uram_shapes=_URAM_ULTRASCALE,
+    uram=_URAM_ULTRASCALE,
     int8_macs_per_dsp=2,
     source="[S] AMD UltraScale+ product selection table (XMP103)",
 )

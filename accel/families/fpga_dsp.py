@@ -148,7 +148,7 @@ def resources(spec: FpgaDsp, part: Part) -> dict[str, int]:
         needs.append({resource: each * unit.lanes for resource, each in lane.items()})
     for buffer in spec.buffers.values():
         resource = "bram36" if buffer.ram == "bram" else "uram"
-        needs.append({resource: blocks(buffer.capacity, buffer.width_bits, part.shapes(buffer.ram))})
+        needs.append({resource: blocks(buffer.capacity, buffer.width_bits, part.rams(buffer.ram))})
     channels = {"lut": logic.luts_per_channel * spec.dram.channels}
     return total([total(needs, spec.slrs), channels])
 

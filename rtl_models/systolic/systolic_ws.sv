@@ -64,9 +64,10 @@ module systolic_ws #(
           end
         end
       end
-      logic [SZ-1:0] tap;
-      assign tap = r - skip;
-      assign chosen = skip > r ? {XW{1'b0}} : taps[tap*XW+:XW];
+      always_comb begin
+        chosen = 0;
+        for (int i = 0; i <= r; i = i + 1) if (skip == r - i) chosen = taps[i*XW+:XW];
+      end
       assign taps[XW-1:0] = word;
       if (r > 0) begin : g_taps
         logic [r*XW-1:0] line;

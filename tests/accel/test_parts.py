@@ -16,8 +16,10 @@ def test_rows_are_complete(name):
     assert (
         part.resources["ff"] == 2 * part.resources["lut"]
     )  # two flip-flops beside every LUT in both families
-    assert all(depth * width == 294_912 for depth, width in part.shapes("uram"))
-    assert all(depth * width == 36_864 for depth, width in part.shapes("bram"))
+    assert all(depth * width == 294_912 for ram in part.rams("uram") for depth, width in ram.shapes)
+    for ram in part.rams("bram"):  # below 9 bits the parity bits of a byte are not used
+        bits = {depth * width for depth, width in ram.shapes}
+        assert bits == {36_864 // ram.per_block, 32_768 // ram.per_block}
 
 
 def test_the_board_and_its_chip_are_one_part():

@@ -6,36 +6,58 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel.parts import BRAM36_SHAPES, PARTS, RESOURCES
-from accel.resources import blocks, check_fit, total
+from accel.parts import BRAM, PARTS, RESOURCES
+from accel.resources import blocks, check_fit, packed_blocks, total
 from specs.errors import RuleError
 
-URAM = PARTS["u280"].shapes("uram")
+URAM = PARTS["u280"].rams("uram")
 
 
 @pytest.mark.parametrize(
-    ("capacity", "width", "shapes", "count"),
+    ("capacity", "width", "rams", "count"),
     [
-        (1, 8, BRAM36_SHAPES, 1),
-        (4096, 8, BRAM36_SHAPES, 1),
-        (4096, 64, BRAM36_SHAPES, 1),
-        (4097, 64, BRAM36_SHAPES, 2),
+        (1, 8, BRAM, 1),
+        (4096, 8, BRAM, 1),
+        (4096, 64, BRAM, 1),
+        (4097, 64, BRAM, 2),
         (32768, 64, URAM, 1),
         (1, 512, URAM, 8),
         (8 * 2**20, 512, URAM, 256),
     ],
 )
-def test_blocks_by_hand(capacity, width, shapes, count):
-    assert blocks(capacity, width, shapes) == count
+def test_blocks_by_hand(capacity, width, rams, count):
+    assert blocks(capacity, width, rams) == count
 
 
-@given(st.integers(1, 2**26), st.integers(1, 8192), st.sampled_from([BRAM36_SHAPES, URAM]))
-def test_blocks_hold_the_buffer_and_reach_its_width(capacity, width, shapes):
-    count = blocks(capacity, width, shapes)
+@given(st.integers(1, 2**26), st.integers(1, 8192), st.sampled_from([BRAM, URAM]))
+def test_blocks_hold_the_buffer_and_reach_its_width(capacity, width, rams):
+    count = blocks(capacity, width, rams)
+    shapes = [shape for ram in rams if ram.per_block == 1 for shape in ram.shapes]
     bits = max(depth * each for depth, each in shapes)
     assert count * bits >= 8 * capacity
     assert count * max(each for _, each in shapes) >= width
-    assert blocks(capacity + 1, width, shapes) >= count
+    assert blocks(capacity + 1, width, rams) >= count
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "rams", "count"),
+    [
+        (512, 72, BRAM, 1),
+        (512, 36, BRAM, 1),  # one half
+        (1514, 40, BRAM, 2),  # three rows of 512 x 45 bits are 135 bits: two blocks of 72
+        (5000, 100, URAM, 3),  # two rows of 4096 x 104 bits are 208 bits: three blocks of 72
+        (131072, 64, URAM, 29),  # 32 rows of 64 bits
+    ],
+)
+def test_packed_blocks_by_hand(depth, width, rams, count):
+    assert packed_blocks(depth, width, rams) == count
+
+
+@given(st.integers(1, 2**17), st.integers(1, 512), st.sampled_from([BRAM, URAM]))
+def test_packed_blocks_hold_the_memory_and_are_no_more_than_unpacked_ones(depth, width, rams):
+    count = packed_blocks(depth, width, rams)
+    assert count * max(deep * wide for ram in rams for deep, wide in ram.shapes) >= depth * width
+    assert count >= 1
 
 
 def test_totals_name_every_resource():

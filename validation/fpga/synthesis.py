@@ -1,7 +1,8 @@
 """Counts of DSPs, memory blocks, LUTs and flip-flops by Yosys, through the `pyosys` package.
 
-Yosys ends its process on an error, so that it runs in one of its own. LUTs are LUT1 to LUT6 cells and
-inverters, which Yosys leaves beside them; flip-flops FDRE, FDSE, FDCE and FDPE; a BRAM36 two BRAM18.
+Yosys ends its process on an error, so that it runs in one of its own. LUTs are LUT1 to LUT6 cells,
+inverters, which Yosys leaves beside them, and the LUTs of distributed RAM and shift registers; flip-flops FDRE,
+FDSE, FDCE and FDPE; a BRAM36 two BRAM18.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from specs.errors import EinsimError
 
 FAMILIES: Final = {"xc7": "", "xcup": " -uram"}
 """7 series maps multiply, add and cascade into a DSP48E1; only UltraScale+ (xcup) has UltraRAM."""
-TIMEOUT_S: Final = 300
+# UG474 (7 series CLB): LUTs of a distributed RAM or shift register.
+MEMORY_LUTS: Final = {
+    r"RAM(32|64)M": 4, r"RAM(32|64)X1D": 2, r"RAM128X1D|RAM256X1S": 4, r"RAM(32|64)X1S": 1, r"SRLC?(16|32)E": 1,
+}  # fmt: skip
+TIMEOUT_S: Final = 600
 
 
 class SynthesisError(EinsimError):
@@ -76,7 +81,7 @@ def grouped(cells: Mapping[str, int]) -> dict[str, int]:
         "dsp": count(r"DSP48E[12]"),
         "bram36": count(r"RAMB36E[12]") + -(-count(r"RAMB18E[12]") // 2),
         "uram": count(r"URAM288.*"),
-        "lut": count(r"LUT[1-6]|INV"),
+        "lut": count(r"LUT[1-6]|INV") + sum(luts * count(cells) for cells, luts in MEMORY_LUTS.items()),
         "ff": count(r"FD[RSCP]E"),
     }
 
