@@ -85,6 +85,16 @@ _TABLE: Final = (
         streams=("in",),
     ),
     Design(
+        name="sorted_array",
+        about="top-N sorter in front of the N:M output-stationary array: dense B in, pruned on the way",
+        sources=(
+            *_OS, "sorter/sorter_lane.sv", "sorter/top_n_sorter.sv", "sorted_array/sorted_array.sv",
+        ),
+        parameters={"R": 4, "C": 4, "N": 2, "M": 8, "W": 8, "ACC": 32, "IXW": 3},
+        config=("convention", "m_size", "n_size", "slots", "groups"),
+        streams=("a", "in"),
+    ),
+    Design(
         name="loaded_array",
         about="double-buffered tile loader, one word a cycle, in front of the output-stationary array",
         sources=(*_OS, "parts/lane_memory.sv", "tile_loader/tile_loader.sv", "tile_loader/loaded_array.sv"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rtl_models.bench.batch import Batch
 from rtl_models.fusemax.runs import fusemax_grid
 from rtl_models.nm_chain.runs import chain_grid
+from rtl_models.sorted_array.runs import sorted_grid
 from rtl_models.sorter.runs import sorter_grid
 from rtl_models.systolic.runs import sparse_grid, systolic_grid
 from rtl_models.tile_loader.runs import loader_grid
@@ -18,5 +19,6 @@ def grid(full: bool = False) -> Iterator[Batch]:
     yield from sparse_grid(full)
     yield from chain_grid(full)
     yield from sorter_grid(full)
+    yield from sorted_grid(full)
     yield from loader_grid(full)
     yield from fusemax_grid(full)

@@ -21,3 +21,10 @@ def loaded_array(rows: int, cols: int, depth: int = 32, bits: int = 8, accumulat
     control = Take(lut=1.26 * (rows + cols) + 203, ff=88 + 4 * -(-slot // 4))
     memories = lane_memory(2 << slot, bits) * (rows + cols)
     return control + memories + systolic_os(rows, cols, bits, accumulator)
+
+
+def sorted_array(rows: int, cols: int, n: int, m: int, bits: int = 8, accumulator: int = 32) -> Take:
+    """A sorter lane a column, a register of one sorted group between, and the N:M array."""
+    word = bits + index_bits(m)
+    held = Take(lut=1.0 * cols * n * word + 10, ff=cols * n * word + index_bits(m) + 1)
+    return top_n_sorter(cols, n, m, bits) + held + systolic_os(rows, cols, bits, accumulator, group=m)

@@ -1,4 +1,4 @@
-"""The sizes on which the FPGA resource model is judged: drawn by rule, from a seed, before any was synthesised.
+"""The sizes on which the FPGA resource model is judged: drawn from a seed before any was synthesised.
 
 The model's form and coefficients come from the modules in elements.csv; nothing here gave a coefficient.
 """

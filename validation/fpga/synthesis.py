@@ -1,8 +1,8 @@
 """Counts of DSPs, memory blocks, LUTs and flip-flops by Yosys, through the `pyosys` package.
 
 Yosys ends its process on an error, so that it runs in one of its own. LUTs are LUT1 to LUT6 cells,
-inverters, which Yosys leaves beside them, and the LUTs of distributed RAM and shift registers; flip-flops FDRE,
-FDSE, FDCE and FDPE; a BRAM36 two BRAM18.
+inverters, which Yosys leaves beside them, and the LUTs of distributed RAM and shift registers; flip-flops
+FDRE, FDSE, FDCE and FDPE; a BRAM36 two BRAM18.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ FAMILIES: Final = {"xc7": "", "xcup": " -uram"}
 """7 series maps multiply, add and cascade into a DSP48E1; only UltraScale+ (xcup) has UltraRAM."""
 # UG474 (7 series CLB): LUTs of a distributed RAM or shift register.
 MEMORY_LUTS: Final = {
-    r"RAM(32|64)M": 4, r"RAM(32|64)X1D": 2, r"RAM128X1D|RAM256X1S": 4, r"RAM(32|64)X1S": 1, r"SRLC?(16|32)E": 1,
+    r"RAM(32|64)M": 4, r"RAM(32|64)X1D": 2, r"RAM128X1D|RAM256X1S": 4, r"RAM(32|64)X1S": 1,
+    r"SRLC?(16|32)E": 1,
 }  # fmt: skip
 TIMEOUT_S: Final = 600
 

@@ -32,7 +32,7 @@ def test_full_grid_is_exact():
 def test_grids_hold_every_design_pattern_and_waits():
     quick = list(grid())
     assert {batch.design for batch in quick} == {batch.design for batch in grid(full=True)}
-    assert len({batch.design for batch in quick}) == 6
+    assert len({batch.design for batch in quick}) == 7
     assert {f"{n}:{m}" for n, m in MODES if (n, m) != (1, 1)} | {"dense"} == set(PATTERNS)
     jobs = [job for batch in quick for job in batch.jobs]
     assert sum(any(sum(gaps) for gaps in job.gaps.values()) for job in jobs) > 80
