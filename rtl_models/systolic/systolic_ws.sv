@@ -48,7 +48,7 @@ module systolic_ws #(
   assign x_ready = x_slot && advance;
   assign h_ready = h_slot && advance;
 
-  genvar r, c;
+  genvar r, c, i;
   generate
     for (r = 0; r < R; r = r + 1) begin : g_left
       // Row r's words are late by r cycles, or by r - skip where the tile stands on the last rows.
@@ -64,10 +64,16 @@ module systolic_ws #(
           end
         end
       end
-      always_comb begin
-        chosen = 0;
-        for (int i = 0; i <= r; i = i + 1) if (skip == r - i) chosen = taps[i*XW+:XW];
+      for (i = 0; i <= r; i = i + 1) begin : g_choose
+        logic [XW-1:0] own, bus;
+        assign own = skip == r - i ? taps[i*XW+:XW] : {XW{1'b0}};
+        if (i == 0) begin : g_first
+          assign bus = own;
+        end else begin : g_next
+          assign bus = g_left[r].g_choose[i-1].bus | own;
+        end
       end
+      assign chosen = g_choose[r].bus;
       assign taps[XW-1:0] = word;
       if (r > 0) begin : g_taps
         logic [r*XW-1:0] line;
