@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from accel.composed import completed
+from accel.fabric.arrays import nm_chain, systolic_os
 from accel.machine import Machine, Memory, Unit
 from accel.parts import PARTS, Part
 from accel.resources import blocks, ceil_div, check_fit, total
@@ -86,11 +87,15 @@ class Buffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Logic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """LUTs and flip-flops around the DSPs, in each SLR but for the channels, and DSPs of the control."""
+    """LUTs and flip-flops around the DSPs, in each SLR but for the channels, and DSPs of the control.
 
-    luts_per_dsp: Amount
-    ffs_per_dsp: Amount
-    luts_per_chain: Amount
+    What `luts_per_dsp` or `ffs_per_dsp` leaves out is counted from the arrays' structure (accel.fabric), as
+    the RTL of their kind has it with operands of the array's `bits`.
+    """
+
+    luts_per_dsp: Amount | None = None
+    ffs_per_dsp: Amount | None = None
+    luts_per_chain: Amount = 0
     luts_per_channel: Amount
     luts_of_control: Amount
     ffs_of_control: Amount
@@ -138,11 +143,7 @@ def resources(spec: FpgaDsp, part: Part) -> dict[str, int]:
     """What the design takes of the part: DSPs exact, memory blocks by geometry, logic to first order."""
     logic = spec.logic
     needs = [{"dsp": logic.dsps_of_control, "lut": logic.luts_of_control, "ff": logic.ffs_of_control}]
-    for array in spec.matrix.values():
-        if array.shares_dsps_of is None:
-            chains = array.rows * array.cols // array.chain
-            luts = logic.luts_per_dsp * array.dsps + logic.luts_per_chain * chains
-            needs.append({"dsp": array.dsps, "lut": luts, "ff": logic.ffs_per_dsp * array.dsps})
+    needs += [_logic(array, logic) for array in spec.matrix.values() if array.shares_dsps_of is None]
     for unit in spec.vector.values():
         lane = {"dsp": unit.dsps_per_lane, "lut": unit.luts_per_lane, "ff": unit.ffs_per_lane}
         needs.append({resource: each * unit.lanes for resource, each in lane.items()})
@@ -151,6 +152,30 @@ def resources(spec: FpgaDsp, part: Part) -> dict[str, int]:
         needs.append({resource: blocks(buffer.capacity, buffer.width_bits, part.rams(buffer.ram))})
     channels = {"lut": logic.luts_per_channel * spec.dram.channels}
     return total([total(needs, spec.slrs), channels])
+
+
+def _logic(array: Matrix, logic: Logic) -> dict[str, int]:
+    """DSPs of an array, and LUTs and flip-flops by the written coefficients, else from its structure."""
+    chains = array.rows * array.cols // array.chain
+    found: dict[str, int] = {}
+    if logic.luts_per_dsp is None or logic.ffs_per_dsp is None:
+        if array.macs_per_dsp * array.dsps_per_mac != 1:
+            rule = "must be written for an array of other than one mac a DSP, which RTL here has"
+            raise RuleError(
+                rule, at=("logic", "luts_per_dsp" if logic.luts_per_dsp is None else "ffs_per_dsp")
+            )
+        bits = max(array.bits, default=8)
+        rows = array.rows if array.cols % array.chain == 0 else 1
+        found = (
+            systolic_os(array.rows, array.cols, bits).resources()
+            if array.kind == "systolic"
+            else nm_chain(rows, chains // rows, array.chain, bits).resources()
+        )
+    if logic.luts_per_dsp is not None:
+        found["lut"] = logic.luts_per_dsp * array.dsps + logic.luts_per_chain * chains
+    if logic.ffs_per_dsp is not None:
+        found["ff"] = logic.ffs_per_dsp * array.dsps
+    return {**found, "dsp": array.dsps}
 
 
 def derive(spec: FpgaDsp, name: str) -> Machine:

@@ -53,7 +53,9 @@ HELP = """Hold einsim's figures against published and measured ones. Exit code 1
     "May be repeated.",
 )  # fmt: skip
 @click.option(
-    "--full", is_flag=True, help="rtl: the grid of about 1,000 runs, and every simulator that is here."
+    "--full",
+    is_flag=True,
+    help="rtl: the grid of about 1,000 runs, and every simulator that is here; fpga: every size anew.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of rows.")
 @click.option("--rows", "every_row", is_flag=True, help="Print every row, not a summary.")
@@ -87,7 +89,7 @@ def gather(suites: Sequence[str], cases: Sequence[str], *, full: bool = False) -
     ) as bar:
         for name in suites:
             task = bar.add_task(name)
-            options = {"full": True} if full and name == "rtl" else {}
+            options = {"full": True} if full and name in {"rtl", "fpga"} else {}
             yield from SUITES[name](cases, partial(described, bar, task), **options)
 
 

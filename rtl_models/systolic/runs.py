@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -13,6 +14,9 @@ from rtl_models.bench.job import Job
 from rtl_models.systolic.model import systolic_job, systolic_parameters
 from sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Dataflow
 from sim.arrays.sorter import prune
+
+GROUP: Final = 8
+"""The largest m of the N:M patterns that the runs' sparse arrays take."""
 
 
 def systolic_grid(full: bool) -> Iterator[Batch]:
@@ -51,16 +55,22 @@ def sparse_grid(full: bool) -> Iterator[Batch]:
     sides = [(4, 3)] + ([(5, 6), (1, 4)] if full else [])
     flows: tuple[Dataflow, ...] = ("output-stationary", "weight-stationary")
     for (rows, cols), dataflow in product(sides, flows):
-        rng = np.random.default_rng([rows, cols, 7])
-        jobs = []
-        for convention, nm in product(CONVENTIONS, ((2, 4), (1, 4), (2, 8))):
-            spec = ArraySpec(rows=rows, cols=cols, dataflow=dataflow, convention=convention)
-            for number, (m, n, _) in enumerate(shapes(rows, cols, rng, 3)[::2]):
-                k = int(rng.integers(5, 30))
-                a, b = integers(rng, m, k), prune(integers(rng, k, n), nm)
-                pressure = pressures(number)[number % 2]
-                jobs.append(systolic_job(spec, a, b, nm=nm, group=8, pressure=pressure))
+        spec = ArraySpec(rows=rows, cols=cols, dataflow=dataflow)
         yield Batch(
             design=rtl_of(dataflow), about=f"{dataflow} {rows}x{cols} N:M",
-            parameters=systolic_parameters(spec, group=8), jobs=jobs,
+            parameters=systolic_parameters(spec, group=GROUP), jobs=sparse_jobs(spec),
         )  # fmt: skip
+
+
+def sparse_jobs(array: ArraySpec) -> list[Job]:
+    """N:M jobs in each convention and pattern, every other one with waits; for an array of GROUP."""
+    rng = np.random.default_rng([array.rows, array.cols, 7])
+    jobs = []
+    for convention, nm in product(CONVENTIONS, ((2, 4), (1, 4), (2, 8))):
+        spec = msgspec.structs.replace(array, convention=convention)
+        for number, (m, n, _) in enumerate(shapes(array.rows, array.cols, rng, 3)[::2]):
+            k = int(rng.integers(5, 30))
+            a, b = integers(rng, m, k), prune(integers(rng, k, n), nm)
+            pressure = pressures(number)[number % 2]
+            jobs.append(systolic_job(spec, a, b, nm=nm, group=GROUP, pressure=pressure))
+    return jobs

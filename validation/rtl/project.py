@@ -17,7 +17,7 @@ from rtl_models.fusemax.runs import attention_jobs
 from rtl_models.nm_chain.model import chain_parameters
 from rtl_models.nm_chain.runs import chain_jobs
 from rtl_models.systolic.model import systolic_parameters
-from rtl_models.systolic.runs import array_jobs, rtl_of
+from rtl_models.systolic.runs import GROUP, array_jobs, rtl_of, sparse_jobs
 from sim.arrays.dsp_chain import ChainSpec
 from sim.arrays.fusemax import FuseMaxSpec
 from sim.arrays.gemm import DATAFLOWS, ArraySpec
@@ -25,8 +25,6 @@ from specs.errors import EinsimError, RuleError
 
 LARGEST_RUN: Final = 8
 """Rows and columns that the golden jobs run at most: an interpreted 128 x 128 takes hours."""
-GROUP: Final = 8
-"""The largest m of the N:M patterns that an emitted systolic array takes."""
 CHAIN: Final = 16
 """DSP slices of a chain, where the machine does not say: FlightLLM's, as in accel/presets."""
 
@@ -91,10 +89,11 @@ def plan(machine: Machine, unit: str = "") -> Project:
     group = GROUP if sparse(chosen) else 1
     full = ArraySpec(rows=rows, cols=cols, dataflow=dataflow)
     run = ArraySpec(rows=small_rows, cols=small_cols, dataflow=dataflow)
+    jobs = array_jobs(run, group, 4) + (sparse_jobs(run) if group > 1 else [])
     return Project(
         design=find_design(rtl_of(dataflow)), unit=chosen.name,
         parameters=systolic_parameters(full, group=group),
-        run_parameters=systolic_parameters(run, group=group), jobs=array_jobs(run, group, 4),
+        run_parameters=systolic_parameters(run, group=group), jobs=jobs,
     )  # fmt: skip
 
 

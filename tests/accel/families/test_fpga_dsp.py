@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accel.fabric.arrays import nm_chain
 from accel.load import load_machine
 from accel.parts import PARTS
 from specs.errors import SpecError
@@ -37,6 +38,31 @@ def test_flightllm_uses_what_was_reported():
     assert used["bram36"] == pytest.approx(1252, rel=0.10)
     assert used["uram"] == pytest.approx(792, rel=0.10)
     assert used["lut"] == pytest.approx(0.44 * PARTS["u280"].resources["lut"], rel=0.10)
+
+
+def test_logic_that_is_not_written_is_counted_from_the_structure():
+    """One SLR, 4 rows of 8 chains of 16, one mac a DSP; what else stands in the preset stays."""
+    small = {
+        "slrs": "1", "effective_slrs": "1", "matrix.mm.rows": "4", "matrix.mm.macs_per_dsp": "1",
+        "matrix.mv.rows": "1",
+    }  # fmt: skip
+    without = load_machine("u280-flightllm", {**small, "logic.luts_per_dsp": "0", "logic.ffs_per_dsp": "0"})
+    counted = load_machine(
+        "u280-flightllm", {**small, "logic.luts_per_dsp": "null", "logic.ffs_per_dsp": "null"}
+    )
+    array = nm_chain(4, 8, 16).resources()
+    assert {key: counted.resources[key] - without.resources[key] for key in ("dsp", "ff")} == {
+        "dsp": 0, "ff": array["ff"],
+    }  # fmt: skip
+    per_chain = load_machine(
+        "u280-flightllm", {**small, "logic.luts_per_dsp": "0", "logic.luts_per_chain": "0"}
+    )
+    assert counted.resources["lut"] - per_chain.resources["lut"] == array["lut"]
+
+
+def test_structure_of_packed_macs_is_not_counted():
+    with pytest.raises(SpecError, match="must be written for an array of other than one mac a DSP"):
+        load_machine("u280-flightllm", {"logic.luts_per_dsp": "null"})
 
 
 @pytest.mark.parametrize("preset", ["u280-flightllm", "vhk158-flightllm", "vcu1525-sat"])

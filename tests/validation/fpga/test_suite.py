@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from specs.errors import RuleError
-from validation.fpga.suite import fitted, rows, run
+from specs.errors import EinsimError, RuleError
+from validation.fpga.counts import counts_of, stored
+from validation.fpga.grid import DRAWN, DRAWS, MEMORY_DRAWS, Case, grid
+from validation.fpga.suite import anew, judged, rows, run
 from validation.fpga.synthesis import SynthesisError, grouped, run_yosys
 
 
@@ -20,14 +22,11 @@ def test_cells_are_grouped_as_a_part_is_sold():
         "RAMB36E2": 1,
         "URAM288": 2,
         "CARRY4": 7,
+        "RAM32M": 2,
+        "RAM64X1D": 1,
+        "SRL16E": 3,
     }
-    assert grouped(cells) == {"dsp": 4, "bram36": 3, "uram": 2, "lut": 6, "ff": 9}
-
-
-def test_coefficients_go_through_both_sizes():
-    logic = fitted({"dsp": 4, "lut": 500, "ff": 90}, {"dsp": 14, "lut": 900, "ff": 290})
-    assert (logic.luts_per_dsp, logic.luts_of_control) == (40, 340)
-    assert (logic.ffs_per_dsp, logic.ffs_of_control) == (20, 10)
+    assert grouped(cells) == {"dsp": 4, "bram36": 3, "uram": 2, "lut": 6 + 8 + 2 + 3, "ff": 9}
 
 
 def test_a_fault_is_told_in_one_line(tmp_path):
@@ -38,6 +37,43 @@ def test_a_fault_is_told_in_one_line(tmp_path):
 def test_an_unknown_design_is_told_the_nearest():
     with pytest.raises(RuleError, match="nm_chain"):
         next(run(["nm_chian"]))
+
+
+def test_the_grid_is_drawn_the_same_every_time_and_all_of_it_is_stored():
+    drawn = list(grid())
+    assert drawn == list(grid())
+    assert len(drawn) == DRAWS * len(DRAWN) + MEMORY_DRAWS
+    assert {case.name for case in drawn} == set(stored())
+
+
+def test_the_model_is_within_its_limits_on_the_stored_grid():
+    found = [row for case in grid() for row in judged(case, counts_of(case), "stored")]
+    wrong = [f"{row.case} {row.quantity}: {row.reference} {row.ours}" for row in found if not row.ok]
+    assert not wrong, "\n".join(wrong)
+    assert sum(row.quantity == "lut" for row in found) == DRAWS * len(DRAWN)
+    assert sum(row.quantity in {"bram36", "uram"} for row in found) == MEMORY_DRAWS
+
+
+def test_a_model_that_misses_a_dsp_a_block_or_a_sixth_of_the_luts_fails():
+    case = next(grid())
+    counts = counts_of(case)
+    for quantity, other in (
+        ("dsp", counts["dsp"] + 1), ("lut", round(1.25 * counts["lut"])), ("ff", round(1.25 * counts["ff"])),
+    ):  # fmt: skip
+        assert not all(row.ok for row in judged(case, {**counts, quantity: other}, ""))
+    memory = list(grid())[-1]
+    blocks = {name: count + 1 for name, count in counts_of(memory).items()}
+    assert not all(row.ok for row in judged(memory, blocks, ""))
+
+
+def test_a_case_that_was_not_synthesised_says_how_to():
+    with pytest.raises(EinsimError, match=r"python -m validation\.fpga\.counts"):
+        counts_of(Case(design="nm_chain", parameters={"ROWS": 99}))
+
+
+def test_one_size_synthesised_now_has_the_stored_counts():
+    [case] = anew([case for case in grid() if case.design == "nm_chain"])
+    assert case.synthesised() == counts_of(case)
 
 
 @pytest.mark.slow
