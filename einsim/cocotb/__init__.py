@@ -12,7 +12,8 @@ from rtl_models import RTL_DIR
 from rtl_models.bench.coverage import PATTERNS, SHAPES, Coverage, shape_bins
 from rtl_models.bench.job import Event
 from rtl_models.bench.scoreboard import Scoreboard, lanes, pack, signed
-from rtl_models.bench.streams import Sink, Source, is_high, random_gaps, reset
+from rtl_models.bench.streams import Monitor, Sink, Source, is_high, random_gaps, reset
+from rtl_models.bench.tiles import Tile, TileMonitor, TileSink, TileSource
 from rtl_models.build import run_bench
 from rtl_models.simulator import available, choose
 from sim.arrays.dsp_chain import ChainSpec, step_chain
@@ -25,7 +26,8 @@ from sim.arrays.step_fusemax import step_fusemax
 
 __all__ = [
     "PATTERNS", "RTL_DIR", "SHAPES", "ArraySpec", "ChainSpec", "Coverage", "Event", "FuseMaxSpec", "Gemm",
-    "Golden", "Scoreboard", "Sink", "SorterSpec", "Source", "available", "choose", "compress",
+    "Golden", "Monitor", "Scoreboard", "Sink", "SorterSpec", "Source", "Tile", "TileMonitor", "TileSink",
+    "TileSource", "available", "choose", "compress",
     "cycles_expected", "exp_fixed", "golden_gemm", "is_high", "lanes", "pack", "prune", "random_gaps",
     "reset", "run_bench", "shape_bins", "signed", "sort", "step_chain", "step_fusemax",
 ]  # fmt: skip

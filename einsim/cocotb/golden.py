@@ -6,6 +6,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from accel.machine import Machine
+from dataflow.mapping import Mapping
+from einsim.cocotb.mapped import busy_cycles
 from rtl_models.bench.job import Event
 from sim.arrays.dsp_chain import ChainSpec, chain_cycles
 from sim.arrays.fusemax import Attention, FuseMaxSpec, fusemax_cycles
@@ -14,6 +17,7 @@ from sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, schedule
 from sim.arrays.sorter import SorterSpec, sorter_cycles
 from sim.arrays.stepped import step
 from sim.arrays.systolic import elapsed
+from workloads.cascade import Cascade
 
 Ints = npt.NDArray[np.signedinteger]
 
@@ -59,12 +63,20 @@ def golden_gemm(
 
 
 def cycles_expected(
-    spec: ArraySpec | ChainSpec | FuseMaxSpec | SorterSpec, work: Gemm | Attention | int
+    spec: ArraySpec | ChainSpec | FuseMaxSpec | SorterSpec | Mapping,
+    work: Gemm | Attention | Cascade | int,
+    *,
+    machine: Machine | None = None,
+    unit: str = "",
 ) -> int:
     """Clock cycles of the work on the array, from its first operand to the edge that stores the last result.
 
-    Arrays and chains take a Gemm, FuseMax an Attention, the sorter a number of groups; TypeError otherwise.
+    Arrays and chains take a Gemm, FuseMax an Attention, the sorter a number of groups. A mapping takes the
+    cascade that it maps and the machine: the cycles in which `unit` (the first that it computes on) works.
+    TypeError for another pair.
     """
+    if isinstance(spec, Mapping) and isinstance(work, Cascade) and machine is not None:
+        return busy_cycles(spec, work, machine, unit)
     if isinstance(spec, ArraySpec) and isinstance(work, Gemm):
         return elapsed(spec, work)
     if isinstance(spec, ChainSpec) and isinstance(work, Gemm):

@@ -38,6 +38,15 @@ class Scoreboard:
         self.differences.append(f"cycle {cycle} {place(event)}: {'; '.join(wrong)}{operands(event)}")
         return False
 
+    def saw_rows(self, rows: Iterable[Sequence[int]], cycles: Sequence[int | None] = ()) -> bool:
+        """Results row by row, a value a lane, each row in its cycle; False when one differs."""
+        right = [
+            self.saw(lane, int(value), cycles[number] if number < len(cycles) else None)
+            for number, row in enumerate(rows)
+            for lane, value in enumerate(row)
+        ]
+        return all(right)
+
     def finish(self) -> list[str]:
         """All differences, with one for each lane that still waits for results."""
         missing = [

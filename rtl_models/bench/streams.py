@@ -53,13 +53,17 @@ class Source:
             while gap > 0:
                 await edge
                 gap -= not self.while_ready or is_high(self.ready)
-            self.data.value = word
+            self.drive(word)
             self.valid.value = 1
             await edge
             while not is_high(self.ready):
                 await edge
             self.taken += 1
         self.valid.value = 0
+
+    def drive(self, word: int) -> None:
+        """Put a word on the wires."""
+        self.data.value = word
 
 
 class Sink:
@@ -90,6 +94,31 @@ class Sink:
         if self.ready is not None:
             self.ready.value = 0
         return self.words
+
+
+class Monitor:
+    """Watches a stream that others drive; `words` holds (cycle, word) of everything that crossed.
+
+    Start it with `cocotb.start_soon(monitor.watch())`; cycle 0 is the first after that. Without `ready` every
+    valid word crosses.
+    """
+
+    def __init__(self, clk: Any, *, valid: Any, data: Any, ready: Any = None) -> None:
+        self.clk, self.valid, self.data, self.ready = clk, valid, data, ready
+        self.words: list[tuple[int, int]] = []
+
+    async def watch(self) -> None:
+        """Watch until cancelled, or until the test ends."""
+        edge, now = RisingEdge(self.clk), 0
+        while True:
+            await edge
+            if is_high(self.valid) and (self.ready is None or is_high(self.ready)):
+                self.took(now)
+            now += 1
+
+    def took(self, now: int) -> None:
+        """A word crosses in this cycle."""
+        self.words.append((now, int(self.data.value)))
 
 
 async def reset(clk: Any, rst: Any, *, active_low: bool = False, clocks: int = 3) -> None:
