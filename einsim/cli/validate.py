@@ -99,10 +99,11 @@ def described(bar: Progress, task: TaskID, case: str) -> None:
 
 
 def told(row: Row) -> str:
-    """A failed row in words."""
+    """A failed row in words, with its note: of RTL, the first difference."""
+    note = f"; {row.note}" if row.note else ""
     return (
         f"{row.case} {row.quantity} ({row.level}): {row.ours:.6g}, reference {row.reference:.6g}, "
-        f"error {row.error:+.2%}, limit {row.limit:.0%}"
+        f"error {row.error:+.2%}, limit {row.limit:.0%}{note}"
     )
 
 

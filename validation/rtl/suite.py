@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from sim.arrays.sorter import prune
 from validation.row import Row, held
 
 SUITE = "rtl"
+PATTERNS: Final = ((2, 4), (1, 4), (2, 8))
+DEPTHS: Final = (64, 256, 1024)
+"""k of the runs that show N:M's speed-up: whole beats of eight slices in every pattern."""
 SOURCE = "the SystemVerilog in rtl_models, simulated; reference: RTL, ours: einsim's stepped models"
 
 
@@ -64,24 +68,24 @@ def row(case: str, quantity: str, simulator: Simulator, reference: float, ours: 
 
 
 def speedup_rows(simulator: Simulator) -> Iterator[Row]:
-    """Speed-up of N:M over dense on one build of the chains: RTL's and einsim's must be equal.
+    """Speed-up of N:M over dense on one build of the chains, for growing k: RTL's and einsim's must be equal.
 
-    Without the fill, length + 2 cycles a run, it is M / N exactly when k holds whole beats of both.
+    Without the fill, length + 2 cycles a run, it is M / N exactly where k holds whole beats of both.
     """
     spec, rng = ChainSpec(rows=1, cols=1, length=8), np.random.default_rng(0)
-    a, b = rng.integers(-128, 128, (4, 256)), rng.integers(-128, 128, (256, 4))
-    patterns = ((1, 1), (2, 4), (1, 4), (2, 8))
-    jobs = [chain_job(spec, a, prune(b, nm), nm=nm) for nm in patterns]
-    outcomes = run_jobs(build(find_design("nm_chain"), simulator, chain_parameters(spec)), jobs)
+    built = build(find_design("nm_chain"), simulator, chain_parameters(spec))
     fill = spec.length + 2
-    for nm, job, outcome in list(zip(patterns, jobs, outcomes, strict=True))[1:]:
-        name = f"{nm[0]}:{nm[1]}"
-        found, expected = speedup(outcomes[0], outcome), jobs[0].cycles / job.cycles
-        note = f"M / N = {nm[1] / nm[0]:g}; with fill {found:.4f}"
-        case = f"nm_chain:speed-up of {name}"
-        yield row(case, "speed-up", simulator, found, expected, note)
-        steady = (outcomes[0].cycles - fill) / (outcome.cycles - fill)
-        yield row(case, "speed-up less fill", simulator, nm[1] / nm[0], steady, note)
+    for depth in DEPTHS:
+        a, b = rng.integers(-128, 128, (4, depth)), rng.integers(-128, 128, (depth, 4))
+        jobs = [chain_job(spec, a, prune(b, nm), nm=nm) for nm in ((1, 1), *PATTERNS)]
+        outcomes = run_jobs(built, jobs)
+        for nm, job, outcome in zip(PATTERNS, jobs[1:], outcomes[1:], strict=True):
+            case = f"nm_chain:speed-up of {nm[0]}:{nm[1]}:k {depth}"
+            found, expected = speedup(outcomes[0], outcome), jobs[0].cycles / job.cycles
+            note = f"{outcomes[0].cycles} cycles dense, {outcome.cycles} sparse; M / N = {nm[1] / nm[0]:g}"
+            yield row(case, "speed-up", simulator, found, expected, note)
+            steady = (outcomes[0].cycles - fill) / (outcome.cycles - fill)
+            yield row(case, "speed-up less fill", simulator, nm[1] / nm[0], steady, note)
 
 
 def speedup(dense: Outcome, sparse: Outcome) -> float:
