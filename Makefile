@@ -5,11 +5,12 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format slow gpu pictures clean
+.PHONY: help demo test lint format slow gpu rtl pictures clean
 
 help:
 	@echo "make demo    BERT-base attention at 4096 tokens on two machines, side by side; writes out/demo.html"
 	@echo "make test    every fast test       make slow   the long ones       make lint   ruff and mypy"
+	@echo "make rtl     the full grid of RTL runs on every simulator that is here, and synthesis"
 	@echo "make pictures  the README's pictures, from real results            make clean  removes .venv and out"
 
 demo: $(VENV)/.demo
@@ -20,6 +21,10 @@ test: $(VENV)/.dev .ci/tools
 
 slow: $(VENV)/.dev .ci/tools
 	@$(PY) -m pytest -q -m slow
+
+rtl: $(VENV)/.dev .ci/tools
+	@$(VENV)/bin/einsim validate rtl --full
+	@$(VENV)/bin/einsim validate fpga
 
 gpu: $(VENV)/.dev
 	@$(PY) -m pip install --quiet -e '.[gpu]'
