@@ -30,7 +30,6 @@ SCORE_BITS: Final = 48
 
 OS_SEQUENCER: Final = Take(lut=236, ff=3 * SIZE_BITS + 2 + 1)
 WS_SEQUENCER: Final = Take(lut=360, ff=5 * SIZE_BITS + 2 + 2)
-CHAIN_SEQUENCER: Final = Take(lut=149, ff=4 * SIZE_BITS + 2)
 
 
 def systolic_os(rows: int, cols: int, bits: int = 8, accumulator: int = 32, group: int = 1) -> Take:
@@ -76,13 +75,14 @@ def nm_chain(rows: int, cols: int, length: int, bits: int = 8) -> Take:
     if not uses_dsp(bits):
         element = Take(lut=CASCADE_BITS + SOFT_MULTIPLIER_LUTS[bits], ff=CASCADE_BITS + 4 * bits + 1)
     # The first two slices of a row see the same group in every mode; from the third on modes differ.
-    windows = 6.0 * bits * rows * max(0, length - 2)
-    picks = 6.54 * bits * chains * length
-    total = Take(lut=2.29 * CASCADE_BITS, ff=CASCADE_BITS) * chains
+    windows = 7.55 * bits * rows * max(0, length - 2)
+    picks = 5.2 * bits * chains * length + 4.55 * bits * chains
+    total = Take(lut=CASCADE_BITS, ff=CASCADE_BITS) * chains
     tokens = delay(length + 2, 1 + chains)
     late = skew(length, 2 * bits + 1) * chains
-    logic = Take(lut=windows + picks + 32)
-    return element * (chains * length) + total + tokens + late + CHAIN_SEQUENCER + logic
+    control = Take(lut=84.8 * (rows + cols) + 54, ff=4 * SIZE_BITS + 2)  # and the sequencer
+    logic = Take(lut=windows + picks)
+    return element * (chains * length) + total + tokens + late + control + logic
 
 
 def fusemax_array(rows: int, cols: int, depth: int = 2, bits: int = 8, accumulator: int = 32) -> Take:

@@ -23,6 +23,8 @@ from validation.fpga.synthesis import resources_of
 SEED: Final = "einsim, issue 5, 2026-11-26"
 DRAWS: Final = 10
 MEMORY_DRAWS: Final = 60
+# The form of nm_chain was revised once its first draw had been seen (worst LUT error 13.5 %): judged anew.
+DRAW: Final = {"nm_chain": "second draw"}
 LARGEST_MEMORY_BITS: Final = 3_000_000
 PART: Final = PARTS["u280"]
 
@@ -54,7 +56,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 def grid() -> Iterator[Case]:
     """DRAWS sizes of each array, MEMORY_DRAWS memories; the same every time."""
     for design, draw in DRAWN.items():
-        rng = random.Random(f"{SEED}, {design}")  # noqa: S311 - a repeatable draw, no secret
+        rng = random.Random(f"{SEED}, {design}{DRAW.get(design, '')}")  # noqa: S311 - a repeatable draw, no secret
         for _ in range(DRAWS):
             yield Case(design=design, parameters=draw(rng))
     rng = random.Random(f"{SEED}, tile_memory")  # noqa: S311
