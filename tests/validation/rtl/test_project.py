@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 
 import pytest
 
+from accel.load import load_machine, preset_names
 from specs.errors import EinsimError
-from validation.rtl.project import emit, with_defaults
+from validation.rtl.project import CHAIN, LARGEST_RUN, emit, plan, with_defaults
 
 
 def make(folder, repository):
@@ -38,6 +40,26 @@ def test_an_emitted_project_runs_and_finds_a_fault(repository, tmp_path):
     done = make(folder, repository)
     assert done.returncode != 0
     assert "chain (0, 0), out[0, 0]: got" in done.stdout
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_has_an_array_to_emit(preset):
+    machine = load_machine(preset)
+    project = plan(machine)
+    unit = machine.unit(project.unit)
+    size = {"dsp-chain": ("ROWS", "COLS", "LENGTH")}.get(unit.kind, ("R", "C"))
+    assert math.prod(project.parameters[name] for name in size) == unit.dims["rows"] * unit.dims["cols"]
+    assert all(project.run_parameters[name] <= max(LARGEST_RUN, CHAIN) for name in size)
+    assert project.jobs
+    if "n:m" in unit.exploits and unit.kind == "systolic":
+        assert project.parameters["G"] == 8  # the sparse element, and jobs for it
+        assert len(project.jobs) > 24  # the dense ones
+
+
+@pytest.mark.parametrize(("unit", "message"), [("sore", "is a vector unit"), ("nope", "no unit 'nope'")])
+def test_a_unit_without_rtl_is_refused_in_one_line(unit, message, tmp_path):
+    with pytest.raises(EinsimError, match=message):
+        emit("vcu1525-sat", tmp_path / "new", unit=unit)
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path):
