@@ -14,10 +14,11 @@ from specs.units import Bytes
 
 
 class GenericMemory(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One memory; the one without a parent is DRAM."""
+    """One memory, or `copies` of it, one in each core; the one without a parent is DRAM."""
 
     parent: Name | None = None
     capacity: Bytes | None = None
+    copies: Count = 1
 
 
 class GenericUnit(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,13 +35,17 @@ class Generic(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=T
     machine: Name
     memories: Annotated[dict[Name, GenericMemory], msgspec.Meta(min_length=1)]
     units: Annotated[dict[Name, GenericUnit], msgspec.Meta(min_length=1)]
+    multicast: bool = True
 
 
 def derive(spec: Generic, name: str) -> Machine:
     """The machine as written; vector units that can, get the ops they lack as compositions."""
     memories: list[Memory] = []
     for memory_name, memory in spec.memories.items():
-        memories.append(memory.memory(memory_name, parent=memory.parent, capacity=memory.capacity))
+        made = memory.memory(
+            memory_name, parent=memory.parent, capacity=memory.capacity, copies=memory.copies
+        )
+        memories.append(made)
     units: list[Unit] = []
     assumed = list(spec.assumed)
     for unit_name, unit in spec.units.items():
@@ -58,6 +63,7 @@ def derive(spec: Generic, name: str) -> Machine:
         units=tuple(units),
         leakage_w=float(spec.leakage),
         noc=spec.noc.noc() if spec.noc else None,
+        multicast=spec.multicast,
         technology=spec.technology,
         sources=spec.sources,
         assumed=tuple(assumed),

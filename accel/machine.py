@@ -129,6 +129,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     this memory and its parent also passes `bus`, which memories of the same bus name share, and each such
     transfer costs `descriptor_cycles` of the machine's clock before its first byte. With `dma_engines`, each
     takes one of so many from its descriptor to its last byte, and the port is free during the descriptor.
+    `copies`: one such memory stands in each of so many cores; capacity, rates and leakage are of all
+    together. A core reaches its own only, and has there what its points of the ranks along the cores need.
     """
 
     name: str
@@ -150,8 +152,11 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bus_bytes_per_s: int | None = None
     descriptor_cycles: int = 0
     dma_engines: int = 0
+    copies: int = 1
 
     def __post_init__(self) -> None:
+        if self.copies < 1 or (self.parent is None and self.copies > 1):
+            raise RuleError("must be >= 1, and 1 for DRAM", got=self.copies, at=("copies",))
         if bool(self.bus) != (self.bus_bytes_per_s is not None):
             raise RuleError(
                 "a bus has a name and a bandwidth", got=self.bus or self.bus_bytes_per_s, at=("bus",)
@@ -188,8 +193,10 @@ class Noc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Memories and units with where each figure comes from.
 
-    `area_um2` is by component, `resources` are FPGA primitives by name. `sources` maps the dotted path of
-    a figure in the machine's YAML to its citation; `assumed` lists the paths of figures that have none.
+    `multicast`: one read of a memory outside the cores serves every core that wants the same bytes; without
+    it each core reads them for itself. `area_um2` is by component, `resources` are FPGA primitives by name.
+    `sources` maps the dotted path of a figure in the machine's YAML to its citation; `assumed` lists the
+    paths of figures that have none.
     """
 
     name: str
@@ -199,6 +206,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     units: tuple[Unit, ...]
     leakage_w: float = 0.0
     noc: Noc | None = None
+    multicast: bool = True
     area_um2: dict[str, float] = {}
     resources: dict[str, int] = {}
     technology: str = ""
@@ -230,6 +238,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 where = ("units", unit.name, "reads_from")
                 hint = near(unit.reads_from, memories)
                 raise RuleError("no memory of this name", got=unit.reads_from, hint=hint, at=where)
+            memory, cores = self.memory(unit.reads_from), unit.dims.get("cores", 1)
+            if memory.copies > 1 and cores != memory.copies:
+                rule = f"must be {memory.copies}: {memory.name} stands in each of so many cores"
+                raise RuleError(rule, got=cores, at=("units", unit.name, "dims", "cores"))
 
     def _check_chain(self, memory: Memory, names: list[str]) -> None:
         seen = [memory.name]

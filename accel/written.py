@@ -99,7 +99,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 
     def memory(self, name: str, *, parent: str | None, capacity: int | None, copies: int = 1) -> Memory:
-        """The memory of `copies` equal parts: capacity and rates are each part's, and add up."""
+        """The memory, or `copies` of it, one in each core: capacity and rates are each one's, and add up."""
         shared = self.read_bandwidth is None and self.write_bandwidth is None
         read, write = (self.bandwidth, None) if shared else (self.read_bandwidth, self.write_bandwidth)
         return Memory(
@@ -122,6 +122,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             bus_bytes_per_s=None if self.bus_bandwidth is None else int(self.bus_bandwidth),
             descriptor_cycles=self.descriptor_cycles,
             dma_engines=self.dma_engines,
+            copies=copies,
         )
 
 

@@ -21,7 +21,7 @@ from dataflow.mapper.best import Objective, best_mapping, default_space
 from dataflow.mapper.model import cost
 from dataflow.mapper.nest import Inside
 from dataflow.mapper.space import MapSpace
-from dataflow.mapper.tables import Tables, tables
+from dataflow.mapper.tables import APART, COPIES, DIM, PARTIAL, WIDTH, Tables, tables
 from workloads.cascade import Cascade
 from workloads.library import build
 from workloads.notation import parse
@@ -66,9 +66,12 @@ def gemm(size: int) -> Cascade:
 def baseline(t: Tables, tiles: npt.NDArray[Any], homes: list[list[tuple[int, int]]]) -> npt.NDArray[Any]:
     """The model of one nest with perfect tiles in NumPy, over all rows at once: [n, engines + 1 + memories].
 
-    `homes` gives each tensor's (depth, memory), outermost first.
+    For dense tensors of whole bytes, one rank along each dimension of an array in which weights stay, and one
+    along the cores. `homes` gives each tensor's (depth, memory), outermost first.
     """
     count, depth = tiles.shape
+    core, cores, least, engine, point_ticks, point_j, _, buffers, engines = t.one
+    core, engines = int(core), int(engines)
     reach = np.empty((depth + 1, len(t.sizes), count))
     reach[0] = t.sizes[:, None]
     for d in range(depth):
@@ -76,55 +79,49 @@ def baseline(t: Tables, tiles: npt.NDArray[Any], homes: list[list[tuple[int, int
         reach[d + 1, t.loop_rank[d]] = tiles[:, d]
     trips = t.sizes[None, :, None] / reach
     last = reach[depth]
-    rows = np.zeros((t.engines + 1 + len(t.capacity), count))
-    folds = np.ones((len(t.dim_width), count))
-    share = np.ones(count)
-    cycles = np.ones(count)
-    for s, width in enumerate(t.dim_width):
-        inside = np.prod(last[t.dim_of == s], axis=0)
-        tiles_of = np.prod(trips[depth][t.dim_of == s], axis=0)
-        folds[s] = np.ceil(inside / width) * tiles_of
-        if t.is_cores[s]:
-            share = np.ceil(inside / width)
-            cycles *= tiles_of
-        else:
-            cycles *= folds[s]
-    free = t.dim_of < 0
-    steps = share * np.prod(last[free], axis=0)
-    cycles *= np.maximum(steps, t.least_steps) * np.prod(trips[depth][free], axis=0)
-    rows[t.engine] = cycles * t.issue * t.unit_ticks
-    points = float(np.prod(t.sizes))
-    rows[t.engines] = points * t.point_j
-    slow = (t.reduced == 1) & free
-    if slow.any():
-        single = np.all(last[slow] == 1, axis=0)
-        rows[t.engines] += points * t.register_j * ~single
-    doubled = np.stack([np.any(trips[d] > 1, axis=0) + 1 for d in range(depth + 1)])
+    rows = np.zeros((engines + 1 + len(t.mem), count))
+    here = np.where(np.arange(len(t.sizes))[:, None] == core, np.ceil(last / cores), last)
+    dim_of = [int(np.flatnonzero(t.place[:, DIM] == s)[0]) for s in range(len(t.dim))]
+    folds = np.stack([np.ceil(here[r] / t.dim[s, WIDTH]) for s, r in enumerate(dim_of)])
+    free = t.place[:, DIM] < 0
+    steps = np.prod(here[free], axis=0)
+    every = np.prod(trips[depth], axis=0)
+    rows[int(engine)] = np.prod(folds, axis=0) * np.maximum(steps, least) * every * point_ticks
+    rows[engines] = float(np.prod(t.sizes)) * point_j
+    doubled = np.stack([np.where(np.any(trips[d] > 1, axis=0), buffers, 1.0) for d in range(depth + 1)])
+    wanting = np.minimum(last[core], cores)
 
     def move(write: int, memory: int, size: npt.NDArray[Any]) -> None:
-        engine, ticks, joules = t.rates[write, memory]
-        if engine >= 0:
-            rows[int(engine)] += size * ticks
-        rows[t.engines] += size * joules
+        port, ticks, joules = t.mem[memory, 3 * write : 3 * write + 3]
+        if port >= 0:
+            rows[int(port)] += size * ticks
+        rows[engines] += size * joules
 
     for x, mine in enumerate(homes):
         output = x == len(homes) - 1
         source = 0
         still, moved = t.moved[x] == 0, t.moved[x] == 1
+        whole = t.fmt[x, 0] / 8 * np.prod(t.sizes[moved])
+        want = 1.0 if moved[core] else wanting
         for d, memory in mine:
-            size = t.whole_bytes[x] * np.prod(trips[d][still], axis=0)
-            move(int(output), source, size)
-            move(1 - int(output), memory, size)
-            rows[t.engines + 1 + memory] += t.value_bytes[x] * np.prod(reach[d][moved], axis=0) * doubled[d]
+            size = whole * np.prod(trips[d][still], axis=0)
+            own = want if t.mem[memory, COPIES] > 1 else 1.0
+            move(int(output), source, size * (own if t.mem[source, APART] else 1.0))
+            move(1 - int(output), memory, size * (own if t.mem[memory, APART] else 1.0))
+            points = [np.ceil(reach[d, r] / cores) if r == core and t.mem[memory, COPIES] > 1 else reach[d, r]
+                      for r in np.flatnonzero(moved)]  # fmt: skip
+            held = t.fmt[x, 0] / 8 * np.prod(points, axis=0) * t.mem[memory, COPIES]
+            rows[engines + 1 + memory] += held * doubled[d]
             source = memory
-        size = np.full(count, t.whole_bytes[x])
-        for s in range(len(t.dim_width)):
-            members = t.dim_of == s
-            if not (members & moved).any() and not output and not t.is_cores[s]:
-                size = size * folds[s]
-            else:
-                size = size * np.prod(trips[depth][members & still], axis=0)
-        move(int(output), source, size * np.prod(trips[depth][free & still], axis=0))
+        times = np.prod(trips[depth][still], axis=0)
+        for s in range(len(t.dim)):
+            if t.dim[s, PARTIAL] if output else t.lacks[x, s]:
+                times = times * folds[s]
+        if t.mem[source, APART]:
+            times = times * want
+        move(int(output), source, whole * times)
+        if output:
+            move(0, source, whole * (times - 1))
     return rows.T
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from accel.machine import Machine
+from dataflow.cores import cores_ranks
+from dataflow.footprint import access_of, relevant_ranks
+from dataflow.holds import may_hold, passes_by, role_of, straight
 from dataflow.layout import Home, Layout, Leaf, relevant_loops
 from dataflow.mapping import Mapping, Node, children
 from dataflow.sites import Place, Sites
@@ -30,6 +33,7 @@ def check_flow(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
         flow.state(home, path)
         flow.overlay(home)
         flow.pinned(home)
+        flow.cores(home)
 
 
 class _Flow:
@@ -61,13 +65,60 @@ class _Flow:
         reads = [access.tensor for access in self.einsum(leaf).reads]
         for tensor in dict.fromkeys((*reads, leaf.node.einsum)):
             homes = leaf.homes.get(tensor, ())
-            if tensor in leaf.node.chained or (homes and homes[-1].memory in reachable):
+            if tensor in leaf.node.chained:
+                continue
+            self._held(leaf, tensor, homes)
+            if homes and homes[-1].memory in reachable:
                 continue
             if not homes and unit.reads_from == self.machine.dram.name:
+                continue
+            if not homes and straight(self.cascade, self.machine, leaf.node, tensor):
                 continue
             held = f"is in {homes[-1].memory}" if homes else f"is in {self.machine.dram.name} only"
             rule = f"operand {tensor} {held}, but unit {unit.name} reads from {unit.reads_from}"
             raise self._fault(leaf.place, rule, hint=f"keep {tensor} in {unit.reads_from} above it")
+
+    def _held(self, leaf: Leaf, tensor: str, homes: tuple[Home, ...]) -> None:
+        """Every memory on the way may hold the operand; one in each core isn't passed by what it holds."""
+        cascade, machine, node = self.cascade, self.machine, leaf.node
+        memories = [home for home in homes if home.memory in {memory.name for memory in machine.memories}]
+        for home in memories:
+            if not may_hold(cascade, machine, home.memory, node, tensor):
+                role, holds = role_of(cascade, node, tensor), machine.memory(home.memory).holds
+                rule = (
+                    f"{home.memory} holds {' and '.join(holds)} only, and {tensor} is {role} of {node.einsum}"
+                )
+                raise self._fault(home.place, rule, "keep", f"leave {tensor} out of {home.memory}")
+        inner = homes[-1].memory if homes else machine.dram.name
+        near = machine.unit(node.unit).reads_from
+        if inner in (near, node.unit) or passes_by(cascade, machine, node, tensor):
+            return
+        rule = f"operand {tensor} is in {inner}, but a core reads it from its own {near}"
+        raise self._fault(leaf.place, rule, hint=f"keep {tensor} in {near} above it")
+
+    def cores(self, home: Home) -> None:
+        """A core finds in its own memory what it needs: all leaves split a tensor there alike."""
+        units = {unit.name for unit in self.machine.units}
+        if home.memory in units or self.machine.memory(home.memory).copies == 1:
+            return
+        first: tuple[str, frozenset[str]] | None = None
+        for leaf in self.layout.under(home.place):
+            einsum = self.einsum(leaf)
+            if home not in leaf.homes.get(home.tensor, ()) or home.tensor in leaf.node.chained:
+                continue
+            if einsum.name != home.tensor and not self._reads(leaf, home.tensor):
+                continue
+            moved = relevant_ranks(self.cascade, access_of(einsum, home.tensor))
+            split = frozenset(cores_ranks(leaf.node)) & moved
+            if first is None:
+                first = (einsum.name, split)
+            elif split != first[1]:
+                mine, theirs = (" ".join(sorted(ranks)) or "nothing" for ranks in (split, first[1]))
+                rule = f"{einsum.name} splits {home.tensor} over the cores by {mine}, {first[0]} by {theirs}"
+                rule += f", and a core reaches its own {home.memory} only"
+                raise self._fault(
+                    home.place, rule, "in", "lay the same ranks along the cores, or keep it outside"
+                )
 
     def _outside(self, memory: str) -> list[str]:
         """On-chip memories outside a memory: a unit may stream through from them."""

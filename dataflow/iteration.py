@@ -15,7 +15,8 @@ class Path:
     """The loops of one operation, outermost first, with the iterations it skips.
 
     Positions are lists of iteration numbers, one for each loop. A loop inside bounds (causal, window) runs
-    over a range that depends on the loops outside it; a loop pinned by `when` has one iteration.
+    over a range that depends on the loops outside it; a loop pinned by `when` has one iteration. `resumed`
+    are the ids of loops in whose later iterations the operation goes on with partial results.
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class Path:
         when: Mapping[int, str],
         sizes: Mapping[str, int],
         key_ranks: tuple[str, ...] = (),
+        resumed: tuple[int, ...] = (),
     ) -> None:
         self.loops = loops
         self.sizes = sizes
@@ -36,11 +38,11 @@ class Path:
         self.slots = slots
         self.innermost = {loop.rank: at for at, loop in enumerate(loops)}
         self.depth = len(loops)
-        self.regular = all(not loop.bounds for loop in loops) and all(
-            loop.extent % loop.tile == 0 for loop in loops
-        )
-        self.bounded = any(loop.bounds for loop in loops) or not self.regular
         self._whole = tuple((0, loop.count) for loop in loops)
+        self.resumed = tuple(at for at, loop in enumerate(loops) if loop.id in resumed)
+        even = all(not loop.bounds and loop.extent % loop.tile == 0 for loop in loops)
+        self.regular = even and not self.resumed
+        self.bounded = not even
         self._spans: dict[tuple[int, ...], tuple[int, int]] = {}
         self._couples = tuple(self._coupled(at) for at in range(self.depth))
 
@@ -177,11 +179,16 @@ class Path:
         return position
 
     def key(self, position: list[int] | tuple[int, ...]) -> tuple[int, ...]:
-        """Tile extents of `key_ranks` at a position."""
-        return tuple(
+        """Tile extents of `key_ranks` at a position; then, where loops are `resumed`, 1 after the first
+        iteration of any of them and 0 in it.
+        """
+        extents = tuple(
             self.interval(position, self.innermost[rank])[1] if rank in self.innermost else self.sizes[rank]
             for rank in self.key_ranks
         )
+        if not self.resumed:
+            return extents
+        return (*extents, int(any(position[at] > self.span(position, at)[0] for at in self.resumed)))
 
     def instances(self) -> dict[tuple[int, ...], int]:
         """How often each key occurs over all positions."""
@@ -211,6 +218,9 @@ class Path:
         ):
             yield from ((index, 1) for index in range(first, stop))
             return
+        if at in self.resumed and stop - first > 1:
+            yield first, 1
+            first += 1
         full = self.interval([*position, stop - 1], at)[1] == self.loops[at].tile
         whole = stop - first if full else stop - first - 1
         if whole:
@@ -225,7 +235,7 @@ class Path:
 
 def path_of(op: Op, loops: tuple[ProgramLoop, ...], sizes: Mapping[str, int]) -> Path:
     """The path of an operation of a program."""
-    return Path(tuple(loops[loop] for loop in op.path), op.when, sizes, op.key_ranks)
+    return Path(tuple(loops[loop] for loop in op.path), op.when, sizes, op.key_ranks, op.resumed)
 
 
 def _cut(

@@ -10,6 +10,7 @@ import msgspec
 
 from accel.machine import Machine, Unit
 from dataflow.array_time import Tiles, array_time
+from dataflow.cores import cores_ranks, wanting
 from dataflow.footprint import elements, relevant_ranks, runs, steps, tile_bytes
 from dataflow.mapping import Compute
 from dataflow.program import Access as Traffic
@@ -88,26 +89,42 @@ def array_cycles(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str
     """Issue cycles for a tile: spatial ranks fold over the unit's dimensions, the others run in time."""
     if unit.convention:
         return _systolic_cycles(unit, einsum, node, extents)
-    folds = shares = 1
-    placed: set[str] = set()
-    for dim, ranks in node.spatial.items():
-        parts = -(-math.prod(extents[rank] for rank in ranks) // unit.dims[dim])
-        if dim == "cores":  # each core walks its share in time
-            shares = parts
-        else:
-            folds *= parts
-        placed.update(ranks)
-    steps = shares * math.prod(extents[rank] for rank in einsum.ranks if rank not in placed)
+    folds = math.prod(parts(unit, node, dim, extents) for dim in node.spatial if dim != "cores")
+    placed = {rank for ranks in node.spatial.values() for rank in ranks}
+    steps = _shares(unit, node, extents) * math.prod(
+        extents[rank] for rank in einsum.ranks if rank not in placed
+    )
     if unit.kind == "systolic" and node.stationarity != "output-stationary":
         steps = max(steps, unit.dims.get("rows", 1))  # the next stationary tile takes a cycle a row to load
     return folds * steps * max(1, cycles_per_point(unit, einsum.ops))
 
 
+def parts(unit: Unit, node: Compute, dim: str, extents: Mapping[str, int]) -> int:
+    """Folds of a tile over one dimension; a rank that lies along the cores too is laid out core by core."""
+    return -(-math.prod(_here(unit, node, rank, extents) for rank in node.spatial[dim]) // unit.dims[dim])
+
+
+def _here(unit: Unit, node: Compute, rank: str, extents: Mapping[str, int]) -> int:
+    """Points of a rank on one core, where it lies along the cores and another dimension."""
+    return -(-extents[rank] // unit.dims["cores"]) if rank in cores_ranks(node) else extents[rank]
+
+
+def _shares(unit: Unit, node: Compute, extents: Mapping[str, int]) -> int:
+    """Points of the cores' ranks that one core walks in time: those that no other dimension has."""
+    others = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
+    ranks = [rank for rank in cores_ranks(node) if rank not in others]
+    return -(-math.prod(extents[rank] for rank in ranks) // unit.dims["cores"]) if ranks else 1
+
+
 def _systolic_cycles(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]) -> int:
     """Cycles of a tile by the unit's convention; each core walks its share of the cores' ranks in time."""
     placed = {rank for ranks in node.spatial.values() for rank in ranks}
-    points = {dim: math.prod(extents[rank] for rank in ranks) for dim, ranks in node.spatial.items()}
-    steps = -(-points.get("cores", 1) // unit.dims.get("cores", 1))
+    points = {
+        dim: math.prod(_here(unit, node, rank, extents) for rank in ranks)
+        for dim, ranks in node.spatial.items()
+        if dim != "cores"
+    }
+    steps = _shares(unit, node, extents)
     steps *= math.prod(extents[rank] for rank in einsum.ranks if rank not in placed)
     tiles = Tiles(
         rows=unit.dims["rows"],
@@ -127,8 +144,14 @@ def leaf_cost(
     node: Compute,
     extents: Mapping[str, int],
     residences: Mapping[str, Residence],
+    *,
+    resumes: bool = False,
 ) -> LeafCost:
-    """Cost of one tile. `extents` gives the points of each rank; `residences` where each operand lives."""
+    """Cost of one tile. `extents` gives the points of each rank; `residences` where each operand lives.
+
+    `resumes`: earlier tiles have left partial sums of the same results, which are read first. The array adds
+    up what passes it at once; each fold over a reduced rank of a stationary operand reads and writes them.
+    """
     unit = machine.unit(node.unit)
     work = exploited(cascade, unit, einsum, extents)
     cycles = array_cycles(unit, einsum, node, work)
@@ -147,20 +170,27 @@ def leaf_cost(
         if tensor in node.chained:
             continue
         home = residences[tensor]
-        if home.memory == unit.name:
-            kind = "write" if is_output else "read"
-            actions[f"{unit.name}:register {kind}"] += elements(cascade, access, extents)
-            continue
-        size = tile_bytes(cascade, machine, access, extents) * (
-            1 if is_output else _rereads(cascade, unit, node, access, extents)
-        )
-        laid = (*runs(cascade, machine, access, extents), steps(cascade, machine, access))
-        accesses.append(_traffic(home.memory, tensor, size, is_output, laid))
-        spilled = math.ceil(size * home.spill)
-        if spilled:
-            accesses.append(
-                _traffic(machine.memory(home.memory).parent or home.memory, tensor, spilled, is_output, laid)
+        if is_output:
+            written = partial_writes(unit, einsum, node, work)
+            times = (written - 1 + resumes, written)
+        else:
+            apart = home.memory != unit.name and (
+                machine.memory(home.memory).copies > 1 or not machine.multicast
             )
+            times = (_rereads(cascade, unit, node, access, extents, apart=apart), 0)
+        if home.memory == unit.name:
+            values = elements(cascade, access, extents)
+            for kind, often in (("read", times[0] if is_output else 1), ("write", times[1])):
+                if often:
+                    actions[f"{unit.name}:register {kind}"] += values * often
+            continue
+        size = tile_bytes(cascade, machine, access, extents)
+        laid = (*runs(cascade, machine, access, extents), steps(cascade, machine, access))
+        accesses.append(_traffic(home.memory, tensor, (size * times[0], size * times[1]), laid))
+        spilled = (math.ceil(size * times[0] * home.spill), math.ceil(size * times[1] * home.spill))
+        if any(spilled):
+            outer = machine.memory(home.memory).parent or home.memory
+            accesses.append(_traffic(outer, tensor, spilled, laid))
     return LeafCost(
         cycles=cycles,
         accesses=tuple(accesses),
@@ -173,29 +203,49 @@ def leaf_cost(
 def _traffic(
     memory: str,
     tensor: str,
-    size: int,
-    is_output: bool,
+    size: tuple[int, int],
     laid: tuple[int, int, tuple[tuple[str, int], ...]],
 ) -> Traffic:
     return Traffic(
         memory=memory,
         tensor=tensor,
-        read_bytes=0 if is_output else size,
-        write_bytes=size if is_output else 0,
+        read_bytes=size[0],
+        write_bytes=size[1],
         run_bytes=laid[0],
         pitch_bytes=laid[1],
         steps=laid[2],
     )
 
 
-def _rereads(cascade: Cascade, unit: Unit, node: Compute, access: Access, extents: Mapping[str, int]) -> int:
+def partial_writes(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]) -> int:
+    """Times that a tile's results leave the array: once, or where an operand stays in it once for each fold
+    over a dimension with reduced ranks, since all results of one fold pass before the next fold comes.
+    """
+    if node.stationarity == "output-stationary":
+        return 1
+    reducing = [
+        dim for dim, ranks in node.spatial.items() if dim != "cores" and set(ranks) & set(einsum.reduced)
+    ]
+    return math.prod(parts(unit, node, dim, extents) for dim in reducing)
+
+
+def _rereads(
+    cascade: Cascade, unit: Unit, node: Compute, access: Access, extents: Mapping[str, int], *, apart: bool
+) -> int:
     """Times an operand is streamed: once for each fold over a dimension whose ranks it does not have.
 
     Cores walk their share in time, as an array walks its other ranks: what stays there is not read again.
+    Where cores read `apart`, each core that wants the operand reads it, as often as it folds itself.
     """
     has = relevant_ranks(cascade, access)
-    times = 1
-    for dim, ranks in node.spatial.items():
-        if dim != "cores" and not has & set(ranks):
-            times *= -(-math.prod(extents[rank] for rank in ranks) // unit.dims[dim])
-    return times
+    lacking = [dim for dim, ranks in node.spatial.items() if dim != "cores" and not has & set(ranks)]
+    cores = cores_ranks(node)
+    shared = next((dim for dim in lacking if set(cores) & set(node.spatial[dim])), None)
+    if not apart or shared is None or len(cores) > 1:
+        times = math.prod(parts(unit, node, dim, extents) for dim in lacking)
+        return times * wanting(unit, node, has, extents) if apart else times
+    times = math.prod(parts(unit, node, dim, extents) for dim in lacking if dim != shared)
+    full, more = divmod(extents[cores[0]], unit.dims["cores"])
+    rest = math.prod(extents[rank] for rank in node.spatial[shared] if rank != cores[0])
+    folds = [-(-points * rest // unit.dims[shared]) for points in (full + 1, full)]
+    return times * (more * folds[0] + (unit.dims["cores"] - more) * folds[1])

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from accel.machine import DATAFLOWS, Machine, Unit
 from dataflow.flow_rules import check_flow
+from dataflow.held import held_bytes, home_bytes
 from dataflow.layout import Home, Layout, lay_out
-from dataflow.lower import held_bytes, home_bytes
 from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
 from dataflow.sites import DEEPEST, NOWHERE, Place, Sites
 from specs.errors import SpecError
@@ -150,19 +150,25 @@ class _Tree:
                 raise self.sites.error(place, node, "chained", rule, got=tensor, hint=near(tensor, reads))
 
     def _spatial(self, place: Place, node: Compute, unit: Unit, einsum: Einsum) -> None:
-        placed: set[str] = set()
+        placed: dict[bool, set[str]] = {True: set(), False: set()}  # along the cores, along a core's own
         for dim, ranks in node.spatial.items():
             self._known((place, node, "spatial"), dim, tuple(unit.dims), "dimension")
             for rank in ranks:
                 if rank not in einsum.ranks:
                     rule, hint = f"{einsum.name} does not iterate this rank", near(rank, einsum.ranks)
                     raise self.sites.error(place, node, "spatial", rule, got=rank, hint=hint)
-                if rank in placed:
+                if dim == "cores" and rank in einsum.reduced:
+                    rule, hint = (
+                        "nothing adds up what several cores have reduced",
+                        "lay output ranks along them",
+                    )
+                    raise self.sites.error(place, node, "spatial", rule, got=rank, hint=hint)
+                if rank in placed[dim == "cores"]:
                     raise self.sites.error(place, node, "spatial", "this rank is placed twice", got=rank)
                 if rank in einsum.iterative and einsum.name in (a.tensor for a in einsum.reads):
                     rule = "a step needs the one before, so its rank can't lie along a dimension"
                     raise self.sites.error(place, node, "spatial", rule, got=rank)
-                placed.add(rank)
+                placed[dim == "cores"].add(rank)
 
     def once(self, nodes: list[Visit]) -> None:
         """Every Einsum of the cascade has exactly one leaf."""

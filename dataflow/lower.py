@@ -9,11 +9,13 @@ import msgspec
 
 from accel.machine import Machine
 from dataflow.clock import NOC, Clock, bus_name, port_name
+from dataflow.cores import wanting
 from dataflow.footprint import access_of, relevant_ranks, runs, steps, tile_bytes
+from dataflow.held import held_bytes, points_below
 from dataflow.iteration import Path
 from dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
 from dataflow.leaf import Residence, latency_cycles, leaf_cost
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, children
+from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
 from dataflow.mapping_text import mapping_text
 from dataflow.program import Access, Cost, Engine, Group, Op, Program, Stream
 from dataflow.waits import Draft, add_waits
@@ -135,7 +137,9 @@ def _op(
     loops = tuple(layout.loops[loop] for loop in draft.path)
     mine = {loop.rank for loop in loops}
     key_ranks = tuple(rank for rank in ranks if rank in mine)
-    path = Path(loops, draft.when, sizes, key_ranks)
+    reduced = set(einsum.reduced) if draft.kind == "compute" else set()
+    resumed = tuple(loop.id for loop in loops if loop.count > 1 and reduced & set(loop.ranks))
+    path = Path(loops, draft.when, sizes, key_ranks, resumed)
     shared_out = draft.leaf.node.spatial.get("cores", ())
     private = {
         access.tensor: tuple(rank for rank in shared_out if rank in relevant_ranks(cascade, access))
@@ -146,11 +150,12 @@ def _op(
     single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
     costs = {}
     for key in path.instances():
-        extents = {**sizes, **single, **dict(zip(key_ranks, key, strict=True))}
+        extents = {**sizes, **single, **dict(zip(key_ranks, key, strict=False))}
         if draft.kind == "compute":
-            costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, extents)
+            resumes = bool(resumed and key[-1])
+            costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, extents, resumes)
         else:
-            costs[key] = _transfer_cost(draft, cascade, machine, clock, extents, bool(private))
+            costs[key] = _transfer_cost(draft, layout, cascade, machine, clock, extents, bool(private))
         if private:
             points = math.prod(extents[rank] for rank in shared_out)
             costs[key] = msgspec.structs.replace(costs[key], cores=points)
@@ -183,11 +188,17 @@ def _op(
         dma=dma,
         cores=machine.unit(draft.leaf.node.unit).dims.get("cores", 1),
         private=private,
+        resumed=resumed,
     )
 
 
 def _compute_cost(
-    leaf: Leaf, cascade: Cascade, machine: Machine, clock: Clock, extents: MappingType[str, int]
+    leaf: Leaf,
+    cascade: Cascade,
+    machine: Machine,
+    clock: Clock,
+    extents: MappingType[str, int],
+    resumes: bool,
 ) -> Cost:
     einsum = cascade.einsum(leaf.node.einsum)
     residences = {}
@@ -197,7 +208,7 @@ def _compute_cost(
             residences[tensor] = Residence(memory=home.memory, spill=home.spill)
         else:
             residences[tensor] = Residence(memory=machine.dram.name)
-    cost = leaf_cost(cascade, machine, einsum, leaf.node, extents, residences)
+    cost = leaf_cost(cascade, machine, einsum, leaf.node, extents, residences, resumes=resumes)
     streams: dict[str, int] = {}
     for access in cost.accesses:
         for stream in clock.transfer(access):
@@ -225,6 +236,7 @@ def _ends(machine: Machine, draft: Draft) -> tuple[str, str]:
 
 def _transfer_cost(
     draft: Draft,
+    layout: Layout,
     cascade: Cascade,
     machine: Machine,
     clock: Clock,
@@ -232,24 +244,27 @@ def _transfer_cost(
     private: bool,
 ) -> Cost:
     assert draft.home is not None
-    access = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
-    size = tile_bytes(cascade, machine, access, extents)
-    run, pitch = runs(cascade, machine, access, extents)
-    ahead = steps(cascade, machine, access)
+    of = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
+    size = tile_bytes(cascade, machine, of, extents)
+    run, pitch = runs(cascade, machine, of, extents)
+    ahead = steps(cascade, machine, of)
     source, target = _ends(machine, draft)
     accesses = []
     actions = {}
     bits = max(1, cascade.tensor(draft.subject).bits)
+    every = _copies(draft.home, layout, cascade, machine)
     for name, reads in ((source, True), (target, False)):
         if any(unit.name == name for unit in machine.units):
-            actions[f"{name}:register {'read' if reads else 'write'}"] = -(-size * 8 // bits)
+            actions[f"{name}:register {'read' if reads else 'write'}"] = -(-size * 8 // bits) * every
             continue
+        inside = machine.memory(name).copies > 1
+        moved = size * every if inside or not machine.multicast else size
         accesses.append(
             Access(
                 memory=name,
                 tensor=draft.subject,
-                read_bytes=size if reads else 0,
-                write_bytes=0 if reads else size,
+                read_bytes=moved if reads else 0,
+                write_bytes=0 if reads else moved,
                 run_bytes=run,
                 pitch_bytes=pitch,
                 steps=ahead,
@@ -258,9 +273,9 @@ def _transfer_cost(
     outer = target if draft.kind == "store" else source
     own = setup = 0
     streams = []
-    for moved in accesses:
-        for stream in clock.transfer(moved):
-            if moved.memory == outer:
+    for access in accesses:
+        for stream in clock.transfer(access):
+            if access.memory == outer:
                 own += stream.ticks
             else:
                 streams.append(stream)
@@ -277,6 +292,28 @@ def _transfer_cost(
     return Cost(
         ticks=own, streams=tuple(streams), accesses=tuple(accesses), actions=actions, setup_ticks=setup
     )
+
+
+def _copies(home: Home, layout: Layout, cascade: Cascade, machine: Machine) -> int:
+    """Cores that take the same bytes into their own memory or registers; 1 for a memory that they share."""
+    units = {unit.name for unit in machine.units}
+    if home.memory in units:
+        if machine.multicast:
+            return 1
+    elif machine.memory(home.memory).copies == 1:
+        return 1
+    found = 1
+    for leaf in layout.under(home.place):
+        einsum = cascade.einsum(leaf.node.einsum)
+        if home in leaf.homes.get(home.tensor, ()) and (
+            einsum.name == home.tensor or _reads(cascade, leaf, home.tensor)
+        ):
+            unit, moved = (
+                machine.unit(leaf.node.unit),
+                relevant_ranks(cascade, access_of(einsum, home.tensor)),
+            )
+            found = max(found, wanting(unit, leaf.node, moved, points_below(layout, cascade, leaf.path)))
+    return found
 
 
 def _engines(machine: Machine, ops: tuple[Op, ...]) -> tuple[Engine, ...]:
@@ -307,52 +344,4 @@ def _shape(node: Node, place: tuple[int, ...], drafts: list[Draft]) -> Group:
     )
 
 
-def held_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:
-    """Bytes that each memory must hold at most, by name; unit registers under the unit's name.
-
-    Children of a sequence use the same bytes in turn; those of a pipeline are there together.
-    """
-    by_place: dict[tuple[int, ...], dict[str, int]] = {}
-    for home, path in layout.homes:
-        if home.memory == machine.dram.name:
-            continue
-        size = home_bytes(home, path, layout, cascade, machine)
-        here = by_place.setdefault(home.place, {})
-        before = here.get(home.memory, 0)
-        here[home.memory] = max(before, size) if home.overlay else before + size
-    return _held(mapping.tree, (), by_place)
-
-
-def _held(
-    node: Node, place: tuple[int, ...], by_place: dict[tuple[int, ...], dict[str, int]]
-) -> dict[str, int]:
-    below = [_held(child, (*place, number), by_place) for number, child in enumerate(children(node))]
-    names = {name for part in below for name in part} | set(by_place.get(place, {}))
-    join = max if isinstance(node, Sequence) else sum
-    return {
-        name: by_place.get(place, {}).get(name, 0) + join([part.get(name, 0) for part in below] or [0])
-        for name in sorted(names)
-    }
-
-
-def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Cascade, machine: Machine) -> int:
-    """Bytes of one home: the tile under the loops above it, times its buffers where a next tile exists."""
-    extents = {rank.name: rank.size for rank in cascade.ranks}
-    for loop in path:
-        extents.update(dict.fromkeys(layout.loops[loop].ranks, layout.loops[loop].tile))
-    user = next(
-        (
-            leaf
-            for leaf in layout.under(home.place)
-            if leaf.node.einsum == home.tensor or _reads(cascade, leaf, home.tensor)
-        ),
-        None,
-    )
-    if user is None:
-        return 0
-    size = tile_bytes(cascade, machine, access_of(cascade.einsum(user.node.einsum), home.tensor), extents)
-    again = any(layout.loops[loop].count > 1 for loop in path)
-    return math.ceil(size * (1 - home.spill)) * (home.buffers if again else 1)
-
-
-__all__ = ["Clock", "held_bytes", "home_bytes", "lower", "port_name"]
+__all__ = ["Clock", "lower", "port_name"]

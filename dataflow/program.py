@@ -108,7 +108,9 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Op(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation of the program. `costs` is keyed by the tile extents of `key_ranks`."""
+    """One operation of the program. `costs` is keyed by the tile extents of `key_ranks`, then, where there
+    are `resumed` loops, by whether one of them is past its first iteration (1) or none is (0).
+    """
 
     id: int
     name: str
@@ -125,6 +127,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     dma: str = ""  # engines of which it takes one, from its descriptor to its last byte
     cores: int = 1  # of the unit that computes it, or uses what it moves
     private: dict[str, tuple[str, ...]] = {}  # tensor -> ranks by which cores have parts of their own
+    resumed: tuple[int, ...] = ()  # loops over reduced ranks: later iterations go on with partial sums
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -47,14 +48,15 @@ def evaluate(
     """What `workload` costs on `accel`.
 
     `workload` is a library name, a cascade's YAML file or a Hugging Face config.json; `accel` a preset name
-    or a YAML file; `settings` what `--set` takes; `mapping` a YAML file, a template's name, or "auto": the
-    template that suits, and for a workload that exists as several cascades (attention in 3, 2 or 1 passes)
-    the one that suits the machine. SpecError for whatever is wrong.
+    or a YAML file; `settings` what `--set` takes; `mapping` a YAML file, a template's name, "map": the
+    fastest that the mapper finds, or "auto": the template that suits. With "map" and "auto" a workload that
+    exists as several cascades (attention in 3, 2 or 1 passes) is the one that suits the machine. SpecError
+    for whatever is wrong.
     """
     source = find_workload(workload)
     for_workload, for_machine = split(settings or {}, source.keys, machine_keys(accel))
     machine = load_machine(accel, for_machine)
-    if mapping == "auto" and source.leaves_passes_open(for_workload):
+    if mapping in ("auto", "map") and source.leaves_passes_open(for_workload):
         for_workload["passes"] = str(preferred_passes(machine))
     cascade = source.build(for_workload)
     chosen = find_mapping(cascade, machine, mapping)
@@ -69,14 +71,18 @@ def evaluate(
 
 
 def find_mapping(cascade: Cascade, machine: Machine, mapping: str) -> LoopTree:
-    """The mapping that a user names: "auto", a YAML file, or a template; SpecError where there is none."""
+    """The mapping that a user names: "auto", "map", a YAML file or a template; SpecError if there is none."""
     path = Path(mapping)
     if path.suffix in {".yaml", ".yml"} or path.name != mapping:
         return load_mapping(path, cascade, machine)
     if mapping == "auto":
         return build_mapping(cascade, machine)
+    if mapping == "map":
+        from dataflow.mapper import best_mapping  # numba is only imported when it is needed
+
+        return best_mapping(cascade, machine, "latency", workers=os.cpu_count() or 1).mapping
     if mapping not in template_names():
-        rule = "unknown mapping (auto, a template's name or a .yaml file)"
-        hint = near(mapping, ("auto", *template_names()))
+        rule = "unknown mapping (auto, map, a template's name or a .yaml file)"
+        hint = near(mapping, ("auto", "map", *template_names()))
         raise SpecError("", rule, got=mapping, where="--mapping", hint=hint)
     return build_mapping(cascade, machine, mapping)

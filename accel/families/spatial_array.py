@@ -52,6 +52,7 @@ class SpatialArray(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fie
     """What an architect of a spatial array writes down.
 
     Units `array2d` and `array1d`; memories `dram`, `gb` (the global `buffer`) and, where written, `local`.
+    With `multicast`, one read of `gb` or `dram` serves all cores that want the same bytes.
     """
 
     family: Literal["spatial-array"]
@@ -62,6 +63,7 @@ class SpatialArray(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fie
     vector: Vector
     cores: Count = 1
     local: LocalBuffer | None = None
+    multicast: bool = True
     area: AreaFigures | None = None
 
 
@@ -104,6 +106,7 @@ def derive(spec: SpatialArray, name: str) -> Machine:
         units=(array, vector),
         leakage_w=float(spec.leakage),
         noc=spec.noc.noc() if spec.noc else None,
+        multicast=spec.multicast,
         area_um2=area,
         technology=spec.technology,
         sources=spec.sources,

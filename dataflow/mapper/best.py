@@ -13,8 +13,10 @@ from accel.machine import Machine
 from dataflow.analytical import analyse
 from dataflow.legality import check
 from dataflow.lower import lower
+from dataflow.mapper.bound import least
+from dataflow.mapper.doubling import doubled_where_it_fits
 from dataflow.mapper.found import OBJECTIVES, Found
-from dataflow.mapper.nest import hopeless
+from dataflow.mapper.nest import hopeless, uncounted
 from dataflow.mapper.point import Point, mapping
 from dataflow.mapper.search import Search
 from dataflow.mapper.space import MapSpace
@@ -28,6 +30,9 @@ from workloads.cascade import Cascade
 from workloads.sparsity import DENSE
 
 Objective = Literal["latency", "energy", "edp", "buffer", "pareto"]
+
+#: Partial mappings that a search looks at, at most: some seconds.
+MOST_NODES = 1_500_000
 
 #: Called with groups of Einsums done, groups in all, and the best seconds, joules and bytes so far, if any.
 Progress = Callable[[int, int, tuple[float, float, float] | None], None]
@@ -43,9 +48,11 @@ FEW_EINSUMS = 3
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The best mapping found. `result` is its analytical result.
 
-    `proven`: nothing in `space` is better. `note` says what the answer does not cover, or which template of
-    the library, outside the space, is better than all of it. `front` holds, for the objective "pareto",
-    every unbeaten mapping of the space by latency, energy and bytes; else the one answer.
+    `proven`: nothing in `space` is better; else `gap` is the share by which something could be:
+    1 - least / found, where nothing is below the least (`dataflow.mapper.bound`). `note` says what the
+    answer does not cover, or which template of the library, outside the space, is better than all of it.
+    `front` holds, for the objective "pareto", every unbeaten mapping of the space by latency, energy and
+    bytes; else the one answer.
     """
 
     mapping: Mapping
@@ -54,6 +61,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     space: MapSpace
     nodes: int
     seconds: float
+    gap: float = 0.0
     note: str = ""
     front: tuple[tuple[Mapping, Result], ...] = ()
 
@@ -64,26 +72,30 @@ def best_mapping(
     objective: Objective = "latency",
     *,
     within_bytes: float = math.inf,
-    budget_s: float = 10.0,
+    budget_s: float = math.inf,
+    nodes: int = MOST_NODES,
+    workers: int = 1,
     space: MapSpace | None = None,
     templates: bool = True,
     progress: Progress = lambda *_: None,
 ) -> Answer:
     """The best legal mapping by the analytical model; ties go to the figure of `dataflow.mapper.found.score`.
 
-    `within_bytes` caps what is held on chip at once. After `budget_s`, or on Ctrl-C, the best so far is
-    returned, not proven. With `templates`, the library's mappings compete too, unless `space` restricts the
-    search. Raises SpecError for an unknown objective and EinsimError where no mapping fits.
+    `within_bytes` caps what is held on chip at once. After `nodes` partial mappings, after `budget_s`, or
+    on Ctrl-C, the best so far is returned, not proven. Neither `workers` (groups of Einsums searched at
+    once) nor the speed of the machine changes the answer; a `budget_s` that runs out does. With
+    `templates`, the library's mappings compete too, unless `space` restricts the search. Raises SpecError
+    for an unknown objective and EinsimError where no mapping fits.
     """
     if objective not in OBJECTIVES:
         hint = near(objective, OBJECTIVES)
         raise SpecError("", "unknown objective", got=objective, where="--objective", hint=hint)
     start = time.monotonic()
     given = space is not None
-    space = space or default_space(cascade, machine)
+    space = space or default_space(cascade, machine, objective)
     searched, reason = _searchable(space)
     found: list[tuple[Mapping, Result]] = []
-    proven, nodes = False, 0
+    proven, looked = False, 0
     if searched is not None:
         seconds = searched.scale.tick_s
 
@@ -91,9 +103,17 @@ def best_mapping(
             figures = None if best is None else (best.ticks * seconds, best.joules, best.held)
             progress(done, groups, figures)
 
-        outcome = Search(searched, objective, within=within_bytes, budget_s=budget_s, report=report).run()
-        proven, nodes = outcome.proven and not reason, outcome.nodes
-        points = (mapping(cascade, machine, Point(groups=one.groups)) for one in outcome.found)
+        outcome = Search(
+            searched, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes,
+            workers=workers,
+        ).run()  # fmt: skip
+        proven, looked = outcome.proven and not reason, outcome.nodes
+        points = (
+            mapping(cascade, machine, Point(groups=one.groups, resident=one.resident, hub=one.hub))
+            for one in outcome.found
+        )
+        if objective not in ("buffer", "pareto"):
+            points = (doubled_where_it_fits(tree, cascade, machine, within_bytes) for tree in points)
         found = [pair for tree in points if (pair := _judged(tree, cascade, machine)) is not None]
     front = tuple(found)
     mine = min(found, key=lambda pair: _rank(pair[1], objective), default=None)
@@ -111,38 +131,58 @@ def best_mapping(
         why = f" ({reason})" if reason else ""
         raise EinsimError(f"{machine.name}: found no mapping of {cascade.name} that fits{cap}{why}")
     return Answer(
-        mapping=mine[0], result=mine[1], proven=proven, space=space, nodes=nodes,
-        seconds=time.monotonic() - start, note=note, front=front if objective == "pareto" else (mine,),
+        mapping=mine[0], result=mine[1], proven=proven, space=space, nodes=looked,
+        gap=0.0 if proven else _gap(mine, space, objective), note=note,
+        seconds=time.monotonic() - start, front=front if objective == "pareto" else (mine,),
     )  # fmt: skip
 
 
-def default_space(cascade: Cascade, machine: Machine) -> MapSpace:
-    """The space with the finest menu of tile sizes that is searched in seconds."""
+def default_space(cascade: Cascade, machine: Machine, objective: Objective = "latency") -> MapSpace:
+    """The space with the finest menu of tile sizes that is searched in seconds.
+
+    For latency, keeps have two buffers, without which loads and compute take turns; else one.
+    """
+    buffers = 2 if objective == "latency" else 1
     for menu, most in MOST_VECTORS.items() if len(cascade.einsums) <= FEW_EINSUMS else ():
-        space = MapSpace(cascade=cascade, machine=machine, menu=menu)
+        space = MapSpace(cascade=cascade, machine=machine, menu=menu, buffers=buffers)
         if space.largest_nest() <= (most if len(cascade.einsums) == 1 else MOST_FUSED_VECTORS):
             return space
-    return MapSpace(cascade=cascade, machine=machine, menu="steps", most_fused=2)
+    return MapSpace(cascade=cascade, machine=machine, menu="steps", buffers=buffers)
+
+
+def _gap(pair: tuple[Mapping, Result], space: MapSpace, objective: str) -> float:
+    """The share by which a mapping could be better: 1 where nothing is known."""
+    bottom = least(space, streamed=pair[0].template == "mapper").of(objective)
+    figure = _rank(pair[1], objective)[0]
+    return max(0.0, 1 - bottom / figure) if figure else 0.0
 
 
 def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
     """The space that the compiled model can search, and why an answer from it is not exact.
 
-    Bounds and sparsity are left out of the search, and an operand read at shifted indices counts as a whole:
-    the mapping found is judged with all of it. Where an Einsum carries state, there is nothing to search.
+    Bounds, and patterns other than n:m, are left out of the search, and an operand read at shifted indices
+    counts as a whole: the mapping found is judged with all of it. Where an Einsum carries state, there is
+    nothing to search.
     """
     reason = space.why_not_exact
     if not reason:
         return space, ""
     work = space.cascade
+    odd = {
+        access.tensor
+        for einsum in work.einsums
+        for access in (*einsum.reads, einsum.output)
+        if uncounted(work, space.machine, einsum, access)
+    }
     tensors = tuple(
-        msgspec.structs.replace(tensor, sparsity=DENSE, bits=-(-tensor.bits // 8) * 8)
+        msgspec.structs.replace(tensor, sparsity=DENSE) if tensor.name in odd else tensor
         for tensor in work.tensors
     )
     plain = msgspec.structs.replace(work, bounds=(), tensors=tensors)
     relaxed = MapSpace(
         cascade=plain, machine=space.machine, menu=space.menu, most_fused=space.most_fused, keep=space.keep,
-        order=space.order, unit=space.unit, groups=space.groups,
+        order=space.order, unit=space.unit, groups=space.groups, buffers=space.buffers,
+        resident=space.resident,
     )  # fmt: skip
     return (None if any(hopeless(plain, einsum) for einsum in plain.einsums) else relaxed), reason
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dataflow.mapper.kernel import BUFFER, EDP, ENERGY, FRONT, LATENCY, PAIR
+from dataflow.mapper.archive import BUFFER, EDP, ENERGY, FRONT, LATENCY, PAIR
 from dataflow.mapper.point import GroupPoint
 
 OBJECTIVES = ("latency", "energy", "edp", "buffer", "pareto")
@@ -20,13 +20,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     joules: float
     held: float
     groups: tuple[GroupPoint, ...] = ()
+    resident: tuple[str, ...] = ()
+    hub: str = ""
 
     def then(self, other: Found) -> Found:
         """One after the other: times and energies add, bytes are used in turn."""
         return Found(
             ticks=self.ticks + other.ticks, joules=self.joules + other.joules,
             held=max(self.held, other.held),
-            groups=(*self.groups, *other.groups),
+            groups=(*self.groups, *other.groups), resident=self.resident, hub=self.hub,
         )  # fmt: skip
 
 

@@ -15,137 +15,59 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dataflow.mapper.model import MOST_EXTENTS, choice, leaf, streamed, walk
-
-PARTS, FRONT, PAIR, LATENCY, ENERGY, EDP, BUFFER = range(7)
-
-
-@njit(cache=True, error_model="numpy")
-def key_of(row: Any, engines: int, mode: int, leak_j: float, key: Any) -> None:
-    """What is compared. PARTS: the row itself; FRONT: (ticks, joules, bytes); PAIR: (ticks, joules); in
-    the other modes the objective, then the figure that breaks ties.
-    """
-    if mode == PARTS:
-        key[:] = row
-        return
-    ticks = 0.0
-    for e in range(engines):
-        ticks = max(ticks, row[e])
-    joules = row[engines] + leak_j * ticks
-    held = 0.0
-    for m in range(engines + 1, row.shape[0]):
-        held += row[m]
-    if mode == FRONT:
-        key[0], key[1], key[2] = ticks, joules, held
-    elif mode in (PAIR, LATENCY):
-        key[0], key[1] = ticks, joules
-    elif mode == ENERGY:
-        key[0], key[1] = joules, ticks
-    elif mode == EDP:
-        key[0], key[1] = joules * ticks, ticks
-    else:
-        key[0], key[1] = held, ticks
+from dataflow.mapper.archive import beaten, fits, insert, key_of
+from dataflow.mapper.model import choice, held_bytes, leaf, streamed, wanted, whole_bytes
+from dataflow.mapper.sums import DIM_SUMS, MAKES, MOST_EXTENTS, PLAIN, SUMS, bytes_of, split, start
+from dataflow.mapper.tables import (
+    BUFFERS,
+    COPIES,
+    CORE_RANK,
+    CORES,
+    DEPTH,
+    ENGINES,
+    HOLDS,
+    MEMORY,
+)
 
 
-@njit(cache=True, error_model="numpy")
-def beaten(keys: Any, count: int, key: Any, mode: int) -> bool:
-    """Whether something found is at least as good as `key`."""
-    width = key.shape[0]
-    if mode >= LATENCY:
-        if count == 0:
-            return False
-        return key[0] > keys[0, 0] or (key[0] == keys[0, 0] and key[1] >= keys[0, 1])
-    for n in range(count):
-        good = True
-        for v in range(width):
-            if keys[n, v] > key[v]:
-                good = False
-                break
-        if good:
-            return True
-    return False
-
-
-@njit(cache=True, error_model="numpy")
-def insert(keys: Any, metas: Any, count: int, key: Any, meta: Any, mode: int) -> Any:
-    """Put a key that nothing beats into the archive, dropping what it beats; the arrays grow."""
-    width = key.shape[0]
-    if mode >= LATENCY:
-        keys[0] = key
-        metas[0] = meta
-        return keys, metas, 1
-    kept = 0
-    for n in range(count):
-        worse = True
-        for v in range(width):
-            if keys[n, v] < key[v]:
-                worse = False
-                break
-        if not worse:
-            if kept != n:
-                keys[kept] = keys[n]
-                metas[kept] = metas[n]
-            kept += 1
-    if kept == keys.shape[0]:
-        wider = np.empty((2 * kept, width))
-        wider[:kept] = keys
-        keys = wider
-        more = np.empty((2 * kept, meta.shape[0]), np.int64)
-        more[:kept] = metas
-        metas = more
-    keys[kept] = key
-    metas[kept] = meta
-    return keys, metas, kept + 1
-
-
-@njit(cache=True, error_model="numpy")
-def _fits(row: Any, t: Any, within: float) -> bool:
-    held = 0.0
-    for m in range(t.capacity.shape[0]):
-        if row[t.engines + 1 + m] > t.capacity[m]:
-            return False
-        held += row[t.engines + 1 + m]
-    return held <= within
-
-
-@njit(cache=True, error_model="numpy")
+@njit(**MAKES)
 def search(
-    t: Any, values: Any, starts: Any, number: int, mode: int, leak_j: float, within: float,
-    keys: Any, metas: Any, count: int,
+    t: Any, values: Any, starts: Any, twin: Any, number: int, mode: int, leak_j: float, within: float,
+    counts: Any, keys: Any, metas: Any, count: int, most: int,
 ) -> Any:  # fmt: skip
     """Search one nest. `values[starts[d]:starts[d + 1]]` is the menu of loop d, ascending, its last entry the
-    whole; `number` is the nest's own, written to the metas: [nest, tiles.., choices..].
+    whole; `twin[d]` is the first loop of those that, all whole, stand in another nest's order too, or -1 (see
+    `MapSpace.twins`); `number` is the nest's own, written to the metas: [nest, tiles.., choices..].
 
-    `keys`, `metas`, `count` are the archive so far; returned with the nodes looked at.
+    `keys`, `metas`, `count` are the archive so far; returned with the nodes looked at, and whether all of the
+    nest was covered in at most `most` of them.
     """
-    depth = t.loop_rank.shape[0]
-    ranks = t.sizes.shape[0]
-    tensors = t.whole_bytes.shape[0]
-    width = t.engines + 1 + t.capacity.shape[0]
+    depth, ranks, tensors = t.loop_rank.shape[0], t.sizes.shape[0], t.moved.shape[0]
+    engines = int(t.one[ENGINES])
+    width = engines + 1 + t.mem.shape[0]
     trips = np.empty((depth + 1, ranks))
     reach = np.empty((depth + 1, ranks))
     again = np.empty(depth + 1, np.int64)
-    ext = np.empty((ranks, MOST_EXTENTS), np.int64)
+    ext = np.empty((ranks, MOST_EXTENTS))
     cnt = np.empty((ranks, MOST_EXTENTS))
     kinds = np.empty(ranks, np.int64)
-    pick = np.empty(ranks, np.int64)
     step = np.empty(ranks, np.int64)
-    folds = np.empty(max(1, t.dim_width.shape[0]))
+    each = np.empty((ranks, SUMS))
+    dims = np.empty((max(1, t.dim.shape[0]), DIM_SUMS))
     options = t.first[tensors]
     parts = np.empty((options, width))
     legal = np.empty(options, np.int64)
-    base = np.empty(width)
     bound = np.empty(width)
     sums = np.empty((tensors + 1, width))
     mins = np.empty((tensors + 1, width))
     open_rank = np.zeros(ranks, np.int64)
     key = np.empty(keys.shape[1])
-    meta = np.empty(metas.shape[1], np.int64)
-    meta[:] = 0
+    meta = np.zeros(metas.shape[1], np.int64)
     meta[0] = number
-    tile = t.sizes[t.loop_rank].copy()
+    tile = np.empty(depth, np.int64)
     parent = np.full(depth, -1)
     for d in range(depth):
+        tile[d] = int(t.sizes[t.loop_rank[d]])
         for e in range(d):
             if t.loop_rank[e] == t.loop_rank[d]:
                 parent[d] = e
@@ -153,141 +75,200 @@ def search(
     chosen = np.zeros(tensors, np.int64)
     nodes = 0
     d = -1  # the loop chosen last
-    down = True
     while True:
-        if down:
-            # tiles up to d are set; the others are whole
-            nodes += 1
-            final = d == depth - 1
-            open_rank[:] = 0
-            for e in range(d + 1, depth):
-                open_rank[t.loop_rank[e]] = 1
-            walk(t, tile, trips, reach, again, ext, cnt, kinds)
-            base[:] = 0.0
-            leaf(t, ext, cnt, kinds, pick, step, folds, base)
-            if not final:
-                base[t.engines] -= _registers(t, ext, cnt, kinds)
-            bound[:] = base
-            possible = True
-            for x in range(tensors):
-                stream = streamed(t, x, trips[depth], folds)
-                some = False
-                mins[x] = 0.0
-                for o in range(t.first[x], t.first[x + 1]):
-                    parts[o] = 0.0
-                    good = choice(t, x, o, trips, reach, again, stream, parts[o])
-                    legal[o] = good
-                    if not good:
-                        continue
-                    if not final:
-                        _forgive(t, x, o, d + 1, open_rank, reach, again, parts[o])
-                    if not some:
-                        mins[x] = parts[o]
-                        some = True
-                    else:
+        # tiles up to d are set; the others are whole
+        nodes += 1
+        possible = _look(
+            t, tile, d, trips, reach, again, ext, cnt, kinds, step, each, dims, open_rank, parts, legal, mins,
+            bound, sums,
+        )  # fmt: skip
+        if possible and fits(bound, t.mem, engines, within):
+            key_of(bound, engines, mode, leak_j, counts, key)
+            if not beaten(keys, count, key, mode):
+                if d < depth - 1:
+                    d += 1
+                    at[d] = starts[d + 1] - starts[d]  # the whole first, then smaller ones
+                else:
+                    for e in range(depth):
+                        meta[1 + e] = tile[e]
+                    _thin(t.first, parts, legal)
+                    for later in range(tensors - 2, -1, -1):
                         for v in range(width):
-                            mins[x, v] = min(mins[x, v], parts[o, v])
-                if not some:
-                    possible = False
-                    break
-                bound += mins[x]
-            if possible:
-                possible = _fits(bound, t, within)
-            if possible:
-                key_of(bound, t.engines, mode, leak_j, key)
-                possible = not beaten(keys, count, key, mode)
-            if possible and final:
-                for e in range(depth):
-                    meta[1 + e] = tile[e]
-                keys, metas, count = _combine(
-                    t,
-                    base,
-                    parts,
-                    legal,
-                    sums,
-                    mins,
-                    bound,
-                    chosen,
-                    mode,
-                    leak_j,
-                    within,
-                    key,
-                    meta,
-                    keys,
-                    metas,
-                    count,
-                )
-            if possible and not final:
-                d += 1
-                at[d] = starts[d + 1] - starts[d]  # the whole first, then smaller ones
-            down = False
-            if d < 0:
-                return keys, metas, count, nodes
-        # next tile of loop d
-        whole = t.sizes[t.loop_rank[d]] if parent[d] < 0 else tile[parent[d]]
+                            mins[later, v] += mins[later + 1, v]  # of this tensor and all after it
+                    x = 0
+                    chosen[0] = -1
+                    while True:
+                        x = _combine(
+                            t.first, t.mem, x, parts, legal, sums, mins, bound, chosen, engines, mode, leak_j,
+                            within, counts, key, keys, count,
+                        )  # fmt: skip
+                        if x < 0:
+                            break
+                        for y in range(tensors):
+                            meta[1 + depth + y] = chosen[y]
+                        keys, metas, count = insert(keys, metas, count, key, meta, mode)
+        if nodes >= most:
+            return keys, metas, count, nodes, False
+        d = _next(t.sizes, t.loop_rank, values, starts, twin, parent, tile, at, d)
+        if d < 0:
+            return keys, metas, count, nodes, True
+
+
+@njit(**MAKES)
+def root(t: Any, tile: Any, shared: int) -> Any:
+    """A row that no point of a nest is below, with the first `shared` loops at their tiles and the rest open;
+    its ticks are endless where there is no point. The same for every order of the rest.
+    """
+    depth, ranks, tensors = t.loop_rank.shape[0], t.sizes.shape[0], t.moved.shape[0]
+    width = int(t.one[ENGINES]) + 1 + t.mem.shape[0]
+    options = t.first[tensors]
+    bound = np.empty(width)
+    possible = _look(
+        t, tile, shared - 1, np.empty((depth + 1, ranks)), np.empty((depth + 1, ranks)),
+        np.empty(depth + 1, np.int64), np.empty((ranks, MOST_EXTENTS)), np.empty((ranks, MOST_EXTENTS)),
+        np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.empty((ranks, SUMS)),
+        np.empty((max(1, t.dim.shape[0]), DIM_SUMS)), np.zeros(ranks, np.int64), np.empty((options, width)),
+        np.empty(options, np.int64), np.empty((tensors + 1, width)), bound, np.empty((tensors + 1, width)),
+    )  # fmt: skip
+    if not possible:
+        bound[:] = np.inf
+    return bound
+
+
+@njit(**PLAIN)
+def _next(
+    sizes: Any, loop_rank: Any, values: Any, starts: Any, twin: Any, parent: Any, tile: Any, at: Any, d: int
+) -> int:
+    """Take the next tile of loop d, or of the innermost loop above that has one: that loop; -1 at the end."""
+    depth = loop_rank.shape[0]
+    while d >= 0:
+        whole = int(sizes[loop_rank[d]]) if parent[d] < 0 else tile[parent[d]]
         size = starts[d + 1] - starts[d]
         at[d] -= 1
         while at[d] >= 0 and at[d] < size - 1 and values[starts[d] + at[d]] >= whole:
             at[d] -= 1
-        if at[d] < 0:
-            for e in range(d, depth):
-                tile[e] = t.sizes[t.loop_rank[e]]
-            d -= 1
-            if d < 0:
-                return keys, metas, count, nodes
-            continue
-        tile[d] = min(values[starts[d] + at[d]], whole)
-        for e in range(d + 1, depth):
-            tile[e] = t.sizes[t.loop_rank[e]] if parent[e] < 0 else tile[parent[e]]
-        down = True
+        if at[d] >= 0:
+            tile[d] = min(values[starts[d] + at[d]], whole)
+            if twin[d] >= 0:
+                same = True
+                for e in range(twin[d], d + 1):
+                    same &= tile[e] == (int(sizes[loop_rank[e]]) if parent[e] < 0 else tile[parent[e]])
+                if same:
+                    continue
+            for e in range(d + 1, depth):
+                tile[e] = int(sizes[loop_rank[e]]) if parent[e] < 0 else tile[parent[e]]
+            return d
+        d -= 1
+    return -1
 
 
-@njit(cache=True, error_model="numpy")
-def _registers(t: Any, ext: Any, cnt: Any, kinds: Any) -> float:
-    """Joules of the registers at these extents, which a bound must not count."""
-    points = 1.0
-    single = 1.0
-    gathers = False
-    for r in range(t.sizes.shape[0]):
-        points *= t.sizes[r]
-        if t.reduced[r] and t.dim_of[r] < 0:
-            gathers = True
-            ones = 0.0
-            for c in range(kinds[r]):
-                if ext[r, c] == 1:
-                    ones += cnt[r, c]
-            single *= ones
-        else:
-            single *= t.sizes[r]
-    return (points - single) * t.register_j if gathers else 0.0
+@njit(**PLAIN)
+def _look(
+    t: Any, tile: Any, d: int, trips: Any, reach: Any, again: Any, ext: Any, cnt: Any, kinds: Any, step: Any,
+    each: Any, dims: Any, open_rank: Any, parts: Any, legal: Any, mins: Any, bound: Any, sums: Any,
+) -> bool:  # fmt: skip
+    """The rows of the unit (sums[0]) and of every choice of homes (parts) with loops up to d chosen, the
+    least of each tensor's (mins), and the sum of all least ones (bound). False where a tensor has no choice.
+    """
+    loop_rank, sizes, place, pattern, fmt, moved, lacks, first, home, dim, mem, one = t
+    depth, ranks, tensors = loop_rank.shape[0], sizes.shape[0], moved.shape[0]
+    engines, core_rank = int(one[ENGINES]), int(one[CORE_RANK])
+    width = bound.shape[0]
+    final = d == depth - 1
+    for r in range(ranks):
+        open_rank[r] = 0
+    start(sizes, trips, reach, again, ext, cnt, kinds)
+    for e in range(depth):
+        if e > d:
+            open_rank[loop_rank[e]] = 1
+        split(loop_rank[e], e, float(tile[e]), trips, reach, again, ext, cnt, kinds)
+    base = sums[0]
+    for v in range(width):
+        base[v] = 0.0
+    registers = leaf(place, pattern, dim, one, ext, cnt, kinds, step, each, dims, base)
+    if not final:
+        base[engines] -= registers
+    for v in range(width):
+        bound[v] = base[v]
+    spread = core_rank >= 0 and open_rank[core_rank] == 1
+    for x in range(tensors):
+        size = whole_bytes(sizes, fmt, moved, x, ext, cnt, kinds, step)
+        want = 1.0 if spread else wanted(moved, one, x, reach, depth)
+        together = streamed(place, dim, moved, lacks, core_rank, x, each, dims, False)
+        alone = together
+        if core_rank >= 0 and not spread:
+            alone = streamed(place, dim, moved, lacks, core_rank, x, each, dims, True)
+        some = False
+        for o in range(first[x], first[x + 1]):
+            part = parts[o]
+            for v in range(width):
+                part[v] = 0.0
+            good = choice(
+                home,
+                mem,
+                fmt,
+                moved,
+                place,
+                one,
+                x,
+                o,
+                trips,
+                reach,
+                again,
+                size,
+                want,
+                together,
+                alone,
+                part,
+            )
+            legal[o] = good
+            if not good:
+                continue
+            if not final:
+                _forgive(home, mem, fmt, moved, one, x, o, d + 1, open_rank, reach, again, part)
+            for v in range(width):
+                mins[x, v] = min(mins[x, v], part[v]) if some else part[v]
+            some = True
+        if not some:
+            return False
+        for v in range(width):
+            bound[v] += mins[x, v]
+    return True
 
 
-@njit(cache=True, error_model="numpy")
-def _forgive(t: Any, x: int, o: int, depth: int, open_rank: Any, reach: Any, again: Any, row: Any) -> None:
+@njit(**PLAIN)
+def _forgive(
+    home: Any, mem: Any, fmt: Any, moved: Any, one: Any, x: int, o: int, depth: int, open_rank: Any,
+    reach: Any, again: Any, row: Any,
+) -> None:  # fmt: skip
     """Homes below `depth` hold at least one point of each rank that an open loop walks: count only that."""
-    for h in range(3):
-        memory = t.memory[o, h]
+    engines = int(one[ENGINES])
+    for h in range(home.shape[1]):
+        memory = home[o, h, MEMORY]
         if memory < 0:
             return
-        d = t.depth[o, h]
-        if d > depth and t.holds[o, h]:
-            held = t.value_bytes[x]
-            least = t.value_bytes[x]
-            for r in range(t.sizes.shape[0]):
-                if t.moved[x, r]:
-                    held *= reach[d, r]
-                    if not open_rank[r]:
-                        least *= reach[d, r]
-            row[t.engines + 1 + memory] -= (held - least) * (2 if again[d] else 1)
+        d = home[o, h, DEPTH]
+        if d > depth and home[o, h, HOLDS]:
+            copies = mem[memory, COPIES]
+            points = 1.0
+            for r in range(moved.shape[1]):
+                if moved[x, r] and not open_rank[r]:
+                    here = reach[d, r]
+                    if copies > 1.0 and r == int(one[CORE_RANK]):
+                        here = np.ceil(here / one[CORES])
+                    points *= here
+            least = bytes_of(fmt, x, points) * copies * (one[BUFFERS] if again[d] else 1.0)
+            held = held_bytes(fmt, moved, one, copies, x, d, reach, again)
+            row[engines + 1 + memory] -= held - least
 
 
-@njit(cache=True, error_model="numpy")
-def _thin(t: Any, parts: Any, legal: Any) -> None:
+@njit(**PLAIN)
+def _thin(first: Any, parts: Any, legal: Any) -> None:
     """Strike out a tensor's choices that another of its choices is never worse than."""
     width = parts.shape[1]
-    for x in range(t.whole_bytes.shape[0]):
-        for o in range(t.first[x], t.first[x + 1]):
-            for p in range(t.first[x], t.first[x + 1]):
+    for x in range(first.shape[0] - 1):
+        for o in range(first[x], first[x + 1]):
+            for p in range(first[x], first[x + 1]):
                 if p == o or not legal[p] or not legal[o]:
                     continue
                 worse = True
@@ -302,77 +283,40 @@ def _thin(t: Any, parts: Any, legal: Any) -> None:
                     legal[o] = 0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**PLAIN)
 def _combine(
-    t: Any, base: Any, parts: Any, legal: Any, sums: Any, mins: Any, bound: Any, chosen: Any, mode: int,
-    leak_j: float, within: float, key: Any, meta: Any, keys: Any, metas: Any, count: int,
-) -> Any:  # fmt: skip
-    """Every combination of the tensors' homes at one vector of tile sizes that no bound rules out."""
-    tensors = t.whole_bytes.shape[0]
-    depth = t.loop_rank.shape[0]
-    _thin(t, parts, legal)
-    sums[0] = base
-    for later in range(tensors - 2, -1, -1):
-        mins[later] += mins[later + 1]  # of this tensor and all after it
-    x = 0
-    chosen[0] = -1
+    first: Any, mem: Any, x: int, parts: Any, legal: Any, sums: Any, mins: Any, bound: Any, chosen: Any,
+    engines: int, mode: int, leak_j: float, within: float, counts: Any, key: Any, keys: Any, count: int,
+) -> int:  # fmt: skip
+    """Go on through the combinations of the tensors' homes at one vector of tile sizes, to the next one that
+    nothing found beats: its key is then in `key`, and the last tensor is returned; -1 after the last one.
+    """
+    tensors = first.shape[0] - 1
+    width = bound.shape[0]
     while x >= 0:
         chosen[x] += 1
-        o = t.first[x] + chosen[x]
-        if o >= t.first[x + 1]:
+        o = first[x] + chosen[x]
+        if o >= first[x + 1]:
             x -= 1
             continue
         if not legal[o]:
             continue
-        sums[x + 1] = sums[x] + parts[o]
+        for v in range(width):
+            sums[x + 1, v] = sums[x, v] + parts[o, v]
         if x < tensors - 1:
-            for v in range(bound.shape[0]):
+            for v in range(width):
                 bound[v] = sums[x + 1, v] + mins[x + 1, v]
-            if not _fits(bound, t, within):
+            if not fits(bound, mem, engines, within):
                 continue
-            key_of(bound, t.engines, mode, leak_j, key)
+            key_of(bound, engines, mode, leak_j, counts, key)
             if not beaten(keys, count, key, mode):
                 x += 1
                 chosen[x] = -1
             continue
-        if not _fits(sums[tensors], t, within):
+        last = sums[tensors]
+        if not fits(last, mem, engines, within):
             continue
-        key_of(sums[tensors], t.engines, mode, leak_j, key)
-        if beaten(keys, count, key, mode):
-            continue
-        for y in range(tensors):
-            meta[1 + depth + y] = chosen[y]
-        keys, metas, count = insert(keys, metas, count, key, meta, mode)
-    return keys, metas, count
-
-
-@njit(cache=True, error_model="numpy")
-def join(
-    one: Any, two: Any, engines: int, capacity: Any, mode: int, leak_j: float, within: float,
-    tag: int, keys: Any, metas: Any, count: int,
-) -> Any:  # fmt: skip
-    """Every sum of a row of `one` and one of `two` that fits, into the archive; metas are [row, row, tag]."""
-    width = one.shape[1]
-    row = np.empty(width)
-    key = np.empty(keys.shape[1])
-    meta = np.empty(3, np.int64)
-    meta[2] = tag
-    for a in range(one.shape[0]):
-        for b in range(two.shape[0]):
-            held = 0.0
-            fits = True
-            for v in range(width):
-                row[v] = one[a, v] + two[b, v]
-                if v > engines:
-                    held += row[v]
-                    if row[v] > capacity[v - engines - 1]:
-                        fits = False
-            if not fits or held > within:
-                continue
-            key_of(row, engines, mode, leak_j, key)
-            if beaten(keys, count, key, mode):
-                continue
-            meta[0] = a
-            meta[1] = b
-            keys, metas, count = insert(keys, metas, count, key, meta, mode)
-    return keys, metas, count
+        key_of(last, engines, mode, leak_j, counts, key)
+        if not beaten(keys, count, key, mode):
+            return x
+    return -1

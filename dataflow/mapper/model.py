@@ -1,13 +1,15 @@
 """The compiled model of one nest: what tile sizes cost, exactly as `dataflow.analytical` counts it.
 
-For an Einsum with plain indices and whole bytes a value every count is a product over ranks:
+For an Einsum with plain indices every count is a product over ranks of sums over the rank's tiles:
 
 - A tensor moves into a home once for each tile of the ranks that do not move it, from the loops above the
-  home; whatever moves it, it moves once as a whole: bytes x product of trips.
-- A home holds its tile under the loops above, twice where one of them has more than one trip.
+  home; whatever moves it, it moves once, tile by tile: the bytes of all its tiles x product of trips.
+- A home holds its tile under the loops above, once more for each further buffer where one of them repeats.
 - A unit folds each dimension's ranks over its width; the rest it walks in time.
+- Partial sums are written at every fold and tile of a split reduction and read again at all but the first.
 
 A row of counts is [ticks of each engine, joules, bytes held in each memory], all of the whole Einsum.
+Counts are whole numbers in floats: exact below 2^53, and faster to divide.
 """
 
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
@@ -20,175 +22,107 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dataflow.mapper.tables import Floats, Ints, Tables
-
-MOST_EXTENTS = 8  # different tile extents of one rank: one more than its loops, which are three at most
-
-
-@njit(cache=True, inline="always", error_model="numpy")
-def walk(t: Any, tile: Any, trips: Any, reach: Any, again: Any, ext: Any, cnt: Any, kinds: Any) -> None:
-    """Walk a nest's loops inward. Fills, by depth and rank, `trips` (tiles so far) and `reach` (points of a
-    full tile), `again` (some loop above repeats), and each rank's leaf extents with how often each occurs.
-    """
-    loop_rank, sizes = t.loop_rank, t.sizes
-    ranks = sizes.shape[0]
-    for r in range(ranks):
-        trips[0, r] = 1.0
-        reach[0, r] = sizes[r]
-        ext[r, 0] = sizes[r]
-        cnt[r, 0] = 1.0
-        kinds[r] = 1
-    again[0] = 0
-    for d in range(loop_rank.shape[0]):
-        for r in range(ranks):
-            trips[d + 1, r] = trips[d, r]
-            reach[d + 1, r] = reach[d, r]
-        again[d + 1] = again[d]
-        r = loop_rank[d]
-        size = tile[d]
-        if size >= reach[d, r]:
-            continue
-        again[d + 1] = 1
-        reach[d + 1, r] = size
-        full = 0.0
-        total = 0.0
-        kept = 0
-        for c in range(kinds[r]):
-            extent, count = ext[r, c], cnt[r, c]
-            whole = extent // size
-            rest = extent - whole * size
-            full += whole * count
-            total += whole * count
-            if rest:
-                total += count
-                found = -1
-                for k in range(kept):
-                    if ext[r, k] == rest:
-                        found = k
-                if found >= 0:
-                    cnt[r, found] += count
-                else:
-                    ext[r, kept] = rest
-                    cnt[r, kept] = count
-                    kept += 1
-        ext[r, kept] = size
-        cnt[r, kept] = full
-        kinds[r] = kept + 1
-        trips[d + 1, r] = total
+from dataflow.mapper.sums import (
+    ALONE,
+    DIM_SUMS,
+    FOLDS,
+    MAKES,
+    MOST_EXTENTS,
+    ONES,
+    PLAIN,
+    STREAMS,
+    SUMS,
+    TRIPS,
+    WANT,
+    WORK,
+    bytes_of,
+    dim_sums,
+    rank_sums,
+    split,
+    start,
+    steps,
+)
+from dataflow.mapper.tables import (
+    APART,
+    BUFFERS,
+    CAPACITY,
+    COPIES,
+    CORE_RANK,
+    CORES,
+    DEPTH,
+    DIM,
+    ENGINE,
+    ENGINES,
+    HOLDS,
+    LEAST_STEPS,
+    MEMORY,
+    MOVES,
+    PARTIAL,
+    POINT_J,
+    POINT_TICKS,
+    READ_ENGINE,
+    READ_J,
+    READ_TICKS,
+    REDUCED,
+    REGISTER_J,
+    WRITE_ENGINE,
+    Floats,
+    Ints,
+    Tables,
+)
 
 
-@njit(cache=True, inline="always", error_model="numpy")
-def spread(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, at: Any, width: int) -> float:
-    """Sum over the tiles of the ranks with pick[r] == 1 of ceil(points / width)."""
-    ranks = t.sizes.shape[0]
-    at[:] = 0
-    total = 0.0
-    while True:
-        points = 1
-        count = 1.0
-        for r in range(ranks):
-            if pick[r]:
-                points *= ext[r, at[r]]
-                count *= cnt[r, at[r]]
-        total += count * ((points + width - 1) // width)
-        r = 0
-        while r < ranks:
-            if pick[r]:
-                at[r] += 1
-                if at[r] < kinds[r]:
-                    break
-                at[r] = 0
-            r += 1
-        if r == ranks:
-            return total
-
-
-@njit(cache=True, inline="always", error_model="numpy")
-def leaf(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, at: Any, folds: Any, row: Any) -> None:
-    """Add the unit's time and energy to `row`; `folds` becomes each dimension's folds over all tiles."""
-    dim_of, dim_width, is_cores, reduced, sizes = t.dim_of, t.dim_width, t.is_cores, t.reduced, t.sizes
-    ranks = sizes.shape[0]
-    dims = dim_width.shape[0]
-    cycles = 1.0
-    for s in range(dims):
-        lone = -1
-        many = 0
-        for r in range(ranks):
-            pick[r] = 1 if dim_of[r] == s else 0
-            if pick[r]:
-                many += 1
-                lone = r
-        if many == 1:
-            total = 0.0
-            for c in range(kinds[lone]):
-                total += cnt[lone, c] * ((ext[lone, c] + dim_width[s] - 1) // dim_width[s])
-            folds[s] = total
-        else:
-            folds[s] = spread(t, ext, cnt, kinds, pick, at, dim_width[s])
-    least = 1
-    for r in range(ranks):
-        if dim_of[r] < 0:
-            low = ext[r, 0]
-            for c in range(1, kinds[r]):
-                low = min(low, ext[r, c])
-            least *= low
-    even = least >= t.least_steps  # no tile is too short to load the next weights behind it
-    for s in range(dims):
-        if even or not is_cores[s]:
-            cycles *= folds[s]
-    if even:
-        for r in range(ranks):
-            if dim_of[r] < 0:
-                cycles *= sizes[r]
-    else:
-        cycles *= _paced(t, ext, cnt, kinds, pick, at)
-    row[t.engine] += cycles * t.issue * t.unit_ticks
+@njit(**PLAIN)
+def leaf(
+    place: Any, pattern: Any, dim: Any, one: Any, ext: Any, cnt: Any, kinds: Any, at: Any, sums: Any,
+    dims: Any, row: Any,
+) -> float:  # fmt: skip
+    """Add the unit's time and energy to `row`; fills the sums. Returns the joules of the registers in it."""
+    cores = one[CORES]
+    rank_sums(place, pattern, cores, ext, cnt, kinds, sums)
+    dim_sums(place, pattern, dim, cores, ext, cnt, kinds, at, dims)
+    cycles = steps(place, pattern, cores, one[LEAST_STEPS], ext, cnt, kinds, at, sums)
+    for s in range(dim.shape[0]):
+        cycles *= dims[s, FOLDS]
+    row[int(one[ENGINE])] += cycles * one[POINT_TICKS]
     points = 1.0
     single = 1.0
     gathers = False
-    for r in range(ranks):
-        points *= sizes[r]
-        if reduced[r] and dim_of[r] < 0:
+    for r in range(place.shape[0]):
+        points *= sums[r, WORK]
+        if place[r, REDUCED] and place[r, DIM] < 0:
             gathers = True
-            ones = 0.0
-            for c in range(kinds[r]):
-                if ext[r, c] == 1:
-                    ones += cnt[r, c]
-            single *= ones
+            single *= sums[r, ONES]
         else:
-            single *= sizes[r]
-    row[t.engines] += points * t.point_j + ((points - single) * t.register_j if gathers else 0.0)
+            single *= sums[r, WORK]
+    registers = (points - single) * one[REGISTER_J] if gathers else 0.0
+    row[int(one[ENGINES])] += points * one[POINT_J] + registers
+    return registers
 
 
-@njit(cache=True, inline="always", error_model="numpy")
-def _paced(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, at: Any) -> float:
-    """Steps in time of all tiles where each takes at least the cycles that loading its weights takes. A core
-    walks its share of the ranks along the cores in time.
-    """
-    ranks = t.sizes.shape[0]
-    width = 1
+@njit(**PLAIN)
+def whole_bytes(sizes: Any, fmt: Any, moved: Any, x: int, ext: Any, cnt: Any, kinds: Any, at: Any) -> float:
+    """Bytes of all tiles of a tensor, each rounded up to whole ones."""
+    ranks = sizes.shape[0]
+    if fmt[x, 2] == 0.0 and np.floor(fmt[x, 0] / 8.0) * 8.0 == fmt[x, 0]:
+        total = fmt[x, 0] / 8.0
+        for r in range(ranks):
+            if moved[x, r]:
+                total *= sizes[r]
+        return total
     for r in range(ranks):
-        cores = t.dim_of[r] >= 0 and t.is_cores[t.dim_of[r]]
-        pick[r] = 1 if t.dim_of[r] < 0 or cores else 0
-        if cores:
-            width = t.dim_width[t.dim_of[r]]
-    at[:] = 0
+        at[r] = 0
     total = 0.0
     while True:
-        steps = 1
-        share = 1
-        count = 1.0
+        count, points = 1.0, 1.0
         for r in range(ranks):
-            if pick[r]:
+            if moved[x, r]:
                 count *= cnt[r, at[r]]
-                if t.dim_of[r] >= 0:
-                    share *= ext[r, at[r]]
-                else:
-                    steps *= ext[r, at[r]]
-        total += count * max(t.least_steps, steps * ((share + width - 1) // width))
+                points *= ext[r, at[r]]
+        total += count * bytes_of(fmt, x, points)
         r = 0
         while r < ranks:
-            if pick[r]:
+            if moved[x, r]:
                 at[r] += 1
                 if at[r] < kinds[r]:
                     break
@@ -198,127 +132,160 @@ def _paced(t: Any, ext: Any, cnt: Any, kinds: Any, pick: Any, at: Any) -> float:
             return total
 
 
-@njit(cache=True, inline="always", error_model="numpy")
-def streamed(t: Any, x: int, trips: Any, folds: Any) -> float:
-    """Bytes that the unit streams of one tensor: once a tile, an input again for each fold it isn't in."""
-    dim_of, dim_width, is_cores, movers, sizes, whole_bytes = (
-        t.dim_of,
-        t.dim_width,
-        t.is_cores,
-        t.moved,
-        t.sizes,
-        t.whole_bytes,
-    )
-    ranks = sizes.shape[0]
-    total = whole_bytes[x]
-    output = x == whole_bytes.shape[0] - 1
-    for s in range(dim_width.shape[0]):
-        lies = False
-        for r in range(ranks):
-            if dim_of[r] == s and movers[x, r]:
-                lies = True
-        if not lies and not output and not is_cores[s]:
-            total *= folds[s]
-        else:
-            for r in range(ranks):
-                if dim_of[r] == s and not movers[x, r]:
-                    total *= trips[r]
-    for r in range(ranks):
-        if dim_of[r] < 0 and not movers[x, r]:
-            total *= trips[r]
-    return total
+@njit(**PLAIN)
+def streamed(
+    place: Any, dim: Any, moved: Any, lacks: Any, core_rank: int, x: int, sums: Any, dims: Any, alone: bool
+) -> float:
+    """Times that the unit streams a tensor, on average over its tiles: an input once for each fold it isn't
+    in, a result once for each fold over a dimension whose partial sums leave the array. `alone`: each core.
+    """
+    output = x == moved.shape[0] - 1
+    times = 1.0
+    for s in range(dim.shape[0]):
+        if output:
+            if dim[s, PARTIAL] > 0.0:
+                times *= dims[s, FOLDS]
+        elif lacks[x, s]:
+            times *= dims[s, ALONE if alone and core_rank >= 0 else STREAMS]
+    for r in range(place.shape[0]):
+        if moved[x, r]:
+            continue
+        s = place[r, DIM]
+        if s >= 0 and (dim[s, PARTIAL] > 0.0 if output else lacks[x, s] == 1):
+            continue
+        times *= sums[r, WANT if alone and r == core_rank else TRIPS]
+    return times
 
 
-@njit(cache=True, inline="always", error_model="numpy")
-def choice(t: Any, x: int, o: int, trips: Any, reach: Any, again: Any, stream: float, row: Any) -> bool:
-    """Add what one tensor's homes cost to `row`; False where partial results would leave it."""
-    depths, holds, memories, movers, moves, reduced, sizes, value_bytes, whole_bytes = (
-        t.depth,
-        t.holds,
-        t.memory,
-        t.moved,
-        t.moves,
-        t.reduced,
-        t.sizes,
-        t.value_bytes,
-        t.whole_bytes,
-    )
-    ranks = sizes.shape[0]
-    output = x == whole_bytes.shape[0] - 1
+@njit(**PLAIN)
+def held_bytes(
+    fmt: Any, moved: Any, one: Any, copies: float, x: int, d: int, reach: Any, again: Any
+) -> float:
+    """Bytes of a home of a tensor at a depth; those of the core with most, times the cores, where it has one
+    in each.
+    """
+    points = 1.0
+    for r in range(moved.shape[1]):
+        if moved[x, r]:
+            here = reach[d, r]
+            if copies > 1.0 and r == int(one[CORE_RANK]):
+                here = np.ceil(here / one[CORES])
+            points *= here
+    return bytes_of(fmt, x, points) * copies * (one[BUFFERS] if again[d] else 1.0)
+
+
+@njit(**PLAIN)
+def choice(
+    home: Any, mem: Any, fmt: Any, moved: Any, place: Any, one: Any, x: int, o: int, trips: Any, reach: Any,
+    again: Any, size: float, want: float, together: float, alone: float, row: Any,
+) -> bool:  # fmt: skip
+    """Add what one tensor's homes cost to `row`; False where partial results would leave it.
+
+    `size` is the bytes of all tiles, `want` the cores that take the same bytes into a memory of their own;
+    the unit streams the tensor `together` times, or `alone` where each core reads for itself.
+    """
+    ranks = moved.shape[1]
+    engines = int(one[ENGINES])
+    output = x == moved.shape[0] - 1
+    out = 1 if output else 0
     source = 0
-    for h in range(3):
-        memory = memories[o, h]
+    last = 0
+    for h in range(home.shape[1]):
+        memory = home[o, h, MEMORY]
         if memory < 0:
             break
-        d = depths[o, h]
-        if moves[o, h]:
-            moved = whole_bytes[x]
+        d = home[o, h, DEPTH]
+        copies = mem[memory, COPIES]
+        if home[o, h, MOVES]:
+            bytes_moved = size
             for r in range(ranks):
-                if not movers[x, r]:
-                    moved *= trips[d, r]
-            out = 1 if output else 0
-            _move(t, row, out, source, moved)
-            _move(t, row, 1 - out, memory, moved)
-        if holds[o, h]:
-            held = value_bytes[x]
-            for r in range(ranks):
-                if movers[x, r]:
-                    held *= reach[d, r]
-            row[t.engines + 1 + memory] += held * (2 if again[d] else 1)
+                if not moved[x, r]:
+                    bytes_moved *= trips[d, r]
+            every = want if copies > 1.0 else 1.0
+            _move(mem, engines, row, out, source, bytes_moved * (every if mem[source, APART] else 1.0))
+            _move(mem, engines, row, 1 - out, memory, bytes_moved * (every if mem[memory, APART] else 1.0))
+        if home[o, h, HOLDS]:
+            row[engines + 1 + memory] += held_bytes(fmt, moved, one, copies, x, d, reach, again)
         last = d
         source = memory
-    _move(t, row, 1 if output else 0, source, stream)
+    times = alone if mem[source, APART] else together
+    _move(mem, engines, row, out, source, size * times)
     if output:
+        _move(mem, engines, row, 0, source, size * (times - 1.0))
         for r in range(ranks):
-            if reduced[r] and trips[last, r] > 1:
+            if place[r, REDUCED] and trips[last, r] > 1.0:
                 return False
     return True
 
 
-@njit(cache=True, inline="always", error_model="numpy")
-def _move(t: Any, row: Any, write: int, memory: int, size: float) -> None:
-    engine = int(t.rates[write, memory, 0])
+@njit(**PLAIN)
+def wanted(moved: Any, one: Any, x: int, reach: Any, d: int) -> float:
+    """Cores that take the same bytes of a tensor, below the loops to depth d."""
+    rank = int(one[CORE_RANK])
+    if rank < 0 or moved[x, rank]:
+        return 1.0
+    return min(one[CORES], reach[d, rank])
+
+
+@njit(**PLAIN)
+def _move(mem: Any, engines: int, row: Any, write: int, memory: int, size: float) -> None:
+    at = WRITE_ENGINE if write else READ_ENGINE
+    engine = int(mem[memory, at])
     if engine >= 0:
-        row[engine] += size * t.rates[write, memory, 1]
-    row[t.engines] += size * t.rates[write, memory, 2]
+        row[engine] += size * mem[memory, at + READ_TICKS]
+    row[engines] += size * mem[memory, at + READ_J]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**PLAIN)
+def _evaluate(
+    t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any, trips: Any, reach: Any, again: Any, ext: Any,
+    cnt: Any, kinds: Any, at: Any, sums: Any, dims: Any,
+) -> None:  # fmt: skip
+    loop_rank, sizes, place, pattern, fmt, moved, lacks, first, home, dim, mem, one = t
+    depth, tensors, width = loop_rank.shape[0], moved.shape[0], rows.shape[1]
+    engines, core_rank = int(one[ENGINES]), int(one[CORE_RANK])
+    for n in range(tiles.shape[0]):
+        row = rows[n]
+        for v in range(width):
+            row[v] = 0.0
+        start(sizes, trips, reach, again, ext, cnt, kinds)
+        for d in range(depth):
+            split(loop_rank[d], d, float(tiles[n, d]), trips, reach, again, ext, cnt, kinds)
+        leaf(place, pattern, dim, one, ext, cnt, kinds, at, sums, dims, row)
+        good = True
+        for x in range(tensors):
+            size = whole_bytes(sizes, fmt, moved, x, ext, cnt, kinds, at)
+            want = wanted(moved, one, x, reach, depth)
+            together = streamed(place, dim, moved, lacks, core_rank, x, sums, dims, False)
+            alone = together
+            if core_rank >= 0:
+                alone = streamed(place, dim, moved, lacks, core_rank, x, sums, dims, True)
+            o = first[x] + chosen[n, x]
+            good &= choice(
+                home, mem, fmt, moved, place, one, x, o, trips, reach, again, size, want, together, alone, row
+            )
+        for m in range(mem.shape[0]):
+            good &= row[engines + 1 + m] <= mem[m, CAPACITY]
+        legal[n] = good
+
+
+@njit(**MAKES)
 def evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any) -> None:
     """Cost of many mappings of one nest: `tiles` [n, D], `chosen` [n, X] (choices of homes, counted from each
     tensor's first) -> `rows` [n, engines + 1 + memories] and `legal` [n], both overwritten.
     """
-    depth = t.loop_rank.shape[0]
-    ranks = t.sizes.shape[0]
-    tensors = t.whole_bytes.shape[0]
-    trips = np.empty((depth + 1, ranks))
-    reach = np.empty((depth + 1, ranks))
-    again = np.empty(depth + 1, np.int64)
-    ext = np.empty((ranks, MOST_EXTENTS), np.int64)
-    cnt = np.empty((ranks, MOST_EXTENTS))
-    kinds = np.empty(ranks, np.int64)
-    pick = np.empty(ranks, np.int64)
-    at = np.empty(ranks, np.int64)
-    folds = np.empty(max(1, t.dim_width.shape[0]))
-    for n in range(tiles.shape[0]):
-        row = rows[n]
-        row[:] = 0.0
-        walk(t, tiles[n], trips, reach, again, ext, cnt, kinds)
-        leaf(t, ext, cnt, kinds, pick, at, folds, row)
-        good = True
-        for x in range(tensors):
-            stream = streamed(t, x, trips[depth], folds)
-            if not choice(t, x, t.first[x] + chosen[n, x], trips, reach, again, stream, row):
-                good = False
-        for m in range(t.capacity.shape[0]):
-            if row[t.engines + 1 + m] > t.capacity[m]:
-                good = False
-        legal[n] = good
+    depth, ranks, dims = t.loop_rank.shape[0], t.sizes.shape[0], max(1, t.dim.shape[0])
+    _evaluate(
+        t, tiles, chosen, rows, legal, np.empty((depth + 1, ranks)), np.empty((depth + 1, ranks)),
+        np.empty(depth + 1, np.int64), np.empty((ranks, MOST_EXTENTS)), np.empty((ranks, MOST_EXTENTS)),
+        np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.empty((ranks, SUMS)),
+        np.empty((dims, DIM_SUMS)),
+    )  # fmt: skip
 
 
 def cost(t: Tables, tiles: Ints, chosen: Ints) -> tuple[Floats, Ints]:
     """`evaluate` with fresh arrays."""
-    rows = np.empty((len(tiles), t.engines + 1 + len(t.capacity)))
+    rows = np.empty((len(tiles), int(t.one[ENGINES]) + 1 + len(t.mem)))
     legal = np.empty(len(tiles), np.int64)
     evaluate(t, tiles, chosen, rows, legal)
     return rows, legal

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 import msgspec
 
-from accel.machine import Machine, Unit
+from accel.machine import Machine
 from dataflow.footprint import compressed, relevant_ranks
+from dataflow.holds import may_hold, passes_by, straight
 from dataflow.mapping import Compute
 from dataflow.templates.gemm import levels
-from dataflow.templates.roles import layouts
+from dataflow.templates.roles import along_cores, layouts
 from workloads.cascade import Access, Cascade, Einsum
+from workloads.sparsity import NM, Sparsity, TopK
 
 
 class Home(msgspec.Struct, frozen=True):
@@ -34,7 +37,7 @@ class Nest(msgspec.Struct, frozen=True, kw_only=True):
 
     `loops` names the rank of each loop, outermost first; the first `shared` of them are its group's.
     `choices` gives, for each tensor, the homes that it may have, outermost first; the last is where the
-    unit finds it.
+    unit finds it. Each home has `buffers`.
     """
 
     einsum: str
@@ -43,11 +46,14 @@ class Nest(msgspec.Struct, frozen=True, kw_only=True):
     shared: int
     tensors: tuple[str, ...]
     choices: tuple[tuple[tuple[Home, ...], ...], ...]
+    buffers: int = 2
 
 
 class Inside(msgspec.Struct, frozen=True, kw_only=True):
     """A nest's surroundings: the ranks of the group's loops, the tensors made and read inside the group, the
     memory that these stay in, those of them that leave the group too, and inputs that several of it read.
+    Where each core has such a memory, all of the group has the rank `core` along the cores. `resident`
+    results stay whole in the memory `hub` for all of the cascade.
     """
 
     shared: tuple[str, ...] = ()
@@ -55,6 +61,9 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True):
     memory: str = ""
     leaving: frozenset[str] = frozenset()
     common: frozenset[str] = frozenset()
+    core: str = ""
+    resident: frozenset[str] = frozenset()
+    hub: str = ""
 
 
 def simple(cascade: Cascade, machine: Machine, einsum: Einsum) -> str:
@@ -70,11 +79,28 @@ def simple(cascade: Cascade, machine: Machine, einsum: Einsum) -> str:
         return "a tensor read in two ways"
     for access in accesses:
         tensor = cascade.tensor(access.tensor)
-        if tensor.bits % 8 or compressed(machine, tensor):
-            return f"{tensor.name} does not take whole bytes a value"
+        if uncounted(cascade, machine, einsum, access):
+            return f"{tensor.name} has a pattern whose bytes or points are not products"
         if not plain(cascade, access):
             return f"{tensor.name} is read with shifted or partial indices"
     return "" if einsum.reads else "it reads nothing"
+
+
+def counts(pattern: Sparsity) -> tuple[int, int]:
+    """(n, m) of a pattern that keeps n of every m consecutive elements; (0, 0) of a dense tensor."""
+    if isinstance(pattern, NM):
+        return pattern.n, pattern.m
+    return (pattern.k, pattern.of) if isinstance(pattern, TopK) else (0, 0)
+
+
+def uncounted(cascade: Cascade, machine: Machine, einsum: Einsum, access: Access) -> bool:
+    """Whether a tensor's pattern is one that the compiled model has no counts for, here or beside another."""
+    pattern = cascade.tensor(access.tensor).sparsity
+    if not compressed(machine, cascade.tensor(access.tensor)):
+        return False
+    others = [cascade.tensor(read.tensor).sparsity for read in einsum.reads if read.tensor != access.tensor]
+    twice = any(other.patterns and other.rank == pattern.rank for other in others)
+    return not isinstance(pattern, NM | TopK) or not pattern.rank or twice
 
 
 def plain(cascade: Cascade, access: Access) -> bool:
@@ -98,6 +124,12 @@ class Operand(msgspec.Struct, frozen=True):
 
 def operands(cascade: Cascade, einsum: Einsum) -> tuple[Operand, ...]:
     """Distinct tensors read, then the output; one read in two ways is moved by the ranks of both."""
+    return _operands(cascade, einsum.name)
+
+
+@lru_cache(maxsize=4096)
+def _operands(cascade: Cascade, name: str) -> tuple[Operand, ...]:
+    einsum = cascade.einsum(name)
     moved: dict[str, frozenset[str]] = {}
     for access in einsum.reads:
         moved[access.tensor] = moved.get(access.tensor, frozenset()) | relevant_ranks(cascade, access)
@@ -113,14 +145,21 @@ def hopeless(cascade: Cascade, einsum: Einsum) -> bool:
 
 
 def leaves(cascade: Cascade, machine: Machine, einsum: Einsum) -> tuple[Compute, ...]:
-    """Every unit that has the ops, with every sensible layout of the ranks along its dimensions."""
+    """Every unit that has the ops, with every sensible layout of the ranks along its dimensions.
+
+    One rank of the result lies along the cores; where they share all memories, several free ones may too.
+    """
     able = [unit for unit in machine.units if all(unit.supports(op) for op in einsum.ops)]
     able = [unit for unit in able if unit.reads_from != machine.dram.name]
+    shared = machine.multicast and all(memory.copies == 1 for memory in machine.memories)
     found: list[Compute] = []
     for unit in able:
         for node in layouts(cascade, unit, einsum):
-            if node not in found:
-                found.append(node)
+            made = [node] if shared or "cores" not in unit.dims else []
+            if "cores" in unit.dims:
+                ranks = [r for r in einsum.output.ranks if r not in einsum.iterative and cascade.size(r) > 1]
+                made += [along_cores(node, (rank,)) for rank in ranks] or [along_cores(node, ())]
+            found += [one for one in made if one not in found]
     return tuple(found)
 
 
@@ -128,6 +167,12 @@ def orders(cascade: Cascade, einsum: Einsum) -> tuple[tuple[str, ...], ...]:
     """Loop orders of one block. Ranks that move the same tensors stand together; those that move all of them
     stand outermost, since no order of theirs can save a fetch.
     """
+    return _orders(cascade, einsum.name)
+
+
+@lru_cache(maxsize=4096)
+def _orders(cascade: Cascade, name: str) -> tuple[tuple[str, ...], ...]:
+    einsum = cascade.einsum(name)
     every = operands(cascade, einsum)
     classes: dict[tuple[bool, ...], list[str]] = {}
     for rank in einsum.ranks:
@@ -141,7 +186,7 @@ def orders(cascade: Cascade, einsum: Einsum) -> tuple[tuple[str, ...], ...]:
 
 def nest_of(
     cascade: Cascade, machine: Machine, einsum: Einsum, inside: Inside, node: Compute, own: tuple[str, ...],
-    keep: Mapping[str, str],
+    keep: Mapping[str, str], buffers: int = 2,
 ) -> Nest:  # fmt: skip
     """The nest of one leaf with its own loops in a given order; `keep` holds tensors whole in a memory."""
     unit = machine.unit(node.unit)
@@ -163,6 +208,7 @@ def nest_of(
         shared=len(inside.shared),
         tensors=tuple(operand.tensor for operand in every),
         choices=choices,
+        buffers=buffers,
     )
 
 
@@ -177,8 +223,8 @@ def _choices(
     operand: Operand,
     keep: Mapping[str, str],
 ) -> Iterator[tuple[Home, ...]]:
-    """Homes of one tensor: above a loop that does not move it, or innermost, in each memory; the innermost
-    memory may be passed by, and must be where it does not hold such tensors.
+    """Homes of one tensor: above a loop that does not move it, or innermost, in any of the memories that may
+    hold it on the way to the unit. An operand that stays in the array may come straight from DRAM.
     """
     name, moved = operand.tensor, operand.moved
     shared = len(inside.shared)
@@ -186,19 +232,29 @@ def _choices(
     depths = [at for at, rank in enumerate(loops) if rank not in moved and at >= lowest] + [len(loops)]
     if name in keep and lowest == 0 and depths[0]:
         depths.insert(0, 0)
-    barred = _barred(machine, machine.unit(node.unit), einsum, node, operand)
-    usable = memories[:-1] if barred else memories
+    usable = [memory for memory in memories if may_hold(cascade, machine, memory, node, name)]
     start: tuple[Home, ...] = ()
-    counts = [len(usable)] if barred or len(usable) == 1 else [len(usable), len(usable) - 1]
     if name in inside.fused:
+        if inside.memory not in usable:
+            return
         made = name == einsum.name
         start = (Home(shared, inside.memory, made and name in inside.leaving, made, True),)
-        usable = memories[memories.index(inside.memory) + 1 : len(usable)]
-        counts = list(range(len(usable), -1, -1))
-    for count in counts:
-        for chosen in itertools.combinations_with_replacement(depths, count):
-            homes = zip(chosen, usable, strict=False)
-            yield (*start, *(Home(depth, memory) for depth, memory in homes))
+        usable = usable[usable.index(inside.memory) + 1 :]
+    near = machine.unit(node.unit).reads_from
+    if name in inside.resident:
+        start = (Home(0, inside.hub, False, False, True),)
+        usable = usable[usable.index(inside.hub) + 1 :] if inside.hub in usable else usable
+    outer = start[0].memory if start else machine.dram.name
+    free = passes_by(cascade, machine, node, name)
+    for count in range(len(usable), -1, -1):
+        for picked in itertools.combinations(usable, count):
+            inner = picked[-1] if picked else outer
+            if inner != near and not free:
+                continue
+            if inner == machine.dram.name and not straight(cascade, machine, node, name):
+                continue
+            for chosen in itertools.combinations_with_replacement(depths, count):
+                yield (*start, *(Home(d, memory) for d, memory in zip(chosen, picked, strict=True)))
 
 
 def _held(choice: tuple[Home, ...], memory: str | None) -> bool:
@@ -206,15 +262,3 @@ def _held(choice: tuple[Home, ...], memory: str | None) -> bool:
     if memory is None or (choice and choice[0].fused):
         return True
     return any(home.memory == memory and home.depth == 0 for home in choice)
-
-
-def _barred(machine: Machine, unit: Unit, einsum: Einsum, node: Compute, operand: Operand) -> bool:
-    """Whether the unit's own memory may not hold this operand: one for inputs and outputs takes no weights.
-
-    The weights are what stays in the array: the operand that lies along both its rows and its columns.
-    """
-    memory = machine.memory(unit.reads_from)
-    if not memory.holds or "weights" in memory.holds or memory.parent in (None, machine.dram.name):
-        return False
-    placed = {rank for dim in ("rows", "cols") for rank in node.spatial.get(dim, ())}
-    return bool(placed) and operand.tensor != einsum.name and placed <= operand.moved

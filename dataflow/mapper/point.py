@@ -35,9 +35,11 @@ class GroupPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole cascade: groups, one after the other."""
+    """A whole cascade: groups, one after the other; `resident` results stay whole in the memory `hub`."""
 
     groups: tuple[GroupPoint, ...]
+    resident: tuple[str, ...] = ()
+    hub: str = ""
 
 
 def tree(cascade: Cascade, machine: Machine, group: GroupPoint) -> Node:
@@ -51,7 +53,8 @@ def tree(cascade: Cascade, machine: Machine, group: GroupPoint) -> Node:
     left = {rank.name: rank.size for rank in cascade.ranks}
     for depth in range(shared + 1):
         here = [(tensor, home) for tensor, home in homes if home.depth == depth]
-        parts += _keeps(machine, [(t, home) for t, home in here if home.fused or depth < shared])
+        above = [(t, home) for t, home in here if home.fused or depth < shared]
+        parts += _keeps(machine, above, group.nests[0].nest.buffers)
         if depth < shared:
             parts += _loop(group.nests[0], depth, left)
     return chain(*parts, body)
@@ -64,9 +67,8 @@ def _branch(cascade: Cascade, machine: Machine, point: NestPoint, start: int) ->
     for depth in range(start):
         _loop(point, depth, left)
     for depth in range(start, len(point.nest.loops) + 1):
-        parts += _keeps(
-            machine, [(t, home) for t, home in point.homes if home.depth == depth and not home.fused]
-        )
+        here = [(t, home) for t, home in point.homes if home.depth == depth and not home.fused]
+        parts += _keeps(machine, here, point.nest.buffers)
         if depth < len(point.nest.loops):
             parts += _loop(point, depth, left)
     return chain(*parts, point.nest.node)
@@ -81,10 +83,13 @@ def _loop(point: NestPoint, depth: int, left: dict[str, int]) -> list[tuple[str,
     return [(rank, tile)]
 
 
-def _keeps(machine: Machine, homes: list[tuple[str, Home]]) -> list[Keep | None]:
+def _keeps(machine: Machine, homes: list[tuple[str, Home]], buffers: int) -> list[Keep | None]:
     """Keeps that stand at one place, outer memories first; tensors of one memory together."""
     order = sorted({home.memory for _, home in homes}, key=lambda name: _distance(machine, name))
-    return [keep(tuple(dict.fromkeys(t for t, h in homes if h.memory == name)), name) for name in order]
+    return [
+        keep(tuple(dict.fromkeys(t for t, h in homes if h.memory == name)), name, buffers=buffers)
+        for name in order
+    ]
 
 
 def _distance(machine: Machine, name: str) -> int:
@@ -97,4 +102,5 @@ def mapping(cascade: Cascade, machine: Machine, point: Point) -> Mapping:
     """The mapping that a point stands for."""
     trees = tuple(tree(cascade, machine, group) for group in point.groups)
     root = trees[0] if len(trees) == 1 else Sequence(children=trees)
+    root = chain(keep(point.resident, point.hub, buffers=1), root)
     return Mapping(cascade=cascade.name, machine=machine.name, template="mapper", tree=root)

@@ -1,30 +1,37 @@
-"""The search of a map space: each group of Einsums by branch and bound, the cuts between groups by DP."""
+"""The search of a map space: each group of Einsums by branch and bound, the cuts between groups by DP.
+
+What a group's search finds depends on the space, the objective and what smaller groups cost, never on which
+other searches run beside it: so the answer is the same for any number of workers.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
 import numpy as np
 
+from dataflow.mapper.archive import ENERGY, FRONT, LATENCY, PARTS, join
 from dataflow.mapper.found import Found, best_of, mode_of, score
-from dataflow.mapper.kernel import ENERGY, FRONT, LATENCY, PARTS, join, search
-from dataflow.mapper.nest import Inside, Nest
-from dataflow.mapper.point import GroupPoint, NestPoint
-from dataflow.mapper.space import MapSpace, Tiles
-from dataflow.mapper.tables import Floats, Ints, Tables, menu_arrays, tables
-from dataflow.mapper.tiles import menu
+from dataflow.mapper.fronts import Archive, Around, Contexts, Pools, Rows
+from dataflow.mapper.nest import Inside
+from dataflow.mapper.point import GroupPoint
+from dataflow.mapper.space import MapSpace
+from dataflow.mapper.tables import Floats, Ints
+from dataflow.mapper.vectors import Tiles
 from workloads.cascade import Einsum
 
 #: Called with how many groups are done, how many there are, and the best objective so far (None: none yet).
 Report = Callable[[int, int, Found | None], None]
 
-FIRST_ROWS = 16
-
-
-class Stop(Exception):  # noqa: N818 - not an error: the time is up
-    """The budget is used up."""
+ENDLESS = 2**62
+#: Objectives that are the sum of the groups' own.
+ADDITIVE = ("latency", "energy")
+#: Nodes that a group gets at least.
+LEAST_NODES = 2_000
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,162 +42,279 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
 
 
-class _Archive:
-    """Keys with metas, as the kernel wants them."""
-
-    def __init__(self, width: int, meta: int) -> None:
-        self.keys: Floats = np.empty((FIRST_ROWS, width))
-        self.metas: Ints = np.zeros((FIRST_ROWS, meta), np.int64)
-        self.count = 0
-
-    def seed(self, keys: list[tuple[float, ...]]) -> None:
-        """Figures that what is found has to beat; their metas end in -1."""
-        self.keys = np.array([*keys, *keys][: max(len(keys), 2)])
-        self.metas = np.full((len(self.keys), self.metas.shape[1]), -1, np.int64)
-        self.count = len(keys)
-
-
 class Search:
-    """One search. `within` caps the bytes held on chip; `budget_s` the seconds."""
+    """One search. `within` caps the bytes held on chip, `nodes` the partial mappings that are looked at and
+    `budget_s` the seconds; `workers` groups are searched at once.
+    """
 
     def __init__(
-        self, space: MapSpace, objective: str, *, within: float, budget_s: float, report: Report
-    ) -> None:
+        self, space: MapSpace, objective: str, *, report: Report, within: float = math.inf,
+        budget_s: float = math.inf, nodes: int = ENDLESS, workers: int = 1,
+    ) -> None:  # fmt: skip
         self.space = space
         self.objective = objective
         self.within = within
         self.report = report
         self.deadline = time.monotonic() + budget_s
-        self.scale = space.scale
-        self.leak_j = self.scale.leakage_w * self.scale.tick_s
-        self.width = len(self.scale.engines) + 1 + len(self.scale.memories)
-        self.capacity = np.array(self.scale.capacity)
-        self.nodes = 0
-        self.proven = True
-        self.contexts = 0
-        self._bests: dict[tuple[str, Inside, Tiles], tuple[Floats, Ints, float]] = {}
-        self._nests: dict[tuple[str, Inside], list[tuple[Nest, Tables]]] = {}
-        self._parts: dict[tuple[str, Inside, Tiles], tuple[Floats, Ints]] = {}
+        self.nodes = nodes
+        self.workers = workers
+        self.stopped = False
         self.index = {einsum.name: at for at, einsum in enumerate(space.cascade.einsums)}
 
     def run(self) -> Outcome:
-        """Search everything, or until the time is up or Ctrl-C: then what was found stands, unproven."""
-        groups = sorted(self.space.fusions(), key=lambda group: (len(group), self.index[group[0].name]))
-        size = len(self.space.cascade.einsums)
-        table: dict[tuple[int, int], list[Found]] = {}
-        try:
-            for done, group in enumerate(groups):
-                first = self.index[group[0].name]
-                limit = self._cover(table, first, first + len(group))
-                found = self.group(group, limit)
-                if found:
-                    table[first, first + len(group)] = found
-                whole = self._cover(table, 0, size)
-                self.report(done + 1, len(groups), whole[0] if whole else None)
-        except (Stop, KeyboardInterrupt):
-            self.proven = False
-        found = self._cover(table, 0, size)
+        """Search everything, or until nodes or time are used up or Ctrl-C: then what was found stands,
+        unproven.
+        """
+        spaces = self.space.spaces()
+        groups = [sorted(space.fusions(), key=self._order) for space in spaces]
+        total, done, used, proven = sum(map(len, groups)), 0, 0, True
+        best: list[Found] = []
+        pools = Pools()
+        with ThreadPoolExecutor(max_workers=max(1, self.workers)) as pool:
+            for space, mine in zip(spaces, groups, strict=True):
+                kept = sum(map(space.bytes_of, space.resident or ()))
+                if kept > self.within:
+                    done += len(mine)
+                    continue
+                contexts = Contexts(space, self.objective, self.within - kept, self._late, pools)
+                table: dict[tuple[int, int], list[Found]] = {}
+                whole: list[Found] = []
+                try:
+                    around = self._around(pool, contexts, mine)
+                    for number in self._sizes(mine):
+                        row = [g for g in mine if len(g) == number and self._hopeful(around, g, best, whole)]
+                        done += sum(len(group) == number for group in mine) - len(row)
+                        share = max(LEAST_NODES, (self.nodes - used) // max(1, total - done))
+                        for group, job in self._start(pool, contexts, table, row, share, around):
+                            found, looked, covered = job.result()
+                            used, done, proven = used + looked, done + 1, proven and covered
+                            if found:
+                                table[self._span(group)] = found
+                            now = self._cover(space, table, 0, len(self.index))
+                            shown = best_of([*best, *now], self.objective)
+                            self.report(done, total, shown[0] if shown else None)
+                        whole = self._cover(space, table, 0, len(self.index))
+                except KeyboardInterrupt:
+                    self.stopped = True
+                    whole = self._cover(space, table, 0, len(self.index))
+                best = best_of([*best, *whole], self.objective)
+                if self.stopped:
+                    break
         return Outcome(
-            found=tuple(sorted(found, key=lambda one: score(one, self.objective))), proven=self.proven,
-            nodes=self.nodes,
+            found=tuple(sorted(best, key=lambda one: score(one, self.objective))),
+            proven=proven and not self.stopped, nodes=used,
         )  # fmt: skip
 
-    def _cover(self, table: dict[tuple[int, int], list[Found]], first: int, last: int) -> list[Found]:
+    def _sizes(self, groups: list[tuple[Einsum, ...]]) -> list[int]:
+        """Single Einsums first, for something to beat; then the largest groups, which may rule out others."""
+        sizes = sorted({len(group) for group in groups})
+        return sizes if self.objective not in ADDITIVE else [*sizes[:1], *sizes[:0:-1]]
+
+    def _around(
+        self, pool: ThreadPoolExecutor, contexts: Contexts, groups: list[tuple[Einsum, ...]]
+    ) -> dict[tuple[int, int], Around]:
+        """The surroundings of each group, the least bound first."""
+        jobs = [(group, pool.submit(contexts.around, group, self._mode(group))) for group in groups]
+        return {self._span(group): job.result() for group, job in jobs}
+
+    def _mode(self, group: tuple[Einsum, ...]) -> int:
+        return mode_of(self.objective, len(group) == len(self.index))
+
+    def _hopeful(
+        self, around: dict[tuple[int, int], Around], group: tuple[Einsum, ...], best: list[Found],
+        whole: list[Found],
+    ) -> bool:  # fmt: skip
+        """Whether a group could be part of something better than the best so far: where groups add up, its
+        least and the least of all before and after it are below that.
+        """
+        known = best_of([*best, *whole], self.objective)
+        if not known or self.objective not in ADDITIVE or self.stopped:
+            return True
+        first, last = self._span(group)
+        least = self._least(around, 0, first) + around[first, last].least
+        return least + self._least(around, last, len(self.index)) < score(known[0], self.objective)[0]
+
+    def _least(self, around: dict[tuple[int, int], Around], first: int, last: int) -> float:
+        """What covering some Einsums by groups costs at least."""
+        ways = [0.0]
+        for end in range(first + 1, last + 1):
+            ways.append(
+                min(
+                    (around[begin, end].least + ways[begin - first]
+                     for begin in range(first, end) if (begin, end) in around),
+                    default=math.inf,
+                )
+            )  # fmt: skip
+        return ways[-1]
+
+    def _start(
+        self, pool: ThreadPoolExecutor, contexts: Contexts, table: dict[tuple[int, int], list[Found]],
+        row: list[tuple[Einsum, ...]], share: int, around: dict[tuple[int, int], Around],
+    ) -> list[tuple[tuple[Einsum, ...], Future[tuple[list[Found], int, bool]]]]:  # fmt: skip
+        """Searches of the groups of one size; none of them hangs on another."""
+        return [
+            (
+                group,
+                pool.submit(
+                    self.group, contexts, group, self._limit(contexts.space, table, group), share,
+                    around[self._span(group)],
+                ),
+            )
+            for group in row
+        ]  # fmt: skip
+
+    def _order(self, group: tuple[Einsum, ...]) -> tuple[int, int]:
+        return len(group), self.index[group[0].name]
+
+    def _span(self, group: tuple[Einsum, ...]) -> tuple[int, int]:
+        first = self.index[group[0].name]
+        return first, first + len(group)
+
+    def _late(self) -> bool:
+        """Whether the time is up."""
+        self.stopped = self.stopped or time.monotonic() > self.deadline
+        return self.stopped
+
+    def _limit(
+        self, space: MapSpace, table: dict[tuple[int, int], list[Found]], group: tuple[Einsum, ...]
+    ) -> list[Found]:
+        """What a group's Einsums cost in smaller groups, which it has to beat."""
+        return self._cover(space, table, *self._span(group)) if len(group) > 1 else []
+
+    def _cover(
+        self, space: MapSpace, table: dict[tuple[int, int], list[Found]], first: int, last: int
+    ) -> list[Found]:
         """The best ways to cover the Einsums first..last by groups: dynamic programming over the cuts."""
-        ways: list[list[Found]] = [[Found(ticks=0, joules=0, held=0)]]
+        whole = (first, last) == (0, len(self.index))
+        kept = float(sum(map(space.bytes_of, space.resident or ()))) if whole else 0.0
+        start = Found(ticks=0, joules=0, held=0, resident=space.resident or (), hub=space.hub)
+        ways: list[list[Found]] = [[start]]
         for end in range(first + 1, last + 1):
             joined = [
                 before.then(group)
-                for start in range(first, end)
-                for group in table.get((start, end), ())
-                for before in ways[start - first]
+                for begin in range(first, end)
+                for group in table.get((begin, end), ())
+                for before in ways[begin - first]
             ]
             ways.append(best_of(joined, self.objective))
-        return ways[-1]
+        return [msgspec.structs.replace(one, held=one.held + kept) for one in ways[-1]]
 
-    def group(self, group: tuple[Einsum, ...], limit: list[Found]) -> list[Found]:
-        """The best of one group; `limit` is what its Einsums cost in smaller groups, which it has to beat."""
+    def group(
+        self, contexts: Contexts, group: tuple[Einsum, ...], limit: list[Found], share: int, around: Around
+    ) -> tuple[list[Found], int, bool]:
+        """The best of one group, the nodes looked at, and whether all of it was covered."""
+        mode = self._mode(group)
         if len(group) == 1:
-            return self._alone(group[0])
-        mode = mode_of(self.objective, len(group) == len(self.index))
-        archive = _Archive(3 if mode == FRONT else 2, 3)
-        if limit and mode >= LATENCY:
-            limit = [min(limit, key=lambda one: score(one, self.objective))]
-            archive.seed([score(limit[0], self.objective)])
-        elif limit:
-            archive.seed([(one.ticks, one.joules, one.held)[: archive.keys.shape[1]] for one in limit])
-        traces: dict[int, _Trace] = {}
-        for inside in self.space.insides(group):
-            for shared in self.space.shared_tiles(inside):
-                self._check_time()
-                self._fused(group, inside, shared, mode, archive, traces)
-        metas = [meta for meta in archive.metas[: archive.count] if meta[2] > 0]
-        points = [traces[int(meta[2])].point(int(meta[0]), int(meta[1])) for meta in metas]
-        return best_of([self._figures(point) for point in points], self.objective)
+            (inside,) = contexts.space.insides(group)
+            rows = contexts.alone(group[0], inside, mode, share)
+            points = [GroupPoint(inside=inside, nests=(point,)) for point in contexts.points(rows)]
+            return (
+                best_of([contexts.figures(point) for point in points], self.objective),
+                rows.nodes,
+                rows.all,
+            )
+        return _Fused(contexts, self.objective, mode, share, group, limit, around).run()
 
-    def _fused(
-        self, group: tuple[Einsum, ...], inside: Inside, shared: Tiles, mode: int, archive: _Archive,
-        traces: dict[int, _Trace],
+
+class _Fused:
+    """The search of one group of several Einsums."""
+
+    def __init__(
+        self, contexts: Contexts, objective: str, mode: int, share: int, group: tuple[Einsum, ...],
+        limit: list[Found], around: Around,
     ) -> None:  # fmt: skip
-        """Join the Einsums' fronts inside given shared loops; `traces` gets what leads back to new rows."""
-        tag = 2 * self.contexts + 1
-        self.contexts += 1
+        self.contexts = contexts
+        self.objective = objective
+        self.mode = mode
+        self.left = share
+        self.share = share
+        self.group = group
+        self.scale = contexts.space.scale
+        self.archive = Archive(3 if mode == FRONT else 2, 3)
+        self.traces: dict[int, _Trace] = {}
+        self.around = around
+        self.covered = around.all
+        if limit and mode >= LATENCY:
+            limit = [min(limit, key=lambda one: score(one, objective))]
+            self.archive.seed([score(limit[0], objective)])
+        elif limit:
+            width = self.archive.keys.shape[1]
+            self.archive.seed([(one.ticks, one.joules, one.held)[:width] for one in limit])
+
+    def run(self) -> tuple[list[Found], int, bool]:
+        """Every surrounding in the order of what it costs at least, until none can improve on what is found.
+
+        Returns the best, the nodes looked at, and whether all was covered.
+        """
+        for tag, (bound, inside, shared) in enumerate(self.around.every):
+            if self.contexts.late() or self.left <= 0:
+                self.covered = False
+                break
+            if self._beaten(bound):
+                continue
+            self._inside(inside, shared, 2 * tag + 1)
+        metas = [meta for meta in self.archive.metas[: self.archive.count] if meta[2] > 0]
+        points = [self.traces[int(meta[2])].point(int(meta[0]), int(meta[1])) for meta in metas]
+        found = best_of([self.contexts.figures(point) for point in points], self.objective)
+        return found, self.share - self.left, self.covered
+
+    def _beaten(self, bound: Floats) -> bool:
+        key = self.contexts.key(bound, self.mode)
+        if self.mode >= LATENCY:
+            return bool(self.archive.count) and key[0] >= self.archive.keys[0, 0]
+        rows = self.archive.keys[: self.archive.count]
+        return bool(np.any(np.all(rows <= np.array(key)[: rows.shape[1]], axis=1)))
+
+    def _inside(self, inside: Inside, shared: Tiles, tag: int) -> None:
+        """The Einsums' best or unbeaten rows inside given shared loops, joined."""
+        contexts, mode = self.contexts, self.mode
         if mode in (LATENCY, ENERGY):
-            bests = [self._best(einsum, inside, shared, mode) for einsum in group]
-            if any(not len(rows) for rows, _, _ in bests):
-                return
-            figures = [figure for _, _, figure in bests]
+            bests = []
+            for einsum in self.group:
+                rows = contexts.best(einsum, inside, shared, mode, self.left)
+                self._charge(rows)
+                if not len(rows.keys):
+                    return
+                bests.append(rows)
+            figures = [float(rows.keys[0, 0]) for rows in bests]
             bound = sum(figures) if mode == ENERGY else max(figures)
-            if archive.count and bound >= archive.keys[0, 0]:
+            whole = all(rows.all for rows in bests)
+            if whole and self.archive.count and bound >= self.archive.keys[0, 0]:
                 return
-            trace = self._join(group, inside, [(rows, metas) for rows, metas, _ in bests], mode, archive, tag)
+            full = [contexts.whole_rows(rows) for rows in bests]
+            trace = self._join(inside, bests, full, tag)
             if trace is not None:
-                traces[tag] = trace
-                if mode == ENERGY and not self.leak_j:
+                self.traces[tag] = trace
+                if whole and mode == ENERGY and not contexts.leak_j:
                     return  # each Einsum's own best fits beside the others: nothing is better here
         fronts = []
-        for einsum in group:
-            front = self._front(einsum, inside, shared)
-            if not len(front[0]):
+        for einsum in self.group:
+            rows = contexts.front(einsum, inside, shared, mode, self.left)
+            self._charge(rows)
+            if not len(rows.keys):
                 return
-            fronts.append(front)
-        whole = self._join(group, inside, fronts, mode, archive, tag + 1)
-        if whole is not None:
-            traces[tag + 1] = whole
+            fronts.append(rows)
+        trace = self._join(inside, fronts, [rows.keys for rows in fronts], tag + 1)
+        if trace is not None:
+            self.traces[tag + 1] = trace
 
-    def _best(self, einsum: Einsum, inside: Inside, shared: Tiles, mode: int) -> tuple[Floats, Ints, float]:
-        """The best row of one Einsum inside shared loops, by itself: what it costs a group at least."""
-        key = (einsum.name, _own_part(einsum, inside), shared)
-        if key not in self._bests:
-            pool = self._tables(einsum, inside)
-            archive = _Archive(2, _meta_width(pool))
-            for number, (nest, table) in enumerate(pool):
-                self._one(number, table, self.space.menus(nest, shared), mode, archive, leak_j=0.0)
-            metas = archive.metas[: archive.count].copy()
-            rows = [self.space.row(_nest_point(pool, meta))[0] for meta in metas]
-            figure = float(archive.keys[0, 0]) if archive.count else 0.0
-            self._bests[key] = (np.array(rows).reshape(-1, self.width), metas, figure)
-        return self._bests[key]
+    def _charge(self, rows: Rows) -> None:
+        self.left -= rows.nodes
+        self.covered = self.covered and rows.all
 
-    def _join(
-        self,
-        group: tuple[Einsum, ...],
-        inside: Inside,
-        fronts: list[tuple[Floats, Ints]],
-        mode: int,
-        archive: _Archive,
-        tag: int,
-    ) -> _Trace | None:
+    def _join(self, inside: Inside, parts: list[Rows], keys: list[Floats], tag: int) -> _Trace | None:
         """Sums of the Einsums' rows into the archive; None where nothing new came in."""
-        rows = fronts[0][0]
-        steps: list[Ints] = []
-        for number in range(1, len(fronts)):
-            last = number == len(fronts) - 1
-            into = archive if last else _Archive(self.width, 3)
+        contexts, archive, mode = self.contexts, self.archive, self.mode
+        counts = contexts.counts(mode)
+        rows, steps = keys[0], []
+        for number in range(1, len(parts)):
+            last = number == len(parts) - 1
+            into = archive if last else Archive(contexts.width, 3)
             into.keys, into.metas, into.count = join(
-                rows, fronts[number][0], len(self.scale.engines), self.capacity, mode if last else PARTS,
-                self.leak_j, self.within, tag, into.keys, into.metas, into.count,
+                rows, keys[number], len(self.scale.engines), contexts.capacity, mode if last else PARTS,
+                contexts.leak_j, contexts.within, counts, tag, into.keys, into.metas, into.count,
             )  # fmt: skip
+            self.left -= len(rows) * len(keys[number]) // 8
             if not last:
                 rows = into.keys[: into.count].copy()
                 steps.append(into.metas[: into.count].copy())
@@ -198,96 +322,17 @@ class Search:
                     return None
         if not np.any(archive.metas[: archive.count, 2] == tag):
             return None
-        pools = [
-            (self._tables(einsum, inside), metas) for einsum, (_, metas) in zip(group, fronts, strict=True)
-        ]
-        return _Trace(inside, steps, pools)
-
-    def _front(self, einsum: Einsum, inside: Inside, shared: Tiles) -> tuple[Floats, Ints]:
-        """Every unbeaten row of one Einsum inside shared loops, with its metas."""
-        own = _own_part(einsum, inside)
-        key = (einsum.name, own, shared)
-        if key not in self._parts:
-            pool = self._tables(einsum, inside)
-            archive = _Archive(self.width, _meta_width(pool))
-            for number, (nest, table) in enumerate(pool):
-                self._one(number, table, self.space.menus(nest, shared), PARTS, archive)
-            self._parts[key] = (archive.keys[: archive.count].copy(), archive.metas[: archive.count].copy())
-        return self._parts[key]
-
-    def _tables(self, einsum: Einsum, inside: Inside) -> list[tuple[Nest, Tables]]:
-        own = _own_part(einsum, inside)
-        key = (einsum.name, own)
-        if key not in self._nests:
-            space = self.space
-            self._nests[key] = [
-                (nest, tables(space.cascade, space.machine, nest, self.scale))
-                for nest in space.nests(einsum, own)
-            ]
-        return self._nests[key]
-
-    def _alone(self, einsum: Einsum) -> list[Found]:
-        """The best of one Einsum by itself: a few sizes first, for a bound, then the whole menus."""
-        mode = mode_of(self.objective, len(self.index) == 1)
-        pool = self._tables(einsum, Inside())
-        archive = _Archive(3 if mode == FRONT else 2, _meta_width(pool))
-        menus = [self.space.pruned(nest) for nest, _ in pool]
-        try:
-            for number, (_, table) in enumerate(pool):
-                coarse = [
-                    tuple(size for size in sizes if size in menu(sizes[-1], "steps", self.space.width))
-                    for sizes in menus[number]
-                ]
-                self._one(number, table, coarse, mode, archive)
-            for number, (_, table) in enumerate(pool):
-                self._check_time()
-                self._one(number, table, menus[number], mode, archive)
-        except (Stop, KeyboardInterrupt):
-            self.proven = False  # what was found stands; the caller stops at its next look at the clock
-        points = [_nest_point(pool, meta) for meta in archive.metas[: archive.count]]
-        found = [self._figures(GroupPoint(inside=Inside(), nests=(point,))) for point in points]
-        return best_of(found, self.objective)
-
-    def _one(
-        self,
-        number: int,
-        table: Tables,
-        menus: list[Tiles],
-        mode: int,
-        archive: _Archive,
-        leak_j: float | None = None,
-    ) -> None:
-        values, starts = menu_arrays(menus)
-        archive.keys, archive.metas, archive.count, nodes = search(
-            table, values, starts, number, mode, self.leak_j if leak_j is None else leak_j,
-            self.within, archive.keys, archive.metas,
-            archive.count,
-        )  # fmt: skip
-        self.nodes += nodes
-
-    def _figures(self, point: GroupPoint) -> Found:
-        total = self.space.total(point)[0]
-        engines = len(self.scale.engines)
-        ticks = float(np.max(total[:engines]))
-        return Found(
-            ticks=ticks, joules=float(total[engines]) + self.leak_j * ticks,
-            held=float(np.sum(total[engines + 1 :])), groups=(point,),
-        )  # fmt: skip
-
-    def _check_time(self) -> None:
-        if time.monotonic() > self.deadline:
-            raise Stop
+        return _Trace(contexts, inside, steps, parts)
 
 
 class _Trace:
     """How the rows of one join lead back to points: `steps` are the metas of the joins before the last."""
 
-    def __init__(
-        self, inside: Inside, steps: list[Ints], pools: list[tuple[list[tuple[Nest, Tables]], Ints]]
-    ) -> None:
+    def __init__(self, contexts: Contexts, inside: Inside, steps: list[Ints], parts: list[Rows]) -> None:
+        self.contexts = contexts
         self.inside = inside
         self.steps = steps
-        self.pools = pools
+        self.parts = parts
 
     def point(self, first: int, last: int) -> GroupPoint:
         """The point of one row of the last join."""
@@ -297,27 +342,6 @@ class _Trace:
             first = int(metas[first, 0])
         rows.append(first)
         nests = tuple(
-            _nest_point(pool, metas[row])
-            for (pool, metas), row in zip(self.pools, reversed(rows), strict=True)
+            self.contexts.point(part, row) for part, row in zip(self.parts, reversed(rows), strict=True)
         )
         return GroupPoint(inside=self.inside, nests=nests)
-
-
-def _nest_point(pool: list[tuple[Nest, Tables]], meta: Ints) -> NestPoint:
-    nest = pool[int(meta[0])][0]
-    depth, tensors = len(nest.loops), len(nest.tensors)
-    numbers = [int(value) for value in meta[1 : 1 + depth + tensors]]
-    return NestPoint(nest=nest, tiles=tuple(numbers[:depth]), chosen=tuple(numbers[depth:]))
-
-
-def _meta_width(pool: list[tuple[Nest, Tables]]) -> int:
-    return 1 + max((len(nest.loops) + len(nest.tensors) for nest, _ in pool), default=0)
-
-
-def _own_part(einsum: Einsum, inside: Inside) -> Inside:
-    """The surroundings as one Einsum sees them, so that groups can use each other's fronts."""
-    mine = frozenset({einsum.name, *(access.tensor for access in einsum.reads)})
-    return Inside(
-        shared=inside.shared, fused=inside.fused & mine, memory=inside.memory,
-        leaving=inside.leaving & mine, common=inside.common & mine,
-    )  # fmt: skip

@@ -2,18 +2,22 @@
 
 A mapping of the space is made of these choices:
 
+- results that stay whole in the outermost on-chip memory for all of the cascade;
 - fusion: the Einsums, in the cascade's order, fall into groups of neighbours; groups run one after the other
   through DRAM, Einsums of a group run as a pipeline;
 - of a group: which ranks that all of it iterates are shared loops, their order and tiles; the on-chip memory
-  that tensors made and read inside the group stay in, below those loops;
-- of an Einsum: the unit, the ranks along the unit's dimensions, one block of loops for each memory
-  between DRAM and the unit, the order of each block (ranks that move the same tensors stand together,
-  those that move all
-  of them outermost), and each loop's tile out of a menu;
-- of a tensor: above which loop it is kept in each of those memories (above one that does not move it, or
-  innermost), or that the unit reads it past the innermost one.
+  that tensors made and read inside the group stay in, below those loops; where each core has such a memory,
+  one rank for all of it along the cores;
+- of an Einsum: the unit, the ranks along the unit's dimensions (one along the cores, which may lie along
+  another dimension too), one block of loops for each memory between DRAM and the unit, the order of each
+  block (ranks that move the same tensors stand together, those that move all of them outermost), and each
+  loop's tile out of a menu, such that every core has work;
+- of a tensor: in which of those memories it is kept, and above which loop (above one that does not move it,
+  or innermost). A memory holds what it may hold only; inputs and results are read from a core's own memory;
+  the operand that stays in an array may come straight from DRAM.
 
-Every keep is double-buffered. Shared loops are over ranks that no Einsum read inside the group reduces.
+Every keep has the same number of buffers. Shared loops are over ranks that no Einsum read inside the group
+reduces.
 """
 
 from __future__ import annotations
@@ -28,19 +32,25 @@ import msgspec
 import numpy as np
 
 from accel.machine import Machine
+from dataflow.cores import cores_ranks
+from dataflow.footprint import tile_bytes
+from dataflow.mapper.groups import cuts, joined
 from dataflow.mapper.model import cost
 from dataflow.mapper.nest import Inside, Nest, leaves, nest_of, operands, orders, plain, simple
 from dataflow.mapper.point import GroupPoint, NestPoint, Point
+from dataflow.mapper.sampling import sample
 from dataflow.mapper.tables import Floats, Scales, scales, tables
-from dataflow.mapper.tiles import Menu, Use, menu, undominated
-from dataflow.mapper.wishes import check_wishes
+from dataflow.mapper.tiles import Menu, menu
+from dataflow.mapper.vectors import Tiles, count_vectors, menus, nest_points, pruned, tile_vectors
+from dataflow.mapper.wishes import check_resident, check_wishes
 from dataflow.mapping import Compute
 from dataflow.templates.gemm import levels
 from specs.errors import SpecError
 from workloads.cascade import Cascade, Einsum
 from workloads.passes import pass_of
 
-Tiles = tuple[int, ...]
+#: Results of a cascade up to which every set of them is tried as resident.
+MOST_SUBSETS = 2
 
 
 class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -49,7 +59,8 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     `menu` chooses tile sizes ("all", "perfect", "steps"); `most_fused` bounds a group (1: no fusion); `keep`
     holds a tensor whole in a memory, `{"K": "gb"}`, where its Einsum stands alone or reads it from
     outside the group; `order` fixes an Einsum's loops, outermost first; `unit` its unit; `groups` the
-    fusion itself.
+    fusion itself; `resident` names results that stay whole on chip for all of the cascade (None: any set of
+    `residents()`); `buffers` is how many tiles each keep has (1: the next is filled in its place).
     Raises SpecError for names that do not exist.
     """
 
@@ -61,10 +72,13 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     order: Mapping[str, tuple[str, ...]] = {}
     unit: Mapping[str, str] = {}
     groups: tuple[tuple[str, ...], ...] = ()
+    buffers: int = 2
+    resident: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_wishes(self.cascade, self.machine, self.menu, self.most_fused, self.keep, self.order, self.unit)
         names = [einsum.name for einsum in self.cascade.einsums]
+        check_resident(self.cascade, self.resident or (), self.hub)
         if self.groups and [name for group in self.groups for name in group] != names:
             raise SpecError("space.groups", f"must be {', '.join(names)} in this order, cut into groups")
 
@@ -98,7 +112,44 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def scale(self) -> Scales:
         """How counts become ticks, joules and limits on this machine."""
-        return scales(self.machine)
+        taken = sum(self.bytes_of(name) for name in self.resident or ())
+        return scales(self.machine, {self.hub: taken} if taken else {})
+
+    @cached_property
+    def hub(self) -> str:
+        """The outermost on-chip memory, if all units get their operands through it; else ""."""
+        chains = [levels(self.machine, unit.reads_from) for unit in self.machine.units]
+        outer = {chain[0] if chain else "" for chain in chains}
+        name = outer.pop() if len(outer) == 1 else ""
+        return name if name and self.machine.memory(name).copies == 1 else ""
+
+    def bytes_of(self, tensor: str) -> int:
+        """Bytes of a whole tensor that some Einsum makes."""
+        sizes = {rank.name: rank.size for rank in self.cascade.ranks}
+        return tile_bytes(self.cascade, self.machine, self.cascade.einsum(tensor).output, sizes)
+
+    def residents(self) -> tuple[tuple[str, ...], ...]:
+        """The sets of results that may stay whole in the hub for all of the cascade, the empty one first:
+        every set of a few, else the smallest ones, as many as fit.
+        """
+        if self.resident is not None:
+            return (self.resident,)
+        made = [e.name for e in self.cascade.einsums if self.cascade.consumers(e.name) and not e.iterative]
+        if not self.hub or self.groups or self.machine.memory(self.hub).holds:
+            return ((),)
+        if len(made) <= MOST_SUBSETS:
+            sets = [some for count in range(len(made) + 1) for some in itertools.combinations(made, count)]
+        else:
+            order = sorted(made, key=self.bytes_of)
+            every = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32]
+            counts = sorted({*(count for count in every if count < len(made)), len(made)})
+            sets = [tuple(name for name in made if name in order[:count]) for count in counts]
+        room = self.machine.memory(self.hub).capacity_bytes or math.inf
+        return tuple(some for some in sets if not some or sum(map(self.bytes_of, some)) < room)
+
+    def spaces(self) -> tuple[MapSpace, ...]:
+        """This space cut by which results stay on chip throughout."""
+        return tuple(msgspec.structs.replace(self, resident=some) for some in self.residents())
 
     def fusions(self) -> Iterator[tuple[Einsum, ...]]:
         """Every group that the space allows."""
@@ -109,17 +160,28 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for first in range(len(einsums)):
             for count in range(1, min(self.most_fused, len(einsums) - first) + 1):
                 group = einsums[first : first + count]
-                if count == 1 or (_joined(group) and not self._rough(group)):
+                if count == 1 or (joined(group) and not self._rough(group) and not self._settled(group)):
                     yield group
 
     def _rough(self, group: tuple[Einsum, ...]) -> bool:
         """Whether an Einsum reads at shifted or partial indices: it needs more than was just made."""
         return any(not plain(self.cascade, access) for e in group for access in (*e.reads, e.output))
 
+    def _settled(self, group: tuple[Einsum, ...]) -> bool:
+        """Whether a result that one of the group makes for another stays on chip for all of the cascade."""
+        return any(
+            access.tensor == maker.name and maker.name in (self.resident or ())
+            for maker in group for einsum in group for access in einsum.reads
+        )  # fmt: skip
+
     def insides(self, group: tuple[Einsum, ...]) -> Iterator[Inside]:
         """Shared loops (in every order) and the memory of fused tensors, for a group."""
+        held = set(self.resident or ())
+        near = frozenset(
+            name for e in group for name in (e.name, *(a.tensor for a in e.reads)) if name in held
+        )
         if len(group) == 1:
-            yield Inside()
+            yield Inside(resident=near, hub=self.hub if near else "")
             return
         names = {einsum.name for einsum in group}
         made = [einsum for einsum in group if any(e in group for e in self.cascade.consumers(einsum.name))]
@@ -134,9 +196,29 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             for chosen in itertools.combinations(ranks, count):
                 for shared in self._shared_orders(group, chosen):
                     for memory in self._common_memories(group):
-                        yield Inside(
-                            shared=shared, fused=fused, memory=memory, leaving=leaving, common=common
-                        )
+                        for core in self._cores(group, fused, memory):
+                            yield Inside(
+                                shared=shared, fused=fused, memory=memory, leaving=leaving, common=common,
+                                core=core, resident=near, hub=self.hub if near else "",
+                            )  # fmt: skip
+
+    def _cores(self, group: tuple[Einsum, ...], fused: frozenset[str], memory: str) -> tuple[str, ...]:
+        """Ranks that may lie along the cores of a whole group whose tensors stay in a memory of each core."""
+        if self.machine.memory(memory).copies == 1:
+            return ("",)
+        reads = [
+            operand
+            for einsum in group
+            for operand in operands(self.cascade, einsum)
+            if operand.tensor in fused
+        ]
+        return tuple(
+            rank
+            for rank in group[0].output.ranks
+            if self.cascade.size(rank) > 1
+            and all(rank in e.output.ranks and rank not in e.iterative for e in group)
+            and all(rank in operand.moved for operand in reads)
+        )
 
     def _shareable(self, rank: str, group: tuple[Einsum, ...], made: list[Einsum]) -> bool:
         if self.cascade.size(rank) == 1 or any(rank not in einsum.ranks for einsum in group):
@@ -166,48 +248,39 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def leaves(self, einsum: Einsum) -> tuple[Compute, ...]:
         """Units and layouts of an Einsum."""
+        if einsum.name not in self._leaves:
+            self._leaves[einsum.name] = self._make_leaves(einsum)
+        return self._leaves[einsum.name]
+
+    @cached_property
+    def _leaves(self) -> dict[str, tuple[Compute, ...]]:
+        return {}
+
+    def _make_leaves(self, einsum: Einsum) -> tuple[Compute, ...]:
         found = leaves(self.cascade, self.machine, einsum)
         only = self.unit.get(einsum.name)
         return tuple(node for node in found if only is None or node.unit == only)
 
-    def nests(self, einsum: Einsum, inside: Inside) -> Iterator[Nest]:
-        """Loop nests of an Einsum in its surroundings."""
+    def nests(self, einsum: Einsum, inside: Inside, *, one_order: bool = False) -> Iterator[Nest]:
+        """Loop nests of an Einsum in its surroundings; with `one_order` only one for each layout."""
         for node in self.leaves(einsum):
+            if inside.core and cores_ranks(node) != (inside.core,):
+                continue
             memories = levels(self.machine, self.machine.unit(node.unit).reads_from)
             given = self.order.get(einsum.name)
             blocks = (given,) if given else orders(self.cascade, einsum)
-            for own in itertools.product(blocks, repeat=len(memories)):
+            orders_of = itertools.product(blocks, repeat=len(memories))
+            for own in itertools.islice(orders_of, 1) if one_order else orders_of:
                 loops = tuple(itertools.chain(*own))
-                nest = nest_of(self.cascade, self.machine, einsum, inside, node, loops, self.keep)
+                nest = nest_of(
+                    self.cascade, self.machine, einsum, inside, node, loops, self.keep, self.buffers
+                )
                 if all(nest.choices):
                     yield nest
 
     def menus(self, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
-        """Tile sizes of each loop, ascending; `shared` gives those of the group's loops."""
-        width = self.width
-        own = [menu(self.cascade.size(rank), self.menu, width) for rank in nest.loops[len(shared) :]]
-        return [*((size,) for size in shared), *own]
-
-    def pruned(self, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
-        """`menus` without the sizes that another is never worse than; used where one loop walks a rank."""
-        found = self.menus(nest, shared)
-        unit = self.machine.unit(nest.node.unit)
-        paced = unit.kind == "systolic" and nest.node.stationarity != "output-stationary"
-        if paced or shared or self.keep or len(set(nest.loops)) < len(nest.loops):
-            return found
-        einsum = self.cascade.einsum(nest.einsum)
-        dims = {ranks[0]: unit.dims[dim] for dim, ranks in nest.node.spatial.items() if len(ranks) == 1}
-        joint = {rank for ranks in nest.node.spatial.values() if len(ranks) > 1 for rank in ranks}
-        for at, rank in enumerate(nest.loops):
-            if rank in joint:
-                continue
-            use = Use(
-                size=self.cascade.size(rank), dim=dims.get(rank, 0),
-                refetch=any(rank not in operand.moved for operand in operands(self.cascade, einsum)),
-                gathers=rank in einsum.reduced and rank not in dims,
-            )  # fmt: skip
-            found[at] = undominated(found[at], use)
-        return found
+        """Tile sizes of each loop of a nest: see `dataflow.mapper.vectors.menus`."""
+        return menus(self, nest, shared)
 
     @cached_property
     def width(self) -> int:
@@ -216,57 +289,27 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             (size for unit in self.machine.units for d, size in unit.dims.items() if d != "cores"), default=16
         )
 
+    @cached_property
+    def cores(self) -> int:
+        """Cores of the machine's matrix units."""
+        return max((unit.dims.get("cores", 1) for unit in self.machine.matrix_units), default=1)
+
     def shared_tiles(self, inside: Inside) -> Iterator[Tiles]:
         """Tiles of a group's loops: each splits its rank."""
-        menus = [menu(self.cascade.size(rank), self.menu, self.width)[:-1] for rank in inside.shared]
+        menus = [
+            menu(self.cascade.size(rank), self.menu, self.width, self.cores)[:-1] for rank in inside.shared
+        ]
         yield from itertools.product(*menus)
-
-    def tile_vectors(self, nest: Nest, shared: Tiles = ()) -> Iterator[Tiles]:
-        """Every vector of tile sizes: a loop's tile is from its menu and below its parent's, or all of it."""
-        menus = self.menus(nest, shared)
-
-        def grow(chosen: Tiles) -> Iterator[Tiles]:
-            at = len(chosen)
-            if at == len(nest.loops):
-                yield chosen
-                return
-            rank = nest.loops[at]
-            above = [tile for tile, other in zip(chosen, nest.loops, strict=False) if other == rank]
-            whole = above[-1] if above else self.cascade.size(rank)
-            if at < len(shared):
-                yield from grow((*chosen, shared[at]))
-                return
-            for size in (*(size for size in menus[at] if size < whole), whole):
-                yield from grow((*chosen, size))
-
-        yield from grow(())
-
-    def _vectors(self, nest: Nest, shared: Tiles) -> int:
-        """How many vectors of tile sizes there are: ranks are independent of each other."""
-        menus = self.menus(nest, shared)
-        total = 1
-        for rank in dict.fromkeys(nest.loops):
-            places = [at for at, other in enumerate(nest.loops) if other == rank]
-            ways = {self.cascade.size(rank): 1}
-            for at in places:
-                nexts: dict[int, int] = {}
-                for whole, number in ways.items():
-                    sizes = (
-                        (menus[at][0],) if at < len(shared) else (*(s for s in menus[at] if s < whole), whole)
-                    )
-                    for size in sizes:
-                        nexts[size] = nexts.get(size, 0) + number
-                ways = nexts
-            total *= sum(ways.values())
-        return total
 
     def largest_nest(self) -> int:
         """Vectors of tile sizes of the largest loop nest."""
         every = (nest for einsum in self.cascade.einsums for nest in self.nests(einsum, Inside()))
-        return max((math.prod(map(len, self.pruned(nest))) for nest in every), default=0)
+        return max((math.prod(map(len, pruned(self, nest))) for nest in every), default=0)
 
     def count(self) -> int:
         """How many points the space has (capacities and legality of partial sums not yet looked at)."""
+        if self.resident is None:
+            return sum(space.count() for space in self.spaces())
         einsums = self.cascade.einsums
         index = {einsum.name: at for at, einsum in enumerate(einsums)}
         ways = [1] + [0] * len(einsums)
@@ -281,16 +324,13 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             every = [list(self.nests(einsum, inside)) for einsum in group]
             for shared in self.shared_tiles(inside):
                 total += math.prod(
-                    sum(self._vectors(nest, shared) * math.prod(map(len, nest.choices)) for nest in found)
+                    sum(
+                        count_vectors(self, nest, shared) * math.prod(map(len, nest.choices))
+                        for nest in found
+                    )
                     for found in every
                 )
         return total
-
-    def nest_points(self, nest: Nest, shared: Tiles = ()) -> Iterator[NestPoint]:
-        """Every point of one nest."""
-        for tiles in self.tile_vectors(nest, shared):
-            for chosen in itertools.product(*(range(len(choices)) for choices in nest.choices)):
-                yield NestPoint(nest=nest, tiles=tiles, chosen=chosen)
 
     def group_points(self, group: tuple[Einsum, ...]) -> Iterator[GroupPoint]:
         """Every point of one group."""
@@ -305,47 +345,27 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def points(self) -> Iterator[Point]:
         """Every point: for small spaces only."""
+        if self.resident is None:
+            for space in self.spaces():
+                yield from space.points()
+            return
         groups = {tuple(e.name for e in group): list(self.group_points(group)) for group in self.fusions()}
         names = tuple(einsum.name for einsum in self.cascade.einsums)
-        for parts in _cuts(names, frozenset(groups)):
+        for parts in cuts(names, frozenset(groups)):
             for chosen in itertools.product(*(groups[part] for part in parts)):
-                yield Point(groups=chosen)
+                yield Point(groups=chosen, resident=self.resident, hub=self.hub)
+
+    def nest_points(self, nest: Nest, shared: Tiles = ()) -> Iterator[NestPoint]:
+        """Every point of one nest."""
+        return nest_points(self, nest, shared)
+
+    def tile_vectors(self, nest: Nest, shared: Tiles = ()) -> Iterator[Tiles]:
+        """Every vector of tile sizes of one nest."""
+        return tile_vectors(self, nest, shared)
 
     def sample(self, rng: random.Random, tries: int = 200) -> Point | None:
         """A random point whose groups each fit their memories; None where `tries` found none."""
-        fusions = {tuple(e.name for e in group): group for group in self.fusions()}
-        names = tuple(einsum.name for einsum in self.cascade.einsums)
-        for _ in range(tries):
-            parts: list[tuple[str, ...]] = []
-            at = 0
-            while at < len(names):
-                parts.append(rng.choice([part for part in fusions if part == names[at : at + len(part)]]))
-                at += len(parts[-1])
-            found = [self._sample_group(fusions[part], rng) for part in parts]
-            groups = tuple(group for group in found if group is not None)
-            if len(groups) == len(parts):
-                return Point(groups=groups)
-        return None
-
-    def _sample_group(self, group: tuple[Einsum, ...], rng: random.Random) -> GroupPoint | None:
-        inside = rng.choice(list(self.insides(group)))
-        shared = tuple(
-            rng.choice(menu(self.cascade.size(rank), self.menu, self.width)[:-1]) for rank in inside.shared
-        )
-        points = []
-        for einsum in group:
-            nest = rng.choice(list(self.nests(einsum, inside)))
-            tiles: list[int] = []
-            left = {rank: self.cascade.size(rank) for rank in nest.loops}
-            for at, (rank, sizes) in enumerate(zip(nest.loops, self.menus(nest, shared), strict=True)):
-                whole = left[rank]
-                below = [size for size in sizes if size < whole]
-                left[rank] = sizes[0] if at < len(shared) else rng.choice([*below, whole])
-                tiles.append(left[rank])
-            chosen = tuple(rng.randrange(len(choices)) for choices in nest.choices)
-            points.append(NestPoint(nest=nest, tiles=tuple(tiles), chosen=chosen))
-        made = GroupPoint(inside=inside, nests=tuple(points))
-        return made if self.total(made)[1] else None
+        return sample(self, rng, tries)
 
     def row(self, point: NestPoint) -> tuple[Floats, bool]:
         """One nest's ticks by engine, joules and bytes by memory (see `Scales`), and whether it is legal."""
@@ -360,28 +380,3 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         held = total[len(self.scale.engines) + 1 :]
         fits = all(legal for _, legal in found) and bool(np.all(held <= np.array(self.scale.capacity)))
         return total, fits
-
-
-def _joined(group: tuple[Einsum, ...]) -> bool:
-    """Whether each Einsum after the first shares a tensor with one before it: fusing strangers gains nothing
-    that the groups' order does not.
-    """
-    seen = {group[0].name}
-    for einsum in group[1:]:
-        if not any(access.tensor in seen for access in einsum.reads):
-            return False
-        seen.add(einsum.name)
-    return True
-
-
-def _cuts(
-    names: tuple[str, ...], groups: frozenset[tuple[str, ...]]
-) -> Iterator[tuple[tuple[str, ...], ...]]:
-    """Every way to cut `names` into allowed groups."""
-    if not names:
-        yield ()
-        return
-    for count in range(1, len(names) + 1):
-        if names[:count] in groups:
-            for rest in _cuts(names[count:], groups):
-                yield (names[:count], *rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -12,22 +13,32 @@ Menu = Literal["all", "perfect", "steps"]
 MENUS: tuple[Menu, ...] = ("all", "perfect", "steps")
 
 
-def menu(size: int, kind: Menu, width: int = 16) -> tuple[int, ...]:
+@lru_cache(maxsize=4096)
+def menu(size: int, kind: Menu, width: int = 16, cores: int = 1) -> tuple[int, ...]:
     """Tile sizes of a rank of `size` points, ascending; the last one is the whole rank.
 
-    "all": every size, so imperfect tiles too; "perfect": divisors; "steps": 1 and `width` times powers of
-    two. `width` is the narrowest dimension of the machine's arrays.
+    "all": every size, so imperfect tiles too; "perfect": divisors; "steps": 1, one point a core, and the
+    rank in 2, 4, 8 ... equal parts, each rounded up to a multiple of `width`, the narrowest dimension of the
+    machine's arrays.
     """
     if kind == "all":
         return tuple(range(1, size + 1))
     if kind == "perfect":
         return divisors(size)
-    found = {1, size}
-    step = max(2, width)
-    while step < size:
-        found.add(step)
-        step *= 2
+    found = {1, min(cores, size), size}
+    part = size
+    while part > width >= 2:
+        part = -(-part // 2)
+        found.add(min(size, -(-part // width) * width))
     return tuple(sorted(found))
+
+
+def few(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Up to four sizes of a menu, the whole among them."""
+    if len(sizes) <= 4:
+        return sizes
+    last = len(sizes) - 1
+    return tuple(sizes[at] for at in sorted({last // 3, 2 * last // 3, max(0, last - 1), last}))
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,3 +48,16 @@ def _known(path: str, given: Mapping[str, object], names: list[str]) -> None:
     for name in given:
         if name not in names:
             raise SpecError(f"space.{path}", "unknown name", got=name, hint=near(name, names))
+
+
+def check_resident(cascade: Cascade, resident: tuple[str, ...], hub: str) -> None:
+    """Raise SpecError for a resident that no Einsum makes, or that nobody reads, or that has no place."""
+    made = [einsum.name for einsum in cascade.einsums if cascade.consumers(einsum.name)]
+    for name in resident:
+        if name not in made:
+            hint = near(name, made)
+            raise SpecError("space.resident", "must be a result that an Einsum reads", got=name, hint=hint)
+    if resident and not hub:
+        raise SpecError(
+            "space.resident", "the units of this machine share no on-chip memory", got=resident[0]
+        )

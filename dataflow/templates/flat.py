@@ -12,8 +12,8 @@ from typing import Literal
 import msgspec
 
 from accel.machine import Machine, Unit
+from dataflow.held import held_bytes
 from dataflow.layout import lay_out
-from dataflow.lower import held_bytes
 from dataflow.mapping import Compute, Mapping, Node, Pipeline, chain, keep
 from dataflow.templates.sizes import outer_ranks
 from specs.errors import EinsimError

@@ -13,6 +13,7 @@ import msgspec
 
 from accel.machine import Machine, Unit
 from dataflow.footprint import tile_bytes
+from dataflow.holds import may_hold
 from dataflow.lower import lower
 from dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
 from dataflow.schedule import schedules
@@ -82,12 +83,14 @@ class Leaves:
             "p": self.width, "m0": cascade.size("m0"), "e": cascade.size("e"), "f": cascade.size("f")
         }  # fmt: skip
         self.vector = machine.unit(place(cascade, machine, cascade.einsum("RNV"), self.extents).unit)
+        apart = any(machine.memory(name).copies > 1 for name in levels(machine, self.matrix.reads_from))
+        self.cores = ("p",) if apart else None  # a core has only its own queries of what a tile makes
 
     def __call__(self, einsum: str) -> Compute:
         """Keys along the rows, queries along the columns where the array does it all; else the fastest."""
         if self.planar and einsum in self.on_matrix:
             return Compute(einsum=einsum, unit=self.matrix.name, spatial={"rows": ("m0",), "cols": ("p",)})
-        return place(self.cascade, self.machine, self.cascade.einsum(einsum), self.extents)
+        return place(self.cascade, self.machine, self.cascade.einsum(einsum), self.extents, self.cores)
 
     def pipelined(self) -> Node:
         """All Einsums of a tile, overlapping with those of other tiles."""
@@ -152,10 +155,18 @@ class _Fused:
         for tensor in tensors:
             by_count.setdefault(buffers.get(tensor, 2), []).append(tensor)
         return [
-            keep(tuple(names), memory, buffers=count)
+            keep(tuple(name for name in names if self._may_hold(memory, name)), memory, buffers=count)
             for memory in self.memories
             for count, names in sorted(by_count.items())
         ]
+
+    def _may_hold(self, memory: str, tensor: str) -> bool:
+        users = (*self.cascade.consumers(tensor), self.cascade.producer(tensor))
+        return all(
+            may_hold(self.cascade, self.machine, memory, self.leaf(einsum.name), tensor)
+            for einsum in users
+            if einsum is not None and self.machine.memory(memory).holds
+        )
 
     def _near(
         self, tensors: tuple[str, ...], buffers: MappingType[str, int], unit: Unit | None

@@ -16,8 +16,9 @@ import msgspec
 
 from accel.machine import Machine
 from dataflow.footprint import access_of, tile_bytes
+from dataflow.holds import may_hold
 from dataflow.leaf import array_cycles, exploited
-from dataflow.mapping import Node, chain, keep
+from dataflow.mapping import Compute, Node, chain, keep
 from dataflow.templates.roles import Roles, extent_of, flat_tile, place, roles, steps
 from specs.errors import EinsimError
 from workloads.cascade import Cascade, Einsum
@@ -54,9 +55,11 @@ def levels(machine: Machine, unit_memory: str) -> tuple[str, ...]:
 
 
 def room_bytes(machine: Machine, memories: tuple[str, ...], reserved: Mapping[str, int]) -> int:
-    """Bytes that a branch may use: the smallest memory on the way, less what is kept there already."""
+    """Bytes that a branch may use: the smallest memory on the way, less what is kept there already. In a
+    memory of each core every core is taken to need all.
+    """
     sizes = [
-        capacity - reserved.get(name, 0)
+        capacity // machine.memory(name).copies - reserved.get(name, 0)
         for name in memories
         if (capacity := machine.memory(name).capacity_bytes) is not None
     ]
@@ -88,6 +91,7 @@ def gemm(
     tiles = {**batch, **_tiles(cascade, part, plan)}
     parts = _parts(cascade, machine, einsum, part, plan, {**sizes, **tiles}, node.unit)
     node = place(cascade, machine, einsum, {**sizes, **tiles, **parts})
+    case = (cascade, machine, node)
     inputs = tuple(dict.fromkeys(access.tensor for access in einsum.reads))
     kept = tuple(name for name in (*inputs, einsum.name) if name not in resident)
     row, column = ("m", "n") if plan.outer == "m" else ("n", "m")
@@ -101,17 +105,17 @@ def gemm(
     partial = bool(loops["k"])
     inner = chain(
         *loops["k"],
-        *_keeps(machine, memories, (second,), kept),
-        *(_keeps(machine, memories, (first,), kept) if partial else []),
+        *_keeps(case, memories, (second,), kept),
+        *(_keeps(case, memories, (first,), kept) if partial else []),
         *((rank, size) for rank, size in parts.items() if size < tiles[rank]),
         node,
     )
     return chain(
         *_loops(cascade, part.batch, batch),
         *loops[row],
-        *([] if partial else _keeps(machine, memories, (first,), kept)),
+        *([] if partial else _keeps(case, memories, (first,), kept)),
         *loops[column],
-        *_keeps(machine, memories, (einsum.name,), kept),
+        *_keeps(case, memories, (einsum.name,), kept),
         inner,
     )
 
@@ -134,6 +138,9 @@ def _parts(
     }
     if masked & set(part.m) and masked & set(part.n):
         return {}
+    split = plan.k < extent_of(cascade, part.k)
+    if split and masked & set(part.k) and masked & {*part.m, *part.n}:
+        return {}  # the last part of the sum is not the last for every part of the results
     width = max(size for name, size in machine.unit(unit).dims.items() if name != "cores")
     whole = _cycles(cascade, machine, einsum, extents, unit)
     for shares in (4, 2):
@@ -160,10 +167,17 @@ def _cycles(
 
 
 def _keeps(
-    machine: Machine, memories: tuple[str, ...], tensors: tuple[str, ...], kept: tuple[str, ...]
+    case: tuple[Cascade, Machine, Compute],
+    memories: tuple[str, ...],
+    tensors: tuple[str, ...],
+    kept: tuple[str, ...],
 ) -> list[Node]:
+    cascade, machine, node = case
     names = tuple(name for name in tensors if name and name in kept)
-    made = [keep(names, memory) for memory in memories]
+    made = [
+        keep(tuple(name for name in names if may_hold(cascade, machine, memory, node, name)), memory)
+        for memory in memories
+    ]
     return [node for node in made if node is not None]
 
 

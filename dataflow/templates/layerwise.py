@@ -10,8 +10,9 @@ from __future__ import annotations
 from accel.machine import Machine
 from dataflow.analytical import analyse
 from dataflow.footprint import access_of, tile_bytes
+from dataflow.held import held_bytes
 from dataflow.layout import lay_out
-from dataflow.lower import held_bytes, lower
+from dataflow.lower import lower
 from dataflow.mapping import Mapping, Node, Sequence, chain, keep
 from dataflow.templates.attention import fused_attention
 from dataflow.templates.gemm import gemm, levels

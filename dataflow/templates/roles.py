@@ -50,8 +50,17 @@ def roles(cascade: Cascade, einsum: Einsum) -> Roles:
     )
 
 
-def place(cascade: Cascade, machine: Machine, einsum: Einsum, extents: Mapping[str, int]) -> Compute:
-    """The unit and spatial layout with the fewest cycles for a tile; EinsimError when no unit has the ops."""
+def place(
+    cascade: Cascade,
+    machine: Machine,
+    einsum: Einsum,
+    extents: Mapping[str, int],
+    cores: tuple[str, ...] | None = None,
+) -> Compute:
+    """The unit and spatial layout with the fewest cycles for a tile; EinsimError when no unit has the ops.
+
+    `cores` are ranks that must lie along the cores, where the unit has some.
+    """
     best: tuple[float, int, Compute] | None = None
     able = [unit for unit in machine.units if all(unit.supports(op) for op in einsum.ops)]
     if not is_contraction(einsum):  # a matrix unit only where no vector unit has the ops
@@ -65,7 +74,8 @@ def place(cascade: Cascade, machine: Machine, einsum: Einsum, extents: Mapping[s
     for order, unit in enumerate(able):
         clock = unit.clock_hz or machine.clock_hz
         work = exploited(cascade, unit, einsum, extents)
-        for node in layouts(cascade, unit, einsum):
+        for found in layouts(cascade, unit, einsum):
+            node = found if cores is None or "cores" not in unit.dims else along_cores(found, cores)
             seconds = array_cycles(unit, einsum, node, work) / clock
             if best is None or seconds < best[0] * (1 - 1e-9):
                 best = (seconds, order, node)
@@ -116,6 +126,12 @@ def _with_cores(
     used = {rank for ranks in spatial.values() for rank in ranks}
     free = tuple(rank for rank in einsum.output.ranks if rank not in used and rank not in einsum.iterative)
     return {"cores": free, **spatial} if free else spatial
+
+
+def along_cores(node: Compute, ranks: tuple[str, ...]) -> Compute:
+    """The layout with these ranks along the cores."""
+    rest = {dim: others for dim, others in node.spatial.items() if dim != "cores"}
+    return msgspec.structs.replace(node, spatial={"cores": ranks, **rest} if ranks else rest)
 
 
 def flat_tile(cascade: Cascade, ranks: tuple[str, ...], size: int) -> dict[str, int]:

@@ -111,7 +111,9 @@ def vector_run(
         if tiles[rank] < cascade.size(rank):
             break
     extents = {rank.name: rank.size for rank in cascade.ranks} | tiles
-    nodes = tuple(place(cascade, machine, einsum, extents) for einsum in einsums)
+    apart = any(machine.memory(memory).copies > 1 for memory in memories)
+    cores = rows if apart else None  # a core has only its own rows of what the run makes
+    nodes = tuple(place(cascade, machine, einsum, extents, cores) for einsum in einsums)
     kept = touched(einsums, resident)
     body: Node = nodes[0] if len(nodes) == 1 else Pipeline(children=nodes)
     loops = [(rank, tiles[rank]) for rank in rows if tiles[rank] < cascade.size(rank)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from accel.load import load_machine
 from accel.machine import Machine
-from dataflow.mapper.best import Answer, Objective, best_mapping, default_space
+from dataflow.mapper.best import MOST_NODES, Answer, Objective, best_mapping, default_space
 from dataflow.mapper.best import Progress as Report
 from dataflow.mapper.space import MapSpace
 from dataflow.mapper.tiles import MENUS, Menu
@@ -51,9 +52,15 @@ Ctrl-C ends the search with the best mapping so far.
     help="What to minimise; pareto lists every mapping that no other beats.",
 )  # fmt: skip
 @click.option("--within", metavar="BYTES", help="Bytes that may be held on chip at once, such as 8MiB.")
-@click.option("--budget", default="10s", show_default=True, metavar="TIME", help="Time for the search.")
+@click.option(
+    "--nodes", type=click.IntRange(min=1), default=MOST_NODES, show_default=True,
+    help="Partial mappings to look at, at most; the same ones on any machine.",
+)  # fmt: skip
+@click.option("--budget", metavar="TIME", help="Stop after this time too; what is found then may vary.")
+@click.option("--workers", type=click.IntRange(min=1), help="Searches at once (default: one a core).")
 @click.option("--tiles", type=Named(MENUS), help="Tile sizes to try; the finest that is quick, if not given.")
 @click.option("--fuse", type=click.IntRange(min=1), metavar="N", help="Einsums fused at most; 1: no fusion.")
+@click.option("--buffers", type=click.IntRange(1, 2), help="Tiles that each keep holds at once.")
 @click.option("--keep", multiple=True, metavar="TENSOR=MEMORY", help="Hold a tensor whole in a memory.")
 @click.option("--space", "only_space", is_flag=True, help="Describe the space and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -65,9 +72,12 @@ def command(
     settings: tuple[str, ...],
     objective: Objective,
     within: str | None,
-    budget: str,
+    nodes: int,
+    budget: str | None,
+    workers: int | None,
     tiles: Menu | None,
     fuse: int | None,
+    buffers: int | None,
     keep: tuple[str, ...],
     only_space: bool,
     as_json: bool,
@@ -75,16 +85,18 @@ def command(
 ) -> None:
     """Search, print and write."""
     limit = float("inf") if within is None else float(quantity(Bytes, within, "--within"))
-    seconds = float(quantity(Seconds, budget, "--budget"))
+    seconds = float("inf") if budget is None else float(quantity(Seconds, budget, "--budget"))
     cascade, machine = case(workload, accel, settings)
-    space = _space(cascade, machine, tiles, fuse, keep)
+    open_space = default_space(cascade, machine, objective)
+    space = _space(open_space, tiles, fuse, buffers, keep)
     if only_space:
-        click.echo(str(space or default_space(cascade, machine)))
+        click.echo(str(space or open_space))
         return
     with _progress() as report:
         answer = best_mapping(
-            cascade, machine, objective, within_bytes=limit, budget_s=seconds, space=space, progress=report
-        )
+            cascade, machine, objective, within_bytes=limit, budget_s=seconds, nodes=nodes,
+            workers=workers or os.cpu_count() or 1, space=space, progress=report,
+        )  # fmt: skip
     if output:
         output.write_text(dump_mapping(answer.mapping), encoding="utf-8")
     if as_json:
@@ -112,10 +124,10 @@ def case(workload: str, accel: str, settings: tuple[str, ...]) -> tuple[Cascade,
 
 
 def _space(
-    cascade: Cascade, machine: Machine, tiles: Menu | None, fuse: int | None, keep: tuple[str, ...]
+    space: MapSpace, tiles: Menu | None, fuse: int | None, buffers: int | None, keep: tuple[str, ...]
 ) -> MapSpace | None:
     """The space that the options ask for; None where they leave it open."""
-    if tiles is None and fuse is None and not keep:
+    if tiles is None and fuse is None and buffers is None and not keep:
         return None
     held = {}
     for pair in keep:
@@ -123,10 +135,9 @@ def _space(
         if not equals:
             raise SpecError("", "must be TENSOR=MEMORY", got=pair, where="--keep")
         held[tensor] = memory
-    space = default_space(cascade, machine)
     return MapSpace(
-        cascade=cascade, machine=machine, menu=tiles or space.menu, most_fused=fuse or space.most_fused,
-        keep=held,
+        cascade=space.cascade, machine=space.machine, menu=tiles or space.menu,
+        most_fused=fuse or space.most_fused, buffers=buffers or space.buffers, keep=held,
     )  # fmt: skip
 
 
@@ -158,6 +169,7 @@ def _summary(answer: Answer) -> dict[str, object]:
         "workload": answer.result.workload,
         "accel": answer.result.accel,
         "proven": answer.proven,
+        "gap": answer.gap,
         "note": answer.note,
         "latency_s": answer.result.latency_s,
         "energy_j": answer.result.energy_j,
@@ -186,7 +198,11 @@ def _print(answer: Answer, objective: str) -> None:
         f"[bold]{result.workload}[/] on [bold]{result.accel}[/]: {result.latency_s:.4g} s, "
         f"{result.energy_j:.4g} J, {held} on chip, bound by {result.bottleneck}"
     )
-    sure = "proven the best of its space" if answer.proven else "the best found; not proven"
+    sure = f"the best found; nothing is more than {answer.gap:.1%} better"
+    if answer.proven:
+        sure = "proven the best of its space"
+    elif answer.gap >= 1 or objective in ("buffer", "pareto"):
+        sure = "the best found; not proven"
     out.print(
         f"{sure} (tiles '{answer.space.menu}', {answer.nodes} partial mappings, {answer.seconds:.1f} s)"
     )

@@ -34,7 +34,8 @@ WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hug
 @settings_option
 @click.option(
     "--mapping", default="auto", show_default=True, metavar="FILE|auto|TEMPLATE",
-    help="A mapping's YAML file, a template's name (`einsim list mappings`), or the one that suits.",
+    help="A mapping's YAML file, a template's name (`einsim list mappings`), auto: the template that suits, "
+    "or map: the fastest that the mapper finds.",
 )  # fmt: skip
 @click.option(
     "--level", type=Named(get_args(Level)), default="sim", show_default=True,

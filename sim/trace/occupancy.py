@@ -10,8 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from accel.machine import Machine
+from dataflow.held import home_bytes
 from dataflow.layout import Home, Layout, lay_out
-from dataflow.lower import home_bytes
 from dataflow.mapping import Mapping
 from dataflow.program import Op, Program
 from sim.actor import Actor, Position

@@ -66,8 +66,12 @@ def counted(work, chip, mapping):
         einsum = work.einsum(leaf.node.einsum)
         homes = {name: held[-1] for name, held in leaf.homes.items()}
         living = {name: Residence(memory=home.memory, spill=home.spill) for name, home in homes.items()}
+        begun = set()
         for _, ranges in walked[einsum.name]:
-            cost = leaf_cost(work, chip, einsum, leaf.node, {r: n for r, (_, n) in ranges.items()}, living)
+            tile = tuple(ranges[rank] for rank in einsum.output.ranks)
+            extents = {r: n for r, (_, n) in ranges.items()}
+            cost = leaf_cost(work, chip, einsum, leaf.node, extents, living, resumes=tile in begun)
+            begun.add(tile)
             for access in cost.accesses:
                 add(access.memory, access.tensor, access.read_bytes + access.write_bytes)
     for home, _ in layout.homes:

@@ -6,6 +6,7 @@ import itertools
 import random
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +16,7 @@ from dataflow.mapper.space import MapSpace
 from dataflow.mapper.tables import tables
 from workloads.cascade import Cascade
 from workloads.notation import parse
+from workloads.sparsity import NM
 
 TEXTS = (
     ("Z[m,n] = A[m,k] * B[k,n]", "mnk", 4),
@@ -30,15 +32,23 @@ TEXTS = (
 
 
 def machine(rng: random.Random, levels: int, *, systolic: bool = False) -> Machine:
-    """An array and a vector unit behind `levels` on-chip memories of random sizes, rates and energies."""
+    """An array and a vector unit behind `levels` on-chip memories of random sizes, rates and energies.
+
+    A systolic one may have two cores, each with its own inner memory, which may hold no weights.
+    """
+    cores = rng.randint(1, 2) if systolic else 1
+    copies = rng.choice((1, cores))
+    holds = rng.choice(((), ("inputs", "outputs"))) if levels > 1 else ()
 
     def memory(name: str, parent: str | None) -> Memory:
         read, write = (rng.choice((None, 1, 2, 3, 8)) for _ in "rw")
+        inner = name == "l1"
         return Memory(
             name=name, parent=parent, capacity_bytes=rng.choice((None, rng.randint(24, 90))) if parent else None,
             read_bytes_per_s=read and read * 10**9, write_bytes_per_s=write and write * 10**9,
             shared_port=rng.random() < 0.5, access_bytes=rng.choice((1, 2)), read_pj=rng.choice((1.0, 2.5)),
             write_pj=rng.choice((1.0, 3.5)), leakage_w=rng.choice((0.0, 0.25)),
+            copies=copies if inner else 1, holds=holds if inner else (),
         )  # fmt: skip
 
     memories = [memory("dram", None), memory("gb", "dram"), memory("l1", "gb")][: levels + 1]
@@ -49,23 +59,36 @@ def machine(rng: random.Random, levels: int, *, systolic: bool = False) -> Machi
     registers = rng.choice((None, RegisterFile(bytes_per_pe=64, read_pj=0.5, write_pj=0.25)))
     dims = {"rows": rng.randint(1, 3), "cols": rng.randint(1, 3)}
     if systolic:
-        dims = {"cores": rng.randint(1, 2), **dims}
+        dims = {"cores": cores, **dims}
     array = Unit(
         name="mm", kind="systolic" if systolic else "array", dims=dims, ops=ops, reads_from=memories[-1].name,
         registers=registers, dataflows=("weight-stationary", "output-stationary") if systolic else (),
+        exploits=rng.choice(((), ("n:m",))),
     )  # fmt: skip
+    lanes = {"lanes": rng.randint(1, 3)}
     vector = Unit(
-        name="vec", kind="vector", dims={"lanes": rng.randint(1, 3)}, ops=ops, reads_from=memories[-1].name,
-        registers=registers, clock_hz=rng.choice((None, 5e8)),
+        name="vec", kind="vector", dims={"cores": cores, **lanes} if cores > 1 else lanes, ops=ops,
+        reads_from=memories[-1].name, registers=registers, clock_hz=rng.choice((None, 5e8)),
     )  # fmt: skip
     units = rng.choice(((array, vector), (array,), (vector,)))
-    return Machine(name="chip", family="generic", clock_hz=1e9, memories=tuple(memories), units=units)
+    return Machine(
+        name="chip", family="generic", clock_hz=1e9, memories=tuple(memories), units=units,
+        multicast=rng.random() < 0.5,
+    )  # fmt: skip
 
 
 def cascade(rng: random.Random, largest: int | None = None, texts: Any = TEXTS) -> Cascade:
-    """One to three Einsums with ranks of a few points."""
+    """One to three Einsums with ranks of a few points; some tensors n:m or of odd widths."""
     text, ranks, most = rng.choice(texts)
-    return parse(text, name="small", sizes={rank: rng.randint(1, largest or most) for rank in ranks})
+    work = parse(text, name="small", sizes={rank: rng.randint(1, largest or most) for rank in ranks})
+    if rng.random() < 0.5:
+        return work
+    tensors = [msgspec.structs.replace(tensor, bits=rng.choice((4, 8, 12, 16))) for tensor in work.tensors]
+    sparse = rng.randrange(len(tensors))
+    if rng.random() < 0.5 and tensors[sparse].ranks:
+        pattern = NM(n=rng.randint(1, 2), m=rng.choice((2, 3, 4)), rank=rng.choice(tensors[sparse].ranks))
+        tensors[sparse] = msgspec.structs.replace(tensors[sparse], sparsity=pattern)
+    return msgspec.structs.replace(work, tensors=tuple(tensors))
 
 
 def problem(seed: int, most: float = 3e5, largest: int | None = None) -> MapSpace:
@@ -74,7 +97,7 @@ def problem(seed: int, most: float = 3e5, largest: int | None = None) -> MapSpac
     while True:
         work = cascade(rng, largest)
         chip = machine(rng, rng.choice((1, 1, 2)), systolic=rng.random() < 0.3)
-        space = MapSpace(cascade=work, machine=chip)
+        space = MapSpace(cascade=work, machine=chip, buffers=rng.choice((1, 2)))
         if 1 < space.count() <= most:
             return space
 
@@ -129,21 +152,23 @@ def cuts(names: tuple[str, ...], most: int) -> list[tuple[tuple[str, ...], ...]]
 
 
 def whole(space: MapSpace) -> npt.NDArray[np.float64]:
-    """(ticks, joules, bytes) of every distinct mapping of the whole cascade."""
-    rows = {name: np.unique(found, axis=0) for name, found in every_row(space).items()}
-    names = tuple(einsum.name for einsum in space.cascade.einsums)
+    """(ticks, joules, bytes) of every distinct mapping of the whole cascade, whatever stays on chip in it."""
     every = []
-    for cut in cuts(names, space.most_fused):
-        if any(part not in rows for part in cut):
-            continue
-        total = np.zeros((1, 3))
-        for part in cut:
-            one, two = total[:, None], rows[part][None]
-            joined = np.stack([one[..., 0] + two[..., 0], one[..., 1] + two[..., 1],
-                               np.maximum(one[..., 2], two[..., 2])], axis=-1)  # fmt: skip
-            total = np.unique(joined.reshape(-1, 3), axis=0)
-        every.append(total)
-    return np.concatenate(every)
+    names = tuple(einsum.name for einsum in space.cascade.einsums)
+    for part_of in space.spaces():
+        rows = {name: np.unique(found, axis=0) for name, found in every_row(part_of).items()}
+        kept = sum(part_of.bytes_of(name) for name in part_of.resident or ())
+        for cut in cuts(names, space.most_fused):
+            if any(part not in rows for part in cut):
+                continue
+            total = np.zeros((1, 3))
+            for part in cut:
+                one, two = total[:, None], rows[part][None]
+                joined = np.stack([one[..., 0] + two[..., 0], one[..., 1] + two[..., 1],
+                                   np.maximum(one[..., 2], two[..., 2])], axis=-1)  # fmt: skip
+                total = np.unique(joined.reshape(-1, 3), axis=0)
+            every.append(total + np.array([0, 0, kept]))
+    return np.concatenate(every) if every else np.zeros((0, 3))
 
 
 def front(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

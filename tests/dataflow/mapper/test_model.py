@@ -49,6 +49,8 @@ def agree(space: MapSpace, point: Point) -> None:
     joules = rows[:, engines].sum() + scale.leakage_w * scale.tick_s * bound
     assert joules == pytest.approx(result.energy_j, rel=1e-12)  # the same terms, added in another order
     held = rows[:, engines + 1 :].max(axis=0)
+    if point.resident:
+        held[scale.memories.index(point.hub)] += sum(space.bytes_of(name) for name in point.resident)
     assert [program.buffers.get(name, 0) for name in scale.memories[1:]] == list(held[1:])
 
 
@@ -57,8 +59,9 @@ def agree(space: MapSpace, point: Point) -> None:
 def test_the_model_is_the_analytical_model(seed: int, levels: int, systolic: bool) -> None:
     rng = random.Random(seed)
     space = MapSpace(
-        cascade=cascade(rng, largest=9), machine=machine(rng, levels, systolic=systolic), menu="all"
-    )
+        cascade=cascade(rng, largest=9), machine=machine(rng, levels, systolic=systolic), menu="all",
+        buffers=rng.choice((1, 2)),
+    )  # fmt: skip
     point = space.sample(rng)
     assume(point is not None)
     assert point is not None

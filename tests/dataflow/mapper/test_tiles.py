@@ -12,6 +12,7 @@ def test_menus() -> None:
     assert menu(6, "all") == (1, 2, 3, 4, 5, 6)
     assert menu(12, "perfect") == (1, 2, 3, 4, 6, 12)
     assert menu(100, "steps", 16) == (1, 16, 32, 64, 100)
+    assert menu(5120, "steps", 128, 4) == (1, 4, 128, 256, 384, 640, 1280, 2560, 5120)
     assert menu(1, "steps", 16) == (1,)
 
 

@@ -1,0 +1,138 @@
+"""What a search keeps of what it has found: the best one, or all that nothing else beats, compiled."""
+
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
+# A jitted function keeps its own signature only to a reader: numba's decorators are untyped.
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from dataflow.mapper.sums import MAKES, PLAIN
+from dataflow.mapper.tables import CAPACITY
+
+PARTS, FRONT, PAIR, LATENCY, ENERGY, EDP, BUFFER = range(7)
+
+
+@njit(**PLAIN)
+def key_of(row: Any, engines: int, mode: int, leak_j: float, counts: Any, key: Any) -> None:
+    """What is compared. PARTS: the row's columns that `counts` marks; FRONT: (ticks, joules, bytes); PAIR:
+    (ticks, joules); in the other modes the objective, then the figure that breaks ties.
+    """
+    if mode == PARTS:
+        for v in range(row.shape[0]):
+            key[v] = row[v] * counts[v]
+        return
+    ticks = 0.0
+    for e in range(engines):
+        ticks = max(ticks, row[e])
+    joules = row[engines] + leak_j * ticks
+    held = 0.0
+    for m in range(engines + 1, row.shape[0]):
+        held += row[m]
+    if mode == FRONT:
+        key[0], key[1], key[2] = ticks, joules, held
+    elif mode in (PAIR, LATENCY):
+        key[0], key[1] = ticks, joules
+    elif mode == ENERGY:
+        key[0], key[1] = joules, ticks
+    elif mode == EDP:
+        key[0], key[1] = joules * ticks, ticks
+    else:
+        key[0], key[1] = held, ticks
+
+
+@njit(**PLAIN)
+def beaten(keys: Any, count: int, key: Any, mode: int) -> bool:
+    """Whether something found is at least as good as `key`."""
+    width = key.shape[0]
+    if mode >= LATENCY:
+        if count == 0:
+            return False
+        return key[0] > keys[0, 0] or (key[0] == keys[0, 0] and key[1] >= keys[0, 1])
+    for n in range(count):
+        good = True
+        for v in range(width):
+            if keys[n, v] > key[v]:
+                good = False
+                break
+        if good:
+            return True
+    return False
+
+
+@njit(**MAKES)
+def insert(keys: Any, metas: Any, count: int, key: Any, meta: Any, mode: int) -> Any:
+    """Put a key that nothing beats into the archive, dropping what it beats; the arrays grow."""
+    width = key.shape[0]
+    if mode >= LATENCY:
+        keys[0] = key
+        metas[0] = meta
+        return keys, metas, 1
+    kept = 0
+    for n in range(count):
+        worse = True
+        for v in range(width):
+            if keys[n, v] < key[v]:
+                worse = False
+                break
+        if not worse:
+            if kept != n:
+                keys[kept] = keys[n]
+                metas[kept] = metas[n]
+            kept += 1
+    if kept == keys.shape[0]:
+        wider = np.empty((2 * kept, width))
+        wider[:kept] = keys
+        keys = wider
+        more = np.empty((2 * kept, meta.shape[0]), np.int64)
+        more[:kept] = metas
+        metas = more
+    keys[kept] = key
+    metas[kept] = meta
+    return keys, metas, kept + 1
+
+
+@njit(**PLAIN)
+def fits(row: Any, mem: Any, engines: int, within: float) -> bool:
+    """Whether the bytes of a row fit each memory, and together the limit."""
+    held = 0.0
+    for m in range(mem.shape[0]):
+        if row[engines + 1 + m] > mem[m, CAPACITY]:
+            return False
+        held += row[engines + 1 + m]
+    return held <= within
+
+
+@njit(**MAKES)
+def join(
+    one: Any, two: Any, engines: int, capacity: Any, mode: int, leak_j: float, within: float, counts: Any,
+    tag: int, keys: Any, metas: Any, count: int,
+) -> Any:  # fmt: skip
+    """Every sum of a row of `one` and one of `two` that fits, into the archive; metas are [row, row, tag]."""
+    width = one.shape[1]
+    row = np.empty(width)
+    key = np.empty(keys.shape[1])
+    meta = np.empty(3, np.int64)
+    meta[2] = tag
+    for a in range(one.shape[0]):
+        for b in range(two.shape[0]):
+            held = 0.0
+            fits = True
+            for v in range(width):
+                row[v] = one[a, v] + two[b, v]
+                if v > engines:
+                    held += row[v]
+                    if row[v] > capacity[v - engines - 1]:
+                        fits = False
+            if not fits or held > within:
+                continue
+            key_of(row, engines, mode, leak_j, counts, key)
+            if beaten(keys, count, key, mode):
+                continue
+            meta[0] = a
+            meta[1] = b
+            keys, metas, count = insert(keys, metas, count, key, meta, mode)
+    return keys, metas, count

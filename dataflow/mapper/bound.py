@@ -1,0 +1,139 @@
+"""What no mapping of a cascade on a machine can be below: the other end of the gap of an answer.
+
+Every point is computed once, on some unit, at that unit's best layout; every input comes from DRAM at least
+once and every result goes there once; every operand that the units stream comes from some on-chip memory.
+Nothing is assumed about tiles, fusion or what is kept. How the Einsums are shared out over the units is a
+linear program (HiGHS): the least time in which all units are done, each Einsum split as one likes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+from scipy.optimize import linprog
+
+from accel.machine import Machine
+from dataflow.clock import Clock, port_name
+from dataflow.footprint import tile_bytes
+from dataflow.leaf import Residence, exploited, leaf_cost
+from dataflow.mapper.space import MapSpace
+from workloads.cascade import Cascade, Einsum
+
+PICO = 1e-12
+
+
+class Least(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds and joules that no mapping is below."""
+
+    latency_s: float
+    energy_j: float
+
+    def of(self, objective: str) -> float:
+        """The least value of an objective; 0 where nothing is known."""
+        values = {"latency": self.latency_s, "energy": self.energy_j, "edp": self.latency_s * self.energy_j}
+        return values.get(objective, 0.0)
+
+
+def least(space: MapSpace, *, streamed: bool = True) -> Least:
+    """The bound for the space's units. Without `streamed`, what units stream costs nothing: so it holds for
+    mappings too in which operands stay in registers. Under bounds only the points that remain count.
+    """
+    cascade, machine = space.cascade, space.machine
+    times = [_seconds(space, einsum) for einsum in cascade.einsums]
+    traffic, pj = _compulsory(cascade, machine)
+    points = sum(_energy_pj(space, einsum, streamed) for einsum in cascade.einsums)
+    seconds = max(_makespan(times), traffic)
+    leakage = machine.leakage_w + sum(memory.leakage_w for memory in machine.memories)
+    return Least(latency_s=seconds, energy_j=(points + pj) * PICO + leakage * seconds)
+
+
+def _seconds(space: MapSpace, einsum: Einsum) -> dict[str, float]:
+    """The least busy seconds of each unit that can compute all of an Einsum."""
+    cascade, machine = space.cascade, space.machine
+    found: dict[str, float] = {}
+    whole = {rank.name: rank.size for rank in cascade.ranks}
+    share = cascade.points(einsum.name) / max(1, math.prod(whole[rank] for rank in einsum.ranks))
+    for node in space.leaves(einsum):
+        unit = machine.unit(node.unit)
+        work = exploited(cascade, unit, einsum, whole)
+        lives = {name: Residence(memory=unit.reads_from) for name in _names(einsum)}
+        cost = leaf_cost(cascade, machine, einsum, node, whole, lives)
+        cycles = float(cost.cycles)
+        if share < 1:  # a mask: every lane is at work for what remains
+            cycles = share * math.prod(work[rank] for rank in einsum.ranks) * cost.active_pe_cycles
+            cycles /= max(1, cost.points) * unit.pes
+        seconds = cycles / (unit.clock_hz or machine.clock_hz)
+        found[unit.name] = min(found.get(unit.name, math.inf), seconds)
+    return found
+
+
+def _energy_pj(space: MapSpace, einsum: Einsum, streamed: bool) -> float:
+    """The least picojoules of an Einsum's points, and of its operands from the cheapest memories."""
+    cascade, machine = space.cascade, space.machine
+    whole = {rank.name: rank.size for rank in cascade.ranks}
+    share = cascade.points(einsum.name) / max(1, math.prod(whole[rank] for rank in einsum.ranks))
+    found = math.inf
+    for node in space.leaves(einsum):
+        unit = machine.unit(node.unit)
+        lives = {name: Residence(memory=unit.reads_from) for name in _names(einsum)}
+        cost = leaf_cost(cascade, machine, einsum, node, whole, lives)
+        total = share * cost.points * sum(unit.cost(op).energy_pj for op in einsum.ops)
+        if streamed and not cascade.bounds:
+            read = min(memory.read_pj / memory.access_bytes for memory in machine.memories)
+            write = min(memory.write_pj / memory.access_bytes for memory in machine.memories)
+            total += sum(a.read_bytes * read + a.write_bytes * write for a in cost.accesses)
+        found = min(found, total)
+    return 0.0 if found == math.inf else found
+
+
+def _names(einsum: Einsum) -> tuple[str, ...]:
+    return (einsum.name, *(access.tensor for access in einsum.reads))
+
+
+def _compulsory(cascade: Cascade, machine: Machine) -> tuple[float, float]:
+    """Seconds and picojoules of DRAM for reading each input once and writing each result once; those that
+    bounds may cut are left out.
+    """
+    cut = {term.rank for b in cascade.bounds for side in (b.left, b.right) for term in side.terms}
+    whole = {rank.name: rank.size for rank in cascade.ranks}
+    dram = machine.dram
+    read = written = 0
+    inputs = {tensor.name for tensor in cascade.inputs}
+    sizes: dict[str, int] = {}
+    for einsum in cascade.einsums:
+        for access in einsum.reads:
+            if access.tensor in inputs and not cut & set(access.ranks):
+                size = tile_bytes(cascade, machine, access, whole)
+                sizes[access.tensor] = max(size, sizes.get(access.tensor, 0))
+        if not cascade.consumers(einsum.name) and not cut & set(einsum.output.ranks):
+            written += tile_bytes(cascade, machine, einsum.output, whole)
+    read = sum(sizes.values())
+    clock = Clock(machine)
+    ticks: dict[str, int] = {}
+    for size, reads in ((read, True), (written, False)):
+        port = port_name(dram, reads)
+        ticks[port] = ticks.get(port, 0) + size * clock.byte_ticks.get(port, 0)
+    seconds = max(ticks.values()) / clock.ticks_per_cycle / machine.clock_hz
+    return seconds, (read * dram.read_pj + written * dram.write_pj) / dram.access_bytes
+
+
+def _makespan(times: list[dict[str, float]]) -> float:
+    """The least time in which units finish jobs that may be split, given each job's seconds by unit."""
+    jobs = [job for job in times if job]
+    units = sorted({unit for job in jobs for unit in job})
+    if not jobs:
+        return 0.0
+    pairs = [(at, unit) for at, job in enumerate(jobs) for unit in job]
+    scale = max(min(job.values()) for job in jobs) or 1.0
+    busy = np.zeros((len(units), len(pairs) + 1))
+    done = np.zeros((len(jobs), len(pairs) + 1))
+    for column, (at, unit) in enumerate(pairs):
+        busy[units.index(unit), column] = jobs[at][unit] / scale
+        done[at, column] = 1.0
+    busy[:, -1] = -1.0
+    goal = np.zeros(len(pairs) + 1)
+    goal[-1] = 1.0
+    solved = linprog(goal, A_ub=busy, b_ub=np.zeros(len(units)), A_eq=done, b_eq=np.ones(len(jobs)))
+    return float(solved.fun or 0.0) * scale * (1 - 1e-9) if solved.success else 0.0

@@ -1,0 +1,154 @@
+"""Tile sizes of a nest's loops: the menus, what can be left out of them, and every vector of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dataflow.cores import cores_ranks
+from dataflow.mapper.nest import Nest, operands
+from dataflow.mapper.point import NestPoint
+from dataflow.mapper.tiles import Use, menu, undominated
+from dataflow.mapping import Compute
+from workloads.cascade import Einsum
+
+if TYPE_CHECKING:
+    from dataflow.mapper.space import MapSpace
+
+Tiles = tuple[int, ...]
+
+
+def menus(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
+    """Tile sizes of each loop, ascending; `shared` gives those of the group's loops. A tile of the rank
+    along the cores gives each of them work. Some menu is empty where the shared tiles do not.
+    """
+    found = []
+    for at, rank in enumerate(nest.loops):
+        size = space.cascade.size(rank)
+        sizes = (shared[at],) if at < len(shared) else menu(size, space.menu, space.width, space.cores)
+        least = min(size, _least(space, nest, rank))
+        found.append(tuple(one for one in sizes if one >= least))
+    return found
+
+
+def _least(space: MapSpace, nest: Nest, rank: str) -> int:
+    """Points of a rank that occupy all cores, where it alone lies along them."""
+    alone = cores_ranks(nest.node) == (rank,)
+    return space.machine.unit(nest.node.unit).dims.get("cores", 1) if alone else 1
+
+
+def pruned(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
+    """`menus` without the sizes that another is never worse than; used where one loop walks a rank."""
+    found = menus(space, nest, shared)
+    unit = space.machine.unit(nest.node.unit)
+    paced = unit.kind == "systolic" and nest.node.stationarity != "output-stationary"
+    if paced or shared or space.keep or len(set(nest.loops)) < len(nest.loops):
+        return found
+    einsum = space.cascade.einsum(nest.einsum)
+    if _uneven(space, einsum, nest.node):
+        return found
+    dims = {ranks[0]: unit.dims[dim] for dim, ranks in nest.node.spatial.items() if len(ranks) == 1}
+    joint = {rank for ranks in nest.node.spatial.values() if len(ranks) > 1 for rank in ranks}
+    for at, rank in enumerate(nest.loops):
+        if rank in joint:
+            continue
+        use = Use(
+            size=space.cascade.size(rank), dim=dims.get(rank, 0),
+            refetch=any(rank not in operand.moved for operand in operands(space.cascade, einsum)),
+            gathers=rank in einsum.reduced and rank not in dims,
+        )  # fmt: skip
+        found[at] = undominated(found[at], use)
+    return found
+
+
+def _uneven(space: MapSpace, einsum: Einsum, node: Compute) -> bool:
+    """Whether a tile size acts through more than `dataflow.mapper.tiles` knows: bytes rounded tile by
+    tile, points left out, operands that several cores read, partial sums of a fold.
+    """
+    tensors = [space.cascade.tensor(name) for name in (einsum.name, *(a.tensor for a in einsum.reads))]
+    rounded = any(tensor.bits % 8 or tensor.sparsity.patterns for tensor in tensors)
+    apart = not space.machine.multicast or any(memory.copies > 1 for memory in space.machine.memories)
+    stays = node.stationarity != "output-stationary"
+    return rounded or stays or (apart and bool(cores_ranks(node)))
+
+
+def twins(space: MapSpace, nest: Nest) -> list[int]:
+    """For each loop: -1, or the first loop of those up to this one that, all whole, make this nest a copy
+    of another. Two runs of ranks that move the same tensors, side by side in a block, are two orders;
+    where neither is split they are one mapping, and only the order in which the Einsum names them counts.
+    """
+    einsum = space.cascade.einsum(nest.einsum)
+    found = [-1] * len(nest.loops)
+    if space.order.get(nest.einsum):
+        return found
+    every = operands(space.cascade, einsum)
+    kinds = {rank: tuple(rank in operand.moved for operand in every) for rank in einsum.ranks}
+    place = {kind: at for at, kind in reversed(list(enumerate(kinds.values())))}
+    block = len(set(nest.loops[nest.shared :]))
+    for begin in range(nest.shared, len(nest.loops), max(1, block)):
+        runs = [
+            [at for at, _ in run]
+            for _, run in itertools.groupby(
+                enumerate(nest.loops[begin : begin + block], begin), key=lambda item: kinds[item[1]]
+            )
+        ]
+        for before, run in itertools.pairwise(runs):
+            one, two = kinds[nest.loops[before[0]]], kinds[nest.loops[run[0]]]
+            if not all(one) and place[one] > place[two]:
+                found[run[-1]] = before[0]
+    return found
+
+
+def tile_vectors(space: MapSpace, nest: Nest, shared: Tiles = ()) -> Iterator[Tiles]:
+    """Every vector of tile sizes: a loop's tile is from its menu and below its parent's, or all of it."""
+    sizes_of = menus(space, nest, shared)
+    if not all(sizes_of):
+        return
+
+    def grow(chosen: Tiles) -> Iterator[Tiles]:
+        at = len(chosen)
+        if at == len(nest.loops):
+            yield chosen
+            return
+        rank = nest.loops[at]
+        above = [tile for tile, other in zip(chosen, nest.loops, strict=False) if other == rank]
+        whole = above[-1] if above else space.cascade.size(rank)
+        if at < len(shared):
+            yield from grow((*chosen, shared[at]))
+            return
+        for size in (*(size for size in sizes_of[at] if size < whole), whole):
+            yield from grow((*chosen, size))
+
+    yield from grow(())
+
+
+def count_vectors(space: MapSpace, nest: Nest, shared: Tiles) -> int:
+    """How many vectors of tile sizes there are: ranks are independent of each other."""
+    sizes_of = menus(space, nest, shared)
+    if not all(sizes_of):
+        return 0
+    total = 1
+    for rank in dict.fromkeys(nest.loops):
+        places = [at for at, other in enumerate(nest.loops) if other == rank]
+        ways = {space.cascade.size(rank): 1}
+        for at in places:
+            nexts: dict[int, int] = {}
+            for whole, number in ways.items():
+                sizes = (
+                    (sizes_of[at][0],)
+                    if at < len(shared)
+                    else (*(s for s in sizes_of[at] if s < whole), whole)
+                )
+                for size in sizes:
+                    nexts[size] = nexts.get(size, 0) + number
+            ways = nexts
+        total *= sum(ways.values())
+    return total
+
+
+def nest_points(space: MapSpace, nest: Nest, shared: Tiles = ()) -> Iterator[NestPoint]:
+    """Every point of one nest."""
+    for tiles in tile_vectors(space, nest, shared):
+        for chosen in itertools.product(*(range(len(choices)) for choices in nest.choices)):
+            yield NestPoint(nest=nest, tiles=tiles, chosen=chosen)
