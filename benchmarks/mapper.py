@@ -1,34 +1,51 @@
-"""How fast the mapper is: evaluations a second against NumPy, and searches whole, with CPU seconds.
+"""How fast the mapper is: evaluations a second against NumPy, and searches against AccelForge and templates.
 
-Run `python benchmarks/mapper.py`. The baseline is the same model of one GEMM nest written with NumPy over
-arrays of perfect tile sizes (the compiled one takes imperfect ones too); it must give the
-same rows. CPU seconds are of one process, after compilation.
+Run `python benchmarks/mapper.py`; with `--accelforge PYTHON`, the interpreter of an environment that has
+AccelForge (see `accelforge_search.py`), both search side by side, else its figures are those measured for
+this project on a quiet machine. Energy and latency are AccelForge's rules applied to the mapping's loop nest
+(`accelforge_rules.py`), which must agree with the simulator. CPU seconds are of one process, after
+compilation.
+
+The NumPy baseline is the same model of one GEMM nest over arrays of perfect tile sizes (the compiled one
+takes imperfect ones too); it must give the same rows.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import math
+import os
+import subprocess
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from accelforge_rules import judge  # type: ignore[import-not-found]
 from rich.console import Console
 from rich.table import Table
 
 from accel.load import load_machine
-from dataflow.mapper.best import Objective, best_mapping, default_space
+from dataflow.analytical import analyse
+from dataflow.lower import lower
+from dataflow.mapper.best import Objective, best_mapping
 from dataflow.mapper.model import cost
 from dataflow.mapper.nest import Inside
 from dataflow.mapper.space import MapSpace
 from dataflow.mapper.tables import APART, COPIES, DIM, PARTIAL, WIDTH, Tables, tables
+from dataflow.mapping_text import mapping_text
+from dataflow.templates import build_mapping, template_names
+from sim.engine import simulate
+from specs.errors import EinsimError
 from workloads.cascade import Cascade
 from workloads.library import build
 from workloads.notation import parse
 
 COUNT = 400_000
-#: Wall-clock seconds for one search; a row that takes them all says "not proven".
-BUDGET_S = 30.0
 
 #: AccelForge 1.0.467 on its TPU v4i, as measured for this project on a quiet machine with two workers:
 #: latency in s, energy in J, CPU seconds of the search.
@@ -147,53 +164,119 @@ def evaluations() -> tuple[float, float]:
     return compiled, numpy_rate
 
 
-def searches(table: Table) -> None:
-    """Whole searches: AccelForge's cases on its machine, and layers of two models."""
-    machine = load_machine("tpu-v4i")
+def yaml_of(cascade: Cascade) -> str:
+    """The cascade as AccelForge reads it: ranks in capitals, the first operand of a product its input."""
+    lines = ["workload:", "  rank_sizes:"]
+    lines += [f"    {rank.name.upper()}: {rank.size}" for rank in cascade.ranks]
+    lines += ["  bits_per_value: {All: 8}", "  einsums:"]
+    for einsum in cascade.einsums:
+        accesses = [einsum.output, *einsum.reads]
+        out, *reads = [f"{a.tensor}[{', '.join(a.ranks)}]" for a in accesses]
+        lines.append(f'  - einsum: "{out} = {" * ".join(reads)}"')
+        if len(reads) == 2:
+            first, second = (access.tensor for access in einsum.reads)
+            lines.append(f"    renames: {{input: {first}, weight: {second}}}")
+    return "\n".join(lines) + "\n"
+
+
+def theirs(python: str, cascade: Cascade, objective: str, fused: str) -> tuple[float, float, float]:
+    """AccelForge's seconds, joules and CPU seconds, from its own environment."""
+    script = Path(__file__).with_name("accelforge_search.py")
+    command = [python, str(script), yaml_of(cascade), objective, fused]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    line = next((line for line in run.stdout.splitlines() if line.startswith("RESULT ")), "")
+    if not line:
+        raise SystemExit(f"AccelForge failed: {run.stderr[-500:]}")
+    found = json.loads(line.removeprefix("RESULT "))
+    return found["latency_s"], found["energy_j"], found["cpu_s"]
+
+
+def attention(text: str, size: int) -> Cascade:
+    """An attention core or block of 8-bit values: 32 heads of 128, a model of 4096."""
     block = {"h": 32, "e": 128, "f": 128, "d": 4096, "d2": 4096}
+    wanted = {k: v for k, v in block.items() if f"{k}," in text or f"{k}]" in text}
+    return in_bits(parse(text, name="attention", sizes={**wanted, "m": size, "p": size}), 8)
 
-    def attention(text: str, size: int) -> Cascade:
-        wanted = {k: v for k, v in block.items() if f"{k}," in text or f"{k}]" in text}
-        return in_bits(parse(text, name="attention", sizes={**wanted, "m": size, "p": size}), 8)
 
+def against_accelforge(table: Table, python: str, sizes: list[int], shown: bool) -> list[str]:
+    """AccelForge's cases, or others of `sizes`, on its machine; the mappings found, as text."""
+    machine = load_machine("tpu-v4i")
     cases: list[tuple[str, Cascade, Objective, str]] = [
-        ("matmul 4096^3, energy", gemm(4096), "energy", "tpu-v4i"),
-        ("matmul 4096^3, latency", gemm(4096), "latency", "tpu-v4i"),
-        ("attention core 1024, energy", attention(CORE, 1024), "energy", "tpu-v4i"),
-        ("attention core 16384, energy", attention(CORE, 16384), "energy", "tpu-v4i"),
-        ("attention block 1024, energy", attention(BLOCK, 1024), "energy", "tpu-v4i"),
-        ("BERT-base layer, 512", build("encoder-layer", seq=512, b=1), "latency", "fusemax-cloud"),
-        ("LLaMA2-7B prefill 2048", build("decoder-layer", seq=2048, b=1), "latency", "fusemax-cloud"),
-        ("LLaMA2-7B decode 2048", build("decoder-layer", seq=2048, b=1, phase="decode"), "latency",
-         "fusemax-cloud"),
-    ]  # fmt: skip
-    for name, work, objective, accel in cases:
-        chip = machine if accel == "tpu-v4i" else load_machine(accel)
-        space = default_space(work, chip)
-        if accel == "tpu-v4i":  # as AccelForge does: whatever multiplies two tensors goes to the array
-            macs = {e.name: "array2d" for e in work.einsums if e.ops == ("mac",)}
-            space = MapSpace(
-                cascade=work, machine=chip, menu=space.menu, most_fused=space.most_fused, unit=macs
-            )
+        ("matmul 4096^3, energy", gemm(4096), "energy", ""),
+        ("matmul 4096^3, latency", gemm(4096), "latency", ""),
+        ("attention core 1024, energy", attention(CORE, 1024), "energy", ""),
+        ("attention core 16384, energy", attention(CORE, 16384), "energy", "1"),
+        ("attention block 1024, energy", attention(BLOCK, 1024), "energy", "1"),
+    ]
+    if sizes:
+        cases = [(f"matmul {n}^3, energy", gemm(n), "energy", "") for n in sizes]
+        cases += [(f"attention core {n}, energy", attention(CORE, n), "energy", "1") for n in sizes]
+    texts = []
+    for name, work, objective, fused in cases:
         start = time.process_time()
-        answer = best_mapping(work, chip, objective, budget_s=BUDGET_S, space=space)
-        seconds = time.process_time() - start
-        theirs = ACCELFORGE.get(name)
+        answer = best_mapping(work, machine, objective)
+        cpu = time.process_time() - start
+        joules, seconds = judge(answer.mapping, work)
+        run = simulate(lower(answer.mapping, work, machine), machine)
+        assert run.traffic == answer.result.traffic, "simulated and analytical traffic differ"
+        assert math.isclose(run.energy_j, joules, rel_tol=1e-9), "the simulator and the rules differ"
+        other = theirs(python, work, objective, fused) if python else ACCELFORGE.get(name, (0.0, 0.0, 0.0))
+        sure = "proven" if answer.proven else f"gap {answer.gap:.1%}"
+        ratio = f"{other[2] / cpu:.0f}" if other[2] else ""
         table.add_row(
-            name, f"{answer.result.latency_s:.4g}", f"{answer.result.energy_j:.4g}", f"{seconds:.2f}",
-            "proven" if answer.proven else "not proven", space.menu,
-            "" if theirs is None else " ".join(f"{value:.4g}" for value in theirs),
+            name, f"{joules:.5g}", f"{seconds:.5g}", f"{run.latency_s:.5g}", f"{cpu:.2f}", sure,
+            f"{other[1]:.5g}", f"{other[0]:.5g}", f"{other[2]:.1f}", ratio,
+        )  # fmt: skip
+        if shown:
+            texts.append(f"{name}\n{mapping_text(answer.mapping)}")
+    return texts
+
+
+def layers(table: Table) -> None:
+    """Layers of two models: wall-clock seconds of the search, and the best of the library's templates."""
+    cases: list[tuple[str, Cascade, str]] = [
+        ("BERT-base layer, 512", build("encoder-layer", seq=512, b=1), "fusemax-cloud"),
+        ("LLaMA2-7B prefill 2048", build("decoder-layer", seq=2048, b=1), "fusemax-cloud"),
+        ("LLaMA2-7B decode 2048", build("decoder-layer", seq=2048, b=1, phase="decode"), "fusemax-cloud"),
+    ]
+    for name, work, accel in cases:
+        chip = load_machine(accel)
+        start, cpu = time.monotonic(), time.process_time()
+        answer = best_mapping(work, chip, "latency", workers=os.cpu_count() or 1)
+        wall, cpu = time.monotonic() - start, time.process_time() - cpu
+        results = []
+        for template in template_names():
+            with suppress(EinsimError):
+                results.append(analyse(lower(build_mapping(work, chip, template), work, chip), chip))
+        library = min(result.latency_s for result in results)
+        table.add_row(
+            name, f"{answer.result.latency_s:.4g}", f"{library:.4g}", f"{wall:.1f}", f"{cpu:.1f}",
+            "proven" if answer.proven else f"gap {answer.gap:.1%}",
         )  # fmt: skip
 
 
 def main() -> None:
-    """Prints two tables."""
-    compiled, plain = evaluations()
+    """Prints three tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accelforge", default="", metavar="PYTHON", help="run it with this interpreter")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[], help="other sizes of the cases")
+    parser.add_argument("--mappings", action="store_true", help="show the mappings found")
+    asked = parser.parse_args()
     out = Console(width=150)
+    compiled, plain = evaluations()
     out.print(f"evaluations/s/core: {compiled:,.0f}; NumPy {plain:,.0f}; ratio {compiled / plain:.1f}")
-    table = Table("search", "latency s", "energy J", "CPU s", "optimum", "tiles", "AccelForge: s, J, CPU s")
-    searches(table)
+    best_mapping(attention(CORE, 16), load_machine("tpu-v4i"), "energy")  # compiles or loads what is compiled
+    table = Table(
+        "on tpu-v4i", "J", "s", "simulated s", "CPU s", "optimum", "AccelForge: J", "s", "CPU s", "ratio"
+    )
+    texts = against_accelforge(table, asked.accelforge, asked.sizes, asked.mappings)
     out.print(table)
+    for text in texts:
+        out.print(text, markup=False)
+    if not asked.sizes:
+        table = Table("layer on fusemax-cloud", "latency s", "best template s", "wall s", "CPU s", "optimum")
+        layers(table)
+        out.print(table)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,15 @@ import msgspec
 
 from accel.machine import Machine
 from dataflow.analytical import analyse
+from dataflow.legality import check
 from dataflow.lower import lower
 from dataflow.mapper.best import best_mapping
-from dataflow.mapping import Mapping
+from dataflow.mapper.nest import leaves
+from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
 from dataflow.result import Result
 from specs.errors import EinsimError
 from workloads.cascade import Cascade
+from workloads.passes import passes
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +43,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     `macs_per_byte` is the work over DRAM's traffic; below `ridge_macs_per_byte`, the point where the fastest
     matrix unit and DRAM take equally long, DRAM is what limits (None: DRAM or macs are without limit).
     `time_bound_s` is the longest that a single engine is busy: no order of the same work beats it.
+    `memories` gives the share of each on-chip memory that is taken, the fullest first; `passes` the passes
+    over each rank that has several: what they read stays on chip or comes again.
     """
 
     result: Result
@@ -48,13 +53,16 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     macs_per_byte: float
     ridge_macs_per_byte: float | None
     time_bound_s: float
+    memories: tuple[tuple[str, float], ...] = ()
+    passes: tuple[tuple[str, int], ...] = ()
 
 
 def explain(mapping: Mapping, cascade: Cascade, machine: Machine, *, budget_s: float = 0.0) -> Explanation:
     """Evaluate a legal mapping, then again on machines with one thing doubled.
 
-    Ports and units are doubled under the same mapping. A larger memory changes nothing until the mapping uses
-    it: with `budget_s`, each is searched anew for that long, and so is the machine as it is, for comparison.
+    Ports and units are doubled under the same mapping, and each Einsum is tried on other units. A larger
+    memory changes nothing until the mapping uses it: with `budget_s`, each is searched anew for that long,
+    and so is the machine as it is, for comparison.
     """
     result = analyse(lower(mapping, cascade, machine), machine)
     clock = machine.clock_hz
@@ -67,6 +75,8 @@ def explain(mapping: Mapping, cascade: Cascade, machine: Machine, *, budget_s: f
     for what, other in doubled(machine):
         new = analyse(lower(mapping, cascade, other), other)
         changes.append(_change(what, new, result, remapped=False))
+    for what, tree in elsewhere(mapping, cascade, machine):
+        changes.append(_change(what, analyse(lower(tree, cascade, machine), machine), result, remapped=False))
     if budget_s:
         for what, other in (("a new mapping alone", machine), *larger(machine)):
             try:
@@ -80,7 +90,59 @@ def explain(mapping: Mapping, cascade: Cascade, machine: Machine, *, budget_s: f
         changes=tuple(sorted(changes, key=lambda one: (-one.speedup, one.energy_j))),
         macs_per_byte=work / max(1, result.dram_bytes), ridge_macs_per_byte=_ridge(machine),
         time_bound_s=max((one.busy_cycles for one in limits), default=0) / clock,
+        memories=_memories(result, machine), passes=_passes(cascade),
     )  # fmt: skip
+
+
+def _memories(result: Result, machine: Machine) -> tuple[tuple[str, float], ...]:
+    """The share of each memory with a limit that the mapping takes, the fullest first."""
+    shares = [
+        (memory.name, result.buffers.get(memory.name, 0) / memory.capacity_bytes)
+        for memory in machine.memories
+        if memory.parent is not None and memory.capacity_bytes
+    ]
+    return tuple(sorted(shares, key=lambda item: -item[1]))
+
+
+def _passes(cascade: Cascade) -> tuple[tuple[str, int], ...]:
+    """Ranks over which the cascade makes more than one pass."""
+    found = ((rank.name, passes(cascade, rank.name).passes) for rank in cascade.ranks)
+    return tuple((name, number) for name, number in found if number > 1)
+
+
+def elsewhere(mapping: Mapping, cascade: Cascade, machine: Machine) -> Iterator[tuple[str, Mapping]]:
+    """The mapping with one Einsum on another unit, in that unit's best layout, where that is legal."""
+    for node in mapping.computes():
+        einsum = cascade.einsum(node.einsum)
+        others: dict[str, list[Compute]] = {}
+        for other in leaves(cascade, machine, einsum):
+            if other.unit != node.unit:
+                others.setdefault(other.unit, []).append(other)
+        for unit, nodes in others.items():
+            best: tuple[float, Mapping] | None = None
+            for other in nodes:
+                tree = msgspec.structs.replace(mapping, tree=_with(mapping.tree, node, other))
+                try:
+                    check(tree, cascade, machine)
+                except EinsimError:
+                    continue
+                seconds = analyse(lower(tree, cascade, machine), machine).latency_s
+                if best is None or seconds < best[0]:
+                    best = (seconds, tree)
+            if best is not None:
+                yield f"{node.einsum} on {unit}", best[1]
+
+
+def _with(node: Node, old: Compute, new: Compute) -> Node:
+    """The tree with one leaf in place of another."""
+    if node is old:
+        return new
+    if isinstance(node, (Sequence, Pipeline)):
+        below = tuple(_with(child, old, new) for child in node.children)
+        return msgspec.structs.replace(node, children=below)
+    if isinstance(node, (Loop, Keep)):
+        return msgspec.structs.replace(node, body=_with(node.body, old, new))
+    return node
 
 
 def _change(what: str, new: Result, old: Result, *, remapped: bool) -> Change:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dataflow.mapper.archive import beaten, fits, insert, key_of
+from dataflow.mapper.archive import LATENCY, PARTS, beaten, fits, insert, key_of
 from dataflow.mapper.model import choice, held_bytes, leaf, streamed, wanted, whole_bytes
 from dataflow.mapper.sums import DIM_SUMS, MAKES, MOST_EXTENTS, PLAIN, SUMS, bytes_of, split, start
 from dataflow.mapper.tables import (
@@ -60,6 +60,7 @@ def search(
     bound = np.empty(width)
     sums = np.empty((tensors + 1, width))
     mins = np.empty((tensors + 1, width))
+    rest = np.zeros((tensors + 1, width))  # the least of each tensor and all after it, whatever the tiles
     open_rank = np.zeros(ranks, np.int64)
     key = np.empty(keys.shape[1])
     meta = np.zeros(metas.shape[1], np.int64)
@@ -80,8 +81,12 @@ def search(
         nodes += 1
         possible = _look(
             t, tile, d, trips, reach, again, ext, cnt, kinds, step, each, dims, open_rank, parts, legal, mins,
-            bound, sums,
+            bound, sums, rest, mode, leak_j, counts, key, keys, count,
         )  # fmt: skip
+        if nodes == 1:
+            for x in range(tensors - 1, -1, -1):
+                for v in range(width):
+                    rest[x, v] = rest[x + 1, v] + mins[x, v]
         if possible and fits(bound, t.mem, engines, within):
             key_of(bound, engines, mode, leak_j, counts, key)
             if not beaten(keys, count, key, mode):
@@ -129,6 +134,7 @@ def root(t: Any, tile: Any, shared: int) -> Any:
         np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.empty((ranks, SUMS)),
         np.empty((max(1, t.dim.shape[0]), DIM_SUMS)), np.zeros(ranks, np.int64), np.empty((options, width)),
         np.empty(options, np.int64), np.empty((tensors + 1, width)), bound, np.empty((tensors + 1, width)),
+        np.zeros((tensors + 1, width)), PARTS, 0.0, bound, bound, np.empty((1, width)), 0,
     )  # fmt: skip
     if not possible:
         bound[:] = np.inf
@@ -166,9 +172,11 @@ def _next(
 def _look(
     t: Any, tile: Any, d: int, trips: Any, reach: Any, again: Any, ext: Any, cnt: Any, kinds: Any, step: Any,
     each: Any, dims: Any, open_rank: Any, parts: Any, legal: Any, mins: Any, bound: Any, sums: Any,
+    rest: Any, mode: int, leak_j: float, counts: Any, key: Any, keys: Any, count: int,
 ) -> bool:  # fmt: skip
     """The rows of the unit (sums[0]) and of every choice of homes (parts) with loops up to d chosen, the
-    least of each tensor's (mins), and the sum of all least ones (bound). False where a tensor has no choice.
+    least of each tensor's (mins), and the sum of all least ones (bound). False where a tensor has no choice,
+    or where some of them and the `rest`, at least, are beaten already.
     """
     loop_rank, sizes, place, pattern, fmt, moved, lacks, first, home, dim, mem, one = t
     depth, ranks, tensors = loop_rank.shape[0], sizes.shape[0], moved.shape[0]
@@ -192,6 +200,13 @@ def _look(
         bound[v] = base[v]
     spread = core_rank >= 0 and open_rank[core_rank] == 1
     for x in range(tensors):
+        if mode >= LATENCY and count:
+            row = sums[tensors]
+            for v in range(width):
+                row[v] = bound[v] + rest[x, v]
+            key_of(row, engines, mode, leak_j, counts, key)
+            if beaten(keys, count, key, mode):
+                return False
         size = whole_bytes(sizes, fmt, moved, x, ext, cnt, kinds, step)
         want = 1.0 if spread else wanted(moved, one, x, reach, depth)
         together = streamed(place, dim, moved, lacks, core_rank, x, each, dims, False)

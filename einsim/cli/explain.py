@@ -61,6 +61,15 @@ def _print(found: Explanation) -> None:
             f"roofline: {found.macs_per_byte:.4g} macs a DRAM byte, {side} the ridge at "
             f"{found.ridge_macs_per_byte:.4g}"
         )
+    for memory, share in found.memories[:1]:
+        out.print(f"fullest memory: {memory}, {share:.0%} taken")
+    for rank, number in found.passes:
+        out.print(f"{number} passes over {rank}: what they read stays on chip or comes again")
+    best = next((change for change in found.changes if not change.remapped or change.speedup > 1), None)
+    if best is not None and best.speedup > 1.0005:
+        out.print(f"most would gain: {best.what} ({best.speedup:.3g} times as fast)")
+    else:
+        out.print("no one change of those below gains time")
     limits = Table("engine", "busy cycles", "of the time")
     for limit in found.limits:
         limits.add_row(limit.engine, f"{limit.busy_cycles:,}", f"{limit.share:.1%}")
