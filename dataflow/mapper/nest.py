@@ -13,7 +13,7 @@ from dataflow.footprint import compressed, relevant_ranks
 from dataflow.holds import may_hold, passes_by, straight
 from dataflow.mapping import Compute
 from dataflow.templates.gemm import levels
-from dataflow.templates.roles import along_cores, layouts
+from dataflow.templates.roles import along_cores, is_contraction, layouts
 from workloads.cascade import Access, Cascade, Einsum
 from workloads.sparsity import NM, Sparsity, TopK
 
@@ -148,9 +148,12 @@ def leaves(cascade: Cascade, machine: Machine, einsum: Einsum) -> tuple[Compute,
     """Every unit that has the ops, with every sensible layout of the ranks along its dimensions.
 
     One rank of the result lies along the cores; where they share all memories, several free ones may too.
+    What multiplies two tensors goes to a matrix unit, where one can.
     """
     able = [unit for unit in machine.units if all(unit.supports(op) for op in einsum.ops)]
     able = [unit for unit in able if unit.reads_from != machine.dram.name]
+    if is_contraction(einsum) and len({access.tensor for access in einsum.reads}) > 1:
+        able = [unit for unit in able if unit.kind != "vector"] or able
     shared = machine.multicast and all(memory.copies == 1 for memory in machine.memories)
     found: list[Compute] = []
     for unit in able:

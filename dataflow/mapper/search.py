@@ -255,6 +255,7 @@ class _Fused:
             self._inside(inside, shared, 2 * tag + 1)
         metas = [meta for meta in self.archive.metas[: self.archive.count] if meta[2] > 0]
         points = [self.traces[int(meta[2])].point(int(meta[0]), int(meta[1])) for meta in metas]
+        points = [self.contexts.polished(point, self.mode) for point in points]
         found = best_of([self.contexts.figures(point) for point in points], self.objective)
         return found, self.share - self.left, self.covered
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,10 @@ Tiles = tuple[int, ...]
 
 
 def menus(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
-    """Tile sizes of each loop, ascending; `shared` gives those of the group's loops. A tile of the rank
-    along the cores gives each of them work. Some menu is empty where the shared tiles do not.
+    """Tile sizes of each loop, ascending; `shared` gives those of the group's loops.
+
+    A tile of a rank that lies alone along the cores or a dimension occupies all of it, where the rank has as
+    many points. Some menu is empty where the shared tiles do not.
     """
     found = []
     for at, rank in enumerate(nest.loops):
@@ -33,9 +36,9 @@ def menus(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
 
 
 def _least(space: MapSpace, nest: Nest, rank: str) -> int:
-    """Points of a rank that occupy all cores, where it alone lies along them."""
-    alone = cores_ranks(nest.node) == (rank,)
-    return space.machine.unit(nest.node.unit).dims.get("cores", 1) if alone else 1
+    """Points of a rank that occupy the cores and the dimension along which it lies alone."""
+    dims = space.machine.unit(nest.node.unit).dims
+    return math.prod(dims[dim] for dim, ranks in nest.node.spatial.items() if ranks == (rank,))
 
 
 def pruned(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
