@@ -115,10 +115,10 @@ def elsewhere(mapping: Mapping, cascade: Cascade, machine: Machine) -> Iterator[
     for node in mapping.computes():
         einsum = cascade.einsum(node.einsum)
         others: dict[str, list[Compute]] = {}
-        for other in leaves(cascade, machine, einsum):
-            if other.unit != node.unit:
+        for unit in machine.units:
+            for other in leaves(cascade, machine, einsum, unit.name) if unit.name != node.unit else ():
                 others.setdefault(other.unit, []).append(other)
-        for unit, nodes in others.items():
+        for name, nodes in others.items():
             best: tuple[float, Mapping] | None = None
             for other in nodes:
                 tree = msgspec.structs.replace(mapping, tree=_with(mapping.tree, node, other))
@@ -130,7 +130,7 @@ def elsewhere(mapping: Mapping, cascade: Cascade, machine: Machine) -> Iterator[
                 if best is None or seconds < best[0]:
                     best = (seconds, tree)
             if best is not None:
-                yield f"{node.einsum} on {unit}", best[1]
+                yield f"{node.einsum} on {name}", best[1]
 
 
 def _with(node: Node, old: Compute, new: Compute) -> Node:

@@ -144,25 +144,29 @@ def hopeless(cascade: Cascade, einsum: Einsum) -> bool:
     return bool(einsum.iterative) or any(one.iterative for one in states) or not einsum.reads
 
 
-def leaves(cascade: Cascade, machine: Machine, einsum: Einsum) -> tuple[Compute, ...]:
+def leaves(cascade: Cascade, machine: Machine, einsum: Einsum, unit: str = "") -> tuple[Compute, ...]:
     """Every unit that has the ops, with every sensible layout of the ranks along its dimensions.
 
     One rank of the result lies along the cores; where they share all memories, several free ones may too.
-    What multiplies two tensors goes to a matrix unit, where one can.
+    What multiplies two tensors goes to a matrix unit, where one can; `unit` asks for another.
     """
-    able = [unit for unit in machine.units if all(unit.supports(op) for op in einsum.ops)]
-    able = [unit for unit in able if unit.reads_from != machine.dram.name]
-    if is_contraction(einsum) and len({access.tensor for access in einsum.reads}) > 1:
-        able = [unit for unit in able if unit.kind != "vector"] or able
+    able = [one for one in machine.units if all(one.supports(op) for op in einsum.ops)]
+    able = [one for one in able if one.reads_from != machine.dram.name]
+    if unit:
+        able = [one for one in able if one.name == unit]
+    elif is_contraction(einsum) and len({access.tensor for access in einsum.reads}) > 1:
+        able = [one for one in able if one.kind != "vector"] or able
     shared = machine.multicast and all(memory.copies == 1 for memory in machine.memories)
     found: list[Compute] = []
-    for unit in able:
-        for node in layouts(cascade, unit, einsum):
-            made = [node] if shared or "cores" not in unit.dims else []
-            if "cores" in unit.dims:
+    for one in able:
+        for node in layouts(cascade, one, einsum):
+            made = [node] if shared or "cores" not in one.dims else []
+            if "cores" in one.dims:
                 ranks = [r for r in einsum.output.ranks if r not in einsum.iterative and cascade.size(r) > 1]
                 made += [along_cores(node, (rank,)) for rank in ranks] or [along_cores(node, ())]
-            found += [one for one in made if one not in found]
+            for new in made:
+                if new not in found:
+                    found.append(new)
     return tuple(found)
 
 

@@ -103,6 +103,12 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def why_not_exact(self) -> str:
         """Why the compiled model does not hold here; "" where it does."""
+        slowed = [m.name for m in self.machine.memories if m.bus or m.descriptor_cycles or m.banks > 1]
+        if self.machine.noc or slowed:
+            what = (
+                "a network to the cores" if self.machine.noc else f"{slowed[0]}'s bus, banks or descriptors"
+            )
+            return f"{self.machine.name}: {what}"
         for einsum in self.cascade.einsums:
             reason = simple(self.cascade, self.machine, einsum)
             if reason:
@@ -257,9 +263,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return {}
 
     def _make_leaves(self, einsum: Einsum) -> tuple[Compute, ...]:
-        found = leaves(self.cascade, self.machine, einsum)
-        only = self.unit.get(einsum.name)
-        return tuple(node for node in found if only is None or node.unit == only)
+        return leaves(self.cascade, self.machine, einsum, self.unit.get(einsum.name, ""))
 
     def nests(self, einsum: Einsum, inside: Inside, *, one_order: bool = False) -> Iterator[Nest]:
         """Loop nests of an Einsum in its surroundings; with `one_order` only one for each layout."""

@@ -27,11 +27,11 @@ def test_a_faster_part_never_slows_and_never_more_than_halves(seed: int) -> None
         return
     found = explain(answer.mapping, space.cascade, space.machine)
     assert found.time_bound_s <= found.result.latency_s * (1 + 1e-9) + 1 / space.machine.clock_hz
-    assert all(change.speedup >= 0.99 for change in found.changes)
-    assert all(
-        change.latency_s >= answer.result.latency_s / 2 - 1 / space.machine.clock_hz
-        for change in found.changes
-    )
+    faster = [change for change in found.changes if change.what.endswith("twice as fast")]
+    assert faster
+    assert all(change.speedup >= 0.99 for change in faster)
+    bottom = answer.result.latency_s / 2 - 1 / space.machine.clock_hz
+    assert all(change.latency_s >= bottom for change in faster)
     assert [one.busy_cycles for one in found.limits] == sorted(
         (one.busy_cycles for one in found.limits), reverse=True
     )

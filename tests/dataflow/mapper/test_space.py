@@ -108,3 +108,27 @@ def test_why_it_is_not_exact() -> None:
     causal = parse(text, name="causal", sizes={"m": 4, "p": 4, "e": 2})
     assert "bounds" in MapSpace(cascade=causal, machine=EDGE).why_not_exact
     assert MapSpace(cascade=GEMM, machine=EDGE).why_not_exact == ""
+
+
+def test_what_slows_a_machine_besides_its_ports_is_named() -> None:
+    memories = [
+        msgspec.structs.replace(memory, descriptor_cycles=20) if memory.parent else memory
+        for memory in EDGE.memories
+    ]
+    slow = msgspec.structs.replace(EDGE, memories=tuple(memories))
+    assert "descriptors" in MapSpace(cascade=GEMM, machine=slow).why_not_exact
+
+
+def test_a_resident_is_a_result_that_somebody_reads() -> None:
+    assert MapSpace(cascade=FFN, machine=EDGE).residents() == ((), ("H",))
+    with pytest.raises(SpecError, match="must be a result that an Einsum reads"):
+        MapSpace(cascade=FFN, machine=EDGE, resident=("X",))
+
+
+def test_a_core_reads_what_its_own_memory_holds() -> None:
+    chip = load_machine("tpu-v4i")
+    space = MapSpace(cascade=GEMM, machine=chip)
+    for nest in space.nests(GEMM.einsum("Z"), Inside()):
+        for tensor, choices in zip(nest.tensors, nest.choices, strict=True):
+            inner = {choice[-1].memory if choice else "dram" for choice in choices}
+            assert inner == ({"gb", "dram"} if tensor == "B" else {"local"})
