@@ -62,7 +62,7 @@ def derive(spec: Generic, name: str) -> Machine:
         memories=tuple(memories),
         units=tuple(units),
         leakage_w=float(spec.leakage),
-        noc=spec.noc.noc() if spec.noc else None,
+        noc=spec.noc.noc(multicast=spec.multicast) if spec.noc else None,
         multicast=spec.multicast,
         technology=spec.technology,
         sources=spec.sources,

@@ -230,6 +230,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise RuleError("memories of one bus must give it the same bandwidth", at=("memories",))
         for memory in self.memories:
             self._check_chain(memory, memories)
+        if self.noc and self.noc.multicast and not self.multicast:
+            rule = "must be false: the cores of this machine share no reads"
+            raise RuleError(rule, got="true", at=("noc", "multicast"))
         if self.noc and not self.near:
             rule = "needs a unit with several cores that reads from a memory other than DRAM"
             raise RuleError(rule, at=("noc",))

@@ -130,11 +130,14 @@ class WrittenNoc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """`noc: {bandwidth: 128GB/s, multicast: false}`: see `accel.machine.Noc`."""
 
     bandwidth: BytesPerSecond
-    multicast: bool = True
+    multicast: bool | None = None
 
-    def noc(self) -> Noc:
-        """The machine's network."""
-        return Noc(bytes_per_s=int(self.bandwidth), multicast=self.multicast)
+    def noc(self, *, multicast: bool = True) -> Noc:
+        """The network; where it says nothing of multicast, as the machine says."""
+        return Noc(
+            bytes_per_s=int(self.bandwidth),
+            multicast=multicast if self.multicast is None else self.multicast,
+        )
 
 
 class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

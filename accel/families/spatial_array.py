@@ -105,7 +105,7 @@ def derive(spec: SpatialArray, name: str) -> Machine:
         memories=tuple(memories),
         units=(array, vector),
         leakage_w=float(spec.leakage),
-        noc=spec.noc.noc() if spec.noc else None,
+        noc=spec.noc.noc(multicast=spec.multicast) if spec.noc else None,
         multicast=spec.multicast,
         area_um2=area,
         technology=spec.technology,

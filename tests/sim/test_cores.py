@@ -116,10 +116,12 @@ def test_without_multicast_what_all_cores_need_is_sent_to_each():
 def test_on_the_presets_the_jump_is_exact_traffic_stays_and_the_bound_is_one(
     name, rate, multicast, b, seq, timing
 ):
-    settings_ = {"noc.bandwidth": f"{rate}GB/s", "noc.multicast": str(multicast).lower()}
+    said = "multicast" if name == "tpu-v4i" else "noc.multicast"  # a network follows the machine's word
+    settings_ = {"noc.bandwidth": f"{rate}GB/s", said: str(multicast).lower()}
     if timing:
         settings_ |= {"dram.timing": timing}
-    chip, plain = load_machine(name, settings_), load_machine(name)
+    chip = load_machine(name, settings_)
+    plain = msgspec.structs.replace(load_machine(name), multicast=chip.multicast)
     values = {"passes": "3", "b": str(b), "h": "6", "e": "16", "f": "16", "m": str(seq), "p": str(seq)}
     work = load_workload("attention", values)
     program = lower(build_mapping(work, chip), work, chip)
@@ -151,6 +153,15 @@ def test_parts_add_up_to_the_tile():
                     moved = sum(part.costs[key].accesses[at].read_bytes for part in parts)
                     assert moved == access.read_bytes
             assert max(part.costs[key].ticks for part in parts) <= cost.ticks
+
+
+def test_a_network_follows_the_machines_word_and_may_not_contradict_it():
+    chip = load_machine("tpu-v4i", {"noc.bandwidth": "64GB/s"})
+    assert chip.noc is not None
+    assert not chip.multicast
+    assert not chip.noc.multicast
+    with pytest.raises(SpecError, match=r"noc.multicast: must be false: the cores of this machine share no"):
+        load_machine("tpu-v4i", {"noc.bandwidth": "64GB/s", "noc.multicast": "true"})
 
 
 def test_a_network_without_cores_is_refused():
