@@ -18,6 +18,7 @@ from workloads.settings import Parameter
 # attention-1pass have made the choice.
 PASSES = "passes"
 CHOSEN = "pass"
+EVERY_PASSES = ("1", "2", "3")
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,11 +38,18 @@ def held(
     source: str,
     note: str = "",
     never_below: bool = False,
+    only_above: bool = False,
 ) -> Row:
-    """A row with its error and verdict; with `never_below`, a figure under its reference fails too."""
+    """A row with its error and verdict. With `never_below`, a figure under its reference fails too; with
+    `only_above`, only one above it can fail.
+    """
     error = None if reference is None else (ours - reference) / reference if reference else float(ours != 0)
     judged = limit if error is not None else None
-    ok = error is None or judged is None or (abs(error) <= judged and not (never_below and error < 0))
+    ok = (
+        error is None
+        or judged is None
+        or ((error if only_above else abs(error)) <= judged and not (never_below and error < 0))
+    )
     return Row(
         suite=suite, case=case, quantity=quantity, level=level, reference=reference, ours=ours, error=error,
         limit=judged, ok=ok, source=source, note=note,

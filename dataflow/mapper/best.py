@@ -15,11 +15,15 @@ from dataflow.legality import check
 from dataflow.lower import lower
 from dataflow.mapper.bound import least
 from dataflow.mapper.doubling import doubled_where_it_fits
+from dataflow.mapper.flat_space import FlatSpace
 from dataflow.mapper.found import OBJECTIVES, Found
 from dataflow.mapper.nest import hopeless, uncounted
 from dataflow.mapper.point import Point, mapping
 from dataflow.mapper.search import Search
 from dataflow.mapper.space import MapSpace
+from dataflow.mapper.stateful.best import carried_state
+from dataflow.mapper.stateful.layouts import Layouts
+from dataflow.mapper.stateful.space import StatefulSpace
 from dataflow.mapper.tiles import Menu
 from dataflow.mapping import Mapping
 from dataflow.result import Result
@@ -58,7 +62,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     mapping: Mapping
     result: Result
     proven: bool
-    space: MapSpace
+    space: MapSpace | StatefulSpace | FlatSpace
     nodes: int
     seconds: float
     gap: float = 0.0
@@ -77,6 +81,7 @@ def best_mapping(
     workers: int = 1,
     space: MapSpace | None = None,
     templates: bool = True,
+    layouts: Layouts = "full",
     progress: Progress = lambda *_: None,
 ) -> Answer:
     """The best legal mapping by the analytical model; ties go to the figure of `dataflow.mapper.found.score`.
@@ -84,8 +89,9 @@ def best_mapping(
     `within_bytes` caps what is held on chip at once. After `nodes` partial mappings, after `budget_s`, or
     on Ctrl-C, the best so far is returned, not proven. Neither `workers` (groups of Einsums searched at
     once) nor the speed of the machine changes the answer; a `budget_s` that runs out does. With
-    `templates`, the library's mappings compete too, unless `space` restricts the search. Raises SpecError
-    for an unknown objective and EinsimError where no mapping fits.
+    `templates`, the library's mappings compete too, unless `space` restricts the search. A cascade that
+    carries state is searched as one fused group, with these `layouts`. Raises SpecError for an unknown
+    objective and EinsimError where no mapping fits.
     """
     if objective not in OBJECTIVES:
         hint = near(objective, OBJECTIVES)
@@ -95,7 +101,16 @@ def best_mapping(
     space = space or default_space(cascade, machine, objective)
     searched, reason = _searchable(space)
     found: list[tuple[Mapping, Result]] = []
-    proven, looked = False, 0
+    proven, looked, note = False, 0, f"not proven: {reason}" if reason else ""
+    used: MapSpace | StatefulSpace = space
+    bottom = 0.0
+    if searched is None and any(einsum.iterative for einsum in cascade.einsums):
+        carried = carried_state(
+            cascade, machine, objective, within=within_bytes, budget_s=budget_s, nodes=nodes,
+            unit=space.unit, menu=space.menu if given else "steps", layouts=layouts, progress=progress,
+        )  # fmt: skip
+        found, proven, looked, note = list(carried.found), carried.proven, carried.nodes, carried.note
+        used, bottom = carried.space or space, carried.bound
     if searched is not None:
         seconds = searched.scale.tick_s
 
@@ -117,7 +132,6 @@ def best_mapping(
         found = [pair for tree in points if (pair := _judged(tree, cascade, machine)) is not None]
     front = tuple(found)
     mine = min(found, key=lambda pair: _rank(pair[1], objective), default=None)
-    note = f"not proven: {reason}" if reason else ""
     if templates and not given:
         for name in template_names():
             pair = _template(name, cascade, machine)
@@ -131,8 +145,8 @@ def best_mapping(
         why = f" ({reason})" if reason else ""
         raise EinsimError(f"{machine.name}: found no mapping of {cascade.name} that fits{cap}{why}")
     return Answer(
-        mapping=mine[0], result=mine[1], proven=proven, space=space, nodes=looked,
-        gap=0.0 if proven else _gap(mine, space, objective), note=note,
+        mapping=mine[0], result=mine[1], proven=proven, space=used, nodes=looked,
+        gap=0.0 if proven else _gap(mine, space, objective, bottom), note=note,
         seconds=time.monotonic() - start, front=front if objective == "pareto" else (mine,),
     )  # fmt: skip
 
@@ -150,9 +164,9 @@ def default_space(cascade: Cascade, machine: Machine, objective: Objective = "la
     return MapSpace(cascade=cascade, machine=machine, menu="steps", buffers=buffers)
 
 
-def _gap(pair: tuple[Mapping, Result], space: MapSpace, objective: str) -> float:
-    """The share by which a mapping could be better: 1 where nothing is known."""
-    bottom = least(space, streamed=pair[0].template == "mapper").of(objective)
+def _gap(pair: tuple[Mapping, Result], space: MapSpace, objective: str, bottom: float) -> float:
+    """The share by which a mapping could be better, where nothing is below `bottom`; 1: nothing is known."""
+    bottom = max(bottom, least(space, streamed=pair[0].template == "mapper").of(objective))
     figure = _rank(pair[1], objective)[0]
     return max(0.0, 1 - bottom / figure) if figure else 0.0
 
@@ -161,8 +175,8 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
     """The space that the compiled model can search, and why an answer from it is not exact.
 
     Bounds, and patterns other than n:m, are left out of the search, and an operand read at shifted indices
-    counts as a whole: the mapping found is judged with all of it. Where an Einsum carries state, there is
-    nothing to search.
+    counts as a whole: the mapping found is judged with all of it. Where an Einsum carries state, the space
+    of stateful groups (`dataflow.mapper.stateful`) takes this one's place.
     """
     reason = space.why_not_exact
     if not reason:
@@ -178,13 +192,13 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
         msgspec.structs.replace(tensor, sparsity=DENSE) if tensor.name in odd else tensor
         for tensor in work.tensors
     )
-    plain = msgspec.structs.replace(work, bounds=(), tensors=tensors)
+    work = msgspec.structs.replace(work, bounds=(), tensors=tensors)
     relaxed = MapSpace(
-        cascade=plain, machine=space.machine, menu=space.menu, most_fused=space.most_fused, keep=space.keep,
+        cascade=work, machine=space.machine, menu=space.menu, most_fused=space.most_fused, keep=space.keep,
         order=space.order, unit=space.unit, groups=space.groups, buffers=space.buffers,
         resident=space.resident,
     )  # fmt: skip
-    return (None if any(hopeless(plain, einsum) for einsum in plain.einsums) else relaxed), reason
+    return (None if any(hopeless(work, einsum) for einsum in work.einsums) else relaxed), reason
 
 
 def _judged(tree: Mapping, cascade: Cascade, machine: Machine) -> tuple[Mapping, Result] | None:
@@ -202,6 +216,23 @@ def _template(name: str, cascade: Cascade, machine: Machine) -> tuple[Mapping, R
     except EinsimError:
         return None
     return tree, analyse(lower(tree, cascade, machine), machine)
+
+
+def flat_mapping(cascade: Cascade, machine: Machine, *, budget_s: float = 10.0) -> Answer:
+    """The fastest mapping of FLAT's dataflow. EinsimError where cascade or machine do not suit it."""
+    start = time.monotonic()
+    space = FlatSpace(cascade=cascade, machine=machine)
+    found = space.search(budget_s)
+    pair = (found.mapping, found.result)
+    return Answer(
+        mapping=pair[0], result=pair[1], proven=found.proven, space=space, nodes=found.nodes,
+        seconds=time.monotonic() - start, front=(pair,),
+    )  # fmt: skip
+
+
+def better(one: Result, other: Result, objective: str) -> bool:
+    """Whether a result is better by an objective."""
+    return _rank(one, objective) < _rank(other, objective)
 
 
 def _rank(result: Result, objective: str) -> tuple[float, float]:

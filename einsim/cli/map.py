@@ -15,19 +15,34 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from accel.load import load_machine
 from accel.machine import Machine
-from dataflow.mapper.best import MOST_NODES, Answer, Objective, best_mapping, default_space
+from dataflow.mapper.best import (
+    MOST_NODES,
+    Answer,
+    Objective,
+    best_mapping,
+    better,
+    default_space,
+    flat_mapping,
+)
 from dataflow.mapper.best import Progress as Report
+from dataflow.mapper.compare import Compared, compare
+from dataflow.mapper.flat_space import FlatSpace
 from dataflow.mapper.space import MapSpace
+from dataflow.mapper.stateful.best import plain
+from dataflow.mapper.stateful.group import carries_state, group_of
+from dataflow.mapper.stateful.layouts import Layouts
+from dataflow.mapper.stateful.space import StatefulSpace
 from dataflow.mapper.tiles import MENUS, Menu
 from dataflow.mapping_file import dump_mapping
 from dataflow.mapping_text import mapping_text
+from dataflow.result import Result
 from dataflow.templates import preferred_passes
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
 from einsim.machine_keys import machine_keys
 from einsim.settings import read_pairs, split
-from einsim.workload import find_workload
+from einsim.workload import EVERY_PASSES, PASSES, find_workload
 from specs.errors import RuleError, SpecError
 from specs.units import Bytes, Seconds, format_bytes
 from workloads.cascade import Cascade
@@ -36,9 +51,12 @@ HELP = """Search for the best mapping of WORKLOAD on an accelerator.
 
 \b
   einsim map attention --set passes=3 seq=1K --accel flat-cloud --objective energy
+  einsim map attention --set seq=4K --accel fusemax-cloud --no-templates
+  einsim map attention-3pass --set seq=64K --accel flat-cloud --dataflow flat
   einsim map gemm.yaml --accel tpu-v4i --within 8MiB -o gemm-mapping.yaml
   einsim run gemm.yaml --accel tpu-v4i --mapping gemm-mapping.yaml
 
+A workload that exists as several cascades (attention in 3, 2 or 1 passes) is searched as each of them.
 Ctrl-C ends the search with the best mapping so far.
 """
 
@@ -62,6 +80,20 @@ Ctrl-C ends the search with the best mapping so far.
 @click.option("--fuse", type=click.IntRange(min=1), metavar="N", help="Einsums fused at most; 1: no fusion.")
 @click.option("--buffers", type=click.IntRange(1, 2), help="Tiles that each keep holds at once.")
 @click.option("--keep", multiple=True, metavar="TENSOR=MEMORY", help="Hold a tensor whole in a memory.")
+@click.option(
+    "--templates/--no-templates",
+    default=True,
+    show_default=True,
+    help="Whether the library's mappings compete with what the search finds.",
+)
+@click.option("--dataflow", type=Named(("flat",)), help="Search a published dataflow's mappings only.")
+@click.option(
+    "--layouts",
+    type=Named(get_args(Layouts)),
+    default="full",
+    show_default=True,
+    help="Where Einsums carry state: any lets one use a single row of an array.",
+)
 @click.option("--space", "only_space", is_flag=True, help="Describe the space and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the mapping as YAML.")
@@ -79,6 +111,9 @@ def command(
     fuse: int | None,
     buffers: int | None,
     keep: tuple[str, ...],
+    templates: bool,
+    dataflow: str | None,
+    layouts: Layouts,
     only_space: bool,
     as_json: bool,
     output: Path | None,
@@ -86,23 +121,73 @@ def command(
     """Search, print and write."""
     limit = float("inf") if within is None else float(quantity(Bytes, within, "--within"))
     seconds = float("inf") if budget is None else float(quantity(Seconds, budget, "--budget"))
-    cascade, machine = case(workload, accel, settings)
-    open_space = default_space(cascade, machine, objective)
-    space = _space(open_space, tiles, fuse, buffers, keep)
+    restricted = tiles is not None or fuse is not None or buffers is not None or bool(keep)
+    if dataflow is not None and (restricted or objective != "latency" or within is not None):
+        rule = "goes with no other restriction of the space, and with --objective latency"
+        raise SpecError("", rule, got=dataflow, where="--dataflow")
+    cascades, machine = choices(workload, accel, settings, passes="3" if dataflow else None)
+
+    def space(cascade: Cascade) -> MapSpace | None:
+        return _space(default_space(cascade, machine, objective), tiles, fuse, buffers, keep)
+
     if only_space:
-        click.echo(str(space or open_space))
+        for cascade in cascades:
+            if dataflow is not None:
+                click.echo(str(FlatSpace(cascade=cascade, machine=machine)))
+            elif carries_state(cascade) and not isinstance(group_of(plain(cascade)), str):
+                menu = tiles or "steps"
+                click.echo(
+                    str(StatefulSpace(cascade=plain(cascade), machine=machine, menu=menu, layouts=layouts))
+                )
+            else:
+                click.echo(str(space(cascade) or default_space(cascade, machine, objective)))
         return
+
     with _progress() as report:
-        answer = best_mapping(
-            cascade, machine, objective, within_bytes=limit, budget_s=seconds, nodes=nodes,
-            workers=workers or os.cpu_count() or 1, space=space, progress=report,
-        )  # fmt: skip
+
+        def search(cascade: Cascade) -> Answer:
+            if dataflow is not None:
+                return flat_mapping(cascade, machine, budget_s=seconds)
+            return best_mapping(
+                cascade, machine, objective, within_bytes=limit, budget_s=seconds, nodes=nodes,
+                workers=workers or os.cpu_count() or 1, space=space(cascade), templates=templates,
+                layouts=layouts, progress=report,
+            )  # fmt: skip
+
+        def first(one: Result, other: Result) -> bool:
+            return better(one, other, objective)
+
+        found = compare(cascades, machine, search, first, by_latency=objective == "latency")
+    answer = found[0].answer
+    assert answer is not None
     if output:
         output.write_text(dump_mapping(answer.mapping), encoding="utf-8")
     if as_json:
-        click.echo(json.dumps(_summary(answer), indent=2))
+        click.echo(json.dumps({**_summary(answer), "compared": [_brief(one) for one in found]}, indent=2))
     else:
         _print(answer, objective)
+        for other in found[1:]:
+            console().print(_beaten(other), markup=False)
+
+
+def _brief(one: Compared) -> dict[str, object]:
+    """A cascade of `--json`: its figures, or the bound that left it out."""
+    result = None if one.answer is None else one.answer.result
+    return {
+        "workload": one.cascade.name,
+        "latency_s": None if result is None else result.latency_s,
+        "energy_j": None if result is None else result.energy_j,
+        "proven": one.answer is not None and one.answer.proven,
+        "latency_bound_s": one.bound_s,
+    }
+
+
+def _beaten(other: Compared) -> str:
+    """One line on a cascade that another beats."""
+    if other.answer is None:
+        return f"{other.cascade.name}: not searched, since no mapping of it is below {other.bound_s:.4g} s"
+    result = other.answer.result
+    return f"{other.cascade.name}: {result.latency_s:.4g} s, {result.energy_j:.4g} J"
 
 
 def quantity(kind: type[Bytes] | type[Seconds], text: str, option: str) -> float:
@@ -121,6 +206,19 @@ def case(workload: str, accel: str, settings: tuple[str, ...]) -> tuple[Cascade,
     if source.leaves_passes_open(for_workload):
         for_workload["passes"] = str(preferred_passes(machine))
     return source.build(for_workload), machine
+
+
+def choices(
+    workload: str, accel: str, settings: tuple[str, ...], passes: str | None = None
+) -> tuple[tuple[Cascade, ...], Machine]:
+    """The cascades that a workload may be: each number of passes where none is chosen, or `passes` then."""
+    source = find_workload(workload)
+    for_workload, for_machine = split(read_pairs(settings), source.keys, machine_keys(accel))
+    machine = load_machine(accel, for_machine)
+    if not source.leaves_passes_open(for_workload):
+        return (source.build(for_workload),), machine
+    every = (passes,) if passes else EVERY_PASSES
+    return tuple(source.build({**for_workload, PASSES: number}) for number in every), machine
 
 
 def _space(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from validation.papers import fusemax
+from validation.papers import fusemax, searched
 from validation.row import Row
+
+#: A case's name and what gives its rows.
+Named = tuple[str, Callable[[], Iterator[Row]]]
 
 
 def run(cases: Sequence[str] = (), progress: Callable[[str], None] = lambda _: None) -> Iterator[Row]:
@@ -13,7 +16,21 @@ def run(cases: Sequence[str] = (), progress: Callable[[str], None] = lambda _: N
 
     SpecError for a case that doesn't exist, before anything is run.
     """
-    wanted = [fusemax.read_case(case) for case in cases] or list(fusemax.stored_cases())
-    for case in wanted:
-        progress(str(case))
-        yield from fusemax.rows(case)
+    for name, rows in [_named(case) for case in cases] or _stored():
+        progress(name)
+        yield from rows()
+
+
+def _named(text: str) -> Named:
+    if text.startswith(f"{searched.NAME}:"):
+        found = searched.read(text)
+        return searched.shown(found), lambda: searched.rows(found)
+    case = fusemax.read_case(text)
+    return str(case), lambda: fusemax.rows(case)
+
+
+def _stored() -> list[Named]:
+    return [
+        *(_named(str(case)) for case in fusemax.stored_cases()),
+        *(_named(searched.shown(case)) for case in searched.stored()),
+    ]

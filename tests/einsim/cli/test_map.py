@@ -89,3 +89,54 @@ def test_mistakes_are_one_line(
     assert err.startswith("error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+def found(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+    assert main(["map", *arguments, "--json"]) == 0
+    answer: dict[str, object] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def test_fusemaxs_use_of_both_arrays_is_found_without_templates(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = found(
+        capsys, "attention-1pass", "--accel", "fusemax-cloud", "--set", "model=t5", "seq=1K", "--no-templates",
+        "--budget", "60s",
+    )  # fmt: skip
+    result = answer["result"]
+    assert isinstance(result, dict)
+    assert answer["proven"] is True
+    assert "(searched)" in str(answer["mapping"])
+    assert result["utilization"]["array2d"] == pytest.approx(0.8896103896103896, rel=0.01)  # published
+    assert result["utilization"]["array1d"] == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_dataflow_is_searched_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = found(
+        capsys, "attention", "--accel", "flat-cloud", "--set", "model=t5", "seq=1K", "--dataflow", "flat"
+    )
+    assert answer["workload"] == "attention-3pass"
+    assert answer["proven"] is True
+    latency = answer["latency_s"]
+    assert isinstance(latency, float)
+    assert latency <= 0.008924051063829787 * (1 + 1e-9)  # published
+    assert main(["map", "attention", "--accel", "flat-cloud", "--dataflow", "flat", "--fuse", "2"]) == 2
+    assert "goes with no other restriction" in capsys.readouterr().err
+
+
+def test_cascades_of_one_function_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["attention", "--accel", "fusemax-cloud", "--set", "seq=512", "b=1", "h=2", "--budget", "5s"]
+    answer = found(capsys, *arguments)
+    compared = answer["compared"]
+    assert isinstance(compared, list)
+    assert {one["workload"] for one in compared} == {f"attention-{passes}pass" for passes in (1, 2, 3)}
+    assert answer["workload"] == compared[0]["workload"]
+    for one in compared[1:]:
+        beaten = one["latency_s"] if one["latency_s"] is not None else one["latency_bound_s"]
+        assert beaten >= answer["latency_s"]
+
+
+def test_the_space_of_a_stateful_group_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["map", "attention-1pass", "--accel", "fusemax-cloud", "--space"]) == 0
+    assert "one fused group, step by step along m1" in capsys.readouterr().out
+    assert main(["map", "attention", "--accel", "flat-cloud", "--dataflow", "flat", "--space"]) == 0
+    assert capsys.readouterr().out.startswith("FLAT's dataflow of attention-3pass on flat-cloud")

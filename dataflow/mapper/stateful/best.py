@@ -1,0 +1,151 @@
+"""The best mappings of a fused group that carries state, judged by the analytical model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping as MappingType
+
+import msgspec
+
+from accel.machine import Machine
+from dataflow.analytical import analyse
+from dataflow.legality import check
+from dataflow.lower import lower
+from dataflow.mapper.stateful.group import group_of, why_not_exact
+from dataflow.mapper.stateful.layouts import Layouts
+from dataflow.mapper.stateful.point import StatefulPoint, mapping
+from dataflow.mapper.stateful.search import StatefulFound, StatefulSearch
+from dataflow.mapper.stateful.space import StatefulSpace
+from dataflow.mapper.tiles import Menu
+from dataflow.mapping import Mapping
+from dataflow.result import Result
+from specs.errors import EinsimError
+from workloads.cascade import Cascade
+from workloads.sparsity import DENSE
+
+Progress = Callable[[int, int, tuple[float, float, float] | None], None]
+#: A partial choice here takes as long as so many partial mappings of the compiled search.
+LOOK = 100
+#: What a front is made of: the best by each of these.
+ENDS = ("latency", "energy", "edp", "buffer")
+
+
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search found: `found` is empty where nothing fits, and then `note` may say why.
+
+    `bound`: nothing in the space is below it, in the objective's unit; 0 where nothing is known.
+    """
+
+    found: tuple[tuple[Mapping, Result], ...]
+    proven: bool
+    nodes: int
+    space: StatefulSpace | None = None
+    bound: float = 0.0
+    note: str = ""
+
+
+def plain(cascade: Cascade) -> Cascade:
+    """The cascade without bounds and sparsity, with whole bytes a value."""
+    tensors = tuple(
+        msgspec.structs.replace(tensor, sparsity=DENSE, bits=-(-tensor.bits // 8) * 8)
+        for tensor in cascade.tensors
+    )
+    return msgspec.structs.replace(cascade, bounds=(), tensors=tensors)
+
+
+def carried_state(
+    cascade: Cascade,
+    machine: Machine,
+    objective: str,
+    *,
+    within: float,
+    budget_s: float,
+    nodes: int,
+    menu: Menu = "steps",
+    unit: MappingType[str, str] | None = None,
+    layouts: Layouts = "full",
+    progress: Progress = lambda *_: None,
+) -> Carried:
+    """Search the space of a cascade whose Einsums carry state, as one fused group.
+
+    Bounds and sparsity are left out of the search; what it finds is judged with them, and is then not
+    proven. A front is made of the best by each objective, and is not proven either.
+    """
+    work = plain(cascade)
+    reason = group_of(work)
+    if isinstance(reason, str):
+        return Carried(found=(), proven=False, nodes=0, note=f"not one fused group with state: {reason}")
+    space = StatefulSpace(cascade=work, machine=machine, menu=menu, unit=unit or {}, layouts=layouts)
+    inexact = why_not_exact(cascade, machine)
+    seconds = 1 / (space.model.clock.ticks_per_cycle * machine.clock_hz)
+
+    def report(done: int, total: int, best: StatefulFound) -> None:
+        figures = (best.ticks * seconds, best.joules, float(best.held)) if best.point is not None else None
+        progress(done, total, figures)
+
+    pareto = objective == "pareto"
+    ends = ENDS if pareto else (objective,)
+    found: tuple[tuple[Mapping, Result], ...] = ()
+    for near in (
+        (False, True) if cascade.bounds else (False,)
+    ):  # bounds may forbid to keep an input further out
+        space = msgspec.structs.replace(space, near=near)
+        results = [
+            StatefulSearch(
+                space,
+                end,
+                within=within,
+                budget_s=budget_s / len(ends),
+                most=nodes // LOOK // len(ends),
+                report=report,
+            ).run()
+            for end in ends
+        ]
+        points = [result.point for result in results if result.point is not None]
+        judged = [_judged(space, point, cascade, machine) for point in points]
+        found = tuple(pair for pair in judged if pair is not None)
+        if found:
+            break
+    proven = bool(found) and all(result.proven for result in results) and not inexact and not pareto
+    least = results[0].bound if not inexact and not pareto else None
+    note = f"not proven: {inexact}" if inexact else _waits(results[0], space, seconds)
+    return Carried(
+        found=_unbeaten(found) if pareto else found, proven=proven,
+        nodes=LOOK * sum(result.nodes for result in results), space=space, note=note,
+        bound=0.0 if least is None else least[0] * (seconds if objective in ("latency", "edp") else 1),
+    )  # fmt: skip
+
+
+def _waits(result: StatefulFound, space: StatefulSpace, seconds: float) -> str:
+    """What the pipeline's pace costs, where it costs something."""
+    if result.point is None:
+        return ""
+    bound = space.model.figures(result.point).bound
+    if result.ticks > bound * 1.001:
+        return f"tiles can't follow each other fast enough: {result.ticks * seconds:.4g} s with their waits"
+    return ""
+
+
+def _judged(
+    space: StatefulSpace, point: StatefulPoint, cascade: Cascade, machine: Machine
+) -> tuple[Mapping, Result] | None:
+    tree = mapping(space.group, machine, point)
+    try:
+        check(tree, cascade, machine)
+    except EinsimError:
+        return None
+    return tree, analyse(lower(tree, cascade, machine), machine)
+
+
+def _unbeaten(pairs: tuple[tuple[Mapping, Result], ...]) -> tuple[tuple[Mapping, Result], ...]:
+    """The pairs that no other beats in latency, energy and bytes."""
+
+    def figures(result: Result) -> tuple[float, float, int]:
+        return result.latency_s, result.energy_j, sum(result.buffers.values())
+
+    kept: list[tuple[Mapping, Result]] = []
+    for pair in sorted(pairs, key=lambda one: figures(one[1])):
+        mine = figures(pair[1])
+        if not any(all(a <= b for a, b in zip(figures(o), mine, strict=True)) for _, o in kept):
+            kept.append(pair)
+    return tuple(kept)

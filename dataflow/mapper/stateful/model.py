@@ -1,0 +1,377 @@
+"""The model of a stateful group: engine ticks, joules and bytes of a point as sums, without lowering it.
+
+Ticks of every engine and the traffic are those of `dataflow.analytical`. On top comes the pipeline's pace: a
+state's chain of Einsums, or too few tiles in flight, can hold tiles back where no engine is busy all the
+time, and with a single set of state buffers each outer tile waits for the one before to drain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from accel.machine import Machine
+from dataflow.clock import Clock, bus_name
+from dataflow.footprint import access_of, tile_bytes
+from dataflow.leaf import Residence, array_cycles, exploited, latency_cycles, leaf_cost
+from dataflow.mapper.stateful.group import Group
+from dataflow.mapper.stateful.layouts import key_of
+from dataflow.mapper.stateful.pace import Stage, drain, pace
+from dataflow.mapper.stateful.point import (
+    Place,
+    Schedule,
+    StatefulPoint,
+    Tiling,
+    body_loops,
+    chained,
+    in_tail,
+    tail_loops,
+)  # fmt: skip
+from dataflow.mapper.stateful.walk import Extents, Walk, split
+from dataflow.mapping import Compute
+from dataflow.program import Access
+from workloads.cascade import Einsum
+
+PICO = 1e-12
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A share of a mapping's cost: ticks by engine, and joules without leakage."""
+
+    ticks: tuple[tuple[str, int], ...]
+    joules: float
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a point costs. `bound` are the analytical model's ticks, `ticks` those with the pipeline's pace;
+    `held` bytes by memory or by the unit whose registers hold them.
+    """
+
+    ticks: int
+    bound: int
+    joules: float
+    held: dict[str, int]
+    fits: bool
+
+    @property
+    def bytes_held(self) -> int:
+        """All bytes held on chip."""
+        return sum(self.held.values())
+
+
+class Model:
+    """Costs of one group on one machine; parts are remembered."""
+
+    def __init__(self, group: Group, machine: Machine) -> None:
+        self.group = group
+        self.machine = machine
+        self.cascade = group.cascade
+        self.clock = Clock(machine, tuple(tensor.name for tensor in group.cascade.tensors))
+        self.sizes = {rank.name: rank.size for rank in group.cascade.ranks}
+        self.steps = self.sizes[group.step]
+        self.units = {unit.name: unit for unit in machine.units}
+        self.leak_j = (machine.leakage_w + sum(memory.leakage_w for memory in machine.memories)) / (
+            self.clock.ticks_per_cycle * machine.clock_hz
+        )
+        self.capacity = {memory.name: memory.capacity_bytes for memory in machine.memories} | {
+            unit.name: unit.registers.bytes_per_pe * unit.pes if unit.registers else 0
+            for unit in machine.units
+        }
+        self._own: dict[tuple[object, Walk], Part] = {}
+        self._touch: dict[tuple[object, str, str, Walk], Part] = {}
+        self._moved = {tensor: group.moved(tensor) for tensor in (*group.inputs, *group.made)}
+        self._stages: dict[tuple[object, Walk], Stage] = {}
+        self._bytes: dict[tuple[str, tuple[tuple[str, int], ...]], int] = {}
+
+    def walk(self, tiling: Tiling) -> Walk:
+        """The tiles that a tiling cuts."""
+        found = []
+        for rank in self.group.free:
+            tiles = tuple(tile for name, tile in (*tiling.outer, *tiling.inner) if name == rank)
+            found.append((rank, tuple(sorted(split(self.sizes[rank], tiles).items()))))
+        return Walk(tuple(found))
+
+    def times(self, einsum: Einsum) -> int:
+        """How often an Einsum runs for each tile: once a step, or once."""
+        return self.steps if einsum.name in self.group.stepping else 1
+
+    def own(self, node: Compute, walk: Walk) -> Part:
+        """What an Einsum costs on its unit, operands aside."""
+        key = (key_of(node), walk)
+        if key not in self._own:
+            self._own[key] = self._leaf(node, walk, "", "")
+        return self._own[key]
+
+    def touch(self, node: Compute, tensor: str, home: str, walk: Walk) -> Part:
+        """What an Einsum's reads of a tensor, or its writes, cost where the tensor is at `home`."""
+        key = (key_of(node), tensor, home, walk)
+        if key not in self._touch:
+            self._touch[key] = self._leaf(node, walk, tensor, home)
+        return self._touch[key]
+
+    def _leaf(self, node: Compute, walk: Walk, tensor: str, home: str) -> Part:
+        einsum = self.cascade.einsum(node.einsum)
+        names = {access.tensor for access in (einsum.output, *einsum.reads)}
+        free = msgspec.structs.replace(node, chained=tuple(sorted(names)))
+        only = msgspec.structs.replace(node, chained=tuple(sorted(names - {tensor})))
+        ticks: dict[str, int] = {}
+        joules = 0.0
+        for extents, count in walk.combos(frozenset(self.group.free)):
+            tile = {**self.sizes, self.group.step: 1, **extents}
+            base = leaf_cost(self.cascade, self.machine, einsum, free, tile, {})
+            for steps, resumes in self._steps(einsum):
+                runs = count * steps
+                actions = dict(base.actions)
+                if tensor:
+                    cost = leaf_cost(
+                        self.cascade, self.machine, einsum, only, tile, {tensor: Residence(memory=home)},
+                        resumes=resumes,
+                    )  # fmt: skip
+                    actions = {
+                        name: times - base.actions.get(name, 0) for name, times in cost.actions.items()
+                    }
+                    for access in cost.accesses:
+                        joules += runs * self._access_j(access)
+                        for stream in self.clock.transfer(access):
+                            ticks[stream.port] = ticks.get(stream.port, 0) + runs * stream.ticks
+                else:
+                    cycles = base.cycles * self.clock.unit_ticks[node.unit]
+                    ticks[node.unit] = ticks.get(node.unit, 0) + runs * cycles
+                joules += runs * sum(self._action_j(name) * times for name, times in actions.items())
+        return Part(ticks=tuple(ticks.items()), joules=joules)
+
+    def _steps(self, einsum: Einsum) -> tuple[tuple[int, bool], ...]:
+        """How many steps compute an Einsum, and whether they go on with partial sums of the step before."""
+        times = self.times(einsum)
+        if times > 1 and self.group.step in einsum.reduced:
+            return (1, False), (times - 1, True)
+        return ((times, False),)
+
+    def _action_j(self, action: str) -> float:
+        name, _, op = action.partition(":")
+        unit = self.units[name]
+        if op in ("register read", "register write"):
+            if unit.registers is None:
+                return 0.0
+            return PICO * (unit.registers.read_pj if op.endswith("read") else unit.registers.write_pj)
+        return PICO * unit.cost(op).energy_pj
+
+    def _access_j(self, access: Access) -> float:
+        memory = self.machine.memory(access.memory)
+        picojoules = access.read_bytes * memory.read_pj + access.write_bytes * memory.write_pj
+        return picojoules / memory.access_bytes * PICO
+
+    def size(self, tensor: str, extents: Extents) -> int:
+        """Bytes of a tensor's tile."""
+        key = (tensor, tuple(sorted((r, n) for r, n in extents.items() if r in self._moved[tensor])))
+        if key not in self._bytes:
+            maker = self.cascade.producer(tensor)
+            user = maker or self.group.readers(tensor)[0]
+            access = access_of(user, tensor)
+            self._bytes[key] = tile_bytes(self.cascade, self.machine, access, {**self.sizes, **extents})
+        return self._bytes[key]
+
+    def load(self, tensor: str, place: Place, tiling: Tiling, walk: Walk) -> Part:
+        """Loads of an input from DRAM: again in every iteration of loops above it that do not move it."""
+        tail = in_tail(self.group, tensor)
+        loops = tail_loops(tiling) if tail else body_loops(self.group, tiling)
+        moved = self._moved[tensor]
+        again = 1
+        for rank in dict.fromkeys(rank for rank, _ in loops[: place.depth]):
+            if rank not in moved:
+                tiles = tuple(tile for name, tile in loops[: place.depth] if name == rank)
+                again *= sum(split(self.sizes[rank], tiles).values())
+        step = self.group.step
+        times = self.steps if step in moved and not tail else 1
+        sizes = [
+            (self.size(tensor, {**extents, step: 1} if times > 1 else extents), count * again * times)
+            for extents, count in walk.combos(moved)
+        ]
+        return self._transfer(tensor, self.machine.dram.name, place.memory, sizes, load=True)
+
+    def store(self, tensor: str, home: str, walk: Walk) -> Part:
+        """Stores of a result to DRAM: each tile once."""
+        einsum = self.cascade.einsum(tensor)
+        each = 1 if tensor in self.group.state else self.times(einsum)
+        extents = {self.group.step: 1} if each > 1 else {}
+        sizes = [
+            (self.size(tensor, {**tile, **extents}), count * each)
+            for tile, count in walk.combos(self._moved[tensor])
+        ]
+        return self._transfer(tensor, home, self.machine.dram.name, sizes, load=False)
+
+    def _transfer(
+        self, tensor: str, source: str, target: str, sizes: list[tuple[int, int]], *, load: bool
+    ) -> Part:
+        ticks: dict[str, int] = {}
+        joules = 0.0
+        outer, inner = (source, target) if load else (target, source)
+        engine = self.clock.port(self.machine.memory(outer), tensor, load) or f"move {tensor}"
+        for size, count in sizes:
+            for name, reads in ((source, True), (target, False)):
+                if name in self.units:
+                    value = max(1, self.cascade.tensor(tensor).bits)
+                    action = f"{name}:register {'read' if reads else 'write'}"
+                    joules += count * -(-size * 8 // value) * self._action_j(action)
+                    continue
+                access = Access(
+                    memory=name, tensor=tensor, read_bytes=size if reads else 0,
+                    write_bytes=0 if reads else size,
+                )  # fmt: skip
+                joules += count * self._access_j(access)
+                for stream in self.clock.transfer(access):
+                    ticks[stream.port] = ticks.get(stream.port, 0) + count * stream.ticks
+            if inner not in self.units:
+                memory = self.machine.memory(inner)
+                apart = bool(memory.dma_engines)  # then the port does not wait for descriptors
+                own = 0 if apart else memory.descriptor_cycles * self.clock.ticks_per_cycle
+                if own:
+                    ticks[engine] = ticks.get(engine, 0) + count * own
+                if memory.bus:
+                    bus = bus_name(memory)
+                    ticks[bus] = ticks.get(bus, 0) + count * size * self.clock.byte_ticks[bus]
+        return Part(ticks=tuple(ticks.items()), joules=joules)
+
+    def held_inputs(self, places: tuple[Place, ...], tiling: Tiling) -> dict[str, int]:
+        """Bytes of the inputs by memory: two tiles where there is a next one."""
+        found: dict[str, int] = {}
+        for tensor, place in zip(self.group.inputs, places, strict=True):
+            loops = tail_loops(tiling) if in_tail(self.group, tensor) else body_loops(self.group, tiling)
+            size = self.size(tensor, self._extents(loops[: place.depth]))
+            size *= 2 if self._again(loops[: place.depth]) else 1
+            found[place.memory] = found.get(place.memory, 0) + size
+        return found
+
+    def held(self, tensor: str, tiling: Tiling, schedule: Schedule) -> int:
+        """Bytes of a made tensor in its home."""
+        if tensor in self.group.state:
+            loops, buffers = tiling.outer, schedule.sets
+        elif in_tail(self.group, tensor):
+            loops, buffers = tail_loops(tiling), 2
+        else:
+            loops, buffers = body_loops(self.group, tiling), schedule.flight
+        return self.size(tensor, self._extents(loops)) * (buffers if self._again(loops) else 1)
+
+    def _extents(self, loops: tuple[tuple[str, int], ...]) -> Extents:
+        return dict(loops)
+
+    def _again(self, loops: tuple[tuple[str, int], ...]) -> bool:
+        left = dict(self.sizes)
+        for rank, tile in loops:
+            if left[rank] > tile:
+                return True
+            left[rank] = tile
+        return False
+
+    def parts(self, nodes: tuple[Compute, ...], homes: Mapping[str, str], walk: Walk) -> list[Part]:
+        """What the Einsums cost and what stores do; accesses to tensors that `homes` leaves out are free."""
+        group = self.group
+        found = []
+        for at, einsum in enumerate((*group.body, *group.tail)):
+            found.append(self.own(nodes[at], walk))
+            names = {access.tensor for access in (einsum.output, *einsum.reads)}
+            for tensor in sorted(names - set(chained(group, nodes, at))):
+                found += [self.touch(nodes[at], tensor, homes[tensor], walk)] if tensor in homes else []
+        found += [self.store(tensor, homes[tensor], walk) for tensor in group.outputs]
+        return found
+
+    def loads(self, places: tuple[Place, ...], tiling: Tiling, walk: Walk) -> list[Part]:
+        """Loads of all inputs."""
+        return [
+            self.load(tensor, place, tiling, walk)
+            for tensor, place in zip(self.group.inputs, places, strict=True)
+        ]
+
+    def figures(self, point: StatefulPoint) -> Figures:
+        """What a point costs."""
+        walk = self.walk(point.tiling)
+        ticks: dict[str, int] = {}
+        joules = 0.0
+        homes = dict(zip(self.group.made, point.assignment.homes, strict=True))
+        homes |= {name: place.memory for name, place in zip(self.group.inputs, point.places, strict=True)}
+        parts = self.parts(point.assignment.nodes, homes, walk)
+        for part in (*parts, *self.loads(point.places, point.tiling, walk)):
+            joules += part.joules
+            for engine, number in part.ticks:
+                ticks[engine] = ticks.get(engine, 0) + number
+        held = self.held_inputs(point.places, point.tiling)
+        for tensor, home in zip(self.group.made, point.assignment.homes, strict=True):
+            held[home] = held.get(home, 0) + self.held(tensor, point.tiling, point.schedule)
+        bound, paced = self.time(point, walk, max(ticks.values()))
+        return Figures(
+            ticks=paced, bound=bound, joules=joules + self.leak_j * paced, held=held, fits=self.fits(held)
+        )
+
+    def fits(self, held: Mapping[str, int]) -> bool:
+        """Whether every memory and register file holds its bytes."""
+        return all(
+            (capacity := self.capacity[name]) is None or need <= capacity for name, need in held.items()
+        )
+
+    def stages(self, nodes: tuple[Compute, ...], walk: Walk) -> tuple[list[Stage], list[Stage]]:
+        """The body's and the tail's Einsums with the time of a whole tile."""
+        found = [self._stage(node, walk) for node in nodes]
+        return found[: len(self.group.body)], found[len(self.group.body) :]
+
+    def _stage(self, node: Compute, walk: Walk) -> Stage:
+        key = (key_of(node), walk)
+        if key not in self._stages:
+            einsum, unit = self.cascade.einsum(node.einsum), self.units[node.unit]
+            scale = self.clock.unit_ticks[node.unit]
+            extents = {**self.sizes, self.group.step: 1, **walk.largest()}
+            work = exploited(self.cascade, unit, einsum, extents)
+            self._stages[key] = Stage(
+                einsum=einsum, unit=node.unit, ticks=array_cycles(unit, einsum, node, work) * scale,
+                latency=latency_cycles(unit, einsum, node) * scale,
+            )  # fmt: skip
+        return self._stages[key]
+
+    def time(self, point: StatefulPoint, walk: Walk, busiest: int) -> tuple[int, int]:
+        """The analytical bound in ticks, and the ticks with the pipeline's pace."""
+        nodes, schedule = point.assignment.nodes, point.schedule
+        ticks = self.timed(nodes, point.tiling, walk, schedule, busiest)
+        return (busiest if schedule.interleaved else ticks), ticks
+
+    def timed(
+        self, nodes: tuple[Compute, ...], tiling: Tiling, walk: Walk, schedule: Schedule, busiest: int
+    ) -> int:
+        """Ticks of a schedule whose busiest engine works that long."""
+        if schedule.interleaved:
+            return self.paced(nodes, tiling, walk, schedule, busiest)
+        return max(busiest, self.serial(nodes, walk))
+
+    def paced(
+        self, nodes: tuple[Compute, ...], tiling: Tiling, walk: Walk, schedule: Schedule, busiest: int
+    ) -> int:
+        """Ticks of interleaved tiles: whole ones at the pipeline's interval, and drains of outer ones."""
+        body, tail = self.stages(nodes, walk)
+        tiles = self.steps * walk.whole()
+        interval = pace(self.group, body, self.inner_tiles(tiling), schedule.flight, busiest // tiles)
+        outer = self.outer_tiles(tiling)
+        lost = outer * drain(body, tail, interval) if schedule.sets == 1 and outer > 1 else 0
+        return max(busiest, interval * tiles + lost)
+
+    def serial(self, nodes: tuple[Compute, ...], walk: Walk) -> int:
+        """Ticks when a tile's Einsums run one after the other."""
+        total = 0
+        runs = self.steps * sum(count for _, count in walk.combos(frozenset(self.group.free)))
+        for at, einsum in enumerate(self.group.body):
+            node = nodes[at]
+            latency = latency_cycles(self.units[node.unit], einsum, node) * self.clock.unit_ticks[node.unit]
+            total += sum(ticks for _, ticks in self.own(node, walk).ticks)
+            total += latency * runs * (len(self.group.body) > 1)
+        return total
+
+    def inner_tiles(self, tiling: Tiling) -> int:
+        """Tiles between a step and the next one of the same tile, where all are whole."""
+        count = 1
+        outer = dict(tiling.outer)
+        for rank, tile in tiling.inner:
+            count *= max(1, outer.get(rank, self.sizes[rank]) // tile)
+        return count
+
+    def outer_tiles(self, tiling: Tiling) -> int:
+        """Iterations of the loops around the steps."""
+        return math.prod(-(-self.sizes[rank] // tile) for rank, tile in tiling.outer)

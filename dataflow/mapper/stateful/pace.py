@@ -1,0 +1,92 @@
+"""How fast tiles of a stateful group can follow each other: the interval that its chains and buffers allow.
+
+Einsums of a tile wait for each other; a state's next step waits for the one before; and with `flight` buffers
+for a value, a tile's writer waits until the readers of the tile `flight` tiles before are done. The interval
+is the largest mean time of a closed chain of such waits, as in modulo scheduling (Rau, MICRO 1994).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from dataflow.mapper.stateful.group import Group
+from workloads.cascade import Einsum
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """An Einsum's tile: `ticks` on `unit`, its result visible `latency` ticks after."""
+
+    einsum: Einsum
+    unit: str
+    ticks: int
+    latency: int
+
+
+#: From a stage to a stage: the later one starts `ticks` or more after the earlier one, `distance` tiles on.
+Edge = tuple[int, int, int, int]
+
+
+def pace(group: Group, stages: list[Stage], inner: int, flight: int, least: int) -> int:
+    """Ticks from a tile to the next one: at least `least`, and what chains and buffers make it."""
+    edges = _edges(group, stages, inner, flight)
+    if _meets(len(stages), edges, least):
+        return least
+    low, high = least + 1, least + 1 + sum(stage.ticks + stage.latency for stage in stages)
+    while low < high:
+        middle = (low + high) // 2
+        if _meets(len(stages), edges, middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _edges(group: Group, stages: list[Stage], inner: int, flight: int) -> list[Edge]:
+    at = {stage.einsum.name: number for number, stage in enumerate(stages)}
+    found = []
+    for number, stage in enumerate(stages):
+        for access in stage.einsum.reads:
+            if access.tensor not in at:
+                continue
+            maker = stages[at[access.tensor]]
+            distance = inner if _is_old(access.tensor, stage.einsum, maker.einsum) else 0
+            found.append((at[access.tensor], number, maker.ticks + maker.latency, distance))
+            if access.tensor not in group.state:
+                found.append((number, at[access.tensor], stage.ticks, flight))
+    return found
+
+
+def _is_old(tensor: str, reader: Einsum, maker: Einsum) -> bool:
+    """Whether the Einsum reads only what the step before left."""
+    reads = [access for access in reader.reads if access.tensor == tensor]
+    return all(
+        any(
+            read.terms == made.terms and read.offset < made.offset
+            for read, made in zip(access.indices, maker.output.indices, strict=True)
+        )
+        for access in reads
+    )
+
+
+def _meets(count: int, edges: list[Edge], interval: int) -> bool:
+    """Whether starts exist that keep every wait at this interval (no closed chain takes longer)."""
+    starts = [0] * count
+    for _ in range(count + 1):
+        moved = False
+        for first, second, ticks, distance in edges:
+            need = starts[first] + ticks - distance * interval
+            if need > starts[second]:
+                starts[second] = need
+                moved = True
+        if not moved:
+            return True
+    return False
+
+
+def drain(body: list[Stage], tail: list[Stage], interval: int) -> int:
+    """Ticks from the start of the last tile to its last result, less the interval that it has anyway."""
+    ends: dict[str, int] = {}
+    for stage in (*body, *tail):
+        start = max((ends.get(access.tensor, 0) for access in stage.einsum.reads), default=0)
+        ends[stage.einsum.name] = start + stage.ticks + stage.latency
+    return max(0, max(ends.values()) - interval)
