@@ -17,6 +17,7 @@ from scipy.optimize import linprog
 from accel.machine import Machine
 from dataflow.clock import Clock, port_name
 from dataflow.footprint import tile_bytes
+from dataflow.holds import straight
 from dataflow.leaf import Residence, exploited, leaf_cost
 from dataflow.mapper.space import MapSpace
 from workloads.cascade import Cascade, Einsum
@@ -58,7 +59,7 @@ def _seconds(space: MapSpace, einsum: Einsum) -> dict[str, float]:
     for node in space.leaves(einsum):
         unit = machine.unit(node.unit)
         work = exploited(cascade, unit, einsum, whole)
-        lives = {name: Residence(memory=unit.reads_from) for name in _names(einsum)}
+        lives = {name: Residence(memory=machine.dram.name) for name in _names(einsum)}
         cost = leaf_cost(cascade, machine, einsum, node, whole, lives)
         cycles = float(cost.cycles)
         if share < 1:  # a mask: every lane is at work for what remains
@@ -77,13 +78,17 @@ def _energy_pj(space: MapSpace, einsum: Einsum, streamed: bool) -> float:
     found = math.inf
     for node in space.leaves(einsum):
         unit = machine.unit(node.unit)
-        lives = {name: Residence(memory=unit.reads_from) for name in _names(einsum)}
+        lives = {name: Residence(memory=machine.dram.name) for name in _names(einsum)}
         cost = leaf_cost(cascade, machine, einsum, node, whole, lives)
         total = share * cost.points * sum(unit.cost(op).energy_pj for op in einsum.ops)
         if streamed and not cascade.bounds:
             read = min(memory.read_pj / memory.access_bytes for memory in machine.memories)
             write = min(memory.write_pj / memory.access_bytes for memory in machine.memories)
-            total += sum(a.read_bytes * read + a.write_bytes * write for a in cost.accesses)
+            total += sum(
+                access.read_bytes * read + access.write_bytes * write
+                for access in cost.accesses  # what may come straight from DRAM is counted there
+                if not straight(cascade, machine, node, access.tensor)
+            )
         found = min(found, total)
     return 0.0 if found == math.inf else found
 

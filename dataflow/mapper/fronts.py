@@ -322,8 +322,9 @@ class Contexts:
                 found = Rows(archive.keys[:1], archive.metas[:1], pool, 0, True)
                 nests[at] = self.point(found, 0)
         made = msgspec.structs.replace(point, nests=tuple(nests))
-        better = self.key(self.space.total(made)[0], ENERGY) < self.key(self.space.total(point)[0], ENERGY)
-        return made if better and self.space.total(made)[1] else point
+        (row, legal), (old, _) = self.space.total(made), self.space.total(point)
+        better = legal and self._fits(row) and self.key(row, ENERGY) < self.key(old, ENERGY)
+        return made if better else point
 
     def figures(self, point: GroupPoint) -> Found:
         """Ticks, joules and bytes of a group's point."""
