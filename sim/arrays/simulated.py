@@ -1,8 +1,9 @@
 """`simulated`: a GEMM on an array through the event simulator, tile by tile, with SRAM words and stalls.
 
 It is the third of three ways to the same numbers: the closed forms (`sim.arrays.systolic`), the stepped array
-(`sim.arrays.stepped`), and here a machine, a mapping and a tile program as for any workload: one SRAM, one
-systolic unit of the named convention, and a loop over the array's tiles.
+(`sim.arrays.stepped`), and here a machine, a mapping and a tile program as for any workload: one SRAM for
+operands, accumulators behind it in which results are summed (as SCALE-Sim's SRAM for outputs), one systolic
+unit of the named convention, and a loop over the array's tiles.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from accel.machine import Machine, Memory, OpCost, Unit
 from dataflow.account import Counts
 from dataflow.lower import lower
-from dataflow.mapping import Compute, Mapping, chain
+from dataflow.mapping import Compute, Mapping, chain, keep
 from dataflow.program import Program
 from dataflow.result import Result
 from sim.arrays.gemm import ArraySpec, Gemm
@@ -31,7 +32,8 @@ class Simulated(msgspec.Struct, frozen=True, kw_only=True):
     """What the event simulator says of a GEMM on an array.
 
     cycles: as the convention reports them (`systolic.cycles`), plus stalls. a_reads, b_reads, writes: words
-    that crossed the SRAM's ports. stall_cycles: the array waited for a port. result: all else.
+    that crossed the ports (partial sums that the accumulators read back are in the result only).
+    stall_cycles: the array waited for a port. result: all else.
     """
 
     cycles: int
@@ -76,14 +78,20 @@ def _machine(spec: ArraySpec, ports: Ports) -> Machine:
     rates = [ports.load_words_per_cycle, ports.store_words_per_cycle]
     read, write = (None if rate is None else round(rate * WORD_BYTES * CLOCK_HZ) for rate in rates)
     sram = Memory(
-        name="sram", parent=None, capacity_bytes=None, read_bytes_per_s=read, write_bytes_per_s=write,
+        name="sram", parent=None, capacity_bytes=None, read_bytes_per_s=read, write_bytes_per_s=None,
         shared_port=False,
+    )  # fmt: skip
+    sums = Memory(
+        name="accumulators", parent="sram", capacity_bytes=None, read_bytes_per_s=None,
+        write_bytes_per_s=write, shared_port=False,
     )  # fmt: skip
     array = Unit(
         name="array", kind="systolic", dims={"rows": spec.rows, "cols": spec.cols}, ops={"mac": OpCost()},
         reads_from="sram", dataflows=(spec.dataflow,), convention=spec.convention,
     )  # fmt: skip
-    return Machine(name="array", family="generic", clock_hz=float(CLOCK_HZ), memories=(sram,), units=(array,))
+    return Machine(
+        name="array", family="generic", clock_hz=float(CLOCK_HZ), memories=(sram, sums), units=(array,)
+    )
 
 
 def _mapping(spec: ArraySpec, gemm: Gemm) -> Mapping:
@@ -91,6 +99,7 @@ def _mapping(spec: ArraySpec, gemm: Gemm) -> Mapping:
     sizes = {"m": gemm.m, "n": gemm.n, "k": gemm.slots}
     spatial: dict[str, tuple[str, ...]] = {"rows": (along[0],), "cols": (along[1],)}
     tree = chain(
+        keep("Z", "accumulators"),
         (along[0], min(spec.rows, sizes[along[0]])),
         (along[1], min(spec.cols, sizes[along[1]])),
         Compute(einsum="Z", unit="array", spatial=spatial, stationarity=spec.dataflow),
@@ -102,6 +111,7 @@ def _words(program: Program, counts: Counts, tensor: str, kind: str) -> int:
     moved = sum(
         getattr(access, kind) * times
         for op in program.ops
+        if op.kind == "compute"
         for key, times in counts[op.id].items()
         for access in op.costs[key].accesses
         if access.tensor == tensor

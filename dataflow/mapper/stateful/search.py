@@ -67,7 +67,7 @@ class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatefulSearch:
-    """One search. `within` caps the bytes held on chip, `most` the partial choices, `budget_s` the seconds."""
+    """One search. `within` caps the bytes on chip, `most` the partial choices, `budget_s` the seconds."""
 
     def __init__(
         self, space: StatefulSpace, objective: str, *, within: float = math.inf, budget_s: float = math.inf,
