@@ -211,7 +211,7 @@ def _look(
         want = 1.0 if spread else wanted(moved, one, x, reach, depth)
         together = streamed(place, dim, moved, lacks, core_rank, x, each, dims, False)
         alone = together
-        if core_rank >= 0 and not spread:
+        if core_rank >= 0 and not spread and not moved[x, core_rank]:
             alone = streamed(place, dim, moved, lacks, core_rank, x, each, dims, True)
         some = False
         for o in range(first[x], first[x + 1]):

@@ -258,7 +258,7 @@ def _evaluate(
             want = wanted(moved, one, x, reach, depth)
             together = streamed(place, dim, moved, lacks, core_rank, x, sums, dims, False)
             alone = together
-            if core_rank >= 0:
+            if core_rank >= 0 and not moved[x, core_rank]:
                 alone = streamed(place, dim, moved, lacks, core_rank, x, sums, dims, True)
             o = first[x] + chosen[n, x]
             good &= choice(
