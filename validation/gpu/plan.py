@@ -57,6 +57,8 @@ def plan(quick: bool = False, energy: bool = True) -> tuple[Item, ...]:
         if case.family == "micro":
             l2 = "cold" if case.sizes["working_set_bytes"] > WARM_BYTES else "warm"
             items.append(Item(case=case, l2=l2, energy=case.key in chosen and "rate" in case.variant))
+            if case.variant == "touch":
+                items.append(Item(case=case, l2="cold"))
             continue
         items.append(Item(case=case, l2="cold", energy=case.key in chosen))
         if not quick and case.family in WARM_FAMILIES and case.unique_bytes <= WARM_BYTES:

@@ -44,7 +44,10 @@ VARIANTS = {
     "128x64r16": Blocking(bm=128, bn=64, rows=16, registers={64: (127, 125), 128: (170, 174)}),
     "pipelined-128x64r32": Blocking(pipelined=True, bm=128, bn=64, rows=32, registers={64: (255, 255)}),
     "pipelined-128x32r32": Blocking(
-        pipelined=True, bm=128, bn=32, rows=32, registers={64: (218, 235), 128: (255, 255)}
+        pipelined=True, bm=128, bn=32, rows=32, registers={64: (224, 235), 128: (255, 255)}
+    ),
+    "pipelined-256x32r32": Blocking(
+        pipelined=True, bm=256, bn=32, rows=32, registers={64: (228, 229), 128: (255, 255)}
     ),
 }
 # heads (batch included), tokens: 2k to 16k tokens, few and many heads

@@ -22,6 +22,7 @@ VARIANTS = {
     "128x128x64s4": Tiling(bm=128, bn=128, bk=BK, stages=4, wm=64, wn=64, registers=254),
     "256x128x64s3": Tiling(bm=256, bn=128, bk=BK, stages=3, wm=64, wn=64, registers=252),
     "128x256x64s3": Tiling(bm=128, bn=256, bk=BK, stages=3, wm=64, wn=64, registers=254),
+    "64x64x64s4": Tiling(bm=64, bn=64, bk=BK, stages=4, wm=32, wn=32, registers=126),
 }
 SHAPES = (
     (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 4096, 4096), (8192, 8192, 8192),

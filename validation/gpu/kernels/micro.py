@@ -16,6 +16,8 @@ import numpy as np
 from validation.gpu.case import KernelCase, Launch, Work, even
 from validation.gpu.kernels.linked import device_function
 from validation.gpu.kernels.problem import Arena, Problem, address
+from validation.gpu.kernels.rows import MERGE
+from validation.gpu.kernels.rows import SHARED_BYTES as EXCHANGE_BYTES
 
 FAMILY = "micro"
 TYPES = "uint64,uint64,int32,int32"
@@ -28,13 +30,19 @@ REGISTERS = {  # ptxas, sm_90a
     "mma_sparse_rate": 48,
     "l2_rate": 27,
     "barrier_rate": 8,
+    "shared_rate": 33,
+    "exchange_rate": 24,
+    "read_rate": 32,
+    "write_rate": 46,
+    "touch": 10,
     "chase_shared": 15,
     "chase_cached": 22,
     "chase_global": 22,
     "copy_x1": 14,
     "copy_x4": 32,
 }
-COPY_BYTES = 2**29  # of the copies with limited bytes in flight
+COPY_BYTES = 2**29  # of the copies with limited bytes in flight, and of reads and writes alone
+SHARED_BYTES = {"shared_rate": 16384, "exchange_rate": EXCHANGE_BYTES, "chase_shared": 4096}
 
 # per warp and iteration
 RATES = {
@@ -44,6 +52,7 @@ RATES = {
     "mma_sparse_rate": Work(sparse_tensor_flops=8 * 8192),
     "l2_rate": Work(global_read_bytes=4 * 512),
     "barrier_rate": Work(),
+    "shared_rate": Work(shared_read_bytes=8 * 512),
 }
 ITERATIONS = {
     "fma_rate": 2000,
@@ -52,7 +61,10 @@ ITERATIONS = {
     "mma_sparse_rate": 1000,
     "l2_rate": 500,
     "barrier_rate": 5000,
+    "shared_rate": 1000,
 }
+EXCHANGES = 500
+TOUCHES = (1, 132, 1056)  # blocks
 # blocks an SM, threads a block
 OCCUPANCIES = ((1, 128), (1, 256), (2, 256), (4, 256), (8, 256))
 CHAINS = {
@@ -71,6 +83,7 @@ def _rate(kernel: str, per_sm: int, threads: int, iterations: int, working_set: 
         runs=even(blocks, iterations),
         threads=threads,
         registers=REGISTERS[kernel],
+        shared_bytes=SHARED_BYTES.get(kernel, 0),
         bytes_in_flight=64 if kernel == "l2_rate" else 0,
         step=RATES[kernel].times(warps) + Work(barriers=int(kernel == "barrier_rate")),
         unique_read_bytes=working_set,
@@ -95,7 +108,7 @@ def _chain(kernel: str, working_set: int) -> KernelCase:
         runs=even(1, CHAIN_LOADS),
         threads=32,
         registers=REGISTERS[kernel],
-        shared_bytes=4096 * (kernel == "chase_shared"),
+        shared_bytes=SHARED_BYTES.get(kernel, 0),
         bytes_in_flight=4,
         unique_read_bytes=0 if kernel == "chase_shared" else CHAIN_LOADS * 32,
         unique_write_bytes=128,
@@ -146,6 +159,70 @@ def _copy(blocks: int, unroll: int) -> KernelCase:
     )
 
 
+def _stream(kernel: str, per_sm: int) -> KernelCase:
+    """Reads alone or writes alone, by persistent blocks of 256 threads with 64 bytes in flight each."""
+    width, blocks, write = 256 * 64, per_sm * SMS, kernel == "write_rate"
+    steps = -(-COPY_BYTES // (width * blocks))
+    launch = Launch(
+        kernel=kernel,
+        runs=even(blocks, steps),
+        threads=256,
+        registers=REGISTERS[kernel],
+        bytes_in_flight=0 if write else 64,
+        step=Work(alu_ops=256 * 20, global_read_bytes=width * (not write), global_write_bytes=width * write),
+        unique_read_bytes=COPY_BYTES * (not write),
+        unique_write_bytes=COPY_BYTES * write,
+    )
+    return _micro(kernel, launch, steps, COPY_BYTES)
+
+
+def _exchange(per_sm: int) -> KernelCase:
+    """Sums over 256 threads through shared memory, one after the other."""
+    launch = Launch(
+        kernel="exchange_rate",
+        runs=even(per_sm * SMS, EXCHANGES),
+        threads=256,
+        registers=REGISTERS["exchange_rate"],
+        shared_bytes=SHARED_BYTES["exchange_rate"],
+        step=MERGE,
+        unique_write_bytes=per_sm * SMS * 1024,
+    )
+    return _micro("exchange_rate", launch, EXCHANGES, 0)
+
+
+def _touch(blocks: int) -> KernelCase:
+    """One load of 16 bytes and one store of 4 a thread: what a kernel takes before any rate matters."""
+    launch = Launch(
+        kernel="touch",
+        runs=even(blocks, 1),
+        threads=256,
+        registers=REGISTERS["touch"],
+        bytes_in_flight=16,
+        step=Work(alu_ops=256 * 8, global_read_bytes=256 * 16, global_write_bytes=256 * 4),
+        unique_read_bytes=blocks * 256 * 16,
+        unique_write_bytes=blocks * 256 * 4,
+    )
+    return _micro("touch", launch, 1, blocks * 256 * 16)
+
+
+def _micro(variant: str, launch: Launch, iterations: int, working_set: int) -> KernelCase:
+    sizes = {
+        "blocks": launch.grid,
+        "threads": launch.threads,
+        "iterations": iterations,
+        "working_set_bytes": working_set,
+    }
+    return KernelCase(
+        family=FAMILY,
+        variant=variant,
+        cascade="",
+        sizes=sizes,
+        launches=(launch,),
+        useful_flops=0,
+        bits=32,
+    )
+
+
 def _empty(blocks: int) -> KernelCase:
     launch = Launch(kernel="empty", runs=even(blocks, 0), threads=128, registers=REGISTERS["empty"])
     sizes = {"blocks": blocks, "threads": 128, "iterations": 0, "working_set_bytes": 0}
@@ -163,7 +240,11 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
     ]
     chains = [_chain(kernel, size) for kernel, sets in CHAINS.items() for size in sets]
     copies = [_copy(*pair) for pair in (COPIES[-1:] if quick else COPIES)]
-    return (*(_empty(blocks) for blocks in (1, 132, 1056, 16384)), *rates, *chains, *copies)
+    few = (8,) if quick else (1, 2, 4, 8)
+    streams = [_stream(kernel, per_sm) for kernel in ("read_rate", "write_rate") for per_sm in few]
+    exchanges = [_exchange(per_sm) for per_sm in few]
+    starts = [*map(_empty, (1, 132, 1056, 16384)), *map(_touch, TOUCHES)]
+    return (*starts, *rates, *exchanges, *chains, *copies, *streams)
 
 
 @cache
@@ -229,7 +310,8 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
             check=compare,
             compiled=(wide,),
         )
-    kernel, target, first = linked_kernel(name), arena.output((blocks * threads,), "float32"), 0
+    written = COPY_BYTES // 4 if name == "write_rate" else blocks * threads
+    kernel, target, first = linked_kernel(name), arena.output((written,), "float32"), 0
     if name.startswith("chase"):
         source = arena.put(cycle(max(sizes["working_set_bytes"] // 4, 1024), arena.seed()))
     else:

@@ -113,3 +113,73 @@ extern "C" __device__ int chase_shared(int* status, u64 from, u64 to, int n, int
     keep(to, (float)at);
     return 0;
 }
+extern "C" __device__ int read_rate(int* status, u64 from, u64 to, int n, int iterations) {  // the blocks read n 16-byte pieces once, four in flight a thread
+    u32 s = 0;
+    for (int t = 0; t < iterations; ++t) {
+        const u64 at = ((u64)t * gridDim.x + blockIdx.x) * blockDim.x * 4 + threadIdx.x;
+        uint4 v[4];
+#pragma unroll
+        for (int u = 0; u < 4; ++u) {
+            v[u] = make_uint4(0, 0, 0, 0);
+            if (at + u * blockDim.x < n) v[u] = load_global((const unsigned char*)from + (at + u * blockDim.x) * 16);
+        }
+#pragma unroll
+        for (int u = 0; u < 4; ++u) s ^= v[u].x ^ v[u].y ^ v[u].z ^ v[u].w;
+    }
+    keep(to, (float)s);
+    return 0;
+}
+extern "C" __device__ int write_rate(int* status, u64 from, u64 to, int n, int iterations) {  // the blocks write n 16-byte pieces once
+    for (int t = 0; t < iterations; ++t) {
+        const u64 at = ((u64)t * gridDim.x + blockIdx.x) * blockDim.x * 4 + threadIdx.x;
+#pragma unroll
+        for (int u = 0; u < 4; ++u)
+            if (at + u * blockDim.x < n) store_global((unsigned char*)to + (at + u * blockDim.x) * 16, make_uint4(t, threadIdx.x, u, blockIdx.x));
+    }
+    return 0;
+}
+extern "C" __device__ int shared_rate(int* status, u64 from, u64 to, int n, int iterations) {  // 8 reads of 16 bytes a thread and iteration, no bank conflicts
+    __shared__ uint4 words[1024];
+    for (int i = threadIdx.x; i < 1024; i += blockDim.x) words[i] = ((const uint4*)from)[i];
+    __syncthreads();
+    const u32 base = shared_address(words);
+    u32 s = 0, at = threadIdx.x;
+    for (int t = 0; t < iterations; ++t) {
+#pragma unroll
+        for (int u = 0; u < 8; ++u) {
+            uint4 v;
+            asm volatile("ld.volatile.shared.v4.u32 {%0,%1,%2,%3}, [%4];\n" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(base + ((at + u * 32) & 1023) * 16));
+            s ^= v.x ^ v.y ^ v.z ^ v.w;
+        }
+        at += 8;
+    }
+    keep(to, (float)s);
+    return 0;
+}
+extern "C" __device__ int exchange_rate(int* status, u64 from, u64 to, int n, int iterations) {  // a sum over 256 threads as in rows.py: each adds 32 partial sums of 8
+    __shared__ float scratch[288];
+    float v = 1e-3f * threadIdx.x;
+    for (int t = 0; t < iterations; ++t) {
+        __syncthreads();
+        scratch[threadIdx.x] = v;
+        __syncthreads();
+        if (threadIdx.x < 32) {
+            float part = scratch[threadIdx.x];
+#pragma unroll
+            for (int i = 1; i < 8; ++i) part += scratch[threadIdx.x + 32 * i];
+            scratch[256 + threadIdx.x] = part;
+        }
+        __syncthreads();
+        float total = scratch[256];
+#pragma unroll
+        for (int i = 1; i < 32; ++i) total += scratch[256 + i];
+        v = fmaf(total, 1e-3f, 1e-3f * threadIdx.x);
+    }
+    keep(to, v);
+    return 0;
+}
+extern "C" __device__ int touch(int* status, u64 from, u64 to, int n, int iterations) {  // one load of 16 bytes a thread, then its sum is stored
+    const uint4 v = load_global((const unsigned char*)from + ((u64)blockIdx.x * blockDim.x + threadIdx.x) * 16);
+    keep(to, (float)(v.x ^ v.y ^ v.z ^ v.w));
+    return 0;
+}
