@@ -17,6 +17,8 @@ _PRESETS: Final = Path(__file__).parent / "presets"
 class Multiprocessor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One SM: what it holds, and its rates per clock.
 
+    l1_bytes: L1 and shared memory together. barrier_warps: warps that pass a barrier.
+
     issue_lanes: lane operations issued. fma, sfu: lane operations. tensor_flops, sparse_tensor_flops: of
     `mma.sync` and `mma.sp`, the latter dense-equivalent. shared_bytes_per_clock, l2_bytes_per_clock: at the
     SM's ports. block_shared_bytes: shared memory that every block takes beside its own.
@@ -27,6 +29,7 @@ class Multiprocessor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     registers: int
     shared_bytes: int
     block_shared_bytes: int
+    l1_bytes: int
     issue_lanes: float
     fma: float
     sfu: float
@@ -34,13 +37,16 @@ class Multiprocessor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     sparse_tensor_flops: float
     shared_bytes_per_clock: float
     l2_bytes_per_clock: float
+    barrier_warps: float
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Clocks: of a load that hits L2, of one that goes to DRAM, of a barrier, of a dependent operation, and
-    of a block's start.
+    """Clocks: of a load from shared memory, L1, L2 and DRAM, of a barrier, of a dependent operation, and of a
+    block's start.
     """
 
+    shared: float
+    l1: float
     l2: float
     dram: float
     barrier: float
@@ -49,20 +55,20 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Overhead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds: an empty kernel inside a graph; a block's dispatch; a kernel's first touch of memory, warm and
-    cold.
+    """Seconds: an empty kernel inside a graph; a block's dispatch; what a kernel with work takes beyond an
+    empty one and its latencies (its code is fetched, its last writes drain); and when its data are in DRAM.
     """
 
     launch_s: float
     block_s: float
-    warm_touch_s: float
+    start_s: float
     cold_touch_s: float
 
 
 class Energy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Power without work, the cap, and picojoules per operation or byte at the full clock.
 
-    clock_exponent: how the energy of an operation in the core falls with the clock.
+    clock_exponent: how the energy of an operation in the core falls with the clock. dram_byte_pj is of reads.
     """
 
     static_w: float
@@ -75,12 +81,13 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shared_byte_pj: float
     l2_byte_pj: float
     dram_byte_pj: float
+    dram_write_byte_pj: float
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole GPU. Every figure's source is in `sources`, by its dotted path or that of its group.
 
-    dram_bytes_per_s: of reads. dram_write_cost: time of a byte written in those of a byte read, in a mix.
+    l2_write_cost: time of a byte written at L2 in those of a byte read. dram_bytes_per_s: of reads. dram_write_cost: time of a byte written in those of a byte read, in a mix.
     """
 
     name: str
@@ -89,6 +96,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     min_clock_hz: float
     l2_bytes: int
     l2_bytes_per_clock: float
+    l2_write_cost: float
     dram_bytes_per_s: float
     dram_write_cost: float
     sm: Multiprocessor
@@ -104,6 +112,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             "min_clock_hz",
             "l2_bytes",
             "l2_bytes_per_clock",
+            "l2_write_cost",
             "dram_bytes_per_s",
             "dram_write_cost",
         ):

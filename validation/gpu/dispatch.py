@@ -23,15 +23,19 @@ NEARLY_DONE = 1e-6  # of a block: what rounding leaves
 
 @njit(cache=True, error_model="numpy")
 def duration(
-    alone: float, local: float, shared: float, serial: bool, here: int, everywhere: int, active: int
+    alone: float, local: float, shared: float, serial: bool, phased: bool, here: int, everywhere: int, active: int
 ) -> float:
     """Seconds a block takes with `here` residents on its SM and `everywhere` on the device.
 
-    serial: its memory time overlaps with its latency only in part (loads are used at once).
+    serial: its memory time overlaps with its latency only in part (loads are used at once). phased: it walks
+    its data in passes with a barrier between, so that residents' memory and pipes too overlap only in part.
     """
     own = shared * active
     base = (alone**OVERLAP + own**OVERLAP) ** (1.0 / OVERLAP) if serial else max(alone, own)
     pressed, least = max(local * here, shared * everywhere), max(local, own)
+    if phased:
+        pressed = ((local * here) ** OVERLAP + (shared * everywhere) ** OVERLAP) ** (1.0 / OVERLAP)
+        least = (local**OVERLAP + own**OVERLAP) ** (1.0 / OVERLAP)
     if pressed <= least:
         return float(base)
     grown = base**SHARPNESS + pressed**SHARPNESS - least**SHARPNESS
@@ -40,7 +44,7 @@ def duration(
 
 @njit(cache=True, error_model="numpy")
 def makespan(
-    counts: Any, alone: Any, local: Any, shared: Any, serial: bool, sms: int, residents: int
+    counts: Any, alone: Any, local: Any, shared: Any, serial: bool, phased: bool, sms: int, residents: int
 ) -> float:
     """Seconds from the first block's start to the last one's end.
 
@@ -52,8 +56,8 @@ def makespan(
         waves = counts[0] // slots - 2
         rest = counts.copy()
         rest[0] -= waves * slots
-        each = duration(alone[0], local[0], shared[0], serial, residents, slots, sms)
-        return float(waves * each + makespan(rest, alone, local, shared, serial, sms, residents))
+        each = duration(alone[0], local[0], shared[0], serial, phased, residents, slots, sms)
+        return float(waves * each + makespan(rest, alone, local, shared, serial, phased, sms, residents))
     left = np.zeros((sms, residents))  # share of a block that is still to run
     takes = np.ones((sms, residents))  # seconds of a whole block at its present rate
     run_of = np.full((sms, residents), -1)  # -1: an empty slot
@@ -88,7 +92,7 @@ def makespan(
                 r = run_of[sm, slot]
                 if r >= 0:
                     left[sm, slot] -= (now - since[sm]) / takes[sm, slot]
-                    takes[sm, slot] = duration(alone[r], local[r], shared[r], serial, here[sm], total, active)
+                    takes[sm, slot] = duration(alone[r], local[r], shared[r], serial, phased, here[sm], total, active)
                     ends[sm] = min(ends[sm], now + max(left[sm, slot], 0.0) * takes[sm, slot])
             since[sm] = now
         now, before = ends.min(), active

@@ -1,4 +1,4 @@
-"""Constants of a GPU from captures: `micro` rows and the `copy` rows of the fit split, and no others.
+"""Constants of a GPU from captures: `micro` rows, and no others.
 
 python -m validation.gpu.fit_machine validation/gpu/captures/nvidia-h200.csv h200-sxm
 """
@@ -21,7 +21,9 @@ from validation.gpu.rows import Row, read
 from validation.gpu.split import split
 
 Pairs = Sequence[tuple[KernelCase, Row]]
-STREAM = ("overhead.warm_touch_s", "overhead.cold_touch_s", "latency.block_start", "dram_write_cost")
+WARP = 32
+STREAM = ("overhead.start_s", "overhead.cold_touch_s", "l2_write_cost", "dram_write_cost")
+NEARLY_NONE = 1e-12  # seconds or joules of what isn't there
 
 
 def paired(rows: Sequence[Row]) -> list[tuple[KernelCase, Row]]:
@@ -34,23 +36,28 @@ def paired(rows: Sequence[Row]) -> list[tuple[KernelCase, Row]]:
 
 
 def constants(rows: Sequence[Row], gpu: Gpu) -> dict[str, float]:
-    """Measured constants by dotted path; what is not measured is taken from `gpu`."""
-    fit, _ = split(rows)
+    """Constants that `micro` rows give, by dotted path; what is not measured is taken from `gpu`."""
     micro = paired([row for row in rows if row.family == "micro"])
-    copies = paired([row for row in fit if row.family == "copy"])
     found = direct(micro, gpu)
-    gpu = replaced(gpu, found)
-    found |= energies([*micro, *copies], gpu)
-    gpu = replaced(gpu, found)
-    start = np.array([value(gpu, path) for path in STREAM])
+    found |= starts(micro, replaced(gpu, found))
+    found |= streams(micro, replaced(gpu, found))
+    return found | energies(micro, replaced(gpu, found))
+
+
+def stream_constants(rows: Sequence[Row], gpu: Gpu) -> dict[str, float]:
+    """What no microbenchmark shows by itself, by the copies of the fit split: what a kernel takes beyond an
+    empty one, warm and cold, and what a byte written costs at L2 and DRAM. One device's serve all presets.
+    """
+    copies = paired([row for row in split(rows)[0] if row.family == "copy"])
+    first = np.array([value(gpu, path) for path in STREAM])
 
     def loss(scale: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-        trial = replaced(gpu, dict(zip(STREAM, np.abs(scale) * start, strict=True)))
+        trial = replaced(gpu, dict(zip(STREAM, np.abs(scale) * first, strict=True)))
         errors = [abs(np.log(predict(case, trial, l2=row.l2).seconds / row.median_s)) for case, row in copies]
         return float(np.mean(errors))
 
     best = minimize(loss, np.ones(len(STREAM)), method="Nelder-Mead", options={"maxfev": 300, "fatol": 1e-4})
-    return found | dict(zip(STREAM, (np.abs(best.x) * start).tolist(), strict=True))
+    return dict(zip(STREAM, (np.abs(best.x) * first).tolist(), strict=True))
 
 
 def direct(micro: Pairs, gpu: Gpu) -> dict[str, float]:
@@ -64,37 +71,73 @@ def direct(micro: Pairs, gpu: Gpu) -> dict[str, float]:
             if row.variant == variant
         )
 
-    def least(variant: str, state: str) -> float:
-        """Clocks of a step, by the fastest row."""
+    def step(variant: str, state: str = "warm", working_set: int = 0) -> float:
+        """Clocks of a step, by the fastest row; of one working set if it is given."""
         return min(
             row.median_s * clock / case.launches[0].runs[0].steps
             for case, row in micro
-            if row.variant == variant and row.l2 == state
+            if (row.variant, row.l2) == (variant, state)
+            and working_set in (0, row.ranks["working_set_bytes"])
         )
 
     empty = sorted((case.launches[0].grid, row.median_s) for case, row in micro if row.variant == "empty")
-    full = next(
+    alone = next(
         row.median_s * clock / case.launches[0].runs[0].steps
         for case, row in micro
         if row.variant == "barrier_rate" and case.launches[0].grid == gpu.sms and row.ranks["threads"] == 256
+    )
+    warps = max(
+        case.launches[0].steps * case.launches[0].threads / WARP / (row.median_s * clock)
+        for case, row in micro
+        if row.variant == "barrier_rate"
     )
     return {
         "sm.fma": best("fma_rate", "fma_ops") / gpu.sms,
         "sm.sfu": best("exp_rate", "sfu_ops") / gpu.sms,
         "sm.tensor_flops": best("mma_rate", "tensor_flops") / gpu.sms,
         "sm.sparse_tensor_flops": best("mma_sparse_rate", "sparse_tensor_flops") / gpu.sms,
+        "sm.shared_bytes_per_clock": best("shared_rate", "shared_read_bytes") / gpu.sms,
+        "sm.barrier_warps": warps / gpu.sms,
         "l2_bytes_per_clock": best("l2_rate", "global_read_bytes"),
-        "latency.l2": least("chase_global", "warm"),
-        "latency.dram": least("chase_global", "cold"),
-        "latency.barrier": full,
+        "latency.shared": step("chase_shared"),
+        "latency.l1": step("chase_cached", working_set=16 * 2**10),
+        "latency.l2": step("chase_global"),
+        "latency.dram": step("chase_global", "cold"),
+        "latency.barrier": alone,
         "overhead.launch_s": empty[0][1],
         "overhead.block_s": (empty[-1][1] - empty[0][1]) / (empty[-1][0] - empty[0][0]),
     }
 
 
+def starts(micro: Pairs, gpu: Gpu) -> dict[str, float]:
+    """A block's start: what `touch` with a block an SM takes on warm data, beyond all else that the model says
+    of it.
+    """
+    measured = {
+        row.l2: (case, row.median_s)
+        for case, row in micro
+        if row.variant == "touch" and case.launches[0].grid == gpu.sms
+    }
+    bare = replaced(gpu, {"latency.block_start": NEARLY_NONE, "overhead.start_s": NEARLY_NONE})
+    case, warm_s = measured["warm"]
+    return {"latency.block_start": max((warm_s - predict(case, bare, l2="warm").seconds) * gpu.clock_hz, 1.0)}
+
+
+def streams(micro: Pairs, gpu: Gpu) -> dict[str, float]:
+    """DRAM's rate of reads alone, less what the first touch takes."""
+    start = gpu.overhead.launch_s + gpu.overhead.start_s + gpu.overhead.cold_touch_s
+    return {
+        "dram_bytes_per_s": max(
+            case.launches[0].unique_read_bytes / (row.median_s - start)
+            for case, row in micro
+            if row.variant == "read_rate"
+        )
+    }
+
+
 def energies(pairs: Pairs, gpu: Gpu) -> dict[str, float]:
     """Static power and picojoules by least squares, never negative, on rows with energy, each weighed by its
-    own joules. An integer operation is taken to cost what an FMA costs; shared memory has no rows here.
+    own joules. An integer operation is taken to cost what an FMA costs.
     """
     rows, right = [], []
     for case, row in pairs:
@@ -107,18 +150,24 @@ def energies(pairs: Pairs, gpu: Gpu) -> dict[str, float]:
             work.sfu_ops,
             work.tensor_flops,
             work.sparse_tensor_flops,
+            work.shared_read_bytes + work.shared_write_bytes,
             work.global_read_bytes + work.global_write_bytes,
         ]
-        dram = predict(case, gpu, l2=row.l2).dram_bytes
-        columns = [row.energy_launch_s, *(share * count * 1e-12 for count in core), dram * 1e-12]
+        crossed = predict(case, gpu, l2=row.l2)
+        dram = (crossed.dram_bytes - crossed.dram_write_bytes, crossed.dram_write_bytes)
+        columns = [
+            row.energy_launch_s,
+            *(share * count * 1e-12 for count in core),
+            *(count * 1e-12 for count in dram),
+        ]
         rows.append(np.array(columns) / row.energy_j)
         right.append(1.0)
     fitted, _ = nnls(np.array(rows), np.array(right))
     names = (
         *("static_w", "lane_pj", "sfu_pj", "tensor_flop_pj", "sparse_tensor_flop_pj"),
-        *("l2_byte_pj", "dram_byte_pj"),
+        *("shared_byte_pj", "l2_byte_pj", "dram_byte_pj", "dram_write_byte_pj"),
     )
-    return {f"energy.{name}": float(x) for name, x in zip(names, fitted, strict=True)}
+    return {f"energy.{name}": max(float(x), NEARLY_NONE) for name, x in zip(names, fitted, strict=True)}
 
 
 def value(gpu: Gpu, path: str) -> float:

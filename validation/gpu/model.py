@@ -10,6 +10,7 @@ from validation.gpu.case import Launch, Work
 from validation.gpu.dispatch import OVERLAP, makespan
 
 WARP = 32
+SCHEDULERS = 4  # of an SM; a block with one warp for each has no other to fill its waits [NVIDIA]
 REGISTERS_UNIT = 8  # a thread's registers are given out in eights [CUDA occupancy calculator, 9.0]
 
 
@@ -55,35 +56,44 @@ def occupancy(launch: Launch, gpu: Gpu) -> int:
     return max(1, min(limits))
 
 
-def pipes(work: Work, gpu: Gpu) -> tuple[float, ...]:
-    """SM clocks that each pipe needs for the work: issue, FMA, SFU, tensor, shared memory, L2 port."""
-    sm = gpu.sm
+def pipes(work: Work, gpu: Gpu, warps: int, far: float = 1.0) -> tuple[float, ...]:
+    """SM clocks that each pipe needs for the work: issue, FMA, SFU, tensor, shared memory, barriers, L2 port.
+
+    far: share of the bytes read that doesn't come from L1.
+    """
+    sm, far_read_bytes = gpu.sm, work.global_read_bytes * far
     return (
         (work.fma_ops + work.alu_ops + work.sfu_ops) / sm.issue_lanes,
         work.fma_ops / sm.fma,
         work.sfu_ops / sm.sfu,
         work.tensor_flops / sm.tensor_flops + work.sparse_tensor_flops / sm.sparse_tensor_flops,
         (work.shared_read_bytes + work.shared_write_bytes) / sm.shared_bytes_per_clock,
-        (work.global_read_bytes + work.global_write_bytes) / sm.l2_bytes_per_clock,
+        work.barriers * warps / sm.barrier_warps,
+        (far_read_bytes + work.global_write_bytes) / sm.l2_bytes_per_clock,
     )
 
 
-def together(clocks: tuple[float, ...], staged: bool) -> float:
-    """Clocks of work that uses several pipes, which overlap in part; loads of a staged kernel overlap
-    wholly.
+def together(clocks: tuple[float, ...], staged: bool, in_turn: bool = False) -> float:
+    """Clocks of work that uses several pipes, which overlap in part, or not at all where a warp uses them in
+    turn; loads of a staged kernel overlap wholly.
     """
     kept = clocks[:-1] if staged else clocks
-    return max(float(sum(each**OVERLAP for each in kept) ** (1.0 / OVERLAP)), clocks[-1])
+    norm = 1.0 if in_turn else OVERLAP
+    return max(float(sum(each**norm for each in kept) ** (1.0 / norm)), clocks[-1])
 
 
-PIPES = ("issue", "fma", "sfu", "tensor", "shared", "l2-port")
+PIPES = ("issue", "fma", "sfu", "tensor", "shared", "barrier", "l2-port")
 
 
 def launch_time(
     launch: Launch, gpu: Gpu, memory: Memory, clock_hz: float, efficiency: Efficiency
 ) -> LaunchTime:
     """Seconds of one launch at a clock, its start included."""
-    before, step, after = (pipes(work, gpu) for work in (launch.prologue, launch.step, launch.epilogue))
+    far = from_l2(launch, gpu)
+    warps = -(-launch.threads // WARP)
+    before, step, after = (
+        pipes(work, gpu, warps, far) for work in (launch.prologue, launch.step, launch.epilogue)
+    )
     steps = np.array([run.steps for run in launch.runs], dtype=np.float64)
     counts = np.array([run.blocks for run in launch.runs], dtype=np.int64)
     grid, all_steps = int(counts.sum()), float(counts @ steps)
@@ -101,9 +111,9 @@ def launch_time(
     writes = launch.step.global_write_bytes * steps + (
         launch.prologue.global_write_bytes + launch.epilogue.global_write_bytes
     )
-    moved = reads + writes
+    moved = reads * far + writes
     crossing = memory.dram_bytes + memory.dram_write_bytes * (gpu.dram_write_cost - 1.0)
-    l2_s = moved / (gpu.l2_bytes_per_clock * clock_hz)
+    l2_s = (reads * far + writes * gpu.l2_write_cost) / (gpu.l2_bytes_per_clock * clock_hz)
     dram_s = moved / max(float(counts @ moved), 1.0) * crossing / gpu.dram_bytes_per_s
     shared = np.maximum(l2_s, dram_s)
 
@@ -113,18 +123,19 @@ def launch_time(
         local / clock_hz / efficiency.rate,
         shared / efficiency.rate,
         not staged,
+        launch.waits is not None and launch.waits[1] > 0,
         gpu.sms,
         residents,
     )
     dispatch_s = grid * gpu.overhead.block_s
     touch_s = 0.0
     if moved.max() > 0:
-        touch_s = gpu.overhead.warm_touch_s
-        touch_s += memory.missing * (gpu.overhead.cold_touch_s - gpu.overhead.warm_touch_s)
+        touch_s = gpu.overhead.start_s + memory.missing * gpu.overhead.cold_touch_s
     device = gpu.sms * clock_hz
     bounds = {n: (e * grid + s * all_steps) / device for n, e, s in zip(PIPES, ends, step, strict=True)}
     bounds |= {"l2": float(counts @ l2_s), "dram": float(counts @ dram_s), "dispatch": dispatch_s}
     seconds = gpu.overhead.launch_s + touch_s + max(span, dispatch_s)
+    seconds += launch.after_waits * gpu.latency.l2 / clock_hz
     return LaunchTime(seconds=seconds, residents=residents, bounds=bounds)
 
 
@@ -145,22 +156,45 @@ def unhidden(
     far = latency.l2 + (latency.dram - latency.l2) * from_dram
     flying = max(launch.bytes_in_flight * launch.threads, 1)
     rounds = launch.step.global_read_bytes / flying
-    barriers = launch.step.barriers * latency.barrier
+    barrier = latency.barrier + latency.shared
+    barriers = launch.step.barriers * barrier
     if staged:
         loop = steps * max(
-            together(step, staged) / efficiency.rate + barriers * efficiency.latency, rounds * far
+            together(step, staged, launch.in_turn and launch.threads <= SCHEDULERS * WARP) / efficiency.rate + barriers * efficiency.latency, rounds * far
         )
         loop += far * efficiency.latency
     else:
-        waits = np.maximum(steps * rounds, launch.tile.get("passes", 1)) * (launch.step.global_read_bytes > 0)
+        waits = steps * rounds * far
+        if launch.waits is not None:
+            new, again = launch.waits
+            share = from_l2(launch, gpu, again=True)
+            far = latency.l2 + (latency.dram - latency.l2) * memory.missing
+            waits = np.full_like(steps, new * far + again * (latency.l1 + (latency.l2 - latency.l1) * share))
         loop = steps * (together(step, staged) / efficiency.rate + barriers * efficiency.latency)
-        loop += waits * far * efficiency.latency
+        loop += waits * efficiency.latency
     ends = np.full_like(steps, latency.block_start)
     for work, clocks in ((launch.prologue, before), (launch.epilogue, after)):
         lanes = (work.fma_ops + work.alu_ops + work.sfu_ops) / launch.threads
-        waits_once = (far if work.global_read_bytes else 0.0) + work.barriers * latency.barrier
+        waits_once = (far if work.global_read_bytes else 0.0) + work.barriers * barrier
         ends += max(
             together(clocks, staged) / efficiency.rate, lanes * latency.dependent * efficiency.latency
         )
         ends += waits_once * efficiency.latency
     return np.asarray(loop + ends)
+
+
+def from_l2(launch: Launch, gpu: Gpu, *, again: bool = False) -> float:
+    """Share of the bytes read that comes from L2 or beyond, of all reads or of those of data read before.
+
+    Only blocks that walk their own data in several passes find it in L1, as far as the residents' data fits
+    beside their shared memory.
+    """
+    total = launch.total.global_read_bytes
+    if launch.waits is None or total <= 0:
+        return 1.0
+    here = min(occupancy(launch, gpu), -(-launch.grid // gpu.sms))
+    room = gpu.sm.l1_bytes - here * (launch.shared_bytes + gpu.sm.block_shared_bytes)
+    kept = min(1.0, max(0.0, room) / max(here * launch.unique_read_bytes / launch.grid, 1.0))
+    if again:
+        return 1.0 - kept
+    return 1.0 - kept * max(0.0, 1.0 - launch.unique_read_bytes / total)

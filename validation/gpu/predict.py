@@ -8,7 +8,7 @@ import msgspec
 
 from accel.gpu.machine import Gpu
 from validation.gpu.case import KernelCase, Launch
-from validation.gpu.model import Efficiency, Memory, launch_time, occupancy
+from validation.gpu.model import Efficiency, Memory, from_l2, launch_time, occupancy
 
 LOW_CLOCK = 0.75  # of the full clock: the second point from which time by clock is interpolated
 
@@ -20,6 +20,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     joules: float
     clock_hz: float
     dram_bytes: float
+    dram_write_bytes: float
     bounds: dict[str, float]
 
     @property
@@ -73,7 +74,10 @@ def predict(
         return seconds, bounds
 
     core_j, dram_bytes = core_joules(case, gpu), sum(crossing.dram_bytes for crossing in traffic)
-    dram_j = dram_bytes * gpu.energy.dram_byte_pj * 1e-12
+    written_bytes = sum(crossing.dram_write_bytes for crossing in traffic)
+    dram_j = 1e-12 * (
+        (dram_bytes - written_bytes) * gpu.energy.dram_byte_pj + written_bytes * gpu.energy.dram_write_byte_pj
+    )
     seconds, bounds = at(gpu.clock_hz)
     clock = gpu.clock_hz
     if joules(gpu, seconds, core_j, dram_j, 1.0) > gpu.energy.cap_w * seconds:
@@ -94,6 +98,7 @@ def predict(
         joules=joules(gpu, seconds, core_j, dram_j, clock / gpu.clock_hz),
         clock_hz=clock,
         dram_bytes=dram_bytes,
+        dram_write_bytes=written_bytes,
         bounds=bounds,
     )
 
@@ -107,7 +112,11 @@ def core_joules(case: KernelCase, gpu: Gpu) -> float:
         + work.tensor_flops * e.tensor_flop_pj
         + work.sparse_tensor_flops * e.sparse_tensor_flop_pj
         + (work.shared_read_bytes + work.shared_write_bytes) * e.shared_byte_pj
-        + (work.global_read_bytes + work.global_write_bytes) * e.l2_byte_pj
+        + work.global_write_bytes * e.l2_byte_pj
+        + sum(
+            launch.total.global_read_bytes * (far * e.l2_byte_pj + (1.0 - far) * e.shared_byte_pj)
+            for launch, far in ((launch, from_l2(launch, gpu)) for launch in case.launches)
+        )
     )
 
 

@@ -81,6 +81,7 @@ def launch(blocking: Blocking, heads: int, tokens: int, dim: int, causal: bool) 
         registers=blocking.registers[dim][causal],
         shared_bytes=shared_bytes(blocking, dim),
         stages=2,
+        in_turn=True,
         bytes_in_flight=2 * tile_bytes // blocking.threads,
         tile={"p": bm, "m": bn, "warp_p": blocking.rows},
         prologue=Work(

@@ -29,12 +29,14 @@ SHAPES = ((16, 1024), (32, 1024), (16, 2048), (32, 2048), (8, 4096), (16, 4096),
 QUICK = ((4, 8192),)
 
 
-def softmax_launch(rows: int, columns: int) -> Launch:
-    """A block a row; a step is one 16-byte access of every thread, and the three passes are three times the
-    steps of one.
+def softmax_launch(rows: int, columns: int, causal: bool) -> Launch:
+    """A block a row; a step is one 16-byte access of every thread in each of the three passes.
+
+    Under a causal mask a row reads what it sees, half of all on average, and writes its zeros as well.
     """
     width = THREADS * 8
-    per_pass = -(-columns // width)
+    per_pass, share = -(-columns // width), 2 if causal else 1
+    waits = -(-per_pass // (4 * share))
     return Launch(
         kernel="softmax_f16",
         runs=even(rows, per_pass),
@@ -42,16 +44,18 @@ def softmax_launch(rows: int, columns: int) -> Launch:
         registers=32,
         shared_bytes=THREADS // 32 * 4,
         bytes_in_flight=64,
+        waits=(waits, 2 * waits),
         tile={"m": width, "passes": 3},
         step=Work(
-            fma_ops=2 * width,
+            fma_ops=4 * width,  # two multiply-adds, sum, product
             sfu_ops=2 * width,
-            alu_ops=3 * width + width + width + width // 2,  # three unpacks, maximum, sum, pack
-            global_read_bytes=3 * width * 2,
+            # in every pass an unpack, and a compare and a select for the mask; maximum, half a pack, addresses
+            alu_ops=3 * 3 * width + width + width // 2 + 3 * width // 2,
+            global_read_bytes=3 * width * 2 // share,
             global_write_bytes=width * 2,
         ),
         epilogue=Work(alu_ops=2 * 13 * THREADS, barriers=4),
-        unique_read_bytes=rows * columns * 2,
+        unique_read_bytes=rows * columns * 2 // share,
         unique_write_bytes=rows * columns * 2,
     )
 
@@ -66,7 +70,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             sizes={"h": heads, "m": tokens, "p": tokens, "e": dim, "f": dim, "causal": int(causal)},
             launches=(
                 launch(TILINGS[tiling], tokens, tokens, dim, batch=heads),
-                softmax_launch(heads * tokens, tokens),
+                softmax_launch(heads * tokens, tokens, causal),
                 launch(TILINGS[VALUES_TILING[dim]], tokens, dim, tokens, batch=heads),
             ),
             useful_flops=useful_flops(heads, tokens, dim, causal),

@@ -11,6 +11,7 @@ from functools import cache
 from math import e, log2
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from validation.gpu.case import KernelCase, Launch, Run, Work, ceil_div, even, merged
@@ -24,6 +25,9 @@ UNROLL = 4  # rows of K and of V in flight a thread
 TILE = {64: 256, 128: 128}  # rows, as in LeanAttention
 BLOCKS_AN_SM = 2
 REGISTERS = 64  # ptxas, sm_90a
+# Round trips to L2 from a block's partial result to the reading of it: a fence, the flag's store, a poll of it (every 64 ns and a
+# trip), the flag's reset and a second fence. Assumed: eight trips a fence. Then one trip for every partial result that is merged.
+FENCES = 20
 SCHEDULES = ("block-a-head", "fixed-split", "stream-k")
 H200_SMS = 132  # NVIDIA H100/H200 SXM5; the grids of fixed split and stream-K depend on it
 
@@ -115,7 +119,9 @@ def launches(schedule: str, heads: int, tokens: int, dim: int, sms: int) -> tupl
         grid = stream_grid(heads, tiles, sms)
         partial = max(0, grid - heads) * slot
         end = Work(global_write_bytes=slot, global_read_bytes=slot, barriers=1)
-        return (main("decode_stream", merged(shares(heads * tiles, grid)), end, writes + partial, partial),)
+        stream = main("decode_stream", merged(shares(heads * tiles, grid)), end, writes + partial, partial)
+        others = max(0, ceil_div(grid, heads) - 1)
+        return (msgspec.structs.replace(stream, after_waits=FENCES + others if others else 0),)
     splits = fixed_splits(heads, tiles, sms)
     partial = heads * splits * slot
     combine = Launch(

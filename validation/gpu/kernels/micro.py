@@ -65,6 +65,7 @@ ITERATIONS = {
 }
 EXCHANGES = 500
 TOUCHES = (1, 132, 1056)  # blocks
+L2_SETS = (20 * 2**20, 2 * 2**20)  # bytes: each block reads its own part at a time, or many the same
 # blocks an SM, threads a block
 OCCUPANCIES = ((1, 128), (1, 256), (2, 256), (4, 256), (8, 256))
 CHAINS = {
@@ -234,8 +235,9 @@ def _empty(blocks: int) -> KernelCase:
 def cases(quick: bool = False) -> tuple[KernelCase, ...]:
     """The cases of this family; with `quick`, one size of every variant."""
     rates = [
-        _rate(kernel, per_sm, threads, ITERATIONS[kernel], 20 * 2**20 if kernel == "l2_rate" else 0)
+        _rate(kernel, per_sm, threads, ITERATIONS[kernel], working_set)
         for kernel in RATES
+        for working_set in (L2_SETS if kernel == "l2_rate" else (0,))
         for per_sm, threads in (OCCUPANCIES[2:3] if quick else OCCUPANCIES)
     ]
     chains = [_chain(kernel, size) for kernel, sets in CHAINS.items() for size in sets]

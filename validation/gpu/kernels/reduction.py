@@ -10,7 +10,7 @@ from numba import cuda, float32
 
 from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
 from validation.gpu.kernels.problem import Arena, Problem
-from validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_sum
+from validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_sum, setup
 
 FAMILY = "reduction"
 REGISTERS = {"sum_rows": 32, "sum_stripes": 30}  # ptxas, sm_90a
@@ -50,7 +50,8 @@ def pass_launch(kernel: str, blocks: int, values: int, reads: int) -> Launch:
         shared_bytes=SHARED_BYTES,
         bytes_in_flight=16,
         tile={"m": 4 * THREADS},
-        step=Work(fma_ops=4 * THREADS, alu_ops=12 * THREADS, global_read_bytes=16 * THREADS),
+        step=Work(fma_ops=4 * THREADS, alu_ops=47 * THREADS, global_read_bytes=16 * THREADS),
+        prologue=setup(1),
         epilogue=MERGE + Work(global_write_bytes=4),
         unique_read_bytes=reads * 4,
         unique_write_bytes=blocks * 4,
