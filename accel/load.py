@@ -10,6 +10,7 @@ import msgspec
 
 from accel import generic, provenance
 from accel.families import fpga_dsp, npu, spatial_array
+from accel.gpu.machine import gpu_names
 from accel.machine import Machine
 from specs.document import Document
 from specs.errors import MISSING, RuleError, SpecError, dotted
@@ -69,8 +70,13 @@ def _read(name_or_path: str) -> tuple[Document, str]:
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"} or path.name != name_or_path:
         return load_yaml(path), path.stem
+    if name_or_path in gpu_names():
+        rule = (
+            "is a GPU, which runs kernels as they are: `einsim run` and `einsim report` take it, nothing else"
+        )
+        raise SpecError("accel", rule, got=name_or_path)
     if name_or_path not in preset_names():
-        known = near(name_or_path, preset_names())
+        known = near(name_or_path, (*preset_names(), *gpu_names()))
         raise SpecError(
             "accel", "unknown accelerator (a preset name or a .yaml file)", got=name_or_path, hint=known
         )

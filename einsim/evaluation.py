@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from accel.gpu.machine import Gpu, is_gpu, load_gpu
 from accel.load import load_machine
 from accel.machine import Machine
 from dataflow.analytical import analyse
@@ -19,22 +20,33 @@ from dataflow.result import Result
 from dataflow.templates import build_mapping, preferred_passes, template_names
 from einsim.machine_keys import machine_keys
 from einsim.settings import split
-from einsim.workload import find_workload
+from einsim.workload import Source, find_workload
 from specs.errors import SpecError
 from specs.near import near
 from workloads.cascade import Cascade
+
+KERNEL_PASSES = "1"  # of attention on a GPU, unless something else is asked for: the fused kernel
 
 Level = Literal["analytical", "sim"]
 LEVELS: tuple[Level, ...] = ("analytical", "sim")
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """A result with what it was computed from."""
+    """A result with what it was computed from; a GPU runs kernels, and then there is no machine of units and
+    no LoopTree.
+    """
 
     result: Result
     cascade: Cascade
-    machine: Machine
-    mapping: LoopTree
+    machine: Machine | None
+    mapping: LoopTree | None
+
+    @property
+    def mapped(self) -> tuple[Machine, LoopTree]:
+        """The machine and the mapping; SpecError for a kernel on a GPU."""
+        if self.machine is None or self.mapping is None:
+            raise SpecError("accel", "is a GPU: a kernel has no mapping or trace", got=self.result.accel)
+        return self.machine, self.mapping
 
 
 def evaluate(
@@ -50,11 +62,14 @@ def evaluate(
     `workload` is a library name, a cascade's YAML file or a Hugging Face config.json; `accel` a preset name
     or a YAML file; `settings` what `--set` takes; `mapping` a YAML file, a template's name, "map": the
     fastest that the mapper finds, or "auto": the template that suits. With "map" and "auto" a workload that
-    exists as several cascades (attention in 3, 2 or 1 passes) is the one that suits the machine. SpecError
-    for whatever is wrong.
+    exists as several cascades (attention in 3, 2 or 1 passes) is the one that suits the machine. A GPU has
+    kernels instead of mappings and one model of them whatever the level; `mapping` is then a variant's name,
+    or "auto", the quickest. SpecError for whatever is wrong.
     """
     source = find_workload(workload)
     for_workload, for_machine = split(settings or {}, source.keys, machine_keys(accel))
+    if is_gpu(accel):
+        return on_gpu(source, for_workload, load_gpu(accel, for_machine), mapping)
     machine = load_machine(accel, for_machine)
     if mapping in ("auto", "map") and source.leaves_passes_open(for_workload):
         for_workload["passes"] = str(preferred_passes(machine))
@@ -68,6 +83,22 @@ def evaluate(
 
         result = simulate(program, machine)
     return Evaluation(result=result, cascade=cascade, machine=machine, mapping=chosen)
+
+
+def on_gpu(source: Source, settings: Mapping[str, str], gpu: Gpu, variant: str) -> Evaluation:
+    """The quickest kernel for a workload on a GPU, or the variant that is named."""
+    from validation.gpu.realise import realise  # the kernels' descriptions are only imported when needed
+    from validation.gpu.result import choose, result
+
+    chosen = dict(settings)
+    if source.leaves_passes_open(chosen):
+        chosen["passes"] = KERNEL_PASSES
+    cascade = source.build(chosen)
+    found = realise(cascade)
+    kernel = choose(found.cases, gpu, variant)
+    return Evaluation(
+        result=result(kernel, gpu, cascade.name, found.notes), cascade=cascade, machine=None, mapping=None
+    )
 
 
 def find_mapping(cascade: Cascade, machine: Machine, mapping: str) -> LoopTree:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import accel.load
+from accel.gpu.machine import gpu_path, is_gpu
 from accel.load import load_machine, preset_names
 from specs.loader import load_yaml
 
@@ -13,7 +14,9 @@ from specs.loader import load_yaml
 def machine_keys(name_or_path: str) -> tuple[str, ...]:
     """Dotted paths of every value in a preset or a machine's file; SpecError when there is none."""
     path = Path(name_or_path)
-    if name_or_path in preset_names():
+    if is_gpu(name_or_path):
+        path = gpu_path(name_or_path)
+    elif name_or_path in preset_names():
         path = Path(accel.load.__file__).parent / "presets" / f"{name_or_path}.yaml"
     elif path.suffix not in {".yaml", ".yml"} and path.name == name_or_path:
         load_machine(name_or_path)  # raises, with the nearest preset's name

@@ -38,8 +38,8 @@ def summary(result: Result) -> dict[str, Any]:
 
 def saved(found: Evaluation) -> dict[str, Any]:
     """The whole result with its machine, as plain data."""
-    machine = msgspec.to_builtins(found.machine)
-    return {**found.result.to_json(), "machine": machine, "macs": macs(found.cascade)}
+    machine = {} if found.machine is None else {"machine": msgspec.to_builtins(found.machine)}
+    return {**found.result.to_json(), **machine, "macs": macs(found.cascade)}
 
 
 def is_result(path: Path) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from specs.errors import RuleError, SpecError
-from specs.loader import decode, load_yaml
+from specs.loader import decode, load_yaml, override
 from specs.near import near
 
 _PRESETS: Final = Path(__file__).parent / "presets"
@@ -17,7 +18,7 @@ _PRESETS: Final = Path(__file__).parent / "presets"
 class Multiprocessor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One SM: what it holds, and its rates per clock.
 
-    l1_bytes: L1 and shared memory together. barrier_warps: warps that pass a barrier.
+    l1_bytes: what L1 keeps of data that a block reads again. barrier_warps: warps that pass a barrier.
 
     issue_lanes: lane operations issued. fma, sfu: lane operations. tensor_flops, sparse_tensor_flops: of
     `mma.sync` and `mma.sp`, the latter dense-equivalent. shared_bytes_per_clock, l2_bytes_per_clock: at the
@@ -135,19 +136,34 @@ def gpu_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.yaml")))
 
 
-def load_gpu(name_or_path: str | Path) -> Gpu:
-    """The GPU of a preset's name or of a YAML file. SpecError for anything unknown, missing or out of
-    range.
-    """
+def gpu_path(name_or_path: str | Path) -> Path:
+    """The YAML file of a preset's name, or the file itself. SpecError for an unknown name."""
     path = Path(name_or_path)
-    if path.suffix not in {".yaml", ".yml"}:
-        if str(name_or_path) not in gpu_names():
-            known = near(str(name_or_path), gpu_names())
-            raise SpecError(
-                "gpu", "unknown GPU (a preset name or a .yaml file)", got=name_or_path, hint=known
-            )
-        path = _PRESETS / f"{name_or_path}.yaml"
-    document = load_yaml(path)
+    if path.suffix in {".yaml", ".yml"}:
+        return path
+    if str(name_or_path) not in gpu_names():
+        known = near(str(name_or_path), gpu_names())
+        raise SpecError("gpu", "unknown GPU (a preset name or a .yaml file)", got=name_or_path, hint=known)
+    return _PRESETS / f"{name_or_path}.yaml"
+
+
+def is_gpu(name_or_path: str) -> bool:
+    """Whether it names a GPU: a preset of one, or a YAML file that describes multiprocessors."""
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} and path.is_file():
+        data = load_yaml(path).data
+        return isinstance(data, dict) and "sm" in data and "family" not in data
+    return name_or_path in gpu_names()
+
+
+def load_gpu(name_or_path: str | Path, overrides: Mapping[str, str] | None = None) -> Gpu:
+    """The GPU of a preset's name or of a YAML file, with `--set` overrides applied before it is judged.
+
+    SpecError for anything unknown, missing or out of range.
+    """
+    document = load_yaml(gpu_path(name_or_path))
+    for key, text in (overrides or {}).items():
+        document = override(document, key, text)
     try:
         return decode(document, Gpu, "gpu")
     except RuleError as error:

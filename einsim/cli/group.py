@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("einsim.cli.report", "Write the mapping report, one HTML page that needs no network."),
     "trace": ("einsim.cli.trace", "Record a window of a run for a trace viewer, or as a waterfall picture."),
     "validate": ("einsim.cli.validate", "Hold einsim's figures against published ones."),
+    "capture": ("einsim.cli.capture", "Time the kernels on this machine's GPU."),
     "rtl": ("einsim.cli.rtl", "Write the array of a machine as an RTL project with its testbench."),
     "doctor": ("einsim.cli.doctor", "What is installed, what is missing, how to get it."),
 }

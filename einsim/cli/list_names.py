@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from accel.gpu.machine import Gpu, gpu_names, load_gpu
 from accel.load import load_machine, preset_names
 from dataflow.templates.registry import template_names, template_summary
 from einsim.cli.choice import Named
@@ -45,7 +46,15 @@ def accels() -> list[Entry]:
             if memory.parent and memory.capacity_bytes
         )
         entries.append((name, f"{machine.family}, {count(machine.clock_hz)}Hz: {units}", f"{held}; {dram}"))
-    return entries
+    return entries + [gpu_entry(load_gpu(name)) for name in gpu_names()]
+
+
+def gpu_entry(gpu: Gpu) -> Entry:
+    """A GPU by its multiprocessors, whose kernels are predicted."""
+    rate = f"{count(gpu.sms * gpu.sm.tensor_flops * gpu.clock_hz)}FLOP/s of mma.sync"
+    held = f"shared {size(gpu.sm.shared_bytes)} each, L2 {size(gpu.l2_bytes)}"
+    what = f"gpu, {count(gpu.clock_hz)}Hz: {gpu.sms} multiprocessors, {rate}"
+    return gpu.name, what, f"{held}; DRAM {count(gpu.dram_bytes_per_s)}B/s"
 
 
 def mappings() -> list[Entry]:

@@ -79,7 +79,7 @@ def command(
         raise SpecError("", "writes a .vcd file", got=output.name, where="--registers")
     found = evaluate(workload, accel, settings=read_pairs(settings), mapping=mapping, level="analytical")
     if registers:
-        click.echo(write_registers(found.cascade, found.machine, output))
+        click.echo(write_registers(found.cascade, found.mapped[0], output))
         return
     click.echo(write_window(found, output, from_cycle, to_cycle))
 
@@ -88,11 +88,12 @@ def write_window(found: Evaluation, output: Path, from_cycle: int, to_cycle: int
     """Write the recording in the form that the output's name asks for; the line that says so."""
     from sim.trace.record import MOST_SPANS, record
 
-    program = lower(found.mapping, found.cascade, found.machine)
+    machine, mapping = found.mapped
+    program = lower(mapping, found.cascade, machine)
     picture = output.suffix in {".png", ".svg"}
     try:
         seen = record(
-            program, found.mapping, found.cascade, found.machine, from_cycle=from_cycle, to_cycle=to_cycle,
+            program, mapping, found.cascade, machine, from_cycle=from_cycle, to_cycle=to_cycle,
             most_spans=PICTURE_SPANS if picture and to_cycle is None else MOST_SPANS,
         )  # fmt: skip
     except RuleError as error:

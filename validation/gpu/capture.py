@@ -1,25 +1,19 @@
 """`einsim capture gpu`: time every kernel on this machine's GPU and append the rows to a CSV, resuming
 where it stopped.
-
-python -m validation.gpu.capture [-o DIR] [--quick] [--family NAME ...] [--no-energy] [--limit-s SECONDS]
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from specs.errors import EinsimError
 from validation.gpu import rows
-from validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash
-from validation.gpu.plan import Item, plan
+from validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash, sizes_text, unseen_cases
+from validation.gpu.plan import Item, plan, unseen_plan
 
-CAPTURES = Path(__file__).parent / "captures"
 ENERGY_S = 1.6
 
 
@@ -27,6 +21,7 @@ def capture(
     folder: Path,
     *,
     quick: bool = False,
+    unseen: bool = False,
     families: tuple[str, ...] = (),
     energy: bool = True,
     limit_s: float = math.inf,
@@ -45,11 +40,13 @@ def capture(
     device = Device()
     meter = Meter(device.pci)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / (device.name.lower().replace(" ", "-") + ("-quick.csv" if quick else ".csv"))
+    kind = "-quick" if quick else "-unseen" if unseen else ""
+    path = folder / f"{device.name.lower().replace(' ', '-')}{kind}.csv"
     have = {(row.key, row.source_hash) for row in rows.read(path)} if path.exists() else set()
     hashes = {family: family_hash(family) for family in FAMILIES}
     energy = energy and meter.counts_joules()
-    items = [item for item in plan(quick, energy) if not families or item.case.family in families]
+    planned = unseen_plan() if unseen else plan(quick, energy)
+    items = [item for item in planned if not families or item.case.family in families]
     items = [item for item in items if (item.key, hashes[item.case.family]) not in have]
     failures: list[str] = []
     stop = time.monotonic() + limit_s
@@ -87,8 +84,7 @@ def progress(items: list[Item]) -> Any:
 def summary(path: Path) -> str:
     """Per family and variant, the best row: its rate, the vendor's time over ours, and the worst error."""
     flops = {
-        (c.family, c.variant, ";".join(f"{r}={s}" for r, s in c.sizes.items())): c
-        for c in (*all_cases(), *all_cases(True))
+        (c.family, c.variant, sizes_text(c)): c for c in (*all_cases(), *all_cases(True), *unseen_cases())
     }
     groups: dict[tuple[str, str], list[tuple[float, float, str, rows.Row]]] = defaultdict(list)
     for row in rows.read(path):
@@ -112,52 +108,3 @@ def summary(path: Path) -> str:
             f"{best[2]} {best[3].median_s * 1e6:.1f} us"
         )
     return "\n".join(lines)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line: 0 when every case was measured, 1 when some failed, 2 without a GPU."""
-    parser = argparse.ArgumentParser(
-        prog="einsim capture gpu", description="Time the kernels on this machine's GPU."
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=CAPTURES, help="folder for the CSV (resumes what is there)"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="one size of every kernel, no energy: about two minutes"
-    )
-    parser.add_argument(
-        "--family",
-        action="append",
-        choices=sorted(FAMILIES),
-        default=[],
-        help="only this family (repeatable)",
-    )
-    parser.add_argument("--no-energy", action="store_true", help="skip the energy replays")
-    parser.add_argument("--no-vendor", action="store_true", help="skip torch")
-    parser.add_argument(
-        "--limit-s", type=float, default=math.inf, help="start no new case after so many seconds"
-    )
-    given = parser.parse_args(arguments)
-    try:
-        path, failures = capture(
-            given.output,
-            quick=given.quick,
-            families=tuple(given.family),
-            energy=not given.no_energy,
-            limit_s=given.limit_s,
-            vendor=not given.no_vendor,
-        )
-    except EinsimError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except ImportError as error:
-        print(f"{error}: install the gpu extra, pip install 'einsim[gpu]'", file=sys.stderr)
-        return 2
-    print(summary(path) if path.exists() else "no rows")
-    for line in failures:
-        print(f"failed: {line}", file=sys.stderr)
-    return 1 if failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -23,7 +23,14 @@ NEARLY_DONE = 1e-6  # of a block: what rounding leaves
 
 @njit(cache=True, error_model="numpy")
 def duration(
-    alone: float, local: float, shared: float, serial: bool, phased: bool, here: int, everywhere: int, active: int
+    alone: float,
+    local: float,
+    shared: float,
+    serial: bool,
+    phased: bool,
+    here: int,
+    everywhere: int,
+    active: int,
 ) -> float:
     """Seconds a block takes with `here` residents on its SM and `everywhere` on the device.
 
@@ -92,7 +99,9 @@ def makespan(
                 r = run_of[sm, slot]
                 if r >= 0:
                     left[sm, slot] -= (now - since[sm]) / takes[sm, slot]
-                    takes[sm, slot] = duration(alone[r], local[r], shared[r], serial, phased, here[sm], total, active)
+                    takes[sm, slot] = duration(
+                        alone[r], local[r], shared[r], serial, phased, here[sm], total, active
+                    )
                     ends[sm] = min(ends[sm], now + max(left[sm, slot], 0.0) * takes[sm, slot])
             since[sm] = now
         now, before = ends.min(), active

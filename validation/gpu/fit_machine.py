@@ -15,7 +15,7 @@ from scipy.optimize import minimize, nnls
 
 from accel.gpu.machine import Gpu, load_gpu
 from validation.gpu.case import KernelCase
-from validation.gpu.kernels.registry import all_cases
+from validation.gpu.kernels.registry import all_cases, sizes_text, unseen_cases
 from validation.gpu.predict import predict
 from validation.gpu.rows import Row, read
 from validation.gpu.split import split
@@ -23,15 +23,13 @@ from validation.gpu.split import split
 Pairs = Sequence[tuple[KernelCase, Row]]
 WARP = 32
 STREAM = ("overhead.start_s", "overhead.cold_touch_s", "l2_write_cost", "dram_write_cost")
-NEARLY_NONE = 1e-12  # seconds or joules of what isn't there
+NEARLY_NONE = 1e-12  # seconds of what isn't there
+LEAST_PJ = 1e-3  # of what the captures can't tell from none
 
 
 def paired(rows: Sequence[Row]) -> list[tuple[KernelCase, Row]]:
     """Every row with its case; rows of kernels that are no longer there are left out."""
-    by_key = {
-        (case.family, case.variant, ";".join(f"{rank}={size}" for rank, size in case.sizes.items())): case
-        for case in all_cases()
-    }
+    by_key = {(case.family, case.variant, sizes_text(case)): case for case in (*all_cases(), *unseen_cases())}
     return [(by_key[row.key[:3]], row) for row in rows if row.key[:3] in by_key]
 
 
@@ -167,7 +165,7 @@ def energies(pairs: Pairs, gpu: Gpu) -> dict[str, float]:
         *("static_w", "lane_pj", "sfu_pj", "tensor_flop_pj", "sparse_tensor_flop_pj"),
         *("shared_byte_pj", "l2_byte_pj", "dram_byte_pj", "dram_write_byte_pj"),
     )
-    return {f"energy.{name}": max(float(x), NEARLY_NONE) for name, x in zip(names, fitted, strict=True)}
+    return {f"energy.{name}": max(float(x), LEAST_PJ) for name, x in zip(names, fitted, strict=True)}
 
 
 def value(gpu: Gpu, path: str) -> float:

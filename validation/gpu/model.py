@@ -35,9 +35,12 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class LaunchTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds of a launch, blocks resident on an SM, and seconds that each pipe alone would need."""
+    """Seconds of a launch, those of them that it takes to start, blocks resident on an SM, and seconds that
+    each pipe alone would need.
+    """
 
     seconds: float
+    start_s: float
     residents: int
     bounds: dict[str, float]
 
@@ -134,9 +137,10 @@ def launch_time(
     device = gpu.sms * clock_hz
     bounds = {n: (e * grid + s * all_steps) / device for n, e, s in zip(PIPES, ends, step, strict=True)}
     bounds |= {"l2": float(counts @ l2_s), "dram": float(counts @ dram_s), "dispatch": dispatch_s}
-    seconds = gpu.overhead.launch_s + touch_s + max(span, dispatch_s)
-    seconds += launch.after_waits * gpu.latency.l2 / clock_hz
-    return LaunchTime(seconds=seconds, residents=residents, bounds=bounds)
+    start_s = gpu.overhead.launch_s + touch_s
+    after_s = launch.after_waits * gpu.latency.l2 / clock_hz
+    seconds = start_s + max(span, dispatch_s) + after_s
+    return LaunchTime(seconds=seconds, start_s=start_s, residents=residents, bounds=bounds)
 
 
 def unhidden(
@@ -160,7 +164,9 @@ def unhidden(
     barriers = launch.step.barriers * barrier
     if staged:
         loop = steps * max(
-            together(step, staged, launch.in_turn and launch.threads <= SCHEDULERS * WARP) / efficiency.rate + barriers * efficiency.latency, rounds * far
+            together(step, staged, launch.in_turn and launch.threads <= SCHEDULERS * WARP) / efficiency.rate
+            + barriers * efficiency.latency,
+            rounds * far,
         )
         loop += far * efficiency.latency
     else:
@@ -186,15 +192,14 @@ def unhidden(
 def from_l2(launch: Launch, gpu: Gpu, *, again: bool = False) -> float:
     """Share of the bytes read that comes from L2 or beyond, of all reads or of those of data read before.
 
-    Only blocks that walk their own data in several passes find it in L1, as far as the residents' data fits
-    beside their shared memory.
+    Only blocks that walk their own data in several passes find it in L1: all of it while the residents' data
+    fits, none at twice its size.
     """
     total = launch.total.global_read_bytes
     if launch.waits is None or total <= 0:
         return 1.0
     here = min(occupancy(launch, gpu), -(-launch.grid // gpu.sms))
-    room = gpu.sm.l1_bytes - here * (launch.shared_bytes + gpu.sm.block_shared_bytes)
-    kept = min(1.0, max(0.0, room) / max(here * launch.unique_read_bytes / launch.grid, 1.0))
+    kept = min(1.0, max(0.0, 2.0 - here * launch.unique_read_bytes / launch.grid / gpu.sm.l1_bytes))
     if again:
         return 1.0 - kept
     return 1.0 - kept * max(0.0, 1.0 - launch.unique_read_bytes / total)

@@ -9,7 +9,7 @@ from collections import defaultdict
 import msgspec
 
 from validation.gpu.case import KernelCase
-from validation.gpu.kernels.registry import all_cases
+from validation.gpu.kernels.registry import all_cases, sizes_text, unseen_cases
 
 # Relative error allowed against float64: FP16 results are rounded to 2^-11, FP32 sums have up to 2^28 terms.
 TOLERANCE = {16: 4e-3, 32: 2e-5}  # by the bits of the result
@@ -28,8 +28,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> tuple[str, str, str, str]:
         """As `Row.key`."""
-        sizes = ";".join(f"{rank}={size}" for rank, size in self.case.sizes.items())
-        return self.case.family, self.case.variant, sizes, self.l2
+        return self.case.family, self.case.variant, sizes_text(self.case), self.l2
 
 
 def weight(case: KernelCase) -> float:
@@ -64,3 +63,8 @@ def plan(quick: bool = False, energy: bool = True) -> tuple[Item, ...]:
         if not quick and case.family in WARM_FAMILIES and case.unique_bytes <= WARM_BYTES:
             items.append(Item(case=case, l2="warm"))
     return tuple(items)
+
+
+def unseen_plan() -> tuple[Item, ...]:
+    """Cold rows, without energy, of the shapes that nothing was fitted on."""
+    return tuple(Item(case=case, l2="cold") for case in unseen_cases())

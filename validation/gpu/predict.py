@@ -4,17 +4,22 @@ that the power cap leaves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from accel.gpu.machine import Gpu
 from validation.gpu.case import KernelCase, Launch
-from validation.gpu.model import Efficiency, Memory, from_l2, launch_time, occupancy
+from validation.gpu.model import Efficiency, LaunchTime, Memory, from_l2, launch_time, occupancy
 
 LOW_CLOCK = 0.75  # of the full clock: the second point from which time by clock is interpolated
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A case as predicted: seconds and joules of all its launches, the clock, and bound seconds by pipe."""
+    """A case as predicted: seconds and joules of all its launches, the clock, and bound seconds by pipe.
+
+    launch_seconds: of each launch. start_s: what all launches take to start. energy_by: joules by component.
+    """
 
     seconds: float
     joules: float
@@ -22,6 +27,9 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     dram_bytes: float
     dram_write_bytes: float
     bounds: dict[str, float]
+    launch_seconds: tuple[float, ...]
+    start_s: float
+    energy_by: dict[str, float]
 
     @property
     def binding(self) -> str:
@@ -65,23 +73,22 @@ def predict(
         traffic.append(memory(launch, gpu, warm, written))
         written = launch.unique_write_bytes
 
-    def at(clock_hz: float) -> tuple[float, dict[str, float]]:
-        seconds, bounds = 0.0, dict[str, float]()
-        for launch, crossing in zip(case.launches, traffic, strict=True):
-            time = launch_time(launch, gpu, crossing, clock_hz, eff)
-            seconds += time.seconds
-            bounds = {name: bounds.get(name, 0.0) + value for name, value in time.bounds.items()}
-        return seconds, bounds
+    def at(clock_hz: float) -> list[LaunchTime]:
+        return [
+            launch_time(launch, gpu, crossing, clock_hz, eff)
+            for launch, crossing in zip(case.launches, traffic, strict=True)
+        ]
 
-    core_j, dram_bytes = core_joules(case, gpu), sum(crossing.dram_bytes for crossing in traffic)
+    core = core_joules(case, gpu)
+    core_j, dram_bytes = sum(core.values()), sum(crossing.dram_bytes for crossing in traffic)
     written_bytes = sum(crossing.dram_write_bytes for crossing in traffic)
     dram_j = 1e-12 * (
         (dram_bytes - written_bytes) * gpu.energy.dram_byte_pj + written_bytes * gpu.energy.dram_write_byte_pj
     )
-    seconds, bounds = at(gpu.clock_hz)
-    clock = gpu.clock_hz
+    times = at(gpu.clock_hz)
+    seconds, clock = total(times), gpu.clock_hz
     if joules(gpu, seconds, core_j, dram_j, 1.0) > gpu.energy.cap_w * seconds:
-        slow = at(LOW_CLOCK * gpu.clock_hz)[0]
+        slow = total(at(LOW_CLOCK * gpu.clock_hz))
         slope = max(0.0, (slow - seconds) / (1.0 / LOW_CLOCK - 1.0))
         low, high = gpu.min_clock_hz / gpu.clock_hz, 1.0
         for _ in range(20):
@@ -92,32 +99,45 @@ def predict(
             else:
                 low = share
         clock = low * gpu.clock_hz
-        seconds, bounds = at(clock)
+        times = at(clock)
+        seconds = total(times)
+    share = (clock / gpu.clock_hz) ** gpu.energy.clock_exponent
     return Prediction(
         seconds=seconds,
         joules=joules(gpu, seconds, core_j, dram_j, clock / gpu.clock_hz),
         clock_hz=clock,
         dram_bytes=dram_bytes,
         dram_write_bytes=written_bytes,
-        bounds=bounds,
+        bounds={name: sum(time.bounds[name] for time in times) for name in times[0].bounds},
+        launch_seconds=tuple(time.seconds for time in times),
+        start_s=sum(time.start_s for time in times),
+        energy_by={
+            "static": gpu.energy.static_w * seconds,
+            "dram": dram_j,
+            **{name: each * share for name, each in core.items()},
+        },
     )
 
 
-def core_joules(case: KernelCase, gpu: Gpu) -> float:
-    """Joules of all work inside the SMs and L2 at the full clock."""
+def total(times: Sequence[LaunchTime]) -> float:
+    """Seconds of launches in turn."""
+    return sum(time.seconds for time in times)
+
+
+def core_joules(case: KernelCase, gpu: Gpu) -> dict[str, float]:
+    """Joules of all work inside the SMs and L2 at the full clock, by component."""
     work, e = case.total, gpu.energy
-    return 1e-12 * (
-        (work.fma_ops + work.alu_ops) * e.lane_pj
-        + work.sfu_ops * e.sfu_pj
-        + work.tensor_flops * e.tensor_flop_pj
-        + work.sparse_tensor_flops * e.sparse_tensor_flop_pj
-        + (work.shared_read_bytes + work.shared_write_bytes) * e.shared_byte_pj
-        + work.global_write_bytes * e.l2_byte_pj
-        + sum(
-            launch.total.global_read_bytes * (far * e.l2_byte_pj + (1.0 - far) * e.shared_byte_pj)
-            for launch, far in ((launch, from_l2(launch, gpu)) for launch in case.launches)
-        )
-    )
+    far = [launch.total.global_read_bytes * from_l2(launch, gpu) for launch in case.launches]
+    near = work.global_read_bytes - sum(far)  # from L1, at what shared memory costs
+    shared = work.shared_read_bytes + work.shared_write_bytes + near
+    picojoules = {
+        "lanes": (work.fma_ops + work.alu_ops) * e.lane_pj,
+        "sfu": work.sfu_ops * e.sfu_pj,
+        "tensor": work.tensor_flops * e.tensor_flop_pj + work.sparse_tensor_flops * e.sparse_tensor_flop_pj,
+        "shared": shared * e.shared_byte_pj,
+        "l2": (sum(far) + work.global_write_bytes) * e.l2_byte_pj,
+    }
+    return {name: each * 1e-12 for name, each in picojoules.items()}
 
 
 def joules(gpu: Gpu, seconds: float, core_j: float, dram_j: float, share: float) -> float:

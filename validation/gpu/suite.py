@@ -118,7 +118,10 @@ def group(name: str, chosen: Sequence[Point]) -> Iterator[Row]:
         ratio = float(np.mean(errors(held, "calibrated"))) / baseline
         yield told("MAPE over the roofline's", "calibrated", ratio, ROOFLINE_SHARE, held)
     limit, source = (TRANSFER_LIMIT if whole else None), TRANSFERS[gpu]
-    for quantity, of in ((f"MAPE, factors of {source}", held), (f"MAPE, factors of {source}, every row", chosen)):
+    for quantity, of in (
+        (f"MAPE, factors of {source}", held),
+        (f"MAPE, factors of {source}, every row", chosen),
+    ):
         yield told(quantity, "transfer", float(np.mean(errors(of, "transfer"))), limit, of)
     powered = [point for point in chosen if point.row.energy_j > 0]
     for quantity, some in (

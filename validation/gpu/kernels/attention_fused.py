@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from math import e, log2
 from typing import Any
@@ -115,8 +116,8 @@ def useful_flops(heads: int, tokens: int, dim: int, causal: bool) -> int:
     return 4 * heads * dim * (tokens * (tokens + 1) // 2 if causal else tokens * tokens)
 
 
-def cases(quick: bool = False) -> tuple[KernelCase, ...]:
-    """The cases of this family; with `quick`, one size of every variant."""
+def cases(quick: bool = False, shapes: Sequence[Any] = ()) -> tuple[KernelCase, ...]:
+    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
             family=FAMILY,
@@ -131,7 +132,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
         for variant, blocking in VARIANTS.items()
         for dim in blocking.registers
         for causal in (False, True)
-        for heads, tokens in (QUICK if quick else SHAPES)
+        for heads, tokens in (shapes or (QUICK if quick else SHAPES))
     )
 
 

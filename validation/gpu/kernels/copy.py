@@ -4,6 +4,7 @@ accesses.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -39,8 +40,8 @@ SHAPES = (*(2**power for power in (16, 18, 20, 22, 24, 26, 28)), 3 * 10**6, 10**
 QUICK = (2**28,)
 
 
-def cases(quick: bool = False) -> tuple[KernelCase, ...]:
-    """The cases of this family; with `quick`, one size of every variant."""
+def cases(quick: bool = False, shapes: Sequence[Any] = ()) -> tuple[KernelCase, ...]:
+    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
 
     def one(variant: str, access: Access, values: int) -> KernelCase:
         width = access.threads * access.unroll * access.width
@@ -70,7 +71,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             summary="one block a tile, no loop",
         )
 
-    return tuple(one(v, a, n) for v, a in VARIANTS.items() for n in (QUICK if quick else SHAPES))
+    return tuple(one(v, a, n) for v, a in VARIANTS.items() for n in (shapes or (QUICK if quick else SHAPES)))
 
 
 @cache

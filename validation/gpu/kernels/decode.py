@@ -7,6 +7,7 @@ tile is 256 rows for head dim 64 and 128 for 128, and there are two blocks an SM
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from math import e, log2
 from typing import Any
@@ -140,8 +141,8 @@ def launches(schedule: str, heads: int, tokens: int, dim: int, sms: int) -> tupl
     return (main("decode_split", runs, Work(global_write_bytes=slot), partial), combine)
 
 
-def cases(quick: bool = False, sms: int = H200_SMS) -> tuple[KernelCase, ...]:
-    """The cases of this family; with `quick`, one size of every variant."""
+def cases(quick: bool = False, shapes: Sequence[Any] = (), sms: int = H200_SMS) -> tuple[KernelCase, ...]:
+    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
             family=FAMILY,
@@ -155,7 +156,7 @@ def cases(quick: bool = False, sms: int = H200_SMS) -> tuple[KernelCase, ...]:
         )
         for schedule in SCHEDULES
         for dim in (64, 128)
-        for heads, tokens in (QUICK if quick else SHAPES)
+        for heads, tokens in (shapes or (QUICK if quick else SHAPES))
     )
 
 

@@ -4,6 +4,7 @@ GEMM's epilogue.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -51,8 +52,8 @@ def gelu_launch(values: int) -> Launch:
     )
 
 
-def cases(quick: bool = False) -> tuple[KernelCase, ...]:
-    """The cases of this family; with `quick`, one size of every variant."""
+def cases(quick: bool = False, shapes: Sequence[Any] = ()) -> tuple[KernelCase, ...]:
+    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
 
     def parts(fused: bool, tokens: int, width: int, hidden: int) -> tuple[Launch, ...]:
         up = launch(TILING, tokens, hidden, width, activation=fused)
@@ -71,7 +72,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             summary="GELU (tanh form) in the epilogue" if fused else "GELU as a launch of its own",
         )
         for fused in (False, True)
-        for tokens, width, hidden in (QUICK if quick else SHAPES)
+        for tokens, width, hidden in (shapes or (QUICK if quick else SHAPES))
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -102,8 +103,8 @@ def launch(tiling: Tiling, m: int, n: int, k: int, *, batch: int = 1, activation
     )
 
 
-def cases(quick: bool = False) -> tuple[KernelCase, ...]:
-    """Every variant on every shape whose k is a multiple of its tile's."""
+def cases(quick: bool = False, shapes: Sequence[Any] = ()) -> tuple[KernelCase, ...]:
+    """Every variant on every shape (or on others, if given) whose k is a multiple of its tile's."""
     return tuple(
         KernelCase(
             family=FAMILY,
@@ -116,7 +117,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             summary="cp.async stages, XOR-swizzled shared memory, ldmatrix, fragments double-buffered",
         )
         for variant, tiling in VARIANTS.items()
-        for m, n, k in (QUICK if quick else SHAPES)
+        for m, n, k in (shapes or (QUICK if quick else SHAPES))
         if not (variant == "64x64x64s4" and m * n * k > 4096**3)
     )
 

@@ -4,6 +4,7 @@ tensor cores.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -73,8 +74,8 @@ def launch(tiling: Tiling, m: int, n: int, k: int) -> Launch:
     )
 
 
-def cases(quick: bool = False) -> tuple[KernelCase, ...]:
-    """The cases of this family; with `quick`, one size of every variant."""
+def cases(quick: bool = False, shapes: Sequence[Any] = ()) -> tuple[KernelCase, ...]:
+    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
             family=FAMILY,
@@ -87,7 +88,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             summary="A transposed in shared memory, next tile prefetched into registers",
         )
         for variant, tiling in VARIANTS.items()
-        for m, n, k in (QUICK if quick else SHAPES)
+        for m, n, k in (shapes or (QUICK if quick else SHAPES))
     )
 
 

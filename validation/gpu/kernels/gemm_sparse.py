@@ -4,6 +4,7 @@ mma.sp m16n8k32.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -76,8 +77,8 @@ def launch(tiling: Tiling, m: int, n: int, k: int) -> Launch:
     )
 
 
-def cases(quick: bool = False) -> tuple[KernelCase, ...]:
-    """The cases of this family; with `quick`, one size of every variant."""
+def cases(quick: bool = False, shapes: Sequence[Any] = ()) -> tuple[KernelCase, ...]:
+    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
             family=FAMILY,
@@ -90,7 +91,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             summary="A as k/2 values and 2-bit indices; B dense; useful FLOPs count kept values only",
         )
         for variant, tiling in VARIANTS.items()
-        for m, n, k in (QUICK if quick else SHAPES)
+        for m, n, k in (shapes or (QUICK if quick else SHAPES))
     )
 
 

@@ -4,6 +4,7 @@ once (two reads).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from math import sqrt
 from typing import Any
@@ -48,15 +49,15 @@ def launch(variant: str, rows: int, columns: int) -> Launch:
             global_read_bytes=(reads + 2) * THREADS * 4,
             global_write_bytes=THREADS * 4,
         ),
-        prologue=setup(reads),
+        prologue=setup(reads, columns),
         epilogue=MERGE + MERGE,
         unique_read_bytes=(rows + 2) * columns * 4,
         unique_write_bytes=rows * columns * 4,
     )
 
 
-def cases(quick: bool = False) -> tuple[KernelCase, ...]:
-    """The cases of this family; with `quick`, one size of every variant."""
+def cases(quick: bool = False, shapes: Sequence[Any] = ()) -> tuple[KernelCase, ...]:
+    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
             family=FAMILY, variant=variant, cascade="layernorm", sizes={"p": rows, "m": columns},
@@ -64,7 +65,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             summary="a block of 256 threads a row",
         )
         for variant in COSTS
-        for rows, columns in (QUICK if quick else SHAPES)
+        for rows, columns in (shapes or (QUICK if quick else SHAPES))
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -10,10 +11,11 @@ from numba import cuda, float32
 
 from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
 from validation.gpu.kernels.problem import Arena, Problem
-from validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_sum, setup
+from validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_sum
 
 FAMILY = "reduction"
 REGISTERS = {"sum_rows": 32, "sum_stripes": 30}  # ptxas, sm_90a
+SETUP = {"sum_rows": 44, "sum_stripes": 65}  # instructions a thread beside loop and merge, by ncu
 BLOCKS = 1056  # of the vector's first launch: eight for each of 132 SMs
 SHAPES = {
     "rows": (
@@ -51,15 +53,15 @@ def pass_launch(kernel: str, blocks: int, values: int, reads: int) -> Launch:
         bytes_in_flight=16,
         tile={"m": 4 * THREADS},
         step=Work(fma_ops=4 * THREADS, alu_ops=47 * THREADS, global_read_bytes=16 * THREADS),
-        prologue=setup(1),
+        prologue=Work(alu_ops=SETUP[kernel] * THREADS),
         epilogue=MERGE + Work(global_write_bytes=4),
         unique_read_bytes=reads * 4,
         unique_write_bytes=blocks * 4,
     )
 
 
-def cases(quick: bool = False) -> tuple[KernelCase, ...]:
-    """The cases of this family; with `quick`, one size of every variant."""
+def cases(quick: bool = False, shapes: Mapping[str, Any] | None = None) -> tuple[KernelCase, ...]:
+    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
 
     def parts(variant: str, rows: int, columns: int) -> tuple[Launch, ...]:
         if variant == "rows":
@@ -81,7 +83,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             bits=32,
             summary="four loads in flight a thread",
         )
-        for variant, shapes in (QUICK if quick else SHAPES).items()
+        for variant, shapes in (shapes or (QUICK if quick else SHAPES)).items()
         for rows, columns in shapes
     )
 

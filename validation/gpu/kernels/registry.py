@@ -21,6 +21,7 @@ from validation.gpu.kernels import (
     micro,
     reduction,
     softmax,
+    unseen,
 )
 
 MODULES: tuple[ModuleType, ...] = (
@@ -59,6 +60,8 @@ METADATA = (
     "COPY_BYTES",
     "SHARED_BYTES",
     "RESIDENT_COLUMNS",
+    "FENCES",
+    "SETUP",
 )
 SHARED_PYTHON = {"softmax": "rows.py", "layernorm": "rows.py", "reduction": "rows.py"}
 
@@ -66,6 +69,18 @@ SHARED_PYTHON = {"softmax": "rows.py", "layernorm": "rows.py", "reduction": "row
 def all_cases(quick: bool = False) -> tuple[KernelCase, ...]:
     """Every case of every family, in the order of capture."""
     return tuple(case for module in MODULES for case in module.cases(quick))
+
+
+def unseen_cases() -> tuple[KernelCase, ...]:
+    """Every variant of every family on the shapes that nothing was fitted on."""
+    return tuple(
+        case for name, shapes in unseen.SHAPES.items() for case in FAMILIES[name].cases(shapes=shapes)
+    )
+
+
+def sizes_text(case: KernelCase) -> str:
+    """A case's sizes as a capture's row has them."""
+    return ";".join(f"{rank}={size}" for rank, size in case.sizes.items())
 
 
 def family_hash(family: str) -> str:

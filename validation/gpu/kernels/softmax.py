@@ -4,6 +4,7 @@ in shared memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from math import exp
 from typing import Any
@@ -52,15 +53,15 @@ def launch(variant: str, rows: int, columns: int) -> Launch:
             global_read_bytes=reads * THREADS * 4,
             global_write_bytes=THREADS * 4,
         ),
-        prologue=setup({"3-pass": 3, "online": 2, "resident": 3}[variant]),
+        prologue=setup({"3-pass": 3, "online": 2, "resident": 3}[variant], columns),
         epilogue=MERGE + MERGE,
         unique_read_bytes=rows * columns * 4,
         unique_write_bytes=rows * columns * 4,
     )
 
 
-def cases(quick: bool = False) -> tuple[KernelCase, ...]:
-    """The cases of this family; with `quick`, one size of every variant."""
+def cases(quick: bool = False, shapes: Sequence[Any] = ()) -> tuple[KernelCase, ...]:
+    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
     return tuple(
         KernelCase(
             family=FAMILY,
@@ -73,7 +74,7 @@ def cases(quick: bool = False) -> tuple[KernelCase, ...]:
             summary="a block of 256 threads a row, four loads in flight a thread",
         )
         for variant in COSTS
-        for rows, columns in (QUICK if quick else SHAPES)
+        for rows, columns in (shapes or (QUICK if quick else SHAPES))
         if variant != "resident" or columns <= RESIDENT_COLUMNS
     )
 

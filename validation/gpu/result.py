@@ -1,0 +1,118 @@
+"""A predicted kernel as a `Result`, like that of any other machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from accel.gpu.machine import Gpu
+from dataflow.result import Result, Slice
+from specs.errors import SpecError
+from specs.near import near
+from validation.gpu.case import KernelCase, Launch
+from validation.gpu.fit import DEVICES, read_fitted
+from validation.gpu.model import Efficiency, occupancy
+from validation.gpu.predict import Prediction, predict
+
+LEVEL = "analytical"
+STARTS, BANDWIDTH, DEPENDENCY = "fill and drain", "bandwidth", "dependency"
+MEMORIES = ("l2", "dram", "l2-port")
+LIKE = next(iter(DEVICES))  # whose factors serve a GPU that was not measured
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """The kernel chosen for a cascade on a GPU, and what it was predicted to take."""
+
+    case: KernelCase
+    prediction: Prediction
+
+
+def factors(gpu: Gpu) -> dict[str, Efficiency]:
+    """The calibrated factors of each kernel family on this GPU, of another device if it wasn't measured."""
+    return read_fitted(gpu.name if gpu.name in DEVICES else LIKE).model
+
+
+def choose(cases: Sequence[KernelCase], gpu: Gpu, variant: str = "auto") -> Choice:
+    """The variant that is named, or the quickest; SpecError for a name that isn't there."""
+    known = factors(gpu)
+    named = tuple(case for case in cases if variant in ("auto", case.variant))
+    if not named:
+        names = tuple(case.variant for case in cases)
+        rule = f"unknown kernel variant (auto, {', '.join(names)})"
+        raise SpecError("", rule, got=variant, where="--mapping", hint=near(variant, names))
+    choices = [
+        Choice(case=case, prediction=predict(case, gpu, efficiency=known[case.family])) for case in named
+    ]
+    return min(choices, key=lambda choice: choice.prediction.seconds)
+
+
+def result(choice: Choice, gpu: Gpu, workload: str, notes: Sequence[str] = ()) -> Result:
+    """Time, energy by component, traffic, and where the time went, in SM clocks as the power cap leaves them.
+
+    The pipe that needs most time is the bottleneck. Its stalls: `fill and drain` is the launches' start and
+    first touch, `bandwidth` what L2 or DRAM need beyond it, `dependency` the rest (latency that residents
+    don't hide, waves and tails, pipes that overlap only in part).
+    """
+    case, found = choice.case, choice.prediction
+    clock, cycles = found.clock_hz, round(found.seconds * found.clock_hz)
+    bound_by = {name: round(seconds * clock) for name, seconds in found.bounds.items()}
+    bottleneck = found.binding
+    busy = min(bound_by[bottleneck], cycles)
+    starts = min(round(found.start_s * clock), cycles - busy)
+    slowest = max(bound_by[name] for name in MEMORIES)
+    wanting = min(max(0, slowest - busy), cycles - busy - starts)
+    stalls = {STARTS: starts, BANDWIDTH: wanting, DEPENDENCY: cycles - busy - starts - wanting}
+    work = case.total
+    at, slices = 0.0, list[Slice]()
+    for launch, seconds in zip(case.launches, found.launch_seconds, strict=True):
+        end = at + seconds * clock
+        slices.append(Slice(engine="gpu", name=launch.kernel, start_cycle=at, end_cycle=end))
+        at = end
+    measured = gpu.name in DEVICES
+    told = (
+        f"kernel {case.family}, variant {case.variant}: {case.summary}",
+        f"clock {clock / 1e6:.0f} MHz" + (", held down by the power cap" if clock < gpu.clock_hz else ""),
+        f"calibrated on kernels captured on {'this device' if measured else LIKE}; docs/gpu.md has its errors",
+        "inputs are taken to lie in DRAM",
+        *notes,
+    )
+    return Result(
+        workload=workload,
+        accel=gpu.name,
+        level=LEVEL,
+        mapping="\n".join(mapped(launch, gpu) for launch in case.launches),
+        cycles=cycles,
+        latency_s=found.seconds,
+        energy_j=found.joules,
+        dram_bytes=round(found.dram_bytes),
+        utilization={name: min(1.0, seconds / found.seconds) for name, seconds in found.bounds.items()},
+        stalls=stalls,
+        stalls_by_unit={bottleneck: stalls},
+        energy_by=found.energy_by,
+        traffic={
+            "dram": {
+                "read": round(found.dram_bytes - found.dram_write_bytes),
+                "written": round(found.dram_write_bytes),
+            },
+            "l2": {"read": work.global_read_bytes, "written": work.global_write_bytes},
+            "shared": {"read": work.shared_read_bytes, "written": work.shared_write_bytes},
+        },
+        bottleneck=bottleneck,
+        bound_by=bound_by,
+        by_einsum={},
+        buffers={"shared": max(launch.shared_bytes for launch in case.launches)},
+        timeline=tuple(slices),
+        notes=told,
+        assumed=tuple(path for path, source in gpu.sources.items() if source.startswith("assumed")),
+    )
+
+
+def mapped(launch: Launch, gpu: Gpu) -> str:
+    """One launch in words: its grid, its tile and what an SM holds of it."""
+    tile = " ".join(f"{rank}={size}" for rank, size in launch.tile.items())
+    return (
+        f"{launch.kernel}: {launch.grid} blocks of {launch.threads} threads, tile {tile or '-'}, "
+        f"{launch.stages} stage{'s' * (launch.stages > 1)}, {occupancy(launch, gpu)} a multiprocessor "
+        f"({launch.registers} registers a thread, {launch.shared_bytes} bytes of shared memory)"
+    )
