@@ -88,7 +88,8 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole GPU. Every figure's source is in `sources`, by its dotted path or that of its group.
 
-    l2_write_cost: time of a byte written at L2 in those of a byte read. dram_bytes_per_s: of reads. dram_write_cost: time of a byte written in those of a byte read, in a mix.
+    l2_write_cost: time of a byte written at L2 in those of a byte read. dram_bytes_per_s: of reads.
+    dram_write_cost: time of a byte written in those of a byte read, in a mix.
     """
 
     name: str
@@ -152,7 +153,7 @@ def is_gpu(name_or_path: str) -> bool:
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"} and path.is_file():
         data = load_yaml(path).data
-        return isinstance(data, dict) and "sm" in data and "family" not in data
+        return "sm" in data and "family" not in data
     return name_or_path in gpu_names()
 
 

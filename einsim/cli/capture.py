@@ -12,8 +12,8 @@ from specs.errors import EinsimError
 
 HELP = """Time every kernel on this machine's GPU and append the rows to DIR/<device>.csv.
 
-Each kernel is checked against float64 before it is timed. Rows that DIR already has are not measured again, so
-that a run that was stopped goes on where it was. All rows with energy take about a quarter of an hour.
+Each kernel is checked against float64 before it is timed. Rows that DIR already has are not measured again,
+so that a run that was stopped goes on where it was. All rows with energy take about a quarter of an hour.
 
 \b
   einsim capture gpu -o captures

@@ -50,9 +50,11 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     registers: per thread, as ptxas reports for sm_90a. shared_bytes: per block, static and dynamic together.
     bytes_in_flight: per thread, global loads outstanding before the first is used (for bandwidth by latency).
-    waits: of a block whose loop isn't `step`'s, how often it waits for new data, and for data it has read
-    before. in_turn: a warp's pipes take turns within a step, because each needs what the one before gave
-    (scores, exponentials, values); a block of four warps has no others that would fill the gaps. after_waits: round trips to L2 after the last block's work, of blocks that wait for one another.
+    waits: of a block that walks its data in passes, how often it waits for new data, and for data that was
+    read before. shared_reads: bytes that every block reads again, beside its own. in_turn: a warp's pipes
+    take turns within a step, because each needs what the one before gave (scores, exponentials, values); a
+    block of four warps has no others that would fill the gaps. after_waits: round trips to L2 after the last
+    block's work, of blocks that wait for one another.
     """
 
     kernel: str
@@ -63,6 +65,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stages: int = 1
     bytes_in_flight: int = 4
     waits: tuple[int, int] | None = None
+    shared_reads: int = 0
     in_turn: bool = False
     after_waits: int = 0
     tile: dict[str, int] = {}

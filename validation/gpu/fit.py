@@ -26,8 +26,9 @@ from validation.gpu.split import digest, split
 CAPTURES = Path(__file__).parent / "captures"
 DEVICES = {"h100-sxm": "nvidia-h100-80gb-hbm3", "h200-sxm": "nvidia-h200"}  # preset: capture
 
-# The rule of the fit, fixed before it was run. Errors are logarithms, weighed as if they were Laplace-distributed with a scale of 5 %;
-# a factor is taken to be near 1, log-normal with these widths; so that six rows can't pull a factor far from 1, and eighty can.
+# The rule of the fit, fixed before it was run. Errors are logarithms, weighed as if they were Laplace-
+# distributed with a scale of 5 %; a factor is taken to be near 1, log-normal with these widths; so that six
+# rows can't pull a factor far from 1, and eighty can.
 SCALE, RATE_WIDTH, LATENCY_WIDTH = 0.05, 0.25, 0.5
 FOLDS = 3  # by shape: factors are kept only if they serve rows that they weren't fitted on
 

@@ -1,6 +1,8 @@
-"""Constants of a GPU from captures: `micro` rows, and no others.
+"""Constants of a GPU from captures: `micro` rows, and for four of them copies.
 
-python -m validation.gpu.fit_machine validation/gpu/captures/nvidia-h200.csv h200-sxm
+python -m validation.gpu.fit_machine validation/gpu/captures/nvidia-h100-80gb-hbm3.csv h100-sxm [--copies]
+
+With --copies it prints the four figures that only kernels show instead; the presets have those of the H100.
 """
 
 from __future__ import annotations
@@ -108,8 +110,8 @@ def direct(micro: Pairs, gpu: Gpu) -> dict[str, float]:
 
 
 def starts(micro: Pairs, gpu: Gpu) -> dict[str, float]:
-    """A block's start: what `touch` with a block an SM takes on warm data, beyond all else that the model says
-    of it.
+    """A block's start: what `touch` with a block an SM takes on warm data, beyond what the model says of the
+    rest of it.
     """
     measured = {
         row.l2: (case, row.median_s)
@@ -189,5 +191,6 @@ def replaced(gpu: Gpu, values: Mapping[str, float]) -> Gpu:
 
 
 if __name__ == "__main__":
-    for dotted, number in constants(read(Path(sys.argv[1])), load_gpu(sys.argv[2])).items():
+    fit = stream_constants if "--copies" in sys.argv else constants
+    for dotted, number in fit(read(Path(sys.argv[1])), load_gpu(sys.argv[2])).items():
         sys.stdout.write(f"{dotted}: {number:.4g}\n")

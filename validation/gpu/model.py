@@ -199,7 +199,8 @@ def from_l2(launch: Launch, gpu: Gpu, *, again: bool = False) -> float:
     if launch.waits is None or total <= 0:
         return 1.0
     here = min(occupancy(launch, gpu), -(-launch.grid // gpu.sms))
-    kept = min(1.0, max(0.0, 2.0 - here * launch.unique_read_bytes / launch.grid / gpu.sm.l1_bytes))
+    footprint = here * launch.unique_read_bytes / launch.grid + launch.shared_reads
+    kept = min(1.0, max(0.0, 2.0 - footprint / gpu.sm.l1_bytes))
     if again:
         return 1.0 - kept
     return 1.0 - kept * max(0.0, 1.0 - launch.unique_read_bytes / total)

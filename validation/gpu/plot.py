@@ -12,6 +12,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from validation.gpu.fit import DEVICES
 from validation.gpu.suite import Point, points
 
 LEVELS = {
@@ -21,17 +22,33 @@ LEVELS = {
 }
 
 
+COLOURS = [f"C{index}" for index in range(10)] + ["0.3"]
+
+
 def scatter(chosen: Sequence[Point]) -> Figure:
-    """One panel a level: measured microseconds across, predicted over measured up, a colour a family."""
+    """One panel a level: measured microseconds across, predicted over measured up; a colour a family, dots
+    for the H100 and crosses for the H200.
+    """
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(LEVELS), sharey=True)
     for axes, (level, title) in zip(panels, LEVELS.items(), strict=True):
         for index, family in enumerate(dict.fromkeys(point.row.family for point in chosen)):
-            own = [point for point in chosen if point.row.family == family]
-            across = [point.row.median_s * 1e6 for point in own]
-            up = [getattr(point, f"{level}_s") / point.row.median_s for point in own]
-            axes.scatter(across, up, s=14, alpha=0.7, label=family, marker="ox"[index // 10])
+            for gpu, marker in zip(DEVICES, "ox", strict=True):
+                own = [point for point in chosen if (point.row.family, point.gpu) == (family, gpu)]
+                across = [point.row.median_s * 1e6 for point in own]
+                up = [getattr(point, f"{level}_s") / point.row.median_s for point in own]
+                label = None if marker == "x" else family
+                axes.scatter(
+                    across,
+                    up,
+                    s=12,
+                    alpha=0.7,
+                    label=label,
+                    marker=marker,
+                    color=COLOURS[index],
+                    linewidths=1,
+                )
         axes.axhspan(0.8, 1.25, color="0.9", zorder=0)
         axes.axhline(1.0, color="0.4", linewidth=0.8)
         axes.set(xscale="log", yscale="log", ylim=(0.05, 4), title=title, xlabel="measured, microseconds")
@@ -41,4 +58,5 @@ def scatter(chosen: Sequence[Point]) -> Figure:
 
 
 if __name__ == "__main__":
-    scatter([point for point in points() if point.held]).savefig(Path(sys.argv[1]), dpi=90)
+    held = [point for name in DEVICES for point in points(name) if point.held]
+    scatter(held).savefig(Path(sys.argv[1]), dpi=90)

@@ -1,6 +1,8 @@
-"""Which kernels realise a cascade: the family by the cascade's form, with its sizes, in every tile variant."""
+"""Which kernels realise a cascade: the family by the cascade's form, in every tile variant."""
 
 from __future__ import annotations
+
+from types import ModuleType
 
 import msgspec
 
@@ -26,12 +28,16 @@ TAKEN = (
     "64 or 128), attention-decode, ffn with GELU, softmax, layernorm"
 )
 HEAD_DIMS = (64, 128)
-GEMM_UNITS = {gemm_f16: (16, 8, 64), gemm_sparse: (16, 8, 64), gemm_f32: (128, 128, 16)}  # m, n, k
+GEMM_UNITS: dict[ModuleType, tuple[int, int, int]] = {  # m, n, k
+    gemm_f16: (16, 8, 64),
+    gemm_sparse: (16, 8, 64),
+    gemm_f32: (128, 128, 16),
+}
 LAYERNORMS = {"layernorm-naive": "two-pass", "layernorm-moments": "one-pass", "layernorm-welford": "one-pass"}
 
 
 class Realisation(msgspec.Struct, frozen=True, kw_only=True):
-    """The kernels that compute a cascade, one of which is to be chosen, and what differs from what was asked."""
+    """The kernels that compute a cascade, one of which is to be chosen, and what differs from the request."""
 
     cases: tuple[KernelCase, ...]
     notes: tuple[str, ...] = ()
@@ -68,7 +74,8 @@ def _product(cascade: Cascade) -> Realisation | None:
     if left is None or right is None:
         return None
     m, n, depth = (cascade.size(rank) for rank in (*out, k))
-    family, notes = gemm_f16, list[str]()
+    family: ModuleType = gemm_f16
+    notes = list[str]()
     if cascade.tensor(left.tensor).bits > 16:
         family = gemm_f32
     for read in (left, right):

@@ -73,7 +73,7 @@ def result(choice: Choice, gpu: Gpu, workload: str, notes: Sequence[str] = ()) -
     told = (
         f"kernel {case.family}, variant {case.variant}: {case.summary}",
         f"clock {clock / 1e6:.0f} MHz" + (", held down by the power cap" if clock < gpu.clock_hz else ""),
-        f"calibrated on kernels captured on {'this device' if measured else LIKE}; docs/gpu.md has its errors",
+        f"calibrated on kernels captured on {'this device' if measured else LIKE}; errors: docs/gpu.md",
         "inputs are taken to lie in DRAM",
         *notes,
     )

@@ -25,6 +25,8 @@ from validation.row import Row
 
 ALL = "all"
 MEASURED = tuple(family for family in FAMILIES if family != "micro")
+UNSEEN = "unseen"
+NAMES = (*MEASURED, ALL, UNSEEN)
 FAMILY_LIMIT, ALL_LIMIT, P90_LIMIT, ZERO_FIT_LIMIT, ENERGY_LIMIT = 0.15, 0.10, 0.20, 0.20, 0.15  # issue 6
 ROOFLINE_SHARE = 2 / 3  # issue 6: at least a third below the baseline
 TRANSFER_LIMIT = 0.12  # issue 6: another device by changing the YAML alone
@@ -48,11 +50,12 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 @cache
-def points(name: str) -> tuple[Point, ...]:
-    """Every row of a preset's capture but `micro`, predicted."""
-    rows, gpu, known = read(capture_path(name)), load_gpu(name), read_fitted(name)
-    foreign = read_fitted(TRANSFERS[name])
-    held = {row.key for row in split(rows)[1]}
+def points(name: str, unseen: bool = False) -> tuple[Point, ...]:
+    """Every row of a preset's capture but `micro`, predicted; or of that of unseen shapes, all held."""
+    path = capture_path(name)
+    rows = read(path.with_stem(f"{path.stem}-unseen") if unseen else path)
+    gpu, known, foreign = load_gpu(name), read_fitted(name), read_fitted(TRANSFERS[name])
+    held = {row.key for row in (rows if unseen else split(rows)[1])}
 
     def point(case: KernelCase, row: Captured) -> Point:
         best = predict(case, gpu, l2=row.l2, efficiency=known.model[case.family])
@@ -83,13 +86,14 @@ def rows(cases: Sequence[str] = (), progress: Callable[[str], None] = lambda _: 
     that doesn't exist.
     """
     for case in cases:
-        if case not in (*MEASURED, ALL):
-            raise SpecError(
-                "case", "no kernel family of this name", got=case, hint=near(case, (*MEASURED, ALL))
-            )
+        if case not in NAMES:
+            raise SpecError("case", "no kernel family of this name", got=case, hint=near(case, NAMES))
     for gpu in DEVICES:
-        for name in cases or (*MEASURED, ALL):
+        for name in cases or NAMES:
             progress(f"{gpu} {name}")
+            if name == UNSEEN:
+                yield from unseen(gpu)
+                continue
             yield from group(name, [point for point in points(gpu) if name in (ALL, point.row.family)])
 
 
@@ -104,7 +108,7 @@ def group(name: str, chosen: Sequence[Point]) -> Iterator[Row]:
     }
 
     def told(quantity: str, level: str, value: float, limit: float | None, of: Sequence[object]) -> Row:
-        return figure(f"{gpu}:{name}", quantity, level, value, limit, len(of), gpu)
+        return figure(f"{gpu}/{name}", quantity, level, value, limit, len(of), gpu)
 
     for level in ("zero_fit", "calibrated", "roofline"):
         found = errors(held, level)
@@ -131,6 +135,19 @@ def group(name: str, chosen: Sequence[Point]) -> Iterator[Row]:
         off = [abs(point.joules / point.row.energy_j - 1.0) for point in some]
         if off:
             yield told(quantity, "calibrated", float(np.mean(off)), ENERGY_LIMIT if whole else None, off)
+
+
+def unseen(gpu: str) -> Iterator[Row]:
+    """The figures of the shapes that were captured when everything had been fitted."""
+    chosen = points(gpu, unseen=True)
+    for level, mean, p90 in (("zero_fit", ZERO_FIT_LIMIT, None), ("calibrated", ALL_LIMIT, P90_LIMIT)):
+        found = errors(chosen, level)
+        for quantity, value, limit in (
+            ("MAPE", float(np.mean(found)), mean),
+            ("median error", float(np.median(found)), None),
+            ("90th percentile", float(np.percentile(found, 90)), p90),
+        ):
+            yield figure(f"{gpu}/{UNSEEN}", quantity, level, value, limit, len(found), gpu)
 
 
 def figure(

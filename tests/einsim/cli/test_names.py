@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from accel.gpu.machine import gpu_names
 from accel.load import load_machine, preset_names
 from dataflow.templates import template_names
 from einsim.cli.main import main
@@ -19,7 +20,7 @@ def test_the_lists_hold_exactly_the_names_that_other_commands_take(
     assert main(["list", "--json"]) == 0
     names = json.loads(capsys.readouterr().out)
     assert names == {
-        "workloads": list(workload_names()), "accels": list(preset_names()), "mappings": list(template_names()),
+        "workloads": list(workload_names()), "accels": [*preset_names(), *gpu_names()], "mappings": list(template_names()),
         "designs": list(DESIGNS),
     }  # fmt: skip
 

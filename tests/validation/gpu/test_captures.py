@@ -7,17 +7,17 @@ from collections import Counter
 
 import pytest
 
-from validation.gpu.capture import CAPTURES, summary
-from validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash
-from validation.gpu.plan import TOLERANCE, plan
+from validation.gpu.capture import summary
+from validation.gpu.fit import CAPTURES, DEVICES
+from validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash, unseen_cases
+from validation.gpu.plan import TOLERANCE, plan, unseen_plan
 from validation.gpu.rows import read
 
 PATHS = sorted(CAPTURES.glob("*.csv"))
 ROWS = {path.stem: read(path) for path in PATHS}
-FULL = ROWS["nvidia-h200"]
 CASES = {
     (c.family, c.variant, ";".join(f"{r}={s}" for r, s in c.sizes.items())): c
-    for c in (*all_cases(), *all_cases(True))
+    for c in (*all_cases(), *all_cases(True), *unseen_cases())
 }
 # NVIDIA H200 SXM, datasheet: dense and 2:4 FP16 tensor cores at 1830 MHz (scaled to the 1980 MHz it boosts to), HBM, power cap
 TENSOR_FLOPS, SPARSE_FLOPS, HBM_BYTES_PER_S, POWER_W = (
@@ -49,13 +49,21 @@ def test_every_row_was_right_before_it_was_timed(name: str) -> None:
         assert row.replays >= 3
 
 
-def test_the_full_capture_is_complete() -> None:
-    counts = Counter(row.key for row in FULL)
+@pytest.mark.parametrize("name", DEVICES.values())
+def test_the_full_capture_is_complete(name: str) -> None:
+    counts = Counter(row.key for row in ROWS[name])
     assert max(counts.values()) == 1
     assert set(counts) == {item.key for item in plan()}
-    assert len(FULL) >= 500
-    assert {row.family for row in FULL} == set(FAMILIES)
-    assert sum(not math.isnan(row.energy_j) and row.energy_s >= 0.1 for row in FULL) >= 60
+    assert len(ROWS[name]) >= 500
+    assert {row.family for row in ROWS[name]} == set(FAMILIES)
+    assert sum(not math.isnan(row.energy_j) and row.energy_s >= 0.1 for row in ROWS[name]) >= 60
+
+
+@pytest.mark.parametrize("name", DEVICES.values())
+def test_unseen_shapes_are_complete_and_in_no_other_capture(name: str) -> None:
+    keys = {row.key for row in ROWS[f"{name}-unseen"]}
+    assert keys == {item.key for item in unseen_plan()}
+    assert not keys & {row.key for row in ROWS[name]}
 
 
 @pytest.mark.parametrize("name", sorted(ROWS))
@@ -76,20 +84,22 @@ def test_nothing_is_faster_than_the_hardware(name: str) -> None:
         assert row.median_s >= floor_s, row.key
 
 
-def test_joules_stay_within_the_power_limit_and_above_idle() -> None:
-    for row in FULL:
+@pytest.mark.parametrize("name", DEVICES.values())
+def test_joules_stay_within_the_power_limit_and_above_idle(name: str) -> None:
+    for row in ROWS[name]:
         if not math.isnan(row.energy_j):
             assert row.idle_w < row.energy_j / row.energy_launch_s < 1.1 * POWER_W, row.key
 
 
-def test_the_fused_attention_and_the_gemm_reach_their_share_of_mma_sync() -> None:
+@pytest.mark.parametrize("name", DEVICES.values())
+def test_the_fused_attention_and_the_gemm_reach_their_share_of_mma_sync(name: str) -> None:
     """Shares of 63 % of 989 TFLOP/s: half for attention at 8k tokens, 60 % for the GEMM, at the clock power allows."""
     roofline = 0.63 * 989e12
 
     def best(family: str, **sizes: int) -> float:
         found = [
             row
-            for row in FULL
+            for row in ROWS[name]
             if row.family == family and all(row.ranks[rank] == size for rank, size in sizes.items())
         ]
         return max(CASES[row.key[:3]].useful_flops / row.median_s for row in found)
@@ -102,7 +112,9 @@ def test_the_fused_attention_and_the_gemm_reach_their_share_of_mma_sync() -> Non
 
 def test_stream_k_beats_a_block_a_head_where_heads_are_few() -> None:
     times = {
-        (row.variant, row.ranks["h"], row.ranks["m"]): row.median_s for row in FULL if row.family == "decode"
+        (row.variant, row.ranks["h"], row.ranks["m"]): row.median_s
+        for row in ROWS["nvidia-h100-80gb-hbm3"]
+        if row.family == "decode"
     }
     for dim in (64, 128):
         assert times[f"block-a-head-d{dim}", 8, 131072] > 5 * times[f"stream-k-d{dim}", 8, 131072]
@@ -110,4 +122,4 @@ def test_stream_k_beats_a_block_a_head_where_heads_are_few() -> None:
 
 def test_the_summary_has_a_line_for_every_variant() -> None:
     lines = summary(CAPTURES / "nvidia-h200.csv").splitlines()
-    assert len(lines) == 1 + len({(row.family, row.variant) for row in FULL})
+    assert len(lines) == 1 + len({(row.family, row.variant) for row in ROWS["nvidia-h200"]})

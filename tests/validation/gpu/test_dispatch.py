@@ -11,10 +11,11 @@ from validation.gpu.dispatch import duration, makespan
 
 
 def span(
-    counts: list[int], alone: list[float], local: list[float], shared: list[float], sms: int, residents: int
-) -> float:
+    counts: list[int], alone: list[float], local: list[float], shared: list[float], sms: int, residents: int,
+    *, phased: bool = False,
+) -> float:  # fmt: skip
     arrays = (np.array(x, dtype=np.float64) for x in (alone, local, shared))
-    return float(makespan(np.array(counts, dtype=np.int64), *arrays, False, sms, residents))
+    return float(makespan(np.array(counts, dtype=np.int64), *arrays, False, phased, sms, residents))
 
 
 RUNS = st.lists(
@@ -36,7 +37,7 @@ def test_never_faster_than_the_sms_the_device_or_the_longest_block(
     device = sum(n * g for n, _, _, g in runs)
     assert got >= max(*alone, work, device) * (1 - 1e-3)
     assert got <= sum(
-        n * duration(a, w, g, False, residents, sms * residents, sms) for n, a, w, g in runs
+        n * duration(a, w, g, False, False, residents, sms * residents, sms) for n, a, w, g in runs
     ) * (1 + 1e-6)
 
 
@@ -65,6 +66,19 @@ def test_a_long_block_last_costs_more_than_first() -> None:
 @given(alone=st.floats(0.1, 9), local=st.floats(0.01, 1), here=st.integers(1, 15))
 def test_a_neighbour_never_makes_a_block_faster(alone: float, local: float, here: int) -> None:
     alone = max(alone, local)
-    few, more = (duration(alone, local, 0.0, False, n, n, 1) for n in (here, here + 1))
+    few, more = (duration(alone, local, 0.0, False, False, n, n, 1) for n in (here, here + 1))
     assert more >= few * (1 - 1e-12)
-    assert duration(alone, local, 0.0, False, 1, 1, 1) == pytest.approx(alone)
+    assert duration(alone, local, 0.0, False, False, 1, 1, 1) == pytest.approx(alone)
+
+
+@given(alone=st.floats(0.1, 9), local=st.floats(0.01, 1), shared=st.floats(1e-4, 0.1), here=st.integers(1, 8))
+def test_passes_never_make_a_block_faster_and_cost_most_where_pipes_and_memory_need_the_same(
+    alone: float, local: float, shared: float, here: int
+) -> None:
+    alone = max(alone, local)
+    whole, passes = (
+        duration(alone, local, shared, True, phased, here, 4 * here, 4) for phased in (False, True)
+    )
+    assert passes >= whole * (1 - 1e-12)
+    pressed = max(local * here, shared * 4 * here)
+    assert passes <= max(whole, (whole**4 + (4 - 1) * pressed**4) ** 0.25) * (1 + 1e-9)

@@ -5,24 +5,31 @@ from __future__ import annotations
 import pytest
 
 from accel.gpu.machine import load_gpu
-from validation.gpu.fit import CAPTURE
-from validation.gpu.fit_machine import direct, energies, paired, replaced, value
+from validation.gpu.fit import DEVICES, capture_path
+from validation.gpu.fit_machine import STREAM, constants, replaced, stream_constants, value
 from validation.gpu.rows import read
-from validation.gpu.split import split
 
-GPU, ROWS = load_gpu("h200-sxm"), read(CAPTURE)
-MICRO = paired([row for row in ROWS if row.family == "micro"])
+GPU = load_gpu("h200-sxm")
 
 
-@pytest.mark.parametrize(("path", "found"), direct(MICRO, GPU).items())
-def test_direct_constants_are_those_of_the_preset(path: str, found: float) -> None:
-    assert value(GPU, path) == pytest.approx(found, rel=2e-3)
+@pytest.mark.parametrize("name", DEVICES)
+def test_constants_of_microbenchmarks_are_those_of_the_preset(name: str) -> None:
+    gpu = load_gpu(name)
+    for path, found in constants(read(capture_path(name)), gpu).items():
+        assert value(gpu, path) == pytest.approx(found, rel=5e-3), path
 
 
-def test_energies_are_those_of_the_preset() -> None:
-    copies = paired([row for row in split(ROWS)[0] if row.family == "copy"])
-    for path, found in energies([*MICRO, *copies], GPU).items():
-        assert value(GPU, path) == pytest.approx(found, rel=5e-3)
+def test_what_only_copies_show_is_the_h100s_in_both_presets() -> None:
+    gpu = load_gpu("h100-sxm")
+    found = stream_constants(read(capture_path("h100-sxm")), gpu)
+    for path in STREAM:
+        assert value(gpu, path) == value(GPU, path) == pytest.approx(found[path], rel=0.03), path
+
+
+def test_constants_see_no_row_of_another_family() -> None:
+    rows = read(capture_path("h100-sxm"))
+    gpu = load_gpu("h100-sxm")
+    assert constants([row for row in rows if row.family == "micro"], gpu) == constants(rows, gpu)
 
 
 def test_replacing_a_constant_leaves_the_others() -> None:

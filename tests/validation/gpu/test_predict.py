@@ -51,7 +51,7 @@ def test_dram_is_never_crossed_by_less_than_what_is_unique() -> None:
 
 
 def test_more_bandwidth_is_never_slower() -> None:
-    less = load_gpu("h100-sxm")
+    less = msgspec.structs.replace(GPU, dram_bytes_per_s=GPU.dram_bytes_per_s * 0.7)
     for case in list(CASES.values())[::7]:
         assert predict(case, GPU).seconds <= predict(case, less).seconds * 1.001
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from specs.errors import SpecError
-from validation.gpu.capture import CAPTURES
+from validation.gpu.fit import CAPTURES
 from validation.gpu.rows import FIELDS, Row, append, read
 
 ROW = read(CAPTURES / "nvidia-h200.csv")[0]

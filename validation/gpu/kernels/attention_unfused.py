@@ -48,7 +48,8 @@ def softmax_launch(rows: int, columns: int, causal: bool) -> Launch:
         waits=(waits, 2 * waits),
         tile={"m": width, "passes": 3},
         step=Work(
-            # 26.5 instructions a value in the three passes, by ncu; three quarters of them under a causal mask
+            # 26.5 instructions a value in the three passes, by ncu; three quarters of them under a causal
+            # mask
             fma_ops=4 * width * seen // 4,
             sfu_ops=2 * width * seen // 4,
             alu_ops=41 * width * seen // 8,

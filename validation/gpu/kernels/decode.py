@@ -26,8 +26,9 @@ UNROLL = 4  # rows of K and of V in flight a thread
 TILE = {64: 256, 128: 128}  # rows, as in LeanAttention
 BLOCKS_AN_SM = 2
 REGISTERS = 64  # ptxas, sm_90a
-# Round trips to L2 from a block's partial result to the reading of it: a fence, the flag's store, a poll of it (every 64 ns and a
-# trip), the flag's reset and a second fence. Assumed: eight trips a fence. Then one trip for every partial result that is merged.
+# Round trips to L2 from a block's partial result to the reading of it: a fence, the flag's store, a poll of
+# it (every 64 ns and a trip), the flag's reset and a second fence. Assumed: eight trips a fence. Then one
+# trip for every partial result that is merged.
 FENCES = 20
 SCHEDULES = ("block-a-head", "fixed-split", "stream-k")
 H200_SMS = 132  # NVIDIA H100/H200 SXM5; the grids of fixed split and stream-K depend on it

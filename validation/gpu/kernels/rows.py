@@ -16,7 +16,8 @@ from validation.gpu.case import Work, ceil_div
 
 THREADS = 256
 SHARED_BYTES = (THREADS + 32) * 4
-# The 32 sums are read by everyone as eight broadcasts of 16 bytes, each of which takes a warp one wavefront of 128 bytes.
+# The 32 sums are read by everyone as eight broadcasts of 16 bytes, each of which takes a warp one wavefront
+# of 128 bytes.
 MERGE = Work(
     alu_ops=THREADS * (1 + 32 + 8) + 32 * 8,
     shared_write_bytes=THREADS * 4 + 32 * 4,

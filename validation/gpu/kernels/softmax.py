@@ -26,8 +26,9 @@ SHAPES = (
 QUICK = ((16384, 4096),)
 RESIDENT_COLUMNS = 11264  # 44 KiB of row and the scratch stay within the 48 KiB that need no opt-in
 
-# per value: global reads, FMA-pipe operations (subtract, scale, add), exponentials, and everything else that is issued. By SASS
-# (sm_90a): numba's indices are 64-bit and may be negative, and their arithmetic is most of it.
+# per value: global reads, FMA-pipe operations (subtract, scale, add), exponentials, and everything else that
+# is issued. By SASS (sm_90a): numba's indices are 64-bit and may be negative, and their arithmetic is most
+# of it.
 COSTS = {"3-pass": (3, 6, 2, 44), "online": (2, 8, 3, 31), "resident": (1, 4, 1, 55)}
 
 

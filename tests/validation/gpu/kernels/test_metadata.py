@@ -81,7 +81,9 @@ def test_unfused_attention_moves_the_square_four_times_more_than_fused() -> None
         square = 2 * case.sizes["h"] * case.sizes["p"] * case.sizes["m"]
         twin = fused.get(tuple(case.sizes.values()))
         if twin is not None:
-            assert case.unique_bytes == twin.unique_bytes + 4 * square
+            # scores and weights are written once and read once; under the mask, softmax reads half the scores
+            passes = 3.5 if case.sizes["causal"] else 4
+            assert case.unique_bytes == twin.unique_bytes + passes * square
             assert case.useful_flops == twin.useful_flops
 
 
