@@ -10,6 +10,7 @@ DRAM are the launch's `unique_*_bytes`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import msgspec
 
@@ -45,7 +46,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     steps: int
 
 
-class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """One kernel launch: its grid, what a block occupies, and what it does.
 
     registers: per thread, as ptxas reports for sm_90a. shared_bytes: per block, static and dynamic together.
@@ -75,23 +76,23 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     unique_read_bytes: int = 0
     unique_write_bytes: int = 0
 
-    @property
+    @cached_property
     def grid(self) -> int:
         """Blocks of the launch."""
         return sum(run.blocks for run in self.runs)
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Steps of all blocks together."""
         return sum(run.blocks * run.steps for run in self.runs)
 
-    @property
+    @cached_property
     def total(self) -> Work:
         """The work of the whole launch."""
         return (self.prologue + self.epilogue).times(self.grid) + self.step.times(self.steps)
 
 
-class KernelCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class KernelCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """One kernel variant on one problem size.
 
     cascade: the name of the cascade in `workloads/` that it realises. sizes: that cascade's ranks.
@@ -119,7 +120,7 @@ class KernelCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Bytes that all launches together must read and write at least once each."""
         return sum(launch.unique_read_bytes + launch.unique_write_bytes for launch in self.launches)
 
-    @property
+    @cached_property
     def total(self) -> Work:
         """The work of all launches."""
         out = Work()

@@ -7,18 +7,24 @@ itself). Plain functions over arrays, compiled by numba.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-# How sharply sharing takes over from latency: 1 would add the two, infinity take the larger. By the
-# `copy_in_flight` captures, which hold 4 to 128 KiB an SM in flight.
-SHARPNESS = 4.0
+# How sharply sharing takes over from latency is a norm of 4 (1 would add the two, infinity take the larger):
+# by the `copy_in_flight` captures, which hold 4 to 128 KiB an SM in flight.
 # How far the parts of one block overlap: their times are summed in this norm (1: not at all, infinity:
 # wholly). No microbenchmark gives it: chosen once, for all kernels, on rows of the fit split.
 OVERLAP = 2.0
 NEARLY_DONE = 1e-6  # of a block: what rounding leaves
+
+
+@njit(cache=True, error_model="numpy")
+def together(one: float, two: float) -> float:
+    """Seconds of two parts that overlap in a norm of 2, as OVERLAP says."""
+    return math.sqrt(one * one + two * two)
 
 
 @njit(cache=True, error_model="numpy")
@@ -38,15 +44,14 @@ def duration(
     its data in passes with a barrier between, so that residents' memory and pipes too overlap only in part.
     """
     own = shared * active
-    base = (alone**OVERLAP + own**OVERLAP) ** (1.0 / OVERLAP) if serial else max(alone, own)
+    base = together(alone, own) if serial else max(alone, own)
     pressed, least = max(local * here, shared * everywhere), max(local, own)
     if phased:
-        pressed = ((local * here) ** OVERLAP + (shared * everywhere) ** OVERLAP) ** (1.0 / OVERLAP)
-        least = (local**OVERLAP + own**OVERLAP) ** (1.0 / OVERLAP)
+        pressed, least = together(local * here, shared * everywhere), together(local, own)
     if pressed <= least:
         return float(base)
-    grown = base**SHARPNESS + pressed**SHARPNESS - least**SHARPNESS
-    return float(grown ** (1.0 / SHARPNESS))
+    grown = base**2 * base**2 + pressed**2 * pressed**2 - least**2 * least**2
+    return math.sqrt(math.sqrt(grown))
 
 
 @njit(cache=True, error_model="numpy")

@@ -102,6 +102,17 @@ def kept(pairs: Pairs, gpu: Gpu) -> Efficiency:
     return efficiencies(pairs, gpu) if within < without else Efficiency()
 
 
+def shares(pairs: Pairs, gpu: Gpu) -> tuple[float, float]:
+    """A family's two shares of the roofline, by the same loss; each is taken to be near 0.8."""
+
+    def loss(peak: float, bandwidth: float) -> float:
+        prior = sum((np.log(share / 0.8) / LATENCY_WIDTH) ** 2 / 2 for share in (peak, bandwidth))
+        found = [abs(np.log(roofline(c, gpu, peak, bandwidth) / r.median_s)) for c, r in pairs]
+        return float(sum(found)) / SCALE + float(prior)
+
+    return least(loss, ((0.9, 1.0), (0.7, 0.9), (0.5, 0.7)))
+
+
 def fitted(rows: Sequence[Row], gpu: Gpu) -> Fitted:
     """Factors of every family, from the fit split of these rows."""
     pairs = paired(split(rows)[0])
@@ -109,11 +120,8 @@ def fitted(rows: Sequence[Row], gpu: Gpu) -> Fitted:
     for family in dict.fromkeys(case.family for case, _ in pairs):
         own = [(case, row) for case, row in pairs if case.family == family]
 
-        def by_roofline(peak: float, bandwidth: float, own: Pairs = own) -> float:
-            return float(np.mean([abs(roofline(c, gpu, peak, bandwidth) / r.median_s - 1.0) for c, r in own]))
-
         model[family] = kept(own, gpu)
-        baseline[family] = least(by_roofline, ((0.9, 1.0), (0.7, 0.9), (0.5, 0.7)))
+        baseline[family] = shares(own, gpu)
     return Fitted(model=model, roofline=baseline)
 
 
