@@ -25,13 +25,14 @@ class Efficiency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What crosses DRAM in one launch: bytes, those of them written, and the share of first reads that
-    does.
+    """What crosses DRAM in one launch: bytes, those of them written, the share of first reads that does, and
+    that of reads of data read before.
     """
 
     dram_bytes: float
     dram_write_bytes: float
     missing: float
+    lost: float = 0.0
 
 
 class LaunchTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,23 +171,28 @@ def unhidden(
         )
         loop += far * efficiency.latency
     else:
-        waits = steps * rounds * far
+        waits, each = steps * rounds * far, together(step, staged) / efficiency.rate
         if launch.waits is not None:
             new, again = launch.waits
             share = from_l2(launch, gpu, again=True)
-            far = latency.l2 + (latency.dram - latency.l2) * memory.missing
-            waits = np.full_like(steps, new * far + again * (latency.l1 + (latency.l2 - latency.l1) * share))
-        loop = steps * (together(step, staged) / efficiency.rate + barriers * efficiency.latency)
+            beyond = latency.dram - latency.l2
+            far = latency.l2 + beyond * memory.missing
+            back = latency.l1 + (latency.l2 + beyond * memory.lost - latency.l1) * share
+            waits = np.full_like(steps, new * far + again * back)
+            each = max(each, chain(launch.step, launch, gpu) * efficiency.latency)
+        loop = steps * (each + barriers * efficiency.latency)
         loop += waits * efficiency.latency
     ends = np.full_like(steps, latency.block_start)
     for work, clocks in ((launch.prologue, before), (launch.epilogue, after)):
-        lanes = (work.fma_ops + work.alu_ops + work.sfu_ops) / launch.threads
         waits_once = (far if work.global_read_bytes else 0.0) + work.barriers * barrier
-        ends += max(
-            together(clocks, staged) / efficiency.rate, lanes * latency.dependent * efficiency.latency
-        )
+        ends += max(together(clocks, staged) / efficiency.rate, chain(work, launch, gpu) * efficiency.latency)
         ends += waits_once * efficiency.latency
     return np.asarray(loop + ends)
+
+
+def chain(work: Work, launch: Launch, gpu: Gpu) -> float:
+    """Clocks of a thread's operations one after the other, each waiting for the last."""
+    return (work.fma_ops + work.alu_ops + work.sfu_ops) / launch.threads * gpu.latency.dependent
 
 
 def from_l2(launch: Launch, gpu: Gpu, *, again: bool = False) -> float:

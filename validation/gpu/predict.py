@@ -53,13 +53,14 @@ def memory(launch: Launch, gpu: Gpu, warm: float, written: int) -> Memory:
     if launch.unique_read_bytes:
         found = max(warm, reused / launch.unique_read_bytes * kept(2.0 * reused, gpu))
     first = launch.unique_read_bytes * (1.0 - found)
-    again = 0.0
+    again = lost = 0.0
     if launch.tile.get("passes", 1) > 1:  # a block reads its own data again; blocks that share run together
         resident = min(1.0, occupancy(launch, gpu) * gpu.sms / launch.grid)
         total = launch.total.global_read_bytes
-        again = max(0, total - launch.unique_read_bytes) * (1.0 - kept(unique * resident, gpu))
+        lost = 1.0 - kept(unique * resident, gpu)
+        again = max(0, total - launch.unique_read_bytes) * lost
     writes = launch.unique_write_bytes * (1.0 - warm)
-    return Memory(dram_bytes=first + again + writes, dram_write_bytes=writes, missing=1.0 - found)
+    return Memory(dram_bytes=first + again + writes, dram_write_bytes=writes, missing=1.0 - found, lost=lost)
 
 
 def predict(

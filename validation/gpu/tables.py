@@ -42,13 +42,15 @@ def accuracy(name: str) -> Iterator[str]:
             fitted = by_level["calibrated"]
             tau = kendalltau([p.row.median_s for p in held], [p.calibrated_s for p in held]).statistic
             means = {level: f"{100 * np.mean(found):.1f}" for level, found in by_level.items()}
+            median, p90 = (f"{100 * np.percentile(fitted, share):.1f}" for share in (50, 90))
             yield (
-                family, str(len(held)), means["zero_fit"], means["calibrated"], f"{100 * np.median(fitted):.1f}",
-                f"{100 * np.percentile(fitted, 90):.1f}", f"{tau:.2f}", means["transfer"], means["roofline"],
+                family, str(len(held)), means["zero_fit"], means["calibrated"], median, p90, f"{tau:.2f}",
+                means["transfer"], means["roofline"],
             )  # fmt: skip
 
     titles = (
-        "family", "held-out rows", "zero-fit MAPE", "calibrated MAPE", "median", "90th percentile", "Kendall tau",
+        "family", "held-out rows", "zero-fit MAPE", "calibrated MAPE", "median", "90th percentile",
+        "Kendall tau",
         "other device's factors", "roofline MAPE",
     )  # fmt: skip
     yield from table(titles, lines())
@@ -80,7 +82,7 @@ def kernels(name: str) -> Iterator[str]:
 
 
 def bound(case: KernelCase, row: Row, gpu: Gpu) -> float:
-    """Share of the roofline: useful FLOPs on their pipe at the measured clock, or unique bytes at DRAM's rate."""
+    """Share of the roofline: useful FLOPs on their pipe at the measured clock, or unique bytes over DRAM."""
     work, clocks = case.total, gpu.sms * row.sm_mhz * 1e6
     peak = gpu.sm.tensor_flops if work.tensor_flops else gpu.sm.fma * 2
     flops = case.useful_flops
@@ -110,7 +112,7 @@ def lean(name: str) -> Iterator[str]:
 
 
 def sparse(name: str) -> Iterator[str]:
-    """Best dense tile over best 2:4 tile of every shape, measured and predicted, and the same of the vendor."""
+    """Best dense tile over best 2:4 tile of every shape, measured and predicted, and the vendor's."""
     gpu, known = load_gpu(name), read_fitted(name).model
     best: dict[tuple[str, str], tuple[float, float, float]] = {}
     for case, row in paired([r for r in read(capture_path(name)) if r.family in ("gemm-f16", "gemm-sparse")]):

@@ -90,17 +90,8 @@ def _rate(kernel: str, per_sm: int, threads: int, iterations: int, working_set: 
         unique_read_bytes=working_set,
         unique_write_bytes=blocks * threads * 4,
     )
-    sizes = {"blocks": blocks, "threads": threads, "iterations": iterations, "working_set_bytes": working_set}
     flops = launch.total.tensor_flops + launch.total.sparse_tensor_flops // 2 + 2 * launch.total.fma_ops
-    return KernelCase(
-        family=FAMILY,
-        variant=kernel,
-        cascade="",
-        sizes=sizes,
-        launches=(launch,),
-        useful_flops=flops,
-        bits=32,
-    )
+    return _micro(kernel, launch, iterations, working_set, useful_flops=flops)
 
 
 def _chain(kernel: str, working_set: int) -> KernelCase:
@@ -115,17 +106,8 @@ def _chain(kernel: str, working_set: int) -> KernelCase:
         unique_write_bytes=128,
         step=Work(shared_read_bytes=4) if kernel == "chase_shared" else Work(global_read_bytes=32),
     )
-    sizes = {"blocks": 1, "threads": 32, "iterations": CHAIN_LOADS, "working_set_bytes": working_set}
-    return KernelCase(
-        family=FAMILY,
-        variant=kernel,
-        cascade="",
-        sizes=sizes,
-        launches=(launch,),
-        useful_flops=0,
-        bits=32,
-        summary="dependent 4-byte loads, one every iteration, a random cycle over 128-byte lines",
-    )
+    summary = "dependent 4-byte loads, one every iteration, a random cycle over 128-byte lines"
+    return _micro(kernel, launch, CHAIN_LOADS, working_set, summary=summary)
 
 
 def _copy(blocks: int, unroll: int) -> KernelCase:
@@ -206,7 +188,15 @@ def _touch(blocks: int) -> KernelCase:
     return _micro("touch", launch, 1, blocks * 256 * 16)
 
 
-def _micro(variant: str, launch: Launch, iterations: int, working_set: int) -> KernelCase:
+def _micro(
+    variant: str,
+    launch: Launch,
+    iterations: int,
+    working_set: int,
+    *,
+    useful_flops: int = 0,
+    summary: str = "",
+) -> KernelCase:
     sizes = {
         "blocks": launch.grid,
         "threads": launch.threads,
@@ -219,17 +209,15 @@ def _micro(variant: str, launch: Launch, iterations: int, working_set: int) -> K
         cascade="",
         sizes=sizes,
         launches=(launch,),
-        useful_flops=0,
+        useful_flops=useful_flops,
         bits=32,
+        summary=summary,
     )
 
 
 def _empty(blocks: int) -> KernelCase:
     launch = Launch(kernel="empty", runs=even(blocks, 0), threads=128, registers=REGISTERS["empty"])
-    sizes = {"blocks": blocks, "threads": 128, "iterations": 0, "working_set_bytes": 0}
-    return KernelCase(
-        family=FAMILY, variant="empty", cascade="", sizes=sizes, launches=(launch,), useful_flops=0, bits=32
-    )
+    return _micro("empty", launch, 0, 0)
 
 
 def cases(quick: bool = False) -> tuple[KernelCase, ...]:
