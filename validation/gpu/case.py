@@ -55,7 +55,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     read before. shared_reads: bytes that every block reads again, beside its own. in_turn: a warp's pipes
     take turns within a step, because each needs what the one before gave (scores, exponentials, values); a
     block of four warps has no others that would fill the gaps. after_waits: round trips to L2 after the last
-    block's work, of blocks that wait for one another.
+    block's work, of blocks that wait for one another. hot_requests: for one and the same line of L2 (rows of
+    a tile beyond the matrix read its last row).
     """
 
     kernel: str
@@ -69,6 +70,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shared_reads: int = 0
     in_turn: bool = False
     after_waits: int = 0
+    hot_requests: int = 0
     tile: dict[str, int] = {}
     prologue: Work = Work()
     step: Work = Work()

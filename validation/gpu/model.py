@@ -10,6 +10,7 @@ from validation.gpu.case import Launch, Work
 from validation.gpu.dispatch import OVERLAP, makespan
 
 WARP = 32
+LINES_PER_CLOCK = 0.5  # of one and the same: an L2 slice gives 64 bytes a clock [published]
 SCHEDULERS = 4  # of an SM; a block with one warp for each has no other to fill its waits [NVIDIA]
 REGISTERS_UNIT = 8  # a thread's registers are given out in eights [CUDA occupancy calculator, 9.0]
 
@@ -140,7 +141,8 @@ def launch_time(
     bounds |= {"l2": float(counts @ l2_s), "dram": float(counts @ dram_s), "dispatch": dispatch_s}
     start_s = gpu.overhead.launch_s + touch_s
     after_s = launch.after_waits * gpu.latency.l2 / clock_hz
-    seconds = start_s + max(span, dispatch_s) + after_s
+    hot_s = launch.hot_requests / LINES_PER_CLOCK / clock_hz
+    seconds = start_s + max(span, dispatch_s, hot_s) + after_s
     return LaunchTime(seconds=seconds, start_s=start_s, residents=residents, bounds=bounds)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from accel.gpu.machine import load_gpu
 from validation.gpu.case import Launch, Work, even
-from validation.gpu.model import Efficiency, Memory, launch_time, occupancy
+from validation.gpu.kernels.gemm_f16 import VARIANTS, hot_requests
+from validation.gpu.model import Efficiency, Memory, from_l2, launch_time, occupancy
 
 GPU = load_gpu("h200-sxm")
 LAUNCH = Launch(
@@ -53,3 +54,33 @@ def test_more_steps_and_more_blocks_are_never_faster() -> None:
     for blocks, steps in ((300, 20), (600, 10), (301, 10)):
         more = msgspec.structs.replace(LAUNCH, runs=even(blocks, steps))
         assert seconds(more) >= seconds() * (1 - 1e-9)
+
+
+def test_rows_beyond_the_matrix_ask_for_one_line_and_can_only_cost() -> None:
+    tiling = VARIANTS["256x128x64s3"]
+    assert hot_requests(256, 1280, 4096, tiling) == 0
+    assert hot_requests(128, 1280, 4096, tiling) == 128 * 10 * 4096 * 2 // 512
+    free = seconds(msgspec.structs.replace(LAUNCH, hot_requests=10))
+    assert free == seconds()
+    assert seconds(msgspec.structs.replace(LAUNCH, hot_requests=10**8)) > 10**8 / GPU.clock_hz > free
+
+
+def test_one_warp_a_scheduler_pays_for_pipes_that_take_turns() -> None:
+    turns = msgspec.structs.replace(
+        LAUNCH, in_turn=True, runs=even(132, 1000), step=Work(tensor_flops=10**6, sfu_ops=10**4)
+    )
+    at_once = msgspec.structs.replace(turns, in_turn=False)
+    assert seconds(turns) == seconds(at_once)  # eight warps: two a scheduler
+    four = [msgspec.structs.replace(each, threads=128) for each in (turns, at_once)]
+    assert seconds(four[0]) > 1.05 * seconds(four[1])
+
+
+def test_a_walk_in_passes_waits_for_l1_l2_or_dram() -> None:
+    one = msgspec.structs.replace(
+        LAUNCH, stages=1, waits=(4, 8), unique_read_bytes=300 * 4096, runs=even(300, 1)
+    )
+    wide = msgspec.structs.replace(one, unique_read_bytes=300 * 400_000)  # a row that L1 doesn't hold
+    assert from_l2(one, GPU, again=True) == 0.0
+    assert from_l2(wide, GPU, again=True) == 1.0
+    assert seconds(wide) > seconds(one)
+    assert seconds(msgspec.structs.replace(one, waits=(8, 8))) > seconds(one)

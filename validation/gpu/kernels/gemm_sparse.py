@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from validation.gpu.kernels.gemm_f16 import GROUP, Tiling
+from validation.gpu.kernels.gemm_f16 import GROUP, Tiling, hot_requests
 from validation.gpu.kernels.linked import allow_shared, device_function
 from validation.gpu.kernels.problem import Arena, Array, Problem, address, relative_error, sample
 
@@ -72,6 +72,7 @@ def launch(tiling: Tiling, m: int, n: int, k: int) -> Launch:
             global_write_bytes=bm * bn * 2,
             barriers=2,
         ),
+        hot_requests=hot_requests(m, n, k, tiling),
         unique_read_bytes=m * k + m * k // 8 + n * k * 2,
         unique_write_bytes=m * n * 2,
     )
