@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import lru_cache
 from typing import Literal
 
@@ -33,6 +34,13 @@ def menu(size: int, kind: Menu, width: int = 16, cores: int = 1) -> tuple[int, .
     return tuple(sorted(found))
 
 
+@lru_cache(maxsize=4096)
+def menu_from(least: int, size: int, kind: Menu, width: int, cores: int) -> tuple[int, ...]:
+    """The sizes of a menu that are at least `least`."""
+    sizes = menu(size, kind, width, cores)
+    return sizes[bisect_left(sizes, least) :]
+
+
 def few(sizes: tuple[int, ...]) -> tuple[int, ...]:
     """Up to four sizes of a menu, the whole among them."""
     if len(sizes) <= 4:
@@ -54,6 +62,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     gathers: bool
 
 
+@lru_cache(maxsize=4096)
 def undominated(sizes: tuple[int, ...], use: Use) -> tuple[int, ...]:
     """The tile sizes of which none is dominated: an optimum over `sizes` is among them.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dataflow.cores import cores_ranks
 from dataflow.mapper.nest import Nest, operands
 from dataflow.mapper.point import NestPoint
-from dataflow.mapper.tiles import Use, menu, undominated
+from dataflow.mapper.tiles import Use, menu_from, undominated
 from dataflow.mapping import Compute
 from workloads.cascade import Einsum
 
@@ -29,9 +29,11 @@ def menus(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
     found = []
     for at, rank in enumerate(nest.loops):
         size = space.cascade.size(rank)
-        sizes = (shared[at],) if at < len(shared) else menu(size, space.menu, space.width, space.cores)
         least = min(size, _least(space, nest, rank))
-        found.append(tuple(one for one in sizes if one >= least))
+        if at < len(shared):
+            found.append((shared[at],) if shared[at] >= least else ())
+        else:
+            found.append(menu_from(least, size, space.menu, space.width, space.cores))
     return found
 
 
