@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,8 @@ from specs.errors import SpecError
 from specs.near import near
 from workloads.cascade import Cascade
 
+TEMPLATE = "template"
+AUTO = "auto"
 KERNEL_PASSES = "1"  # of attention on a GPU, unless something else is asked for: the fused kernel
 
 Level = Literal["analytical", "sim"]
@@ -54,27 +56,31 @@ def evaluate(
     accel: str,
     *,
     settings: Mapping[str, str] | None = None,
-    mapping: str = "auto",
+    mapping: str = TEMPLATE,
     level: Level = "sim",
 ) -> Evaluation:
     """What `workload` costs on `accel`.
 
     `workload` is a library name, a cascade's YAML file or a Hugging Face config.json; `accel` a preset name
-    or a YAML file; `settings` what `--set` takes; `mapping` a YAML file, a template's name, "map": the
-    fastest that the mapper finds, or "auto": the template that suits. With "map" and "auto" a workload that
-    exists as several cascades (attention in 3, 2 or 1 passes) is the one that suits the machine. A GPU has
-    kernels instead of mappings and one model of them whatever the level; `mapping` is then a variant's name,
-    or "auto", the quickest. SpecError for whatever is wrong.
+    or a YAML file; `settings` what `--set` takes; `mapping` a YAML file, a template's name, "template": the
+    one that suits, at once, or "auto": the fastest that the mapper finds, in seconds. A workload that exists
+    as several cascades (attention in 3, 2 or 1 passes) is with "auto" the fastest of them, else the one that
+    suits the machine. A GPU has kernels instead of mappings and one model of them whatever the level;
+    `mapping` is then a variant's name, or any of these words for the quickest. SpecError for whatever is
+    wrong.
     """
     source = find_workload(workload)
     for_workload, for_machine = split(settings or {}, source.keys, machine_keys(accel))
     if is_gpu(accel):
         return on_gpu(source, for_workload, load_gpu(accel, for_machine), mapping)
     machine = load_machine(accel, for_machine)
-    if mapping in ("auto", "map") and source.leaves_passes_open(for_workload):
-        for_workload["passes"] = str(preferred_passes(machine))
-    cascade = source.build(for_workload)
-    chosen = find_mapping(cascade, machine, mapping)
+    if mapping == AUTO:
+        cascade, chosen = fastest(source.every(for_workload), machine)
+    else:
+        if mapping == TEMPLATE and source.leaves_passes_open(for_workload):
+            for_workload["passes"] = str(preferred_passes(machine))
+        cascade = source.build(for_workload)
+        chosen = find_mapping(cascade, machine, mapping)
     program = lower(chosen, cascade, machine)
     if level == "analytical":
         result = analyse(program, machine)
@@ -95,25 +101,42 @@ def on_gpu(source: Source, settings: Mapping[str, str], gpu: Gpu, variant: str) 
         chosen["passes"] = KERNEL_PASSES
     cascade = source.build(chosen)
     found = realise(cascade)
-    kernel = choose(found.cases, gpu, variant)
+    kernel = choose(found.cases, gpu, AUTO if variant == TEMPLATE else variant)
     return Evaluation(
         result=result(kernel, gpu, cascade.name, found.notes), cascade=cascade, machine=None, mapping=None
     )
 
 
+def fastest(cascades: Sequence[Cascade], machine: Machine) -> tuple[Cascade, LoopTree]:
+    """The one of several cascades of a function that maps best, with the mapping that the mapper finds."""
+    from dataflow.mapper.best import best_mapping, better  # numba is only imported when it is needed
+    from dataflow.mapper.compare import compare
+
+    found = compare(
+        cascades,
+        machine,
+        lambda cascade: best_mapping(cascade, machine, "latency", workers=os.cpu_count() or 1),
+        lambda one, other: better(one, other, "latency"),
+        by_latency=True,
+    )
+    answer = found[0].answer
+    assert answer is not None  # the first is never left out
+    return found[0].cascade, answer.mapping
+
+
 def find_mapping(cascade: Cascade, machine: Machine, mapping: str) -> LoopTree:
-    """The mapping that a user names: "auto", "map", a YAML file or a template; SpecError if there is none."""
+    """The mapping that a user names: "template", "auto", a YAML file or a template; SpecError if there is
+    none.
+    """
     path = Path(mapping)
     if path.suffix in {".yaml", ".yml"} or path.name != mapping:
         return load_mapping(path, cascade, machine)
-    if mapping == "auto":
+    if mapping == TEMPLATE:
         return build_mapping(cascade, machine)
-    if mapping == "map":
-        from dataflow.mapper import best_mapping  # numba is only imported when it is needed
-
-        return best_mapping(cascade, machine, "latency", workers=os.cpu_count() or 1).mapping
+    if mapping == AUTO:
+        return fastest((cascade,), machine)[1]
     if mapping not in template_names():
-        rule = "unknown mapping (auto, map, a template's name or a .yaml file)"
-        hint = near(mapping, ("auto", "map", *template_names()))
+        rule = "unknown mapping (template, auto, a template's name or a .yaml file)"
+        hint = near(mapping, (TEMPLATE, AUTO, *template_names()))
         raise SpecError("", rule, got=mapping, where="--mapping", hint=hint)
     return build_mapping(cascade, machine, mapping)

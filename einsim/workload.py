@@ -32,6 +32,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it exists as cascades of several passes, and neither name nor settings choose one."""
         return PASSES in self.keys and PASSES not in settings and not self.name.endswith(CHOSEN)
 
+    def every(self, settings: Mapping[str, str]) -> tuple[Cascade, ...]:
+        """Its cascades: one for each number of passes where that is left open."""
+        if not self.leaves_passes_open(settings):
+            return (self.build(settings),)
+        return tuple(self.build({**settings, PASSES: number}) for number in EVERY_PASSES)
+
 
 def find_workload(name_or_path: str) -> Source:
     """The source of a library name, a model's name, a cascade's YAML file or a model's config.json.

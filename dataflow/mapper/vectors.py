@@ -26,7 +26,7 @@ def menus(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
     A tile of a rank that lies alone along the cores or a dimension occupies all of it, where the rank has as
     many points. Some menu is empty where the shared tiles do not.
     """
-    found = []
+    found: list[Tiles] = []
     for at, rank in enumerate(nest.loops):
         size = space.cascade.size(rank)
         least = min(size, _least(space, nest, rank))

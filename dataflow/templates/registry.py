@@ -1,4 +1,4 @@
-"""The templates by name, and which one `auto` takes."""
+"""The templates by name, and which one suits."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _TEMPLATES: MappingType[str, tuple[Builder, str]] = {
 
 
 def template_names() -> tuple[str, ...]:
-    """Names that `build_mapping` takes, besides "auto"."""
+    """Names that `build_mapping` takes, besides "template"."""
     return tuple(_TEMPLATES)
 
 
@@ -49,12 +49,12 @@ def template_summary(name: str) -> str:
     return _TEMPLATES[name][1]
 
 
-def build_mapping(cascade: Cascade, machine: Machine, template: str = "auto") -> Mapping:
+def build_mapping(cascade: Cascade, machine: Machine, template: str = "template") -> Mapping:
     """A legal mapping of the cascade. SpecError for an unknown template, EinsimError where it can't apply."""
-    name = choose(cascade, machine) if template == "auto" else template
+    name = choose(cascade, machine) if template == "template" else template
     if name not in _TEMPLATES:
         raise SpecError(
-            "mapping.template", "unknown template", got=name, hint=near(name, (*_TEMPLATES, "auto"))
+            "mapping.template", "unknown template", got=name, hint=near(name, (*_TEMPLATES, "template"))
         )
     mapping = _TEMPLATES[name][0](cascade, machine)
     check(mapping, cascade, machine)
@@ -62,7 +62,7 @@ def build_mapping(cascade: Cascade, machine: Machine, template: str = "auto") ->
 
 
 def choose(cascade: Cascade, machine: Machine) -> str:
-    """The template that `auto` takes: the fused one where all of the cascade is attention that it suits."""
+    """The template that suits: the fused one where all of the cascade is attention that it suits."""
     fused = fused_attention(cascade, machine)
     whole = fused is not None and len(fused.computes()) == len(cascade.einsums)
     return fused.template if fused is not None and whole else "resident"

@@ -18,10 +18,10 @@ from specs.units import Seconds
 
 HELP = """Explain a mapping: its loop nest, what limits it, and what one change of the machine would gain.
 
-MAPPING is a mapping's YAML file, a template's name, or auto.
+MAPPING is a mapping's YAML file, a template's name, template (the one that suits) or auto (the mapper's).
 
 \b
-  einsim explain auto --workload attention --set seq=4K --accel fusemax-cloud
+  einsim explain template --workload attention --set seq=4K --accel fusemax-cloud
   einsim explain gemm-mapping.yaml --workload gemm.yaml --accel tpu-v4i --remap 5s
 """
 

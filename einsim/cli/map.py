@@ -42,7 +42,7 @@ from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
 from einsim.machine_keys import machine_keys
 from einsim.settings import read_pairs, split
-from einsim.workload import EVERY_PASSES, PASSES, find_workload
+from einsim.workload import PASSES, find_workload
 from specs.errors import RuleError, SpecError
 from specs.units import Bytes, Seconds, format_bytes
 from workloads.cascade import Cascade
@@ -215,10 +215,9 @@ def choices(
     source = find_workload(workload)
     for_workload, for_machine = split(read_pairs(settings), source.keys, machine_keys(accel))
     machine = load_machine(accel, for_machine)
-    if not source.leaves_passes_open(for_workload):
-        return (source.build(for_workload),), machine
-    every = (passes,) if passes else EVERY_PASSES
-    return tuple(source.build({**for_workload, PASSES: number}) for number in every), machine
+    if passes and source.leaves_passes_open(for_workload):
+        for_workload[PASSES] = passes
+    return source.every(for_workload), machine
 
 
 def _space(

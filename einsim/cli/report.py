@@ -13,7 +13,7 @@ import msgspec
 from einsim import __version__
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.evaluation import Level, evaluate
+from einsim.evaluation import TEMPLATE, Level, evaluate
 from einsim.report.case import Case
 from einsim.report.page import page
 from einsim.saved import is_result, read_saved
@@ -38,7 +38,7 @@ every --accel.
 )
 @settings_option
 @click.option(
-    "--mapping", default="auto", show_default=True, metavar="FILE|auto|TEMPLATE", help="As in `einsim run`."
+    "--mapping", default=TEMPLATE, show_default=True, metavar="FILE|auto|TEMPLATE", help="As in `einsim run`."
 )
 @click.option(
     "--level", type=Named(get_args(Level)), default="sim", show_default=True, help="As in `einsim run`."

@@ -13,7 +13,7 @@ from einsim.cli.choice import Named
 from einsim.cli.comparison import comparison, where_time_went
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
-from einsim.evaluation import Level, evaluate
+from einsim.evaluation import TEMPLATE, Level, evaluate
 from einsim.saved import saved, summary
 from einsim.settings import read_pairs
 
@@ -33,9 +33,9 @@ WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hug
 @click.option("--accel", required=True, metavar="ACCEL", help="A preset's name or a machine's YAML file.")
 @settings_option
 @click.option(
-    "--mapping", default="auto", show_default=True, metavar="FILE|auto|TEMPLATE",
-    help="A mapping's YAML file, a template's name (`einsim list mappings`), auto: the template that suits, "
-    "or map: the fastest that the mapper finds.",
+    "--mapping", default=TEMPLATE, show_default=True, metavar="FILE|auto|TEMPLATE",
+    help="A mapping's YAML file, a template's name (`einsim list mappings`), template: the one that suits, "
+    "or auto: the fastest that the mapper finds.",
 )  # fmt: skip
 @click.option(
     "--level", type=Named(get_args(Level)), default="sim", show_default=True,
@@ -70,8 +70,9 @@ def command(
     sizes = " ".join(f"{rank.name}={rank.size}" for rank in found.cascade.ranks)
     out.print(f"[bold]{found.result.workload}[/] on [bold]{found.result.accel}[/]  [dim]{sizes}[/]\n")
     out.print(comparison([found.result]))
-    out.print("\n[bold]where the time went[/]")
-    out.print(where_time_went(found.result))
+    if found.result.breakdown_by_unit:  # the model of a GPU's kernels doesn't say it
+        out.print("\n[bold]where the time went[/]")
+        out.print(where_time_went(found.result))
     out.print("\n[bold]mapping[/]")
     out.print(found.result.mapping, markup=False)
     for note in found.result.notes:

@@ -11,7 +11,7 @@ import numpy as np
 from accel.machine import Machine
 from dataflow.lower import lower
 from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.evaluation import Evaluation, evaluate
+from einsim.evaluation import TEMPLATE, Evaluation, evaluate
 from einsim.report.palette import slice_colours, work_colours
 from einsim.settings import read_pairs
 from specs.errors import RuleError, SpecError
@@ -39,7 +39,7 @@ OPERAND_LIMIT: Final = 8  # the waves' operands are small, so that they can be f
 @click.option("--accel", required=True, metavar="ACCEL", help="A preset's name or a machine's YAML file.")
 @settings_option
 @click.option(
-    "--mapping", default="auto", show_default=True, metavar="FILE|auto|TEMPLATE", help="As in `einsim run`."
+    "--mapping", default=TEMPLATE, show_default=True, metavar="FILE|auto|TEMPLATE", help="As in `einsim run`."
 )
 @click.option(
     "--from", "from_cycle", type=int, default=0, show_default=True, help="The window's first cycle."

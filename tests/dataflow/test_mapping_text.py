@@ -45,7 +45,7 @@ def test_text_is_read_back(mapping):
 
 @pytest.mark.parametrize(
     ("work", "accel", "template"),
-    [("attention-1pass", "fusemax-cloud", "auto"), ("attention-3pass", "flat-edge", "flat"),
+    [("attention-1pass", "fusemax-cloud", "template"), ("attention-3pass", "flat-edge", "flat"),
      ("ffn", "sa8295p", "resident"), ("linear-training", "vcu1525-sat", "unfused")],
 )  # fmt: skip
 def test_templates_are_read_back(work, accel, template):

@@ -12,7 +12,7 @@ CASE = ["--workload", "attention", "--set", "seq=512", "b=1", "h=2", "--accel", 
 
 
 def test_it_explains_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "auto", *CASE]) == 0
+    assert main(["explain", "template", *CASE]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     for part in ("pipeline", "bound by", "roofline", "twice as fast"):
@@ -20,7 +20,7 @@ def test_it_explains_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_it_explains_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["explain", "auto", *CASE, "--json"]) == 0
+    assert main(["explain", "template", *CASE, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     gains = [change["speedup"] for change in found["changes"]]
     assert gains == sorted(gains, reverse=True)

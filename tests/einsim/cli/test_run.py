@@ -152,3 +152,15 @@ def test_a_report_of_two_machines_has_both(capsys: pytest.CaptureFixture[str], t
     assert "the speed of" in page
     assert page.count("Again: ") == 2
     assert len(page) < 3_000_000
+
+
+def test_auto_is_the_mappers_and_no_slower_than_the_template(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen, template = "--mapping", as_json(capsys, "--level", "analytical")
+    found = as_json(capsys, "--level", "analytical", chosen, "auto")
+    assert found["cycles"] <= template["cycles"]
+    layer = ["run", "encoder-layer", "--set", "seq=128", "b=1", "--accel", "fusemax-cloud", "--json"]
+    cycles = []
+    for mapping in ("template", "auto"):
+        assert main([*layer, "--level", "analytical", chosen, mapping]) == 0
+        cycles.append(json.loads(capsys.readouterr().out)["cycles"])
+    assert cycles[1] < 0.9 * cycles[0]
