@@ -86,7 +86,7 @@ class _Builder:
             provider = number
         cause = "bandwidth" if self.drafts[provider].kind == "load" else "dependency"
         lag, lag_loop = self._state_lag(number, access)
-        if provider == number and not lag:
+        if (provider == number and not lag) or self._initial(access):
             return []
         return [
             Wait(
@@ -150,6 +150,19 @@ class _Builder:
             if behind > 0 and loop is not None:
                 return behind, loop
         return 0, -1
+
+    def _initial(self, access: Access) -> bool:
+        """Whether an access to the state before this step's update finds its initial value: in a lone step."""
+        producer = self.cascade.producer(access.tensor)
+        if producer is None:
+            return False
+        return any(
+            len(theirs.terms) == len(mine.terms) == 1
+            and mine.terms[0].rank in producer.iterative
+            and self.cascade.size(mine.terms[0].rank) == 1
+            and theirs.offset > mine.offset
+            for mine, theirs in zip(access.indices, producer.output.indices, strict=True)
+        )
 
     def _steps(self, loop: int, rank: str) -> bool:
         """Whether this is the loop that walks a rank; others over it have a single iteration."""

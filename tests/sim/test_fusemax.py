@@ -94,3 +94,14 @@ def test_the_stall_of_the_maximum_is_a_dependency():
     waiting = tiles * (458 - tile_2d(64))
     assert abs(stalls["dependency"] - waiting) <= 0.01 * waiting
     assert stalls["bandwidth"] == 0
+
+
+@pytest.mark.parametrize("template", ["fusemax-interleaved", "fusemax-stalled"])
+@pytest.mark.parametrize("seq", [1, 128, 256])
+def test_a_lone_step_finds_the_initial_state_and_waits_for_none(seq: int, template: str) -> None:
+    machine = load_machine("fusemax-cloud")
+    work = load_workload("attention-1pass", {"seq": str(seq), "b": "1", "h": "2"})
+    program = lower(build_mapping(work, machine, template), work, machine)
+    bound, found = analyse(program, machine), simulate(program, machine)
+    assert found.traffic == bound.traffic
+    assert found.cycles >= bound.cycles
