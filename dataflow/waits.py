@@ -152,7 +152,7 @@ class _Builder:
         return 0, -1
 
     def _initial(self, access: Access) -> bool:
-        """Whether an access to the state before this step's update finds its initial value: in a lone step."""
+        """Whether a read of the state before this step's update finds its initial value: in a lone step."""
         producer = self.cascade.producer(access.tensor)
         if producer is None:
             return False
