@@ -84,6 +84,10 @@ def test_every_command_that_is_shown_exists_with_its_options(line: str) -> None:
     group = cli
     assert isinstance(group, CommandList)
     command = group.get_command(click.Context(group), words[0])
+    for word in words[1:]:  # `rtl emit`, `capture gpu`
+        if not isinstance(command, click.Group):
+            break
+        command = command.get_command(click.Context(command), word)
     assert command is not None
     known = {name for param in command.get_params(click.Context(command)) for name in param.opts}
     assert {word for word in words if word.startswith("-")} <= known
