@@ -33,6 +33,17 @@ def columns(objective: str, rows: np.ndarray) -> np.ndarray:
     cap=st.booleans(),
 )
 def test_the_optimum_is_the_brute_force_optimum(seed: int, objective: str, cap: bool) -> None:
+    held_against_brute_force(seed, objective, cap)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["latency", "energy", "edp", "buffer"])
+def test_the_optimum_is_the_brute_force_optimum_on_many_more(objective: str) -> None:
+    for seed in range(500):
+        held_against_brute_force(seed, objective, cap=seed % 2 == 0)
+
+
+def held_against_brute_force(seed: int, objective: str, cap: bool) -> None:
     space = problem(seed)
     rows = whole(space)
     within = math.inf
