@@ -12,7 +12,7 @@ import msgspec
 
 from accel.machine import Machine
 from dataflow.iteration import path_of
-from dataflow.program import Op, Program
+from dataflow.program import Program
 from dataflow.result import EinsumCost
 
 #: Instances of each operation by its tile extents.
@@ -103,8 +103,3 @@ def _action_pj(machine: Machine, action: str) -> float:
 def static_counts(program: Program) -> dict[int, dict[tuple[int, ...], int]]:
     """Instances of every operation by tile extents, from the loops alone."""
     return {op.id: path_of(op, program.loops, program.sizes).instances() for op in program.ops}
-
-
-def busy_ticks(op: Op, counts: Mapping[tuple[int, ...], int]) -> int:
-    """Ticks that an operation keeps its engine over all its instances."""
-    return sum(op.costs[key].ticks * times for key, times in counts.items())

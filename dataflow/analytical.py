@@ -2,7 +2,7 @@
 
 Bound of a node, over all its iterations (T):
 
-    operation          its engine's busy time
+    operation          the busy time of its engine, or of the busiest port that it streams through
     sequence           sum of T(child), each with the latency of an operation that ends it, once a round
     pipeline           max of T(child) and of every engine's busy time below it
     loop               T(body)
@@ -15,7 +15,7 @@ overlap perfectly inside a pipeline.
 from __future__ import annotations
 
 from accel.machine import Machine
-from dataflow.account import Books, busy_ticks, keep_books, static_counts
+from dataflow.account import Books, keep_books, static_counts
 from dataflow.iteration import Path
 from dataflow.program import Group, Op, Program
 from dataflow.result import Result
@@ -62,7 +62,8 @@ class Bounds:
     def of(self, group: Group) -> int:
         """T(group), as the module's text defines it."""
         if group.kind == "op":
-            return busy_ticks(self.program.ops[group.op], self.counts[group.op])
+            ticks = engine_ticks(self.program.ops[group.op], self.counts[group.op])
+            return max(ticks.values(), default=0)
         if group.kind == "sequence":
             rounds = self._rounds(group)
             return sum(self._closed(child, rounds) for child in group.children)

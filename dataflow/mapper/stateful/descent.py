@@ -354,7 +354,8 @@ class Descent:
             held[home] = held.get(home, 0) + self.model.held(tensor, tiling, schedule)
         if not self.model.fits(held) or sum(held.values()) > self.within:
             return False
-        ticks = self.model.timed(assignment.nodes, tiling, self.walk, schedule, busiest)
+        homes = {**dict(zip(self.group.made, assignment.homes, strict=True)), **self.inputs}
+        ticks = self.model.timed(assignment.nodes, homes, tiling, self.walk, schedule, busiest)
         total = joules + self.leak_j * ticks
         key = key_by(self.objective, ticks, total, sum(held.values()))
         if self.key is None or beats(key, self.key):

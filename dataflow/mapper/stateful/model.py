@@ -267,15 +267,20 @@ class Model:
 
     def parts(self, nodes: tuple[Compute, ...], homes: Mapping[str, str], walk: Walk) -> list[Part]:
         """What the Einsums cost and what stores do; accesses to tensors that `homes` leaves out are free."""
-        group = self.group
-        found = []
-        for at, einsum in enumerate((*group.body, *group.tail)):
-            found.append(self.own(nodes[at], walk))
-            names = {access.tensor for access in (einsum.output, *einsum.reads)}
-            for tensor in sorted(names - set(chained(group, nodes, at))):
-                found += [self.touch(nodes[at], tensor, homes[tensor], walk)] if tensor in homes else []
-        found += [self.store(tensor, homes[tensor], walk) for tensor in group.outputs]
+        found = [part for at in range(len(nodes)) for part in self._of_einsum(at, nodes, homes, walk)]
+        found += [self.store(tensor, homes[tensor], walk) for tensor in self.group.outputs]
         return found
+
+    def _of_einsum(
+        self, at: int, nodes: tuple[Compute, ...], homes: Mapping[str, str], walk: Walk
+    ) -> list[Part]:
+        """What one Einsum costs, with its operands."""
+        group = self.group
+        einsum = (*group.body, *group.tail)[at]
+        names = {access.tensor for access in (einsum.output, *einsum.reads)}
+        read = sorted(names - set(chained(group, nodes, at)))
+        touches = [self.touch(nodes[at], tensor, homes[tensor], walk) for tensor in read if tensor in homes]
+        return [self.own(nodes[at], walk), *touches]
 
     def loads(self, places: tuple[Place, ...], tiling: Tiling, walk: Walk) -> list[Part]:
         """Loads of all inputs."""
@@ -299,7 +304,7 @@ class Model:
         held = self.held_inputs(point.places, point.tiling)
         for tensor, home in zip(self.group.made, point.assignment.homes, strict=True):
             held[home] = held.get(home, 0) + self.held(tensor, point.tiling, point.schedule)
-        bound, paced = self.time(point, walk, max(ticks.values()))
+        bound, paced = self.time(point, homes, walk, max(ticks.values()))
         return Figures(
             ticks=paced, bound=bound, joules=joules + self.leak_j * paced, held=held, fits=self.fits(held)
         )
@@ -328,19 +333,22 @@ class Model:
             )  # fmt: skip
         return self._stages[key]
 
-    def time(self, point: StatefulPoint, walk: Walk, busiest: int) -> tuple[int, int]:
+    def time(
+        self, point: StatefulPoint, homes: Mapping[str, str], walk: Walk, busiest: int
+    ) -> tuple[int, int]:
         """The analytical bound in ticks, and the ticks with the pipeline's pace."""
         nodes, schedule = point.assignment.nodes, point.schedule
-        ticks = self.timed(nodes, point.tiling, walk, schedule, busiest)
+        ticks = self.timed(nodes, homes, point.tiling, walk, schedule, busiest)
         return (busiest if schedule.interleaved else ticks), ticks
 
     def timed(
-        self, nodes: tuple[Compute, ...], tiling: Tiling, walk: Walk, schedule: Schedule, busiest: int
-    ) -> int:
-        """Ticks of a schedule whose busiest engine works that long."""
+        self, nodes: tuple[Compute, ...], homes: Mapping[str, str], tiling: Tiling, walk: Walk,
+        schedule: Schedule, busiest: int,
+    ) -> int:  # fmt: skip
+        """Ticks of a schedule whose busiest engine works that long; `homes` of all tensors."""
         if schedule.interleaved:
             return self.paced(nodes, tiling, walk, schedule, busiest)
-        return max(busiest, self.serial(nodes, walk))
+        return max(busiest, self.serial(nodes, homes, walk))
 
     def paced(
         self, nodes: tuple[Compute, ...], tiling: Tiling, walk: Walk, schedule: Schedule, busiest: int
@@ -353,14 +361,18 @@ class Model:
         lost = outer * drain(body, tail, interval) if schedule.sets == 1 and outer > 1 else 0
         return max(busiest, interval * tiles + lost)
 
-    def serial(self, nodes: tuple[Compute, ...], walk: Walk) -> int:
-        """Ticks when a tile's Einsums run one after the other."""
+    def serial(self, nodes: tuple[Compute, ...], homes: Mapping[str, str], walk: Walk) -> int:
+        """Ticks when a tile's Einsums run one after the other, each as long as its unit or busiest port."""
         total = 0
         runs = self.steps * sum(count for _, count in walk.combos(frozenset(self.group.free)))
         for at, einsum in enumerate(self.group.body):
             node = nodes[at]
             latency = latency_cycles(self.units[node.unit], einsum, node) * self.clock.unit_ticks[node.unit]
-            total += sum(ticks for _, ticks in self.own(node, walk).ticks)
+            busy: dict[str, int] = {}
+            for part in self._of_einsum(at, nodes, homes, walk):
+                for engine, ticks in part.ticks:
+                    busy[engine] = busy.get(engine, 0) + ticks
+            total += max(busy.values())
             total += latency * runs * (len(self.group.body) > 1)
         return total
 

@@ -103,7 +103,7 @@ def best(space: StatefulSpace, objective: str, within: float) -> Key | None:
                     held[home] = held.get(home, 0) + model.held(name, tiling, schedule)
                 if not model.fits(held) or sum(held.values()) > within:
                     continue
-                time = model.timed(assignment.nodes, tiling, walk, schedule, max(ticks.values()))
+                time = model.timed(assignment.nodes, homes, tiling, walk, schedule, max(ticks.values()))
                 key = key_by(objective, time, joules + model.leak_j * time, sum(held.values()))
                 found = key if found is None or key < found else found
     return found
