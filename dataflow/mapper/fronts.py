@@ -18,7 +18,7 @@ from dataflow.mapper.point import GroupPoint, NestPoint
 from dataflow.mapper.space import MapSpace
 from dataflow.mapper.tables import CAPACITY, Floats, Ints, Tables, menu_arrays, tables
 from dataflow.mapper.tiles import few
-from dataflow.mapper.vectors import Tiles, pruned, twins
+from dataflow.mapper.vectors import Loops, Tiles, loops_of, pruned, twins
 from workloads.cascade import Einsum
 
 FIRST_ROWS = 16
@@ -42,11 +42,12 @@ class Archive:
 
 
 class Entry(NamedTuple):
-    """A nest, its arrays, and the loops at which it becomes a copy of another order."""
+    """A nest, its arrays, the loops at which it becomes a copy of another order, and their tile sizes."""
 
     nest: Nest
     table: Tables
     twin: Ints
+    loops: Loops
 
 
 class Rows(NamedTuple):
@@ -120,6 +121,7 @@ class Contexts:
                         nest,
                         tables(space.cascade, space.machine, nest, self.scale),
                         np.array([] if one else twins(space, nest), np.int64),
+                        loops_of(space, nest),
                     )
                     for nest in space.nests(einsum, own, one_order=one)
                 )
@@ -171,15 +173,11 @@ class Contexts:
         key = (einsum.name, own_part(einsum, inside), shared)
         found = self.pools.bounds.get(key)
         if found is None:
-            rows = []
-            for entry in self._layouts(einsum, inside):
-                if not all(self.space.menus(entry.nest, shared)):
-                    continue
-                tile = [self.space.cascade.size(rank) for rank in entry.nest.loops]
-                left = dict(zip(entry.nest.loops, shared, strict=False))
-                tile = [left.get(rank, size) for rank, size in zip(entry.nest.loops, tile, strict=True)]
-                tile[: len(shared)] = shared
-                rows.append(root(entry.table, np.array(tile, np.int64), len(shared)))
+            rows = [
+                root(entry.table, entry.loops.root(shared), len(shared))
+                for entry in self._layouts(einsum, inside)
+                if entry.loops.allow(shared)
+            ]
             found = np.min(rows, axis=0) if rows else np.full(self.width, math.inf)
             self.pools.bounds[key] = found
         return found
@@ -251,7 +249,7 @@ class Contexts:
         width: int,
         leak_j: float,
     ) -> Rows:
-        menus = [self.space.menus(entry.nest, shared) for entry in pool]
+        menus = [entry.loops.menus(shared) for entry in pool]
         archive = Archive(width, _meta_width(pool))
         nodes, every = self._every(pool, menus, mode, archive, most, leak_j, goal)
         keys, metas = archive.keys[: archive.count].copy(), archive.metas[: archive.count].copy()
@@ -316,7 +314,7 @@ class Contexts:
             archive = Archive(2, _meta_width(pool))
             key = self.key(rows[at], ENERGY)
             archive.seed([(key[0] * (1 + 1e-12), key[1])])
-            menus = [self.space.menus(entry.nest, shared) for entry in pool]
+            menus = [entry.loops.menus(shared) for entry in pool]
             self._every(pool, menus, ENERGY, archive, POLISH_NODES, self.leak_j, room=room)
             if archive.metas[0, 1] >= 0 and archive.metas[0, 0] >= 0:
                 found = Rows(archive.keys[:1], archive.metas[:1], pool, 0, True)

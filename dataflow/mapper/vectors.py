@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from dataflow.cores import cores_ranks
 from dataflow.mapper.nest import Nest, operands
 from dataflow.mapper.point import NestPoint
+from dataflow.mapper.tables import Ints
 from dataflow.mapper.tiles import Use, menu_from, undominated
 from dataflow.mapping import Compute
 from workloads.cascade import Einsum
@@ -20,21 +23,56 @@ if TYPE_CHECKING:
 Tiles = tuple[int, ...]
 
 
-def menus(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
-    """Tile sizes of each loop, ascending; `shared` gives those of the group's loops.
-
-    A tile of a rank that lies alone along the cores or a dimension occupies all of it, where the rank has as
-    many points. Some menu is empty where the shared tiles do not.
+class Loops(NamedTuple):
+    """A nest's loops without the shared tiles: the least tile and the menu of each, its rank's size, and the
+    last of the group's loops that walks the same rank (-1: none).
     """
-    found: list[Tiles] = []
-    for at, rank in enumerate(nest.loops):
-        size = space.cascade.size(rank)
-        least = min(size, _least(space, nest, rank))
-        if at < len(shared):
-            found.append((shared[at],) if shared[at] >= least else ())
-        else:
-            found.append(menu_from(least, size, space.menu, space.width, space.cores))
-    return found
+
+    least: Tiles
+    sizes_of: tuple[Tiles, ...]
+    whole: Ints
+    source: Ints
+
+    def allow(self, shared: Tiles) -> bool:
+        """Whether the shared tiles occupy what lies alone along cores or a dimension."""
+        return all(tile >= least for tile, least in zip(shared, self.least, strict=False))
+
+    def menus(self, shared: Tiles) -> list[Tiles]:
+        """Tile sizes of each loop, ascending; some menu is empty where the shared tiles aren't allowed."""
+        given = [(tile,) if tile >= least else () for tile, least in zip(shared, self.least, strict=False)]
+        return [*given, *self.sizes_of[len(shared) :]]
+
+    def root(self, shared: Tiles) -> Ints:
+        """The tiles where no loop of the nest's own is split."""
+        found = self.whole.copy()
+        if shared:
+            below = self.source >= 0
+            found[below] = np.array(shared, np.int64)[self.source[below]]
+            found[: len(shared)] = shared
+        return found
+
+
+def loops_of(space: MapSpace, nest: Nest) -> Loops:
+    """The loops of a nest. A tile of a rank that lies alone along the cores or a dimension occupies all of
+    it, where the rank has as many points.
+    """
+    sizes = [space.cascade.size(rank) for rank in nest.loops]
+    least = tuple(min(size, _least(space, nest, rank)) for size, rank in zip(sizes, nest.loops, strict=True))
+    last = {rank: at for at, rank in enumerate(nest.loops[: nest.shared])}
+    return Loops(
+        least=least,
+        sizes_of=tuple(
+            menu_from(low, size, space.menu, space.width, space.cores)
+            for low, size in zip(least, sizes, strict=True)
+        ),
+        whole=np.array(sizes, np.int64),
+        source=np.array([last.get(rank, -1) for rank in nest.loops], np.int64),
+    )
+
+
+def menus(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
+    """Tile sizes of each loop, ascending; `shared` gives those of the group's loops."""
+    return loops_of(space, nest).menus(shared)
 
 
 def _least(space: MapSpace, nest: Nest, rank: str) -> int:
