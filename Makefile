@@ -17,10 +17,10 @@ demo: $(VENV)/.demo
 	@$(PY) examples/demo.py
 
 test: $(VENV)/.dev .ci/tools
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q -n 2 --dist loadfile
 
 slow: $(VENV)/.dev .ci/tools
-	@$(PY) -m pytest -q -m slow
+	@$(PY) -m pytest -q -n 2 --dist loadfile -m slow
 
 rtl: $(VENV)/.dev .ci/tools
 	@$(VENV)/bin/einsim validate rtl --full
