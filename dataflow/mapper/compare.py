@@ -16,15 +16,17 @@ from dataflow.leaf import cycles_per_point
 from dataflow.mapper.best import Answer
 from dataflow.mapper.makespan import makespan
 from dataflow.result import Result
+from specs.errors import EinsimError
 from workloads.cascade import Cascade
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """One cascade: its answer, or (None) the seconds that no mapping of it is below."""
+    """One cascade: its answer, or None: no mapping of it is below `bound_s`, or `why` none was found."""
 
     cascade: Cascade
     answer: Answer | None
     bound_s: float
+    why: str = ""
 
 
 def bound_s(cascade: Cascade, machine: Machine) -> float:
@@ -60,19 +62,29 @@ def compare(
     *,
     by_latency: bool,
 ) -> list[Compared]:
-    """Every cascade with its answer, the best first; those that a bound rules out last, without one."""
+    """Every cascade with its answer, the best first; those that a bound rules out, or of which no mapping
+    fits, last, without one. Raises the first EinsimError where no cascade has a mapping.
+    """
     bounds = sorted(((bound_s(cascade, machine), at) for at, cascade in enumerate(cascades)))
     found: list[Compared] = []
     skipped: list[Compared] = []
+    failed: EinsimError | None = None
     for bound, at in bounds:
         if by_latency and found and bound >= found[0].answer.result.latency_s:  # type: ignore[union-attr]
             skipped.append(Compared(cascade=cascades[at], answer=None, bound_s=bound))
             continue
-        answer = search(cascades[at])
+        try:
+            answer = search(cascades[at])
+        except EinsimError as mistake:
+            skipped.append(Compared(cascade=cascades[at], answer=None, bound_s=bound, why=str(mistake)))
+            failed = failed or mistake
+            continue
         one = Compared(cascade=cascades[at], answer=answer, bound_s=bound)
         place = next(
             (n for n, other in enumerate(found) if better(answer.result, other.answer.result)),  # type: ignore[union-attr]
             len(found),
         )
         found.insert(place, one)
+    if failed is not None and not found:
+        raise failed
     return [*found, *skipped]

@@ -184,6 +184,8 @@ def _brief(one: Compared) -> dict[str, object]:
 
 def _beaten(other: Compared) -> str:
     """One line on a cascade that another beats."""
+    if other.why:
+        return f"{other.cascade.name}: {other.why}"
     if other.answer is None:
         return f"{other.cascade.name}: not searched, since no mapping of it is below {other.bound_s:.4g} s"
     result = other.answer.result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from dataflow.mapper.best import Answer, best_mapping, better
 from dataflow.mapper.compare import bound_s, compare
 from dataflow.mapper.makespan import makespan
 from dataflow.templates import build_mapping
+from specs.errors import EinsimError
 from workloads import library
 from workloads.cascade import Cascade
 
@@ -55,3 +57,19 @@ def test_one_pass_is_best_on_fusemax_and_three_are_ruled_out() -> None:
     assert found[1].answer is None
     assert found[0].answer is not None
     assert found[1].bound_s >= found[0].answer.result.latency_s
+
+
+def test_a_cascade_without_a_mapping_comes_last_and_hides_no_other() -> None:
+    cascades = [library.build("attention", seq=64, b=1, h=1, passes=passes) for passes in (1, 3)]
+
+    def search(cascade: Cascade) -> Answer:
+        if cascade.name == "attention-1pass":
+            raise EinsimError("no mapping fits")
+        return best_mapping(cascade, CLOUD, "energy", nodes=5_000)
+
+    found = compare(cascades, CLOUD, search, lambda a, b: better(a, b, "energy"), by_latency=False)
+    assert [(one.cascade.name, one.why) for one in found] == [
+        ("attention-3pass", ""), ("attention-1pass", "no mapping fits"),
+    ]  # fmt: skip
+    with pytest.raises(EinsimError, match="no mapping fits"):
+        compare(cascades[:1], CLOUD, search, lambda a, b: better(a, b, "energy"), by_latency=False)
