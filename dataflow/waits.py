@@ -4,6 +4,8 @@ and the barriers of sequences.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from dataflow.footprint import access_of, relevant_ranks
@@ -134,35 +136,26 @@ class _Builder:
 
     def _state_lag(self, number: int, access: Access) -> tuple[int, int]:
         """An access to the state before this step's update looks one iteration back."""
-        producer = self.cascade.producer(access.tensor)
-        if producer is None:
-            return 0, -1
-        for mine, theirs in zip(access.indices, producer.output.indices, strict=True):
-            if (
-                len(theirs.terms) != 1
-                or len(mine.terms) != 1
-                or theirs.terms[0].rank not in producer.iterative
-            ):
-                continue
-            behind = theirs.offset - mine.offset
-            rank = mine.terms[0].rank
+        for rank, behind in self._behind(access):
             loop = next((at for at in self.drafts[number].path if self._steps(at, rank)), None)
-            if behind > 0 and loop is not None:
+            if loop is not None:
                 return behind, loop
         return 0, -1
 
     def _initial(self, access: Access) -> bool:
         """Whether a read of the state before this step's update finds its initial value: in a lone step."""
+        return any(self.cascade.size(rank) == 1 for rank, _ in self._behind(access))
+
+    def _behind(self, access: Access) -> Iterator[tuple[str, int]]:
+        """Ranks along which an access reads the state of an earlier step, and how many steps earlier."""
         producer = self.cascade.producer(access.tensor)
         if producer is None:
-            return False
-        return any(
-            len(theirs.terms) == len(mine.terms) == 1
-            and mine.terms[0].rank in producer.iterative
-            and self.cascade.size(mine.terms[0].rank) == 1
-            and theirs.offset > mine.offset
-            for mine, theirs in zip(access.indices, producer.output.indices, strict=True)
-        )
+            return
+        for mine, theirs in zip(access.indices, producer.output.indices, strict=True):
+            if len(theirs.terms) == len(mine.terms) == 1 and theirs.terms[0].rank in producer.iterative:
+                behind = theirs.offset - mine.offset
+                if behind > 0:
+                    yield mine.terms[0].rank, behind
 
     def _steps(self, loop: int, rank: str) -> bool:
         """Whether this is the loop that walks a rank; others over it have a single iteration."""
