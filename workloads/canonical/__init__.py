@@ -1,0 +1,1 @@
+"""What a cascade is, decided by its structure alone: names mean nothing."""
