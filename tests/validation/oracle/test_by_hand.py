@@ -1,0 +1,139 @@
+"""Answers that were derived by hand, each with its derivation, before the oracle was asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from dataflow.mapping import Compute, Sequence, chain, keep
+from tests.validation.oracle.small import machine, outcome, right, traffic
+from workloads.notation import parse
+
+
+def test_a_tensor_read_at_two_shifts_is_there_for_both() -> None:
+    # rows 0..31 and 16..47: 48 rows of 8 values of 2 bytes
+    work = parse("Y[t,c] = X[t,c] + X[t+16,c]", name="two", sizes={"t": 32, "c": 8})
+    tree = chain(keep("X Y", "gb"), Compute(einsum="Y", unit="lanes", spatial={"lanes": ("t",)}))
+    found = outcome(work, machine(), tree)
+    assert traffic(found, "dram", "X") == 48 * 8 * 2
+    assert right(work, found)
+
+
+def test_two_readers_of_different_rows_bring_both() -> None:
+    # rows 0..15 and 16..31, each once
+    work = parse(
+        "A[t,c] = X[t,c] * G[c]\nB[u,c] = X[u+16,c] * G[c]", name="w", sizes={"t": 16, "u": 16, "c": 4}
+    )
+    leaves = [Compute(einsum=e, unit="lanes", spatial={"lanes": (r,)}) for e, r in (("A", "t"), ("B", "u"))]
+    found = outcome(work, machine(), chain(keep("X G A B", "gb"), Sequence(children=tuple(leaves))))
+    assert traffic(found, "dram", "X") == 32 * 4 * 2
+    assert right(work, found)
+
+
+@pytest.mark.parametrize("tile", [64, 16, 5])
+def test_a_stride_with_holes_brings_no_hole(tile: int) -> None:
+    # every fourth row of 64, 8 values of 2 bytes, whatever the tiles
+    work = parse("Y[t,k] = X[4*t,c] * W[c,k]", name="stride", sizes={"t": 64, "c": 8, "k": 8})
+    tree = chain(
+        keep("W", "gb"),
+        ("t", tile),
+        keep("X Y", "gb"),
+        Compute(einsum="Y", unit="grid", spatial={"rows": ("c",), "cols": ("k",)}),
+    )
+    found = outcome(work, machine(), tree)
+    assert traffic(found, "dram", "X") == 64 * 8 * 2
+    assert right(work, found)
+
+
+@pytest.mark.parametrize("bound", ["p + 63 - m < 16", "m >= 48"])
+def test_only_the_keys_inside_the_bound_are_read_and_computed(bound: str) -> None:
+    # keys 48..63: 16 of 4 values, 64 macs of 0.5 pJ, 16 results
+    work = parse(f"where {bound}\nS[p,m] = Q[p,e] * K[m,e]", name="late", sizes={"p": 1, "m": 64, "e": 4})
+    tree = chain(
+        ("m", 8),
+        keep("Q K S", "gb"),
+        Compute(einsum="S", unit="grid", spatial={"rows": ("m",), "cols": ("p",)}),
+    )
+    found = outcome(work, machine(), tree)
+    assert traffic(found, "dram", "K") == 16 * 4 * 2
+    assert traffic(found, "dram", "S") == 16 * 2
+    assert found.ops["grid", "mac"] == 64
+    assert right(work, found)
+
+
+def test_a_partition_with_a_remainder_reads_what_there_is() -> None:
+    # 17 keys of 4 values in parts of 5: the last part has 2
+    work = parse(
+        "m -> m1, m0\nS[m1,m0,p] = K[m1*M0+m0,e] * Q[e,p]",
+        name="rest",
+        sizes={"m": 17, "m0": 5, "p": 2, "e": 4},
+    )
+    tree = chain(
+        keep("Q", "gb"),
+        ("m1", 1),
+        keep("K S", "gb"),
+        Compute(einsum="S", unit="grid", spatial={"rows": ("m0",), "cols": ("p",)}),
+    )
+    found = outcome(work, machine(), tree)
+    assert traffic(found, "dram", "K") == 17 * 4 * 2
+    assert found.points["S"] == 17 * 2 * 4
+    assert right(work, found)
+
+
+def test_the_edges_of_an_array_are_fed_in_every_step() -> None:
+    # o on 4 rows, x on 4 columns: y, c, r, q make 4*3*2*2 = 48 steps; in each, 4 rows take a W and 4 columns an X
+    sizes = {"o": 4, "x": 4, "y": 4, "c": 3, "r": 2, "q": 2}
+    work = parse("Y[o,y,x] = X[c,y+r,x+q] * W[o,c,r,q]", name="conv", sizes=sizes)
+    tree = chain(
+        keep("X W Y", "gb"), Compute(einsum="Y", unit="grid", spatial={"rows": ("o",), "cols": ("x",)})
+    )
+    found = outcome(work, machine(), tree)
+    for tensor in ("X", "W"):
+        assert found.books.reads["gb", tensor] == 48 * 4 * 2
+    assert found.unit_cycles["grid"] == 48
+    assert found.books.writes["gb", "Y"] == 4 * 4 * 4 * 2
+    assert right(work, found)
+
+
+def test_a_stationary_operand_is_read_once_and_its_partial_sums_come_back() -> None:
+    # B[k,n] stays on 4 x 4 PEs in 2 x 1 folds; A streams past once; C leaves at each of 2 folds over k
+    work = parse("C[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 6, "k": 8, "n": 4})
+    leaf = Compute(
+        einsum="C", unit="grid", spatial={"rows": ("k",), "cols": ("n",)}, stationarity="weight-stationary"
+    )
+    found = outcome(work, machine(), chain(keep("A B C", "gb"), leaf))
+    assert found.books.reads["gb", "B"] == 8 * 4 * 2
+    assert found.books.reads["gb", "A"] == 6 * 8 * 2
+    assert found.books.writes["gb", "C"] == 2 * 6 * 4 * 2
+    assert (
+        found.books.reads["gb", "C"] == 6 * 4 * 2 + 6 * 4 * 2
+    )  # the second fold's partial sums, and the way out
+    assert right(work, found)
+
+
+def test_what_several_dimensions_share_is_shared_once() -> None:
+    # 3 * 10 * 6 points go round 4 cores: 45 each, on 4 lanes 12 steps
+    work = parse("NU[h,n,f] = QB[h,n] * KV[h,f]", name="vecmul", sizes={"h": 3, "n": 10, "f": 6})
+    ranks = ("h", "n", "f")
+    leaf = Compute(einsum="NU", unit="lanes", spatial={"cores": ranks, "lanes": ranks})
+    found = outcome(work, machine(cores=4), chain(keep("QB KV NU", "gb"), leaf))
+    assert found.unit_cycles["lanes"] == 12
+    assert max(found.lanes["lanes"]) == 12
+    assert right(work, found)
+
+
+def test_what_no_keep_ever_loaded_is_not_there() -> None:
+    # Y of the loop over t reads the row that the next iteration makes
+    work = parse("B[t] = exp(A[t])\nY[u] = B[u+1] * 2", name="ahead", sizes={"t": 6, "u": 5})
+    leaves = (Compute(einsum="Y", unit="lanes"), Compute(einsum="B", unit="lanes"))
+    found = outcome(work, machine(), chain(keep("A B Y", "gb"), Sequence(children=leaves)))
+    assert found.missing == {("Y", "B")}
+    assert not right(work, found)
+
+
+def test_a_partial_sum_in_a_keep_inside_its_loop_leaves_and_comes_back() -> None:
+    work = parse("Z[m] = A[m,k] * B[k]", name="dot", sizes={"m": 4, "k": 6})
+    leaf = Compute(einsum="Z", unit="lanes", spatial={"lanes": ("m",)})
+    found = outcome(work, machine(), chain(keep("A B", "gb"), ("k", 2), keep("Z", "gb"), leaf))
+    assert found.books.writes["dram", "Z"] == 3 * 4 * 2
+    assert found.books.reads["dram", "Z"] == 2 * 4 * 2
+    assert right(work, found)

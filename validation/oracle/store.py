@@ -1,0 +1,173 @@
+"""Where tensors are held: DRAM, the tiles of a keep, a unit's registers; and the books of what moves."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from accel.machine import Machine
+from validation.oracle.points import Bools, Ints
+from validation.oracle.values import Floats
+from workloads.cascade import Cascade
+from workloads.sparsity import NM, Block, Density, TopK
+
+
+class Books(msgspec.Struct, kw_only=True):
+    """What was moved: useful bytes by memory and tensor, whole accesses, and register accesses by unit."""
+
+    reads: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    writes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    moved: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
+    """Bytes of whole accesses by memory, tensor and "read" or "write"."""
+    registers: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+
+
+def fibres(columns: Sequence[Ints], count: int) -> Ints:
+    """A number for each different row of some columns."""
+    if not columns or not count:
+        return np.zeros(count, dtype=np.int64)
+    return np.asarray(np.unique(np.stack(columns), axis=1, return_inverse=True)[1]).reshape(-1)
+
+
+def stored_bits(cascade: Cascade, machine: Machine, tensor: str, elements: Ints, apart: Ints) -> int:
+    """Bits of a tensor's elements as the machine stores them; those of different `apart` are counted apart.
+
+    Where a unit exploits the tensor's pattern it is stored compressed: of every group in every fibre at most
+    n values, each with its place; of the blocks or of all elements their share, with a bit for each.
+    """
+    spec = cascade.tensor(tensor)
+    sparsity = spec.sparsity
+    if not any(pattern in unit.exploits for unit in machine.units for pattern in sparsity.patterns):
+        return len(elements) * spec.bits
+    if isinstance(sparsity, Density):
+        return math.ceil(round(len(elements) * sparsity.density, 6)) * spec.bits + len(elements)
+    where = list(np.unravel_index(elements, cascade.shape(tensor)))
+    along = where.pop(spec.ranks.index(sparsity.rank))
+    fibre = fibres([apart, *where], len(elements))
+    if isinstance(sparsity, (NM, TopK)):
+        of, kept = (sparsity.m, sparsity.n) if isinstance(sparsity, NM) else (sparsity.of, sparsity.k)
+        groups = Counter(zip(fibre.tolist(), (along // of).tolist(), strict=True))
+        return sum(min(kept, there) for there in groups.values()) * (spec.bits + (of - 1).bit_length())
+    assert isinstance(sparsity, Block)
+    bits = 0
+    for number in np.unique(fibre):
+        mine = along[fibre == number]
+        blocks = len(np.unique(mine // sparsity.size))
+        kept = math.ceil(round(blocks * sparsity.density, 6)) * sparsity.size
+        bits += min(len(mine), kept) * spec.bits + blocks
+    return bits
+
+
+class Place:
+    """One tensor in one memory, as long as its keep lasts. What was never put there is NaN.
+
+    A memory (or a unit's registers) that stands in each of several cores holds a row for each of them.
+    """
+
+    def __init__(
+        self, cascade: Cascade, machine: Machine, books: Books, tensor: str, memory: str,
+        outer: Place | None, given: Floats, spill: float = 0.0,
+    ) -> None:  # fmt: skip
+        unit = next((unit for unit in machine.units if unit.name == memory), None)
+        self.cascade, self.machine, self.books = cascade, machine, books
+        self.tensor, self.memory, self.outer, self.spill = tensor, memory, outer, spill
+        self.registers = unit is not None
+        self.cores = unit.dims.get("cores", 1) if unit else machine.memory(memory).copies
+        self.values = np.tile(given, (self.cores, 1))
+        self.there = ~np.isnan(self.values)
+        self.fresh = np.zeros(self.values.shape, dtype=bool)  # written here and not yet further out
+        self.stamp = np.zeros(self.values.shape, dtype=np.int64)  # the tile that wrote it
+        self.beside: list[tuple[Place, Ints, Ints]] = []  # what shares its bytes; offsets
+
+    def row(self, core: Ints) -> Ints:
+        """The row of each core: its own, or the only one."""
+        return core if self.cores > 1 else np.zeros_like(core)
+
+    def fetch(self, core: Ints, element: Ints) -> None:
+        """Bring what is missing from the next place outward, once for every row that lacks it."""
+        if self.outer is None or not len(element):
+            return
+        row, element = np.unique(np.stack([self.row(core), element]), axis=1)
+        missing = ~self.there[row, element]
+        row, element = row[missing], element[missing]
+        if not len(element):
+            return
+        self.outer.fetch(row, element)
+        self.put(row, element, self.outer.values[self.outer.row(row), element])
+        self.there[row, element] = self.outer.there[self.outer.row(row), element]
+        here = self.there[row, element]  # what nobody has made yet does not move
+        self.outer.moved("read", row[here], element[here])
+        self.moved("write", row[here], element[here])
+
+    def put(self, row: Ints, element: Ints, value: Floats) -> None:
+        """Values take their bytes; what shared those is lost."""
+        self.values[row, element] = value
+        self.there[row, element] = True
+        for other, mine, theirs in self.beside:
+            bits, other_bits = (self.cascade.tensor(p.tensor).bits for p in (self, other))
+            start = mine[element] * bits
+            low, high = start // other_bits, -(-(start + bits) // other_bits)
+            for one, first, last in zip(row, low, high, strict=True):
+                lost = (theirs >= first) & (theirs < last)
+                other.values[one, lost] = math.nan
+                other.there[one, lost] = True
+                other.fresh[one, lost] = False
+
+    def write(self, core: Ints, element: Ints, value: Floats, stamp: int) -> None:
+        """A compute's results."""
+        row = self.row(core)
+        self.put(row, element, value)
+        self.fresh[row, element] = True
+        self.stamp[row, element] = stamp
+
+    def leave(self, wanted: Bools) -> None:
+        """The keep ends: what was written here and is still wanted crosses to the next place outward."""
+        if self.outer is None:
+            return
+        row, element = np.nonzero(self.fresh & wanted)
+        for stamp in np.unique(self.stamp[row, element]):
+            mine = self.stamp[row, element] == stamp
+            self._hand_out(row[mine], element[mine], int(stamp))
+
+    def _hand_out(self, row: Ints, element: Ints, stamp: int) -> None:
+        assert self.outer is not None
+        self.outer.write(row, element, self.values[row, element], stamp)
+        self.moved("read", row, element)
+        self.outer.moved("write", row, element)
+
+    def moved(self, kind: str, core: Ints, element: Ints) -> None:
+        """Count a transfer of elements between this place and another one, for some cores.
+
+        One read of a memory that cores share serves all of them, unless the machine says otherwise; what is
+        written to each core's own is written to each.
+        """
+        apart = core if self.cores > 1 or not self.machine.multicast else np.zeros_like(core)
+        if not len(element):
+            return
+        apart, element = np.unique(np.stack([apart, element]), axis=1)
+        self.count(kind, element, apart)
+
+    def count(self, kind: str, element: Ints, apart: Ints, *, spilling: bool = False) -> None:
+        """Book one transfer: its useful bytes, and the whole accesses that they take."""
+        if not len(element):
+            return
+        if self.registers:
+            self.books.registers[self.memory, kind] += len(element)
+            return
+        size = -(-stored_bits(self.cascade, self.machine, self.tensor, element, apart) // 8)
+        book(self.books, self.machine, self.memory, self.tensor, kind, size)
+        over = math.ceil(size * self.spill) if spilling else 0
+        parent = self.machine.memory(self.memory).parent
+        if over and parent:
+            book(self.books, self.machine, parent, self.tensor, kind, over)
+
+
+def book(books: Books, machine: Machine, memory: str, tensor: str, kind: str, size: int) -> None:
+    """Enter a transfer of `size` useful bytes."""
+    (books.reads if kind == "read" else books.writes)[memory, tensor] += size
+    access = machine.memory(memory).access_bytes
+    books.moved[memory, tensor, kind] += -(-size // access) * access

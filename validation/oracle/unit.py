@@ -1,0 +1,230 @@
+"""A tile laid out on a unit: which core and lane each point takes, and in which step."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+
+from accel.machine import Machine, Unit
+from dataflow.mapping import Compute
+from validation.oracle.points import Bools, Ints, Points, Ranges, box_points, point_ops
+from validation.oracle.store import fibres
+from workloads.cascade import Cascade, Einsum
+from workloads.expression import Access
+from workloads.sparsity import NM, Block, Sparsity, TopK
+
+
+class Laid(msgspec.Struct, frozen=True, kw_only=True):
+    """A tile on a unit, point by point. Points of one core with the same step run at the same time.
+
+    `worked` are the points that are computed: all but those that the unit skips for a sparse operand.
+    `streamed[access]` is the step in which a point's operand passes the unit's edge.
+    """
+
+    core: Ints
+    lane: Ints
+    step: Ints
+    worked: Bools
+    streamed: dict[Access, Ints]
+
+    @property
+    def steps(self) -> int:
+        """Steps of the core that has most: each takes the cycles of one point."""
+        pairs = distinct(self.core[self.worked], self.step[self.worked])[0]
+        return int(np.bincount(pairs[0]).max()) if len(pairs[0]) else 0
+
+
+def distinct(*columns: Ints) -> tuple[list[Ints], Ints]:
+    """The different rows of some columns, in order, and for each row which of those it is."""
+    if not columns[0].size:
+        return [column[:0] for column in columns], np.zeros(0, dtype=np.int64)
+    found, which = np.unique(np.stack(columns), axis=1, return_inverse=True)
+    return list(found), np.asarray(which, dtype=np.int64).reshape(-1)
+
+
+def lay(
+    cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute, points: Points, ranges: Ranges
+) -> Laid:
+    """Lay points out: round the cores, along each dimension with folds, everything else in time.
+
+    A unit can't close gaps: places are counted in the box around the points, and only a step in which no
+    lane has a point is left out.
+    """
+    unit = machine.unit(node.unit)
+    worked, places = _skipped(cascade, unit, einsum, points)
+    box = {
+        rank: (int(at.min()), int(at.max()) + 1) if points.count else (0, 0) for rank, at in places.items()
+    }
+    core = _core(unit, node, ranges, points)
+    every = box_points(einsum.ranks, box)
+    home = _core(unit, node, ranges, every)
+    lane, step = _placed(unit, node, einsum, box, places, core, every, home)
+    skipping = {sparse_rank(cascade, read) for read in einsum.reads if _skips(cascade, unit, read)}
+    streamed = {einsum.output: step}
+    still_held = stationary(node, einsum)
+    in_time = set(einsum.ranks) - {rank for ranks in node.spatial.values() for rank in ranks}
+    for access in einsum.reads:
+        # What moves with a rank that is stored or walked compressed passes whole, as often as the others say.
+        still = {sparse_rank(cascade, access), *skipping} & set(access.ranks)
+        if access == still_held:  # it stays while the others go by
+            still |= in_time - set(access.ranks)
+        flat = {rank: np.full_like(at, box[rank][0]) if rank in still else at for rank, at in places.items()}
+        streamed[access] = _placed(unit, node, einsum, box, flat, core, every, home)[1] if still else step
+    return Laid(core=core, lane=lane, step=step, worked=worked, streamed=streamed)
+
+
+def stationary(node: Compute, einsum: Einsum) -> Access | None:
+    """The operand that stays in the array: the one that moves with most of the ranks laid on it.
+
+    Of several, weight-stationary takes the last one written, input-stationary the first.
+    """
+    if node.stationarity == "output-stationary" or not einsum.reads:
+        return None
+    laid = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
+    order = einsum.reads if node.stationarity == "input-stationary" else einsum.reads[::-1]
+    return max(order, key=lambda access: len(laid & set(access.ranks)))
+
+
+def cores_ranks(node: Compute) -> tuple[str, ...]:
+    """Ranks along the cores, outermost first."""
+    return node.spatial.get("cores", ())
+
+
+def _flat(ranks: tuple[str, ...], box: Ranges, at: dict[str, Ints], count: int) -> Ints:
+    """Places of several ranks as one number, the first rank from 0 and the others from their first."""
+    found = np.zeros(count, dtype=np.int64)
+    for number, rank in enumerate(ranks):
+        low, high = box[rank]
+        found = found * (high - low) + at[rank] - (low if number else 0)
+    return found
+
+
+def _core(unit: Unit, node: Compute, ranges: Ranges, points: Points) -> Ints:
+    """The core of each point: places of the cores' ranks go round the cores, whatever the loops are."""
+    return _flat(cores_ranks(node), ranges, points.at, points.count) % unit.dims.get("cores", 1)
+
+
+def _placed(
+    unit: Unit, node: Compute, einsum: Einsum, box: Ranges, at: dict[str, Ints], core: Ints,
+    every: Points, home: Ints,
+) -> tuple[Ints, Ints]:  # fmt: skip
+    """Lane and step of each point."""
+    cores = set(cores_ranks(node))
+    lane, columns = core.copy(), []
+    placed = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
+    for dim, size in unit.dims.items():
+        if dim == "cores":
+            continue
+        place = _own(node.spatial.get(dim, ()), cores, box, at, core, every, home)
+        lane = lane * size + place % size
+        columns.append(place // size)
+    alone = tuple(rank for rank in cores_ranks(node) if rank not in placed)
+    columns.append(_own(alone, cores, box, at, core, every, home))
+    columns += [at[rank] for rank in einsum.ranks if rank not in placed | cores]
+    return lane, distinct(*columns)[1]
+
+
+def _own(
+    ranks: tuple[str, ...], cores: set[str], box: Ranges, at: dict[str, Ints], core: Ints,
+    every: Points, home: Ints,
+) -> Ints:  # fmt: skip
+    """Where each point stands along some ranks; of ranks that go round the cores, among its core's own."""
+    mine, theirs = _flat(ranks, box, at, len(core)), _flat(ranks, box, every.at, every.count)
+    if not cores & set(ranks):
+        return mine - (theirs[0] if len(theirs) else 0)
+    found = np.zeros(len(core), dtype=np.int64)
+    for number in np.unique(core):
+        found[core == number] = np.searchsorted(np.unique(theirs[home == number]), mine[core == number])
+    return found
+
+
+def sparse_rank(cascade: Cascade, access: Access) -> str | None:
+    """The rank that walks an operand along its sparse dimension; None where there is none."""
+    tensor = cascade.tensor(access.tensor)
+    if tensor.sparsity.rank not in tensor.ranks:
+        return None
+    return access.indices[tensor.ranks.index(tensor.sparsity.rank)].plain
+
+
+def _skips(cascade: Cascade, unit: Unit, access: Access) -> bool:
+    return bool(set(cascade.tensor(access.tensor).sparsity.patterns) & set(unit.exploits))
+
+
+def _skipped(cascade: Cascade, unit: Unit, einsum: Einsum, points: Points) -> tuple[Bools, dict[str, Ints]]:
+    """Which points a unit computes, and every point's place once the skipped ones have been closed up.
+
+    Of each fibre of points along the sparse rank, n of every m stay (a block pattern: the share of its
+    blocks; one without a rank: its share of the largest reduced rank, rounded up).
+    """
+    worked, places = np.ones(points.count, dtype=bool), dict(points.at)
+    for access in einsum.reads if "mac" in point_ops(einsum) else ():
+        sparsity = cascade.tensor(access.tensor).sparsity
+        if not _skips(cascade, unit, access) or not points.count:
+            continue
+        rank = sparse_rank(cascade, access)
+        if rank is None and not sparsity.rank and einsum.reduced:
+            rank = max(einsum.reduced, key=lambda name: len(np.unique(points.at[name])))
+        if rank is None:
+            continue
+        fibre = fibres([at for name, at in points.at.items() if name != rank], points.count)
+        slot, stays = stay(sparsity, fibre, points.at[rank])
+        worked &= stays
+        places[rank] = np.where(
+            stays, slot, slot[stays].min()
+        )  # a skipped point stands where its rank begins
+    return worked, places
+
+
+def stay(sparsity: Sparsity, fibre: Ints, along: Ints) -> tuple[Ints, Bools]:
+    """For points of some fibres: the closed-up place of each along the sparse rank, and whether it stays."""
+    slot, stays = along.copy(), np.ones(len(along), dtype=bool)
+    size = {NM: "m", TopK: "of", Block: "size"}.get(type(sparsity))
+    for number in np.unique(fibre):
+        mine = np.flatnonzero(fibre == number)
+        mine = mine[np.argsort(along[mine], kind="stable")]
+        if isinstance(sparsity, (NM, TopK)):
+            of, kept = (sparsity.m, sparsity.n) if isinstance(sparsity, NM) else (sparsity.of, sparsity.k)
+            group = along[mine] // of
+            turn = np.arange(len(mine)) - np.searchsorted(group, group)
+            slot[mine], stays[mine] = group * kept + turn, turn < kept
+        elif size:
+            assert isinstance(sparsity, Block)
+            blocks = np.unique(along[mine] // sparsity.size)
+            turn = np.searchsorted(blocks, along[mine] // sparsity.size)
+            stays[mine] = turn < share(len(blocks), sparsity.density)
+        else:
+            stays[mine] = np.arange(len(mine)) < share(len(mine), getattr(sparsity, "density", 1.0))
+    return slot, stays
+
+
+def share(count: int, density: float) -> int:
+    """A share of a count, rounded up, deaf to the last bits of the product."""
+    return math.ceil(round(count * density, 6))
+
+
+def cycles_a_point(unit: Unit, ops: tuple[str, ...]) -> int:
+    """Issue cycles of one point on one lane: a chain that the unit fuses takes its slowest member's."""
+    cycles = at = 0
+    while at < len(ops):
+        fused = next((chain for chain in unit.fused_ops if ops[at : at + len(chain)] == chain), (ops[at],))
+        cycles += max(unit.cost(op).cycles for op in fused)
+        at += len(fused)
+    return max(1, cycles)
+
+
+def latency_cycles(unit: Unit, einsum: Einsum, node: Compute, laid: Laid, points: Points) -> int:
+    """Cycles from the last step of a tile until its results can be used."""
+    ops = point_ops(einsum)
+    latency = max((unit.cost(op).latency_cycles for op in ops), default=0)
+    if unit.fill == "exposed":
+        latency += sum(unit.dims.get(dim, 1) - 1 for dim in ("rows", "cols"))
+    for dim in unit.dims:
+        across = set(node.spatial.get(dim, ())) & set(einsum.reduced)
+        if across and points.count:
+            span = math.prod(len(np.unique(points.at[rank])) for rank in across)
+            tree = math.ceil(math.log2(min(span, unit.dims[dim])))  # two values make one in a cycle at best
+            stated = unit.reduction_latency_cycles.get(ops[-1], 0) if dim in ("rows", "lanes") else 0
+            latency += max(tree, stated)
+    return latency

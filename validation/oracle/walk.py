@@ -1,0 +1,285 @@
+"""The walk through a LoopTree that computes every tile from what the innermost keeps hold."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping as MappingType
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from accel.machine import Machine
+from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
+from validation.oracle.feed import feed
+from validation.oracle.points import Bools, Ints, Ranges, box_points, einsum_points, elements, point_ops
+from validation.oracle.store import Books, Place
+from validation.oracle.unit import cycles_a_point, latency_cycles, lay
+from validation.oracle.values import GATHER, Floats, evaluate, gather
+from workloads.cascade import Cascade, Einsum
+from workloads.expression import Access
+
+Inputs = MappingType[str, NDArray[np.generic]]
+Places = dict[str, Place]
+"""The innermost place of each tensor; DRAM is outside all."""
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """What a mapping computed and what that took. Cycles are of the machine's clock."""
+
+    outputs: dict[str, NDArray[np.float64]]
+    points: Counter[str] = msgspec.field(default_factory=Counter)
+    """Points computed by Einsum, less those that a unit skips."""
+    visited: Counter[str] = msgspec.field(default_factory=Counter)
+    """Points by Einsum before any is skipped: the cascade's own, when each is computed once."""
+    ops: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    lanes: dict[str, Ints] = msgspec.field(default_factory=dict)
+    """Points by lane of each unit."""
+    books: Books = msgspec.field(default_factory=Books)
+    unit_cycles: Counter[str] = msgspec.field(default_factory=Counter)
+    chain_cycles: float = 0.0
+    held: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    missing: set[tuple[str, str]] = msgspec.field(default_factory=set)
+    """(Einsum, tensor) where an operand was not where the unit looked for it."""
+
+
+def run(cascade: Cascade, machine: Machine, mapping: Mapping, inputs: Inputs) -> Outcome:
+    """Compute a cascade as a mapping says, on values of the shapes that `cascade.shape` gives."""
+    return _Walk(cascade, machine, mapping, inputs).outcome
+
+
+class _Walk:
+    def __init__(
+        self,
+        cascade: Cascade,
+        machine: Machine,
+        mapping: Mapping,
+        inputs: Inputs,
+    ) -> None:
+        self.cascade, self.machine = cascade, machine
+        self.sizes = {rank.name: rank.size for rank in cascade.ranks}
+        self.outcome = Outcome(outputs={})
+        self.outcome.lanes = {unit.name: np.zeros(unit.pes, dtype=np.int64) for unit in machine.units}
+        whole = {rank: (0, size) for rank, size in self.sizes.items()}
+        self.whole = {einsum.name: einsum_points(cascade, einsum, whole) for einsum in cascade.einsums}
+        self.flat = {tensor.name: math.prod(cascade.shape(tensor.name)) for tensor in cascade.tensors}
+        self.unread = {name: np.zeros(size, dtype=np.int64) for name, size in self.flat.items()}
+        self.undone = {name: np.zeros(size, dtype=np.int64) for name, size in self.flat.items()}
+        for einsum in cascade.einsums:
+            for access in einsum.reads:
+                np.add.at(self.unread[access.tensor], elements(cascade, access, self.whole[einsum.name]), 1)
+            np.add.at(self.undone[einsum.name], elements(cascade, einsum.output, self.whole[einsum.name]), 1)
+        self.total = {name: counts.copy() for name, counts in self.undone.items()}
+        self.given = {name: self._given(name) for name in self.flat}
+        self.ready = {name: np.zeros(size) for name, size in self.flat.items()}
+        self.ended: dict[int, float] = {}
+        self.stamp = 0
+        self.latest: Places = {}  # each Einsum's last tile, in its unit's registers
+        leaves = [node for node, _ in walk(mapping.tree) if isinstance(node, Compute)]
+        results = {tensor.name for tensor in cascade.outputs}
+        self.passed_on = {  # read from the registers by all that read it
+            name: name not in results
+            and all(name in leaf.chained for leaf in leaves for read in cascade.einsum(leaf.einsum).reads
+                    if read.tensor == name)
+            for name in self.flat
+        }  # fmt: skip
+        dram = {name: self._place(name, machine.dram.name, None) for name in self.flat}
+        for tensor in cascade.inputs:
+            dram[tensor.name].put(
+                np.zeros(self.flat[tensor.name], dtype=np.int64), np.arange(self.flat[tensor.name]),
+                np.asarray(inputs[tensor.name], dtype=np.float64).reshape(-1),
+            )  # fmt: skip
+        self.outcome.chain_cycles = self.visit(mapping.tree, whole, dram, 0.0)
+        self.outcome.outputs = {
+            tensor.name: dram[tensor.name].values[0].reshape(cascade.shape(tensor.name))
+            for tensor in cascade.outputs
+        }
+
+    def _given(self, tensor: str) -> Floats:
+        """Values that are known without being moved: initial state, and 0 where no point computes."""
+        found = np.full(self.flat[tensor], math.nan)
+        einsum = self.cascade.producer(tensor)
+        if einsum is None:
+            return found
+        if not einsum.iterative:
+            found[self.total[tensor] == 0] = 0.0
+            return found
+        where = np.indices(self.cascade.shape(tensor)).reshape(len(self.cascade.shape(tensor)), -1)
+        for index, places in zip(einsum.output.indices, where, strict=True):
+            if index.terms and index.offset == 1:
+                found[places == 0] = self.cascade.initial[tensor]
+        return found
+
+    def _place(self, tensor: str, memory: str, outer: Place | None, spill: float = 0.0) -> Place:
+        return Place(
+            self.cascade, self.machine, self.outcome.books, tensor, memory, outer, self.given[tensor], spill
+        )
+
+    def visit(self, node: Node, ranges: Ranges, places: Places, after: float) -> float:
+        """Run a node on a box, not before `after`; the earliest cycle at which all of it can have ended."""
+        if isinstance(node, Compute):
+            return self.compute(node, ranges, places, after)
+        if isinstance(node, Loop):
+            start, stop = ranges[node.rank]
+            ends = [after]
+            for low in range(start, stop, node.tile):
+                tile = {**ranges, node.rank: (low, min(low + node.tile, stop))}
+                ends.append(self.visit(node.body, tile, places, after))
+            return max(ends)
+        if isinstance(node, Keep):
+            return self.keep(node, ranges, places, after)
+        if isinstance(node, Sequence):
+            now = max(after, self.ended.get(id(node), 0.0))  # the iteration before has ended
+            for child in node.children:
+                now = self.visit(child, ranges, places, now)
+            self.ended[id(node)] = now
+            return now
+        return max(self.visit(child, ranges, places, after) for child in node.children)
+
+    def keep(self, node: Keep, ranges: Ranges, places: Places, after: float) -> float:
+        """Tiles begin empty, fill as leaves below ask, and end by handing out what is still wanted."""
+        if node.memory == self.machine.dram.name:
+            return self.visit(node.body, ranges, places, after)
+        mine = {name: self._place(name, node.memory, places[name], node.spill) for name in node.tensors}
+        if node.overlay:
+            self._overlay(node, ranges, mine)
+        end = self.visit(node.body, ranges, {**places, **mine}, after)
+        inside = {leaf.einsum for leaf, _ in walk(node) if isinstance(leaf, Compute)}
+        for name, place in mine.items():
+            size = int(place.there.sum() - (~np.isnan(self.given[name])).sum() * place.cores)
+            self.outcome.held[node.memory, name] = max(self.outcome.held[node.memory, name], size)
+            place.leave(self._wanted(name, inside))
+        return end
+
+    def _wanted(self, tensor: str, inside: set[str]) -> Bools:
+        """What must leave a keep: results, what Einsums outside read, and what is yet to be read or summed.
+
+        Of a state only the steps that somebody still reads.
+        """
+        producer = self.cascade.producer(tensor)
+        everything = np.ones(self.flat[tensor], dtype=bool)
+        if producer is None or tensor in {output.name for output in self.cascade.outputs}:
+            return everything
+        outside = any(reader.name not in inside for reader in self.cascade.consumers(tensor))
+        if outside and not producer.iterative:
+            return everything
+        return (self.unread[tensor] > 0) | (
+            (self.undone[tensor] > 0) & (self.undone[tensor] < self.total[tensor])
+        )
+
+    def _overlay(self, node: Keep, ranges: Ranges, mine: Places) -> None:
+        """Each tensor's tile lies from the first of the shared bytes on, in the order of its dimensions."""
+        offsets = {}
+        leaves = [self.cascade.einsum(leaf.einsum) for leaf, _ in walk(node) if isinstance(leaf, Compute)]
+        for name in mine:
+            touched = np.zeros(self.flat[name], dtype=bool)
+            for einsum in leaves:
+                points = einsum_points(self.cascade, einsum, ranges)
+                for access in (*einsum.reads, einsum.output):
+                    if access.tensor == name:
+                        touched[elements(self.cascade, access, points)] = True
+            offsets[name] = np.full(self.flat[name], -1)
+            where = np.stack(np.unravel_index(np.flatnonzero(touched), self.cascade.shape(name)))
+            offsets[name][touched] = np.ravel_multi_index(
+                tuple(where - where.min(axis=1, keepdims=True)), tuple(np.ptp(where, axis=1) + 1)
+            ) if touched.any() else 0  # fmt: skip
+        for name, place in mine.items():
+            place.beside = [(mine[o], offsets[name], offsets[o]) for o in mine if o != name]
+
+    def compute(self, node: Compute, ranges: Ranges, places: Places, after: float) -> float:
+        """One tile; of an Einsum that reads its own state, one step of it after the other."""
+        einsum = self.cascade.einsum(node.einsum)
+        own = [rank for rank in einsum.iterative if einsum.name in {read.tensor for read in einsum.reads}]
+        boxes = [dict(ranges)]
+        for rank in own:
+            boxes = [{**box, rank: (at, at + 1)} for box in boxes for at in range(*box[rank])]
+        for box in boxes:
+            after = max(after, self._tile(node, einsum, box, places, after))
+        return after
+
+    def _tile(self, node: Compute, einsum: Einsum, box: Ranges, places: Places, after: float) -> float:
+        points = einsum_points(self.cascade, einsum, box)
+        self._carry(einsum, box, places)
+        if not points.count:
+            return after
+        self.stamp += 1
+        outcome, unit = self.outcome, self.machine.unit(node.unit)
+        laid = lay(self.cascade, self.machine, einsum, node, points, box)
+        touched = {
+            access: elements(self.cascade, access, points) for access in (*einsum.reads, einsum.output)
+        }
+        target = touched[einsum.output]
+        again = (self.undone[einsum.name] < self.total[einsum.name])[
+            target
+        ]  # earlier tiles left a partial sum
+        held = not self.passed_on[einsum.name] or places[einsum.name].outer is not None
+        feed(einsum, node, laid, touched, again, places, outcome.books, results=held)
+
+        def read(access: Access) -> Floats:
+            chained = self.latest if access.tensor in node.chained else places
+            return self._look(einsum, access.tensor, chained, laid.core, touched[access])
+
+        with np.errstate(all="ignore"):
+            value = evaluate(einsum.expr, points, read, self.sizes)
+        place = places[einsum.name]
+        before = np.full(self.flat[einsum.name], GATHER[einsum.reduce][0] if einsum.reduce else math.nan)
+        if einsum.reduce and again.any():
+            before[target[again]] = self._look(einsum, einsum.name, places, laid.core[again], target[again])
+        result = gather(einsum.reduce, value, target, before)
+        core = np.zeros(self.flat[einsum.name], dtype=np.int64)
+        core[target] = laid.core
+        made = np.unique(target)
+        place.write(core[made], made, result[made], self.stamp)
+        self.latest[einsum.name] = self._place(einsum.name, unit.name, None)
+        self.latest[einsum.name].write(core[made], made, result[made], self.stamp)
+
+        for access in einsum.reads:
+            np.subtract.at(self.unread[access.tensor], touched[access], 1)
+        np.subtract.at(self.undone[einsum.name], target, 1)
+        worked = int(laid.worked.sum())
+        outcome.points[einsum.name] += worked
+        outcome.visited[einsum.name] += points.count
+        ops = point_ops(einsum)
+        for op in ops:
+            outcome.ops[unit.name, op] += worked
+        np.add.at(outcome.lanes[unit.name], laid.lane[laid.worked], 1)
+        scale = self.machine.clock_hz / (unit.clock_hz or self.machine.clock_hz)
+        cycles = laid.steps * cycles_a_point(unit, ops)
+        outcome.unit_cycles[unit.name] += cycles * scale  # type: ignore[assignment]  # a Counter of floats
+        reads = [float(self.ready[access.tensor][touched[access]].max()) for access in einsum.reads]
+        start = max(after, *reads, self.ready[einsum.name][target[again]].max(initial=0.0), 0.0)
+        end = start + (cycles + latency_cycles(unit, einsum, node, laid, points)) * scale
+        self.ready[einsum.name][made] = end
+        return float(end)
+
+    def _look(self, einsum: Einsum, tensor: str, places: Places, core: Ints, element: Ints) -> Floats:
+        """What each core finds of a tensor in its innermost place."""
+        place = places.get(tensor)
+        if place is None:
+            self.outcome.missing.add((einsum.name, tensor))
+            return np.full(len(element), math.nan)
+        place.fetch(core, element)
+        row = place.row(core)
+        if np.isnan(place.values[row, element]).any() and not place.there[row, element].all():
+            self.outcome.missing.add((einsum.name, tensor))
+        return place.values[row, element]
+
+    def _carry(self, einsum: Einsum, box: Ranges, places: Places) -> None:
+        """A step that the bounds leave out leaves the state as it was, wherever that is."""
+        if not einsum.iterative:
+            return
+        every = box_points(einsum.output.ranks, box)
+        new = elements(self.cascade, einsum.output, every)
+        left_out = self.total[einsum.name][new] == 0
+        indices = tuple(
+            msgspec.structs.replace(index, offset=0) if index.terms and index.offset == 1 else index
+            for index in einsum.output.indices
+        )
+        old = elements(self.cascade, Access(einsum.name, indices), every)[left_out]
+        new = new[left_out]
+        here: Place | None = places[einsum.name]
+        while here is not None:
+            for field in (here.values, here.there, here.fresh, here.stamp):
+                field[:, new] = field[:, old]
+            here = here.outer
