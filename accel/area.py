@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from accel.machine import Machine
+from einsim.accel.machine import Machine
 
 
 def component_areas(unit: str, pe_um2: Mapping[str, float], pes: int) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from accel.machine import OpCost
+from einsim.accel.machine import OpCost
 
 COMPOSED: Final[dict[str, dict[str, int]]] = {
     # A multiplier is a multiply-accumulate whose addend is zero.

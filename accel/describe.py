@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from accel.area import total_um2
-from accel.machine import Machine, Memory, OpCost, Unit
-from accel.parts import RESOURCES
-from specs.units import format_bytes, format_hertz
+from einsim.accel.area import total_um2
+from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.parts import RESOURCES
+from einsim.specs.units import format_bytes, format_hertz
 
 
 def one_line(machine: Machine) -> str:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import msgspec
 
-from accel.composed import completed
-from accel.machine import Machine, Memory, Unit, UnitKind
-from accel.written import Count, Name, WrittenLanes, WrittenMachine, WrittenPort
-from specs.errors import below
-from specs.units import Bytes
+from einsim.accel.composed import completed
+from einsim.accel.machine import Machine, Memory, Unit, UnitKind
+from einsim.accel.written import Count, Name, WrittenLanes, WrittenMachine, WrittenPort
+from einsim.specs.errors import below
+from einsim.specs.units import Bytes
 
 
 class GenericMemory(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):

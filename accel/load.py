@@ -8,14 +8,14 @@ from typing import Final
 
 import msgspec
 
-from accel import generic, provenance
-from accel.families import fpga_dsp, npu, spatial_array
-from accel.gpu.machine import gpu_names
-from accel.machine import Machine
-from specs.document import Document
-from specs.errors import MISSING, RuleError, SpecError, dotted
-from specs.loader import decode, load_yaml, override
-from specs.near import near
+from einsim.accel import generic, provenance
+from einsim.accel.families import fpga_dsp, npu, spatial_array
+from einsim.accel.gpu.machine import gpu_names
+from einsim.accel.machine import Machine
+from einsim.specs.document import Document
+from einsim.specs.errors import MISSING, RuleError, SpecError, dotted
+from einsim.specs.loader import decode, load_yaml, override
+from einsim.specs.near import near
 
 _PRESETS: Final = Path(__file__).parent / "presets"
 _ROOT: Final = "accel"

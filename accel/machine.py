@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from specs.errors import RuleError
-from specs.near import near
+from einsim.specs.errors import RuleError
+from einsim.specs.near import near
 
 UnitKind = Literal["array", "systolic", "dsp-chain", "vector"]
 Fill = Literal["hidden", "exposed"]
@@ -45,8 +45,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `fused_ops` are op chains that issue as one. `reduction_latency_cycles` gives, per op, the extra cycles
     until a value reduced by it across the rows is visible. `fill` "exposed" adds rows + cols - 2 cycles to
     a result's latency. `convention` says what a systolic tile's edges, filling and draining cost
-    (`dataflow.array_time`); "" counts its streaming only. `exploits` names sparsity patterns that save work
-    here; others cost dense.
+    (`einsim.dataflow.array_time`); "" counts its streaming only. `exploits` names sparsity patterns that save
+    work here; others cost dense.
     """
 
     name: str

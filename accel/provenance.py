@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from specs.document import Document
-from specs.errors import MISSING, SpecError
-from specs.near import near
+from einsim.specs.document import Document
+from einsim.specs.errors import MISSING, SpecError
+from einsim.specs.near import near
 
 _NOT_FIGURES = ("sources", "assumed", "family", "machine")
 

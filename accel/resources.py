@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from accel.parts import RESOURCES, Part, Ram
-from specs.errors import RuleError
+from einsim.accel.parts import RESOURCES, Part, Ram
+from einsim.specs.errors import RuleError
 
 
 def ceil_div(amount: int, unit: int) -> int:

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from accel.machine import Convention, Fill, Memory, Noc, OpCost, Refresh, RegisterFile, Unit, UnitKind
-from specs.errors import RuleError
-from specs.near import near
-from specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Watts
+from einsim.accel.machine import Convention, Fill, Memory, Noc, OpCost, Refresh, RegisterFile, Unit, UnitKind
+from einsim.specs.errors import RuleError
+from einsim.specs.near import near
+from einsim.specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Watts
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 """Rows, columns, lanes, cores: at least one, at most 65536."""
@@ -65,7 +65,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     None of the three: the port never limits. Energies are per access of `access` bytes. On DRAM, `timing`
     names a standard (`hbm2e`) or its YAML file, and `timing_channels` how many channels of it there are.
-    `banks`, `bus`, `descriptor_cycles` and `dma_engines`: see `accel.machine.Memory`.
+    `banks`, `bus`, `descriptor_cycles` and `dma_engines`: see `einsim.accel.machine.Memory`.
     """
 
     bandwidth: BytesPerSecond | None = None
@@ -127,7 +127,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class WrittenNoc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`noc: {bandwidth: 128GB/s, multicast: false}`: see `accel.machine.Noc`."""
+    """`noc: {bandwidth: 128GB/s, multicast: false}`: see `einsim.accel.machine.Noc`."""
 
     bandwidth: BytesPerSecond
     multicast: bool | None = None

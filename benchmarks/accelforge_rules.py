@@ -16,8 +16,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
-from workloads.cascade import Access, Cascade
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
+from einsim.workloads.cascade import Access, Cascade
 
 READ_PJ = {"dram": 56.24, "gb": 15.04, "local": 1.992}
 WRITE_PJ = {"dram": 56.24, "gb": 18.88, "local": 2.344}

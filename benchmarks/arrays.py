@@ -20,15 +20,15 @@ from rich.console import Console
 from rich.table import Table
 
 from einsim.evaluation import evaluate
-from sim.arrays.dsp_chain import ChainSpec, step_chain
-from sim.arrays.fusemax import FuseMaxSpec
-from sim.arrays.gemm import DATAFLOWS, ArraySpec, Gemm
-from sim.arrays.simulated import simulated
-from sim.arrays.sorter import prune
-from sim.arrays.stalls import Ports, fed
-from sim.arrays.step_fusemax import step_fusemax
-from sim.arrays.stepped import step
-from sim.arrays.systolic import cycles, traffic
+from einsim.sim.arrays.dsp_chain import ChainSpec, step_chain
+from einsim.sim.arrays.fusemax import FuseMaxSpec
+from einsim.sim.arrays.gemm import DATAFLOWS, ArraySpec, Gemm
+from einsim.sim.arrays.simulated import simulated
+from einsim.sim.arrays.sorter import prune
+from einsim.sim.arrays.stalls import Ports, fed
+from einsim.sim.arrays.step_fusemax import step_fusemax
+from einsim.sim.arrays.stepped import step
+from einsim.sim.arrays.systolic import cycles, traffic
 
 SIDE = 32
 SCALE_SIM_SECONDS = 374.0  # CPU, 1024^3 on 32 x 32, SCALE-Sim 3.0.0 on this kind of machine

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from sim.dram import controller, scheduler
-from sim.dram.address import places
-from sim.dram.controller import run_channel
-from sim.dram.scheduler import serve
-from sim.dram.simulate import Controller, Requests, simulate
-from sim.dram.standard import Standard, names, standard
+from einsim.sim.dram import controller, scheduler
+from einsim.sim.dram.address import places
+from einsim.sim.dram.controller import run_channel
+from einsim.sim.dram.scheduler import serve
+from einsim.sim.dram.simulate import Controller, Requests, simulate
+from einsim.sim.dram.standard import Standard, names, standard
 
 COUNT = 200_000
 SHORT = 300
@@ -43,7 +43,7 @@ def one_channel(
     kernels = ("_source", "_hits_only", "_hold", "_after_column", "_grown")
     jitted = {name: getattr(scheduler, name) for name in kernels}
     if not compiled:
-        setattr(controller, "serve", serve.py_func)  # noqa: B010 - mypy knows no such export
+        setattr(controller, "serve", getattr(serve, "py_func"))  # noqa: B009, B010 - mypy knows neither
         for name in kernels:
             setattr(scheduler, name, jitted[name].py_func)
     how, org = Controller(), chosen.organisation

@@ -29,21 +29,21 @@ from accelforge_rules import judge  # type: ignore[import-not-found]
 from rich.console import Console
 from rich.table import Table
 
-from accel.load import load_machine
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.mapper.best import Objective, best_mapping
-from dataflow.mapper.model import cost
-from dataflow.mapper.nest import Inside
-from dataflow.mapper.space import MapSpace
-from dataflow.mapper.tables import APART, COPIES, DIM, PARTIAL, WIDTH, Tables, tables
-from dataflow.mapping_text import mapping_text
-from dataflow.templates import build_mapping, template_names
-from sim.engine import simulate
-from specs.errors import EinsimError
-from workloads.cascade import Cascade
-from workloads.library import build
-from workloads.notation import parse
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.best import Objective, best_mapping
+from einsim.dataflow.mapper.model import cost
+from einsim.dataflow.mapper.nest import Inside
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapper.tables import APART, COPIES, DIM, PARTIAL, WIDTH, Tables, tables
+from einsim.dataflow.mapping_text import mapping_text
+from einsim.dataflow.templates import build_mapping, template_names
+from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.library import build
+from einsim.workloads.notation import parse
 
 COUNT = 400_000
 

@@ -10,10 +10,10 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from rtl_models.build import build, run_jobs
-from rtl_models.design import DESIGNS, find_design
-from rtl_models.grid import grid
-from rtl_models.simulator import available
+from einsim.rtl_models.build import build, run_jobs
+from einsim.rtl_models.design import DESIGNS, find_design
+from einsim.rtl_models.grid import grid
+from einsim.rtl_models.simulator import available
 
 
 def main() -> None:

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.iteration import path_of
-from dataflow.program import Program
-from dataflow.result import EinsumCost
+from einsim.accel.machine import Machine
+from einsim.dataflow.iteration import path_of
+from einsim.dataflow.program import Program
+from einsim.dataflow.result import EinsumCost
 
 #: Instances of each operation by its tile extents.
 Counts = Mapping[int, Mapping[tuple[int, ...], int]]

@@ -14,11 +14,11 @@ overlap perfectly inside a pipeline.
 
 from __future__ import annotations
 
-from accel.machine import Machine
-from dataflow.account import Books, keep_books, static_counts
-from dataflow.iteration import Path
-from dataflow.program import Group, Op, Program
-from dataflow.result import Result
+from einsim.accel.machine import Machine
+from einsim.dataflow.account import Books, keep_books, static_counts
+from einsim.dataflow.iteration import Path
+from einsim.dataflow.program import Group, Op, Program
+from einsim.dataflow.result import Result
 
 
 def analyse(program: Program, machine: Machine) -> Result:

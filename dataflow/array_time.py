@@ -8,7 +8,7 @@ With R x C elements, r x c of them used by a tile, S cycles of streaming, T tile
     overlapped, first    R + C + S - 2         2R + C + S - 2
     overlapped, others   max(S, R)             max(S, R)
 
-`sim.arrays.systolic` says where they come from, and the stepped array of `sim.arrays` takes the same cycles.
+`einsim.sim.arrays.systolic` says where they come from, and the stepped array beside it takes the same cycles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import Final
 
 import msgspec
 
-LEAD_CYCLES: Final = 3  # edge-aware, before a tile's first operand; split assumed, see `sim.arrays.systolic`
+LEAD_CYCLES: Final = (
+    3  # edge-aware, before a tile's first operand; split assumed, see `einsim.sim.arrays.systolic`
+)
 TAIL_CYCLES: Final = 2  # edge-aware, after a tile's last mac; LEAD + TAIL = 5 = (K+r+c+3) - (K+r+c-2)
 
 

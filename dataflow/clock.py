@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from accel.machine import Machine, Memory
-from dataflow.program import Access, Stream
+from einsim.accel.machine import Machine, Memory
+from einsim.dataflow.program import Access, Stream
 
 
 class Clock:

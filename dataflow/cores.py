@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from accel.machine import Unit
-from dataflow.mapping import Compute
+from einsim.accel.machine import Unit
+from einsim.dataflow.mapping import Compute
 
 
 def cores_ranks(node: Compute) -> tuple[str, ...]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from accel.machine import Machine
-from dataflow.cores import cores_ranks
-from dataflow.footprint import access_of, relevant_ranks
-from dataflow.holds import may_hold, passes_by, role_of, straight
-from dataflow.layout import Home, Layout, Leaf, relevant_loops
-from dataflow.mapping import Mapping, Node, children
-from dataflow.sites import Place, Sites
-from specs.errors import SpecError
-from workloads.cascade import Access, Cascade, Einsum, Index, SameBlock
-from workloads.passes import pass_of
-from workloads.points import difference
+from einsim.accel.machine import Machine
+from einsim.dataflow.cores import cores_ranks
+from einsim.dataflow.footprint import access_of, relevant_ranks
+from einsim.dataflow.holds import may_hold, passes_by, role_of, straight
+from einsim.dataflow.layout import Home, Layout, Leaf, relevant_loops
+from einsim.dataflow.mapping import Mapping, Node, children
+from einsim.dataflow.sites import Place, Sites
+from einsim.specs.errors import SpecError
+from einsim.workloads.cascade import Access, Cascade, Einsum, Index, SameBlock
+from einsim.workloads.passes import pass_of
+from einsim.workloads.points import difference
 
 
 def check_flow(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine, sites: Sites) -> None:

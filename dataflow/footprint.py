@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from accel.machine import Machine
-from workloads.cascade import Access, Cascade, Einsum, Tensor
-from workloads.sparsity import dense_bytes, stored_bytes
+from einsim.accel.machine import Machine
+from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
+from einsim.workloads.sparsity import dense_bytes, stored_bytes
 
 
 def iterative_ranks(cascade: Cascade, tensor: str) -> tuple[str, ...]:

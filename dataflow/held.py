@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from accel.machine import Machine
-from dataflow.cores import share
-from dataflow.footprint import access_of, relevant_ranks, tile_bytes
-from dataflow.layout import Home, Layout, Leaf
-from dataflow.mapping import Mapping, Node, Sequence, children
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.cores import share
+from einsim.dataflow.footprint import access_of, relevant_ranks, tile_bytes
+from einsim.dataflow.layout import Home, Layout, Leaf
+from einsim.dataflow.mapping import Mapping, Node, Sequence, children
+from einsim.workloads.cascade import Cascade
 
 
 def held_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:

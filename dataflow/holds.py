@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from accel.machine import Machine
-from dataflow.footprint import access_of, relevant_ranks
-from dataflow.mapping import Compute
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.footprint import access_of, relevant_ranks
+from einsim.dataflow.mapping import Compute
+from einsim.workloads.cascade import Cascade
 
 
 def role_of(cascade: Cascade, node: Compute, tensor: str) -> str:

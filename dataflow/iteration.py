@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from dataflow.program import Op, ProgramLoop
-from workloads.cascade import Bound, Index, SameBlock
-from workloads.points import block_starts, difference
+from einsim.dataflow.program import Op, ProgramLoop
+from einsim.workloads.cascade import Bound, Index, SameBlock
+from einsim.workloads.points import block_starts, difference
 
 Interval = tuple[int, int]  # first point and number of points
 

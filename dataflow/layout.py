@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from dataflow.footprint import access_of, relevant_ranks
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
-from dataflow.program import ProgramLoop
-from workloads.cascade import Bound, Cascade, SameBlock
+from einsim.dataflow.footprint import access_of, relevant_ranks
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
+from einsim.dataflow.program import ProgramLoop
+from einsim.workloads.cascade import Bound, Cascade, SameBlock
 
 
 class Home(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from accel.machine import Machine, Unit
-from dataflow.array_time import Tiles, array_time
-from dataflow.cores import cores_ranks, wanting
-from dataflow.footprint import elements, relevant_ranks, runs, steps, tile_bytes
-from dataflow.mapping import Compute
-from dataflow.program import Access as Traffic
-from workloads.cascade import Access, Cascade, Einsum
+from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.array_time import Tiles, array_time
+from einsim.dataflow.cores import cores_ranks, wanting
+from einsim.dataflow.footprint import elements, relevant_ranks, runs, steps, tile_bytes
+from einsim.dataflow.mapping import Compute
+from einsim.dataflow.program import Access as Traffic
+from einsim.workloads.cascade import Access, Cascade, Einsum
 
 
 class Residence(msgspec.Struct, frozen=True, kw_only=True):

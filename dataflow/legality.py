@@ -1,22 +1,22 @@
 """Legality: every Einsum is computed once, from operands that are there, in memories that hold them.
 
 The rules on the tree itself (names, tiles, keeps, units) stand here; those on how data flows between the
-leaves are in `dataflow.flow_rules`. All raise one SpecError, with the line where the mapping has one.
+leaves are in `einsim.dataflow.flow_rules`. All raise one SpecError, with the line where the mapping has one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from accel.machine import DATAFLOWS, Machine, Unit
-from dataflow.flow_rules import check_flow
-from dataflow.held import held_bytes, home_bytes
-from dataflow.layout import Home, Layout, lay_out
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
-from dataflow.sites import DEEPEST, NOWHERE, Place, Sites
-from specs.errors import SpecError
-from specs.near import near
-from workloads.cascade import Cascade, Einsum
+from einsim.accel.machine import DATAFLOWS, Machine, Unit
+from einsim.dataflow.flow_rules import check_flow
+from einsim.dataflow.held import held_bytes, home_bytes
+from einsim.dataflow.layout import Home, Layout, lay_out
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
+from einsim.dataflow.sites import DEEPEST, NOWHERE, Place, Sites
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade, Einsum
 
 Visit = tuple[Place, Node, tuple[Node, ...]]
 

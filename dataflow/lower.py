@@ -7,23 +7,23 @@ from collections.abc import Mapping as MappingType
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.clock import NOC, Clock, bus_name, port_name
-from dataflow.cores import wanting
-from dataflow.footprint import access_of, relevant_ranks, runs, steps, tile_bytes
-from dataflow.held import held_bytes, points_below
-from dataflow.iteration import Path
-from dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
-from dataflow.leaf import Residence, latency_cycles, leaf_cost
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
-from dataflow.mapping_text import mapping_text
-from dataflow.program import Access, Cost, Engine, Group, Op, Program, Stream
-from dataflow.waits import Draft, add_waits
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.clock import NOC, Clock, bus_name, port_name
+from einsim.dataflow.cores import wanting
+from einsim.dataflow.footprint import access_of, relevant_ranks, runs, steps, tile_bytes
+from einsim.dataflow.held import held_bytes, points_below
+from einsim.dataflow.iteration import Path
+from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
+from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
+from einsim.dataflow.mapping_text import mapping_text
+from einsim.dataflow.program import Access, Cost, Engine, Group, Op, Program, Stream
+from einsim.dataflow.waits import Draft, add_waits
+from einsim.workloads.cascade import Cascade
 
 
 def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
-    """Lower a legal mapping; `dataflow.legality.check` says whether it is one, here it is taken as given."""
+    """Lower a legal mapping; whether it is one is for `einsim.dataflow.legality.check` to say."""
     layout = lay_out(mapping, cascade)
     clock = Clock(machine, tuple(tensor.name for tensor in cascade.tensors))
     drafts = _computes(layout)

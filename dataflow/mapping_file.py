@@ -23,17 +23,17 @@ from typing import Any, Literal
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.legality import check
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
-from dataflow.sites import DEEPEST, Place, Sites
-from specs.document import Document
-from specs.document import Path as Keys
-from specs.errors import dotted
-from specs.loader import decode, load_yaml
-from specs.near import near
-from workloads.cascade import Cascade
-from workloads.settings import read_size
+from einsim.accel.machine import Machine
+from einsim.dataflow.legality import check
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
+from einsim.dataflow.sites import DEEPEST, Place, Sites
+from einsim.specs.document import Document
+from einsim.specs.document import Path as Keys
+from einsim.specs.errors import dotted
+from einsim.specs.loader import decode, load_yaml
+from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.settings import read_size
 
 KINDS = ("for", "keep", "compute", "pipeline", "sequence")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

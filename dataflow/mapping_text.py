@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from accel.machine import DATAFLOWS
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
-from dataflow.sites import DEEPEST
-from specs.errors import MISSING, SpecError
-from specs.near import near
+from einsim.accel.machine import DATAFLOWS
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
+from einsim.dataflow.sites import DEEPEST
+from einsim.specs.errors import MISSING, SpecError
+from einsim.specs.near import near
 
 _HEAD = re.compile(r"(\S.*?) on (\S.*) \(([^()]*)\)")
 _LOOP = re.compile(r"for (\S+)/(\d{1,13})")
@@ -59,7 +59,7 @@ def compute_text(node: Compute) -> str:
 def parse_text(text: str) -> Mapping:
     """The mapping that `mapping_text` wrote as `text`; notes are not part of it.
 
-    SpecError with the line for anything else. Whether the mapping is legal is for `dataflow.legality` to say.
+    SpecError with the line for anything else. Whether it is legal is for `einsim.dataflow.legality` to say.
     """
     lines = [(number, line.rstrip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     head = _HEAD.fullmatch(lines[0][1].strip()) if lines else None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-from workloads.cascade import Bound, SameBlock
+from einsim.workloads.cascade import Bound, SameBlock
 
 
 class ProgramLoop(msgspec.Struct, frozen=True, kw_only=True):

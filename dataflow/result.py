@@ -30,7 +30,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     `stalls` belong to the bottleneck unit: its busy cycles and its stalls add up to `cycles`.
     `breakdown_by_unit` says of each unit what all its `cycles` went to: "busy", or a cause and what it is
-    about, such as "bandwidth:dram" or "dependency:LM"; `sim.breakdown` puts it in words.
+    about, such as "bandwidth:dram" or "dependency:LM"; `einsim.sim.breakdown` puts it in words.
     `bound_by` gives the lower bounds in cycles by what sets them.
     """
 

@@ -17,7 +17,7 @@ from itertools import product
 
 import msgspec
 
-from dataflow.program import Op, Program
+from einsim.dataflow.program import Op, Program
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from dataflow.mapping import Compute, Keep, Loop, Node, Pipeline
-from specs.errors import MISSING, SpecError
+from einsim.dataflow.mapping import Compute, Keep, Loop, Node, Pipeline
+from einsim.specs.errors import MISSING, SpecError
 
 Place = tuple[int, ...]
 """Child positions from the root of the tree; the root is ()."""

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from dataflow.footprint import access_of, relevant_ranks
-from dataflow.layout import Barrier, Home, Layout, Leaf
-from dataflow.program import Target, Wait
-from workloads.cascade import Access, Cascade
+from einsim.dataflow.footprint import access_of, relevant_ranks
+from einsim.dataflow.layout import Barrier, Home, Layout, Leaf
+from einsim.dataflow.program import Target, Wait
+from einsim.workloads.cascade import Access, Cascade
 
 #: Versions of an iterative tensor that are alive at once: the one read and the one written.
 STATE_VERSIONS = 2

@@ -6,43 +6,41 @@ Every public name stands here once and is imported when it is first used, so tha
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from einsim.shadow import shadowed
+from einsim.old_names import explain_old_names
 
 if TYPE_CHECKING:
-    from accel.load import load_machine, preset_names
-    from accel.machine import Machine
-    from dataflow.analytical import analyse
-    from dataflow.lower import lower
-    from dataflow.mapping_file import load_mapping
-    from dataflow.result import Result
-    from dataflow.templates import build_mapping, template_names
+    from einsim.accel.load import load_machine, preset_names
+    from einsim.accel.machine import Machine
+    from einsim.dataflow.analytical import analyse
+    from einsim.dataflow.lower import lower
+    from einsim.dataflow.mapping_file import load_mapping
+    from einsim.dataflow.result import Result
+    from einsim.dataflow.templates import build_mapping, template_names
     from einsim.evaluation import evaluate
-    from sim.engine import simulate
-    from specs.errors import EinsimError, SpecError
-    from workloads.cascade import Cascade
+    from einsim.sim.engine import simulate
+    from einsim.specs.errors import EinsimError, SpecError
+    from einsim.workloads.cascade import Cascade
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
-    "Cascade": "workloads.cascade",
-    "EinsimError": "specs.errors",
-    "Machine": "accel.machine",
-    "Result": "dataflow.result",
-    "SpecError": "specs.errors",
-    "analyse": "dataflow.analytical",
-    "build_mapping": "dataflow.templates",
+    "Cascade": "einsim.workloads.cascade",
+    "EinsimError": "einsim.specs.errors",
+    "Machine": "einsim.accel.machine",
+    "Result": "einsim.dataflow.result",
+    "SpecError": "einsim.specs.errors",
+    "analyse": "einsim.dataflow.analytical",
+    "build_mapping": "einsim.dataflow.templates",
     "evaluate": "einsim.evaluation",
-    "load_machine": "accel.load",
-    "load_mapping": "dataflow.mapping_file",
-    "lower": "dataflow.lower",
-    "preset_names": "accel.load",
-    "simulate": "sim.engine",
-    "template_names": "dataflow.templates",
+    "load_machine": "einsim.accel.load",
+    "load_mapping": "einsim.dataflow.mapping_file",
+    "lower": "einsim.dataflow.lower",
+    "preset_names": "einsim.accel.load",
+    "simulate": "einsim.sim.engine",
+    "template_names": "einsim.dataflow.templates",
 }
 
 __all__ = [
@@ -62,13 +60,8 @@ __all__ = [
     "template_names",
 ]
 
-_hidden = shadowed()
-if _hidden:
-    # The command line promises one line and exit code 2; a program that imports einsim gets an ImportError.
-    if Path(sys.argv[0]).stem == "einsim" or sys.argv[0] == "-m":
-        sys.stderr.write(f"error: {_hidden}\n")
-        raise SystemExit(2)
-    raise ImportError(_hidden)
+
+explain_old_names()
 
 
 def __getattr__(name: str) -> object:

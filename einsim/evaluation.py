@@ -9,21 +9,21 @@ from typing import Literal
 
 import msgspec
 
-from accel.gpu.machine import Gpu, is_gpu, load_gpu
-from accel.load import load_machine
-from accel.machine import Machine
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.mapping import Mapping as LoopTree
-from dataflow.mapping_file import load_mapping
-from dataflow.result import Result
-from dataflow.templates import build_mapping, preferred_passes, template_names
+from einsim.accel.gpu.machine import Gpu, is_gpu, load_gpu
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Mapping as LoopTree
+from einsim.dataflow.mapping_file import load_mapping
+from einsim.dataflow.result import Result
+from einsim.dataflow.templates import build_mapping, preferred_passes, template_names
 from einsim.machine_keys import machine_keys
 from einsim.settings import split
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
 from einsim.workload import Source, find_workload
-from specs.errors import SpecError
-from specs.near import near
-from workloads.cascade import Cascade
+from einsim.workloads.cascade import Cascade
 
 TEMPLATE = "template"
 AUTO = "auto"
@@ -85,7 +85,7 @@ def evaluate(
     if level == "analytical":
         result = analyse(program, machine)
     else:
-        from sim.engine import simulate  # simpy is only imported when it is needed
+        from einsim.sim.engine import simulate  # simpy is only imported when it is needed
 
         result = simulate(program, machine)
     return Evaluation(result=result, cascade=cascade, machine=machine, mapping=chosen)
@@ -93,8 +93,10 @@ def evaluate(
 
 def on_gpu(source: Source, settings: Mapping[str, str], gpu: Gpu, variant: str) -> Evaluation:
     """The quickest kernel for a workload on a GPU, or the variant that is named."""
-    from validation.gpu.realise import realise  # the kernels' descriptions are only imported when needed
-    from validation.gpu.result import choose, result
+    from einsim.validation.gpu.realise import (
+        realise,
+    )  # the kernels' descriptions are only imported when needed
+    from einsim.validation.gpu.result import choose, result
 
     chosen = dict(settings)
     if source.leaves_passes_open(chosen):
@@ -109,8 +111,8 @@ def on_gpu(source: Source, settings: Mapping[str, str], gpu: Gpu, variant: str) 
 
 def fastest(cascades: Sequence[Cascade], machine: Machine) -> tuple[Cascade, LoopTree]:
     """The one of several cascades of a function that maps best, with the mapping that the mapper finds."""
-    from dataflow.mapper.best import best_mapping, better  # numba is only imported when it is needed
-    from dataflow.mapper.compare import compare
+    from einsim.dataflow.mapper.best import best_mapping, better  # numba is only imported when it is needed
+    from einsim.dataflow.mapper.compare import compare
 
     found = compare(
         cascades,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import accel.load
-from accel.gpu.machine import gpu_path, is_gpu
-from accel.load import load_machine, preset_names
-from specs.loader import load_yaml
+import einsim.accel.load
+from einsim.accel.gpu.machine import gpu_path, is_gpu
+from einsim.accel.load import load_machine, preset_names
+from einsim.specs.loader import load_yaml
 
 
 def machine_keys(name_or_path: str) -> tuple[str, ...]:
@@ -17,7 +17,7 @@ def machine_keys(name_or_path: str) -> tuple[str, ...]:
     if is_gpu(name_or_path):
         path = gpu_path(name_or_path)
     elif name_or_path in preset_names():
-        path = Path(accel.load.__file__).parent / "presets" / f"{name_or_path}.yaml"
+        path = Path(einsim.accel.load.__file__).parent / "presets" / f"{name_or_path}.yaml"
     elif path.suffix not in {".yaml", ".yml"} and path.name == name_or_path:
         load_machine(name_or_path)  # raises, with the nearest preset's name
     return tuple(paths(load_yaml(path).data, ""))

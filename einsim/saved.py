@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from accel.load import load_machine
-from accel.machine import Machine
-from dataflow.result import Result
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
+from einsim.dataflow.result import Result
 from einsim.evaluation import Evaluation
+from einsim.specs.errors import EinsimError, SpecError
 from einsim.work import macs
-from specs.errors import EinsimError, SpecError
 
 # The keys of `einsim run --json`, in this order: DESIGN section 5, which scripts rely on.
 SUMMARY = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from specs.errors import SpecError
-from specs.near import near
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
 
 MACHINE_PREFIX = "accel."
 PLACE = "--set"

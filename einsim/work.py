@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workloads.cascade import Cascade
+from einsim.workloads.cascade import Cascade
 
 
 def macs(cascade: Cascade) -> int:

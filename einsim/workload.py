@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from specs.loader import load_yaml
-from workloads.cascade import Cascade
-from workloads.config import is_config, read_config
-from workloads.library.layer import layer_workload
-from workloads.load import describe, load_workload
-from workloads.settings import Parameter
+from einsim.specs.loader import load_yaml
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.config import is_config, read_config
+from einsim.workloads.library.layer import layer_workload
+from einsim.workloads.load import describe, load_workload
+from einsim.workloads.settings import Parameter
 
 # A workload that exists as several cascades lets the user choose by this setting; names such as
 # attention-1pass have made the choice.

@@ -11,8 +11,8 @@ from einsim.evaluation import evaluate
 from einsim.report.case import Case
 from einsim.report.page import page
 from einsim.report.quantity import percent, times
+from einsim.validation.papers.fusemax import read_case, references
 from einsim.work import macs
-from validation.papers.fusemax import read_case, references
 
 TITLE = "BERT-base attention, 4096 tokens, batch 64"
 PAGE = Path("out/demo.html")

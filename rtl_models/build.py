@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 
-from rtl_models.bench.job import Job, Outcome, write_jobs
-from rtl_models.design import Design
-from rtl_models.simulator import Simulator, SimulatorError
+from einsim.rtl_models.bench.job import Job, Outcome, write_jobs
+from einsim.rtl_models.design import Design
+from einsim.rtl_models.simulator import Simulator, SimulatorError
 
 TIMEOUT_S = 1800.0
 """No build or run of a grid takes longer, by far; a design that hangs its simulator does."""
@@ -159,14 +159,14 @@ def _runner(
     simulator: Simulator, call: tuple[object, ...], extra: Mapping[str, str], timeout_s: float
 ) -> tuple[int, str]:
     """Cocotb's runner in a process of its own (it changes environment and folder): exit code and log."""
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).absolute().parents[2])  # the folder that holds einsim, links kept
     parts = (root, extra.get("PYTHONPATH"), os.environ.get("PYTHONPATH"))
     path = os.pathsep.join(part for part in parts if part)
     environment = {**os.environ, **simulator.environment, **extra, "PYTHONPATH": path}
     environment.pop("PYTEST_CURRENT_TEST", None)
     arguments = msgspec.json.encode([simulator.name, *call]).decode()
     with subprocess.Popen(
-        [sys.executable, "-m", "rtl_models.build", arguments], env=environment, text=True,
+        [sys.executable, "-m", "einsim.rtl_models.build", arguments], env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     ) as process:  # fmt: skip
         try:

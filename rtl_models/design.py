@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from rtl_models import RTL_DIR
-from specs.errors import RuleError
-from specs.near import near
+from einsim.rtl_models import RTL_DIR
+from einsim.specs.errors import RuleError
+from einsim.specs.near import near
 
 
 class Design(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class Design(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def bench(self) -> str:
         """The module of its cocotb test, beside the top module's source."""
-        return f"rtl_models.{Path(self.sources[-1]).parent}.bench"
+        return f"einsim.rtl_models.{Path(self.sources[-1]).parent}.bench"
 
     def files(self) -> list[Path]:
         """The SystemVerilog files, absolute."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rtl_models.bench.batch import Batch
-from rtl_models.fusemax.runs import fusemax_grid
-from rtl_models.nm_chain.runs import chain_grid
-from rtl_models.sorted_array.runs import sorted_grid
-from rtl_models.sorter.runs import sorter_grid
-from rtl_models.systolic.runs import sparse_grid, systolic_grid
-from rtl_models.tile_loader.runs import loader_grid
+from einsim.rtl_models.bench.batch import Batch
+from einsim.rtl_models.fusemax.runs import fusemax_grid
+from einsim.rtl_models.nm_chain.runs import chain_grid
+from einsim.rtl_models.sorted_array.runs import sorted_grid
+from einsim.rtl_models.sorter.runs import sorter_grid
+from einsim.rtl_models.systolic.runs import sparse_grid, systolic_grid
+from einsim.rtl_models.tile_loader.runs import loader_grid
 
 
 def grid(full: bool = False) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from specs.errors import EinsimError
+from einsim.specs.errors import EinsimError
 
 OLDEST_VERILATOR = (5, 36)
 """cocotb 2 refuses anything older than Verilator 5.036."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from dataflow.iteration import Path, path_of
-from dataflow.program import Cost, Op, Program, Wait
+from einsim.dataflow.iteration import Path, path_of
+from einsim.dataflow.program import Cost, Op, Program, Wait
 
 Position = list[int]
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import msgspec
 
-from dataflow.result import Result
+from einsim.dataflow.result import Result
 
 # Cause -> its text; {} is the memory or the operation that it is about.
 TEXTS = {

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.clock import NOC
-from dataflow.program import Access, Cost, Engine, Op, Program, Stream
+from einsim.accel.machine import Machine
+from einsim.dataflow.clock import NOC
+from einsim.dataflow.program import Access, Cost, Engine, Op, Program, Stream
 
 
 class Apart(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,18 +16,18 @@ from typing import Any
 import msgspec
 import simpy
 
-from accel.machine import Machine
-from dataflow.account import keep_books, static_counts
-from dataflow.analytical import Bounds, bottleneck, engine_ticks, make_result
-from dataflow.program import Cost, Op, Program, Stream
-from dataflow.result import Result
-from sim.actor import Actor
-from sim.cores import apart
-from sim.jump import Jumper
-from sim.ledger import Ledger
-from sim.memory.dram_port import SLOTS, DramPort
-from sim.memory.timed import by_command, scaled, timed
-from sim.watch import Watch
+from einsim.accel.machine import Machine
+from einsim.dataflow.account import keep_books, static_counts
+from einsim.dataflow.analytical import Bounds, bottleneck, engine_ticks, make_result
+from einsim.dataflow.program import Cost, Op, Program, Stream
+from einsim.dataflow.result import Result
+from einsim.sim.actor import Actor
+from einsim.sim.cores import apart
+from einsim.sim.jump import Jumper
+from einsim.sim.ledger import Ledger
+from einsim.sim.memory.dram_port import SLOTS, DramPort
+from einsim.sim.memory.timed import by_command, scaled, timed
+from einsim.sim.watch import Watch
 
 GRANT, SNAPSHOT = 2, 3  # simpy's own priorities are 0 (urgent) and 1 (normal)
 

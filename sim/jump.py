@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sim.actor import Actor, Position
+from einsim.sim.actor import Actor, Position
 
 if TYPE_CHECKING:
-    from sim.engine import Run
-    from sim.memory.dram_port import DramPort
+    from einsim.sim.engine import Run
+    from einsim.sim.memory.dram_port import DramPort
 
 Ints = npt.NDArray[np.int64]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from dataflow.program import Cost, Program
-from dataflow.result import Slice
-from sim.actor import Actor
-from sim.watch import Watch
+from einsim.dataflow.program import Cost, Program
+from einsim.dataflow.result import Slice
+from einsim.sim.actor import Actor
+from einsim.sim.watch import Watch
 
 Reason = tuple[str, str]  # a cause, and the memory or the operation that it is about ("" for neither)
 Counters = dict[tuple[str, ...], int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sim.actor import Actor
+from einsim.sim.actor import Actor
 
 
 class Watch(Protocol):

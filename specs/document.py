@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from specs.errors import MISSING, SpecError, dotted
+from einsim.specs.errors import MISSING, SpecError, dotted
 
 Path = tuple[str | int, ...]
 

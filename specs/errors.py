@@ -38,7 +38,7 @@ class EinsimError(Exception):
 class RuleError(EinsimError, ValueError):
     """A broken rule of one value, raised where file and line are not known.
 
-    `at` is the path of the value below the object that raises. `specs.loader.decode` turns a RuleError
+    `at` is the path of the value below the object that raises. `einsim.specs.loader.decode` turns a RuleError
     raised while it decodes into a SpecError with file, line and full path.
     """
 

@@ -7,12 +7,12 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from specs.document import Document, Path
-from specs.errors import MISSING, RuleError, SpecError
-from specs.near import near
-from specs.schema import known_keys, known_values
-from specs.units import decode_quantity
-from specs.yaml_reader import load_yaml, read_value, read_yaml
+from einsim.specs.document import Document, Path
+from einsim.specs.errors import MISSING, RuleError, SpecError
+from einsim.specs.near import near
+from einsim.specs.schema import known_keys, known_values
+from einsim.specs.units import decode_quantity
+from einsim.specs.yaml_reader import load_yaml, read_value, read_yaml
 
 __all__ = ["Document", "decode", "load_yaml", "override", "read_yaml"]
 

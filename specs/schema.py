@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from specs.document import Path
+from einsim.specs.document import Path
 
 
 def types_at(kind: Any, path: Path) -> list[Any]:

@@ -7,8 +7,8 @@ import re
 from fractions import Fraction
 from typing import ClassVar, Final, Self
 
-from specs.errors import RuleError
-from specs.near import near
+from einsim.specs.errors import RuleError
+from einsim.specs.near import near
 
 _NUMBER: Final = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*([A-Za-z/]*)")
 _LONGEST = 60

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import yaml
 
-from specs.document import Document, Path
-from specs.errors import EinsimError, SpecError, dotted
+from einsim.specs.document import Document, Path
+from einsim.specs.errors import EinsimError, SpecError, dotted
 
 LARGEST_BYTES: Final = 2**20
 DEEPEST: Final = 32

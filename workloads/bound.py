@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from workloads.expression import Index
+from einsim.workloads.expression import Index
 
 
 class Bound(msgspec.Struct, frozen=True):

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import msgspec
 
-from workloads.bound import Bound, SameBlock
-from workloads.expression import Access, Apply, Expr, Index, Literal, Term, accesses, expression_ops
-from workloads.points import Box, count_points
-from workloads.shape import tensor_shape
-from workloads.sparsity import DENSE, Sparsity
+from einsim.workloads.bound import Bound, SameBlock
+from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, Term, accesses, expression_ops
+from einsim.workloads.points import Box, count_points
+from einsim.workloads.shape import tensor_shape
+from einsim.workloads.sparsity import DENSE, Sparsity
 
 __all__ = [
     "Access", "Apply", "Bound", "Cascade", "Einsum", "Expr", "Index", "Literal", "Partition", "Rank",
@@ -87,7 +87,7 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
     """Einsums in an order in which each reads only inputs, earlier results and its own earlier state.
 
     `initial` holds the value of a state tensor before the first step; `bounds` restrict the iterated points;
-    `source` is the file it was read from. `workloads.notation.parse` reads `str(cascade)` back.
+    `source` is the file it was read from. `einsim.workloads.notation.parse` reads `str(cascade)` back.
     """
 
     name: str
@@ -209,6 +209,7 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
         return self._hash
 
     def __str__(self) -> str:
-        from workloads.text import cascade_text  # the printer needs these types, so it imports this file
+        # The printer needs these types, so it imports this file.
+        from einsim.workloads.text import cascade_text
 
         return cascade_text(self)

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from specs.errors import SpecError
-from specs.near import near
-from workloads.bound import SameBlock
-from workloads.cascade import Cascade, Einsum
-from workloads.expression import Index
-from workloads.order import components, cycle, lags, sorted_einsums, trails
-from workloads.points import MOST_STEPS, count_points
-from workloads.shape import accesses_of, extent, radix, reach
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.workloads.bound import SameBlock
+from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.expression import Index
+from einsim.workloads.order import components, cycle, lags, sorted_einsums, trails
+from einsim.workloads.points import MOST_STEPS, count_points
+from einsim.workloads.shape import accesses_of, extent, radix, reach
 
 LARGEST_RANK = 2**40
 LARGEST_POINTS = 2**80

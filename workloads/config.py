@@ -10,11 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from specs.document import Document
-from specs.errors import MISSING, SpecError
-from specs.loader import load_yaml, read_yaml
-from specs.near import near
-from workloads.dimensions import Dimensions
+from einsim.specs.document import Document
+from einsim.specs.errors import MISSING, SpecError
+from einsim.specs.loader import load_yaml, read_yaml
+from einsim.specs.near import near
+from einsim.workloads.dimensions import Dimensions
 
 _ACTIVATIONS = {
     "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf, expit
 
-from specs.errors import SpecError
-from specs.near import near
-from workloads.bound import SameBlock
-from workloads.cascade import Cascade, Einsum
-from workloads.check import loop_ranks
-from workloads.expression import Access, Apply, Expr, Index, Literal
-from workloads.ops import IDENTITY, position_rank, prune_parts
-from workloads.order import components
-from workloads.points import acts, block_starts, difference, relaxed
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.workloads.bound import SameBlock
+from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.check import loop_ranks
+from einsim.workloads.expression import Access, Apply, Expr, Index, Literal
+from einsim.workloads.ops import IDENTITY, position_rank, prune_parts
+from einsim.workloads.order import components
+from einsim.workloads.points import acts, block_starts, difference, relaxed
 
 Array = NDArray[np.float64]
 Ranges = Mapping[str, tuple[int, int]]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from workloads.ops import position_rank, primitive
+from einsim.workloads.ops import position_rank, primitive
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class Literal(msgspec.Struct, frozen=True):
 
 
 class Apply(msgspec.Struct, frozen=True):
-    """A scalar operator on expressions; `op` is in `workloads.ops.ARITY`, or prune[2:4,i] or position[m]."""
+    """A scalar operator on expressions; `op`: one of `ops.ARITY`, or prune[2:4,i] or position[m]."""
 
     op: str
     args: tuple[Expr, ...]

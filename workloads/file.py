@@ -20,13 +20,13 @@ from pathlib import Path
 
 import msgspec
 
-from specs.document import Document
-from specs.document import Path as Keys
-from specs.errors import SpecError
-from specs.loader import decode, load_yaml
-from specs.near import near
-from workloads.cascade import Cascade
-from workloads.notation import (
+from einsim.specs.document import Document
+from einsim.specs.document import Path as Keys
+from einsim.specs.errors import SpecError
+from einsim.specs.loader import decode, load_yaml
+from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.notation import (
     Declared,
     Draft,
     Line,
@@ -38,8 +38,8 @@ from workloads.notation import (
     resolve,
     statements,
 )  # fmt: skip
-from workloads.settings import read_size
-from workloads.sparsity import DENSE
+from einsim.workloads.settings import read_size
+from einsim.workloads.sparsity import DENSE
 
 
 class TensorFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

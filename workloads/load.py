@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from specs.errors import SpecError
-from specs.near import near
-from workloads import library
-from workloads.cascade import Cascade
-from workloads.config import is_config, read_config
-from workloads.dimensions import ALIASES, DIMENSIONS, dimensions
-from workloads.file import read_cascade
-from workloads.library.layer import layer_workload
-from workloads.library.workload import Workload
-from workloads.settings import Parameter, read_settings
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.workloads import library
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.config import is_config, read_config
+from einsim.workloads.dimensions import ALIASES, DIMENSIONS, dimensions
+from einsim.workloads.file import read_cascade
+from einsim.workloads.library.layer import layer_workload
+from einsim.workloads.library.workload import Workload
+from einsim.workloads.settings import Parameter, read_settings
 
 
 def workload_names() -> tuple[str, ...]:

@@ -18,16 +18,16 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from specs.errors import SpecError
-from specs.near import near
-from workloads import syntax
-from workloads.cascade import Bound, Cascade, Einsum, Partition, Rank, SameBlock, Tensor
-from workloads.check import checked
-from workloads.expression import Access, Apply, Expr, Index, Literal, expression_ranks, nodes
-from workloads.ops import DEFINED, prune_parts
-from workloads.settle import declared_tensors, settle_partitions
-from workloads.sparsity import DENSE, NM, Block, Density, Sparsity, TopK
-from workloads.syntax import Scope
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.workloads import syntax
+from einsim.workloads.cascade import Bound, Cascade, Einsum, Partition, Rank, SameBlock, Tensor
+from einsim.workloads.check import checked
+from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, expression_ranks, nodes
+from einsim.workloads.ops import DEFINED, prune_parts
+from einsim.workloads.settle import declared_tensors, settle_partitions
+from einsim.workloads.sparsity import DENSE, NM, Block, Density, Sparsity, TopK
+from einsim.workloads.syntax import Scope
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _KEYWORD = re.compile(r"(cascade|rank|tensor|initial|where|def)\s+(?=[^=\s])(.*)", re.DOTALL)

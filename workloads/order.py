@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workloads.cascade import Einsum
-    from workloads.expression import Access
+    from einsim.workloads.cascade import Einsum
+    from einsim.workloads.expression import Access
 
 
 def lags(read: Access, producer: Einsum) -> dict[str, int]:

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import msgspec
 
-from specs.errors import SpecError
-from specs.near import near
-from workloads.cascade import Cascade, Einsum
-from workloads.expression import Access, Index, Term
-from workloads.shape import accesses_of, radix
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.expression import Access, Index, Term
+from einsim.workloads.shape import accesses_of, radix
 
 Parts = dict[tuple[Term, ...], str]
 _WHOLE, _PART, _NONE = "whole", "part", "none"

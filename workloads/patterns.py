@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from workloads.canonical.pattern import Pattern
-from workloads.library import build
-from workloads.notation import parse
+from einsim.workloads.canonical.pattern import Pattern
+from einsim.workloads.library import build
+from einsim.workloads.notation import parse
 
 
 @cache

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from itertools import accumulate, pairwise, repeat, takewhile
 from typing import TYPE_CHECKING
 
-from specs.errors import SpecError
-from workloads.bound import Bound, SameBlock
-from workloads.expression import Index
+from einsim.specs.errors import SpecError
+from einsim.workloads.bound import Bound, SameBlock
+from einsim.workloads.expression import Index
 
 if TYPE_CHECKING:
-    from workloads.cascade import Cascade
+    from einsim.workloads.cascade import Cascade
 
 MOST_STEPS = 2**20
 """Most values of one rank that a count visits one by one, and most blocks of one bound."""

@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from specs.errors import SpecError
-from specs.near import near
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
 
 Value = int | bool | str | tuple[int, ...] | None
 Kind = Literal["size", "flag", "choice", "text", "sizes"]

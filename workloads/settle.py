@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from specs.errors import SpecError
-from specs.near import near
-from workloads.cascade import Bound, Einsum, Partition, Tensor
-from workloads.expression import Access, Index, Term
-from workloads.shape import radix
-from workloads.sparsity import DENSE, Sparsity
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.workloads.cascade import Bound, Einsum, Partition, Tensor
+from einsim.workloads.expression import Access, Index, Term
+from einsim.workloads.shape import radix
+from einsim.workloads.sparsity import DENSE, Sparsity
 
 Wanted = tuple[tuple[str, ...] | None, int, Sparsity, str]
 """Declared ranks, bits, sparsity and place of a tensor."""

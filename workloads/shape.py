@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workloads.cascade import Cascade
-    from workloads.expression import Access, Index
+    from einsim.workloads.cascade import Cascade
+    from einsim.workloads.expression import Access, Index
 
 
 def reach(index: Index, sizes: Mapping[str, int]) -> tuple[int, int]:

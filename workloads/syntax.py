@@ -10,11 +10,11 @@ from itertools import islice
 
 import msgspec
 
-from specs.errors import MISSING, SpecError
-from specs.near import near
-from workloads.cascade import Bound, Partition, SameBlock
-from workloads.expression import Access, Apply, Expr, Index, Literal, Term, nodes
-from workloads.ops import ARITY, IDENTITY, position_op, prune_op
+from einsim.specs.errors import MISSING, SpecError
+from einsim.specs.near import near
+from einsim.workloads.cascade import Bound, Partition, SameBlock
+from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, Term, nodes
+from einsim.workloads.ops import ARITY, IDENTITY, position_op, prune_op
 
 _BINARY: dict[type[ast.operator], str] = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
 _COMPARE: dict[type[ast.cmpop], str] = {

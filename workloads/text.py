@@ -1,14 +1,14 @@
-"""A cascade as text that `workloads.notation.parse` reads back to the same cascade."""
+"""A cascade as text that `einsim.workloads.notation.parse` reads back to the same cascade."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-from workloads.cascade import Bound, Cascade, Einsum, SameBlock, Tensor
-from workloads.expression import Access, Apply, Expr, Index, Literal, expression_ranks
-from workloads.ops import position_rank, prune_parts
-from workloads.sparsity import NM, Block, Dense, Density, Sparsity, TopK
+from einsim.workloads.cascade import Bound, Cascade, Einsum, SameBlock, Tensor
+from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, expression_ranks
+from einsim.workloads.ops import position_rank, prune_parts
+from einsim.workloads.sparsity import NM, Block, Dense, Density, Sparsity, TopK
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _STRENGTH = {"add": 1, "sub": 1, "mul": 2, "div": 2}

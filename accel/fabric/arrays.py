@@ -1,15 +1,15 @@
 """Systolic arrays, N:M chains and FuseMax's array: what the RTL of rtl_models takes, module by module.
 
 Coefficients that are no bit count are LUTs of a module synthesised alone (validation/fpga/elements.csv).
-Sizes are of `sim.arrays`: `bits` of an operand, `accumulator` bits of a sum, `group` the largest m of the N:M
-patterns (1: dense).
+Sizes are of `einsim.sim.arrays`: `bits` of an operand, `accumulator` bits of a sum, `group` the largest m
+of the N:M patterns (1: dense).
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from accel.fabric.elements import (
+from einsim.accel.fabric.elements import (
     SOFT_MULTIPLIER_LUTS,
     Take,
     and_or,

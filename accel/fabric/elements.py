@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from specs.errors import RuleError
+from einsim.specs.errors import RuleError
 
 NARROWEST_DSP_BITS: Final = 5
 """Products below 9 bits stay in LUTs (Yosys, techlibs/common mul2dsp.v: DSP_Y_MINWIDTH 9)."""
@@ -34,7 +34,7 @@ class Take(msgspec.Struct, frozen=True):
         return Take(self.lut * copies, self.ff * copies, self.dsp * copies)
 
     def resources(self) -> dict[str, int]:
-        """Whole numbers by the keys of `accel.parts.RESOURCES`."""
+        """Whole numbers by the keys of `einsim.accel.parts.RESOURCES`."""
         return {"dsp": self.dsp, "lut": round(self.lut), "ff": self.ff}
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from accel.fabric.arrays import SIZE_BITS, systolic_os
-from accel.fabric.elements import Take, check_bits, index_bits, lane_memory
+from einsim.accel.fabric.arrays import SIZE_BITS, systolic_os
+from einsim.accel.fabric.elements import Take, check_bits, index_bits, lane_memory
 
 
 def top_n_sorter(lanes: int, n: int, m: int, bits: int = 8) -> Take:

@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from accel.composed import completed
-from accel.fabric.arrays import nm_chain, systolic_os
-from accel.machine import Machine, Memory, Unit
-from accel.parts import PARTS, Part
-from accel.resources import blocks, ceil_div, check_fit, total
-from accel.written import Count, Name, WrittenLanes, WrittenMachine, WrittenPort
-from specs.errors import RuleError, below
-from specs.near import near
-from specs.units import Bytes, BytesPerSecond
+from einsim.accel.composed import completed
+from einsim.accel.fabric.arrays import nm_chain, systolic_os
+from einsim.accel.machine import Machine, Memory, Unit
+from einsim.accel.parts import PARTS, Part
+from einsim.accel.resources import blocks, ceil_div, check_fit, total
+from einsim.accel.written import Count, Name, WrittenLanes, WrittenMachine, WrittenPort
+from einsim.specs.errors import RuleError, below
+from einsim.specs.near import near
+from einsim.specs.units import Bytes, BytesPerSecond
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=10**8)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from accel.composed import completed
-from accel.machine import Machine
-from accel.written import Count, Cycles, WrittenLanes, WrittenMachine, WrittenPort
-from specs.errors import RuleError, below
-from specs.units import Bytes, BytesPerSecond
+from einsim.accel.composed import completed
+from einsim.accel.machine import Machine
+from einsim.accel.written import Count, Cycles, WrittenLanes, WrittenMachine, WrittenPort
+from einsim.specs.errors import RuleError, below
+from einsim.specs.units import Bytes, BytesPerSecond
 
 Precision = Literal[8, 16]
 

@@ -6,12 +6,12 @@ from typing import Literal
 
 import msgspec
 
-from accel.area import component_areas
-from accel.composed import completed
-from accel.machine import Machine, Memory, UnitKind
-from accel.written import Area, Count, Name, WrittenLanes, WrittenMachine, WrittenPort
-from specs.errors import below
-from specs.units import Bytes
+from einsim.accel.area import component_areas
+from einsim.accel.composed import completed
+from einsim.accel.machine import Machine, Memory, UnitKind
+from einsim.accel.written import Area, Count, Name, WrittenLanes, WrittenMachine, WrittenPort
+from einsim.specs.errors import below
+from einsim.specs.units import Bytes
 
 
 class Dram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):

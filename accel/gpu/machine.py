@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from specs.errors import RuleError, SpecError
-from specs.loader import decode, load_yaml, override
-from specs.near import near
+from einsim.specs.errors import RuleError, SpecError
+from einsim.specs.loader import decode, load_yaml, override
+from einsim.specs.near import near
 
 _PRESETS: Final = Path(__file__).parent / "presets"
 

@@ -1,22 +1,21 @@
 """What a search keeps of what it has found: the best one, or all that nothing else beats, compiled."""
 
-# mypy: disallow-untyped-decorators=False, warn-return-any=False
-# A jitted function keeps its own signature only to a reader: numba's decorators are untyped.
+# mypy: warn-return-any=False
+# Kernels take arrays as Any: numba infers what a signature here could only repeat.
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from dataflow.mapper.sums import MAKES, PLAIN
-from dataflow.mapper.tables import CAPACITY
+from einsim.dataflow.mapper.tables import CAPACITY
+from einsim.specs.compiled import njit
 
 PARTS, FRONT, PAIR, LATENCY, ENERGY, EDP, BUFFER = range(7)
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def key_of(row: Any, engines: int, mode: int, leak_j: float, counts: Any, key: Any) -> None:
     """What is compared. PARTS: the row's columns that `counts` marks; FRONT: (ticks, joules, bytes); PAIR:
     (ticks, joules); in the other modes the objective, then the figure that breaks ties.
@@ -44,7 +43,7 @@ def key_of(row: Any, engines: int, mode: int, leak_j: float, counts: Any, key: A
         key[0], key[1] = held, ticks
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def beaten(keys: Any, count: int, key: Any, mode: int) -> bool:
     """Whether something found is at least as good as `key`."""
     width = key.shape[0]
@@ -63,7 +62,7 @@ def beaten(keys: Any, count: int, key: Any, mode: int) -> bool:
     return False
 
 
-@njit(**MAKES)
+@njit(error_model="numpy", nogil=True)
 def insert(keys: Any, metas: Any, count: int, key: Any, meta: Any, mode: int) -> Any:
     """Put a key that nothing beats into the archive, dropping what it beats; the arrays grow."""
     width = key.shape[0]
@@ -95,7 +94,7 @@ def insert(keys: Any, metas: Any, count: int, key: Any, meta: Any, mode: int) ->
     return keys, metas, kept + 1
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def fits(row: Any, mem: Any, engines: int, within: float) -> bool:
     """Whether the bytes of a row fit each memory, and together the limit."""
     held = 0.0
@@ -106,7 +105,7 @@ def fits(row: Any, mem: Any, engines: int, within: float) -> bool:
     return held <= within
 
 
-@njit(**MAKES)
+@njit(error_model="numpy", nogil=True)
 def join(
     one: Any, two: Any, engines: int, capacity: Any, mode: int, leak_j: float, within: float, counts: Any,
     tag: int, keys: Any, metas: Any, count: int,

@@ -9,29 +9,29 @@ from typing import Literal
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.analytical import analyse
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapper.bound import least
-from dataflow.mapper.doubling import doubled_where_it_fits
-from dataflow.mapper.flat_space import FlatSpace
-from dataflow.mapper.found import OBJECTIVES, Found
-from dataflow.mapper.nest import hopeless, uncounted
-from dataflow.mapper.point import Point, mapping
-from dataflow.mapper.search import Search
-from dataflow.mapper.space import MapSpace
-from dataflow.mapper.stateful.best import carried_state
-from dataflow.mapper.stateful.layouts import Layouts
-from dataflow.mapper.stateful.space import StatefulSpace
-from dataflow.mapper.tiles import Menu
-from dataflow.mapping import Mapping
-from dataflow.result import Result
-from dataflow.templates import build_mapping, template_names
-from specs.errors import EinsimError, SpecError
-from specs.near import near
-from workloads.cascade import Cascade
-from workloads.sparsity import DENSE
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.bound import least
+from einsim.dataflow.mapper.doubling import doubled_where_it_fits
+from einsim.dataflow.mapper.flat_space import FlatSpace
+from einsim.dataflow.mapper.found import OBJECTIVES, Found
+from einsim.dataflow.mapper.nest import hopeless, uncounted
+from einsim.dataflow.mapper.point import Point, mapping
+from einsim.dataflow.mapper.search import Search
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapper.stateful.best import carried_state
+from einsim.dataflow.mapper.stateful.layouts import Layouts
+from einsim.dataflow.mapper.stateful.space import StatefulSpace
+from einsim.dataflow.mapper.tiles import Menu
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.result import Result
+from einsim.dataflow.templates import build_mapping, template_names
+from einsim.specs.errors import EinsimError, SpecError
+from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.sparsity import DENSE
 
 Objective = Literal["latency", "energy", "edp", "buffer", "pareto"]
 
@@ -53,7 +53,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The best mapping found. `result` is its analytical result.
 
     `proven`: nothing in `space` is better; else `gap` is the share by which something could be:
-    1 - least / found, where nothing is below the least (`dataflow.mapper.bound`). `note` says what the
+    1 - least / found, where nothing is below the least (`einsim.dataflow.mapper.bound`). `note` says what the
     answer does not cover, or which template of the library, outside the space, is better than all of it.
     `front` holds, for the objective "pareto", every unbeaten mapping of the space by latency, energy and
     bytes; else the one answer.
@@ -84,7 +84,7 @@ def best_mapping(
     layouts: Layouts = "full",
     progress: Progress = lambda *_: None,
 ) -> Answer:
-    """The best legal mapping by the analytical model; ties go to the figure of `dataflow.mapper.found.score`.
+    """The best legal mapping by the analytical model; ties go to the figure of `found.score`.
 
     `within_bytes` caps what is held on chip at once. After `nodes` partial mappings, after `budget_s`, or
     on Ctrl-C, the best so far is returned, not proven. Neither `workers` (groups of Einsums searched at
@@ -176,7 +176,7 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
 
     Bounds, and patterns other than n:m, are left out of the search, and an operand read at shifted indices
     counts as a whole: the mapping found is judged with all of it. Where an Einsum carries state, the space
-    of stateful groups (`dataflow.mapper.stateful`) takes this one's place.
+    of stateful groups (`einsim.dataflow.mapper.stateful`) takes this one's place.
     """
     reason = space.why_not_exact
     if not reason:

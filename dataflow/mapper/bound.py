@@ -14,13 +14,13 @@ import msgspec
 import numpy as np
 from scipy.optimize import linprog
 
-from accel.machine import Machine
-from dataflow.clock import Clock, port_name
-from dataflow.footprint import tile_bytes
-from dataflow.holds import straight
-from dataflow.leaf import Residence, exploited, leaf_cost
-from dataflow.mapper.space import MapSpace
-from workloads.cascade import Cascade, Einsum
+from einsim.accel.machine import Machine
+from einsim.dataflow.clock import Clock, port_name
+from einsim.dataflow.footprint import tile_bytes
+from einsim.dataflow.holds import straight
+from einsim.dataflow.leaf import Residence, exploited, leaf_cost
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.workloads.cascade import Cascade, Einsum
 
 PICO = 1e-12
 

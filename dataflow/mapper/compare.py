@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.leaf import cycles_per_point
-from dataflow.mapper.best import Answer
-from dataflow.mapper.makespan import makespan
-from dataflow.result import Result
-from specs.errors import EinsimError
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.leaf import cycles_per_point
+from einsim.dataflow.mapper.best import Answer
+from einsim.dataflow.mapper.makespan import makespan
+from einsim.dataflow.result import Result
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):

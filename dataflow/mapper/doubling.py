@@ -8,11 +8,11 @@ import math
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.held import held_bytes
-from dataflow.layout import lay_out
-from dataflow.mapping import Keep, Loop, Mapping, Node, Pipeline, Sequence, children
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.held import held_bytes
+from einsim.dataflow.layout import lay_out
+from einsim.dataflow.mapping import Keep, Loop, Mapping, Node, Pipeline, Sequence, children
+from einsim.workloads.cascade import Cascade
 
 
 def doubled_where_it_fits(

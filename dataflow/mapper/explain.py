@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.analytical import analyse
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapper.best import best_mapping
-from dataflow.mapper.nest import leaves
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
-from dataflow.result import Result
-from specs.errors import EinsimError
-from workloads.cascade import Cascade
-from workloads.passes import passes
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.mapper.nest import leaves
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
+from einsim.dataflow.result import Result
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.passes import passes
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):

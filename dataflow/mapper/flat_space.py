@@ -20,20 +20,20 @@ from typing import Literal
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.analytical import analyse
-from dataflow.held import held_bytes
-from dataflow.layout import lay_out
-from dataflow.leaf import array_cycles
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapper.tiles import Menu, menu
-from dataflow.mapping import Compute, Mapping, Node, Pipeline, chain, keep
-from dataflow.result import Result
-from dataflow.templates.flat import FlatChoice, flat
-from dataflow.templates.sizes import outer_ranks
-from specs.errors import EinsimError
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.held import held_bytes
+from einsim.dataflow.layout import lay_out
+from einsim.dataflow.leaf import array_cycles
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.tiles import Menu, menu
+from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, chain, keep
+from einsim.dataflow.result import Result
+from einsim.dataflow.templates.flat import FlatChoice, flat
+from einsim.dataflow.templates.sizes import outer_ranks
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade
 
 Level = Literal["head", "block", "tile"]
 LEVELS: tuple[Level, ...] = ("head", "block", "tile")

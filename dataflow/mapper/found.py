@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dataflow.mapper.archive import BUFFER, EDP, ENERGY, FRONT, LATENCY, PAIR
-from dataflow.mapper.point import GroupPoint
+from einsim.dataflow.mapper.archive import BUFFER, EDP, ENERGY, FRONT, LATENCY, PAIR
+from einsim.dataflow.mapper.point import GroupPoint
 
 OBJECTIVES = ("latency", "energy", "edp", "buffer", "pareto")
 

@@ -10,16 +10,16 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from dataflow.mapper.archive import BUFFER, EDP, ENERGY, FRONT, LATENCY, PAIR, PARTS
-from dataflow.mapper.found import Found
-from dataflow.mapper.kernel import root, search
-from dataflow.mapper.nest import Inside, Nest
-from dataflow.mapper.point import GroupPoint, NestPoint
-from dataflow.mapper.space import MapSpace
-from dataflow.mapper.tables import CAPACITY, Floats, Ints, Tables, menu_arrays, tables
-from dataflow.mapper.tiles import few
-from dataflow.mapper.vectors import Loops, Tiles, loops_of, pruned, twins
-from workloads.cascade import Einsum
+from einsim.dataflow.mapper.archive import BUFFER, EDP, ENERGY, FRONT, LATENCY, PAIR, PARTS
+from einsim.dataflow.mapper.found import Found
+from einsim.dataflow.mapper.kernel import root, search
+from einsim.dataflow.mapper.nest import Inside, Nest
+from einsim.dataflow.mapper.point import GroupPoint, NestPoint
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapper.tables import CAPACITY, Floats, Ints, Tables, menu_arrays, tables
+from einsim.dataflow.mapper.tiles import few
+from einsim.dataflow.mapper.vectors import Loops, Tiles, loops_of, pruned, twins
+from einsim.workloads.cascade import Einsum
 
 FIRST_ROWS = 16
 #: Nodes for one Einsum when an answer's ties are broken.
@@ -140,7 +140,7 @@ class Contexts:
         return found
 
     def key(self, row: Floats, mode: int) -> tuple[float, ...]:
-        """A row as `dataflow.mapper.kernel.key_of` compares it."""
+        """A row as `einsim.dataflow.mapper.kernel.key_of` compares it."""
         engines = len(self.scale.engines)
         ticks = float(np.max(row[:engines]))
         joules = float(row[engines]) + self.leak_j * ticks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workloads.cascade import Einsum
+from einsim.workloads.cascade import Einsum
 
 
 def joined(group: tuple[Einsum, ...]) -> bool:

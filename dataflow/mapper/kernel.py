@@ -5,20 +5,16 @@ only grow as they are split, so what the model gives is a lower bound (registers
 nothing). A branch is left when the bound can't improve on what was found: that keeps an optimum.
 """
 
-# mypy: disallow-untyped-decorators=False, warn-return-any=False
-# A jitted function keeps its own signature only to a reader: numba's decorators are untyped.
-
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from dataflow.mapper.archive import LATENCY, PARTS, beaten, fits, insert, key_of
-from dataflow.mapper.model import choice, held_bytes, leaf, streamed, wanted, whole_bytes
-from dataflow.mapper.sums import DIM_SUMS, MAKES, MOST_EXTENTS, PLAIN, SUMS, bytes_of, split, start
-from dataflow.mapper.tables import (
+from einsim.dataflow.mapper.archive import LATENCY, PARTS, beaten, fits, insert, key_of
+from einsim.dataflow.mapper.model import choice, held_bytes, leaf, streamed, wanted, whole_bytes
+from einsim.dataflow.mapper.sums import DIM_SUMS, MOST_EXTENTS, SUMS, bytes_of, split, start
+from einsim.dataflow.mapper.tables import (
     BUFFERS,
     COPIES,
     CORE_RANK,
@@ -28,9 +24,10 @@ from dataflow.mapper.tables import (
     HOLDS,
     MEMORY,
 )
+from einsim.specs.compiled import njit
 
 
-@njit(**MAKES)
+@njit(error_model="numpy", nogil=True)
 def search(
     t: Any, values: Any, starts: Any, twin: Any, number: int, mode: int, leak_j: float, within: float,
     counts: Any, keys: Any, metas: Any, count: int, most: int,
@@ -119,7 +116,7 @@ def search(
             return keys, metas, count, nodes, True
 
 
-@njit(**MAKES)
+@njit(error_model="numpy", nogil=True)
 def root(t: Any, tile: Any, shared: int) -> Any:
     """A row that no point of a nest is below, with the first `shared` loops at their tiles and the rest open;
     its ticks are endless where there is no point. The same for every order of the rest.
@@ -141,7 +138,7 @@ def root(t: Any, tile: Any, shared: int) -> Any:
     return bound
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def _next(
     sizes: Any, loop_rank: Any, values: Any, starts: Any, twin: Any, parent: Any, tile: Any, at: Any, d: int
 ) -> int:
@@ -168,7 +165,7 @@ def _next(
     return -1
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def _look(
     t: Any, tile: Any, d: int, trips: Any, reach: Any, again: Any, ext: Any, cnt: Any, kinds: Any, step: Any,
     each: Any, dims: Any, open_rank: Any, parts: Any, legal: Any, mins: Any, bound: Any, sums: Any,
@@ -251,7 +248,7 @@ def _look(
     return True
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def _forgive(
     home: Any, mem: Any, fmt: Any, moved: Any, one: Any, x: int, o: int, depth: int, open_rank: Any,
     reach: Any, again: Any, row: Any,
@@ -277,7 +274,7 @@ def _forgive(
             row[engines + 1 + memory] -= held - least
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def _thin(first: Any, parts: Any, legal: Any) -> None:
     """Strike out a tensor's choices that another of its choices is never worse than."""
     width = parts.shape[1]
@@ -298,7 +295,7 @@ def _thin(first: Any, parts: Any, legal: Any) -> None:
                     legal[o] = 0
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def _combine(
     first: Any, mem: Any, x: int, parts: Any, legal: Any, sums: Any, mins: Any, bound: Any, chosen: Any,
     engines: int, mode: int, leak_j: float, within: float, counts: Any, key: Any, keys: Any, count: int,

@@ -1,4 +1,4 @@
-"""The compiled model of one nest: what tile sizes cost, exactly as `dataflow.analytical` counts it.
+"""The compiled model of one nest: what tile sizes cost, exactly as `einsim.dataflow.analytical` counts it.
 
 For an Einsum with plain indices every count is a product over ranks of sums over the rank's tiles:
 
@@ -12,24 +12,21 @@ A row of counts is [ticks of each engine, joules, bytes held in each memory], al
 Counts are whole numbers in floats: exact below 2^53, and faster to divide.
 """
 
-# mypy: disallow-untyped-decorators=False, warn-return-any=False
-# A jitted function keeps its own signature only to a reader: numba's decorators are untyped.
+# mypy: warn-return-any=False
+# Kernels take arrays as Any: numba infers what a signature here could only repeat.
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from dataflow.mapper.sums import (
+from einsim.dataflow.mapper.sums import (
     ALONE,
     DIM_SUMS,
     FOLDS,
-    MAKES,
     MOST_EXTENTS,
     ONES,
-    PLAIN,
     STREAMS,
     SUMS,
     TRIPS,
@@ -42,7 +39,7 @@ from dataflow.mapper.sums import (
     start,
     steps,
 )
-from dataflow.mapper.tables import (
+from einsim.dataflow.mapper.tables import (
     APART,
     BUFFERS,
     CAPACITY,
@@ -70,9 +67,10 @@ from dataflow.mapper.tables import (
     Ints,
     Tables,
 )
+from einsim.specs.compiled import njit
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def leaf(
     place: Any, pattern: Any, dim: Any, one: Any, ext: Any, cnt: Any, kinds: Any, at: Any, sums: Any,
     dims: Any, row: Any,
@@ -100,7 +98,7 @@ def leaf(
     return registers
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def whole_bytes(sizes: Any, fmt: Any, moved: Any, x: int, ext: Any, cnt: Any, kinds: Any, at: Any) -> float:
     """Bytes of all tiles of a tensor, each rounded up to whole ones."""
     ranks = sizes.shape[0]
@@ -132,7 +130,7 @@ def whole_bytes(sizes: Any, fmt: Any, moved: Any, x: int, ext: Any, cnt: Any, ki
             return total
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def streamed(
     place: Any, dim: Any, moved: Any, lacks: Any, core_rank: int, x: int, sums: Any, dims: Any, alone: bool
 ) -> float:
@@ -157,7 +155,7 @@ def streamed(
     return times
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def held_bytes(
     fmt: Any, moved: Any, one: Any, copies: float, x: int, d: int, reach: Any, again: Any
 ) -> float:
@@ -174,7 +172,7 @@ def held_bytes(
     return bytes_of(fmt, x, points) * copies * (one[BUFFERS] if again[d] else 1.0)
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def choice(
     home: Any, mem: Any, fmt: Any, moved: Any, place: Any, one: Any, x: int, o: int, trips: Any, reach: Any,
     again: Any, size: float, want: float, together: float, alone: float, row: Any,
@@ -218,7 +216,7 @@ def choice(
     return True
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def wanted(moved: Any, one: Any, x: int, reach: Any, d: int) -> float:
     """Cores that take the same bytes of a tensor, below the loops to depth d."""
     rank = int(one[CORE_RANK])
@@ -227,7 +225,7 @@ def wanted(moved: Any, one: Any, x: int, reach: Any, d: int) -> float:
     return min(one[CORES], reach[d, rank])
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def _move(mem: Any, engines: int, row: Any, write: int, memory: int, size: float) -> None:
     at = WRITE_ENGINE if write else READ_ENGINE
     engine = int(mem[memory, at])
@@ -236,7 +234,7 @@ def _move(mem: Any, engines: int, row: Any, write: int, memory: int, size: float
     row[engines] += size * mem[memory, at + READ_J]
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def _evaluate(
     t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any, trips: Any, reach: Any, again: Any, ext: Any,
     cnt: Any, kinds: Any, at: Any, sums: Any, dims: Any,
@@ -269,7 +267,7 @@ def _evaluate(
         legal[n] = good
 
 
-@njit(**MAKES)
+@njit(error_model="numpy", nogil=True)
 def evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any) -> None:
     """Cost of many mappings of one nest: `tiles` [n, D], `chosen` [n, X] (choices of homes, counted from each
     tensor's first) -> `rows` [n, engines + 1 + memories] and `legal` [n], both overwritten.

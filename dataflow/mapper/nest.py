@@ -8,14 +8,14 @@ from functools import lru_cache
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.footprint import compressed, relevant_ranks
-from dataflow.holds import may_hold, passes_by, straight
-from dataflow.mapping import Compute
-from dataflow.templates.gemm import levels
-from dataflow.templates.roles import along_cores, is_contraction, layouts
-from workloads.cascade import Access, Cascade, Einsum
-from workloads.sparsity import NM, Sparsity, TopK
+from einsim.accel.machine import Machine
+from einsim.dataflow.footprint import compressed, relevant_ranks
+from einsim.dataflow.holds import may_hold, passes_by, straight
+from einsim.dataflow.mapping import Compute
+from einsim.dataflow.templates.gemm import levels
+from einsim.dataflow.templates.roles import along_cores, is_contraction, layouts
+from einsim.workloads.cascade import Access, Cascade, Einsum
+from einsim.workloads.sparsity import NM, Sparsity, TopK
 
 
 class Home(msgspec.Struct, frozen=True):

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.mapper.nest import Home, Inside, Nest
-from dataflow.mapping import Keep, Mapping, Node, Pipeline, Sequence, chain, keep
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.mapper.nest import Home, Inside, Nest
+from einsim.dataflow.mapping import Keep, Mapping, Node, Pipeline, Sequence, chain, keep
+from einsim.workloads.cascade import Cascade
 
 
 class NestPoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from dataflow.mapper.point import GroupPoint, NestPoint, Point
-from dataflow.mapper.tiles import menu
-from dataflow.mapper.vectors import menus
-from workloads.cascade import Einsum
+from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
+from einsim.dataflow.mapper.tiles import menu
+from einsim.dataflow.mapper.vectors import menus
+from einsim.workloads.cascade import Einsum
 
 if TYPE_CHECKING:
-    from dataflow.mapper.space import MapSpace
+    from einsim.dataflow.mapper.space import MapSpace
 
 
 def sample(space: MapSpace, rng: random.Random, tries: int = 200) -> Point | None:

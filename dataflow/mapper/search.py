@@ -14,15 +14,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import msgspec
 import numpy as np
 
-from dataflow.mapper.archive import ENERGY, FRONT, LATENCY, PARTS, join
-from dataflow.mapper.found import Found, best_of, mode_of, score
-from dataflow.mapper.fronts import Archive, Around, Contexts, Pools, Rows
-from dataflow.mapper.nest import Inside
-from dataflow.mapper.point import GroupPoint
-from dataflow.mapper.space import MapSpace
-from dataflow.mapper.tables import Floats, Ints
-from dataflow.mapper.vectors import Tiles
-from workloads.cascade import Einsum
+from einsim.dataflow.mapper.archive import ENERGY, FRONT, LATENCY, PARTS, join
+from einsim.dataflow.mapper.found import Found, best_of, mode_of, score
+from einsim.dataflow.mapper.fronts import Archive, Around, Contexts, Pools, Rows
+from einsim.dataflow.mapper.nest import Inside
+from einsim.dataflow.mapper.point import GroupPoint
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapper.tables import Floats, Ints
+from einsim.dataflow.mapper.vectors import Tiles
+from einsim.workloads.cascade import Einsum
 
 #: Called with how many groups are done, how many there are, and the best objective so far (None: none yet).
 Report = Callable[[int, int, Found | None], None]

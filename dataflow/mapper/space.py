@@ -31,23 +31,23 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
-from accel.machine import Machine
-from dataflow.cores import cores_ranks
-from dataflow.footprint import tile_bytes
-from dataflow.mapper.groups import cuts, joined
-from dataflow.mapper.model import cost
-from dataflow.mapper.nest import Inside, Nest, leaves, nest_of, operands, orders, plain, simple
-from dataflow.mapper.point import GroupPoint, NestPoint, Point
-from dataflow.mapper.sampling import sample
-from dataflow.mapper.tables import Floats, Scales, scales, tables
-from dataflow.mapper.tiles import Menu, menu
-from dataflow.mapper.vectors import Tiles, count_vectors, menus, nest_points, pruned, tile_vectors
-from dataflow.mapper.wishes import check_resident, check_wishes
-from dataflow.mapping import Compute
-from dataflow.templates.gemm import levels
-from specs.errors import SpecError
-from workloads.cascade import Cascade, Einsum
-from workloads.passes import pass_of
+from einsim.accel.machine import Machine
+from einsim.dataflow.cores import cores_ranks
+from einsim.dataflow.footprint import tile_bytes
+from einsim.dataflow.mapper.groups import cuts, joined
+from einsim.dataflow.mapper.model import cost
+from einsim.dataflow.mapper.nest import Inside, Nest, leaves, nest_of, operands, orders, plain, simple
+from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
+from einsim.dataflow.mapper.sampling import sample
+from einsim.dataflow.mapper.tables import Floats, Scales, scales, tables
+from einsim.dataflow.mapper.tiles import Menu, menu
+from einsim.dataflow.mapper.vectors import Tiles, count_vectors, menus, nest_points, pruned, tile_vectors
+from einsim.dataflow.mapper.wishes import check_resident, check_wishes
+from einsim.dataflow.mapping import Compute
+from einsim.dataflow.templates.gemm import levels
+from einsim.specs.errors import SpecError
+from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.passes import pass_of
 
 #: Results of a cascade up to which every set of them is tried as resident.
 MOST_SUBSETS = 2
@@ -283,7 +283,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                     yield nest
 
     def menus(self, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
-        """Tile sizes of each loop of a nest: see `dataflow.mapper.vectors.menus`."""
+        """Tile sizes of each loop of a nest: see `einsim.dataflow.mapper.vectors.menus`."""
         return menus(self, nest, shared)
 
     @cached_property

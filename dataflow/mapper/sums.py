@@ -3,23 +3,21 @@
 Counts are whole numbers in floats: exact below 2^53, and faster to divide.
 """
 
-# mypy: disallow-untyped-decorators=False, warn-return-any=False
-# A jitted function keeps its own signature only to a reader: numba's decorators are untyped.
+# mypy: warn-return-any=False
+# Kernels take arrays as Any: numba infers what a signature here could only repeat.
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from dataflow.mapper.tables import CORE, DIM, WIDTH
+from einsim.dataflow.mapper.tables import CORE, DIM, WIDTH
+from einsim.specs.compiled import njit
 
 MOST_EXTENTS = 8  # different tile extents of one rank: one more than its loops
 
 #: How functions are compiled. Those that make no arrays count no references either: that halves their time.
-MAKES: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
-PLAIN: dict[str, Any] = {**MAKES, "_nrt": False}
 
 #: Columns of a rank's sums over its tiles.
 TRIPS, WORK, SHARE, WANT, ONES, SUMS = range(6)
@@ -27,7 +25,7 @@ TRIPS, WORK, SHARE, WANT, ONES, SUMS = range(6)
 FOLDS, STREAMS, ALONE, DIM_SUMS = range(4)
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def start(sizes: Any, trips: Any, reach: Any, again: Any, ext: Any, cnt: Any, kinds: Any) -> None:
     """The state above all loops: whole ranks, once each."""
     for r in range(sizes.shape[0]):
@@ -39,7 +37,7 @@ def start(sizes: Any, trips: Any, reach: Any, again: Any, ext: Any, cnt: Any, ki
     again[0] = 0
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def split(
     r: int, d: int, size: float, trips: Any, reach: Any, again: Any, ext: Any, cnt: Any, kinds: Any
 ) -> None:
@@ -82,7 +80,7 @@ def split(
     trips[d + 1, r] = total
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def kept_of(n: float, m: float, points: float) -> float:
     """Elements that an n:m pattern leaves of consecutive points."""
     if m == 0.0:
@@ -91,14 +89,14 @@ def kept_of(n: float, m: float, points: float) -> float:
     return groups * n + min(points - groups * m, n)
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def bytes_of(fmt: Any, x: int, elements: float) -> float:
     """Bytes that elements of a tensor take."""
     kept = kept_of(fmt[x, 1], fmt[x, 2], elements)
     return np.ceil(kept * (fmt[x, 0] + fmt[x, 3]) / 8.0)
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def rank_sums(place: Any, pattern: Any, cores: float, ext: Any, cnt: Any, kinds: Any, sums: Any) -> None:
     """Sums over each rank's tiles: how many, points computed, points a core walks, cores at work, and points
     computed in tiles of a single point.
@@ -123,7 +121,7 @@ def rank_sums(place: Any, pattern: Any, cores: float, ext: Any, cnt: Any, kinds:
         sums[r, ONES] = ones
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def dim_sums(
     place: Any, pattern: Any, dim: Any, cores: float, ext: Any, cnt: Any, kinds: Any, at: Any, sums: Any
 ) -> None:
@@ -171,7 +169,7 @@ def dim_sums(
                 break
 
 
-@njit(**PLAIN)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def steps(
     place: Any, pattern: Any, cores: float, slowest: float, ext: Any, cnt: Any, kinds: Any, at: Any, sums: Any
 ) -> float:

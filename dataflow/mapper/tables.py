@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from accel.machine import Machine, Unit
-from dataflow.clock import Clock, port_name
-from dataflow.cores import cores_ranks
-from dataflow.footprint import compressed
-from dataflow.leaf import cycles_per_point
-from dataflow.mapper.nest import Nest, counts, operands
-from workloads.cascade import Cascade, Einsum
+from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.clock import Clock, port_name
+from einsim.dataflow.cores import cores_ranks
+from einsim.dataflow.footprint import compressed
+from einsim.dataflow.leaf import cycles_per_point
+from einsim.dataflow.mapper.nest import Nest, counts, operands
+from einsim.workloads.cascade import Cascade, Einsum
 
 PICO = 1e-12
 
@@ -181,7 +181,7 @@ def _format(cascade: Cascade, machine: Machine, name: str) -> tuple[float, float
 
 
 def _patterns(cascade: Cascade, unit: Unit, einsum: Einsum) -> Floats:
-    """What of each rank remains to be computed, as `dataflow.leaf.exploited` has it."""
+    """What of each rank remains to be computed, as `einsim.dataflow.leaf.exploited` has it."""
     found = np.zeros((len(einsum.ranks), 2))
     for access in einsum.reads if "mac" in einsum.ops else ():
         pattern = cascade.tensor(access.tensor).sparsity

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from dataflow.templates.sizes import divisors
+from einsim.dataflow.templates.sizes import divisors
 
 Menu = Literal["all", "perfect", "steps"]
 MENUS: tuple[Menu, ...] = ("all", "perfect", "steps")

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dataflow.cores import cores_ranks
-from dataflow.mapper.nest import Nest, operands
-from dataflow.mapper.point import NestPoint
-from dataflow.mapper.tables import Ints
-from dataflow.mapper.tiles import Use, menu_from, undominated
-from dataflow.mapping import Compute
-from workloads.cascade import Einsum
+from einsim.dataflow.cores import cores_ranks
+from einsim.dataflow.mapper.nest import Nest, operands
+from einsim.dataflow.mapper.point import NestPoint
+from einsim.dataflow.mapper.tables import Ints
+from einsim.dataflow.mapper.tiles import Use, menu_from, undominated
+from einsim.dataflow.mapping import Compute
+from einsim.workloads.cascade import Einsum
 
 if TYPE_CHECKING:
-    from dataflow.mapper.space import MapSpace
+    from einsim.dataflow.mapper.space import MapSpace
 
 Tiles = tuple[int, ...]
 
@@ -106,7 +106,7 @@ def pruned(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
 
 
 def _uneven(space: MapSpace, einsum: Einsum, node: Compute) -> bool:
-    """Whether a tile size acts through more than `dataflow.mapper.tiles` knows: bytes rounded tile by
+    """Whether a tile size acts through more than `einsim.dataflow.mapper.tiles` knows: bytes rounded tile by
     tile, points left out, operands that several cores read, partial sums of a fold.
     """
     tensors = [space.cascade.tensor(name) for name in (einsum.name, *(a.tensor for a in einsum.reads))]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from accel.machine import Machine
-from dataflow.mapper.tiles import MENUS
-from specs.errors import SpecError
-from specs.near import near
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.mapper.tiles import MENUS
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade
 
 
 def check_wishes(

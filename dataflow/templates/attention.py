@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from accel.machine import Machine, Unit
-from dataflow.mapping import Mapping
-from dataflow.templates.flat import flat
-from dataflow.templates.fusemax import interleaved, on_flat
-from specs.errors import EinsimError
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.templates.flat import flat
+from einsim.dataflow.templates.fusemax import interleaved, on_flat
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade
 
 ONE_PASS = frozenset(("BQK", "LM", "RM", "SLN", "SLD", "SLNV", "PRM", "SPD", "RD", "SPNV", "RNV", "AV"))
 THREE_PASS = frozenset(("QK", "GM", "SN", "SD", "A", "AV"))

@@ -11,13 +11,13 @@ from typing import Literal
 
 import msgspec
 
-from accel.machine import Machine, Unit
-from dataflow.held import held_bytes
-from dataflow.layout import lay_out
-from dataflow.mapping import Compute, Mapping, Node, Pipeline, chain, keep
-from dataflow.templates.sizes import outer_ranks
-from specs.errors import EinsimError
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.held import held_bytes
+from einsim.dataflow.layout import lay_out
+from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, chain, keep
+from einsim.dataflow.templates.sizes import outer_ranks
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade
 
 
 class FlatChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,17 +11,17 @@ from collections.abc import Mapping as MappingType
 
 import msgspec
 
-from accel.machine import Machine, Unit
-from dataflow.footprint import tile_bytes
-from dataflow.holds import may_hold
-from dataflow.lower import lower
-from dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
-from dataflow.schedule import schedules
-from dataflow.templates.gemm import levels, room_bytes
-from dataflow.templates.roles import place
-from dataflow.templates.sizes import divisors, outer_ranks
-from specs.errors import EinsimError
-from workloads.cascade import Cascade, SameBlock
+from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.footprint import tile_bytes
+from einsim.dataflow.holds import may_hold
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
+from einsim.dataflow.schedule import schedules
+from einsim.dataflow.templates.gemm import levels, room_bytes
+from einsim.dataflow.templates.roles import place
+from einsim.dataflow.templates.sizes import divisors, outer_ranks
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade, SameBlock
 
 STATE = ("RM", "RD", "RNV")
 #: Blocks of a tile that its Einsums pass on, besides BQK, SLN, PRM and SPD.

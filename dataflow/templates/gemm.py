@@ -14,14 +14,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.footprint import access_of, tile_bytes
-from dataflow.holds import may_hold
-from dataflow.leaf import array_cycles, exploited
-from dataflow.mapping import Compute, Node, chain, keep
-from dataflow.templates.roles import Roles, extent_of, flat_tile, place, roles, steps
-from specs.errors import EinsimError
-from workloads.cascade import Cascade, Einsum
+from einsim.accel.machine import Machine
+from einsim.dataflow.footprint import access_of, tile_bytes
+from einsim.dataflow.holds import may_hold
+from einsim.dataflow.leaf import array_cycles, exploited
+from einsim.dataflow.mapping import Compute, Node, chain, keep
+from einsim.dataflow.templates.roles import Roles, extent_of, flat_tile, place, roles, steps
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade, Einsum
 
 #: Cycles that a choice of tiles may cost over the whole problem at once.
 SLACK = 1.05

@@ -7,18 +7,18 @@ buffer. Without it every branch reads and writes DRAM.
 
 from __future__ import annotations
 
-from accel.machine import Machine
-from dataflow.analytical import analyse
-from dataflow.footprint import access_of, tile_bytes
-from dataflow.held import held_bytes
-from dataflow.layout import lay_out
-from dataflow.lower import lower
-from dataflow.mapping import Mapping, Node, Sequence, chain, keep
-from dataflow.templates.attention import fused_attention
-from dataflow.templates.gemm import gemm, levels
-from dataflow.templates.roles import is_contraction
-from dataflow.templates.vector import fits, shared_rows, vector_run
-from workloads.cascade import Cascade, Einsum
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.footprint import access_of, tile_bytes
+from einsim.dataflow.held import held_bytes
+from einsim.dataflow.layout import lay_out
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Mapping, Node, Sequence, chain, keep
+from einsim.dataflow.templates.attention import fused_attention
+from einsim.dataflow.templates.gemm import gemm, levels
+from einsim.dataflow.templates.roles import is_contraction
+from einsim.dataflow.templates.vector import fits, shared_rows, vector_run
+from einsim.workloads.cascade import Cascade, Einsum
 
 
 def layerwise(cascade: Cascade, machine: Machine, *, residency: bool, name: str) -> Mapping:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 
-from accel.machine import Machine
-from dataflow.legality import check
-from dataflow.mapping import Mapping
-from dataflow.templates import flat, fusemax
-from dataflow.templates.attention import does_softmax, fused_attention
-from dataflow.templates.layerwise import layerwise
-from specs.errors import SpecError
-from specs.near import near
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.legality import check
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.templates import flat, fusemax
+from einsim.dataflow.templates.attention import does_softmax, fused_attention
+from einsim.dataflow.templates.layerwise import layerwise
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade
 
 Builder = Callable[[Cascade, Machine], Mapping]
 

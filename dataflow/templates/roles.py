@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from accel.machine import Machine, Unit
-from dataflow.footprint import relevant_ranks
-from dataflow.leaf import array_cycles, exploited
-from dataflow.mapping import Compute
-from specs.errors import EinsimError
-from workloads.cascade import Cascade, Einsum
+from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.footprint import relevant_ranks
+from einsim.dataflow.leaf import array_cycles, exploited
+from einsim.dataflow.mapping import Compute
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade, Einsum
 
 
 class Roles(msgspec.Struct, frozen=True, kw_only=True):

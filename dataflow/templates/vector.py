@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from accel.machine import Machine
-from dataflow.footprint import access_of, tile_bytes
-from dataflow.mapping import Node, Pipeline, chain, keep
-from dataflow.templates.gemm import levels, room_bytes
-from dataflow.templates.roles import place
-from specs.errors import EinsimError
-from workloads.cascade import Cascade, Einsum
+from einsim.accel.machine import Machine
+from einsim.dataflow.footprint import access_of, tile_bytes
+from einsim.dataflow.mapping import Node, Pipeline, chain, keep
+from einsim.dataflow.templates.gemm import levels, room_bytes
+from einsim.dataflow.templates.roles import place
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade, Einsum
 
 
 def shared_rows(einsums: tuple[Einsum, ...]) -> tuple[str, ...]:

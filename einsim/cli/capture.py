@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from einsim.cli.choice import Named
-from specs.errors import EinsimError
+from einsim.specs.errors import EinsimError
 
 HELP = """Time every kernel on this machine's GPU and append the rows to DIR/<device>.csv.
 
@@ -53,8 +53,8 @@ def gpu_command(
     limit_s: float,
 ) -> int:
     """Measure, then a table of every variant's best row; 1 when a case failed or time ran out."""
-    from validation.gpu.capture import capture, summary
-    from validation.gpu.kernels.registry import FAMILIES
+    from einsim.validation.gpu.capture import capture, summary
+    from einsim.validation.gpu.kernels.registry import FAMILIES
 
     if quick and unseen:
         raise click.UsageError("--quick and --unseen are two different sets of shapes: give one")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from specs.near import near
+from einsim.specs.near import near
 
 
 class Named(click.ParamType[str]):

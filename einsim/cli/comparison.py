@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from dataflow.result import Result
+from einsim.dataflow.result import Result
 from einsim.report.quantity import count, joules, percent, seconds, size, times
-from sim.breakdown import by_unit
+from einsim.sim.breakdown import by_unit
 
 # Lines of a breakdown that are shown; smaller ones are summed in one more line.
 MOST_LINES = 8

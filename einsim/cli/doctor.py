@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
-from importlib.util import find_spec
-from pathlib import Path
 
 import click
 import msgspec
@@ -150,14 +147,13 @@ def reported_version(path: str, ask: list[str]) -> str:
 
 
 def numba_cache() -> Finding:
-    """Where numba keeps compiled kernels: beside the source, or in NUMBA_CACHE_DIR when that is read-only."""
-    spec = find_spec("sim")
-    beside = Path(spec.origin).parent if spec and spec.origin else Path.cwd()
-    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or beside)
-    ok = folder.is_dir() and os.access(folder, os.W_OK)
+    """Where compiled kernels are kept: NUMBA_CACHE_DIR, or the user's cache folder."""
+    from einsim.specs.compiled import cache_folder
+
+    folder = cache_folder()
     return Finding(
-        group="einsim", name="numba cache", ok=ok, found=f"{folder}{'' if ok else ', not writable'}",
-        remedy="" if ok else "set NUMBA_CACHE_DIR to a folder that can be written, to compile kernels once",
+        group="einsim", name="numba cache", ok=folder is not None, found=str(folder or "nowhere to write"),
+        remedy="" if folder else "set NUMBA_CACHE_DIR to a folder that can be written; kernels compile once",
     )  # fmt: skip
 
 

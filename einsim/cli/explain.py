@@ -8,13 +8,13 @@ import click
 import msgspec
 from rich.table import Table
 
-from dataflow.mapper.explain import Explanation, explain
-from dataflow.mapping_text import mapping_text
 from einsim.cli.map import case, quantity
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
+from einsim.dataflow.mapper.explain import Explanation, explain
+from einsim.dataflow.mapping_text import mapping_text
 from einsim.evaluation import find_mapping
-from specs.units import Seconds
+from einsim.specs.units import Seconds
 
 HELP = """Explain a mapping: its loop nest, what limits it, and what one change of the machine would gain.
 

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from specs.near import near
+from einsim.specs.near import near
 
 # name -> (module that defines `command`, what the list of commands says of it)
 COMMANDS: dict[str, tuple[str, str]] = {

@@ -9,14 +9,14 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from accel.gpu.machine import Gpu, gpu_names, load_gpu
-from accel.load import load_machine, preset_names
-from dataflow.templates.registry import template_names, template_summary
+from einsim.accel.gpu.machine import Gpu, gpu_names, load_gpu
+from einsim.accel.load import load_machine, preset_names
 from einsim.cli.choice import Named
 from einsim.cli.terminal import console
+from einsim.dataflow.templates.registry import template_names, template_summary
 from einsim.report.quantity import count, size
-from rtl_models.design import DESIGNS
-from workloads.load import describe, workload_names
+from einsim.rtl_models.design import DESIGNS
+from einsim.workloads.load import describe, workload_names
 
 Entry = tuple[str, str, str]  # name, what it is, more
 

@@ -14,8 +14,8 @@ import click
 
 from einsim import __version__
 from einsim.cli.group import CommandList
-from specs.errors import EinsimError
-from specs.near import near
+from einsim.specs.errors import EinsimError
+from einsim.specs.near import near
 
 WRONG_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it

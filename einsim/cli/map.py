@@ -13,9 +13,12 @@ import click
 import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from accel.load import load_machine
-from accel.machine import Machine
-from dataflow.mapper.best import (
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
+from einsim.cli.choice import Named
+from einsim.cli.settings import SettingsCommand, settings_option
+from einsim.cli.terminal import console
+from einsim.dataflow.mapper.best import (
     MOST_NODES,
     Answer,
     Objective,
@@ -24,28 +27,25 @@ from dataflow.mapper.best import (
     default_space,
     flat_mapping,
 )
-from dataflow.mapper.best import Progress as Report
-from dataflow.mapper.compare import Compared, compare
-from dataflow.mapper.flat_space import FlatSpace
-from dataflow.mapper.space import MapSpace
-from dataflow.mapper.stateful.best import plain
-from dataflow.mapper.stateful.group import carries_state, group_of
-from dataflow.mapper.stateful.layouts import Layouts
-from dataflow.mapper.stateful.space import StatefulSpace
-from dataflow.mapper.tiles import MENUS, Menu
-from dataflow.mapping_file import dump_mapping
-from dataflow.mapping_text import mapping_text
-from dataflow.result import Result
-from dataflow.templates import preferred_passes
-from einsim.cli.choice import Named
-from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.cli.terminal import console
+from einsim.dataflow.mapper.best import Progress as Report
+from einsim.dataflow.mapper.compare import Compared, compare
+from einsim.dataflow.mapper.flat_space import FlatSpace
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapper.stateful.best import plain
+from einsim.dataflow.mapper.stateful.group import carries_state, group_of
+from einsim.dataflow.mapper.stateful.layouts import Layouts
+from einsim.dataflow.mapper.stateful.space import StatefulSpace
+from einsim.dataflow.mapper.tiles import MENUS, Menu
+from einsim.dataflow.mapping_file import dump_mapping
+from einsim.dataflow.mapping_text import mapping_text
+from einsim.dataflow.result import Result
+from einsim.dataflow.templates import preferred_passes
 from einsim.machine_keys import machine_keys
 from einsim.settings import read_pairs, split
+from einsim.specs.errors import RuleError, SpecError
+from einsim.specs.units import Bytes, Seconds, format_bytes
 from einsim.workload import PASSES, find_workload
-from specs.errors import RuleError, SpecError
-from specs.units import Bytes, Seconds, format_bytes
-from workloads.cascade import Cascade
+from einsim.workloads.cascade import Cascade
 
 HELP = """Search for the best mapping of WORKLOAD on an accelerator.
 

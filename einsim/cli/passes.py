@@ -11,11 +11,11 @@ from rich.table import Table
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
 from einsim.settings import read_pairs
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
 from einsim.workload import find_workload
-from specs.errors import SpecError
-from specs.near import near
-from workloads.cascade import Cascade
-from workloads.passes import PassReport, passes
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.passes import PassReport, passes
 
 HELP = """How many passes a cascade needs over each rank, from the cascade alone.
 

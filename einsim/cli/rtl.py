@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from validation.rtl.project import emit
+from einsim.validation.rtl.project import emit
 
 HELP = """Write the array of a machine as a project: RTL, testbench, golden jobs, Makefile.
 

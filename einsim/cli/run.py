@@ -8,11 +8,11 @@ from typing import get_args
 
 import click
 
-from dataflow.mapping_file import dump_mapping
 from einsim.cli.choice import Named
 from einsim.cli.comparison import comparison, where_time_went
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
+from einsim.dataflow.mapping_file import dump_mapping
 from einsim.evaluation import TEMPLATE, Level, evaluate
 from einsim.saved import saved, summary
 from einsim.settings import read_pairs

@@ -8,15 +8,15 @@ from typing import Final
 import click
 import numpy as np
 
-from accel.machine import Machine
-from dataflow.lower import lower
+from einsim.accel.machine import Machine
 from einsim.cli.settings import SettingsCommand, settings_option
+from einsim.dataflow.lower import lower
 from einsim.evaluation import TEMPLATE, Evaluation, evaluate
 from einsim.report.palette import slice_colours, work_colours
 from einsim.settings import read_pairs
-from specs.errors import RuleError, SpecError
-from specs.near import near
-from workloads.cascade import Cascade
+from einsim.specs.errors import RuleError, SpecError
+from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade
 
 HELP = """Record what every unit, memory port and buffer does in a window of the run.
 
@@ -86,7 +86,7 @@ def command(
 
 def write_window(found: Evaluation, output: Path, from_cycle: int, to_cycle: int | None) -> str:
     """Write the recording in the form that the output's name asks for; the line that says so."""
-    from sim.trace.record import MOST_SPANS, record
+    from einsim.sim.trace.record import MOST_SPANS, record
 
     machine, mapping = found.mapped
     program = lower(mapping, found.cascade, machine)
@@ -99,19 +99,19 @@ def write_window(found: Evaluation, output: Path, from_cycle: int, to_cycle: int
     except RuleError as error:
         raise SpecError("", error.rule, got=error.got, where=f"--{error.at[0]}") from None
     if output.suffix == ".pftrace":
-        from sim.trace.perfetto_file import write_perfetto
+        from einsim.sim.trace.perfetto_file import write_perfetto
 
         write_perfetto(seen, output)
     elif output.suffix == ".json":
-        from sim.trace.chrome_file import write_chrome
+        from einsim.sim.trace.chrome_file import write_chrome
 
         write_chrome(seen, output)
     elif output.suffix == ".vcd":
-        from sim.trace.waves import write_waves
+        from einsim.sim.trace.waves import write_waves
 
         write_waves(seen, output)
     else:
-        from sim.trace.waterfall import write_waterfall
+        from einsim.sim.trace.waterfall import write_waterfall
 
         einsums = work_colours(einsum.name for einsum in found.cascade.einsums)
         write_waterfall(seen, output, slice_colours((op.name for op in program.ops), einsums))
@@ -122,8 +122,8 @@ def write_window(found: Evaluation, output: Path, from_cycle: int, to_cycle: int
 
 def write_registers(cascade: Cascade, machine: Machine, output: Path) -> str:
     """Step the cascade's matrix product through the machine's first array, with small operands."""
-    from sim.arrays.gemm import ArraySpec
-    from sim.trace.array_waves import write_array_waves
+    from einsim.sim.arrays.gemm import ArraySpec
+    from einsim.sim.trace.array_waves import write_array_waves
 
     m, n, k = matrix_product(cascade)
     unit = next((unit for unit in machine.matrix_units if {"rows", "cols"} <= set(unit.dims)), None)

@@ -14,15 +14,15 @@ from rich.text import Text
 
 from einsim.cli.choice import Named
 from einsim.cli.terminal import console
-from validation.fpga import suite as fpga
-from validation.papers import run as papers
-from validation.row import Row
-from validation.rtl import suite as rtl
+from einsim.validation.fpga import suite as fpga
+from einsim.validation.papers import run as papers
+from einsim.validation.row import Row
+from einsim.validation.rtl import suite as rtl
 
 
 def gpu(cases: Sequence[str], progress: Callable[[str], None]) -> Iterator[Row]:
     """The GPU suite, imported when it is run, so that start-up stays short."""
-    from validation.gpu import suite
+    from einsim.validation.gpu import suite
 
     yield from suite.rows(cases, progress)
 

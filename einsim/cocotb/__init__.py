@@ -8,21 +8,21 @@ Golden models are the simulator's own; nothing here models a design a second tim
 from __future__ import annotations
 
 from einsim.cocotb.golden import Golden, cycles_expected, golden_gemm
-from rtl_models import RTL_DIR
-from rtl_models.bench.coverage import PATTERNS, SHAPES, Coverage, shape_bins
-from rtl_models.bench.job import Event
-from rtl_models.bench.scoreboard import Scoreboard, lanes, pack, signed
-from rtl_models.bench.streams import Monitor, Sink, Source, is_high, random_gaps, reset
-from rtl_models.bench.tiles import Tile, TileMonitor, TileSink, TileSource
-from rtl_models.build import run_bench
-from rtl_models.simulator import available, choose
-from sim.arrays.dsp_chain import ChainSpec, step_chain
-from sim.arrays.exp_fixed import exp_fixed
-from sim.arrays.fusemax import FuseMaxSpec
-from sim.arrays.gemm import ArraySpec, Gemm
-from sim.arrays.nm import compress
-from sim.arrays.sorter import SorterSpec, prune, sort
-from sim.arrays.step_fusemax import step_fusemax
+from einsim.rtl_models import RTL_DIR
+from einsim.rtl_models.bench.coverage import PATTERNS, SHAPES, Coverage, shape_bins
+from einsim.rtl_models.bench.job import Event
+from einsim.rtl_models.bench.scoreboard import Scoreboard, lanes, pack, signed
+from einsim.rtl_models.bench.streams import Monitor, Sink, Source, is_high, random_gaps, reset
+from einsim.rtl_models.bench.tiles import Tile, TileMonitor, TileSink, TileSource
+from einsim.rtl_models.build import run_bench
+from einsim.rtl_models.simulator import available, choose
+from einsim.sim.arrays.dsp_chain import ChainSpec, step_chain
+from einsim.sim.arrays.exp_fixed import exp_fixed
+from einsim.sim.arrays.fusemax import FuseMaxSpec
+from einsim.sim.arrays.gemm import ArraySpec, Gemm
+from einsim.sim.arrays.nm import compress
+from einsim.sim.arrays.sorter import SorterSpec, prune, sort
+from einsim.sim.arrays.step_fusemax import step_fusemax
 
 __all__ = [
     "PATTERNS", "RTL_DIR", "SHAPES", "ArraySpec", "ChainSpec", "Coverage", "Event", "FuseMaxSpec", "Gemm",

@@ -6,18 +6,18 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from accel.machine import Machine
-from dataflow.mapping import Mapping
+from einsim.accel.machine import Machine
 from einsim.cocotb.mapped import busy_cycles
-from rtl_models.bench.job import Event
-from sim.arrays.dsp_chain import ChainSpec, chain_cycles
-from sim.arrays.fusemax import Attention, FuseMaxSpec, fusemax_cycles
-from sim.arrays.gemm import ArraySpec, Gemm
-from sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, schedule
-from sim.arrays.sorter import SorterSpec, sorter_cycles
-from sim.arrays.stepped import step
-from sim.arrays.systolic import elapsed
-from workloads.cascade import Cascade
+from einsim.dataflow.mapping import Mapping
+from einsim.rtl_models.bench.job import Event
+from einsim.sim.arrays.dsp_chain import ChainSpec, chain_cycles
+from einsim.sim.arrays.fusemax import Attention, FuseMaxSpec, fusemax_cycles
+from einsim.sim.arrays.gemm import ArraySpec, Gemm
+from einsim.sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, schedule
+from einsim.sim.arrays.sorter import SorterSpec, sorter_cycles
+from einsim.sim.arrays.stepped import step
+from einsim.sim.arrays.systolic import elapsed
+from einsim.workloads.cascade import Cascade
 
 Ints = npt.NDArray[np.signedinteger]
 

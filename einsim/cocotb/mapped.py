@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from accel.machine import Machine
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.mapping import Mapping
-from specs.errors import RuleError
-from specs.near import near
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Mapping
+from einsim.specs.errors import RuleError
+from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade
 
 
 def busy_cycles(mapping: Mapping, cascade: Cascade, machine: Machine, unit: str = "") -> int:

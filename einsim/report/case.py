@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from accel.machine import Machine, Unit
-from dataflow.result import Result
+from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.result import Result
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):

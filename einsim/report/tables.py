@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from einsim.report.case import Case
 from einsim.report.markup import table, text
 from einsim.report.quantity import count, joules, percent, seconds, size, times
-from sim.breakdown import by_unit
+from einsim.sim.breakdown import by_unit
 
 
 def summary(cases: Sequence[Case]) -> str:

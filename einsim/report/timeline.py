@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from dataflow.result import Result, Slice
+from einsim.dataflow.result import Result, Slice
 from einsim.report.markup import legend, text
 
 WIDTH = 1080

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from rtl_models.bench.job import Job
-from rtl_models.bench.pressure import Pressure
+from einsim.rtl_models.bench.job import Job
+from einsim.rtl_models.bench.pressure import Pressure
 
 Ints = npt.NDArray[np.int64]
 Shape = tuple[int, int, int]

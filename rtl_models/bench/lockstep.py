@@ -16,10 +16,10 @@ import msgspec
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-from rtl_models.bench.job import Job, Outcome, read_jobs
-from rtl_models.bench.scoreboard import Scoreboard, signed
-from rtl_models.bench.streams import Source, is_high, reset
-from rtl_models.design import find_design
+from einsim.rtl_models.bench.job import Job, Outcome, read_jobs
+from einsim.rtl_models.bench.scoreboard import Scoreboard, signed
+from einsim.rtl_models.bench.streams import Source, is_high, reset
+from einsim.rtl_models.design import find_design
 
 AFTER_CLOCKS = 3
 """Cycles watched after a job's end: a design that works on is wrong."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 
-from rtl_models.bench.job import Event
+from einsim.rtl_models.bench.job import Event
 
 SHOWN = 6
 """Operand values that a message shows."""

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from rtl_models.bench.scoreboard import lanes, pack
-from rtl_models.bench.streams import Monitor, Sink, Source, is_high
+from einsim.rtl_models.bench.scoreboard import lanes, pack
+from einsim.rtl_models.bench.streams import Monitor, Sink, Source, is_high
 
 Ints = npt.NDArray[np.signedinteger]
 

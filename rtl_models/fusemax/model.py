@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rtl_models.bench.job import Event, Job
-from rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
-from rtl_models.bench.scoreboard import pack
-from sim.arrays.exp_fixed import FRACTION_BITS, LOG2E_BITS
-from sim.arrays.fusemax import Attention, FuseMaxSpec, starts, tiles
-from sim.arrays.step_fusemax import QK, SLNV, program, step_fusemax
+from einsim.rtl_models.bench.job import Event, Job
+from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
+from einsim.rtl_models.bench.scoreboard import pack
+from einsim.sim.arrays.exp_fixed import FRACTION_BITS, LOG2E_BITS
+from einsim.sim.arrays.fusemax import Attention, FuseMaxSpec, starts, tiles
+from einsim.sim.arrays.step_fusemax import QK, SLNV, program, step_fusemax
 
 Ints = npt.NDArray[np.int64]
 

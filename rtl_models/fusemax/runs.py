@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rtl_models.bench.batch import Batch, integers, pressures
-from rtl_models.bench.job import Job
-from rtl_models.fusemax.model import fusemax_job, fusemax_parameters
-from sim.arrays.fusemax import FuseMaxSpec
+from einsim.rtl_models.bench.batch import Batch, integers, pressures
+from einsim.rtl_models.bench.job import Job
+from einsim.rtl_models.fusemax.model import fusemax_job, fusemax_parameters
+from einsim.sim.arrays.fusemax import FuseMaxSpec
 
 
 def fusemax_grid(full: bool) -> Iterator[Batch]:

@@ -7,12 +7,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rtl_models.bench.job import Event, Job
-from rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
-from rtl_models.bench.scoreboard import pack
-from sim.arrays.dsp_chain import ChainSpec, beats, step_chain
-from sim.arrays.gemm import Gemm
-from sim.arrays.nm import compress
+from einsim.rtl_models.bench.job import Event, Job
+from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
+from einsim.rtl_models.bench.scoreboard import pack
+from einsim.sim.arrays.dsp_chain import ChainSpec, beats, step_chain
+from einsim.sim.arrays.gemm import Gemm
+from einsim.sim.arrays.nm import compress
 
 Ints = npt.NDArray[np.int64]
 

@@ -7,11 +7,11 @@ from itertools import product
 
 import numpy as np
 
-from rtl_models.bench.batch import Batch, integers, pressures
-from rtl_models.bench.job import Job
-from rtl_models.nm_chain.model import MODES, chain_job, chain_parameters
-from sim.arrays.dsp_chain import ChainSpec
-from sim.arrays.sorter import prune
+from einsim.rtl_models.bench.batch import Batch, integers, pressures
+from einsim.rtl_models.bench.job import Job
+from einsim.rtl_models.nm_chain.model import MODES, chain_job, chain_parameters
+from einsim.sim.arrays.dsp_chain import ChainSpec
+from einsim.sim.arrays.sorter import prune
 
 
 def chain_grid(full: bool) -> Iterator[Batch]:

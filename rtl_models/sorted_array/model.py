@@ -6,14 +6,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from rtl_models.bench.job import Job
-from rtl_models.bench.pressure import NO_WAITS, Pressure, hexed
-from rtl_models.bench.scoreboard import pack
-from rtl_models.systolic.model import systolic_job
-from sim.arrays.gemm import ArraySpec, Gemm
-from sim.arrays.schedule import COL0, COLS, schedule
-from sim.arrays.sorted_feed import sorted_clocks
-from sim.arrays.sorter import SorterSpec, prune
+from einsim.rtl_models.bench.job import Job
+from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, hexed
+from einsim.rtl_models.bench.scoreboard import pack
+from einsim.rtl_models.systolic.model import systolic_job
+from einsim.sim.arrays.gemm import ArraySpec, Gemm
+from einsim.sim.arrays.schedule import COL0, COLS, schedule
+from einsim.sim.arrays.sorted_feed import sorted_clocks
+from einsim.sim.arrays.sorter import SorterSpec, prune
 
 Ints = npt.NDArray[np.int64]
 

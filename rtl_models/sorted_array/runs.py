@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rtl_models.bench.batch import Batch, integers, pressures, shapes
-from rtl_models.sorted_array.model import sorted_job, sorted_parameters
-from sim.arrays.gemm import CONVENTIONS, ArraySpec
+from einsim.rtl_models.bench.batch import Batch, integers, pressures, shapes
+from einsim.rtl_models.sorted_array.model import sorted_job, sorted_parameters
+from einsim.sim.arrays.gemm import CONVENTIONS, ArraySpec
 
 
 def sorted_grid(full: bool) -> Iterator[Batch]:

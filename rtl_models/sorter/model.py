@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rtl_models.bench.job import Event, Job
-from rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
-from rtl_models.bench.scoreboard import pack, signed
-from sim.arrays.sorter import SorterSpec, sort
+from einsim.rtl_models.bench.job import Event, Job
+from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
+from einsim.rtl_models.bench.scoreboard import pack, signed
+from einsim.sim.arrays.sorter import SorterSpec, sort
 
 Ints = npt.NDArray[np.int64]
 

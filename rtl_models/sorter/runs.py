@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rtl_models.bench.batch import Batch, integers, pressures
-from rtl_models.sorter.model import sorter_job, sorter_parameters
-from sim.arrays.sorter import SorterSpec
+from einsim.rtl_models.bench.batch import Batch, integers, pressures
+from einsim.rtl_models.sorter.model import sorter_job, sorter_parameters
+from einsim.sim.arrays.sorter import SorterSpec
 
 
 def sorter_grid(full: bool) -> Iterator[Batch]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import cocotb
 
-from rtl_models.bench.lockstep import lockstep
+from einsim.rtl_models.bench.lockstep import lockstep
 
 
 @cocotb.test()

@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rtl_models.bench.job import Event, Job
-from rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
-from rtl_models.bench.scoreboard import pack
-from sim.arrays.gemm import CONVENTIONS, ArraySpec, Gemm
-from sim.arrays.nm import compress
-from sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, SKIP, START, schedule
-from sim.arrays.stepped import step, wrap
+from einsim.rtl_models.bench.job import Event, Job
+from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
+from einsim.rtl_models.bench.scoreboard import pack
+from einsim.sim.arrays.gemm import CONVENTIONS, ArraySpec, Gemm
+from einsim.sim.arrays.nm import compress
+from einsim.sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, SKIP, START, schedule
+from einsim.sim.arrays.stepped import step, wrap
 
 Ints = npt.NDArray[np.int64]
 

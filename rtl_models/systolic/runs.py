@@ -9,11 +9,11 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from rtl_models.bench.batch import Batch, integers, pressures, shapes
-from rtl_models.bench.job import Job
-from rtl_models.systolic.model import systolic_job, systolic_parameters
-from sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Dataflow
-from sim.arrays.sorter import prune
+from einsim.rtl_models.bench.batch import Batch, integers, pressures, shapes
+from einsim.rtl_models.bench.job import Job
+from einsim.rtl_models.systolic.model import systolic_job, systolic_parameters
+from einsim.sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Dataflow
+from einsim.sim.arrays.sorter import prune
 
 GROUP: Final = 8
 """The largest m of the N:M patterns that the runs' sparse arrays take."""

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rtl_models.bench.job import Event, Job
-from rtl_models.bench.pressure import NO_WAITS, Pressure, hexed
-from rtl_models.systolic.model import CODES
-from sim.arrays.gemm import ArraySpec, Gemm
-from sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, Table, schedule
-from sim.arrays.stalls import Ports, fed
-from sim.arrays.stepped import step
-from sim.arrays.systolic import elapsed
+from einsim.rtl_models.bench.job import Event, Job
+from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, hexed
+from einsim.rtl_models.systolic.model import CODES
+from einsim.sim.arrays.gemm import ArraySpec, Gemm
+from einsim.sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, Table, schedule
+from einsim.sim.arrays.stalls import Ports, fed
+from einsim.sim.arrays.stepped import step
+from einsim.sim.arrays.systolic import elapsed
 
 Ints = npt.NDArray[np.int64]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rtl_models.bench.batch import Batch, integers, pressures, shapes
-from rtl_models.tile_loader.model import loader_job, loader_parameters
-from sim.arrays.gemm import ArraySpec
+from einsim.rtl_models.bench.batch import Batch, integers, pressures, shapes
+from einsim.rtl_models.tile_loader.model import loader_job, loader_parameters
+from einsim.sim.arrays.gemm import ArraySpec
 
 
 def loader_grid(full: bool) -> Iterator[Batch]:

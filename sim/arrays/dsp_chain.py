@@ -22,11 +22,11 @@ from typing import Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from sim.arrays.gemm import Gemm, at_least_one
-from sim.arrays.nm import compress
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import Gemm, at_least_one
+from einsim.sim.arrays.nm import compress
+from einsim.specs.compiled import njit
+from einsim.specs.errors import RuleError
 
 Ints = npt.NDArray[np.signedinteger]
 
@@ -111,7 +111,7 @@ def _slices(spec: ChainSpec, gemm: Gemm, b: Ints) -> tuple[Ints, Ints]:
     return value_out, where_out
 
 
-@njit(cache=True)
+@njit()
 def _step(a: Ints, value: Ints, where: Ints, rows: int, cols: int, out: Ints, macs: Ints) -> None:
     """Registers in order of the data: a_reg, b_reg -> product -> sum_reg (cascade) -> total."""
     count, length, width = value.shape

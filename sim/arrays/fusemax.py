@@ -24,7 +24,7 @@ from typing import Final
 
 import msgspec
 
-from sim.arrays.gemm import at_least_one
+from einsim.sim.arrays.gemm import at_least_one
 
 SUB_CYCLES: Final = 1
 EXP_CYCLES: Final = 6  # FuseMax, MICRO 2024: exp(x - y) is one add and six macs

@@ -18,7 +18,7 @@ from typing import Final, Literal, get_args
 import msgspec
 import numpy as np
 
-from specs.errors import RuleError
+from einsim.specs.errors import RuleError
 
 Dataflow = Literal["output-stationary", "weight-stationary", "input-stationary"]
 Convention = Literal["scale-sim", "edge-aware", "overlapped"]
@@ -58,7 +58,7 @@ class Gemm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class ArraySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A systolic array: `rows` x `cols` elements, how operands move, and what happens between tiles.
 
-    Conventions (the tile times are in `sim.arrays.systolic`):
+    Conventions (the tile times are in `einsim.sim.arrays.systolic`):
     scale-sim: every tile costs the whole array's time, tiles never overlap, and the reported total is the
         index of the last cycle, one less than the count, as SCALE-Sim 3.0 prints it.
     edge-aware: a tile costs the rows and columns that it really uses plus STONNE's fixed overhead.

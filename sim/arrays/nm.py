@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sim.arrays.gemm import Gemm
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import Gemm
+from einsim.specs.errors import RuleError
 
 Ints = npt.NDArray[np.signedinteger]
 

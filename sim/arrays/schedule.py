@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from sim.arrays.gemm import ArraySpec, Gemm, fold
-from sim.arrays.systolic import LEAD_CYCLES
+from einsim.sim.arrays.gemm import ArraySpec, Gemm, fold
+from einsim.sim.arrays.systolic import LEAD_CYCLES
 
 Table = npt.NDArray[np.int64]
 

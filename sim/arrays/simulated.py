@@ -1,9 +1,9 @@
 """`simulated`: a GEMM on an array through the event simulator, tile by tile, with SRAM words and stalls.
 
-It is the third of three ways to the same numbers: the closed forms (`sim.arrays.systolic`), the stepped array
-(`sim.arrays.stepped`), and here a machine, a mapping and a tile program as for any workload: one SRAM for
-operands, accumulators behind it in which results are summed (as SCALE-Sim's SRAM for outputs), one systolic
-unit of the named convention, and a loop over the array's tiles.
+It is the third of three ways to the same numbers: the closed forms (`einsim.sim.arrays.systolic`), the
+stepped array (`einsim.sim.arrays.stepped`), and here a machine, a mapping and a tile program as for any
+workload: one SRAM for operands, accumulators behind it in which results are summed (as SCALE-Sim's SRAM for
+outputs), one systolic unit of the named convention, and a loop over the array's tiles.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Final
 
 import msgspec
 
-from accel.machine import Machine, Memory, OpCost, Unit
-from dataflow.account import Counts
-from dataflow.lower import lower
-from dataflow.mapping import Compute, Mapping, chain, keep
-from dataflow.program import Program
-from dataflow.result import Result
-from sim.arrays.gemm import ArraySpec, Gemm
-from sim.arrays.stalls import Ports
-from sim.engine import Run
-from specs.errors import RuleError
-from workloads.notation import parse
+from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.dataflow.account import Counts
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Compute, Mapping, chain, keep
+from einsim.dataflow.program import Program
+from einsim.dataflow.result import Result
+from einsim.sim.arrays.gemm import ArraySpec, Gemm
+from einsim.sim.arrays.stalls import Ports
+from einsim.sim.engine import Run
+from einsim.specs.errors import RuleError
+from einsim.workloads.notation import parse
 
 CLOCK_HZ: Final = 1_000_000_000
 WORD_BYTES: Final = 2  # the notation's 16 bits

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sim.arrays.gemm import ArraySpec, Gemm, at_least_one
-from sim.arrays.schedule import START, schedule
-from sim.arrays.systolic import elapsed
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import ArraySpec, Gemm, at_least_one
+from einsim.sim.arrays.schedule import START, schedule
+from einsim.sim.arrays.systolic import elapsed
+from einsim.specs.errors import RuleError
 
 
 def slot_cycles(spec: ArraySpec, gemm: Gemm) -> list[bool]:

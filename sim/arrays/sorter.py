@@ -14,10 +14,10 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from sim.arrays.gemm import at_least_one
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import at_least_one
+from einsim.specs.compiled import njit
+from einsim.specs.errors import RuleError
 
 Ints = npt.NDArray[np.signedinteger]
 
@@ -75,7 +75,7 @@ def prune(matrix: Ints, nm: tuple[int, int]) -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(dense.reshape(count, width, m).transpose(0, 2, 1).reshape(-1, width)[:depth])
 
 
-@njit(cache=True)
+@njit()
 def _step(groups: Ints, lanes: int, n: int, values: Ints, index: Ints, inserts: Ints) -> None:
     m = groups.shape[1]
     value = np.zeros((lanes, n), np.int64)

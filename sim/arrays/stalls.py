@@ -19,13 +19,13 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from sim.arrays.gemm import ArraySpec, Gemm
-from sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, START, Table, schedule
-from sim.arrays.systolic import elapsed
-from sim.arrays.words import a_cost
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import ArraySpec, Gemm
+from einsim.sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, START, Table, schedule
+from einsim.sim.arrays.systolic import elapsed
+from einsim.sim.arrays.words import a_cost
+from einsim.specs.compiled import njit
+from einsim.specs.errors import RuleError
 
 Ints = npt.NDArray[np.int64]
 
@@ -119,7 +119,7 @@ def _port_cycles(words: Ints, rate: float | None) -> Ints:
     return np.ceil(words / rate).astype(np.int64)
 
 
-@njit(cache=True)
+@njit()
 def _run(
     begin: Ints, release: Ints, done: Ints, burst: int, load: Ints, store: Ints, total: int
 ) -> tuple[int, int, int, int]:

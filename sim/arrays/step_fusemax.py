@@ -7,11 +7,11 @@ from typing import Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from sim.arrays.exp_fixed import HORNER, MIN_INPUT_FRACTION_BITS, exp_mac, exp_shift, exp_start
-from sim.arrays.fusemax import Attention, FuseMaxSpec, fusemax_cycles, halves, starts, tiles
-from specs.errors import RuleError
+from einsim.sim.arrays.exp_fixed import HORNER, MIN_INPUT_FRACTION_BITS, exp_mac, exp_shift, exp_start
+from einsim.sim.arrays.fusemax import Attention, FuseMaxSpec, fusemax_cycles, halves, starts, tiles
+from einsim.specs.compiled import njit
+from einsim.specs.errors import RuleError
 
 Ints = npt.NDArray[np.signedinteger]
 
@@ -93,7 +93,7 @@ def program(spec: FuseMaxSpec, work: Attention) -> tuple[Ints, Ints, Ints]:
     return code, tile, index
 
 
-@njit(cache=True)
+@njit()
 def _step(
     q: Ints,
     k: Ints,

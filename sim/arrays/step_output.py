@@ -5,22 +5,22 @@ Row r's operands enter r cycles late, column c's c cycles late, so slot k of a t
 is multiplied in element (r, c) in cycle s + k + r + c. Beside each value of A travel three bits: real
 (inside the matrix), first (clears the accumulator) and last (the sum is complete and goes out on the
 column's result bus in this cycle; elements of a column finish one a cycle, so one bus is enough).
-Registers hold words as `sim.arrays.words` lays them out, one wide wire each.
+Registers hold words as `einsim.sim.arrays.words` lays them out, one wide wire each.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, Table
-from sim.arrays.words import DENSE_SHIFT, INDEX_MASK, NM_SHIFT
+from einsim.sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, Table
+from einsim.sim.arrays.words import DENSE_SHIFT, INDEX_MASK, NM_SHIFT
+from einsim.specs.compiled import njit
 
 Ints = npt.NDArray[np.signedinteger]
 
 
-@njit(cache=True)
+@njit()
 def step_output(
     a: Ints, b: Ints, groups: Ints | None, a_cost: Ints, table: Table, acc: Ints, out: Ints, macs: Ints
 ) -> tuple[int, int, int, int]:
@@ -88,7 +88,7 @@ def step_output(
     return a_reads, b_reads, writes, faults
 
 
-@njit(cache=True)
+@njit()
 def _row(a_in: Ints, a_out: Ints, b_in: Ints, b_out: Ints, acc: Ints, groups: Ints | None) -> int:
     """One row of elements for one cycle; returns how many multiplied two real operands."""
     busy = 0

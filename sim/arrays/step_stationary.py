@@ -6,23 +6,23 @@ in cycle s and its load in cycle L: row i's stationary operand is written into t
 cycle L + i + c (one row a cycle, the write delayed by one register a column); stream word j meets element
 (skip + i, c) in cycle s + j + i + c; the sum leaves the last row of column c after row R - 1 has added.
 Beside each streamed value travel: real (inside the matrix), live (a word of some tile) and first, which
-makes an element take its shadow in that same cycle. Registers hold words as `sim.arrays.words` lays them
-out. The output SRAM adds the sums of the row tiles in place.
+makes an element take its shadow in that same cycle. Registers hold words as `einsim.sim.arrays.words`
+lays them out. The output SRAM adds the sums of the row tiles in place.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, SKIP, START, Table
-from sim.arrays.words import DENSE_SHIFT, INDEX_MASK, NM_SHIFT
+from einsim.sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, SKIP, START, Table
+from einsim.sim.arrays.words import DENSE_SHIFT, INDEX_MASK, NM_SHIFT
+from einsim.specs.compiled import njit
 
 Ints = npt.NDArray[np.signedinteger]
 
 
-@njit(cache=True)
+@njit()
 def step_stationary(
     streamed: Ints,
     held: Ints,
@@ -103,13 +103,13 @@ def step_stationary(
     return reads, loads, writes, faults
 
 
-@njit(cache=True)
+@njit()
 def _exit(table: Table, tile: int, rows: int) -> int:
     """The cycle in which the tile's first sum is complete in the last row of column 0."""
     return int(table[tile, START] + rows - 1 - table[tile, SKIP])
 
 
-@njit(cache=True)
+@njit()
 def _row(
     x_in: Ints,
     x_out: Ints,

@@ -8,13 +8,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sim.arrays.gemm import ArraySpec, Gemm
-from sim.arrays.schedule import schedule
-from sim.arrays.step_output import step_output
-from sim.arrays.step_stationary import step_stationary
-from sim.arrays.systolic import elapsed
-from sim.arrays.words import words
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import ArraySpec, Gemm
+from einsim.sim.arrays.schedule import schedule
+from einsim.sim.arrays.step_output import step_output
+from einsim.sim.arrays.step_stationary import step_stationary
+from einsim.sim.arrays.systolic import elapsed
+from einsim.sim.arrays.words import words
+from einsim.specs.errors import RuleError
 
 Ints = npt.NDArray[np.signedinteger]
 
@@ -50,7 +50,7 @@ def step(
     """Steps out = a @ b through the array cycle by cycle.
 
     a: integers [m, k]; b: integers [k, n]; with `nm` = (n, m), b keeps at most n non-zero values of every
-    m along k (prune it with `sim.arrays.sorter`). Operands fit 28 bits, accumulators 1 to 64 bits.
+    m along k (prune it with `einsim.sim.arrays.sorter`). Operands fit 28 bits, accumulators 1 to 64 bits.
     Raises RuleError for shapes, types or values outside that.
     """
     a, b = _operand("a", a), _operand("b", b)

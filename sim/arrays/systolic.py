@@ -24,9 +24,9 @@ from __future__ import annotations
 
 import msgspec
 
-from dataflow.array_time import LEAD_CYCLES, TAIL_CYCLES, Tiles, array_time
-from sim.arrays.gemm import ArraySpec, Gemm, fold
-from sim.arrays.words import a_cost
+from einsim.dataflow.array_time import LEAD_CYCLES, TAIL_CYCLES, Tiles, array_time
+from einsim.sim.arrays.gemm import ArraySpec, Gemm, fold
+from einsim.sim.arrays.words import a_cost
 
 __all__ = ["LEAD_CYCLES", "TAIL_CYCLES", "Traffic", "cycles", "elapsed", "traffic", "utilization"]
 

@@ -18,10 +18,10 @@ from typing import Final, Literal, get_args
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from sim.arrays.gemm import at_least_one, one_of
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import at_least_one, one_of
+from einsim.specs.compiled import njit
+from einsim.specs.errors import RuleError
 
 VectorOpName = Literal["add", "sub", "mul", "max", "min", "sum", "row-max", "row-min"]
 OPS: Final[tuple[str, ...]] = get_args(VectorOpName)
@@ -118,7 +118,7 @@ def _beats(lanes: int, length: int) -> int:
     return -(-length // lanes)
 
 
-@njit(cache=True)
+@njit()
 def _apply(op: int, x: int, y: int) -> int:
     if op in (0, 5):
         return x + y
@@ -131,7 +131,7 @@ def _apply(op: int, x: int, y: int) -> int:
     return min(x, y)
 
 
-@njit(cache=True)
+@njit()
 def _step(table: Ints, held: Ints, lanes: int, levels: int, busy: Ints) -> int:
     """Walks the cycles: at most one beat starts in each; returns the cycle of the last write."""
     length = held.shape[1]

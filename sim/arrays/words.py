@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sim.arrays.gemm import ArraySpec, Gemm
-from sim.arrays.nm import compress, group_words
+from einsim.sim.arrays.gemm import ArraySpec, Gemm
+from einsim.sim.arrays.nm import compress, group_words
 
 Ints = npt.NDArray[np.signedinteger]
 

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sim.dram.standard import Standard
-from specs.errors import RuleError
+from einsim.sim.dram.standard import Standard
+from einsim.specs.errors import RuleError
 
 Ints = npt.NDArray[np.int64]
 

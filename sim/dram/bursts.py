@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from sim.dram.channels import Transfers
-from sim.dram.standard import Standard
+from einsim.sim.dram.channels import Transfers
+from einsim.sim.dram.standard import Standard
+from einsim.specs.compiled import njit
 
 Ints = npt.NDArray[np.int64]
 
@@ -55,7 +55,7 @@ def most_bursts(pieces: Ints, burst_bytes: int) -> int:
     return int((rows * (-(-run // burst_bytes) + 1)).sum())
 
 
-@njit(cache=True)
+@njit()
 def lay(slot: int, transfers: Transfers, pieces: Ints, radix: Radix) -> None:
     """Fills a transfer with the bursts of its pieces [n, 6], one after the other.
 
@@ -76,7 +76,7 @@ def lay(slot: int, transfers: Transfers, pieces: Ints, radix: Radix) -> None:
     _walk(pieces, radix, count, True, transfers.bank[slot], transfers.row[slot])
 
 
-@njit(cache=True)
+@njit()
 def _walk(pieces: Ints, radix: Radix, at: Ints, put: bool, bank: Ints, row: Ints) -> None:
     """Counts the bursts of each channel in `at`, and if `put` writes each where `at` of its channel says."""
     digits, place = np.zeros(5, np.int64), np.zeros(5, np.int64)

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from einsim.specs.compiled import njit
 
 Ints = npt.NDArray[np.int64]
 
@@ -104,7 +105,7 @@ def new_transfers(slots: int, channels: int, bursts: int, *, keep: bool) -> Tran
     return Transfers(**{name: np.zeros(sizes[name], np.int64) for name in Transfers._fields})
 
 
-@njit(cache=True)
+@njit()
 def rebase(channels: Channels, transfers: Transfers, cycle: int, t_faw: int) -> None:
     """Counts time from `cycle` on, up to which all channels have run; equal futures get equal numbers.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from sim.dram.channels import (
+from einsim.sim.dram.channels import (
     LOG_WIDTH,
     NEVER,
     WAITING,
@@ -16,8 +15,9 @@ from sim.dram.channels import (
     new_channels,
     new_transfers,
 )  # fmt: skip
-from sim.dram.scheduler import serve
-from sim.dram.standard import Clocks
+from einsim.sim.dram.scheduler import serve
+from einsim.sim.dram.standard import Clocks
+from einsim.specs.compiled import njit
 
 Ints = npt.NDArray[np.int64]
 
@@ -56,7 +56,7 @@ def run_channel(
     return log
 
 
-@njit(cache=True)
+@njit()
 def run_all(channels: Channels, transfers: Transfers, ways: Ways, t: Clocks, until: int, goal: int) -> None:
     """Runs every channel up to cycle `until`, or until its bursts of the transfer in slot `goal` are served.
 
@@ -82,7 +82,7 @@ def run_all(channels: Channels, transfers: Transfers, ways: Ways, t: Clocks, unt
             transfers.next[slot, c] += taken
 
 
-@njit(cache=True)
+@njit()
 def _alike(c: int, r: int, channels: Channels, transfers: Transfers) -> bool:
     """Whether two channels have the same future."""
     if not _same(channels.at[c], channels.at[r]) or not _same(channels.open_row[c], channels.open_row[r]):
@@ -111,7 +111,7 @@ def _alike(c: int, r: int, channels: Channels, transfers: Transfers) -> bool:
     return True
 
 
-@njit(cache=True)
+@njit()
 def _same(one: Ints, two: Ints) -> bool:
     for i in range(one.size):  # noqa: SIM110 - compiled
         if one.flat[i] != two.flat[i]:
@@ -119,7 +119,7 @@ def _same(one: Ints, two: Ints) -> bool:
     return True
 
 
-@njit(cache=True)
+@njit()
 def _copy(c: int, r: int, channels: Channels, transfers: Transfers) -> None:
     channels.open_row[c], channels.hits[c], channels.at[c] = (
         channels.open_row[r], channels.hits[r], channels.at[r],

@@ -23,9 +23,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from sim.dram.channels import (
+from einsim.sim.dram.channels import (
     ACTS,
     BANK,
     DIRECTION,
@@ -44,7 +43,8 @@ from sim.dram.channels import (
     Transfers,
     Ways,
 )  # fmt: skip
-from sim.dram.standard import Clocks
+from einsim.sim.dram.standard import Clocks
+from einsim.specs.compiled import njit
 
 Ints = npt.NDArray[np.int64]
 
@@ -60,7 +60,7 @@ MISS: Final = 1  # an ACT was issued for the request
 CONFLICT: Final = 2  # a PRE and an ACT were issued for it
 
 
-@njit(cache=True)
+@njit()
 def serve(
     c: int,
     channels: Channels,
@@ -246,7 +246,7 @@ def serve(
     return log[:lines].copy()
 
 
-@njit(cache=True)
+@njit()
 def _source(c: int, transfers: Transfers, engines: int, turn: int) -> int:
     """The transfer whose burst goes next: the oldest `engines` of those that have any left take turns."""
     found, first = 0, -1
@@ -263,7 +263,7 @@ def _source(c: int, transfers: Transfers, engines: int, turn: int) -> int:
     return first
 
 
-@njit(cache=True)
+@njit()
 def _hits_only(c: int, channels: Channels, transfers: Transfers, engines: int, waiting: int) -> bool:
     """Whether all queued bursts hit their rows, and so does the one that may join before the next goes."""
     if channels.hits[c].sum() < waiting:
@@ -276,7 +276,7 @@ def _hits_only(c: int, channels: Channels, transfers: Transfers, engines: int, w
     return bool(waiting == channels.place.shape[1] - 1 and opened == transfers.row[slot, position])
 
 
-@njit(cache=True)
+@njit()
 def _hold(bus: Ints, which: int, until: int, t: Clocks) -> None:
     """The command holds its bus, or both where row and column commands share one."""
     if t.separate_row_bus:
@@ -285,7 +285,7 @@ def _hold(bus: Ints, which: int, until: int, t: Clocks) -> None:
         bus[:] = until
 
 
-@njit(cache=True)
+@njit()
 def _after_column(
     ok: Ints, group_ok: Ints, all_ok: Ints, kind: int, b: int, g: int, now: int, t: Clocks
 ) -> None:
@@ -303,7 +303,7 @@ def _after_column(
         all_ok[RD] = max(all_ok[RD], end + t.t_wtr_s)
 
 
-@njit(cache=True)
+@njit()
 def _grown(log: Ints) -> Ints:
     more = np.empty((2 * log.shape[0], LOG_WIDTH), np.int64)
     more[: log.shape[0]] = log

@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sim.dram.address import places
-from sim.dram.channels import LOG_WIDTH
-from sim.dram.controller import run_channel
-from sim.dram.scheduler import ACT, CONFLICT, HIT, MISS, RD, REF, WR
-from sim.dram.standard import Standard
-from specs.errors import RuleError
+from einsim.sim.dram.address import places
+from einsim.sim.dram.channels import LOG_WIDTH
+from einsim.sim.dram.controller import run_channel
+from einsim.sim.dram.scheduler import ACT, CONFLICT, HIT, MISS, RD, REF, WR
+from einsim.sim.dram.standard import Standard
+from einsim.specs.errors import RuleError
 
 Ints = npt.NDArray[np.int64]
 

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from specs.errors import RuleError, SpecError, below
-from specs.loader import decode, load_yaml
-from specs.near import near
+from einsim.specs.errors import RuleError, SpecError, below
+from einsim.specs.loader import decode, load_yaml
+from einsim.specs.near import near
 
 FOLDER: Final = Path(__file__).parent / "standards"
 

@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from dataflow.program import Access, Program
-from sim.dram.bursts import START, TENSOR
-from sim.dram.standard import Standard
+from einsim.dataflow.program import Access, Program
+from einsim.sim.dram.bursts import START, TENSOR
+from einsim.sim.dram.standard import Standard
 
 Ints = npt.NDArray[np.int64]
 Position = list[int]

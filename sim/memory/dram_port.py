@@ -21,10 +21,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from accel.machine import Memory
-from sim.actor import Actor
-from sim.dram.bursts import ROW_BITS, TENSOR, lay, most_bursts, radix
-from sim.dram.channels import (
+from einsim.accel.machine import Memory
+from einsim.sim.actor import Actor
+from einsim.sim.dram.bursts import ROW_BITS, TENSOR, lay, most_bursts, radix
+from einsim.sim.dram.channels import (
     DUE,
     NEVER,
     ROW,
@@ -37,11 +37,11 @@ from sim.dram.channels import (
     new_transfers,
     rebase,
 )  # fmt: skip
-from sim.dram.controller import run_all
-from sim.dram.scheduler import ACT, RD, REF, WR
-from sim.dram.simulate import Controller
-from sim.dram.standard import Standard
-from sim.memory.addresses import Addresses
+from einsim.sim.dram.controller import run_all
+from einsim.sim.dram.scheduler import ACT, RD, REF, WR
+from einsim.sim.dram.simulate import Controller
+from einsim.sim.dram.standard import Standard
+from einsim.sim.memory.addresses import Addresses
 
 Key = tuple[int, ...]  # tile extents of an operation
 

@@ -8,12 +8,12 @@ from functools import lru_cache
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.program import Cost, Program, Stream
-from sim.dram.standard import Figure, Standard
-from sim.dram.standard import standard as standard_of
-from sim.memory.addresses import Addresses
-from sim.memory.dram_port import DramPort
+from einsim.accel.machine import Machine
+from einsim.dataflow.program import Cost, Program, Stream
+from einsim.sim.dram.standard import Figure, Standard
+from einsim.sim.dram.standard import standard as standard_of
+from einsim.sim.memory.addresses import Addresses
+from einsim.sim.memory.dram_port import DramPort
 
 
 def by_command(energy_by: Mapping[str, float], name: str, port: DramPort, seconds: float) -> dict[str, float]:

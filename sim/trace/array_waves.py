@@ -1,6 +1,6 @@
 """Every register of an output-stationary array, every cycle, as waves: what to hold beside the RTL's.
 
-The same array as `sim.arrays.step_output`, stepped whole rows and columns at a time in numpy: row r's
+The same array as `einsim.sim.arrays.step_output`, stepped whole rows and columns at a time in numpy: row r's
 operands enter r cycles late, column c's c cycles late; each element forwards A to its right and B below
 through one register each and adds their product to its accumulator, which a tile's first operands clear.
 """
@@ -13,16 +13,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from sim.arrays.gemm import ArraySpec, Gemm
-from sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, schedule
-from sim.arrays.systolic import elapsed
-from sim.trace.vcd import PS_PER_CYCLE, Signal, write_vcd
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import ArraySpec, Gemm
+from einsim.sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, schedule
+from einsim.sim.arrays.systolic import elapsed
+from einsim.sim.trace.vcd import PS_PER_CYCLE, Signal, write_vcd
+from einsim.specs.errors import RuleError
 
 Ints = npt.NDArray[np.int64]
 
 MOST_SAMPLES: Final = 4_000_000  # element-cycles; about 100 MB of waves
-OPERAND_BITS, ACCUMULATOR_BITS = 28, 32  # as in `sim.arrays.stepped`
+OPERAND_BITS, ACCUMULATOR_BITS = 28, 32  # as in `einsim.sim.arrays.stepped`
 
 
 def write_array_waves(spec: ArraySpec, a: Ints, b: Ints, path: Path) -> None:

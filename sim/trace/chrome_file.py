@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sim.trace.recording import Recording
-from sim.trace.tracks import GROUPS, tracks
+from einsim.sim.trace.recording import Recording
+from einsim.sim.trace.tracks import GROUPS, tracks
 
 
 def write_chrome(recording: Recording, path: Path) -> None:

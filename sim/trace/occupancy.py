@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.held import home_bytes
-from dataflow.layout import Home, Layout, lay_out
-from dataflow.mapping import Mapping
-from dataflow.program import Op, Program
-from sim.actor import Actor, Position
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.held import home_bytes
+from einsim.dataflow.layout import Home, Layout, lay_out
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.program import Op, Program
+from einsim.sim.actor import Actor, Position
+from einsim.workloads.cascade import Cascade
 
 
 class Tile(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from sim.trace.recording import Recording
-from sim.trace.tracks import GROUPS, Track, tracks
-from specs.errors import SpecError
+from einsim.sim.trace.recording import Recording
+from einsim.sim.trace.tracks import GROUPS, Track, tracks
+from einsim.specs.errors import SpecError
 
 NS_PER_CYCLE: Final = 1000
 SEQUENCE: Final = 1  # one writer: any number that all its packets share

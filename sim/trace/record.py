@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from accel.machine import Machine
-from dataflow.mapping import Mapping
-from dataflow.program import Program
-from sim.actor import Actor
-from sim.cores import apart
-from sim.engine import Run
-from sim.memory.timed import timed
-from sim.trace.occupancy import Tile, held_bytes, tiles
-from sim.trace.recording import Level, Recording, Span, Stall
-from specs.errors import RuleError
-from workloads.cascade import Cascade
+from einsim.accel.machine import Machine
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.program import Program
+from einsim.sim.actor import Actor
+from einsim.sim.cores import apart
+from einsim.sim.engine import Run
+from einsim.sim.memory.timed import timed
+from einsim.sim.trace.occupancy import Tile, held_bytes, tiles
+from einsim.sim.trace.recording import Level, Recording, Span, Stall
+from einsim.specs.errors import RuleError
+from einsim.workloads.cascade import Cascade
 
 MOST_SPANS: Final = 200_000  # about 100 MB of recording; a window that holds more ends where they are full
 
@@ -54,7 +54,7 @@ def record(
 
 
 class Recorder:
-    """A `sim.watch.Watch` that keeps spans, stalls and levels between two ticks."""
+    """A `einsim.sim.watch.Watch` that keeps spans, stalls and levels between two ticks."""
 
     def __init__(
         self, program: Program, homes: tuple[Tile, ...], begin: int, end: int | None, most_spans: int

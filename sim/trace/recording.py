@@ -17,7 +17,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stall(msgspec.Struct, frozen=True, kw_only=True):
-    """A unit that stood still from `start` to `end`, in ticks; `cause` and `what` as in `sim.breakdown`."""
+    """A unit that stood still from tick `start` to `end`; `cause` and `what` as in `einsim.sim.breakdown`."""
 
     unit: str
     cause: str

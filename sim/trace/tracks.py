@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from sim.breakdown import IDLE, TEXTS
-from sim.trace.recording import Recording
+from einsim.sim.breakdown import IDLE, TEXTS
+from einsim.sim.trace.recording import Recording
 
 UNITS, STALLS, PORTS, BUFFERS = "units", "stalls", "memory ports", "buffers"
 GROUPS = (UNITS, STALLS, PORTS, BUFFERS)
@@ -52,5 +52,5 @@ def tracks(recording: Recording) -> tuple[Track, ...]:
 
 
 def reason(cause: str, what: str) -> str:
-    """A stall in the words of `sim.breakdown`."""
+    """A stall in the words of `einsim.sim.breakdown`."""
     return IDLE if cause == "dependency" and not what else TEXTS[cause].format(what)

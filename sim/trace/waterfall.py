@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sim.trace.recording import Recording
-from sim.trace.tracks import reason
-from specs.errors import SpecError
+from einsim.sim.trace.recording import Recording
+from einsim.sim.trace.tracks import reason
+from einsim.specs.errors import SpecError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

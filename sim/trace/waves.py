@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from sim.trace.recording import Recording
-from sim.trace.tracks import BUFFERS, STALLS, Track, tracks
-from sim.trace.vcd import PS_PER_CYCLE, Signal, write_vcd
+from einsim.sim.trace.recording import Recording
+from einsim.sim.trace.tracks import BUFFERS, STALLS, Track, tracks
+from einsim.sim.trace.vcd import PS_PER_CYCLE, Signal, write_vcd
 
 IDLE: Final = "-"
 

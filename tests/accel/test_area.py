@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel.area import component_areas, total_um2
-from accel.load import load_machine
+from einsim.accel.area import component_areas, total_um2
+from einsim.accel.load import load_machine
 
 
 @given(st.floats(0, 1e6), st.integers(1, 10**6))

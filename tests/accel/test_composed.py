@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel.composed import COMPOSED, GIVEN, VECTOR_OPS, completed
-from accel.machine import OpCost, Unit
+from einsim.accel.composed import COMPOSED, GIVEN, VECTOR_OPS, completed
+from einsim.accel.machine import OpCost, Unit
 
 NEEDED = [
     "add",

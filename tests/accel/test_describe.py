@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from accel.describe import long, one_line
-from accel.load import load_machine, preset_names
+from einsim.accel.describe import long, one_line
+from einsim.accel.load import load_machine, preset_names
 
 
 def test_one_line_whole():

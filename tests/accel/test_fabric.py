@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel.fabric.arrays import fusemax_array, nm_chain, systolic_os, systolic_ws
-from accel.fabric.elements import Take, and_or, index_bits, lane_memory, skew
-from accel.fabric.feeders import loaded_array, sorted_array, top_n_sorter
-from specs.errors import RuleError
+from einsim.accel.fabric.arrays import fusemax_array, nm_chain, systolic_os, systolic_ws
+from einsim.accel.fabric.elements import Take, and_or, index_bits, lane_memory, skew
+from einsim.accel.fabric.feeders import loaded_array, sorted_array, top_n_sorter
+from einsim.specs.errors import RuleError
 
 SIDE, BITS = st.integers(1, 24), st.integers(2, 17)
 

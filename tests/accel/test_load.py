@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import accel
-from accel.load import load_machine, preset_names
-from accel.provenance import figures
-from specs.errors import SpecError
-from specs.loader import load_yaml
+import einsim.accel
+from einsim.accel.load import load_machine, preset_names
+from einsim.accel.provenance import figures
+from einsim.specs.errors import SpecError
+from einsim.specs.loader import load_yaml
 
-PRESETS = Path(accel.__file__).parent / "presets"
+PRESETS = Path(einsim.accel.__file__).parent / "presets"
 REQUIRED = {
     "fusemax-cloud", "flat-cloud", "flat-edge", "tpu-v4i", "eyeriss-like",
     "u280-flightllm", "vhk158-flightllm", "vcu1525-sat", "sa8295p",

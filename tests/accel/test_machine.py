@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel.machine import Machine, Memory, OpCost, Unit
-from specs.errors import RuleError
+from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.specs.errors import RuleError
 
 
 def unit(**fields):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from accel.parts import PARTS, RESOURCES
+from einsim.accel.parts import PARTS, RESOURCES
 
 
 @pytest.mark.parametrize("name", PARTS)

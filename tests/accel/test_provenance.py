@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-import accel
-from accel.load import load_machine, preset_names
-from accel.provenance import check, figures, origin
-from specs.errors import SpecError
-from specs.loader import load_yaml, read_yaml
+import einsim.accel
+from einsim.accel.load import load_machine, preset_names
+from einsim.accel.provenance import check, figures, origin
+from einsim.specs.errors import SpecError
+from einsim.specs.loader import load_yaml, read_yaml
 
-PRESETS = Path(accel.__file__).parent / "presets"
+PRESETS = Path(einsim.accel.__file__).parent / "presets"
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel.parts import BRAM, PARTS, RESOURCES
-from accel.resources import blocks, check_fit, packed_blocks, total
-from specs.errors import RuleError
+from einsim.accel.parts import BRAM, PARTS, RESOURCES
+from einsim.accel.resources import blocks, check_fit, packed_blocks, total
+from einsim.specs.errors import RuleError
 
 URAM = PARTS["u280"].rams("uram")
 

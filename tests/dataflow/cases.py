@@ -6,12 +6,12 @@ import random
 
 import msgspec
 
-from accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
-from dataflow.legality import check
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
-from specs.errors import EinsimError
-from workloads.cascade import Cascade, Einsum
-from workloads.notation import parse
+from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
+from einsim.dataflow.legality import check
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.notation import parse
 
 CASCADES = {
     "gemm": "Z[m,n] = A[m,k] * B[k,n]",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from accel.load import load_machine
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.mapping import Compute, Mapping, Sequence, chain, keep
-from sim.engine import simulate
-from workloads.notation import parse
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Compute, Mapping, Sequence, chain, keep
+from einsim.sim.engine import simulate
+from einsim.workloads.notation import parse
 
 
 def test_weights_straight_from_dram_take_dram_s_time_in_a_sequence_too() -> None:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accel.machine import OpCost, Unit
-from dataflow.leaf import array_cycles
-from dataflow.mapping import Compute
-from sim.arrays.gemm import ArraySpec
-from sim.arrays.stepped import step
-from specs.errors import RuleError
-from workloads.notation import parse
+from einsim.accel.machine import OpCost, Unit
+from einsim.dataflow.leaf import array_cycles
+from einsim.dataflow.mapping import Compute
+from einsim.sim.arrays.gemm import ArraySpec
+from einsim.sim.arrays.stepped import step
+from einsim.specs.errors import RuleError
+from einsim.workloads.notation import parse
 
 SIZE = st.integers(1, 9)
 CONVENTIONS = ("scale-sim", "edge-aware", "overlapped")

@@ -8,9 +8,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataflow.iteration import Path
-from dataflow.program import ProgramLoop
-from workloads.cascade import Bound, Index, SameBlock, Term
+from einsim.dataflow.iteration import Path
+from einsim.dataflow.program import ProgramLoop
+from einsim.workloads.cascade import Bound, Index, SameBlock, Term
 
 LAWS = settings(max_examples=150, deadline=None, derandomize=True)
 SEEDS = st.integers(0, 2**32)

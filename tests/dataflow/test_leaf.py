@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from accel.machine import OpCost
-from dataflow.analytical import analyse
-from dataflow.footprint import elements, tile_bytes
-from dataflow.leaf import Residence, array_cycles, issue_ops, leaf_cost
-from dataflow.lower import lower
-from dataflow.mapping import Compute
-from dataflow.templates import build_mapping
-from sim.engine import simulate
+from einsim.accel.load import load_machine
+from einsim.accel.machine import OpCost
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.footprint import elements, tile_bytes
+from einsim.dataflow.leaf import Residence, array_cycles, issue_ops, leaf_cost
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Compute
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.workloads.notation import parse
+from einsim.workloads.sparsity import NM
 from tests.dataflow.cases import CASCADES, cascade, machine
-from workloads.notation import parse
-from workloads.sparsity import NM
 
 LAWS = settings(max_examples=100, deadline=None, derandomize=True)
 SEEDS = st.integers(0, 2**32)

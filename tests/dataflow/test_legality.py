@@ -9,17 +9,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine, preset_names
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Pipeline, Sequence, children, walk
-from dataflow.mapping_text import parse_text
-from dataflow.templates import build_mapping, template_names
-from sim.engine import simulate
-from specs.errors import EinsimError, SpecError
+from einsim.accel.load import load_machine, preset_names
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Pipeline, Sequence, children, walk
+from einsim.dataflow.mapping_text import parse_text
+from einsim.dataflow.templates import build_mapping, template_names
+from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError, SpecError
+from einsim.workloads.load import load_workload
+from einsim.workloads.notation import parse
 from tests.dataflow.cases import machine, program_case
-from workloads.load import load_workload
-from workloads.notation import parse
 
 WORKLOADS = {
     "attention-1pass": {"seq": "1K"}, "attention-3pass": {"seq": "1K"}, "attention-2pass": {"seq": "1K"},

@@ -10,21 +10,21 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from dataflow.analytical import analyse
-from dataflow.footprint import access_of, relevant_ranks, tile_bytes
-from dataflow.iteration import Path
-from dataflow.layout import lay_out
-from dataflow.leaf import Residence, leaf_cost
-from dataflow.legality import check
-from dataflow.lower import Clock, lower
-from dataflow.mapping_text import mapping_text, parse_text
-from dataflow.templates import build_mapping
-from sim.engine import simulate
-from specs.errors import EinsimError
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.footprint import access_of, relevant_ranks, tile_bytes
+from einsim.dataflow.iteration import Path
+from einsim.dataflow.layout import lay_out
+from einsim.dataflow.leaf import Residence, leaf_cost
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import Clock, lower
+from einsim.dataflow.mapping_text import mapping_text, parse_text
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError
+from einsim.workloads.load import load_workload
+from einsim.workloads.notation import parse
 from tests.dataflow.cases import machine, program_case
-from workloads.load import load_workload
-from workloads.notation import parse
 
 LAWS = settings(max_examples=120, deadline=None, derandomize=True)
 SEEDS = st.integers(0, 2**32)

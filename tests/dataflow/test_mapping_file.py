@@ -8,13 +8,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from dataflow.mapping_file import dump_mapping, load_mapping, read_mapping
-from dataflow.templates import build_mapping
-from specs.errors import SpecError
-from specs.yaml_reader import read_yaml
+from einsim.accel.load import load_machine
+from einsim.dataflow.mapping_file import dump_mapping, load_mapping, read_mapping
+from einsim.dataflow.templates import build_mapping
+from einsim.specs.errors import SpecError
+from einsim.specs.yaml_reader import read_yaml
+from einsim.workloads.load import load_workload
 from tests.dataflow.cases import cascade, machine, program_case
-from workloads.load import load_workload
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from dataflow.lower import lower
-from dataflow.schedule import Edge, Schedule, Task, pipeline, resource_bound, schedules
-from dataflow.templates import build_mapping
-from workloads.library import build
+from einsim.accel.load import load_machine
+from einsim.dataflow.lower import lower
+from einsim.dataflow.schedule import Edge, Schedule, Task, pipeline, resource_bound, schedules
+from einsim.dataflow.templates import build_mapping
+from einsim.workloads.library import build
 
 
 @st.composite

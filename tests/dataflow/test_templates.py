@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from accel.load import load_machine
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.result import Result
-from dataflow.templates import build_mapping
-from sim.engine import simulate
-from workloads.load import load_workload
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.result import Result
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.workloads.load import load_workload
 
 WORKLOADS = {
     "attention": {"seq": "1K", "b": "2"},

@@ -6,7 +6,7 @@ import pytest
 
 from einsim.cli.settings import spread
 from einsim.settings import read_pairs, split
-from specs.errors import SpecError
+from einsim.specs.errors import SpecError
 
 WORKLOAD = ("seq", "model", "clock")
 MACHINE = ("clock", "array", "array.rows", "buffer")

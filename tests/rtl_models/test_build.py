@@ -7,12 +7,12 @@ import gc
 import numpy as np
 import pytest
 
-from rtl_models import simulator
-from rtl_models.build import build, failed_tests, first_error, run_jobs
-from rtl_models.design import find_design
-from rtl_models.simulator import SimulatorError, choose
-from rtl_models.systolic.model import systolic_job, systolic_parameters
-from sim.arrays.gemm import ArraySpec
+from einsim.rtl_models import simulator
+from einsim.rtl_models.build import build, failed_tests, first_error, run_jobs
+from einsim.rtl_models.design import find_design
+from einsim.rtl_models.simulator import SimulatorError, choose
+from einsim.rtl_models.systolic.model import systolic_job, systolic_parameters
+from einsim.sim.arrays.gemm import ArraySpec
 
 ARRAY = ArraySpec(rows=2, cols=2, dataflow="output-stationary")
 

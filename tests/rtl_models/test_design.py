@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtl_models.design import DESIGNS, find_design
-from specs.errors import RuleError
+from einsim.rtl_models.design import DESIGNS, find_design
+from einsim.specs.errors import RuleError
 
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)

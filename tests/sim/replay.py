@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from accel.machine import Machine
-from dataflow.footprint import access_of
-from dataflow.layout import Home, Leaf, lay_out
-from dataflow.lower import _computes, _transfers, lower
-from dataflow.mapping import Mapping
-from dataflow.waits import Draft
-from sim.engine import Run
-from workloads.cascade import Access, Cascade
-from workloads.points import acts, difference
+from einsim.accel.machine import Machine
+from einsim.dataflow.footprint import access_of
+from einsim.dataflow.layout import Home, Leaf, lay_out
+from einsim.dataflow.lower import _computes, _transfers, lower
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.waits import Draft
+from einsim.sim.engine import Run
+from einsim.workloads.cascade import Access, Cascade
+from einsim.workloads.points import acts, difference
 
 Key = tuple[object, ...]
 

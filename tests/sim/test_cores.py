@@ -7,18 +7,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from accel.machine import Machine, Memory, Noc, OpCost, Unit
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.mapping import Compute, Mapping, chain, keep
-from dataflow.templates import build_mapping
-from sim.breakdown import breakdown
-from sim.cores import apart
-from sim.engine import simulate
-from specs.errors import SpecError
-from workloads.load import load_workload
-from workloads.notation import parse
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine, Memory, Noc, OpCost, Unit
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Compute, Mapping, chain, keep
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.breakdown import breakdown
+from einsim.sim.cores import apart
+from einsim.sim.engine import simulate
+from einsim.specs.errors import SpecError
+from einsim.workloads.load import load_workload
+from einsim.workloads.notation import parse
 
 GHZ = 1_000_000_000
 FAST = 10**15

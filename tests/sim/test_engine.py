@@ -6,14 +6,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.templates import build_mapping
-from sim.engine import simulate
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.workloads.load import load_workload
 from tests.dataflow.cases import program_case
 from tests.sim.replay import Replay
-from workloads.load import load_workload
 
 SEEDS = st.integers(0, 2**32)
 LAWS = settings(max_examples=120, deadline=None, derandomize=True)

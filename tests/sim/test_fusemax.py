@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import pytest
 
-from accel.load import load_machine
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.templates import build_mapping
-from sim.engine import simulate
-from workloads.load import load_workload
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.workloads.load import load_workload
 
 WIDTH = 256
 

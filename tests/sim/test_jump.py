@@ -6,12 +6,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from dataflow.lower import lower
-from dataflow.templates import build_mapping
-from sim.engine import Run, simulate
+from einsim.accel.load import load_machine
+from einsim.dataflow.lower import lower
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import Run, simulate
+from einsim.workloads.load import load_workload
 from tests.dataflow.cases import program_case
-from workloads.load import load_workload
 
 SEEDS = st.integers(0, 2**32)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from specs.document import Document
-from specs.errors import MISSING
+from einsim.specs.document import Document
+from einsim.specs.errors import MISSING
 
 DOCUMENT = Document(
     label="f.yaml",

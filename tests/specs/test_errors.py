@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specs.errors import MISSING, EinsimError, RuleError, SpecError, below, dotted
+from einsim.specs.errors import MISSING, EinsimError, RuleError, SpecError, below, dotted
 
 
 def test_whole_message_in_order():

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 
-from specs.errors import RuleError, SpecError
-from specs.loader import decode, override, read_yaml
-from specs.units import Bytes, Hertz
+from einsim.specs.errors import RuleError, SpecError
+from einsim.specs.loader import decode, override, read_yaml
+from einsim.specs.units import Bytes, Hertz
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from specs.near import near
+from einsim.specs.near import near
 
 
 def test_a_misspelling_finds_its_name():

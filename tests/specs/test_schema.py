@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from specs.schema import known_keys, known_values, types_at
+from einsim.specs.schema import known_keys, known_values, types_at
 
 
 class Colour(enum.Enum):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specs.errors import RuleError
-from specs.units import (
+from einsim.specs.errors import RuleError
+from einsim.specs.units import (
     Bytes,
     BytesPerSecond,
     Hertz,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specs.errors import SpecError
-from specs.yaml_reader import LARGEST_BYTES, load_yaml, read_value, read_yaml
+from einsim.specs.errors import SpecError
+from einsim.specs.yaml_reader import LARGEST_BYTES, load_yaml, read_value, read_yaml
 
 _BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)

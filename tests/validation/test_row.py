@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from validation.row import Row, held
+from einsim.validation.row import Row, held
 
 
 def row(reference: float | None, ours: float, limit: float | None, *, never_below: bool = False) -> Row:

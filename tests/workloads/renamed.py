@@ -6,11 +6,11 @@ import random
 
 import msgspec
 
-from workloads.bound import SameBlock
-from workloads.cascade import Bound, Cascade, Einsum, Partition, Rank
-from workloads.expression import Access, Apply, Expr, Index, Term
-from workloads.ops import position_op, position_rank, prune_op, prune_parts
-from workloads.order import trails
+from einsim.workloads.bound import SameBlock
+from einsim.workloads.cascade import Bound, Cascade, Einsum, Partition, Rank
+from einsim.workloads.expression import Access, Apply, Expr, Index, Term
+from einsim.workloads.ops import position_op, position_rank, prune_op, prune_parts
+from einsim.workloads.order import trails
 
 
 def renamed(cascade: Cascade, seed: int, *, commute: bool = False) -> Cascade:

@@ -7,8 +7,8 @@ import pickle
 import msgspec
 import pytest
 
-from workloads.cascade import Access, Cascade, Einsum, Index, Rank, Tensor, Term
-from workloads.library import build
+from einsim.workloads.cascade import Access, Cascade, Einsum, Index, Rank, Tensor, Term
+from einsim.workloads.library import build
 
 
 def test_a_cascade_can_be_written_by_hand():

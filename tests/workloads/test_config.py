@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from specs.errors import SpecError
-from workloads.config import KINDS, read_config
-from workloads.load import load_workload
+from einsim.specs.errors import SpecError
+from einsim.workloads.config import KINDS, read_config
+from einsim.workloads.load import load_workload
 
 # Keys and values as the published configuration of each model has them, those that matter and some that don't.
 CONFIGS = {

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specs.errors import SpecError
-from workloads.execute import execute, prune
-from workloads.notation import parse
+from einsim.specs.errors import SpecError
+from einsim.workloads.execute import execute, prune
+from einsim.workloads.notation import parse
 
 RNG = np.random.default_rng(7)
 

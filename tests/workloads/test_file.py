@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from specs.errors import SpecError
-from workloads.execute import execute
-from workloads.load import load_workload
-from workloads.sparsity import NM
+from einsim.specs.errors import SpecError
+from einsim.workloads.execute import execute
+from einsim.workloads.load import load_workload
+from einsim.workloads.sparsity import NM
 
 GOOD = """\
 name: clipped

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from specs.errors import SpecError
-from workloads import library
-from workloads.cascade import Cascade
-from workloads.load import describe, load_workload, workload_names
+from einsim.specs.errors import SpecError
+from einsim.workloads import library
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.load import describe, load_workload, workload_names
 
 
 @pytest.mark.parametrize("name", workload_names())

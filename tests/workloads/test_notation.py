@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specs.errors import SpecError
-from workloads import library
-from workloads.cascade import Access, Apply, Bound, Einsum, Index, Literal, SameBlock, Term
-from workloads.notation import parse
-from workloads.ops import ARITY
-from workloads.sparsity import NM, Block, Density, TopK
+from einsim.specs.errors import SpecError
+from einsim.workloads import library
+from einsim.workloads.cascade import Access, Apply, Bound, Einsum, Index, Literal, SameBlock, Term
+from einsim.workloads.notation import parse
+from einsim.workloads.ops import ARITY
+from einsim.workloads.sparsity import NM, Block, Density, TopK
 
 RANKS = "rank b = 2, m = 12, p = 12, e = 4\n"
 
@@ -191,7 +191,7 @@ def folds(expr) -> bool:
 @given(expressions().filter(lambda expr: not folds(expr)))
 def test_any_expression_prints_back_to_itself(expr):
     base = parse(RANKS + "Z[m,p] = X[m,p] * Y[m] * S[2*m+1]")
-    from workloads.text import expr_text
+    from einsim.workloads.text import expr_text
 
     sizes = {rank.name: rank.size for rank in base.ranks}
     read = parse(RANKS + f"Z[m,p] = {expr_text(expr, sizes)}").einsum("Z")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workloads.library import build
-from workloads.notation import parse
-from workloads.order import components, cycle, lags, sorted_einsums, trails
+from einsim.workloads.library import build
+from einsim.workloads.notation import parse
+from einsim.workloads.order import components, cycle, lags, sorted_einsums, trails
 
 
 def test_reading_a_state_of_an_earlier_step_only_trails():

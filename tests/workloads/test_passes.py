@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from specs.errors import SpecError
-from workloads.library import build
-from workloads.notation import parse
-from workloads.passes import family, pass_of, passes
+from einsim.specs.errors import SpecError
+from einsim.workloads.library import build
+from einsim.workloads.notation import parse
+from einsim.workloads.passes import family, pass_of, passes
 
 
 @pytest.mark.parametrize("count", [3, 2, 1])

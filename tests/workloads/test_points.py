@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specs.errors import SpecError
-from workloads.library import build
-from workloads.notation import parse
-from workloads.points import block_starts, count
+from einsim.specs.errors import SpecError
+from einsim.workloads.library import build
+from einsim.workloads.notation import parse
+from einsim.workloads.points import block_starts, count
 
 COEFFICIENT = st.sampled_from([-3, -2, -1, 1, 2, 3])
 

@@ -9,8 +9,17 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workloads.cascade import Tensor
-from workloads.sparsity import DENSE, NM, Block, Density, TopK, dense_bytes, metadata_bytes, stored_bytes
+from einsim.workloads.cascade import Tensor
+from einsim.workloads.sparsity import (
+    DENSE,
+    NM,
+    Block,
+    Density,
+    TopK,
+    dense_bytes,
+    metadata_bytes,
+    stored_bytes,
+)
 
 EXTENT = st.integers(0, 200)
 BITS = st.sampled_from([1, 4, 8, 16, 32])

@@ -1,4 +1,4 @@
-"""The stored counts of the grid's syntheses. `python -m validation.fpga.counts` synthesises the grid anew."""
+"""The stored counts of the grid's syntheses. `python -m einsim.validation.fpga.counts` makes them anew."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from specs.errors import EinsimError
-from validation.fpga.grid import Case, grid
+from einsim.specs.errors import EinsimError
+from einsim.validation.fpga.grid import Case, grid
 
 FILE: Final = Path(__file__).resolve().parent / "counts.csv"
 QUANTITIES: Final = ("dsp", "lut", "ff", "bram36", "uram")
@@ -29,7 +29,7 @@ def stored() -> Mapping[str, dict[str, int]]:
 def counts_of(case: Case) -> dict[str, int]:
     """The stored counts of a case; EinsimError when the grid has changed and was not synthesised."""
     if case.name not in stored():
-        raise EinsimError(f"{FILE.name} has no '{case.name}'; run: python -m validation.fpga.counts")
+        raise EinsimError(f"{FILE.name} has no '{case.name}'; run: python -m einsim.validation.fpga.counts")
     return stored()[case.name]
 
 

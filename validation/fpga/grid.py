@@ -11,14 +11,14 @@ from typing import Final
 
 import msgspec
 
-from accel.fabric.arrays import fusemax_array, nm_chain, systolic_os, systolic_ws
-from accel.fabric.elements import Take, index_bits
-from accel.fabric.feeders import loaded_array, top_n_sorter
-from accel.parts import PARTS
-from accel.resources import packed_blocks
-from rtl_models import RTL_DIR
-from rtl_models.design import find_design
-from validation.fpga.synthesis import resources_of
+from einsim.accel.fabric.arrays import fusemax_array, nm_chain, systolic_os, systolic_ws
+from einsim.accel.fabric.elements import Take, index_bits
+from einsim.accel.fabric.feeders import loaded_array, top_n_sorter
+from einsim.accel.parts import PARTS
+from einsim.accel.resources import packed_blocks
+from einsim.rtl_models import RTL_DIR
+from einsim.rtl_models.design import find_design
+from einsim.validation.fpga.synthesis import resources_of
 
 SEED: Final = "einsim, issue 5, 2026-11-26"
 DRAWS: Final = 10

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from rtl_models import RTL_DIR
-from validation.fpga.synthesis import run_yosys
+from einsim.rtl_models import RTL_DIR
+from einsim.validation.fpga.synthesis import run_yosys
 
 CYCLES: Final = 6
 """Longer than the contract reaches back (two enabled cycles), with frozen cycles between."""

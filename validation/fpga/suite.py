@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from rtl_models.design import find_design
-from specs.errors import RuleError
-from specs.near import near
-from validation.fpga.counts import counts_of, synthesise
-from validation.fpga.grid import DRAWN, Case, grid
-from validation.fpga.proof import prove_element
-from validation.fpga.synthesis import depth_of
-from validation.row import Row, held
+from einsim.rtl_models.design import find_design
+from einsim.specs.errors import RuleError
+from einsim.specs.near import near
+from einsim.validation.fpga.counts import counts_of, synthesise
+from einsim.validation.fpga.grid import DRAWN, Case, grid
+from einsim.validation.fpga.proof import prove_element
+from einsim.validation.fpga.synthesis import depth_of
+from einsim.validation.row import Row, held
 
 SUITE: Final = "fpga"
 SOURCE: Final = "Yosys synth_xilinx (pyosys): xc7 for DSP, LUT and FF, xcup with -uram for memory blocks"

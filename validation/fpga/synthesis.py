@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from specs.errors import EinsimError
+from einsim.specs.errors import EinsimError
 
 FAMILIES: Final = {"xc7": "", "xcup": " -uram"}
 """7 series maps multiply, add and cascade into a DSP48E1; only UltraScale+ (xcup) has UltraRAM."""

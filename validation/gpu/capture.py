@@ -10,9 +10,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from validation.gpu import rows
-from validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash, sizes_text, unseen_cases
-from validation.gpu.plan import Item, plan, unseen_plan
+from einsim.validation.gpu import rows
+from einsim.validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash, sizes_text, unseen_cases
+from einsim.validation.gpu.plan import Item, plan, unseen_plan
 
 ENERGY_S = 1.6
 
@@ -33,9 +33,9 @@ def capture(
     The file is named after the device. Rows of an older kernel source are measured again (the later row
     counts). Raises DeviceError without a GPU.
     """
-    from validation.gpu.device import Device
-    from validation.gpu.measure import Effort, measure
-    from validation.gpu.power import Meter
+    from einsim.validation.gpu.device import Device
+    from einsim.validation.gpu.measure import Effort, measure
+    from einsim.validation.gpu.power import Meter
 
     device = Device()
     meter = Meter(device.pci)

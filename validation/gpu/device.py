@@ -14,7 +14,7 @@ import numpy as np
 from cuda.bindings import driver
 from numba import config, cuda
 
-from specs.errors import EinsimError
+from einsim.specs.errors import EinsimError
 
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a grid of one block is meant
 

@@ -11,7 +11,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from einsim.specs.compiled import njit
 
 # How sharply sharing takes over from latency is a norm of 4 (1 would add the two, infinity take the larger):
 # by the `copy_in_flight` captures, which hold 4 to 128 KiB an SM in flight.
@@ -21,13 +22,13 @@ OVERLAP = 2.0
 NEARLY_DONE = 1e-6  # of a block: what rounding leaves
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def together(one: float, two: float) -> float:
     """Seconds of two parts that overlap in a norm of 2, as OVERLAP says."""
     return math.sqrt(one * one + two * two)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def duration(
     alone: float,
     local: float,
@@ -54,7 +55,7 @@ def duration(
     return math.sqrt(math.sqrt(grown))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def makespan(
     counts: Any, alone: Any, local: Any, shared: Any, serial: bool, phased: bool, sms: int, residents: int
 ) -> float:

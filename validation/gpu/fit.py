@@ -1,7 +1,7 @@
 """Fits what a kernel family may have fitted: two efficiencies of the model, and two of the roofline that is
 the baseline. On rows of the fit split only, for one device.
 
-    python -m validation.gpu.fit h100-sxm
+    python -m einsim.validation.gpu.fit h100-sxm
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import msgspec
 import numpy as np
 from scipy.optimize import minimize
 
-from accel.gpu.machine import Gpu, load_gpu
-from validation.gpu.case import KernelCase
-from validation.gpu.fit_machine import Pairs, paired
-from validation.gpu.model import Efficiency
-from validation.gpu.predict import predict
-from validation.gpu.rows import Row, read
-from validation.gpu.split import digest, split
+from einsim.accel.gpu.machine import Gpu, load_gpu
+from einsim.validation.gpu.case import KernelCase
+from einsim.validation.gpu.fit_machine import Pairs, paired
+from einsim.validation.gpu.model import Efficiency
+from einsim.validation.gpu.predict import predict
+from einsim.validation.gpu.rows import Row, read
+from einsim.validation.gpu.split import digest, split
 
 CAPTURES = Path(__file__).parent / "captures"
 DEVICES = {"h100-sxm": "nvidia-h100-80gb-hbm3", "h200-sxm": "nvidia-h200"}  # preset: capture

@@ -1,6 +1,6 @@
 """Constants of a GPU from captures: `micro` rows, and for four of them copies.
 
-python -m validation.gpu.fit_machine validation/gpu/captures/nvidia-h100-80gb-hbm3.csv h100-sxm [--copies]
+python -m einsim.validation.gpu.fit_machine CAPTURES.csv h100-sxm [--copies]
 
 With --copies it prints the four figures that only kernels show instead; the presets have those of the H100.
 """
@@ -15,12 +15,12 @@ import msgspec
 import numpy as np
 from scipy.optimize import minimize, nnls
 
-from accel.gpu.machine import Gpu, load_gpu
-from validation.gpu.case import KernelCase
-from validation.gpu.kernels.registry import all_cases, sizes_text, unseen_cases
-from validation.gpu.predict import predict
-from validation.gpu.rows import Row, read
-from validation.gpu.split import split
+from einsim.accel.gpu.machine import Gpu, load_gpu
+from einsim.validation.gpu.case import KernelCase
+from einsim.validation.gpu.kernels.registry import all_cases, sizes_text, unseen_cases
+from einsim.validation.gpu.predict import predict
+from einsim.validation.gpu.rows import Row, read
+from einsim.validation.gpu.split import split
 
 Pairs = Sequence[tuple[KernelCase, Row]]
 WARP = 32

@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 
-from specs.errors import EinsimError
-from validation.gpu.case import KernelCase
-from validation.gpu.device import Device, Memory, Timing
-from validation.gpu.kernels.problem import Problem
-from validation.gpu.kernels.registry import FAMILIES, family_hash
-from validation.gpu.plan import TOLERANCE
-from validation.gpu.power import Meter, Reading
-from validation.gpu.rows import Row
-from validation.gpu.vendor import torch_version, vendor_seconds
+from einsim.specs.errors import EinsimError
+from einsim.validation.gpu.case import KernelCase
+from einsim.validation.gpu.device import Device, Memory, Timing
+from einsim.validation.gpu.kernels.problem import Problem
+from einsim.validation.gpu.kernels.registry import FAMILIES, family_hash
+from einsim.validation.gpu.plan import TOLERANCE
+from einsim.validation.gpu.power import Meter, Reading
+from einsim.validation.gpu.rows import Row
+from einsim.validation.gpu.vendor import torch_version, vendor_seconds
 
 ROTATION = 4  # times L2 that the rotating buffers cover
 MAX_BUFFERS = 128

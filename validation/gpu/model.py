@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from accel.gpu.machine import Gpu
-from validation.gpu.case import Launch, Work
-from validation.gpu.dispatch import OVERLAP, makespan
+from einsim.accel.gpu.machine import Gpu
+from einsim.validation.gpu.case import Launch, Work
+from einsim.validation.gpu.dispatch import OVERLAP, makespan
 
 WARP = 32
 LINES_PER_CLOCK = 0.5  # of one and the same: an L2 slice gives 64 bytes a clock [published]

@@ -1,6 +1,6 @@
 """Draws predicted against measured seconds of the held-out rows, by kernel family: docs/img/gpu_scatter.png.
 
-python -m validation.gpu.plot docs/img/gpu_scatter.png
+python -m einsim.validation.gpu.plot docs/img/gpu_scatter.png
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from validation.gpu.fit import DEVICES
-from validation.gpu.suite import Point, points
+from einsim.validation.gpu.fit import DEVICES
+from einsim.validation.gpu.suite import Point, points
 
 LEVELS = {
     "roofline": "roofline, calibrated",

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from accel.gpu.machine import Gpu
-from validation.gpu.case import KernelCase, Launch
-from validation.gpu.model import Efficiency, LaunchTime, Memory, from_l2, launch_time, occupancy
+from einsim.accel.gpu.machine import Gpu
+from einsim.validation.gpu.case import KernelCase, Launch
+from einsim.validation.gpu.model import Efficiency, LaunchTime, Memory, from_l2, launch_time, occupancy
 
 LOW_CLOCK = 0.75  # of the full clock: the second point from which time by clock is interpolated
 

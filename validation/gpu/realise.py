@@ -6,9 +6,9 @@ from types import ModuleType
 
 import msgspec
 
-from specs.errors import SpecError
-from validation.gpu.case import KernelCase, ceil_div
-from validation.gpu.kernels import (
+from einsim.specs.errors import SpecError
+from einsim.validation.gpu.case import KernelCase, ceil_div
+from einsim.validation.gpu.kernels import (
     attention_fused,
     attention_unfused,
     decode,
@@ -19,9 +19,9 @@ from validation.gpu.kernels import (
     layernorm,
     softmax,
 )
-from workloads.bound import Bound
-from workloads.cascade import Cascade
-from workloads.sparsity import NM
+from einsim.workloads.bound import Bound
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.sparsity import NM
 
 TAKEN = (
     "one matrix product (16 or 32 bits, dense or 2:4), attention in 1 or 3 passes (full or causal, heads of "

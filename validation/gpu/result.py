@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from accel.gpu.machine import Gpu
-from dataflow.result import Result, Slice
-from specs.errors import SpecError
-from specs.near import near
-from validation.gpu.case import KernelCase, Launch
-from validation.gpu.fit import DEVICES, read_fitted
-from validation.gpu.model import Efficiency, occupancy
-from validation.gpu.predict import Prediction, predict
+from einsim.accel.gpu.machine import Gpu
+from einsim.dataflow.result import Result, Slice
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.validation.gpu.case import KernelCase, Launch
+from einsim.validation.gpu.fit import DEVICES, read_fitted
+from einsim.validation.gpu.model import Efficiency, occupancy
+from einsim.validation.gpu.predict import Prediction, predict
 
 LEVEL = "analytical"
 STARTS, BANDWIDTH, DEPENDENCY = "fill and drain", "bandwidth", "dependency"

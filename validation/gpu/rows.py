@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from specs.errors import SpecError
+from einsim.specs.errors import SpecError
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

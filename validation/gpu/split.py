@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
-from validation.gpu.rows import Row
+from einsim.validation.gpu.rows import Row
 
 
 def digest(text: str) -> int:

@@ -10,18 +10,18 @@ import msgspec
 import numpy as np
 from scipy.stats import kendalltau
 
-from accel.gpu.machine import load_gpu
-from specs.errors import SpecError
-from specs.near import near
-from validation.gpu.case import KernelCase
-from validation.gpu.fit import DEVICES, capture_path, read_fitted, roofline
-from validation.gpu.fit_machine import paired
-from validation.gpu.kernels.registry import FAMILIES
-from validation.gpu.predict import predict
-from validation.gpu.rows import Row as Captured
-from validation.gpu.rows import read
-from validation.gpu.split import split
-from validation.row import Row
+from einsim.accel.gpu.machine import load_gpu
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.validation.gpu.case import KernelCase
+from einsim.validation.gpu.fit import DEVICES, capture_path, read_fitted, roofline
+from einsim.validation.gpu.fit_machine import paired
+from einsim.validation.gpu.kernels.registry import FAMILIES
+from einsim.validation.gpu.predict import predict
+from einsim.validation.gpu.rows import Row as Captured
+from einsim.validation.gpu.rows import read
+from einsim.validation.gpu.split import split
+from einsim.validation.row import Row
 
 ALL = "all"
 MEASURED = tuple(family for family in FAMILIES if family != "micro")

@@ -1,6 +1,6 @@
 """The tables of docs/gpu.md, as Markdown, from the committed captures.
 
-python -m validation.gpu.tables [errors|kernels|lean|sparse] [h100-sxm|h200-sxm]
+python -m einsim.validation.gpu.tables [errors|kernels|lean|sparse] [h100-sxm|h200-sxm]
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from scipy.stats import kendalltau
 
-from accel.gpu.machine import Gpu, load_gpu
-from validation.gpu.case import KernelCase
-from validation.gpu.fit import capture_path, read_fitted
-from validation.gpu.fit_machine import paired
-from validation.gpu.predict import predict
-from validation.gpu.rows import Row, read
-from validation.gpu.suite import MEASURED, errors, points
+from einsim.accel.gpu.machine import Gpu, load_gpu
+from einsim.validation.gpu.case import KernelCase
+from einsim.validation.gpu.fit import capture_path, read_fitted
+from einsim.validation.gpu.fit_machine import paired
+from einsim.validation.gpu.predict import predict
+from einsim.validation.gpu.rows import Row, read
+from einsim.validation.gpu.suite import MEASURED, errors, points
 
 Pair = tuple[KernelCase, Row]
 

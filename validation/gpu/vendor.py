@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from validation.gpu.device import Device
-from validation.gpu.kernels.problem import Problem
+from einsim.validation.gpu.device import Device
+from einsim.validation.gpu.kernels.problem import Problem
 
 WARM_CALLS = 3  # cuBLAS and cuDNN pick and load kernels on first use
 

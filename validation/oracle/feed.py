@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dataflow.mapping import Compute
-from validation.oracle.points import Bools, Ints
-from validation.oracle.store import Books, Place
-from validation.oracle.unit import Laid, distinct
-from workloads.cascade import Einsum
-from workloads.expression import Access
+from einsim.dataflow.mapping import Compute
+from einsim.validation.oracle.points import Bools, Ints
+from einsim.validation.oracle.store import Books, Place
+from einsim.validation.oracle.unit import Laid, distinct
+from einsim.workloads.cascade import Einsum
+from einsim.workloads.expression import Access
 
 
 def feed(

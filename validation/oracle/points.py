@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.bound import Bound, SameBlock
-from workloads.cascade import Cascade, Einsum
-from workloads.expression import Access, Apply, Expr, Index
+from einsim.workloads.bound import Bound, SameBlock
+from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.expression import Access, Apply, Expr, Index
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

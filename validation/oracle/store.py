@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from accel.machine import Machine
-from validation.oracle.points import Bools, Ints
-from validation.oracle.values import Floats
-from workloads.cascade import Cascade
-from workloads.sparsity import NM, Block, Density, TopK
+from einsim.accel.machine import Machine
+from einsim.validation.oracle.points import Bools, Ints
+from einsim.validation.oracle.values import Floats
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.sparsity import NM, Block, Density, TopK
 
 
 class Books(msgspec.Struct, kw_only=True):

@@ -7,13 +7,13 @@ import math
 import msgspec
 import numpy as np
 
-from accel.machine import Machine, Unit
-from dataflow.mapping import Compute
-from validation.oracle.points import Bools, Ints, Points, Ranges, box_points, point_ops
-from validation.oracle.store import fibres
-from workloads.cascade import Cascade, Einsum
-from workloads.expression import Access
-from workloads.sparsity import NM, Block, Sparsity, TopK
+from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.mapping import Compute
+from einsim.validation.oracle.points import Bools, Ints, Points, Ranges, box_points, point_ops
+from einsim.validation.oracle.store import fibres
+from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.expression import Access
+from einsim.workloads.sparsity import NM, Block, Sparsity, TopK
 
 
 class Laid(msgspec.Struct, frozen=True, kw_only=True):

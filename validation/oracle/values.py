@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from validation.oracle.points import Ints, Points
-from workloads.expression import Access, Apply, Expr, Literal
+from einsim.validation.oracle.points import Ints, Points
+from einsim.workloads.expression import Access, Apply, Expr, Literal
 
 Floats = NDArray[np.float64]
 Read = Callable[[Access], Floats]

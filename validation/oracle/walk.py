@@ -10,15 +10,23 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from accel.machine import Machine
-from dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
-from validation.oracle.feed import feed
-from validation.oracle.points import Bools, Ints, Ranges, box_points, einsum_points, elements, point_ops
-from validation.oracle.store import Books, Place
-from validation.oracle.unit import cycles_a_point, latency_cycles, lay
-from validation.oracle.values import GATHER, Floats, evaluate, gather
-from workloads.cascade import Cascade, Einsum
-from workloads.expression import Access
+from einsim.accel.machine import Machine
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
+from einsim.validation.oracle.feed import feed
+from einsim.validation.oracle.points import (
+    Bools,
+    Ints,
+    Ranges,
+    box_points,
+    einsum_points,
+    elements,
+    point_ops,
+)
+from einsim.validation.oracle.store import Books, Place
+from einsim.validation.oracle.unit import cycles_a_point, latency_cycles, lay
+from einsim.validation.oracle.values import GATHER, Floats, evaluate, gather
+from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.expression import Access
 
 Inputs = MappingType[str, NDArray[np.generic]]
 Places = dict[str, Place]

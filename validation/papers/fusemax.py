@@ -10,23 +10,23 @@ from pathlib import Path
 
 import msgspec
 
-from accel.load import load_machine
-from accel.machine import Machine
-from dataflow.analytical import analyse
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapping import Mapping
-from dataflow.result import Result
-from dataflow.templates import build_mapping
-from dataflow.templates.flat import FlatChoice, flat
-from sim.engine import simulate
-from specs.errors import SpecError
-from specs.loader import decode, load_yaml
-from specs.near import near
-from validation.row import Row, held
-from workloads import library
-from workloads.cascade import Cascade
-from workloads.settings import read_size
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.result import Result
+from einsim.dataflow.templates import build_mapping
+from einsim.dataflow.templates.flat import FlatChoice, flat
+from einsim.sim.engine import simulate
+from einsim.specs.errors import SpecError
+from einsim.specs.loader import decode, load_yaml
+from einsim.specs.near import near
+from einsim.validation.row import Row, held
+from einsim.workloads import library
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.settings import read_size
 
 SUITE = "papers"
 NAME = "fusemax"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from validation.papers import fusemax, searched
-from validation.row import Row
+from einsim.validation.papers import fusemax, searched
+from einsim.validation.row import Row
 
 #: A case's name and what gives its rows.
 Named = tuple[str, Callable[[], Iterator[Row]]]

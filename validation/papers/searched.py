@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from accel.load import load_machine
-from accel.machine import Machine
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.mapper.best import Answer, best_mapping, flat_mapping
-from dataflow.mapping_text import mapping_text
-from sim.engine import simulate
-from specs.errors import SpecError
-from specs.near import near
-from validation.papers.fusemax import SUITE, Case, measured, read_case, references, suite, waits
-from validation.row import Row, held
-from workloads import library
-from workloads.cascade import Cascade
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.best import Answer, best_mapping, flat_mapping
+from einsim.dataflow.mapping_text import mapping_text
+from einsim.sim.engine import simulate
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.validation.papers.fusemax import SUITE, Case, measured, read_case, references, suite, waits
+from einsim.validation.row import Row, held
+from einsim.workloads import library
+from einsim.workloads.cascade import Cascade
 
 NAME = "mapper"
 KINDS = ("flat", "binding")

@@ -13,12 +13,12 @@ from typing import Final
 
 import msgspec
 
-from rtl_models.bench.batch import Batch
-from rtl_models.build import build, run_jobs
-from rtl_models.design import find_design
-from rtl_models.grid import grid
-from rtl_models.simulator import Simulator, SimulatorError
-from specs.loader import decode, load_yaml
+from einsim.rtl_models.bench.batch import Batch
+from einsim.rtl_models.build import build, run_jobs
+from einsim.rtl_models.design import find_design
+from einsim.rtl_models.grid import grid
+from einsim.rtl_models.simulator import Simulator, SimulatorError
+from einsim.specs.loader import decode, load_yaml
 
 TIMEOUT_S: Final = 20.0
 """A sound batch takes a second or two; a mutant that never ends is caught by this."""

@@ -8,20 +8,20 @@ from typing import Final
 
 import msgspec
 
-from accel.load import load_machine
-from accel.machine import Machine, Unit
-from rtl_models.bench.job import Job, write_jobs
-from rtl_models.design import Design, find_design
-from rtl_models.fusemax.model import fusemax_parameters
-from rtl_models.fusemax.runs import attention_jobs
-from rtl_models.nm_chain.model import chain_parameters
-from rtl_models.nm_chain.runs import chain_jobs
-from rtl_models.systolic.model import systolic_parameters
-from rtl_models.systolic.runs import GROUP, array_jobs, rtl_of, sparse_jobs
-from sim.arrays.dsp_chain import ChainSpec
-from sim.arrays.fusemax import FuseMaxSpec
-from sim.arrays.gemm import DATAFLOWS, ArraySpec
-from specs.errors import EinsimError, RuleError
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine, Unit
+from einsim.rtl_models.bench.job import Job, write_jobs
+from einsim.rtl_models.design import Design, find_design
+from einsim.rtl_models.fusemax.model import fusemax_parameters
+from einsim.rtl_models.fusemax.runs import attention_jobs
+from einsim.rtl_models.nm_chain.model import chain_parameters
+from einsim.rtl_models.nm_chain.runs import chain_jobs
+from einsim.rtl_models.systolic.model import systolic_parameters
+from einsim.rtl_models.systolic.runs import GROUP, array_jobs, rtl_of, sparse_jobs
+from einsim.sim.arrays.dsp_chain import ChainSpec
+from einsim.sim.arrays.fusemax import FuseMaxSpec
+from einsim.sim.arrays.gemm import DATAFLOWS, ArraySpec
+from einsim.specs.errors import EinsimError, RuleError
 
 LARGEST_RUN: Final = 8
 """Rows and columns that the golden jobs run at most: an interpreted 128 x 128 takes hours."""
@@ -126,10 +126,10 @@ import json
 import sys
 from pathlib import Path
 
-from rtl_models.bench.job import read_jobs
-from rtl_models.build import build, run_jobs
-from rtl_models.design import find_design
-from rtl_models.simulator import choose
+from einsim.rtl_models.bench.job import read_jobs
+from einsim.rtl_models.build import build, run_jobs
+from einsim.rtl_models.design import find_design
+from einsim.rtl_models.simulator import choose
 
 HERE = Path(__file__).resolve().parent
 DESIGN = find_design("{design}")

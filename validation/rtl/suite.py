@@ -7,16 +7,16 @@ from typing import Final
 
 import numpy as np
 
-from rtl_models.bench.batch import Batch
-from rtl_models.bench.job import Job, Outcome
-from rtl_models.build import build, run_jobs
-from rtl_models.design import DESIGNS, find_design
-from rtl_models.grid import grid
-from rtl_models.nm_chain.model import chain_job, chain_parameters
-from rtl_models.simulator import Simulator, available, choose
-from sim.arrays.dsp_chain import ChainSpec
-from sim.arrays.sorter import prune
-from validation.row import Row, held
+from einsim.rtl_models.bench.batch import Batch
+from einsim.rtl_models.bench.job import Job, Outcome
+from einsim.rtl_models.build import build, run_jobs
+from einsim.rtl_models.design import DESIGNS, find_design
+from einsim.rtl_models.grid import grid
+from einsim.rtl_models.nm_chain.model import chain_job, chain_parameters
+from einsim.rtl_models.simulator import Simulator, available, choose
+from einsim.sim.arrays.dsp_chain import ChainSpec
+from einsim.sim.arrays.sorter import prune
+from einsim.validation.row import Row, held
 
 SUITE = "rtl"
 PATTERNS: Final = ((2, 4), (1, 4), (2, 8))

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import msgspec
 
-from workloads.canonical.graph import Labelling
-from workloads.canonical.structure import Structure
-from workloads.cascade import Cascade
+from einsim.workloads.canonical.graph import Labelling
+from einsim.workloads.canonical.structure import Structure
+from einsim.workloads.cascade import Cascade
 
 REMEMBERED = 4096
 """Forms that are kept in memory."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from specs.errors import EinsimError
+from einsim.specs.errors import EinsimError
 
 MOST_LEAVES = 20_000
 """Labellings compared before the graph is given up as too symmetric."""

@@ -9,10 +9,10 @@ from functools import lru_cache
 
 import msgspec
 
-from workloads.canonical.form import REMEMBERED, Canonical, canonical
-from workloads.canonical.structure import masks
-from workloads.cascade import Bound, Cascade, Einsum, SameBlock
-from workloads.expression import Access, Apply, Expr, Index
+from einsim.workloads.canonical.form import REMEMBERED, Canonical, canonical
+from einsim.workloads.canonical.structure import masks
+from einsim.workloads.cascade import Bound, Cascade, Einsum, SameBlock
+from einsim.workloads.expression import Access, Apply, Expr, Index
 
 Signature = tuple[tuple[str, ...], str | None, int, bool]
 """Ops, reduction, distinct tensors read, and whether it writes a next state: equal for Einsums that match."""

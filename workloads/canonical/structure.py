@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 
-from workloads.canonical.graph import Graph
-from workloads.canonical.twins import Classes, twins
-from workloads.cascade import Bound, Cascade, Einsum, Partition, SameBlock
-from workloads.expression import Access, Apply, Expr, Index, Literal, Term
-from workloads.ops import position_rank, prune_parts
-from workloads.points import difference
+from einsim.workloads.canonical.graph import Graph
+from einsim.workloads.canonical.twins import Classes, twins
+from einsim.workloads.cascade import Bound, Cascade, Einsum, Partition, SameBlock
+from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, Term
+from einsim.workloads.ops import position_rank, prune_parts
+from einsim.workloads.points import difference
 
 #: Operators whose operands may change places and be regrouped.
 REGROUPED = frozenset(("add", "mul", "max", "min"))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from workloads.cascade import Bound, Cascade, Einsum, SameBlock
-from workloads.expression import Access, Apply, nodes
-from workloads.ops import position_rank, prune_parts
+from einsim.workloads.cascade import Bound, Cascade, Einsum, SameBlock
+from einsim.workloads.expression import Access, Apply, nodes
+from einsim.workloads.ops import position_rank, prune_parts
 
 Classes = tuple[tuple[str, ...], ...]
 

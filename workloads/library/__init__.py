@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from specs.errors import SpecError
-from specs.near import near
-from workloads.cascade import Cascade
-from workloads.library import attention, convolution, ffn, layer, norm, training
-from workloads.library.workload import Workload
-from workloads.settings import Parameter, read_settings
+from einsim.specs.errors import SpecError
+from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.library import attention, convolution, ffn, layer, norm, training
+from einsim.workloads.library.workload import Workload
+from einsim.workloads.settings import Parameter, read_settings
 
 _MODULES = (attention, ffn, training, layer, convolution, norm)
 _WORKLOADS: dict[str, Workload] = {

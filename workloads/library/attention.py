@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import msgspec
 
-from workloads.cascade import Cascade
-from workloads.dimensions import MODEL_CHOICES, dimensions
-from workloads.library.workload import Workload
-from workloads.notation import parse
-from workloads.settings import Parameter, Settings
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.dimensions import MODEL_CHOICES, dimensions
+from einsim.workloads.library.workload import Workload
+from einsim.workloads.notation import parse
+from einsim.workloads.settings import Parameter, Settings
 
 DEFAULT_M0 = 256
 """Rows of FuseMax's array of processing elements, which hold one block of keys."""

@@ -5,11 +5,11 @@ Two-dimensional inputs come padded: X reaches (Y - 1) * stride + R rows for Y ro
 
 from __future__ import annotations
 
-from workloads.cascade import Cascade
-from workloads.library.attention import with_bits
-from workloads.library.workload import Workload
-from workloads.notation import parse
-from workloads.settings import Parameter, Settings
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.library.attention import with_bits
+from einsim.workloads.library.workload import Workload
+from einsim.workloads.notation import parse
+from einsim.workloads.settings import Parameter, Settings
 
 _BITS = Parameter(name="bits", kind="size", default=16, summary="bits of every value")
 _IMAGE = (

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from workloads.cascade import Cascade
-from workloads.dimensions import MODEL_CHOICES, Dimensions, dimensions
-from workloads.library.attention import MASK_PARAMETERS, attention_text, heads, mask_text, with_bits
-from workloads.library.ffn import ffn_text
-from workloads.library.norm import norm_text
-from workloads.library.workload import Workload
-from workloads.notation import parse
-from workloads.settings import Parameter, Settings
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.dimensions import MODEL_CHOICES, Dimensions, dimensions
+from einsim.workloads.library.attention import MASK_PARAMETERS, attention_text, heads, mask_text, with_bits
+from einsim.workloads.library.ffn import ffn_text
+from einsim.workloads.library.norm import norm_text
+from einsim.workloads.library.workload import Workload
+from einsim.workloads.notation import parse
+from einsim.workloads.settings import Parameter, Settings
 
 PHASES = ("prefill", "decode")
 

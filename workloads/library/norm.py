@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from workloads.cascade import Cascade
-from workloads.library.attention import with_bits
-from workloads.library.workload import Workload
-from workloads.notation import parse
-from workloads.settings import Parameter, Settings
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.library.attention import with_bits
+from einsim.workloads.library.workload import Workload
+from einsim.workloads.notation import parse
+from einsim.workloads.settings import Parameter, Settings
 
 EPSILON = 1e-5
 """Default of PyTorch's LayerNorm."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 
-from workloads.cascade import Cascade
-from workloads.library.workload import Workload
-from workloads.notation import parse
-from workloads.settings import Parameter, Settings
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.library.workload import Workload
+from einsim.workloads.notation import parse
+from einsim.workloads.settings import Parameter, Settings
 
 METHODS = ("bdwp", "forward", "backward")
 

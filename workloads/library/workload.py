@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from workloads.cascade import Cascade
-from workloads.settings import Parameter, Settings
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.settings import Parameter, Settings
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,5 @@
 """The map space of a fused group that carries state from step to step, its model and its search."""
 
-from dataflow.mapper.stateful.space import StatefulSpace
+from einsim.dataflow.mapper.stateful.space import StatefulSpace
 
 __all__ = ["StatefulSpace"]

@@ -7,21 +7,21 @@ from collections.abc import Mapping as MappingType
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.analytical import analyse
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapper.stateful.group import group_of, why_not_exact
-from dataflow.mapper.stateful.layouts import Layouts
-from dataflow.mapper.stateful.point import StatefulPoint, mapping
-from dataflow.mapper.stateful.search import StatefulFound, StatefulSearch
-from dataflow.mapper.stateful.space import StatefulSpace
-from dataflow.mapper.tiles import Menu
-from dataflow.mapping import Mapping
-from dataflow.result import Result
-from specs.errors import EinsimError
-from workloads.cascade import Cascade
-from workloads.sparsity import DENSE
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.stateful.group import group_of, why_not_exact
+from einsim.dataflow.mapper.stateful.layouts import Layouts
+from einsim.dataflow.mapper.stateful.point import StatefulPoint, mapping
+from einsim.dataflow.mapper.stateful.search import StatefulFound, StatefulSearch
+from einsim.dataflow.mapper.stateful.space import StatefulSpace
+from einsim.dataflow.mapper.tiles import Menu
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.result import Result
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.sparsity import DENSE
 
 Progress = Callable[[int, int, tuple[float, float, float] | None], None]
 #: A partial choice here takes as long as so many partial mappings of the compiled search.

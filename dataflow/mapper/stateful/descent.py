@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from dataflow.mapper.stateful.model import Part
-from dataflow.mapper.stateful.point import Assignment, Place, Schedule, StatefulPoint, Tiling
-from dataflow.mapper.stateful.space import StatefulSpace
-from dataflow.mapper.stateful.walk import Walk
-from dataflow.mapping import Compute
-from workloads.cascade import Einsum
+from einsim.dataflow.mapper.stateful.model import Part
+from einsim.dataflow.mapper.stateful.point import Assignment, Place, Schedule, StatefulPoint, Tiling
+from einsim.dataflow.mapper.stateful.space import StatefulSpace
+from einsim.dataflow.mapper.stateful.walk import Walk
+from einsim.dataflow.mapping import Compute
+from einsim.workloads.cascade import Einsum
 
 #: Joules that differ by less than this share are the same: sums are added in different orders.
 SAME = 1e-12

@@ -6,10 +6,10 @@ from functools import cached_property
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.footprint import compressed, relevant_ranks
-from workloads.cascade import Cascade, Einsum
-from workloads.passes import pass_of
+from einsim.accel.machine import Machine
+from einsim.dataflow.footprint import compressed, relevant_ranks
+from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.passes import pass_of
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, dict=True):

@@ -18,12 +18,12 @@ from typing import Literal
 
 import msgspec
 
-from accel.machine import Machine, Unit
-from dataflow.footprint import relevant_ranks
-from dataflow.mapping import Compute
-from dataflow.templates.gemm import levels
-from dataflow.templates.roles import is_contraction, layouts
-from workloads.cascade import Cascade, Einsum
+from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.footprint import relevant_ranks
+from einsim.dataflow.mapping import Compute
+from einsim.dataflow.templates.gemm import levels
+from einsim.dataflow.templates.roles import is_contraction, layouts
+from einsim.workloads.cascade import Cascade, Einsum
 
 Layouts = Literal["full", "any"]
 

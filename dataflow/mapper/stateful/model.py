@@ -1,8 +1,8 @@
 """The model of a stateful group: engine ticks, joules and bytes of a point as sums, without lowering it.
 
-Ticks of every engine and the traffic are those of `dataflow.analytical`. On top comes the pipeline's pace: a
-state's chain of Einsums, or too few tiles in flight, can hold tiles back where no engine is busy all the
-time, and with a single set of state buffers each outer tile waits for the one before to drain.
+Ticks of every engine and the traffic are those of `einsim.dataflow.analytical`. On top comes the pipeline's
+pace: a state's chain of Einsums, or too few tiles in flight, can hold tiles back where no engine is busy all
+the time, and with a single set of state buffers each outer tile waits for the one before to drain.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.clock import Clock, bus_name
-from dataflow.footprint import access_of, tile_bytes
-from dataflow.leaf import Residence, array_cycles, exploited, latency_cycles, leaf_cost
-from dataflow.mapper.stateful.group import Group
-from dataflow.mapper.stateful.layouts import key_of
-from dataflow.mapper.stateful.pace import Stage, drain, pace
-from dataflow.mapper.stateful.point import (
+from einsim.accel.machine import Machine
+from einsim.dataflow.clock import Clock, bus_name
+from einsim.dataflow.footprint import access_of, tile_bytes
+from einsim.dataflow.leaf import Residence, array_cycles, exploited, latency_cycles, leaf_cost
+from einsim.dataflow.mapper.stateful.group import Group
+from einsim.dataflow.mapper.stateful.layouts import key_of
+from einsim.dataflow.mapper.stateful.pace import Stage, drain, pace
+from einsim.dataflow.mapper.stateful.point import (
     Place,
     Schedule,
     StatefulPoint,
@@ -29,10 +29,10 @@ from dataflow.mapper.stateful.point import (
     in_tail,
     tail_loops,
 )  # fmt: skip
-from dataflow.mapper.stateful.walk import Extents, Walk, split
-from dataflow.mapping import Compute
-from dataflow.program import Access
-from workloads.cascade import Einsum
+from einsim.dataflow.mapper.stateful.walk import Extents, Walk, split
+from einsim.dataflow.mapping import Compute
+from einsim.dataflow.program import Access
+from einsim.workloads.cascade import Einsum
 
 PICO = 1e-12
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
-from dataflow.mapper.stateful.group import Group
-from workloads.cascade import Einsum
+from einsim.dataflow.mapper.stateful.group import Group
+from einsim.workloads.cascade import Einsum
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.mapper.stateful.group import Group
-from dataflow.mapper.stateful.layouts import spread
-from dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
+from einsim.accel.machine import Machine
+from einsim.dataflow.mapper.stateful.group import Group
+from einsim.dataflow.mapper.stateful.layouts import spread
+from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
 
 
 class Tiling(msgspec.Struct, frozen=True, kw_only=True):

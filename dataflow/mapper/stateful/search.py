@@ -17,12 +17,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from dataflow.mapper.makespan import makespan
-from dataflow.mapper.stateful.descent import Descent, Key, beats, key_by
-from dataflow.mapper.stateful.model import Part
-from dataflow.mapper.stateful.point import Place, StatefulPoint, Tiling
-from dataflow.mapper.stateful.space import StatefulSpace
-from dataflow.mapper.stateful.walk import Walk
+from einsim.dataflow.mapper.makespan import makespan
+from einsim.dataflow.mapper.stateful.descent import Descent, Key, beats, key_by
+from einsim.dataflow.mapper.stateful.model import Part
+from einsim.dataflow.mapper.stateful.point import Place, StatefulPoint, Tiling
+from einsim.dataflow.mapper.stateful.space import StatefulSpace
+from einsim.dataflow.mapper.stateful.walk import Walk
 
 #: Called with candidates done, candidates in all, and the best so far.
 Report = Callable[[int, int, "StatefulFound"], None]

@@ -4,7 +4,7 @@ All Einsums of the cascade are one group around the rank along which it carries 
 
 - shared loops around the steps and inside a step, over ranks that every Einsum iterates and nobody reduces,
   each with a tile out of a menu, in every order (ranks that move all tensors stand outermost);
-- for each Einsum, the unit and the ranks along its dimensions (`dataflow.mapper.stateful.layouts`); ranks
+- for each Einsum, the unit and the ranks along its dimensions (`layouts`, beside this file); ranks
   that no shared loop walks run whole inside a tile;
 - for each tensor that the group makes, the on-chip memory, or the registers of its maker's unit, that it
   stays in: a state around the steps, any other below all loops;
@@ -27,11 +27,11 @@ from functools import cached_property
 
 import msgspec
 
-from accel.machine import Machine
-from dataflow.mapper.stateful.group import Group, group_of
-from dataflow.mapper.stateful.layouts import Layouts, Spread, key_of, needs_registers, nodes, spread
-from dataflow.mapper.stateful.model import Model
-from dataflow.mapper.stateful.point import (
+from einsim.accel.machine import Machine
+from einsim.dataflow.mapper.stateful.group import Group, group_of
+from einsim.dataflow.mapper.stateful.layouts import Layouts, Spread, key_of, needs_registers, nodes, spread
+from einsim.dataflow.mapper.stateful.model import Model
+from einsim.dataflow.mapper.stateful.point import (
     Assignment,
     Place,
     Schedule,
@@ -41,12 +41,12 @@ from dataflow.mapper.stateful.point import (
     in_tail,
     tail_loops,
 )  # fmt: skip
-from dataflow.mapper.tiles import Menu, menu
-from dataflow.mapping import Compute
-from dataflow.templates.gemm import levels
-from specs.errors import EinsimError, SpecError
-from specs.near import near
-from workloads.cascade import Cascade, Einsum
+from einsim.dataflow.mapper.tiles import Menu, menu
+from einsim.dataflow.mapping import Compute
+from einsim.dataflow.templates.gemm import levels
+from einsim.specs.errors import EinsimError, SpecError
+from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade, Einsum
 
 #: Tiles in flight that are tried.
 FLIGHTS = (1, 2, 3, 4, 5, 6)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accel.fabric.arrays import nm_chain
-from accel.load import load_machine
-from accel.parts import PARTS
-from specs.errors import SpecError
+from einsim.accel.fabric.arrays import nm_chain
+from einsim.accel.load import load_machine
+from einsim.accel.parts import PARTS
+from einsim.specs.errors import SpecError
 
 
 @settings(max_examples=20, deadline=None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from accel.load import load_machine
-from specs.errors import SpecError
+from einsim.accel.load import load_machine
+from einsim.specs.errors import SpecError
 
 
 def macs_per_s(machine):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from specs.errors import SpecError
+from einsim.accel.load import load_machine
+from einsim.specs.errors import SpecError
 
 
 @settings(max_examples=20, deadline=None)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from accel.gpu.machine import gpu_names, load_gpu
-from specs.errors import SpecError
+from einsim.accel.gpu.machine import gpu_names, load_gpu
+from einsim.specs.errors import SpecError
 
 
 def preset(name: str) -> str:
-    import accel.gpu
+    import einsim.accel.gpu
 
-    return (Path(accel.gpu.__file__).parent / "presets" / f"{name}.yaml").read_text()
+    return (Path(einsim.accel.gpu.__file__).parent / "presets" / f"{name}.yaml").read_text()
 
 
 @pytest.mark.parametrize("name", gpu_names())

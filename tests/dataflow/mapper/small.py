@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
-from dataflow.mapper.model import cost
-from dataflow.mapper.space import MapSpace
-from dataflow.mapper.tables import tables
-from workloads.cascade import Cascade
-from workloads.notation import parse
-from workloads.sparsity import NM
+from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
+from einsim.dataflow.mapper.model import cost
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapper.tables import tables
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.notation import parse
+from einsim.workloads.sparsity import NM
 
 TEXTS = (
     ("Z[m,n] = A[m,k] * B[k,n]", "mnk", 4),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import random
 
-from accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
-from dataflow.mapper.stateful.descent import Key, key_by
-from dataflow.mapper.stateful.space import StatefulSpace
-from workloads.cascade import Cascade
-from workloads.notation import parse
+from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
+from einsim.dataflow.mapper.stateful.descent import Key, key_by
+from einsim.dataflow.mapper.stateful.space import StatefulSpace
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.notation import parse
 
 TEXTS = (
     ("initial R = -inf\nR[s+1,p] = max(R[s,p], X[s,p])\nZ[p] = exp(R[S,p])", "sp"),

@@ -9,16 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from accel.load import load_machine
-from dataflow.analytical import analyse
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapper.best import best_mapping
-from dataflow.mapper.point import mapping
-from dataflow.mapper.space import MapSpace
-from sim.engine import simulate
-from workloads.cascade import Cascade
-from workloads.notation import parse
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.mapper.point import mapping
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.sim.engine import simulate
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.notation import parse
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from accelforge_rules import judge

@@ -9,18 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import problem
 
-from accel.load import load_machine
-from dataflow.analytical import analyse
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapper.best import best_mapping
-from dataflow.mapper.space import MapSpace
-from dataflow.mapping_file import dump_mapping, load_mapping
-from dataflow.templates import build_mapping
-from sim.engine import simulate
-from specs.errors import EinsimError, SpecError
-from workloads.library import build
-from workloads.notation import parse
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapping_file import dump_mapping, load_mapping
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError, SpecError
+from einsim.workloads.library import build
+from einsim.workloads.notation import parse
 
 EDGE = load_machine("flat-edge")
 

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.mapper.best import Answer, best_mapping, better
-from dataflow.mapper.compare import bound_s, compare
-from dataflow.mapper.makespan import makespan
-from dataflow.templates import build_mapping
-from specs.errors import EinsimError
-from workloads import library
-from workloads.cascade import Cascade
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.best import Answer, best_mapping, better
+from einsim.dataflow.mapper.compare import bound_s, compare
+from einsim.dataflow.mapper.makespan import makespan
+from einsim.dataflow.templates import build_mapping
+from einsim.specs.errors import EinsimError
+from einsim.workloads import library
+from einsim.workloads.cascade import Cascade
 
 CLOUD = load_machine("fusemax-cloud")
 

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import problem
 
-from accel.load import load_machine
-from dataflow.mapper.best import best_mapping
-from dataflow.mapper.explain import doubled, explain, larger
-from dataflow.mapper.space import MapSpace
-from specs.errors import EinsimError
-from workloads.notation import parse
+from einsim.accel.load import load_machine
+from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.mapper.explain import doubled, explain, larger
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.specs.errors import EinsimError
+from einsim.workloads.notation import parse
 
 EDGE = load_machine("flat-edge")
 

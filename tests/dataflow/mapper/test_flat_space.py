@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from accel.machine import Machine
-from dataflow.analytical import analyse
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapper.flat_space import FlatPoint, FlatSpace, _Bounds
-from dataflow.result import Result
-from dataflow.templates.flat import flat
-from sim.engine import simulate
-from specs.errors import EinsimError
-from validation.papers.fusemax import suite
-from workloads import library
-from workloads.cascade import Cascade
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.flat_space import FlatPoint, FlatSpace, _Bounds
+from einsim.dataflow.result import Result
+from einsim.dataflow.templates.flat import flat
+from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError
+from einsim.validation.papers.fusemax import suite
+from einsim.workloads import library
+from einsim.workloads.cascade import Cascade
 
 CLOUD, EDGE = load_machine("flat-cloud"), load_machine("flat-edge")
 CHOICES = suite().configurations["flat"].flat_choices

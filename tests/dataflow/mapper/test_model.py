@@ -11,21 +11,21 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from small import TEXTS, cascade, machine
 
-from accel.load import load_machine
-from accel.machine import Machine
-from dataflow.account import static_counts
-from dataflow.analytical import analyse, engine_ticks
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapper.model import cost
-from dataflow.mapper.nest import Inside
-from dataflow.mapper.point import GroupPoint, NestPoint, Point, mapping
-from dataflow.mapper.space import MapSpace
-from dataflow.mapper.tables import tables
-from sim.engine import simulate
-from specs.errors import EinsimError
-from workloads.cascade import Cascade
-from workloads.notation import parse
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
+from einsim.dataflow.account import static_counts
+from einsim.dataflow.analytical import analyse, engine_ticks
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.model import cost
+from einsim.dataflow.mapper.nest import Inside
+from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point, mapping
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapper.tables import tables
+from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.notation import parse
 
 
 def agree(space: MapSpace, point: Point) -> None:

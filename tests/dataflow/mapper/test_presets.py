@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from accel.load import load_machine
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapper.best import best_mapping
-from sim.engine import simulate
-from workloads.cascade import Cascade
-from workloads.library import build
+from einsim.accel.load import load_machine
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.best import best_mapping
+from einsim.sim.engine import simulate
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.library import build
 
 MACHINES = (
     "flat-edge",

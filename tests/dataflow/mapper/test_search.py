@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import front, problem, whole
 
-from dataflow.mapper.found import score
-from dataflow.mapper.search import Outcome, Search
-from dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapper.found import score
+from einsim.dataflow.mapper.search import Outcome, Search
+from einsim.dataflow.mapper.space import MapSpace
 
 PROBLEMS = 220
 

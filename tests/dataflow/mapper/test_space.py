@@ -8,15 +8,15 @@ import msgspec
 import pytest
 from small import problem
 
-from accel.load import load_machine
-from dataflow.legality import check
-from dataflow.mapper.nest import Inside
-from dataflow.mapper.point import mapping
-from dataflow.mapper.space import MapSpace
-from dataflow.mapping import Keep, Loop, Pipeline, walk
-from dataflow.mapping_text import mapping_text
-from specs.errors import SpecError
-from workloads.notation import parse
+from einsim.accel.load import load_machine
+from einsim.dataflow.legality import check
+from einsim.dataflow.mapper.nest import Inside
+from einsim.dataflow.mapper.point import mapping
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapping import Keep, Loop, Pipeline, walk
+from einsim.dataflow.mapping_text import mapping_text
+from einsim.specs.errors import SpecError
+from einsim.workloads.notation import parse
 
 GEMM = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 4, "n": 3, "k": 2})
 FFN = parse(

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stateful_small import problem
 
-from accel.load import load_machine
-from dataflow.analytical import analyse
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapper.stateful.point import StatefulPoint, mapping
-from dataflow.mapper.stateful.space import StatefulSpace
-from sim.engine import simulate
-from workloads import library
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.stateful.point import StatefulPoint, mapping
+from einsim.dataflow.mapper.stateful.space import StatefulSpace
+from einsim.sim.engine import simulate
+from einsim.workloads import library
 
 
 def agrees(space: StatefulSpace, point: StatefulPoint) -> None:

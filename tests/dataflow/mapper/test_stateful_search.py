@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stateful_small import best, problem
 
-from dataflow.mapper.stateful.search import StatefulFound, StatefulSearch
-from dataflow.mapper.stateful.space import StatefulSpace
+from einsim.dataflow.mapper.stateful.search import StatefulFound, StatefulSearch
+from einsim.dataflow.mapper.stateful.space import StatefulSpace
 
 OBJECTIVES = ("latency", "energy", "edp", "buffer")
 

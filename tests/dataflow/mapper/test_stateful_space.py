@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stateful_small import problem
 
-from accel.load import load_machine
-from dataflow.analytical import analyse
-from dataflow.legality import check
-from dataflow.lower import lower
-from dataflow.mapper.best import best_mapping
-from dataflow.mapper.stateful.group import group_of
-from dataflow.mapper.stateful.space import StatefulSpace
-from dataflow.templates import build_mapping
-from sim.engine import simulate
-from specs.errors import EinsimError, SpecError
-from workloads import library
-from workloads.notation import parse
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.mapper.stateful.group import group_of
+from einsim.dataflow.mapper.stateful.space import StatefulSpace
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError, SpecError
+from einsim.workloads import library
+from einsim.workloads.notation import parse
 
 CLOUD = load_machine("fusemax-cloud")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataflow.mapper.tiles import Use, menu, undominated
+from einsim.dataflow.mapper.tiles import Use, menu, undominated
 
 
 def test_menus() -> None:

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from small import problem
 
-from accel.load import load_machine
-from dataflow.mapper.best import best_mapping
-from dataflow.mapper.search import Search
-from workloads.library import build
+from einsim.accel.load import load_machine
+from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.mapper.search import Search
+from einsim.workloads.library import build
 
 EDGE = load_machine("flat-edge")
 
@@ -35,8 +35,8 @@ def test_workers_do_not_change_an_answer_that_is_cut_short(nodes: int) -> None:
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
 def test_nothing_is_below_the_bound(seed: int, objective: str) -> None:
-    from dataflow.mapper.bound import least
-    from dataflow.mapper.found import score
+    from einsim.dataflow.mapper.bound import least
+    from einsim.dataflow.mapper.found import score
 
     space = problem(100 + seed)
     outcome = Search(space, objective, report=lambda *_: None).run()

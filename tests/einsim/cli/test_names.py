@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from accel.gpu.machine import gpu_names
-from accel.load import load_machine, preset_names
-from dataflow.templates import template_names
+from einsim.accel.gpu.machine import gpu_names
+from einsim.accel.load import load_machine, preset_names
 from einsim.cli.main import main
-from rtl_models.design import DESIGNS
-from workloads.load import workload_names
+from einsim.dataflow.templates import template_names
+from einsim.rtl_models.design import DESIGNS
+from einsim.workloads.load import workload_names
 
 
 def test_the_lists_hold_exactly_the_names_that_other_commands_take(

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from einsim.cli.main import main
-from rtl_models import RTL_DIR, design
+from einsim.rtl_models import RTL_DIR, design
 
 
 def test_a_fault_in_the_rtl_is_told_and_exits_with_1(monkeypatch, tmp_path, capsys):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from accel.load import load_machine
-from dataflow.mapping import Compute, Mapping, chain
-from dataflow.templates import build_mapping
+from einsim.accel.load import load_machine
 from einsim.cocotb import ArraySpec, cycles_expected
-from rtl_models.build import build, run_jobs
-from rtl_models.design import find_design
-from rtl_models.simulator import choose
-from rtl_models.systolic.model import systolic_job, systolic_parameters
-from specs.errors import RuleError
-from workloads.notation import parse
+from einsim.dataflow.mapping import Compute, Mapping, chain
+from einsim.dataflow.templates import build_mapping
+from einsim.rtl_models.build import build, run_jobs
+from einsim.rtl_models.design import find_design
+from einsim.rtl_models.simulator import choose
+from einsim.rtl_models.systolic.model import systolic_job, systolic_parameters
+from einsim.specs.errors import RuleError
+from einsim.workloads.notation import parse
 
 M, N, K = 9, 7, 6
 SPACE = {

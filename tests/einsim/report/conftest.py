@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from accel.load import load_machine
-from dataflow.result import EinsumCost, Result, Slice
+from einsim.accel.load import load_machine
+from einsim.dataflow.result import EinsumCost, Result, Slice
 from einsim.report.case import Case
 
 

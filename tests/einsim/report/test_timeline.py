@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import msgspec
 
-from dataflow.result import Result, Slice
+from einsim.dataflow.result import Result, Slice
 from einsim.report.palette import work_colours
 from einsim.report.timeline import LEGIBLE, shown, stretches, timeline
 

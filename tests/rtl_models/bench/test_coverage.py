@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtl_models.bench.coverage import SHAPES, Coverage, shape_bins
+from einsim.rtl_models.bench.coverage import SHAPES, Coverage, shape_bins
 
 
 def test_coverage_counts_hits_and_names_what_was_missed():

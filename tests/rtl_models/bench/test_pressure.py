@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtl_models.bench.pressure import Pressure, clocks
+from einsim.rtl_models.bench.pressure import Pressure, clocks
 
 
 def test_without_waits_clocks_are_cycles():

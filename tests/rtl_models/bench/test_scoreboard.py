@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtl_models.bench.job import Event
-from rtl_models.bench.scoreboard import Scoreboard, lanes, pack
+from einsim.rtl_models.bench.job import Event
+from einsim.rtl_models.bench.scoreboard import Scoreboard, lanes, pack
 
 EXPECTED = [
     Event(cycle=3, lane=0, value=7, where="PE (0, 0)", operands=((1, 2), (3, 2))),

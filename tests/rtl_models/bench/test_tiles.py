@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rtl_models.build import run_bench
-from rtl_models.simulator import choose
+from einsim.rtl_models.build import run_bench
+from einsim.rtl_models.simulator import choose
 
 BENCH = """
 import cocotb, numpy as np

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.arrays.dsp_chain import ChainSpec, beats, chain_cycles, step_chain
-from sim.arrays.gemm import Gemm
-from sim.arrays.sorter import prune
-from specs.errors import RuleError
+from einsim.sim.arrays.dsp_chain import ChainSpec, beats, chain_cycles, step_chain
+from einsim.sim.arrays.gemm import Gemm
+from einsim.sim.arrays.sorter import prune
+from einsim.specs.errors import RuleError
 
 
 def twin(length, a, b):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.polynomial import chebyshev, polynomial
 
-from sim.arrays.exp_fixed import FRACTION_BITS, HORNER, LOG2E, LOG2E_BITS, exp_fixed
+from einsim.sim.arrays.exp_fixed import FRACTION_BITS, HORNER, LOG2E, LOG2E_BITS, exp_fixed
 
 
 def test_the_constants_are_what_their_comments_say():

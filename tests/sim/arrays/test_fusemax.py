@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.arrays.fusemax import Attention, FuseMaxSpec, busy_cycles, fusemax_cycles, starts, tiles
+from einsim.sim.arrays.fusemax import Attention, FuseMaxSpec, busy_cycles, fusemax_cycles, starts, tiles
 
 size = st.integers(1, 40)
 

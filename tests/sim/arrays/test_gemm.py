@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm, fold, kept
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm, fold, kept
+from einsim.specs.errors import RuleError
 
 size = st.integers(1, 60)
 

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.arrays.gemm import kept
-from sim.arrays.nm import compress, group_words
-from sim.arrays.sorter import prune
+from einsim.sim.arrays.gemm import kept
+from einsim.sim.arrays.nm import compress, group_words
+from einsim.sim.arrays.sorter import prune
 
 ratios = st.integers(1, 9).flatmap(lambda m: st.tuples(st.integers(1, m), st.just(m)))
 

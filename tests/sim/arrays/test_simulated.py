@@ -6,13 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from sim.arrays.gemm import DATAFLOWS, ArraySpec, Gemm
-from sim.arrays.simulated import simulated
-from sim.arrays.sorter import prune
-from sim.arrays.stalls import Ports
-from sim.arrays.stepped import step
-from sim.arrays.systolic import cycles, elapsed, traffic
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import DATAFLOWS, ArraySpec, Gemm
+from einsim.sim.arrays.simulated import simulated
+from einsim.sim.arrays.sorter import prune
+from einsim.sim.arrays.stalls import Ports
+from einsim.sim.arrays.stepped import step
+from einsim.sim.arrays.systolic import cycles, elapsed, traffic
+from einsim.specs.errors import RuleError
 
 OS, WS, IS = DATAFLOWS
 

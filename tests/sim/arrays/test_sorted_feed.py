@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.arrays.gemm import CONVENTIONS, ArraySpec, Gemm
-from sim.arrays.sorted_feed import slot_cycles, sorted_clocks
-from sim.arrays.systolic import elapsed
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import CONVENTIONS, ArraySpec, Gemm
+from einsim.sim.arrays.sorted_feed import slot_cycles, sorted_clocks
+from einsim.sim.arrays.systolic import elapsed
+from einsim.specs.errors import RuleError
 
 PATTERNS = [(1, 4), (2, 4), (2, 8), (4, 4)]
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.arrays.sorter import SorterSpec, prune, sort, sorter_cycles
-from specs.errors import RuleError
+from einsim.sim.arrays.sorter import SorterSpec, prune, sort, sorter_cycles
+from einsim.specs.errors import RuleError
 
 ratios = st.integers(1, 16).flatmap(lambda m: st.tuples(st.integers(1, m), st.just(m)))
 

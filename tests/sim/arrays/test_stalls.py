@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm
-from sim.arrays.stalls import Ports, _run, fed
-from sim.arrays.systolic import elapsed, traffic
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm
+from einsim.sim.arrays.stalls import Ports, _run, fed
+from einsim.sim.arrays.systolic import elapsed, traffic
+from einsim.specs.errors import RuleError
 
 
 @st.composite

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.arrays.exp_fixed import exp_fixed
-from sim.arrays.fusemax import Attention, FuseMaxSpec, busy_cycles, fusemax_cycles
-from sim.arrays.step_fusemax import step_fusemax
-from specs.errors import RuleError
+from einsim.sim.arrays.exp_fixed import exp_fixed
+from einsim.sim.arrays.fusemax import Attention, FuseMaxSpec, busy_cycles, fusemax_cycles
+from einsim.sim.arrays.step_fusemax import step_fusemax
+from einsim.specs.errors import RuleError
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm
-from sim.arrays.sorter import prune
-from sim.arrays.stepped import step
-from sim.arrays.systolic import cycles, elapsed, traffic
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm
+from einsim.sim.arrays.sorter import prune
+from einsim.sim.arrays.stepped import step
+from einsim.sim.arrays.systolic import cycles, elapsed, traffic
+from einsim.specs.errors import RuleError
 
 OS, WS, IS = DATAFLOWS
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm, fold
-from sim.arrays.schedule import COLS, ROWS, START, schedule
-from sim.arrays.systolic import cycles, elapsed, traffic, utilization
+from einsim.sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm, fold
+from einsim.sim.arrays.schedule import COLS, ROWS, START, schedule
+from einsim.sim.arrays.systolic import cycles, elapsed, traffic, utilization
 
 OS, WS, IS = DATAFLOWS
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.arrays.vector import OPS, REDUCTIONS, VectorOp, step_vector, vector_cycles
-from specs.errors import RuleError
+from einsim.sim.arrays.vector import OPS, REDUCTIONS, VectorOp, step_vector, vector_cycles
+from einsim.specs.errors import RuleError
 
 NUMPY = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 REDUCE = {"sum": np.sum, "row-max": np.max, "row-min": np.min}

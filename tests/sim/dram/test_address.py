@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.dram.address import address_of, places
-from sim.dram.standard import names, standard
-from specs.errors import RuleError
+from einsim.sim.dram.address import address_of, places
+from einsim.sim.dram.standard import names, standard
+from einsim.specs.errors import RuleError
 
 STANDARDS = {name: standard(name) for name in names()}
 

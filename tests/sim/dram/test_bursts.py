@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.dram.address import places
-from sim.dram.bursts import MIDDLE, ROW_BITS, lay, most_bursts, radix
-from sim.dram.channels import new_transfers
-from sim.dram.standard import names, standard
+from einsim.sim.dram.address import places
+from einsim.sim.dram.bursts import MIDDLE, ROW_BITS, lay, most_bursts, radix
+from einsim.sim.dram.channels import new_transfers
+from einsim.sim.dram.standard import names, standard
 
 STANDARDS = {name: standard(name) for name in names()}
 MAPPINGS = (("row", "bank", "column", "group", "channel"), ("row", "column", "bank", "channel", "group"))

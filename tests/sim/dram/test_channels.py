@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.dram.channels import LOG_WIDTH, NEVER, Ways, new_channels, new_transfers, rebase
-from sim.dram.controller import run_all, run_channel
-from sim.dram.scheduler import PREA, RD, REF, WR, serve
-from sim.dram.standard import names, standard
+from einsim.sim.dram.channels import LOG_WIDTH, NEVER, Ways, new_channels, new_transfers, rebase
+from einsim.sim.dram.controller import run_all, run_channel
+from einsim.sim.dram.scheduler import PREA, RD, REF, WR, serve
+from einsim.sim.dram.standard import names, standard
 from tests.sim.dram.test_scheduler import clocks
 
 GROUPS, PER_GROUP = 2, 2

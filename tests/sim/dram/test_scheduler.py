@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.dram.controller import run_channel
-from sim.dram.scheduler import ACT, PRE, PREA, RD, REF, WR
-from sim.dram.standard import Clocks, names, standard
+from einsim.sim.dram.controller import run_channel
+from einsim.sim.dram.scheduler import ACT, PRE, PREA, RD, REF, WR
+from einsim.sim.dram.standard import Clocks, names, standard
 
 ANY, GROUP, BANK = "any", "group", "bank"
 

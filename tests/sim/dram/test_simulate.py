@@ -6,11 +6,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from sim.dram.address import address_of
-from sim.dram.scheduler import ACT, RD, REF, WR
-from sim.dram.simulate import Controller, Requests, simulate
-from sim.dram.standard import Figure, names, standard
-from specs.errors import RuleError
+from einsim.sim.dram.address import address_of
+from einsim.sim.dram.scheduler import ACT, RD, REF, WR
+from einsim.sim.dram.simulate import Controller, Requests, simulate
+from einsim.sim.dram.standard import Figure, names, standard
+from einsim.specs.errors import RuleError
 
 STANDARDS = {name: standard(name) for name in names()}
 QUIET = Controller(refresh=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sim.dram.standard import FOLDER, Clocks, names, standard
-from specs.errors import SpecError
+from einsim.sim.dram.standard import FOLDER, Clocks, names, standard
+from einsim.specs.errors import SpecError
 
 PEAK_GB_PER_S = {"ddr4-3200": 25.6, "lpddr4x-4266": 34.13, "hbm2": 256.0, "hbm2e": 409.6, "hbm3": 819.2}
 

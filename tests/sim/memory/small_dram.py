@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from accel.machine import Machine
-from sim.dram.standard import FOLDER, names, standard
+from einsim.accel.machine import Machine
+from einsim.sim.dram.standard import FOLDER, names, standard
 
 SIZES = {"channels": 1, "bank_groups": 2, "banks_per_group": 2, "bursts_per_row": 1, "burst_bytes": 2}
 RATE = 50_000_000_000

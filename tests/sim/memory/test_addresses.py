@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dataflow.iteration import path_of
-from dataflow.lower import lower
-from sim.dram.bursts import SIZE, START, TENSOR
-from sim.memory.addresses import Addresses
+from einsim.dataflow.iteration import path_of
+from einsim.dataflow.lower import lower
+from einsim.sim.dram.bursts import SIZE, START, TENSOR
+from einsim.sim.memory.addresses import Addresses
 from tests.dataflow.cases import program_case
 from tests.sim.memory.small_dram import SMALL, timed
 

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from accel.machine import Machine, Memory, OpCost, Unit
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.mapping import Compute, Mapping, Pipeline, chain, keep
-from sim.engine import simulate
-from sim.trace.record import record
-from specs.errors import SpecError
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Compute, Mapping, Pipeline, chain, keep
+from einsim.sim.engine import simulate
+from einsim.sim.trace.record import record
+from einsim.specs.errors import SpecError
+from einsim.workloads.notation import parse
 from tests.dataflow.cases import program_case
-from workloads.notation import parse
 
 SEEDS = st.integers(0, 2**32)
 RATE = 3_000_000_000

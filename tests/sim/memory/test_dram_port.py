@@ -10,22 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from accel.machine import Memory
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.templates import build_mapping
-from sim.dram.simulate import Controller, Requests
-from sim.dram.simulate import simulate as simulate_requests
-from sim.dram.standard import names, standard
-from sim.engine import Run, simulate
-from sim.memory.dram_port import DramPort
-from sim.memory.timed import dram
-from sim.memory.timed import timed as with_port
-from specs.errors import SpecError
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Memory
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.dram.simulate import Controller, Requests
+from einsim.sim.dram.simulate import simulate as simulate_requests
+from einsim.sim.dram.standard import names, standard
+from einsim.sim.engine import Run, simulate
+from einsim.sim.memory.dram_port import DramPort
+from einsim.sim.memory.timed import dram
+from einsim.sim.memory.timed import timed as with_port
+from einsim.specs.errors import SpecError
+from einsim.workloads.load import load_workload
 from tests.dataflow.cases import program_case
 from tests.sim.memory.small_dram import FILES, timed
-from workloads.load import load_workload
 
 TICKS = 7  # to a clock
 

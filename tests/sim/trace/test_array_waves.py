@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.arrays.gemm import ArraySpec
-from sim.arrays.stepped import step
-from sim.trace.array_waves import registers, write_array_waves
-from specs.errors import RuleError
+from einsim.sim.arrays.gemm import ArraySpec
+from einsim.sim.arrays.stepped import step
+from einsim.sim.trace.array_waves import registers, write_array_waves
+from einsim.specs.errors import RuleError
 from tests.sim.trace.readers import read_vcd
 
 SIZES = st.integers(1, 7)

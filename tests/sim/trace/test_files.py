@@ -6,12 +6,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dataflow.lower import lower
-from sim.trace.chrome_file import write_chrome
-from sim.trace.perfetto_file import NS_PER_CYCLE, write_perfetto
-from sim.trace.record import record
-from sim.trace.tracks import GROUPS, STALLS, tracks
-from sim.trace.waves import write_waves
+from einsim.dataflow.lower import lower
+from einsim.sim.trace.chrome_file import write_chrome
+from einsim.sim.trace.perfetto_file import NS_PER_CYCLE, write_perfetto
+from einsim.sim.trace.record import record
+from einsim.sim.trace.tracks import GROUPS, STALLS, tracks
+from einsim.sim.trace.waves import write_waves
 from tests.dataflow.cases import program_case
 from tests.sim.trace.readers import read_chrome, read_perfetto, read_vcd
 

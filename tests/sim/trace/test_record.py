@@ -9,16 +9,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from accel.load import load_machine
-from dataflow.account import static_counts
-from dataflow.analytical import engine_ticks
-from dataflow.lower import lower
-from dataflow.templates import build_mapping
-from sim.engine import simulate
-from sim.trace.record import record
-from specs.errors import RuleError
+from einsim.accel.load import load_machine
+from einsim.dataflow.account import static_counts
+from einsim.dataflow.analytical import engine_ticks
+from einsim.dataflow.lower import lower
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.sim.trace.record import record
+from einsim.specs.errors import RuleError
+from einsim.workloads.load import load_workload
 from tests.dataflow.cases import program_case
-from workloads.load import load_workload
 
 SEEDS = st.integers(0, 2**32)
 

@@ -6,12 +6,12 @@ import itertools
 
 import pytest
 
-from accel.load import load_machine
-from dataflow.lower import lower
-from dataflow.templates import build_mapping
-from sim.engine import simulate
-from sim.trace.record import record
-from workloads.load import load_workload
+from einsim.accel.load import load_machine
+from einsim.dataflow.lower import lower
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.sim.trace.record import record
+from einsim.workloads.load import load_workload
 
 
 @pytest.mark.parametrize(

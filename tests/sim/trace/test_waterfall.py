@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from sim.trace import waterfall
-from sim.trace.recording import Level, Recording, Span, Stall
-from specs.errors import SpecError
+from einsim.sim.trace import waterfall
+from einsim.sim.trace.recording import Level, Recording, Span, Stall
+from einsim.specs.errors import SpecError
 
 COLOURS = {"QK": "#3b7dd8", "load K": "#b9a5cf", "unseen": "#123456"}
 

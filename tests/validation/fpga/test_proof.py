@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from validation.fpga.proof import ELEMENT, prove_element
-from validation.rtl.mutants import stored_mutants
+from einsim.validation.fpga.proof import ELEMENT, prove_element
+from einsim.validation.rtl.mutants import stored_mutants
 
 # The swapped index needs an N:M element; the proof is of the dense one.
 MUTANTS = [each for each in stored_mutants() if each.file == ELEMENT.name and each.kind != "swapped index"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from specs.errors import EinsimError, RuleError
-from validation.fpga.counts import counts_of, stored
-from validation.fpga.grid import DRAWN, DRAWS, MEMORY_DRAWS, Case, grid
-from validation.fpga.suite import anew, judged, rows, run
-from validation.fpga.synthesis import SynthesisError, grouped, run_yosys
+from einsim.specs.errors import EinsimError, RuleError
+from einsim.validation.fpga.counts import counts_of, stored
+from einsim.validation.fpga.grid import DRAWN, DRAWS, MEMORY_DRAWS, Case, grid
+from einsim.validation.fpga.suite import anew, judged, rows, run
+from einsim.validation.fpga.synthesis import SynthesisError, grouped, run_yosys
 
 
 def test_cells_are_grouped_as_a_part_is_sold():
@@ -67,7 +67,7 @@ def test_a_model_that_misses_a_dsp_a_block_or_a_sixth_of_the_luts_fails():
 
 
 def test_a_case_that_was_not_synthesised_says_how_to():
-    with pytest.raises(EinsimError, match=r"python -m validation\.fpga\.counts"):
+    with pytest.raises(EinsimError, match=r"python -m einsim\.validation\.fpga\.counts"):
         counts_of(Case(design="nm_chain", parameters={"ROWS": 99}))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import cuda
 from numba.cuda.simulator import kernelapi
 
-from validation.gpu.kernels import copy, gemm_f32, layernorm, reduction, softmax
+from einsim.validation.gpu.kernels import copy, gemm_f32, layernorm, reduction, softmax
 
 RANDOM = np.random.default_rng(7)
 

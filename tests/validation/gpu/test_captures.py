@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from validation.gpu.capture import summary
-from validation.gpu.fit import CAPTURES, DEVICES
-from validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash, unseen_cases
-from validation.gpu.plan import TOLERANCE, plan, unseen_plan
-from validation.gpu.rows import read
+from einsim.validation.gpu.capture import summary
+from einsim.validation.gpu.fit import CAPTURES, DEVICES
+from einsim.validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash, unseen_cases
+from einsim.validation.gpu.plan import TOLERANCE, plan, unseen_plan
+from einsim.validation.gpu.rows import read
 
 PATHS = sorted(CAPTURES.glob("*.csv"))
 ROWS = {path.stem: read(path) for path in PATHS}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from validation.gpu.dispatch import duration, makespan
+from einsim.validation.gpu.dispatch import duration, makespan
 
 
 def span(

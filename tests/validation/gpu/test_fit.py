@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from accel.gpu.machine import load_gpu
-from validation.gpu.fit import capture_path, efficiencies, fitted, kept, least, read_fitted, roofline
-from validation.gpu.fit_machine import paired
-from validation.gpu.model import Efficiency
-from validation.gpu.predict import predict
-from validation.gpu.rows import read
-from validation.gpu.split import split
+from einsim.accel.gpu.machine import load_gpu
+from einsim.validation.gpu.fit import capture_path, efficiencies, fitted, kept, least, read_fitted, roofline
+from einsim.validation.gpu.fit_machine import paired
+from einsim.validation.gpu.model import Efficiency
+from einsim.validation.gpu.predict import predict
+from einsim.validation.gpu.rows import read
+from einsim.validation.gpu.split import split
 
 GPU, ROWS = load_gpu("h100-sxm"), read(capture_path("h100-sxm"))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from accel.gpu.machine import load_gpu
-from validation.gpu.fit import DEVICES, capture_path
-from validation.gpu.fit_machine import STREAM, constants, replaced, stream_constants, value
-from validation.gpu.rows import read
+from einsim.accel.gpu.machine import load_gpu
+from einsim.validation.gpu.fit import DEVICES, capture_path
+from einsim.validation.gpu.fit_machine import STREAM, constants, replaced, stream_constants, value
+from einsim.validation.gpu.rows import read
 
 GPU = load_gpu("h200-sxm")
 

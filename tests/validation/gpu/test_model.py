@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from accel.gpu.machine import load_gpu
-from validation.gpu.case import Launch, Work, even
-from validation.gpu.kernels.gemm_f16 import VARIANTS, hot_requests
-from validation.gpu.model import Efficiency, Memory, from_l2, launch_time, occupancy
+from einsim.accel.gpu.machine import load_gpu
+from einsim.validation.gpu.case import Launch, Work, even
+from einsim.validation.gpu.kernels.gemm_f16 import VARIANTS, hot_requests
+from einsim.validation.gpu.model import Efficiency, Memory, from_l2, launch_time, occupancy
 
 GPU = load_gpu("h200-sxm")
 LAUNCH = Launch(

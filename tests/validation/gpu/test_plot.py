@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from validation.gpu.fit import DEVICES
-from validation.gpu.plot import LEVELS, scatter
-from validation.gpu.suite import points
+from einsim.validation.gpu.fit import DEVICES
+from einsim.validation.gpu.plot import LEVELS, scatter
+from einsim.validation.gpu.suite import points
 
 
 def test_every_point_is_on_every_panel() -> None:

@@ -7,9 +7,9 @@ import time
 import msgspec
 import pytest
 
-from accel.gpu.machine import load_gpu
-from validation.gpu.kernels.registry import all_cases
-from validation.gpu.predict import kept, predict
+from einsim.accel.gpu.machine import load_gpu
+from einsim.validation.gpu.kernels.registry import all_cases
+from einsim.validation.gpu.predict import kept, predict
 
 GPU = load_gpu("h200-sxm")
 CASES = {case.key: case for case in all_cases()}

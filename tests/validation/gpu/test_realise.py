@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from accel.gpu.machine import load_gpu
-from specs.errors import SpecError
-from validation.gpu.realise import realise
-from validation.gpu.result import choose, result
-from workloads.load import load_workload
-from workloads.notation import parse
+from einsim.accel.gpu.machine import load_gpu
+from einsim.specs.errors import SpecError
+from einsim.validation.gpu.realise import realise
+from einsim.validation.gpu.result import choose, result
+from einsim.workloads.load import load_workload
+from einsim.workloads.notation import parse
 
 GPU = load_gpu("h100-sxm")
 TAKEN = [

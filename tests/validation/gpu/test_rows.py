@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from specs.errors import SpecError
-from validation.gpu.fit import CAPTURES
-from validation.gpu.rows import FIELDS, Row, append, read
+from einsim.specs.errors import SpecError
+from einsim.validation.gpu.fit import CAPTURES
+from einsim.validation.gpu.rows import FIELDS, Row, append, read
 
 ROW = read(CAPTURES / "nvidia-h200.csv")[0]
 

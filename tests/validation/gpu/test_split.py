@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from validation.gpu import split as rule
-from validation.gpu.rows import read
+from einsim.validation.gpu import split as rule
+from einsim.validation.gpu.rows import read
 
 ROWS = read(Path(rule.__file__).parent / "captures" / "nvidia-h200.csv")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from accel.gpu.machine import load_gpu
-from specs.errors import SpecError
-from validation.gpu.fit import DEVICES, read_fitted
-from validation.gpu.fit_machine import paired
-from validation.gpu.predict import predict
-from validation.gpu.suite import ALL, MEASURED, TRANSFERS, UNSEEN, points, rows
+from einsim.accel.gpu.machine import load_gpu
+from einsim.specs.errors import SpecError
+from einsim.validation.gpu.fit import DEVICES, read_fitted
+from einsim.validation.gpu.fit_machine import paired
+from einsim.validation.gpu.predict import predict
+from einsim.validation.gpu.suite import ALL, MEASURED, TRANSFERS, UNSEEN, points, rows
 
 
 def test_every_family_and_all_together_have_every_level() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from validation.gpu.tables import TABLES
+from einsim.validation.gpu.tables import TABLES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "gpu.md").read_text()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
-from dataflow.mapping import Mapping, Node
-from validation.oracle.walk import Outcome, run
-from workloads.cascade import Cascade
-from workloads.execute import execute
+from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
+from einsim.dataflow.mapping import Mapping, Node
+from einsim.validation.oracle.walk import Outcome, run
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.execute import execute
 
 GHZ = 1_000_000_000
 

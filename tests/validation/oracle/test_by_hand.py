@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dataflow.mapping import Compute, Sequence, chain, keep
+from einsim.dataflow.mapping import Compute, Sequence, chain, keep
+from einsim.workloads.notation import parse
 from tests.validation.oracle.small import machine, outcome, right, traffic
-from workloads.notation import parse
 
 
 def test_a_tensor_read_at_two_shifts_is_there_for_both() -> None:

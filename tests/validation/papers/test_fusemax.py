@@ -9,9 +9,17 @@ import msgspec
 import pytest
 
 from einsim.cli.main import main
-from validation.papers import fusemax
-from validation.papers.fusemax import QUANTITIES, Case, read_case, references, rows, stored_cases, suite
-from validation.papers.run import run
+from einsim.validation.papers import fusemax
+from einsim.validation.papers.fusemax import (
+    QUANTITIES,
+    Case,
+    read_case,
+    references,
+    rows,
+    stored_cases,
+    suite,
+)
+from einsim.validation.papers.run import run
 
 CONFIGURATIONS = ("unfused", "flat", "cascade", "arch", "binding")
 

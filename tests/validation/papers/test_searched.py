@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from dataflow.analytical import analyse
-from dataflow.lower import lower
-from dataflow.templates import build_mapping
-from specs.errors import SpecError
-from validation.papers import searched
-from validation.papers.fusemax import Case, references
-from validation.papers.run import run
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.templates import build_mapping
+from einsim.specs.errors import SpecError
+from einsim.validation.papers import searched
+from einsim.validation.papers.fusemax import Case, references
+from einsim.validation.papers.run import run
 
 
 @pytest.mark.parametrize("kind", searched.KINDS)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtl_models.simulator import choose
-from validation.rtl.mutants import stored_mutants, survivors
+from einsim.rtl_models.simulator import choose
+from einsim.validation.rtl.mutants import stored_mutants, survivors
 
 ONE_A_DESIGN = tuple({each.design: each for each in stored_mutants()}.values())
 

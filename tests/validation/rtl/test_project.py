@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from accel.load import load_machine, preset_names
-from specs.errors import EinsimError
-from validation.rtl.project import CHAIN, LARGEST_RUN, emit, plan, with_defaults
+from einsim.accel.load import load_machine, preset_names
+from einsim.specs.errors import EinsimError
+from einsim.validation.rtl.project import CHAIN, LARGEST_RUN, emit, plan, with_defaults
 
 
 def make(folder, repository):

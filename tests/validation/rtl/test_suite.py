@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rtl_models.bench.coverage import PATTERNS
-from rtl_models.grid import grid
-from rtl_models.nm_chain.model import MODES
-from specs.errors import RuleError
-from validation.rtl.suite import rows, run, runs
+from einsim.rtl_models.bench.coverage import PATTERNS
+from einsim.rtl_models.grid import grid
+from einsim.rtl_models.nm_chain.model import MODES
+from einsim.specs.errors import RuleError
+from einsim.validation.rtl.suite import rows, run, runs
 
 
 def judged(found):

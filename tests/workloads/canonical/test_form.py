@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from einsim.workloads.canonical.form import canonical, identity
+from einsim.workloads.execute import execute
+from einsim.workloads.library import build, names
+from einsim.workloads.notation import parse
 from tests.workloads.renamed import renamed
-from workloads.canonical.form import canonical, identity
-from workloads.execute import execute
-from workloads.library import build, names
-from workloads.notation import parse
 
 SIZES = {"m": 4, "n": 4, "k": 5, "b": 2, "p": 6}
 

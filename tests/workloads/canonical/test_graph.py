@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from specs.errors import EinsimError
-from workloads.canonical import graph as module
-from workloads.canonical.graph import Graph, Labelling
+from einsim.specs.errors import EinsimError
+from einsim.workloads.canonical import graph as module
+from einsim.workloads.canonical.graph import Graph, Labelling
 
 Edges = frozenset[tuple[int, int]]
 

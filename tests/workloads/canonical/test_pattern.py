@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from einsim.workloads import patterns
+from einsim.workloads.canonical.pattern import find, match
+from einsim.workloads.library import build
+from einsim.workloads.load import load_workload
+from einsim.workloads.notation import parse
 from tests.workloads.renamed import renamed
-from workloads import patterns
-from workloads.canonical.pattern import find, match
-from workloads.library import build
-from workloads.load import load_workload
-from workloads.notation import parse
 
 ANOTHER_HAND = """
 S[b,h,m,p] = Q[b,h,e,p] * K[b,h,e,m]

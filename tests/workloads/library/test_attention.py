@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from specs.errors import SpecError
-from workloads.execute import execute
-from workloads.library import build, parameters
+from einsim.specs.errors import SpecError
+from einsim.workloads.execute import execute
+from einsim.workloads.library import build, parameters
 
 RNG = np.random.default_rng(3)
 

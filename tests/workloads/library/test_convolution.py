@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import correlate
 
-from workloads.execute import execute
-from workloads.library import build
+from einsim.workloads.execute import execute
+from einsim.workloads.library import build
 
 RNG = np.random.default_rng(13)
 

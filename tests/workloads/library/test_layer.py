@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.special import erf, expit, softmax
 
-from specs.errors import SpecError
-from workloads.dimensions import Dimensions
-from workloads.execute import execute
-from workloads.library.layer import layer_workload
-from workloads.settings import read_settings
+from einsim.specs.errors import SpecError
+from einsim.workloads.dimensions import Dimensions
+from einsim.workloads.execute import execute
+from einsim.workloads.library.layer import layer_workload
+from einsim.workloads.settings import read_settings
 
 RNG = np.random.default_rng(11)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from workloads.execute import execute
-from workloads.library import build
+from einsim.workloads.execute import execute
+from einsim.workloads.library import build
 
 RNG = np.random.default_rng(17)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from specs.errors import SpecError
-from workloads.execute import execute, prune
-from workloads.library import build
-from workloads.sparsity import DENSE, NM
+from einsim.specs.errors import SpecError
+from einsim.workloads.execute import execute, prune
+from einsim.workloads.library import build
+from einsim.workloads.sparsity import DENSE, NM
 
 RNG = np.random.default_rng(9)
 

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from validation.gpu.case import KernelCase, Launch, Run, Work, even
-from validation.gpu.kernels.linked import allow_shared, device_function
-from validation.gpu.kernels.problem import Arena, Problem, address, relative_error, sample
+from einsim.validation.gpu.case import KernelCase, Launch, Run, Work, even
+from einsim.validation.gpu.kernels.linked import allow_shared, device_function
+from einsim.validation.gpu.kernels.problem import Arena, Problem, address, relative_error, sample
 
 FAMILY = "attention-fused"
 TYPES = "uint64,uint64,uint64,uint64,int32,int32,float32"

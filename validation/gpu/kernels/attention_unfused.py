@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from validation.gpu.case import KernelCase, Launch, Work, even
-from validation.gpu.kernels.attention_fused import reference_rows, useful_flops
-from validation.gpu.kernels.gemm_f16 import VARIANTS as TILINGS
-from validation.gpu.kernels.gemm_f16 import enqueue, launch
-from validation.gpu.kernels.gemm_f16 import kernel as gemm_kernel
-from validation.gpu.kernels.linked import device_function
-from validation.gpu.kernels.problem import Arena, Problem, address, relative_error, sample
+from einsim.validation.gpu.case import KernelCase, Launch, Work, even
+from einsim.validation.gpu.kernels.attention_fused import reference_rows, useful_flops
+from einsim.validation.gpu.kernels.gemm_f16 import VARIANTS as TILINGS
+from einsim.validation.gpu.kernels.gemm_f16 import enqueue, launch
+from einsim.validation.gpu.kernels.gemm_f16 import kernel as gemm_kernel
+from einsim.validation.gpu.kernels.linked import device_function
+from einsim.validation.gpu.kernels.problem import Arena, Problem, address, relative_error, sample
 
 FAMILY = "attention-unfused"
 TYPES = "uint64,uint64,int32,int32,int32"

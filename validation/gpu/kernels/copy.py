@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 from numba import cuda
 
-from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from validation.gpu.kernels.linked import device_function
-from validation.gpu.kernels.problem import Arena, Problem, address
+from einsim.validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
+from einsim.validation.gpu.kernels.linked import device_function
+from einsim.validation.gpu.kernels.problem import Arena, Problem, address
 
 FAMILY = "copy"
 TYPES = "uint64,uint64,int64"

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from validation.gpu.case import KernelCase, Launch, Run, Work, ceil_div, even, merged
-from validation.gpu.kernels.attention_fused import reference_rows, vendor_attention
-from validation.gpu.kernels.linked import device_function
-from validation.gpu.kernels.problem import Arena, Problem, address, relative_error
+from einsim.validation.gpu.case import KernelCase, Launch, Run, Work, ceil_div, even, merged
+from einsim.validation.gpu.kernels.attention_fused import reference_rows, vendor_attention
+from einsim.validation.gpu.kernels.linked import device_function
+from einsim.validation.gpu.kernels.problem import Arena, Problem, address, relative_error
 
 FAMILY = "decode"
 THREADS = 256

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from validation.gpu.kernels.gemm_f16 import VARIANTS as TILINGS
-from validation.gpu.kernels.gemm_f16 import enqueue, launch
-from validation.gpu.kernels.gemm_f16 import kernel as gemm_kernel
-from validation.gpu.kernels.linked import device_function
-from validation.gpu.kernels.problem import Arena, Problem, address, relative_error, sample
+from einsim.validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
+from einsim.validation.gpu.kernels.gemm_f16 import VARIANTS as TILINGS
+from einsim.validation.gpu.kernels.gemm_f16 import enqueue, launch
+from einsim.validation.gpu.kernels.gemm_f16 import kernel as gemm_kernel
+from einsim.validation.gpu.kernels.linked import device_function
+from einsim.validation.gpu.kernels.problem import Arena, Problem, address, relative_error, sample
 
 FAMILY = "ffn"
 TILING = TILINGS["128x256x64s3"]

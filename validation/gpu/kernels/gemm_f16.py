@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from validation.gpu.kernels.linked import allow_shared, device_function
-from validation.gpu.kernels.problem import Arena, Problem, address, relative_error, sample
+from einsim.validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
+from einsim.validation.gpu.kernels.linked import allow_shared, device_function
+from einsim.validation.gpu.kernels.problem import Arena, Problem, address, relative_error, sample
 
 FAMILY = "gemm-f16"
 GROUP = 8  # block rows that are walked together, so that neighbours in time share B in L2

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 from numba import cuda, float32
 
-from validation.gpu.case import KernelCase, Launch, Work, even
-from validation.gpu.kernels.problem import Arena, Problem, relative_error, sample
+from einsim.validation.gpu.case import KernelCase, Launch, Work, even
+from einsim.validation.gpu.kernels.problem import Arena, Problem, relative_error, sample
 
 FAMILY = "gemm-f32"
 THREADS = 256  # 16 x 16

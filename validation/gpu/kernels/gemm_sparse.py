@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from validation.gpu.kernels.gemm_f16 import GROUP, Tiling, hot_requests
-from validation.gpu.kernels.linked import allow_shared, device_function
-from validation.gpu.kernels.problem import Arena, Array, Problem, address, relative_error, sample
+from einsim.validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
+from einsim.validation.gpu.kernels.gemm_f16 import GROUP, Tiling, hot_requests
+from einsim.validation.gpu.kernels.linked import allow_shared, device_function
+from einsim.validation.gpu.kernels.problem import Arena, Array, Problem, address, relative_error, sample
 
 FAMILY = "gemm-sparse"
 TYPES = "uint64,uint64,uint64,uint64,int32,int32,int32"

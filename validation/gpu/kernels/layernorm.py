@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numba import cuda, float32
 
-from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from validation.gpu.kernels.problem import Arena, Problem, relative_error, sample
-from validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_sum, rounds, setup
+from einsim.validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
+from einsim.validation.gpu.kernels.problem import Arena, Problem, relative_error, sample
+from einsim.validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_sum, rounds, setup
 
 FAMILY = "layernorm"
 EPSILON = 1e-5

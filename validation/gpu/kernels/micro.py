@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from validation.gpu.case import KernelCase, Launch, Work, even
-from validation.gpu.kernels.linked import device_function
-from validation.gpu.kernels.problem import Arena, Problem, address
-from validation.gpu.kernels.rows import MERGE
-from validation.gpu.kernels.rows import SHARED_BYTES as EXCHANGE_BYTES
+from einsim.validation.gpu.case import KernelCase, Launch, Work, even
+from einsim.validation.gpu.kernels.linked import device_function
+from einsim.validation.gpu.kernels.problem import Arena, Problem, address
+from einsim.validation.gpu.kernels.rows import MERGE
+from einsim.validation.gpu.kernels.rows import SHARED_BYTES as EXCHANGE_BYTES
 
 FAMILY = "micro"
 TYPES = "uint64,uint64,int32,int32"
@@ -282,7 +282,7 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
             launch=lambda stream: empty[blocks, threads, stream](0), check=lambda: 0.0, compiled=(empty,)
         )
     if name == "copy_in_flight":
-        from validation.gpu.kernels.copy import wide_kernel
+        from einsim.validation.gpu.kernels.copy import wide_kernel
 
         source, target = (
             arena.normal((COPY_BYTES // 4,), "float32"),

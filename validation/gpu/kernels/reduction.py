@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numba import cuda, float32
 
-from validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from validation.gpu.kernels.problem import Arena, Problem
-from validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_sum
+from einsim.validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
+from einsim.validation.gpu.kernels.problem import Arena, Problem
+from einsim.validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_sum
 
 FAMILY = "reduction"
 REGISTERS = {"sum_rows": 32, "sum_stripes": 30}  # ptxas, sm_90a

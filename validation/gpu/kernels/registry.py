@@ -7,8 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
-from validation.gpu.case import KernelCase
-from validation.gpu.kernels import (
+from einsim.validation.gpu.case import KernelCase
+from einsim.validation.gpu.kernels import (
     attention_fused,
     attention_unfused,
     copy,

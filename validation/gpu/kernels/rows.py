@@ -12,7 +12,7 @@ from typing import Any
 
 from numba import cuda
 
-from validation.gpu.case import Work, ceil_div
+from einsim.validation.gpu.case import Work, ceil_div
 
 THREADS = 256
 SHARED_BYTES = (THREADS + 32) * 4

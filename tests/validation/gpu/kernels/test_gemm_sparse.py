@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from validation.gpu.kernels.gemm_sparse import dense, pack, prune
+from einsim.validation.gpu.kernels.gemm_sparse import dense, pack, prune
 
 M, K = 48, 256
 VALUES, INDICES = prune(3, M, K)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from validation.gpu.case import KernelCase
-from validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash
+from einsim.validation.gpu.case import KernelCase
+from einsim.validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash
 
 CASES = all_cases()
 # NVIDIA H100/H200, compute capability 9.0: a block's shared memory with opt-in, an SM's registers
