@@ -31,7 +31,7 @@ from einsim.dataflow.mapper.tiles import Menu, menu
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, chain, keep
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates.flat import FlatChoice, flat
-from einsim.dataflow.templates.sizes import outer_ranks
+from einsim.dataflow.templates.recognised import Attention, attentions
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 
@@ -80,13 +80,18 @@ class FlatSpace(msgspec.Struct, frozen=True, kw_only=True):
         return "steps"
 
     def __post_init__(self) -> None:
-        if any(self.cascade.producer(name) is None for name in EINSUMS) or len(self.cascade.einsums) != 6:
+        if not any(one.whole for one in attentions(self.cascade, 3)):
             raise EinsimError(
                 f"FLAT's dataflow: needs the 3-pass attention cascade (got {self.cascade.name}); set passes=3"
             )
         matrix = self.machine.matrix_units
         if not matrix or not self.machine.vector_units or not {"rows", "cols"} <= set(matrix[0].dims):
             raise EinsimError(f"FLAT's dataflow: needs an array and a vector unit (got {self.machine.name})")
+
+    @property
+    def one(self) -> Attention:
+        """The cascade by the reference's names."""
+        return attentions(self.cascade, 3)[0]
 
     def __str__(self) -> str:
         """The space in words, with its size."""
@@ -101,7 +106,7 @@ class FlatSpace(msgspec.Struct, frozen=True, kw_only=True):
     def points(self) -> Iterator[FlatPoint]:
         """Every choice."""
         cols, down = (self.machine.matrix_units[0].dims[dim] for dim in ("cols", "rows"))
-        p, m = self.cascade.size("p"), self.cascade.size("m")
+        p, m = self.one.size("p"), self.one.size("m")
         for rows in (self.rows,) if self.rows else _halves(p, cols):
             for width, keys in itertools.product(_halves(min(rows, 2 * cols), cols), menu(m, "steps", down)):
                 if keys < min(m, down):
@@ -176,7 +181,8 @@ def _fused(space: FlatSpace, point: FlatPoint) -> Mapping:
     notes: tuple[str, ...] = ()
     if capacity is not None:
         over = _held(space, tree) - capacity
-        block = point.rows * space.cascade.size("m") * max(1, space.cascade.tensor("QK").bits // 8)
+        bits = space.cascade.tensor(space.one.tensor("QK")).bits
+        block = point.rows * space.one.size("m") * max(1, bits // 8)
         again = point.blocks if _repeats(space, point) else 1
         if over > 0 and over < block * again:
             spill = math.ceil(over / again / block * 2**24) / 2**24
@@ -186,8 +192,8 @@ def _fused(space: FlatSpace, point: FlatPoint) -> Mapping:
 
 
 def _repeats(space: FlatSpace, point: FlatPoint) -> bool:
-    around = outer_ranks(space.cascade, "AV", ("f", "p"))
-    return point.rows < space.cascade.size("p") or any(space.cascade.size(rank) > 1 for rank in around)
+    around = any(space.cascade.size(rank) > 1 for rank in space.one.heads)
+    return around or point.rows < space.one.size("p")
 
 
 def _held(space: FlatSpace, tree: Mapping) -> int:
@@ -196,48 +202,61 @@ def _held(space: FlatSpace, tree: Mapping) -> int:
 
 
 def _nodes(space: FlatSpace, point: FlatPoint) -> dict[str, Compute]:
-    """The Einsums on their units."""
+    """The Einsums, by the reference's names, on their units."""
     matrix, vector = space.machine.matrix_units[0], space.machine.vector_units[0]
+    one = space.one
+    along = {rank: (one.rank(rank),) if one.rank(rank) else () for rank in ("m", "p")}
     found = {}
     for name in EINSUMS:
+        own = one.tensor(name)
         if name in ("QK", "AV"):
-            spatial: dict[str, tuple[str, ...]] = {"rows": ("m",), "cols": ("p",)}
-            found[name] = Compute(einsum=name, unit=matrix.name, spatial=spatial)
+            spatial = _laid({"rows": along["m"], "cols": along["p"]})
+            found[name] = Compute(einsum=own, unit=matrix.name, spatial=spatial)
         else:
-            chained = ("SN",) if name == "SD" else ()
-            spatial = {next(iter(vector.dims)): (point.lanes,)}
-            found[name] = Compute(einsum=name, unit=vector.name, spatial=spatial, chained=chained)
+            chained = one.tensors("SN") if name == "SD" else ()
+            spatial = _laid({next(iter(vector.dims)): along[point.lanes]})
+            found[name] = Compute(einsum=own, unit=vector.name, spatial=spatial, chained=chained)
     return found
+
+
+def _laid(spatial: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    return {dim: ranks for dim, ranks in spatial.items() if ranks}
 
 
 def _tree(space: FlatSpace, point: FlatPoint, spill: float) -> Mapping:
     nodes = _nodes(space, point)
+    one = space.one
     memory = space.machine.matrix_units[0].reads_from
     hold = dict(zip("KV", point.hold, strict=True))
 
+    def own(tensors: str) -> Node | None:
+        return keep(one.tensors(tensors), memory)
+
     def kept(level: Level) -> Node | None:
-        return keep(tuple(name for name in "KV" if hold[name] == level), memory)
+        return own(" ".join(name for name in "KV" if hold[name] == level))
+
+    def queries(tile: int) -> tuple[str, int] | None:
+        return (one.rank("p"), tile) if one.rank("p") else None
 
     def stage(*einsums: str, stream: str = "") -> Node:
         leaves = tuple(nodes[name] for name in einsums)
         body: Node = leaves[0] if len(leaves) == 1 else Pipeline(children=leaves)
-        own = keep(stream, memory) if hold.get(stream) == "tile" else None
-        return chain(("m", point.keys), own, body)
+        streamed = own(stream) if hold.get(stream) == "tile" else None
+        return chain((one.rank("m"), point.keys), streamed, body)
 
     stages = (
         stage("QK", stream="K"), stage("GM"), stage("SN", "SD"), stage("A"),
-        chain(keep("AV", memory), stage("AV", stream="V")),
+        chain(own("AV"), stage("AV", stream="V")),
     )  # fmt: skip
-    whole = space.cascade.size("p")
     tree = chain(
-        *((rank, 1) for rank in outer_ranks(space.cascade, "AV", ("f", "p"))),
+        *((rank, 1) for rank in one.heads),
         kept("head"),
-        ("p", point.rows) if point.rows < whole else None,
+        queries(point.rows) if point.rows < one.size("p") else None,
         kept("block"),
-        keep("QK SN A", memory, buffers=point.blocks, overlay=True, spill=spill),
-        ("p", point.width),
-        keep("Q", memory),
-        keep("GM SD", memory),
+        keep(one.tensors("QK SN A"), memory, buffers=point.blocks, overlay=True, spill=spill),
+        queries(point.width),
+        own("Q"),
+        own("GM SD"),
         Pipeline(children=stages),
     )
     return Mapping(
@@ -251,9 +270,10 @@ class _Bounds:
     def __init__(self, space: FlatSpace) -> None:
         self.space = space
         cascade, machine = space.cascade, space.machine
-        self.size = {rank.name: rank.size for rank in cascade.ranks}
-        self.value = {tensor.name: tensor.bits / 8 for tensor in cascade.tensors}
-        self.heads = math.prod(self.size[rank] for rank in outer_ranks(cascade, "AV", ("f", "p")))
+        one = space.one
+        self.size = {rank: one.size(rank) for rank in "mpef"}
+        self.value = {name: cascade.tensor(own).bits / 8 for name, own in one.matching.tensors.items()}
+        self.heads = math.prod(map(cascade.size, one.heads))
         rate = machine.dram.read_bytes_per_s
         self.rate = rate / machine.clock_hz if rate else math.inf
         self.capacity = machine.memory(machine.matrix_units[0].reads_from).capacity_bytes
@@ -321,12 +341,16 @@ class _Bounds:
         """Cycles of a whole tile of each Einsum."""
         key = (point.width, point.keys, point.lanes)
         if key not in self._busy:
-            extents = dict.fromkeys(self.size, 1) | {
-                "p": point.width, "m": point.keys, "e": self.size["e"], "f": self.size["f"]
-            }  # fmt: skip
+            one, cascade = self.space.one, self.space.cascade
+            inner = (*one.matching.ranks["e"], *one.matching.ranks["f"])
+            extents = {
+                rank.name: cascade.size(rank.name) if rank.name in inner else 1 for rank in cascade.ranks
+            }
+            extents |= {one.rank("m"): point.keys}
+            extents |= {one.rank("p"): point.width} if one.rank("p") else {}
             self._busy[key] = {
                 name: array_cycles(
-                    self.space.machine.unit(node.unit), self.space.cascade.einsum(name), node, extents
+                    self.space.machine.unit(node.unit), cascade.einsum(node.einsum), node, extents
                 )
                 for name, node in _nodes(self.space, point).items()
             }

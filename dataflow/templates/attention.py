@@ -1,34 +1,35 @@
-"""Which fused template suits the attention in a cascade on a machine, if any."""
+"""Which fused template suits each attention in a cascade on a machine, if any."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.templates.flat import flat
 from einsim.dataflow.templates.fusemax import interleaved, on_flat
+from einsim.dataflow.templates.recognised import attentions
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 
-ONE_PASS = frozenset(("BQK", "LM", "RM", "SLN", "SLD", "SLNV", "PRM", "SPD", "RD", "SPNV", "RNV", "AV"))
-THREE_PASS = frozenset(("QK", "GM", "SN", "SD", "A", "AV"))
 
+def fused_attention(cascade: Cascade, machine: Machine) -> tuple[Mapping, ...]:
+    """FuseMax's mapping of each 1-pass attention and FLAT's of each 3-pass one, of their Einsums only.
 
-def fused_attention(cascade: Cascade, machine: Machine) -> Mapping | None:
-    """FuseMax's mapping for the 1-pass cascade and FLAT's for the 3-pass one, of its Einsums only.
-
-    None where the cascade has no attention of that form, or no fused tile fits the machine.
+    Those that no fused tile fits are left out.
     """
-    names = {einsum.name for einsum in cascade.einsums}
-    try:
-        if names >= ONE_PASS and machine.matrix_units and machine.vector_units:
-            able = does_softmax(machine.matrix_units[0])
-            return interleaved(cascade, machine) if able else on_flat(cascade, machine)
-        three = names >= THREE_PASS and cascade.size("p") > 1 and not cascade.bounds
-        if three and machine.vector_units and machine.matrix_units and _planar(machine.matrix_units[0]):
-            return flat(cascade, machine)
-    except EinsimError:
-        return None
-    return None
+    if not machine.matrix_units or not machine.vector_units:
+        return ()
+    found: list[Mapping] = []
+    for one in attentions(cascade, 1):
+        template = interleaved if does_softmax(machine.matrix_units[0]) else on_flat
+        with suppress(EinsimError):
+            found.append(template(cascade, machine, one))
+    for one in attentions(cascade, 3):
+        if one.size("p") > 1 and not one.masks and _planar(machine.matrix_units[0]):
+            with suppress(EinsimError):
+                found.append(flat(cascade, machine, one=one))
+    return tuple(found)
 
 
 def _planar(unit: Unit) -> bool:

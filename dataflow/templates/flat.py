@@ -15,7 +15,7 @@ from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.held import held_bytes
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, chain, keep
-from einsim.dataflow.templates.sizes import outer_ranks
+from einsim.dataflow.templates.recognised import Attention, attentions
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 
@@ -36,14 +36,14 @@ class FlatChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     spill: float | None = None
 
 
-def default_choice(cascade: Cascade, machine: Machine) -> FlatChoice:
+def default_choice(one: Attention, machine: Machine) -> FlatChoice:
     """The rule that the published choices follow: a head while its QK fits, then the largest block of at most
     four array widths, then everything through DRAM once even a single array width overflows twice.
     """
     capacity = machine.memory(machine.matrix_units[0].reads_from).capacity_bytes or 2**62
     width = machine.matrix_units[0].dims["cols"]
-    row = cascade.size("m") * max(1, cascade.tensor("QK").bits // 8)
-    if row * cascade.size("p") <= capacity:
+    row = one.size("m") * max(1, one.cascade.tensor(one.tensor("QK")).bits // 8)
+    if row * one.size("p") <= capacity:
         return FlatChoice()
     if row * width > 2 * capacity:
         return FlatChoice(rows=4 * width, resident=("Q", "AV"), on_chip=False, stationarity="weight")
@@ -53,28 +53,33 @@ def default_choice(cascade: Cascade, machine: Machine) -> FlatChoice:
     return FlatChoice(rows=rows)
 
 
-def flat(cascade: Cascade, machine: Machine, choice: FlatChoice | None = None) -> Mapping:
-    """The mapping for a choice, or for the default rule's; EinsimError unless it is 3-pass attention."""
-    missing = [name for name in ("QK", "GM", "SN", "SD", "A", "AV") if cascade.producer(name) is None]
-    if missing:
+def flat(
+    cascade: Cascade, machine: Machine, choice: FlatChoice | None = None, *, one: Attention | None = None
+) -> Mapping:
+    """The mapping of `one` attention of the cascade, or its first, for a choice or for the default rule's;
+    EinsimError where there is no 3-pass attention.
+    """
+    one = one or next(iter(attentions(cascade, 3)), None)
+    if one is None:
         raise EinsimError(
             f"mapping template flat: needs the 3-pass attention cascade (got {cascade.name}); set passes=3"
         )
-    chosen = choice or default_choice(cascade, machine)
-    return _Flat(cascade, machine, chosen).build()
+    return _Flat(one, machine, choice or default_choice(one, machine)).build()
 
 
 class _Flat:
-    def __init__(self, cascade: Cascade, machine: Machine, choice: FlatChoice) -> None:
-        self.cascade = cascade
+    def __init__(self, one: Attention, machine: Machine, choice: FlatChoice) -> None:
+        self.one = one
+        self.cascade = one.cascade
         self.machine = machine
         self.choice = choice
         self.matrix: Unit = machine.matrix_units[0]
         self.vector: Unit = machine.vector_units[0]
         self.buffer = self.matrix.reads_from
-        self.width = min(self.matrix.dims["cols"], cascade.size("p"))
-        self.block = min(self.matrix.dims["rows"], cascade.size("m"))
-        self.rows = min(choice.rows or cascade.size("p"), cascade.size("p"))
+        self.keys, self.queries = one.size("m"), one.size("p")
+        self.width = min(self.matrix.dims["cols"], self.queries)
+        self.block = min(self.matrix.dims["rows"], self.keys)
+        self.rows = min(choice.rows or self.queries, self.queries)
         self.lanes = next(iter(self.vector.dims))
         self.stream_buffers = self.output_buffers = 2
 
@@ -96,7 +101,6 @@ class _Flat:
         return held_bytes(mapping, layout, self.cascade, self.machine).get(self.buffer, 0)
 
     def _build(self) -> Mapping:
-        tensors = ("QK", "SN", "A")
         spill = self._spill() if self.choice.on_chip else 0.0
         body = self._fused() if self.choice.on_chip else self._through_dram()
         notes = (
@@ -105,20 +109,20 @@ class _Flat:
             else ()
         )
         tree = chain(
-            *((rank, 1) for rank in outer_ranks(self.cascade, "AV", ("f", "p"))),
-            ("p", self.rows) if self.rows < self.cascade.size("p") else None,
+            *((rank, 1) for rank in self.one.heads),
+            self._over_queries(self.rows) if self.rows < self.queries else None,
             keep(
-                tuple(name for name in self.choice.resident if name in ("Q", "K", "V")),
+                tuple(self.one.tensor(name) for name in self.choice.resident if name in ("Q", "K", "V")),
                 self.buffer,
                 buffers=self.stream_buffers,
                 spill=spill,
             ),
             keep(
-                tuple(name for name in self.choice.resident if name == "AV"),
+                tuple(self.one.tensor(name) for name in self.choice.resident if name == "AV"),
                 self.buffer,
                 buffers=self.output_buffers,
             ),
-            keep(tensors, self.buffer, buffers=1, overlay=True, spill=spill) if self.choice.on_chip else None,
+            self._keep("QK SN A", buffers=1, overlay=True, spill=spill) if self.choice.on_chip else None,
             body,
         )
         return Mapping(
@@ -126,15 +130,27 @@ class _Flat:
         )
 
     def _compute(self, einsum: str) -> Compute:
+        name, keys = self.one.tensor(einsum), (self.one.rank("m"),)
         if einsum in ("QK", "AV"):
-            spatial: dict[str, tuple[str, ...]] = {"rows": ("m",), "cols": ("p",)}
-            return Compute(einsum=einsum, unit=self.matrix.name, spatial=spatial)
-        chained = ("SN",) if einsum == "SD" else ()
-        return Compute(einsum=einsum, unit=self.vector.name, spatial={self.lanes: ("m",)}, chained=chained)
+            spatial: dict[str, tuple[str, ...]] = {"rows": keys}
+            if self.one.rank("p"):
+                spatial["cols"] = (self.one.rank("p"),)
+            return Compute(einsum=name, unit=self.matrix.name, spatial=spatial)
+        chained = self.one.tensors("SN") if einsum == "SD" else ()
+        return Compute(einsum=name, unit=self.vector.name, spatial={self.lanes: keys}, chained=chained)
+
+    def _over_queries(self, tile: int) -> tuple[str, int] | None:
+        return (self.one.rank("p"), tile) if self.one.rank("p") else None
+
+    def _keep(
+        self, tensors: str, buffers: int = 2, *, overlay: bool = False, spill: float = 0.0
+    ) -> Node | None:
+        names = self.one.tensors(tensors)
+        return keep(names, self.buffer, buffers=buffers, overlay=overlay, spill=spill)
 
     def _streams(self, tensors: str) -> Node | None:
-        names = tuple(name for name in tensors.split() if name not in self.choice.resident)
-        return keep(names, self.buffer, buffers=self.stream_buffers)
+        names = (name for name in tensors.split() if name not in self.choice.resident)
+        return self._keep(" ".join(names), self.stream_buffers)
 
     def _fused(self) -> Node:
         """All six Einsums over one block: tiles of keys move from the array to the vector unit and back."""
@@ -143,58 +159,52 @@ class _Flat:
             nodes = tuple(self._compute(name) for name in einsums)
             body: Node = nodes[0] if len(nodes) == 1 else Pipeline(children=nodes)
             streams = {"QK": "Q K", "AV": "V"}.get(einsums[0], "")
-            return chain(("m", self.block), self._streams(streams) if streams else None, body)
+            tile = (self.one.rank("m"), self.block)
+            return chain(tile, self._streams(streams) if streams else None, body)
 
-        output = (
-            None if "AV" in self.choice.resident else keep("AV", self.buffer, buffers=self.output_buffers)
-        )
+        output = None if "AV" in self.choice.resident else self._keep("AV", self.output_buffers)
         stages = (stage("QK"), stage("GM"), stage("SN", "SD"), stage("A"), chain(output, stage("AV")))
-        return chain(("p", self.width), keep("GM SD", self.buffer), Pipeline(children=stages))
+        return chain(self._over_queries(self.width), self._keep("GM SD"), Pipeline(children=stages))
 
     def _through_dram(self) -> Node:
         """QK and A go through DRAM; K and V are read once for a block of queries.
 
         Tiles of QK and of A take a quarter of the buffer each, double-buffered, and so do rows of softmax.
         """
-        cascade = self.cascade
         capacity = self.machine.memory(self.buffer).capacity_bytes or 2**62
-        value = max(1, cascade.tensor("QK").bits // 8)
+        value = max(1, self.cascade.tensor(self.one.tensor("QK")).bits // 8)
         keys = self.block
-        while 2 * keys <= cascade.size("m") and 16 * keys * self.rows * value <= capacity:
+        while 2 * keys <= self.keys and 16 * keys * self.rows * value <= capacity:
             keys *= 2
         rows = self.width
-        while rows > 1 and 8 * rows * cascade.size("m") * value > capacity:
+        while rows > 1 and 8 * rows * self.keys * value > capacity:
             rows //= 2
-        qk = chain(("m", keys), self._streams("K"), keep("QK", self.buffer), self._compute("QK"))
-        av = chain(("m", keys), self._streams("V"), keep("A", self.buffer), self._compute("AV"))
+        tile = (self.one.rank("m"), keys)
+        qk = chain(tile, self._streams("K"), self._keep("QK"), self._compute("QK"))
+        av = chain(tile, self._streams("V"), self._keep("A"), self._compute("AV"))
         softmax = chain(
-            ("p", rows),
-            keep("QK SN A", self.buffer, buffers=3, overlay=True),
-            keep("GM SD", self.buffer),
+            self._over_queries(rows),
+            self._keep("QK SN A", buffers=3, overlay=True),
+            self._keep("GM SD"),
             Pipeline(children=tuple(self._compute(name) for name in ("GM", "SN", "SD", "A"))),
         )
-        return chain(keep("QK A", self.machine.dram.name), Pipeline(children=(qk, softmax, av)))
+        through = keep(self.one.tensors("QK A"), self.machine.dram.name)
+        return chain(through, Pipeline(children=(qk, softmax, av)))
 
     def _spill(self) -> float:
         """Share of the block that doesn't fit beside two tiles of every stream and the resident blocks."""
         if self.choice.spill is not None:
             return self.choice.spill
-        cascade = self.cascade
+        one = self.one
         capacity = self.machine.memory(self.buffer).capacity_bytes
         if capacity is None:
             return 0.0
-        value = max(1, cascade.tensor("QK").bits // 8)
-        block = self.rows * cascade.size("m") * value
+        value = max(1, self.cascade.tensor(one.tensor("QK")).bits // 8)
+        block = self.rows * self.keys * value
         need = block + 2 * 2 * self.width * value  # GM and SD, two tiles each
-        depth = {
-            "Q": cascade.size("e"),
-            "K": cascade.size("e"),
-            "V": cascade.size("f"),
-            "AV": cascade.size("f"),
-        }
-        for name, inner in depth.items():
+        for name, inner in zip(("Q", "K", "V", "AV"), map(one.size, "eeff"), strict=True):
             long = self.width
             if name in self.choice.resident:
-                long = self.rows if name in ("Q", "AV") else cascade.size("m")
+                long = self.rows if name in ("Q", "AV") else self.keys
             need += 2 * long * inner * value
         return max(0.0, (need - capacity) / block)

@@ -18,31 +18,35 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
 from einsim.dataflow.schedule import schedules
 from einsim.dataflow.templates.gemm import levels, room_bytes
+from einsim.dataflow.templates.recognised import Attention, attentions
 from einsim.dataflow.templates.roles import place
-from einsim.dataflow.templates.sizes import divisors, outer_ranks
+from einsim.dataflow.templates.sizes import divisors
 from einsim.specs.errors import EinsimError
-from einsim.workloads.cascade import Cascade, SameBlock
+from einsim.workloads.cascade import Cascade, Einsum, SameBlock
 
 STATE = ("RM", "RD", "RNV")
 #: Blocks of a tile that its Einsums pass on, besides BQK, SLN, PRM and SPD.
 PASSED = ("LM", "SLD", "SLNV", "SPNV")
 
 
-def interleaved(cascade: Cascade, machine: Machine) -> Mapping:
-    """Software-pipelined tiles: both arrays stay busy ("+Binding" in the paper)."""
-    return _scheduled(_Fused(cascade, machine, "fusemax-interleaved", planar=True))
+def interleaved(cascade: Cascade, machine: Machine, one: Attention | None = None) -> Mapping:
+    """Software-pipelined tiles: both arrays stay busy ("+Binding" in the paper).
+
+    Of `one` attention of the cascade, or its first, as all of these; EinsimError where it has none.
+    """
+    return _scheduled(_Fused(_found(cascade, one), machine, "fusemax-interleaved", planar=True))
 
 
-def stalled(cascade: Cascade, machine: Machine) -> Mapping:
+def stalled(cascade: Cascade, machine: Machine, one: Attention | None = None) -> Mapping:
     """One tile at a time: each block's maximum stalls the array ("+Architecture" in the paper)."""
-    return _Fused(cascade, machine, "fusemax-stalled", planar=True).mapping({})
+    return _Fused(_found(cascade, one), machine, "fusemax-stalled", planar=True).mapping({})
 
 
-def on_flat(cascade: Cascade, machine: Machine) -> Mapping:
+def on_flat(cascade: Cascade, machine: Machine, one: Attention | None = None) -> Mapping:
     """The 1-pass cascade where the matrix unit only multiplies and a vector unit does the rest ("+Cascade" in
     the paper, on FLAT's machine). BQK and SLN go through the buffer. Runs on any machine with both units.
     """
-    return _scheduled(_Fused(cascade, machine, "fusemax-on-flat", planar=False))
+    return _scheduled(_Fused(_found(cascade, one), machine, "fusemax-on-flat", planar=False))
 
 
 def _scheduled(fused: _Fused) -> Mapping:
@@ -52,7 +56,10 @@ def _scheduled(fused: _Fused) -> Mapping:
     """
     program = lower(fused.mapping({}), fused.cascade, fused.machine)
     found = schedules(program)
-    buffers = {name: count + 1 for schedule in found.values() for name, count in schedule.buffers().items()}
+    theirs = {own: name for name, own in fused.one.matching.tensors.items()}
+    buffers = {
+        theirs[name]: count + 1 for schedule in found.values() for name, count in schedule.buffers().items()
+    }
     notes = tuple(
         f"software pipeline: a tile every {schedule.ii / program.ticks_per_cycle:g} cycles, "
         f"{schedule.depth} in flight"
@@ -61,36 +68,47 @@ def _scheduled(fused: _Fused) -> Mapping:
     return msgspec.structs.replace(fused.mapping(buffers), notes=notes)
 
 
-def _check(cascade: Cascade) -> None:
-    missing = [name for name in ("BQK", "RNV", "SLNV", "AV") if cascade.producer(name) is None]
-    if missing:
+def _found(cascade: Cascade, one: Attention | None) -> Attention:
+    one = one or next(iter(attentions(cascade, 1)), None)
+    if one is None:
         raise EinsimError(
             f"mapping template fusemax: needs the 1-pass attention cascade (got {cascade.name}); set passes=1"
         )
+    return one
 
 
 class Leaves:
     """Computes of one tile, each on its unit."""
 
-    def __init__(self, cascade: Cascade, machine: Machine, *, everything_on_matrix: bool) -> None:
-        self.cascade = cascade
+    def __init__(self, one: Attention, machine: Machine, *, everything_on_matrix: bool) -> None:
+        self.one = one
+        self.cascade = cascade = one.cascade
         self.machine = machine
+        self.queries = (one.rank("p"),) if one.rank("p") else ()
         self.planar = everything_on_matrix
         self.matrix = machine.matrix_units[0]
-        self.on_matrix = ("BQK", "SLNV", "LM", "SLN", "SLD") if everything_on_matrix else ("BQK", "SLNV")
-        self.width = min(self.matrix.dims.get("cols", self.matrix.pes), cascade.size("p"))
-        self.extents = {rank.name: 1 for rank in cascade.ranks} | {
-            "p": self.width, "m0": cascade.size("m0"), "e": cascade.size("e"), "f": cascade.size("f")
-        }  # fmt: skip
-        self.vector = machine.unit(place(cascade, machine, cascade.einsum("RNV"), self.extents).unit)
+        self.on_matrix = one.tensors("BQK SLNV LM SLN SLD" if everything_on_matrix else "BQK SLNV")
+        self.width = min(self.matrix.dims.get("cols", self.matrix.pes), one.size("p"))
+        inner = (*one.matching.ranks["e"], *one.matching.ranks["f"], one.rank("m0"))
+        self.extents = {rank.name: 1 for rank in cascade.ranks} | {rank: cascade.size(rank) for rank in inner}
+        self.extents |= dict.fromkeys(self.queries, self.width)
+        state = cascade.einsum(one.tensor("RNV"))
+        self.vector = machine.unit(place(cascade, machine, state, self.extents).unit)
         apart = any(machine.memory(name).copies > 1 for name in levels(machine, self.matrix.reads_from))
-        self.cores = ("p",) if apart else None  # a core has only its own queries of what a tile makes
+        self.cores = self.queries if apart else None  # a core has only its own queries of what a tile makes
 
     def __call__(self, einsum: str) -> Compute:
+        """The leaf of an Einsum by the reference's name."""
+        return self.of(self.cascade.einsum(self.one.tensor(einsum)))
+
+    def of(self, einsum: Einsum) -> Compute:
         """Keys along the rows, queries along the columns where the array does it all; else the fastest."""
-        if self.planar and einsum in self.on_matrix:
-            return Compute(einsum=einsum, unit=self.matrix.name, spatial={"rows": ("m0",), "cols": ("p",)})
-        return place(self.cascade, self.machine, self.cascade.einsum(einsum), self.extents, self.cores)
+        if self.planar and einsum.name in self.on_matrix:
+            spatial: dict[str, tuple[str, ...]] = {"rows": (self.one.rank("m0"),)}
+            if self.queries:
+                spatial["cols"] = self.queries
+            return Compute(einsum=einsum.name, unit=self.matrix.name, spatial=spatial)
+        return place(self.cascade, self.machine, einsum, self.extents, self.cores)
 
     def pipelined(self) -> Node:
         """All Einsums of a tile, overlapping with those of other tiles."""
@@ -107,12 +125,12 @@ class Leaves:
 class _Fused:
     """The tree of the fused mapping, for given numbers of buffers."""
 
-    def __init__(self, cascade: Cascade, machine: Machine, name: str, *, planar: bool) -> None:
-        _check(cascade)
-        self.cascade = cascade
+    def __init__(self, one: Attention, machine: Machine, name: str, *, planar: bool) -> None:
+        self.one = one
+        self.cascade = one.cascade
         self.machine = machine
         self.name = name
-        self.leaf = Leaves(cascade, machine, everything_on_matrix=planar)
+        self.leaf = Leaves(one, machine, everything_on_matrix=planar)
         self.planar = planar
         self.memories = levels(machine, self.leaf.matrix.reads_from)
 
@@ -130,12 +148,14 @@ class _Fused:
             *self._near(("PRM", "SPD"), buffers, leaf.vector),
             body,
         )
-        inner = chain(("m1", 1), *self._held(("K", "V"), {}), ("p", width), tile)
-        last = chain(("p", width), *self._held(("AV",), {}), leaf("AV"))
+        queries = self.leaf.queries
+        across = [(rank, width) for rank in queries]
+        inner = chain((self.one.rank("m1"), 1), *self._held(("K", "V"), {}), *across, tile)
+        last = chain(*across, *self._held(("AV",), {}), leaf("AV"))
         sets = dict.fromkeys(("Q", *STATE), 2 if spare else 1)
         tree = chain(
-            *((rank, 1) for rank in outer_ranks(self.cascade, "AV", ("f", "p"))),
-            ("p", rows),
+            *((rank, 1) for rank in self.one.heads),
+            *((rank, rows) for rank in queries),
             *self._held(("Q",), sets),
             *self._held(STATE, sets),
             Pipeline(children=(inner, last)),
@@ -143,9 +163,9 @@ class _Fused:
         return Mapping(cascade=self.cascade.name, machine=self.machine.name, template=self.name, tree=tree)
 
     def _windowed(self) -> bool:
+        queries = set(self.one.matching.ranks["p"])
         masks = [
-            bound for bound in self.cascade.bounds
-            if "p" in {term.rank for side in (bound.left, bound.right) for term in side.terms}
+            bound for bound in self.one.masks if queries & {*bound.left.ranks, *bound.right.ranks}
         ]  # fmt: skip
         return len(masks) > 1 or any(isinstance(bound, SameBlock) for bound in masks)
 
@@ -153,7 +173,7 @@ class _Fused:
         """Keeps in every on-chip memory on the way to the units, one for each number of buffers."""
         by_count: dict[int, list[str]] = {}
         for tensor in tensors:
-            by_count.setdefault(buffers.get(tensor, 2), []).append(tensor)
+            by_count.setdefault(buffers.get(tensor, 2), []).append(self.one.tensor(tensor))
         return [
             keep(tuple(name for name in names if self._may_hold(memory, name)), memory, buffers=count)
             for memory in self.memories
@@ -163,7 +183,7 @@ class _Fused:
     def _may_hold(self, memory: str, tensor: str) -> bool:
         users = (*self.cascade.consumers(tensor), self.cascade.producer(tensor))
         return all(
-            may_hold(self.cascade, self.machine, memory, self.leaf(einsum.name), tensor)
+            may_hold(self.cascade, self.machine, memory, self.leaf.of(einsum), tensor)
             for einsum in users
             if einsum is not None and self.machine.memory(memory).holds
         )
@@ -173,11 +193,13 @@ class _Fused:
     ) -> list[Node | None]:
         """Keeps in a unit's registers where the blocks fit there, else in its memory."""
         if unit is not None and unit.registers is not None:
-            outputs = [self.cascade.einsum(name).output for name in tensors]
+            outputs = [self.cascade.einsum(self.one.tensor(name)).output for name in tensors]
             sizes = [tile_bytes(self.cascade, self.machine, output, self.leaf.extents) for output in outputs]
             need = sum(size * buffers.get(name, 2) for name, size in zip(tensors, sizes, strict=True))
             if need <= unit.registers.bytes_per_pe * unit.pes:
-                return [keep((name,), unit.name, buffers=buffers.get(name, 2)) for name in tensors]
+                return [
+                    keep(self.one.tensors(name), unit.name, buffers=buffers.get(name, 2)) for name in tensors
+                ]
         return self._held(tensors, buffers)
 
     def _resident_queries(self, buffers: MappingType[str, int]) -> tuple[int, bool]:
@@ -186,11 +208,11 @@ class _Fused:
         As the artifact counts them: (E + 1 + 1 + F) values a query, the tile's rows of BQK and SLN where they
         go through the buffer, and one block of K and of V beside them.
         """
-        cascade, width = self.cascade, self.leaf.width
-        value = cascade.tensor("Q").bits // 8 or 1
-        e, f, m0 = cascade.size("e"), cascade.size("f"), cascade.size("m0")
+        one, width = self.one, self.leaf.width
+        value = self.cascade.tensor(one.tensor("Q")).bits // 8 or 1
+        e, f, m0 = map(one.size, ("e", "f", "m0"))
         capacity = room_bytes(self.machine, self.memories, {})
-        tiles = -(-cascade.size("p") // width)
+        tiles = -(-one.size("p") // width)
         rows = ("BQK", "SLN") if not self.planar else ()
         per_query = (e + f + 2 + len(rows) * m0) * value
         blocks = m0 * (e + f) * value
@@ -204,4 +226,4 @@ class _Fused:
             chosen > 1 and chosen * state + 2 * blocks + small > capacity
         ):  # the blocks in flight need room too
             chosen = max(size for size in divisors(tiles) if size < chosen)
-        return min(chosen * width, cascade.size("p")), 2 * chosen * state + 2 * blocks + small <= capacity
+        return min(chosen * width, one.size("p")), 2 * chosen * state + 2 * blocks + small <= capacity

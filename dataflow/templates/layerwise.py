@@ -7,6 +7,9 @@ buffer. Without it every branch reads and writes DRAM.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping as MappingType
+
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.footprint import access_of, tile_bytes
@@ -24,14 +27,13 @@ from einsim.workloads.cascade import Cascade, Einsum
 def layerwise(cascade: Cascade, machine: Machine, *, residency: bool, name: str) -> Mapping:
     """The mapping of a whole cascade, branch by branch.
 
-    With `residency`, the attention of a layer is one fused branch where a fused template fits the machine.
+    With `residency`, an attention of a layer is one fused branch where a fused template fits the machine.
     """
-    fused = fused_attention(cascade, machine) if residency else None
-    inside = frozenset(node.einsum for node in fused.computes()) if fused else frozenset()
+    fused = fused_attention(cascade, machine) if residency else ()
+    inside = frozenset(node.einsum for one in fused for node in one.computes())
     memory = _common_memory(machine)
-    taken = 0
-    if fused is not None:
-        taken = held_bytes(fused, lay_out(fused, cascade), cascade, machine).get(memory, 0)
+    held = (held_bytes(one, lay_out(one, cascade), cascade, machine) for one in fused)
+    taken = max((one.get(memory, 0) for one in held), default=0)
     chosen: list[dict[str, int]] = [{}]
     if residency and memory:
         chosen = _residents(cascade, machine, memory, taken, _touched(cascade, inside))
@@ -53,17 +55,17 @@ def _branches(
     machine: Machine,
     resident: dict[str, int],
     memory: str,
-    fused: Mapping | None,
+    fused: tuple[Mapping, ...],
     name: str,
 ) -> Mapping:
     """The mapping with these tensors kept on chip throughout."""
-    inside = frozenset(node.einsum for node in fused.computes()) if fused else frozenset()
+    inside = {node.einsum: one for one in fused for node in one.computes()}
     reserved = {memory: sum(resident.values())} if memory else {}
     kept = frozenset(resident)
     branches: list[Node] = []
     for run in runs(cascade, machine, kept, reserved, inside):
-        if run[0].name in inside and fused is not None:
-            branches.append(fused.tree)
+        if run[0].name in inside:
+            branches.append(inside[run[0].name].tree)
         elif len(run) == 1 and is_contraction(run[0]):
             branches.append(gemm(cascade, machine, run[0], resident=kept, reserved=reserved))
         else:
@@ -84,15 +86,17 @@ def runs(
     machine: Machine,
     resident: frozenset[str],
     reserved: dict[str, int],
-    inside: frozenset[str] = frozenset(),
+    inside: MappingType[str, Mapping] = {},
 ) -> list[tuple[Einsum, ...]]:
-    """Contractions alone; neighbouring other Einsums together while they share rows and fit; those of a fused
-    branch (`inside`) as one, in the place of the first.
+    """Contractions alone; neighbouring other Einsums together while they share rows and fit; those `inside` a
+    fused branch as one, in the place of the last: what it reads is made before, and only that one is read.
     """
     found: list[tuple[Einsum, ...]] = []
+    left = Counter(map(id, inside.values()))
     for einsum in cascade.einsums:
         if einsum.name in inside:
-            if not any(run[0].name in inside for run in found):
+            left[id(inside[einsum.name])] -= 1
+            if not left[id(inside[einsum.name])]:
                 found.append((einsum,))
             continue
         last = found[-1] if found and found[-1][0].name not in inside else ()

@@ -64,8 +64,8 @@ def build_mapping(cascade: Cascade, machine: Machine, template: str = "template"
 def choose(cascade: Cascade, machine: Machine) -> str:
     """The template that suits: the fused one where all of the cascade is attention that it suits."""
     fused = fused_attention(cascade, machine)
-    whole = fused is not None and len(fused.computes()) == len(cascade.einsums)
-    return fused.template if fused is not None and whole else "resident"
+    whole = len(fused) == 1 and len(fused[0].computes()) == len(cascade.einsums)
+    return fused[0].template if whole else "resident"
 
 
 def preferred_passes(machine: Machine) -> int:

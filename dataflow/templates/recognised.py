@@ -1,0 +1,62 @@
+"""Attention as it stands in a cascade: the names of the library's attention, each with the cascade's own."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from einsim.workloads import patterns
+from einsim.workloads.bound import Bound, SameBlock
+from einsim.workloads.canonical.pattern import Matching, find
+from einsim.workloads.cascade import Cascade
+
+
+class Attention(msgspec.Struct, frozen=True, kw_only=True):
+    """A place of a cascade that computes attention; arguments are names of `workloads.library.attention`."""
+
+    cascade: Cascade
+    matching: Matching
+
+    def tensor(self, name: str) -> str:
+        """The cascade's name of a tensor."""
+        return self.matching.tensors[name]
+
+    def tensors(self, names: str) -> tuple[str, ...]:
+        """The cascade's names of several, which blanks divide."""
+        return tuple(self.matching.tensors[name] for name in names.split())
+
+    def rank(self, name: str) -> str:
+        """The cascade's rank; of several queries' ranks the innermost, "" where there is one query only."""
+        own = self.matching.ranks[name]
+        return own[-1] if own else ""
+
+    def size(self, name: str) -> int:
+        """Points along a rank, 1 where there is none; along all elements of a query, a key or a value."""
+        if name in ("e", "f"):
+            return math.prod(map(self.cascade.size, self.matching.ranks[name]))
+        return self.cascade.size(self.rank(name)) if self.rank(name) else 1
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Ranks of the result outside its queries and elements, outermost first: batch, heads, groups."""
+        inner = (*self.matching.ranks["f"], self.rank("p"))
+        written = self.cascade.einsum(self.tensor("AV")).output.ranks
+        return tuple(rank for rank in written if rank not in inner)
+
+    @property
+    def masks(self) -> tuple[Bound | SameBlock, ...]:
+        """The bounds that act on it."""
+        return self.matching.bounds
+
+    @property
+    def whole(self) -> bool:
+        """Whether the cascade has nothing else."""
+        return len(self.matching.einsums) == len(self.cascade.einsums)
+
+
+def attentions(cascade: Cascade, passes: int) -> tuple[Attention, ...]:
+    """Where a cascade computes attention in so many passes, in its order, with keys along a single rank."""
+    keys = "m" if passes == 3 else "m0"
+    found = find(patterns.attention(passes), cascade)
+    return tuple(Attention(cascade=cascade, matching=one) for one in found if len(one.ranks[keys]) == 1)

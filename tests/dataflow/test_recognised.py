@@ -1,0 +1,122 @@
+"""Templates look at what a cascade computes: another hand's attention runs as the library's, look-alikes don't."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.flat_space import FlatSpace
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.result import Result
+from einsim.dataflow.templates import build_mapping
+from einsim.dataflow.templates.attention import fused_attention
+from einsim.dataflow.templates.recognised import attentions
+from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.load import load_workload
+from einsim.workloads.notation import parse
+
+ANOTHER_HAND = """
+S[b,h,m,p] = Q[b,h,e,p] * K[b,h,e,m]
+X[b,h,p]   = max[m](S[b,h,m,p])
+N[b,h,m,p] = exp(S[b,h,m,p] - X[b,h,p])
+D[b,h,p]   = sum[m](N[b,h,m,p])
+W[b,h,m,p] = N[b,h,m,p] / D[b,h,p]
+O[b,h,f,p] = W[b,h,m,p] * V[b,h,f,m]
+"""
+ONE_QUERY = """
+QK[h,m] = Q[h,e] * K[h,m,e]
+GM[h]   = max[m](QK[h,m])
+SN[h,m] = exp(QK[h,m] - GM[h])
+SD[h]   = sum[m](SN[h,m])
+A[h,m]  = SN[h,m] / SD[h]
+AV[h,f] = A[h,m] * V[h,m,f]
+"""
+
+
+def figures(cascade: Cascade, accel: str, template: str = "template") -> tuple[Mapping, list[float]]:
+    machine = load_machine(accel)
+    mapping = build_mapping(cascade, machine, template)
+    program = lower(mapping, cascade, machine)
+    results: list[Result] = [analyse(program, machine), simulate(program, machine)]
+    return mapping, [f for one in results for f in (one.cycles, one.energy_j, one.dram_bytes)]
+
+
+@pytest.mark.parametrize("accel", ["flat-cloud", "fusemax-cloud", "tpu-v4i"])
+def test_attention_by_another_hand_costs_what_the_librarys_does(accel: str) -> None:
+    """The same Einsums on the same sizes: only the names S, X, N, D, W and O are others."""
+    mine = parse(ANOTHER_HAND, name="mine", sizes={"b": 1, "h": 8, "e": 64, "f": 64, "m": 1024, "p": 1024})
+    theirs = load_workload("attention", {"b": "1", "h": "8", "e": "64", "seq": "1K", "passes": "3"})
+    one, other = figures(mine, accel), figures(theirs, accel)
+    assert one[0].template == other[0].template
+    assert one[1] == other[1]
+
+
+@pytest.mark.parametrize(
+    ("accel", "template"),
+    [
+        ("flat-cloud", "template"), ("fusemax-cloud", "template"), ("tpu-v4i", "template"),
+        ("u280-flightllm", "template"), ("flat-cloud", "flat"),
+    ],
+)  # fmt: skip
+def test_one_query_needs_no_rank_for_it(accel: str, template: str) -> None:
+    """Every key of every head is multiplied once: 8 heads of 512 keys of 64 elements, values as well."""
+    cascade = parse(ONE_QUERY, name="decode-head", sizes={"h": 8, "m": 512, "e": 64, "f": 64})
+    machine = load_machine(accel)
+    mapping = build_mapping(cascade, machine, template)
+    result = simulate(lower(mapping, cascade, machine), machine)
+    assert result.by_einsum["QK"].points == result.by_einsum["AV"].points == 8 * 512 * 64
+    assert {"K", "V"} <= {name for name, size in result.traffic["dram"].items() if size >= 8 * 512 * 64 * 2}
+
+
+def test_flats_space_needs_no_names_and_no_queries() -> None:
+    machine = load_machine("flat-edge")
+    sizes = {"b": 1, "h": 2, "e": 32, "f": 32, "m": 256, "p": 256}
+    theirs = FlatSpace(
+        cascade=load_workload("attention-3pass", {"b": "1", "h": "2", "e": "32", "seq": "256"}),
+        machine=machine,
+    ).search()
+    mine = FlatSpace(cascade=parse(ANOTHER_HAND, name="mine", sizes=sizes), machine=machine).search()
+    assert (mine.point, mine.result.cycles) == (theirs.point, theirs.result.cycles)
+    one_query = parse(ONE_QUERY, name="q", sizes={"h": 2, "m": 512, "e": 64, "f": 64})
+    assert FlatSpace(cascade=one_query, machine=machine).search().result.cycles > 0
+
+
+def test_both_attentions_of_a_decode_step_are_fused() -> None:
+    step = load_workload("t5", {"phase": "decode", "passes": "1", "seq": "512", "b": "2"})
+    machine = load_machine("fusemax-cloud")
+    fused = fused_attention(step, machine)
+    assert [len(mapping.computes()) for mapping in fused] == [12, 12]
+    mapping = build_mapping(step, machine)
+    assert {node.einsum for node in mapping.computes()} == {einsum.name for einsum in step.einsums}
+    assert simulate(lower(mapping, step, machine), machine).cycles > 0
+
+
+def test_names_of_attention_on_something_else_are_refused_a_template() -> None:
+    text = "QK[h,p] = sum[e](Q[h,p,e])\nGM[h,p] = max[e](Q[h,p,e])\nSN[h] = sum[p](QK[h,p])\nSD[h] = sum[p](GM[h,p])\n"
+    text += "A[h] = SN[h] / SD[h]\nAV[h,m] = A[h] * V[h,m]"
+    cascade = parse(text, name="attention-3pass", sizes={"h": 2, "p": 8, "e": 4, "m": 8})
+    assert attentions(cascade, 3) == ()
+    assert build_mapping(cascade, load_machine("flat-cloud")).template == "resident"
+    for template, words in (("flat", "3-pass attention"), ("fusemax-stalled", "1-pass attention")):
+        with pytest.raises(EinsimError, match=words):
+            build_mapping(cascade, load_machine("flat-cloud"), template)
+
+
+def test_groups_and_elements_may_be_several_ranks() -> None:
+    """Heads of 4 x 16 elements are heads of 64, and 2 groups on 3 query ranks are walked as 6 heads."""
+    split = ANOTHER_HAND.replace(",e,", ",c,e,").replace(",f,", ",d,f,")
+    sizes = {"b": 1, "h": 2, "c": 4, "e": 16, "d": 4, "f": 16, "m": 512, "p": 512}
+    whole = parse(ANOTHER_HAND, name="w", sizes={**sizes, "e": 64, "f": 64, "c": 1, "d": 1})
+    parts = parse(split, name="s", sizes=sizes)
+    (one,), (other,) = attentions(whole, 3), attentions(parts, 3)
+    assert (one.size("e"), one.size("f")) == (other.size("e"), other.size("f")) == (64, 64)
+    fused = [figures(cascade, "flat-cloud", "flat") for cascade in (whole, parts)]
+    assert fused[0][1][2] == fused[1][1][2]  # bytes of DRAM
+    grouped = load_workload("attention-3pass", {"b": "1", "h": "6", "kv_heads": "2", "e": "32", "seq": "256"})
+    assert attentions(grouped, 3)[0].heads == ("b", "h", "g")
+    assert msgspec.structs.asdict(attentions(grouped, 3)[0].matching)["ranks"]["p"] == ("g", "p")
