@@ -23,6 +23,8 @@ class Books(msgspec.Struct, kw_only=True):
     writes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     moved: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     """Bytes of whole accesses by memory, tensor and "read" or "write"."""
+    crossed: Counter[str] = msgspec.field(default_factory=Counter)
+    """Useful bytes that filled or emptied a memory, by its name."""
     registers: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
 
 
@@ -100,7 +102,7 @@ class Place:
         self.put(row, element, self.outer.values[self.outer.row(row), element])
         self.there[row, element] = self.outer.there[self.outer.row(row), element]
         here = self.there[row, element]  # what nobody has made yet does not move
-        self.outer.moved("read", row[here], element[here])
+        self._cross(self.outer.moved("read", row[here], element[here]))
         self.moved("write", row[here], element[here])
 
     def put(self, row: Ints, element: Ints, value: Floats) -> None:
@@ -137,9 +139,13 @@ class Place:
         assert self.outer is not None
         self.outer.write(row, element, self.values[row, element], stamp)
         self.moved("read", row, element)
-        self.outer.moved("write", row, element)
+        self._cross(self.outer.moved("write", row, element))
 
-    def moved(self, kind: str, core: Ints, element: Ints) -> None:
+    def _cross(self, size: int) -> None:
+        if not self.registers:
+            self.books.crossed[self.memory] += size
+
+    def moved(self, kind: str, core: Ints, element: Ints) -> int:
         """Count a transfer of elements between this place and another one, for some cores.
 
         One read of a memory that cores share serves all of them, unless the machine says otherwise; what is
@@ -147,23 +153,24 @@ class Place:
         """
         apart = core if self.cores > 1 or not self.machine.multicast else np.zeros_like(core)
         if not len(element):
-            return
+            return 0
         apart, element = np.unique(np.stack([apart, element]), axis=1)
-        self.count(kind, element, apart)
+        return self.count(kind, element, apart)
 
-    def count(self, kind: str, element: Ints, apart: Ints, *, spilling: bool = False) -> None:
-        """Book one transfer: its useful bytes, and the whole accesses that they take."""
+    def count(self, kind: str, element: Ints, apart: Ints, *, spilling: bool = False) -> int:
+        """Book one transfer: its useful bytes, which are returned, and the whole accesses that they take."""
         if not len(element):
-            return
+            return 0
         if self.registers:
             self.books.registers[self.memory, kind] += len(element)
-            return
+            return 0
         size = -(-stored_bits(self.cascade, self.machine, self.tensor, element, apart) // 8)
         book(self.books, self.machine, self.memory, self.tensor, kind, size)
         over = math.ceil(size * self.spill) if spilling else 0
         parent = self.machine.memory(self.memory).parent
         if over and parent:
             book(self.books, self.machine, parent, self.tensor, kind, over)
+        return size
 
 
 def book(books: Books, machine: Machine, memory: str, tensor: str, kind: str, size: int) -> None:

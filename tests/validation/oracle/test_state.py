@@ -1,0 +1,102 @@
+"""Recurrences: state stays where it is kept, step by step, and its latency adds up."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from einsim.accel.machine import OpCost
+from einsim.dataflow.mapping import Compute, Sequence, chain, keep
+from einsim.validation.oracle.price import least_cycles
+from einsim.workloads.notation import parse
+from tests.validation.oracle.small import machine, outcome, right, traffic
+
+RUNNING = "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[t,c] = S[t+1,c] * G[c]"
+
+
+@pytest.mark.parametrize("tile", [1, 5])
+def test_a_state_that_nobody_reads_outside_never_leaves(tile: int) -> None:
+    work = parse(RUNNING, name="running", sizes={"t": 5, "c": 3})
+    leaves = tuple(Compute(einsum=e, unit="lanes", spatial={"lanes": ("c",)}) for e in ("S", "Y"))
+    found = outcome(work, machine(), chain(keep("S D X G Y", "gb"), ("t", tile), Sequence(children=leaves)))
+    assert right(work, found)
+    assert traffic(found, "dram", "S") == 0
+    assert traffic(found, "dram", "Y") == 5 * 3 * 2
+
+
+def test_only_the_step_that_is_still_read_leaves() -> None:
+    work = parse(
+        "initial S = 0\nS[t+1,c] = S[t,c] + X[t,c]\nY[c] = S[T,c] * G[c]", name="last", sizes={"t": 5, "c": 3}
+    )
+    state = chain(keep("S", "gb"), keep("X", "gb"), ("t", 1), Compute(einsum="S", unit="lanes"))
+    last = chain(keep("S G Y", "gb"), Compute(einsum="Y", unit="lanes"))
+    found = outcome(work, machine(), Sequence(children=(state, last)))
+    assert right(work, found)
+    assert found.books.writes["dram", "S"] == 3 * 2 == found.books.reads["dram", "S"]
+
+
+def test_a_state_in_a_keep_inside_its_loop_goes_out_and_in() -> None:
+    work = parse(
+        "initial S = 0\nS[t+1,c] = S[t,c] + X[t,c]\nY[c] = S[T,c] * G[c]", name="last", sizes={"t": 5, "c": 3}
+    )
+    state = chain(("t", 1), keep("S X", "gb"), Compute(einsum="S", unit="lanes"))
+    last = chain(keep("S G Y", "gb"), Compute(einsum="Y", unit="lanes"))
+    found = outcome(work, machine(), Sequence(children=(state, last)))
+    assert right(work, found)
+    assert found.books.writes["dram", "S"] == 5 * 3 * 2  # all steps, of which the first four are read back
+    assert found.books.reads["dram", "S"] == 5 * 3 * 2
+
+
+def test_the_steps_that_a_bound_leaves_out_leave_the_state_as_it_was() -> None:
+    text = "where t <= c\ninitial S = 0\nS[t+1,c] = S[t,c] + X[t,c]\nY[c] = S[T,c] * G[c]"
+    work = parse(text, name="masked", sizes={"t": 4, "c": 4})
+    state = chain(keep("X", "gb"), ("t", 1), Compute(einsum="S", unit="lanes"))
+    tree = chain(keep("S G Y", "gb"), Sequence(children=(state, Compute(einsum="Y", unit="lanes"))))
+    found = outcome(work, machine(), tree)
+    assert right(work, found)
+    assert found.points["S"] == 4 + 3 + 2 + 1
+
+
+def test_state_along_two_ranks() -> None:
+    work = parse(
+        "initial S = 0\nS[i+1,j+1] = max(S[i,j+1], S[i+1,j]) + X[i,j]\nY[i,j] = S[i+1,j+1] * 2",
+        name="grid", sizes={"i": 3, "j": 4},
+    )  # fmt: skip
+    leaves = (Compute(einsum="S", unit="lanes"), Compute(einsum="Y", unit="lanes"))
+    found = outcome(
+        work, machine(), chain(keep("S X Y", "gb"), ("i", 1), ("j", 1), Sequence(children=leaves))
+    )
+    assert right(work, found)
+    assert traffic(found, "dram", "S") == 0
+
+
+def test_a_chain_takes_its_latency_in_every_step() -> None:
+    # mul and add: two issues and 3 cycles until the next step can begin, five times over
+    work = parse(
+        "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * G[c]",
+        name="slow",
+        sizes={"t": 5, "c": 3},
+    )
+    chip = machine()
+    slow = {**chip.units[1].ops, "add": OpCost(latency_cycles=3)}
+    chip = msgspec.structs.replace(
+        chip, units=(chip.units[0], msgspec.structs.replace(chip.units[1], ops=slow))
+    )
+    state = chain(keep("X D", "gb"), ("t", 1), Compute(einsum="S", unit="lanes", spatial={"lanes": ("c",)}))
+    last = Compute(einsum="Y", unit="grid", spatial={"rows": ("c",)})
+    found = outcome(work, chip, chain(keep("S G Y", "gb"), Sequence(children=(state, last))))
+    assert least_cycles(work, chip, found)["chain"] == 5 * (2 + 3) + 1
+
+
+def test_a_reduction_over_many_rows_is_not_there_at_once() -> None:
+    # 16 rows take a tree of 4 levels at the least: each step 1 + 4 cycles
+    text = "initial M = 1\nAM[t,n] = A[n,k] * M[t,k]\nM[t+1,k] = AM[t,k] + B[t,k]"
+    work = parse(text, name="recurrent", sizes={"t": 3, "n": 16, "k": 16})
+    chip = machine(rows=16, cols=16, lanes=16)
+    leaves = (
+        Compute(einsum="AM", unit="grid", spatial={"rows": ("k",), "cols": ("n",)}),
+        Compute(einsum="M", unit="lanes", spatial={"lanes": ("k",)}),
+    )
+    found = outcome(work, chip, chain(keep("A M AM B", "gb"), ("t", 1), Sequence(children=leaves)))
+    assert right(work, found)
+    assert found.chain_cycles == 3 * (1 + 4 + 1)

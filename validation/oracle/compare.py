@@ -1,0 +1,150 @@
+"""The oracle against the analytical model and the simulator: where their figures differ, by kind."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Mapping, walk
+from einsim.dataflow.result import Result
+from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError
+from einsim.validation.oracle.draw_cascade import KINDS, draw_cascade
+from einsim.validation.oracle.draw_machine import draw_machine
+from einsim.validation.oracle.draw_mapping import draw_mapping
+from einsim.validation.oracle.possible import impossible
+from einsim.validation.oracle.price import dynamic_energy, least_cycles
+from einsim.validation.oracle.walk import Inputs, Outcome, run
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.execute import execute
+
+NEAR = 1e-9
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """A cascade on a machine by a mapping; `name` is SEED/NUMBER, from which it is drawn again."""
+
+    name: str
+    kind: str
+    work: Cascade
+    chip: Machine
+    mapping: Mapping
+
+    @property
+    def size(self) -> int:
+        """How much there is to read in it: nodes and ranks' points."""
+        return 50 * sum(1 for _ in walk(self.mapping.tree)) + sum(rank.size for rank in self.work.ranks)
+
+
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure that differs: `kind` sorts it, `text` gives both."""
+
+    kind: str
+    text: str
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found of a case. `legal`: legality takes it; `right`: the machine can do it, and it computes
+    every point once and the right values.
+    """
+
+    case: Case
+    legal: bool
+    right: bool
+    found: tuple[Disagreement, ...]
+
+
+def draw(seed: int, number: int, kinds: tuple[str, ...] = tuple(KINDS)) -> Case | None:
+    """Case `number` of a seed; None where the template that it asks for does not apply."""
+    rng = random.Random(f"{seed}/{number}")  # noqa: S311 - cases, not secrets
+    kind = kinds[number % len(kinds)]
+    work = draw_cascade(kind, rng)
+    chip = draw_machine(rng, plain=rng.random() < 0.4)
+    mapping = draw_mapping(work, chip, rng)
+    if mapping is None:
+        return None
+    return Case(name=f"{seed}/{number}", kind=kind, work=work, chip=chip, mapping=mapping)
+
+
+def values_of(work: Cascade, seed: int = 0) -> Inputs:
+    """Values near 1 for every input, so that nothing vanishes and nothing grows out of hand."""
+    rng = np.random.default_rng(seed)
+    return {tensor.name: rng.uniform(0.5, 1.5, work.shape(tensor.name)) for tensor in work.inputs}
+
+
+def judge(case: Case) -> Verdict:
+    """Hold one case against the oracle."""
+    inputs = values_of(case.work)
+    outcome = run(case.work, case.chip, case.mapping, inputs)
+    wanted = execute(case.work, inputs)
+    right = not outcome.missing and all(
+        np.allclose(made, wanted[name], rtol=1e-9, equal_nan=True) for name, made in outcome.outputs.items()
+    )
+    once = all(outcome.visited[einsum.name] == case.work.points(einsum.name) for einsum in case.work.einsums)
+    reasons = list(impossible(case.work, case.chip, case.mapping))
+    whole = right and once and not reasons
+    try:
+        check(case.mapping, case.work, case.chip)
+    except EinsimError as error:
+        found = [Disagreement(kind=f"refused: {_rule(error)}", text=str(error))] if whole else []
+        return Verdict(case=case, legal=False, right=whole, found=tuple(found))
+    found = [Disagreement(kind="impossible", text=reasons[0])] if reasons else []
+    if not right:
+        found.append(Disagreement(kind="values", text=f"missing: {sorted(outcome.missing) or 'nothing'}"))
+    if not once:
+        found.append(Disagreement(kind="computed again", text=str(dict(outcome.visited))))
+    try:
+        program = lower(case.mapping, case.work, case.chip)
+        levels = [analyse(program, case.chip), simulate(program, case.chip)]
+    except (EinsimError, AssertionError, KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        found.append(Disagreement(kind=f"fails: {type(error).__name__}", text=str(error)))
+        levels = []
+    seen: set[Disagreement] = set()
+    for result in levels:  # where the simulator errs just as the analytical model does, it is said once
+        new = list(_differences(case, outcome, result))
+        prefix = "" if result.level == "analytical" else "sim only: "
+        found += [msgspec.structs.replace(one, kind=prefix + one.kind) for one in new if one not in seen]
+        seen |= set(new)
+    return Verdict(case=case, legal=True, right=whole, found=tuple(found))
+
+
+def _rule(error: EinsimError) -> str:
+    """The rule of an error without its names, to sort by."""
+    return " ".join(word for word in str(error).split(": ", 1)[-1].split() if word.islower())[:60]
+
+
+def _differences(case: Case, outcome: Outcome, result: Result) -> Iterator[Disagreement]:
+    where = {memory.name: "near" for memory in case.chip.memories} | {case.chip.dram.name: "dram"}
+
+    def differs(kind: str, what: str, theirs: float, ours: float) -> Iterator[Disagreement]:
+        if abs(theirs - ours) > NEAR * max(abs(theirs), abs(ours), 1e-18):
+            more = "more" if theirs > ours else "less"
+            yield Disagreement(kind=f"{kind} {more}", text=f"{what} {theirs:g}, oracle {ours:g}")
+
+    for name, cost in result.by_einsum.items():
+        yield from differs("points", name, cost.points, outcome.points[name])
+    for memory, tensors in result.traffic.items():
+        for tensor in {
+            *tensors,
+            *(t for m, t in (*outcome.books.reads, *outcome.books.writes) if m == memory),
+        }:
+            ours = outcome.books.reads[memory, tensor] + outcome.books.writes[memory, tensor]
+            yield from differs(f"bytes {where[memory]}", f"{memory} {tensor}", tensors.get(tensor, 0), ours)
+    energy = dynamic_energy(case.chip, outcome)
+    for name in {*energy, *result.energy_by} - {"leakage"}:
+        kind = where.get(name, "registers" if name.endswith("registers") else "op")
+        yield from differs(f"energy {kind}", name, result.energy_by.get(name, 0.0), energy.get(name, 0.0))
+    for name, share in result.utilization.items():
+        if share > 1 + NEAR:
+            yield Disagreement(kind="utilisation", text=f"{name} {share:g}")
+    for name, least in least_cycles(case.work, case.chip, outcome).items():
+        if result.cycles + 1 < least:  # reported cycles are whole ones
+            text = f"{name}: {result.cycles} cycles, at least {least:g}"
+            yield Disagreement(kind=f"cycles {name.split()[0]}", text=text)

@@ -1,0 +1,178 @@
+"""Random small cascades of every kind that the notation can write."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.notation import parse
+
+Draw = Callable[[random.Random], tuple[str, dict[str, int]]]
+"""The text of a cascade, and the sizes of its ranks."""
+
+SOFTMAX = (
+    "GM[p] = max[m](QK[m,p])\nSN[m,p] = exp(QK[m,p] - GM[p])\nSD[p] = sum[m](SN[m,p])\n"
+    "A[m,p] = SN[m,p] / SD[p]\nAV[f,p] = A[m,p] * V[f,m]"
+)
+ATTENTION = "QK[m,p] = Q[e,p] * K[e,m]\n" + SOFTMAX
+WIDTHS = (8, 16, 16, 16, 32)
+
+
+def draw_cascade(kind: str, rng: random.Random) -> Cascade:
+    """A cascade of a kind; one in three has tensors of other widths than 16 bits."""
+    text, sizes = KINDS[kind](rng)
+    work = parse(text, name=kind, sizes=sizes)
+    if rng.random() < 1 / 3 and "tensor" not in text:
+        lines = [f"tensor {tensor.name} bits {rng.choice(WIDTHS)}" for tensor in work.tensors]
+        work = parse("\n".join([*lines, text]), name=kind, sizes=sizes)
+    return work
+
+
+def _sized(rng: random.Random, ranks: str, most: int = 6) -> dict[str, int]:
+    return {rank: rng.randint(2, most) for rank in ranks.split()}
+
+
+def _fixed(text: str, ranks: str, most: int = 6) -> Draw:
+    return lambda rng: (text, _sized(rng, ranks, most))
+
+
+def _shifts(rng: random.Random) -> tuple[str, dict[str, int]]:
+    far = rng.randint(1, 5)
+    return f"Y[t,c] = X[t,c] - X[t+{far},c]", _sized(rng, "t c", 7)
+
+
+def _halo_chain(rng: random.Random) -> tuple[str, dict[str, int]]:
+    sizes = _sized(rng, "t c")
+    far = rng.randint(1, 2)
+    text = f"B[t,c] = exp(A[t,c])\nY[u,c] = B[u+1,c] + B[u+{1 + far},c]"
+    return text, {**sizes, "t": sizes["t"] + 1 + far, "u": sizes["t"]}
+
+
+def _stride(rng: random.Random) -> tuple[str, dict[str, int]]:
+    return f"Y[t,k] = X[{rng.randint(2, 4)}*t,c] * W[c,k]", _sized(rng, "t c k")
+
+
+def _convolution(rng: random.Random) -> tuple[str, dict[str, int]]:
+    step, apart = rng.choice(((1, 1), (2, 1), (3, 1), (1, 2), (2, 3)))
+    text = f"O[k,x] = I[c,{step}*x+{apart}*r] * W[k,c,r]"
+    return text, {**_sized(rng, "k x c", 5), "r": rng.randint(1, 3)}
+
+
+def _convolution_2d(rng: random.Random) -> tuple[str, dict[str, int]]:
+    return "O[k,y,x] = I[c,y+r,x+q] * W[k,c,r,q]", {
+        **_sized(rng, "k c y x", 4),
+        "r": 2,
+        "q": rng.randint(1, 2),
+    }
+
+
+def _depthwise(rng: random.Random) -> tuple[str, dict[str, int]]:
+    return "O[c,x] = I[c,x+r] * W[c,r]\nP[c,x] = max(O[c,x], 0)", {
+        **_sized(rng, "c x"),
+        "r": rng.randint(2, 3),
+    }
+
+
+def _grouped(rng: random.Random) -> tuple[str, dict[str, int]]:
+    return "O[g,k,x] = I[g,c,x+r] * W[g,k,c,r]", {**_sized(rng, "g k c x", 4), "r": 2}
+
+
+def _bounded(bound: str, text: str = ATTENTION) -> Draw:
+    def draw(rng: random.Random) -> tuple[str, dict[str, int]]:
+        sizes = {**_sized(rng, "e f", 3), "m": (m := rng.randint(3, 7)), "p": m}
+        if "{D}" in bound:
+            sizes["p"] = 1
+        filled = bound.replace("{C}", str(rng.randint(1, 3))).replace("{D}", str(m - 1))
+        return f"where {filled}\n{text}", sizes
+
+    return draw
+
+
+def _documents(rng: random.Random) -> tuple[str, dict[str, int]]:
+    m = rng.randint(3, 7)
+    lengths = ",".join(str(rng.randint(1, 3)) for _ in range(rng.randint(1, 2)))
+    return f"where same[{lengths}](m, p)\n{ATTENTION}", {**_sized(rng, "e f", 3), "m": m, "p": m}
+
+
+def _remainder(rng: random.Random) -> tuple[str, dict[str, int]]:
+    text = (
+        "m -> m1, m0\nS[m1,m0,p] = K[m1*M0+m0,e] * Q[e,p]\n"
+        "G[m1,p] = max[m0](S[m1,m0,p])\nT[p] = max[m1](G[m1,p])"
+    )
+    return text, {**_sized(rng, "p e", 3), "m": rng.randint(5, 9), "m0": rng.randint(2, 4)}
+
+
+def _one_pass(rng: random.Random) -> tuple[str, dict[str, int]]:
+    text = (
+        "m -> m1, m0\ninitial RM = -inf\ninitial RD = 0\nLM[m1,p] = max[m0](X[m1*M0+m0,p])\n"
+        "RM[m1+1,p] = max(RM[m1,p], LM[m1,p])\nLN[m1,m0,p] = exp(X[m1*M0+m0,p] - RM[m1+1,p])\n"
+        "LD[m1,p] = sum[m0](LN[m1,m0,p])\nPM[m1,p] = exp(RM[m1,p] - RM[m1+1,p])\n"
+        "SD[m1,p] = RD[m1,p] * PM[m1,p]\nRD[m1+1,p] = LD[m1,p] + SD[m1,p]\nO[p] = RD[M1,p] * 2"
+    )
+    return text, {**_sized(rng, "p", 4), "m": rng.randint(4, 9), "m0": rng.randint(2, 3)}
+
+
+def _sparse(pattern: str) -> Draw:
+    def draw(rng: random.Random) -> tuple[str, dict[str, int]]:
+        bits = rng.choice(WIDTHS)
+        return (
+            f"tensor W[k,n] bits {bits} sparse {pattern}\nZ[m,n] = A[m,k] * W[k,n]",
+            {**_sized(rng, "m n", 5), "k": rng.randint(4, 10)},
+        )
+
+    return draw
+
+
+def _pruned(rng: random.Random) -> tuple[str, dict[str, int]]:
+    return "P[k,n] = prune[2:4,k](W[k,n])\nZ[m,n] = A[m,k] * P[k,n]", {
+        **_sized(rng, "m n", 4),
+        "k": rng.choice((4, 6, 8)),
+    }
+
+
+def _gram(rng: random.Random) -> tuple[str, dict[str, int]]:
+    m = rng.randint(2, 6)
+    return "G[m,n] = X[m,k] * X[n,k]", {"m": m, "n": m, "k": rng.randint(2, 6)}
+
+
+KINDS: dict[str, Draw] = {
+    "product": _fixed("Z[m,n] = A[m,k] * B[k,n]", "m n k", 7),
+    "batched": _fixed("Z[b,m,n] = A[b,m,k] * B[k,n]", "b m n k", 5),
+    "feed-forward": _fixed(
+        "H[m,j] = X[m,k] * W[k,j]\nG[m,j] = exp(H[m,j])\n"
+        "Y[m,n] = G[m,j] * V[j,n]", "m j k n", 5),
+    "element-wise": _fixed("B[i,j] = exp(A[i,j])\nC[i,j] = B[i,j] + A[i,j]\nD[i,j] = C[i,j] * B[i,j]", "i j"),
+    "broadcast": _fixed("Y[i,j] = A[i,j] * B[j] + C[i]", "i j", 7),
+    "softmax": _fixed(SOFTMAX, "m p f"),
+    "attention": _fixed(ATTENTION, "m p e f", 5),
+    "grouped-query": _fixed(
+        "QK[g,r,m,p] = Q[g,r,e,p] * K[g,e,m]\nGM[g,r,p] = max[m](QK[g,r,m,p])\n"
+        "SN[g,r,m,p] = exp(QK[g,r,m,p] - GM[g,r,p])\nAV[g,r,f,p] = SN[g,r,m,p] * V[g,f,m]", "g r m p e f", 3,
+    ),
+    "shared": _fixed("S[h,m] = Q[h,c] * L[m,c]\nP[h,m] = exp(S[h,m])\nO[h,c] = P[h,m] * L[m,c]", "h m c"),
+    "gram": _gram,
+    "two-readers": _fixed("A[t,c] = X[t,c] * G[c]\nB[u,c] = X[u+3,c] * G[c]", "t c u"),
+    "choice": _fixed("N[h,n,f] = sum[k](select(B[h,n,k] > 1, V[h,k,f], 0))", "h n k f", 4),
+    "shifts": _shifts, "halo-chain": _halo_chain, "stride": _stride, "convolution": _convolution,
+    "convolution-2d": _convolution_2d, "depthwise": _depthwise, "grouped": _grouped,
+    "causal": _bounded("m <= p"), "window": _bounded("p - {C} < m <= p"), "late-keys": _bounded("m >= {C}"),
+    "causal-decode": _bounded("m <= p + {D}"), "window-decode": _bounded("p + {D} - m < {C}"),
+    "band": _bounded("m <= p + {C}", "QK[m,p] = Q[e,p] * K[e,m]\nAV[f,p] = QK[m,p] * V[f,m]"),
+    "documents": _documents, "remainder": _remainder, "one-pass": _one_pass,
+    "n:m": _sparse("2:4 k"), "n:m-1:4": _sparse("1:4 k"), "block": _sparse("block 2 0.5 k"),
+    "density": _sparse("density 0.4"), "pruned": _pruned,
+    "running": _fixed("initial S = 0\nS[t+1,c] = S[t,c] + X[t,c]\nY[t,c] = S[t+1,c] * G[c]", "t c", 5),
+    "recurrent": _fixed(
+        "initial H = 0\nH[t+1,d,n] = H[t,d,n] * A[t,d] + X[t,d] * B[t,n]\n"
+        "Y[t,d] = H[t+1,d,n] * C[t,n]", "t d n", 4,
+    ),
+    "delta-rule": _fixed(
+        "initial S = 0\nR[t,f] = S[t,e,f] * K[t,e]\nU[t,f] = V[t,f] - R[t,f]\n"
+        "S[t+1,e,f] = S[t,e,f] + K[t,e] * U[t,f]\nO[t,f] = S[t+1,e,f] * Q[t,e]", "t e f", 4,
+    ),
+    "last-state": _fixed("initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * G[c]", "t c", 5),
+    "two-ranks": _fixed(
+        "initial S = 0\nS[i+1,j+1] = max(S[i,j+1], S[i+1,j]) + X[i,j]\n"
+        "Y[i,j] = S[i+1,j+1] * 2", "i j", 5),
+}  # fmt: skip

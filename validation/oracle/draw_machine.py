@@ -1,0 +1,79 @@
+"""Random small machines: one to four cores, memories shared or in each core, units of every kind."""
+
+from __future__ import annotations
+
+import random
+
+from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit, UnitKind
+
+CLOCK = 1_000_000_000
+OPS = ("mac", "mul", "add", "max", "min", "exp", "div", "select", "cmp")
+KINDS: tuple[UnitKind, ...] = ("array", "systolic", "dsp-chain")
+PATTERNS = ((), (), ("n:m",), ("block",), ("unstructured", "n:m"))
+
+
+def draw_machine(rng: random.Random, *, plain: bool = False) -> Machine:
+    """A machine; a `plain` one has one core, no banks, no sparsity and no memory that holds only some."""
+    cores = 1 if plain else rng.choice((1, 1, 2, 3, 4))
+    memories = [_memory("dram", None, rng, plain=plain), _memory("gb", "dram", rng, plain=plain)]
+    copies = cores if cores > 1 and rng.random() < 0.5 else 1
+    if copies > 1 or rng.random() < 0.4:
+        memories.append(_memory("l1", "gb", rng, plain=plain, copies=copies))
+    units = (
+        _unit(
+            "mm",
+            rng.choice(KINDS),
+            {"rows": rng.randint(1, 4), "cols": rng.randint(1, 4)},
+            rng,
+            cores,
+            memories,
+            plain,
+        ),
+        _unit("vec", "vector", {"lanes": rng.randint(1, 4)}, rng, cores, memories, plain),
+    )
+    return Machine(
+        name="drawn", family="generic", clock_hz=float(CLOCK), memories=tuple(memories), units=units,
+        multicast=plain or rng.random() < 0.7, leakage_w=rng.choice((0.0, 1.0)),
+    )  # fmt: skip
+
+
+def _memory(name: str, parent: str | None, rng: random.Random, *, plain: bool, copies: int = 1) -> Memory:
+    rates = [rng.choice((None, 1, 2, 3, 8, 64)) for _ in range(2)]
+    holds: tuple[str, ...] = ()
+    if not plain and name == "l1" and rng.random() < 0.2:
+        holds = rng.choice((("inputs", "outputs"), ("inputs", "outputs", "weights")))
+    return Memory(
+        name=name, parent=parent, capacity_bytes=None, copies=copies, holds=holds,
+        read_bytes_per_s=rates[0] and rates[0] * CLOCK, write_bytes_per_s=rates[1] and rates[1] * CLOCK,
+        shared_port=rng.random() < 0.5, access_bytes=rng.choice((1, 2, 8)),
+        read_pj=rng.choice((1.0, 2.5)), write_pj=rng.choice((1.0, 3.5)),
+        banks=rng.choice((1, 1, 1, 2)) if not plain else 1,
+    )  # fmt: skip
+
+
+def _unit(
+    name: str,
+    kind: UnitKind,
+    dims: dict[str, int],
+    rng: random.Random,
+    cores: int,
+    memories: list[Memory],
+    plain: bool,
+) -> Unit:
+    ops = {
+        op: OpCost(
+            cycles=rng.choice((1, 1, 2)),
+            energy_pj=rng.choice((0.5, 1.5)),
+            latency_cycles=rng.choice((0, 0, 3)),
+        )
+        for op in OPS
+    }
+    return Unit(
+        name=name, kind=kind, dims={"cores": cores, **dims} if cores > 1 else dims, ops=ops,
+        reads_from=memories[-1].name, clock_hz=rng.choice((None, None, CLOCK / 2)),
+        registers=RegisterFile(bytes_per_pe=1 << 20, read_pj=0.5, write_pj=0.25),
+        fused_ops=(("add", "exp"),) if kind == "vector" and rng.random() < 0.5 else (),
+        exploits=() if plain or kind == "vector" else rng.choice(PATTERNS),
+        dataflows=("output-stationary", "weight-stationary", "input-stationary") if kind != "vector" else (),
+        reduction_latency_cycles={"max": rng.choice((0, 5))}, fill=rng.choice(("hidden", "exposed")),
+    )  # fmt: skip

@@ -1,0 +1,182 @@
+"""Random mappings: grown node by node, taken from the templates, and changed in one place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import msgspec
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.mapping import (
+    HOLE,
+    Compute,
+    Keep,
+    Loop,
+    Mapping,
+    Node,
+    Pipeline,
+    Sequence,
+    children,
+    walk,
+)
+from einsim.dataflow.templates.registry import build_mapping, template_names
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade, Einsum
+
+SOURCES = ("grown", "grown", "template", "mutated")
+
+
+def draw_mapping(work: Cascade, chip: Machine, rng: random.Random) -> Mapping | None:
+    """A mapping that may be legal or not; None where a template doesn't apply."""
+    source = rng.choice(SOURCES)
+    if source == "grown" or (source == "mutated" and rng.random() < 0.7):
+        tree = Grower(rng, work, chip).grow(list(work.einsums), {}, frozenset())
+        made: Mapping | None = Mapping(cascade=work.name, machine=chip.name, template=source, tree=tree)
+    else:
+        made = _template(work, chip, rng)
+    if made is None or source != "mutated":
+        return made
+    return msgspec.structs.replace(made, template="mutated", tree=mutate(made.tree, work, chip, rng))
+
+
+def _template(work: Cascade, chip: Machine, rng: random.Random) -> Mapping | None:
+    try:
+        return build_mapping(work, chip, rng.choice(("template", *template_names())))
+    except EinsimError:
+        return None
+
+
+class Grower:
+    """Grows a tree over neighbouring Einsums: loops that they share, keeps between them, then children."""
+
+    def __init__(self, rng: random.Random, work: Cascade, chip: Machine) -> None:
+        self.rng, self.work, self.chip = rng, work, chip
+        self.fusing = rng.random()
+        self.stack = [memory.name for memory in chip.memories if memory.parent]
+        self.must = chip.units[0].reads_from
+        self.state = {rank for einsum in work.einsums for rank in einsum.iterative}
+
+    def grow(self, einsums: list[Einsum], tiles: dict[str, int], kept: frozenset[str]) -> Node:
+        """A tree over neighbouring Einsums, given what the nodes above have."""
+        rng, alone = self.rng, len(einsums) == 1
+        shared = [rank for rank in einsums[0].ranks if all(rank in einsum.ranks for einsum in einsums)]
+        chosen = [rank for rank in shared if rng.random() < (0.6 if alone else self.fusing)]
+        chosen += [rank for rank in chosen if rng.random() < 0.15]
+        rng.shuffle(chosen)
+        if not alone:  # what carries state from one Einsum to the other goes step by step
+            chosen = [rank for rank in shared if rank in self.state] + [
+                r for r in chosen if r not in self.state
+            ]
+        names = list(dict.fromkeys(n for e in einsums for n in (*(a.tensor for a in e.reads), e.name)))
+        wraps: list[Loop | Keep] = []
+        tiles = dict(tiles)
+        for rank in [*chosen, None]:
+            here = []
+            for name in names:
+                last = rank is None and alone
+                reduced = rank is not None and any(e.name == name and rank in e.reduced for e in einsums)
+                carried = rank is not None and any(e.name == name and rank in e.iterative for e in einsums)
+                if name not in kept and (last or reduced or carried or rng.random() < 0.2):
+                    kept |= {name}
+                    here.append(name)
+            wraps += self._keeps(here)
+            if rank is not None:
+                extent = tiles.get(rank, self.work.size(rank))
+                tiles[rank] = 1 if rank in self.state else rng.randint(1, extent)
+                wraps.append(Loop(rank=rank, tile=tiles[rank], body=HOLE))
+        body = self._body(einsums, tiles, kept)
+        for node in reversed(wraps):
+            body = msgspec.structs.replace(node, body=body)
+        return body
+
+    def _keeps(self, names: list[str]) -> list[Keep]:
+        """Keeps of some tensors: all of them in one node, or each in its own."""
+        rng = self.rng
+        parts = [names] if rng.random() < 0.5 else [[name] for name in names]
+        return [
+            Keep(
+                tensors=tuple(part), memory=memory, body=HOLE, buffers=rng.randint(1, 3),
+                spill=rng.choice((0.0, 0.0, 0.0, 0.0, 0.25)),
+            )
+            for part in parts if part
+            for memory in (self.stack if rng.random() < 0.5 else [self.must])
+        ]  # fmt: skip
+
+    def _body(self, einsums: list[Einsum], tiles: dict[str, int], kept: frozenset[str]) -> Node:
+        rng = self.rng
+        if len(einsums) == 1:
+            return self._leaf(einsums[0])
+        cuts = sorted(rng.sample(range(1, len(einsums)), rng.randint(1, len(einsums) - 1)))
+        parts = [einsums[a:b] for a, b in zip([0, *cuts], [*cuts, len(einsums)], strict=True)]
+        group = rng.choice((Pipeline, Pipeline, Sequence))
+        return group(children=tuple(self.grow(part, tiles, kept) for part in parts))
+
+    def _leaf(self, einsum: Einsum) -> Node:
+        rng = self.rng
+        unit = rng.choice(self.chip.units)
+        ranks = [rank for rank in einsum.ranks if rank not in einsum.iterative]
+        rng.shuffle(ranks)
+        spatial: dict[str, tuple[str, ...]] = {}
+        free = list(ranks)
+        for dim in unit.dims:
+            if dim == "cores":
+                mine = [rank for rank in ranks if rank not in einsum.reduced][: rng.randint(0, 2)]
+                if rng.random() < 0.5:
+                    free = [rank for rank in free if rank not in mine]
+            else:
+                mine = [free.pop() for _ in range(rng.choice((0, 1, 1, 1, 2))) if free]
+            if mine:
+                spatial[dim] = tuple(mine)
+        flow = rng.choice((*(unit.dataflows or ("output-stationary",)), "output-stationary"))
+        leaf: Node = Compute(einsum=einsum.name, unit=unit.name, spatial=spatial, stationarity=flow)
+        if flow == "output-stationary" and rng.random() < 0.1:  # the result stays in the registers
+            leaf = Keep(tensors=(einsum.name,), memory=unit.name, body=leaf)
+        return leaf
+
+
+def mutate(tree: Node, work: Cascade, chip: Machine, rng: random.Random) -> Node:
+    """The tree with one of its nodes changed: a tile, a loop's place, a keep, a layout."""
+    nodes = [node for node, _ in walk(tree)]
+    chosen = rng.choice(nodes)
+    return _replaced(tree, chosen, lambda node: _changed(node, work, chip, rng))
+
+
+def _replaced(node: Node, chosen: Node, change: Callable[[Node], Node]) -> Node:
+    if node is chosen:
+        return change(node)
+    if isinstance(node, (Loop, Keep)):
+        return msgspec.structs.replace(node, body=_replaced(node.body, chosen, change))
+    if isinstance(node, Compute):
+        return node
+    return type(node)(children=tuple(_replaced(child, chosen, change) for child in children(node)))
+
+
+def _changed(node: Node, work: Cascade, chip: Machine, rng: random.Random) -> Node:
+    if isinstance(node, Loop):
+        inner = node.body
+        if isinstance(inner, (Loop, Keep)) and rng.random() < 0.6:  # swapped with the node below
+            return msgspec.structs.replace(inner, body=msgspec.structs.replace(node, body=inner.body))
+        return msgspec.structs.replace(node, tile=rng.randint(1, work.size(node.rank)))
+    if isinstance(node, Keep):
+        inner = node.body
+        if isinstance(inner, (Loop, Keep)) and rng.random() < 0.5:
+            return msgspec.structs.replace(inner, body=msgspec.structs.replace(node, body=inner.body))
+        if len(node.tensors) > 1:
+            left = tuple(rng.sample(node.tensors, len(node.tensors) - 1))
+            return rng.choice(
+                (msgspec.structs.replace(node, tensors=left), msgspec.structs.replace(node, overlay=True))
+            )
+        return inner
+    if isinstance(node, Compute):
+        spatial = dict(node.spatial)
+        if spatial and rng.random() < 0.5:
+            spatial.pop(rng.choice(sorted(spatial)))
+            return msgspec.structs.replace(node, spatial=spatial)
+        reads = sorted({access.tensor for access in work.einsum(node.einsum).reads} - {node.einsum})
+        if reads and rng.random() < 0.4:
+            return msgspec.structs.replace(node, chained=(rng.choice(reads),))
+        return msgspec.structs.replace(node, unit=rng.choice(chip.units).name, spatial={})
+    order = list(children(node))
+    rng.shuffle(order)
+    return rng.choice((Sequence, Pipeline))(children=tuple(order))

@@ -1,0 +1,50 @@
+"""What an outcome costs: dynamic energy, and the cycles below which no unit, port or chain can end."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from einsim.accel.machine import Machine
+from einsim.validation.oracle.walk import Outcome
+from einsim.workloads.cascade import Cascade
+
+PICO = 1e-12
+
+
+def dynamic_energy(machine: Machine, outcome: Outcome) -> dict[str, float]:
+    """Joules of operations, registers and whole accesses, by "UNIT OP", "UNIT registers" and memory."""
+    found: Counter[str] = Counter()
+    for (unit_name, op), count in outcome.ops.items():
+        found[f"{unit_name} {op}"] += count * machine.unit(unit_name).cost(op).energy_pj * PICO  # type: ignore[assignment]
+    for (unit_name, kind), count in outcome.books.registers.items():
+        registers = machine.unit(unit_name).registers
+        each = 0.0 if registers is None else registers.read_pj if kind == "read" else registers.write_pj
+        found[f"{unit_name} registers"] += count * each * PICO  # type: ignore[assignment]
+    for (name, _, kind), size in outcome.books.moved.items():
+        memory = machine.memory(name)
+        each = memory.read_pj if kind == "read" else memory.write_pj
+        found[name] += size // memory.access_bytes * each * PICO  # type: ignore[assignment]
+    return {name: float(joules) for name, joules in found.items()}
+
+
+def least_cycles(cascade: Cascade, machine: Machine, outcome: Outcome) -> dict[str, float]:
+    """Cycles of the machine's clock by "unit NAME", "port NAME", "bus NAME", "noc" and "chain"."""
+    found: Counter[str] = Counter()
+    for name, cycles in outcome.unit_cycles.items():
+        found[f"unit {name}"] = cycles
+    turn = {tensor.name: number for number, tensor in enumerate(cascade.tensors)}
+    for (name, tensor, kind), size in outcome.books.moved.items():
+        memory = machine.memory(name)
+        rate = memory.read_bytes_per_s if kind == "read" or memory.shared_port else memory.write_bytes_per_s
+        if rate:
+            port = name if memory.shared_port else f"{name}.{kind}"
+            port += f".{turn[tensor] % memory.banks}" if memory.banks > 1 else ""
+            found[f"port {port}"] += size * memory.banks / rate * machine.clock_hz  # type: ignore[assignment]
+    for name, size in outcome.books.crossed.items():
+        memory = machine.memory(name)
+        if memory.bus_bytes_per_s:
+            found[f"bus {memory.bus}"] += size / memory.bus_bytes_per_s * machine.clock_hz  # type: ignore[assignment]
+        if machine.noc and name in machine.near:
+            found["noc"] += size / machine.noc.bytes_per_s * machine.clock_hz  # type: ignore[assignment]
+    found["chain"] = outcome.chain_cycles  # type: ignore[assignment]
+    return {name: float(cycles) for name, cycles in found.items()}
