@@ -22,6 +22,7 @@ from einsim.machine_keys import machine_keys
 from einsim.settings import split
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
+from einsim.validation.gpu.case import KernelCase
 from einsim.workload import Source, find_workload
 from einsim.workloads.cascade import Cascade
 
@@ -33,22 +34,38 @@ Level = Literal["analytical", "sim"]
 LEVELS: tuple[Level, ...] = ("analytical", "sim")
 
 
+class Mapped(msgspec.Struct, frozen=True, kw_only=True):
+    """How a machine of units computes a cascade: by a LoopTree."""
+
+    machine: Machine
+    mapping: LoopTree
+
+
+class Realised(msgspec.Struct, frozen=True, kw_only=True):
+    """How a GPU computes a cascade: by a kernel."""
+
+    machine: Gpu
+    kernel: KernelCase
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """A result with what it was computed from; a GPU runs kernels, and then there is no machine of units and
-    no LoopTree.
-    """
+    """A result with what it was computed from: a cascade, and how its machine computes it."""
 
     result: Result
     cascade: Cascade
-    machine: Machine | None
-    mapping: LoopTree | None
+    how: Mapped | Realised
 
     @property
-    def mapped(self) -> tuple[Machine, LoopTree]:
-        """The machine and the mapping; SpecError for a kernel on a GPU."""
-        if self.machine is None or self.mapping is None:
+    def machine(self) -> Machine | Gpu:
+        """The machine, `--set` and all."""
+        return self.how.machine
+
+    @property
+    def mapped(self) -> Mapped:
+        """The machine with its mapping, where the machine has units; SpecError for a kernel on a GPU."""
+        if isinstance(self.how, Realised):
             raise SpecError("accel", "is a GPU: a kernel has no mapping or trace", got=self.result.accel)
-        return self.machine, self.mapping
+        return self.how
 
 
 def evaluate(
@@ -88,7 +105,7 @@ def evaluate(
         from einsim.sim.engine import simulate  # simpy is only imported when it is needed
 
         result = simulate(program, machine)
-    return Evaluation(result=result, cascade=cascade, machine=machine, mapping=chosen)
+    return Evaluation(result=result, cascade=cascade, how=Mapped(machine=machine, mapping=chosen))
 
 
 def on_gpu(source: Source, settings: Mapping[str, str], gpu: Gpu, variant: str) -> Evaluation:
@@ -105,7 +122,9 @@ def on_gpu(source: Source, settings: Mapping[str, str], gpu: Gpu, variant: str) 
     found = realise(cascade)
     kernel = choose(found.cases, gpu, AUTO if variant == TEMPLATE else variant)
     return Evaluation(
-        result=result(kernel, gpu, cascade.name, found.notes), cascade=cascade, machine=None, mapping=None
+        result=result(kernel, gpu, cascade.name, found.notes),
+        cascade=cascade,
+        how=Realised(machine=gpu, kernel=kernel.case),
     )
 
 

@@ -11,7 +11,8 @@ import msgspec
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.result import Result
-from einsim.evaluation import Evaluation
+from einsim.evaluation import Evaluation, Mapped
+from einsim.report.case import NotAtHand
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.work import macs
 
@@ -26,7 +27,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """What a file held: a result, with its machine and multiply-accumulates where they are known."""
 
     result: Result
-    machine: Machine | None = None
+    machine: Machine | NotAtHand
     macs: int = 0
 
 
@@ -38,7 +39,7 @@ def summary(result: Result) -> dict[str, Any]:
 
 def saved(found: Evaluation) -> dict[str, Any]:
     """The whole result with its machine, as plain data."""
-    machine = {} if found.machine is None else {"machine": msgspec.to_builtins(found.machine)}
+    machine = {"machine": msgspec.to_builtins(found.machine)} if isinstance(found.how, Mapped) else {}
     return {**found.result.to_json(), **machine, "macs": macs(found.cascade)}
 
 
@@ -61,15 +62,15 @@ def read_saved(path: Path) -> Saved:
     machine, work = data.pop("machine", None), data.pop("macs", 0)
     try:
         result = msgspec.convert({**missing, **data}, Result)
-        kept = msgspec.convert(machine, Machine) if machine is not None else None
-        return Saved(result=result, machine=kept or preset(result.accel), macs=msgspec.convert(work, int))
+        kept = preset(result.accel) if machine is None else msgspec.convert(machine, Machine)
+        return Saved(result=result, machine=kept, macs=msgspec.convert(work, int))
     except msgspec.ValidationError as error:
         raise SpecError("", f"is not a result of einsim: {error}", where=str(path)) from None
 
 
-def preset(name: str) -> Machine | None:
-    """The preset of that name as it is now, or None."""
+def preset(name: str) -> Machine | NotAtHand:
+    """The preset of that name as it is now, if there is one."""
     try:
         return load_machine(name)
     except EinsimError:
-        return None
+        return NotAtHand()

@@ -62,7 +62,7 @@ def command(
     if output:
         output.write_text(json.dumps(saved(found), indent=1) + "\n", encoding="utf-8")
     if save_mapping:
-        save_mapping.write_text(dump_mapping(found.mapped[1]), encoding="utf-8")
+        save_mapping.write_text(dump_mapping(found.mapped.mapping), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(summary(found.result), indent=2))
         return

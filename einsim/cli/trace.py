@@ -79,7 +79,7 @@ def command(
         raise SpecError("", "writes a .vcd file", got=output.name, where="--registers")
     found = evaluate(workload, accel, settings=read_pairs(settings), mapping=mapping, level="analytical")
     if registers:
-        click.echo(write_registers(found.cascade, found.mapped[0], output))
+        click.echo(write_registers(found.cascade, found.mapped.machine, output))
         return
     click.echo(write_window(found, output, from_cycle, to_cycle))
 
@@ -88,7 +88,7 @@ def write_window(found: Evaluation, output: Path, from_cycle: int, to_cycle: int
     """Write the recording in the form that the output's name asks for; the line that says so."""
     from einsim.sim.trace.record import MOST_SPANS, record
 
-    machine, mapping = found.mapped
+    machine, mapping = found.mapped.machine, found.mapped.mapping
     program = lower(mapping, found.cascade, machine)
     picture = output.suffix in {".png", ".svg"}
     try:

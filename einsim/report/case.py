@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import msgspec
 
+from einsim.accel.gpu.machine import Gpu
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.result import Result
+
+
+class NotAtHand(msgspec.Struct, frozen=True):
+    """A machine that a result was computed on and whose file can't be found any more."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A result with its machine. `macs` counts the workload's multiply-accumulates, 0 when unknown.
 
-    `machine` is None for a result that was read from a file whose machine can't be found any more; what needs
-    the machine is then left out of the page, which says so. `command` is the command line that gives the result.
+    What needs units (the roof) or sources is left out of the page where `machine` has none, and the page says
+    so. `command` is the command line that gives the result.
     """
 
     result: Result
     name: str = ""
-    machine: Machine | None = None
+    machine: Machine | Gpu | NotAtHand = NotAtHand()
     macs: int = 0
     command: str = ""
 
@@ -29,21 +34,21 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def matrix_unit(self) -> Unit | None:
         """The unit that the roof is drawn for: the matrix unit with the most processing elements."""
-        units = self.machine.matrix_units if self.machine else ()
+        units = self.machine.matrix_units if isinstance(self.machine, Machine) else ()
         return max(units, key=lambda unit: unit.pes, default=None)
 
     @property
     def peak_macs_per_s(self) -> float:
         """Multiply-accumulates per second of that unit when every element issues one each mac's cycles."""
         unit = self.matrix_unit
-        if unit is None or self.machine is None or not unit.supports("mac"):
+        if unit is None or not isinstance(self.machine, Machine) or not unit.supports("mac"):
             return 0.0
         return unit.pes * (unit.clock_hz or self.machine.clock_hz) / unit.cost("mac").cycles
 
     @property
     def dram_bytes_per_s(self) -> float:
         """Read rate of the machine's DRAM, 0 when it never limits."""
-        return float(self.machine.dram.read_bytes_per_s or 0) if self.machine else 0.0
+        return float(self.machine.dram.read_bytes_per_s or 0) if isinstance(self.machine, Machine) else 0.0
 
     @property
     def intensity(self) -> float:

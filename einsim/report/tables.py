@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from einsim.accel.machine import Machine
 from einsim.report.case import Case
 from einsim.report.markup import table, text
 from einsim.report.quantity import count, joules, percent, seconds, size, times
@@ -104,7 +105,7 @@ def where_time_went(case: Case) -> str:
 
 def provenance(case: Case) -> str:
     """Where the machine's figures come from; assumed ones are labelled."""
-    if case.machine is None:
+    if not isinstance(case.machine, Machine):
         return '<p class="lead">The machine\'s file was not at hand, so its sources are not shown.</p>'
     assumed = dict.fromkeys((*case.machine.assumed, *case.result.assumed))
     rows = [[f"<code>{text(path)}</code>", text(source)] for path, source in case.machine.sources.items()]

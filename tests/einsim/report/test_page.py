@@ -7,9 +7,10 @@ from html.parser import HTMLParser
 
 import msgspec
 
+from einsim.accel.machine import Machine
 from einsim.report.bars import time_bars
 from einsim.report.card import card
-from einsim.report.case import Case
+from einsim.report.case import Case, NotAtHand
 from einsim.report.page import page
 from einsim.report.palette import work_colours
 from einsim.report.roofline import roofline
@@ -72,13 +73,13 @@ def test_the_verdict_compares_the_fastest_to_the_others(case: Case) -> None:
 
 def test_every_figure_of_the_machine_has_its_source_or_is_called_assumed(case: Case) -> None:
     html = page([case], "0.1.0")
-    assert case.machine is not None
+    assert isinstance(case.machine, Machine)
     assert all(f"<code>{path}</code>" in html for path in (*case.machine.sources, *case.machine.assumed))
     assert html.count(">assumed<") >= len(case.machine.assumed)
 
 
 def test_a_result_without_its_machine_still_makes_a_page(case: Case) -> None:
-    html = page([msgspec.structs.replace(case, machine=None, macs=0)], "0.1.0")
+    html = page([msgspec.structs.replace(case, machine=NotAtHand(), macs=0)], "0.1.0")
     assert "sources are not shown" in html
     assert 'id="roofline"' not in html
 
