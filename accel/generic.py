@@ -17,25 +17,36 @@ class GenericMemory(WrittenPort, frozen=True, kw_only=True, forbid_unknown_field
     """One memory, or `copies` of it, one in each core; the one without a parent is DRAM."""
 
     parent: Name | None = None
+    """The next memory outward; the one without is DRAM."""
     capacity: Bytes | None = None
+    """Its size; unbounded where it is left out."""
     copies: Count = 1
+    """How many there are, one in each core; capacity and rates are of each."""
 
 
 class GenericUnit(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One unit with its shape and the memory that feeds it."""
 
     kind: UnitKind
+    """What it is: `systolic` streams one operand through an array, `dsp-chain` cascades along the reduction.
+    """
     dims: Annotated[dict[Name, Count], msgspec.Meta(min_length=1)]
+    """Its shape, outermost first: `{rows: 32, cols: 32}`, `{lanes: 64}`, with several cores `cores` first."""
     reads_from: Name
+    """The memory that its operands and results stand in."""
 
 
 class Generic(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`machine: NAME` with memories and units by name."""
 
     machine: Name
+    """Its name."""
     memories: Annotated[dict[Name, GenericMemory], msgspec.Meta(min_length=1)]
+    """The memories by name, a tree from DRAM inward."""
     units: Annotated[dict[Name, GenericUnit], msgspec.Meta(min_length=1)]
+    """The compute units by name."""
     multicast: bool = True
+    """`false`: what several cores want from a memory that they share is read by each."""
 
 
 def derive(spec: Generic, name: str) -> Machine:

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from einsim.accel.machine import Convention, Fill, Memory, Noc, OpCost, Refresh, RegisterFile, Unit, UnitKind
+from einsim.accel.machine import (
+    DATAFLOWS,
+    Convention,
+    Fill,
+    Memory,
+    Noc,
+    OpCost,
+    Refresh,
+    RegisterFile,
+    Unit,
+    UnitKind,
+)
 from einsim.specs.errors import RuleError
 from einsim.specs.near import near
 from einsim.specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Watts
@@ -23,6 +34,9 @@ Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 """A sparsity pattern such as `n:m`, `2:4` or `block`."""
 
+Dataflow = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(DATAFLOWS)})]
+"""One of `DATAFLOWS`, as the unit checks."""
+
 Area = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
@@ -30,9 +44,14 @@ class WrittenOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """One op as written: `exp: {made_of: {mac: 6}}` or `mac: {cycles: 1, energy: 17.1645pJ}`."""
 
     cycles: Cycles = 1
+    """Cycles between two issues of this op on one lane."""
     energy: Picojoules = Picojoules(0)
+    """Energy of one op on one lane."""
     made_of: Annotated[dict[str, Cycles], msgspec.Meta(min_length=1)] | None = None
+    """Other ops of this unit that it is issued as, such as `{mac: 6}`; its cycles and energy are then theirs.
+    """
     latency_cycles: Latency = 0
+    """Further cycles until the result is visible."""
 
     def cost(self) -> OpCost:
         """The machine's op."""
@@ -48,8 +67,11 @@ class WrittenRegisters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """A PE's registers as written; energies are per value."""
 
     bytes_per_pe: Bytes
+    """Register bytes of one PE."""
     read_energy: Picojoules = Picojoules(0)
+    """Energy of reading one value."""
     write_energy: Picojoules = Picojoules(0)
+    """Energy of writing one value."""
 
     def registers(self) -> RegisterFile:
         """The machine's register file."""
@@ -69,21 +91,43 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     bandwidth: BytesPerSecond | None = None
+    """Rate of one port that reads and writes share."""
     read_bandwidth: BytesPerSecond | None = None
+    """Rate of the read port, where reads and writes have a port each."""
     write_bandwidth: BytesPerSecond | None = None
+    """Rate of the write port, where reads and writes have a port each."""
     access: Bytes = Bytes(1)
+    """Bytes that one access moves; every transfer is rounded up to whole accesses."""
     read_energy: Picojoules = Picojoules(0)
+    """Energy of one read access."""
     write_energy: Picojoules | None = None
+    """Energy of one write access; that of a read where it is left out."""
     leakage: Watts = Watts(0)
+    """Power that it draws all the time."""
     holds: tuple[Name, ...] = ()
+    """What a unit may find here, of `inputs`, `outputs`, `weights`; none: anything."""
     timing: str = ""
+    """On DRAM: the standard whose commands the simulation follows (`ddr4-3200`, `lpddr4x-4266`, `hbm2`,
+    `hbm2e`, `hbm3`) or its YAML file; an ideal pipe where it is left out.
+    """
     timing_channels: Count | None = None
+    """Channels of that standard; its own number where it is left out."""
     refresh: Refresh | None = None
+    """With a timing: `average` slows the clock by what refresh takes, `exact` sends every refresh when it is
+    due.
+    """
     banks: Count = 1
+    """Equal parts with a port each, which tensors take in turn."""
     bus: Name | None = None
+    """A bus that what moves between this memory and its parent also passes; memories that name the same bus
+    share it.
+    """
     bus_bandwidth: BytesPerSecond | None = None
+    """Rate of that bus."""
     descriptor_cycles: Latency = 0
+    """Cycles that every transfer which fills or empties this memory costs before its first byte."""
     dma_engines: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    """Engines that these transfers take turns on, from descriptor to last byte; 0: as many as are wanted."""
 
     def __post_init__(self) -> None:
         if self.bandwidth is not None and (self.read_bandwidth or self.write_bandwidth):
@@ -130,7 +174,9 @@ class WrittenNoc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """`noc: {bandwidth: 128GB/s, multicast: false}`: see `einsim.accel.machine.Noc`."""
 
     bandwidth: BytesPerSecond
+    """Rate of the network to the cores, one transfer at a time."""
     multicast: bool | None = None
+    """Whether what all cores need is sent once; the machine's own `multicast` where it is left out."""
 
     def noc(self, *, multicast: bool = True) -> Noc:
         """The network; where it says nothing of multicast, as the machine says."""
@@ -147,15 +193,31 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     ops: Annotated[dict[Name, WrittenOp], msgspec.Meta(min_length=1)]
+    """The ops that a lane can issue, by name: `mac add mul max min exp div sqrt rsqrt tanh sigmoid erf log
+    abs select cmp`.
+    """
     clock: Hertz | None = None
+    """A clock of its own; the machine's where it is left out."""
     fused_ops: tuple[tuple[str, ...], ...] = ()
-    dataflows: tuple[str, ...] = ()
+    """Chains of ops that issue as one, such as `[[add, exp]]`."""
+    dataflows: tuple[Dataflow, ...] = ()
+    """Dataflows that a systolic array or a DSP chain is built for; none: all of them."""
     registers: WrittenRegisters | None = None
+    """The registers of one PE."""
     reduction_latency_cycles: dict[Name, Latency | Literal["rows"]] = {}
+    """By op: extra cycles until a value that it reduced over the rows is visible; `rows`: as many as there
+    are rows.
+    """
     fill: Fill = "hidden"
+    """`exposed` adds rows + cols - 2 cycles to the latency of each result."""
     exploits: tuple[Pattern, ...] = ()
+    """Sparsity patterns that save work here: `n:m`, `2:4`, `block`; any other is computed as if dense."""
     bits: tuple[Bits, ...] = ()
+    """Operand widths that it is built for; they set what the arrays of an FPGA take."""
     convention: Convention = ""
+    """What the edges of a systolic tile cost: `scale-sim`, `edge-aware`, `overlapped`; its streaming only
+    where it is left out.
+    """
 
     def unit(
         self,
@@ -203,8 +265,16 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
 
     clock: Hertz
+    """Cycles per second."""
     technology: str = ""
+    """The process or device that the figures are for."""
     leakage: Watts = Watts(0)
+    """Power that the machine draws all the time beside its memories."""
     noc: WrittenNoc | None = None
+    """The network that fills and empties the memories next to the cores; without it they begin and end a tile
+    together.
+    """
     sources: dict[str, str] = {}
+    """The citation of each figure by its dotted path, or that of the part above it."""
     assumed: tuple[str, ...] = ()
+    """Dotted paths of figures that have no source."""

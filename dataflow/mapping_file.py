@@ -19,9 +19,10 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.legality import check
@@ -33,66 +34,93 @@ from einsim.specs.errors import dotted
 from einsim.specs.loader import decode, load_yaml
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.settings import read_size
+from einsim.workloads.settings import Size, read_size
 
 KINDS = ("for", "keep", "compute", "pipeline", "sequence")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _RESERVED = {"null", "true", "false"}
 
 
+Body = Annotated[list[Any] | dict[str, Any], Meta(extra_json_schema={"$ref": "#/definitions/body"})]
+Children = Annotated[
+    list[Any], Meta(extra_json_schema={"minItems": 1, "items": {"$ref": "#/definitions/body"}})
+]
+"""What the reader below reads item by item, and a schema knows by name."""
+
+
 class MappingFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The keys below `mapping:`."""
 
-    tree: list[Any] | dict[str, Any]
+    tree: Body
+    """The tree: a chain of items, or one item."""
     cascade: str = ""
+    """The cascade that it is for; refused for another one."""
     machine: str = ""
+    """The machine that it is for; refused for another one."""
     template: str = "file"
+    """The template that it comes from."""
     notes: list[str] = []
+    """Notes that a result shows."""
 
 
 class RootFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The only key of the file."""
 
     mapping: MappingFile
+    """The mapping."""
 
 
 class LoopItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`{for: RANK, tile: N}`."""
 
     rank: str = msgspec.field(name="for")
-    tile: int | str
+    """A loop over this rank."""
+    tile: Size
+    """Its step; `4K` is 4096. The last step may be smaller."""
 
 
 class KeepItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`{keep: [TENSOR, ...], in: MEMORY}`."""
 
     tensors: str | list[str] = msgspec.field(name="keep")
+    """Tensors whose tiles stay."""
     memory: str = msgspec.field(name="in")
+    """The memory, or a unit for its registers."""
     buffers: int = 2
+    """Tiles that are held at a time: with 2 the next one fills while this one is used."""
     overlay: bool = False
+    """Whether the tensors share the same bytes in turn."""
     spill: float = 0.0
+    """Share of the accesses that overflow outward."""
 
 
 class ComputeItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`{compute: EINSUM, on: UNIT}`."""
 
     einsum: str = msgspec.field(name="compute")
+    """The Einsum whose tile is computed, by its output."""
     unit: str = msgspec.field(name="on")
+    """The unit that computes it."""
     spatial: dict[str, str | list[str]] = {}
+    """Ranks that are laid along each dimension of the unit; every other one is walked in time."""
     chained: str | list[str] = []
+    """Operands that come straight from the unit's registers, as the Einsum before leaves them."""
     stationarity: Literal["output-stationary", "weight-stationary", "input-stationary"] = "output-stationary"
+    """Which operand or result stays in the array."""
 
 
 class PipelineItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`{pipeline: [...]}`."""
 
-    pipeline: list[Any]
+    pipeline: Children
+    """Children that overlap on different units, and whose iterations overlap as far as buffers allow."""
 
 
 class SequenceItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`{sequence: [...]}`."""
 
-    sequence: list[Any]
+    sequence: Children
+    """Children that run one after the other."""
 
 
 def load_mapping(path: Path, cascade: Cascade, machine: Machine) -> Mapping:

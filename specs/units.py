@@ -40,7 +40,7 @@ def _scaled(unit: str) -> dict[str, Fraction]:
     return table | {"k" + unit: Fraction(1000)}
 
 
-class _Quantity:
+class Quantity:
     """A number that knows its unit: `parse` reads text such as `16MiB`, checks range, gives the type."""
 
     NOUN: ClassVar[str]
@@ -87,7 +87,7 @@ def _plain(number: float) -> str:
     return str(int(number)) if float(number).is_integer() and abs(number) < 1e18 else repr(number)
 
 
-class Bytes(_Quantity, int):
+class Bytes(Quantity, int):
     """A size: 1 byte to 2**50 bytes; `16MiB` is 16 * 2**20, `16MB` is 16 * 10**6."""
 
     NOUN, EXAMPLE = "bytes", "16MiB"
@@ -95,7 +95,7 @@ class Bytes(_Quantity, int):
     LOW, HIGH, WHOLE = 1, 2**50, True
 
 
-class BytesPerSecond(_Quantity, int):
+class BytesPerSecond(Quantity, int):
     """A rate: 1 byte/s to 2**60 bytes/s; `400GiB/s` is 400 * 2**30."""
 
     NOUN, EXAMPLE = "bytes/s", "400GB/s"
@@ -103,7 +103,7 @@ class BytesPerSecond(_Quantity, int):
     LOW, HIGH, WHOLE = 1, 2**60, True
 
 
-class Hertz(_Quantity, float):
+class Hertz(Quantity, float):
     """A clock: 1 Hz to 100 GHz."""
 
     NOUN, EXAMPLE = "Hz", "940MHz"
@@ -111,7 +111,7 @@ class Hertz(_Quantity, float):
     LOW, HIGH = 1, 10**11
 
 
-class Seconds(_Quantity, float):
+class Seconds(Quantity, float):
     """A time: 0 to 1e9 s."""
 
     NOUN, EXAMPLE = "s", "10us"
@@ -119,7 +119,7 @@ class Seconds(_Quantity, float):
     LOW, HIGH = 0, 10**9
 
 
-class Picojoules(_Quantity, float):
+class Picojoules(Quantity, float):
     """An energy of one action: 0 to 1e12 pJ; a plain number is pJ."""
 
     NOUN, EXAMPLE = "pJ", "1.5pJ"
@@ -127,7 +127,7 @@ class Picojoules(_Quantity, float):
     LOW, HIGH = 0, 10**12
 
 
-class Watts(_Quantity, float):
+class Watts(Quantity, float):
     """A power: 0 to 1e6 W."""
 
     NOUN, EXAMPLE = "W", "45W"
@@ -137,7 +137,7 @@ class Watts(_Quantity, float):
 
 def decode_quantity(kind: type, value: object) -> object:
     """The `dec_hook` of msgspec: reads every quantity type of this file, refuses any other type."""
-    if issubclass(kind, _Quantity):
+    if issubclass(kind, Quantity):
         return kind.parse(value)
     raise RuleError(f"cannot be read as {kind.__name__}", got=value)
 

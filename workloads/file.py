@@ -38,7 +38,7 @@ from einsim.workloads.notation import (
     resolve,
     statements,
 )  # fmt: skip
-from einsim.workloads.settings import read_size
+from einsim.workloads.settings import Size, read_size
 from einsim.workloads.sparsity import DENSE
 
 
@@ -46,22 +46,35 @@ class TensorFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What a file may say of a tensor."""
 
     ranks: list[str] | None = None
+    """Its ranks, where no Einsum says them in order."""
     bits: int = 16
+    """Width of a value in bits."""
     sparse: str | None = None
+    """Its sparsity: `2:4 e`, `topk 8:64 e`, `block 16 0.3 e` or `density 0.1`."""
 
 
 class CascadeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A cascade file's keys."""
 
     einsums: str | list[str]
+    """The Einsums in order, one a line: `H[p,f] = N[p,d] * W[d,f]`."""
     name: str = ""
-    ranks: dict[str, int | str] = {}
+    """Its name; the file's where it is left out."""
+    ranks: dict[str, Size] = {}
+    """Sizes by rank; `4K` is 4096."""
     partitions: dict[str, list[str]] = {}
+    """Ranks that are walked in parts, the outer part first: `{m: [m1, m0]}`; give the size of the inner one.
+    """
     parameters: dict[str, int | float] = {}
+    """Numbers that the statements use by name, and that `--set` changes."""
     tensors: dict[str, TensorFile] = {}
+    """Widths and sparsity by tensor."""
     where: str | list[str] = []
+    """Bounds: only these points are iterated, such as `m <= p`."""
     initial: dict[str, int | float | str] = {}
+    """By tensor with an iterative rank: the state before the first step, such as `-inf`."""
     ops: dict[str, str] = {}
+    """Operators of your own by their head: `{clip(x): "min(max(x, 0), 6)"}`."""
 
 
 def read_cascade(path: Path, settings: Mapping[str, str]) -> Cascade:

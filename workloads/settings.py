@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
@@ -17,6 +18,12 @@ Kind = Literal["size", "flag", "choice", "text", "sizes"]
 _SIZE = re.compile(r"(\d+)\s*([KMG]?)", re.IGNORECASE)
 _SCALE = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _LARGEST = 2**40
+
+Size = (
+    Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": _LARGEST})]
+    | Annotated[str, Meta(extra_json_schema={"pattern": r"^\s*[0-9]+\s*[KMGkmg]?\s*$", "examples": ["4K"]})]
+)
+"""A size in a file, read by `read_size`: the limits are for the schema, so that errors stay in its words."""
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):

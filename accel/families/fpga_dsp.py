@@ -24,9 +24,13 @@ class Dram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """HBM or DDR: its peak `bandwidth`, and the share of it that each data `placement` reaches."""
 
     channels: Count
+    """Channels of the memory; each takes logic of its own."""
     efficiency: Annotated[dict[Name, Share], msgspec.Meta(min_length=1)]
+    """Share of the peak bandwidth that is reached, by the name of a data placement."""
     placement: Name
+    """The placement that this design uses, of `efficiency`."""
     capacity: Bytes | None = None
+    """Its size; unbounded where it is left out."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,12 +51,19 @@ class Matrix(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     rows: Count
+    """Rows of macs in each SLR."""
     cols: Count
+    """Columns of macs in each SLR."""
     chain: Count = 1
+    """Macs that are cascaded along the reduction; it divides rows x cols."""
     kind: Literal["dsp-chain", "systolic"] = "dsp-chain"
+    """`dsp-chain`: cascaded DSPs; `systolic`: a grid that operands stream through."""
     macs_per_dsp: Annotated[int, msgspec.Meta(ge=1, le=4)] = 1
+    """Macs that are packed into one DSP."""
     dsps_per_mac: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    """DSPs that one mac of a wide format takes."""
     shares_dsps_of: Name | None = None
+    """Another array whose DSPs this one is a mode of; it takes none itself."""
 
     def __post_init__(self) -> None:
         if self.macs_per_dsp > 1 and self.dsps_per_mac > 1:
@@ -73,17 +84,24 @@ class Vector(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A special-function or element-wise unit in each SLR, and what one lane takes."""
 
     lanes: Count
+    """Lanes in each SLR."""
     dsps_per_lane: Amount = 0
+    """DSPs of one lane."""
     luts_per_lane: Amount = 0
+    """LUTs of one lane."""
     ffs_per_lane: Amount = 0
+    """Flip-flops of one lane."""
 
 
 class Buffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One on-chip buffer in each SLR, built from block RAM or UltraRAM, read `width_bits` a cycle."""
 
     capacity: Bytes
+    """Size in each SLR."""
     width_bits: Count
+    """Bits that are read in one cycle."""
     ram: Literal["bram", "uram"]
+    """What it is built of: block RAM or UltraRAM."""
 
 
 class Logic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,12 +112,19 @@ class Logic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     luts_per_dsp: Amount | None = None
+    """LUTs around one DSP; counted from the arrays' structure where it is left out."""
     ffs_per_dsp: Amount | None = None
+    """Flip-flops around one DSP; counted from the arrays' structure where it is left out."""
     luts_per_chain: Amount = 0
+    """LUTs of one chain, in each SLR."""
     luts_per_channel: Amount
+    """LUTs of one DRAM channel's controller."""
     luts_of_control: Amount
+    """LUTs of the control, once."""
     ffs_of_control: Amount
+    """Flip-flops of the control, once."""
     dsps_of_control: Amount
+    """DSPs of the control, once."""
 
 
 class FpgaDsp(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,15 +135,25 @@ class FpgaDsp(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     family: Literal["fpga-dsp"]
-    part: Name
+    """The family that derives the machine."""
+    part: Annotated[Name, msgspec.Meta(extra_json_schema={"enum": sorted(PARTS)})]
+    """The FPGA that the design must fit."""
     dram: Dram
+    """Memory `dram`: HBM or DDR."""
     matrix: Annotated[dict[Name, Matrix], msgspec.Meta(min_length=1)]
+    """The matrix arrays of each SLR by name; each is a unit."""
     vector: Annotated[dict[Name, Vector], msgspec.Meta(min_length=1)]
+    """The vector and special-function units of each SLR by name; each is a unit."""
     buffers: Annotated[dict[Name, Buffer], msgspec.Meta(min_length=1)]
+    """The on-chip buffers of each SLR by name; together they are memory `gb`."""
     buffer_port: WrittenPort
+    """How the buffers are reached, all together."""
     logic: Logic
+    """LUTs and flip-flops around the DSPs."""
     slrs: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
+    """Super logic regions, each with the whole design."""
     effective_slrs: Annotated[float, msgspec.Meta(gt=0, le=8)] | None = None
+    """How many SLRs the published times behave like: slows every unit's clock by its share of `slrs`."""
 
     def __post_init__(self) -> None:
         if self.effective_slrs is not None and self.effective_slrs > self.slrs:

@@ -19,7 +19,9 @@ class Dram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """LPDDR: its peak `bandwidth` and the share that is reached."""
 
     capacity: Bytes | None = None
+    """Its size; unbounded where it is left out."""
     efficiency: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    """Share of the peak bandwidth that is reached."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -31,23 +33,31 @@ class MacCycles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Cycles of one mac of the tensor engine at each precision of the activations."""
 
     int8: Cycles
+    """Cycles of a mac with 8-bit activations."""
     int16: Cycles
+    """Cycles of a mac with 16-bit activations."""
 
 
 class Tensor(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The tensor engine of each core; `mac_cycles` replaces the cycles of its ops."""
 
     rows: Count
+    """Rows of the engine in each core."""
     cols: Count
+    """Columns of the engine in each core."""
     mac_cycles: MacCycles
+    """Cycles of one mac by precision; they replace those of its ops."""
     kind: Literal["array", "systolic"] = "systolic"
+    """`systolic` streams one operand through the engine."""
 
 
 class Vector(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The vector units of each core, `width_bits` wide whatever the element."""
 
     units: Count
+    """Vector units in each core."""
     width_bits: Annotated[int, msgspec.Meta(ge=16, le=65536, multiple_of=16)]
+    """Bits of each; its lanes are this over the precision."""
 
 
 class Npu(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,13 +68,21 @@ class Npu(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """
 
     family: Literal["npu"]
+    """The family that derives the machine."""
     precision: Precision
+    """Bits of the activations: it sets the tensor engine's rate and the lanes of a vector unit."""
     cores: Count
+    """Cores, each with an engine, vector units and a scratchpad."""
     dram: Dram
+    """Memory `dram`: LPDDR."""
     scratchpad: Bytes
+    """Size of each core's scratchpad; together they are memory `gb`."""
     scratchpad_port: WrittenPort
+    """How the scratchpads are reached, all together."""
     tensor: Tensor
+    """Unit `tensor`: the matrix engine of each core."""
     vector: Vector
+    """Unit `vector`: the vector units of each core."""
 
 
 def derive(spec: Npu, name: str) -> Machine:

@@ -18,34 +18,43 @@ class Dram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The memory outside the chip; unbounded unless a capacity is written."""
 
     capacity: Bytes | None = None
+    """Its size; unbounded where it is left out."""
 
 
 class LocalBuffer(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One buffer a core between the global buffer and the arrays; rates and capacity are per core."""
 
     capacity: Bytes
+    """Size of each core's."""
 
 
 class Array(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The 2D array of each core."""
 
     rows: Count
+    """Rows of PEs in each core."""
     cols: Count
+    """Columns of PEs in each core."""
     kind: Literal["array", "systolic"] = "array"
+    """`systolic` streams one operand through the array."""
 
 
 class Vector(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The 1D array of each core."""
 
     lanes: Count
+    """Lanes in each core."""
 
 
 class AreaFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Areas in um^2: the global buffer by the MiB, and the parts of one PE of each array."""
 
     buffer_um2_per_mib: Area = 0.0
+    """Area of the global buffer in um^2 per MiB."""
     array_pe_um2: dict[Name, Area] = {}
+    """Areas in um^2 of the parts of one PE of the 2D array, by name."""
     vector_pe_um2: dict[Name, Area] = {}
+    """Areas in um^2 of the parts of one lane of the 1D array, by name."""
 
 
 class SpatialArray(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,15 +65,25 @@ class SpatialArray(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     family: Literal["spatial-array"]
+    """The family that derives the machine."""
     dram: Dram
+    """Memory `dram`: outside the chip."""
     buffer: Bytes
+    """Size of the global buffer, memory `gb`."""
     buffer_port: WrittenPort
+    """How the global buffer is reached."""
     array: Array
+    """Unit `array2d`: the 2D array of each core."""
     vector: Vector
+    """Unit `array1d`: the vector lanes of each core."""
     cores: Count = 1
+    """Cores, each with both arrays."""
     local: LocalBuffer | None = None
+    """Memory `local`: a buffer in each core, between the global one and the arrays."""
     multicast: bool = True
+    """Whether one read of `gb` or `dram` serves all cores that want the same bytes."""
     area: AreaFigures | None = None
+    """Areas of its parts."""
 
 
 def derive(spec: SpatialArray, name: str) -> Machine:

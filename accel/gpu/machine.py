@@ -16,96 +16,128 @@ _PRESETS: Final = Path(__file__).parent / "presets"
 
 
 class Multiprocessor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One SM: what it holds, and its rates per clock.
-
-    l1_bytes: what L1 keeps of data that a block reads again. barrier_warps: warps that pass a barrier.
-
-    issue_lanes: lane operations issued. fma, sfu: lane operations. tensor_flops, sparse_tensor_flops: of
-    `mma.sync` and `mma.sp`, the latter dense-equivalent. shared_bytes_per_clock, l2_bytes_per_clock: at the
-    SM's ports. block_shared_bytes: shared memory that every block takes beside its own.
-    """
+    """One SM: what it holds, and its rates per clock."""
 
     warps: int
+    """Warps that it holds."""
     blocks: int
+    """Blocks that it holds."""
     registers: int
+    """32-bit registers."""
     shared_bytes: int
+    """Shared memory in bytes."""
     block_shared_bytes: int
+    """Shared memory in bytes that every block takes beside its own."""
     l1_bytes: int
+    """What L1 keeps, in bytes, of data that a block reads again."""
     issue_lanes: float
+    """Lane operations issued per clock."""
     fma: float
+    """Fused multiply-adds of lanes per clock."""
     sfu: float
+    """Special functions of lanes per clock."""
     tensor_flops: float
+    """FLOP of `mma.sync` per clock."""
     sparse_tensor_flops: float
+    """FLOP of `mma.sp` per clock, dense-equivalent."""
     shared_bytes_per_clock: float
+    """Bytes of shared memory per clock."""
     l2_bytes_per_clock: float
+    """Bytes from L2 per clock at its port."""
     barrier_warps: float
+    """Warps that pass a barrier per clock."""
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Clocks: of a load from shared memory, L1, L2 and DRAM, of a barrier, of a dependent operation, and of a
-    block's start.
-    """
+    """Latencies in clocks."""
 
     shared: float
+    """Clocks of a load from shared memory."""
     l1: float
+    """Clocks of a load from L1."""
     l2: float
+    """Clocks of a load from L2."""
     dram: float
+    """Clocks of a load from DRAM."""
     barrier: float
+    """Clocks of a barrier."""
     dependent: float
+    """Clocks of an operation that the next one waits for."""
     block_start: float
+    """Clocks of a block's start."""
 
 
 class Overhead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds: an empty kernel inside a graph; a block's dispatch; what a kernel with work takes beyond an
-    empty one and its latencies (its code is fetched, its last writes drain); and when its data are in DRAM.
-    """
+    """What launching takes, in seconds: code is fetched, blocks are dispatched, the last writes drain."""
 
     launch_s: float
+    """Seconds of an empty kernel inside a graph."""
     block_s: float
+    """Seconds of one block's dispatch."""
     start_s: float
+    """Seconds that a kernel with work takes beyond an empty one and its latencies."""
     cold_touch_s: float
+    """The same where its data are in DRAM, in seconds."""
 
 
 class Energy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Power without work, the cap, and picojoules per operation or byte at the full clock.
-
-    clock_exponent: how the energy of an operation in the core falls with the clock. dram_byte_pj is of reads.
-    """
+    """Power without work, the cap, and picojoules per operation or byte at the full clock."""
 
     static_w: float
+    """Watts without work."""
     cap_w: float
+    """Watts that it is capped at."""
     clock_exponent: float
+    """How the energy of an operation in the core falls with the clock."""
     lane_pj: float
+    """pJ of a lane operation."""
     sfu_pj: float
+    """pJ of a special function."""
     tensor_flop_pj: float
+    """pJ of a FLOP of `mma.sync`."""
     sparse_tensor_flop_pj: float
+    """pJ of a dense-equivalent FLOP of `mma.sp`."""
     shared_byte_pj: float
+    """pJ of a byte of shared memory."""
     l2_byte_pj: float
+    """pJ of a byte from L2."""
     dram_byte_pj: float
+    """pJ of a byte read from DRAM."""
     dram_write_byte_pj: float
+    """pJ of a byte written to DRAM."""
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole GPU. Every figure's source is in `sources`, by its dotted path or that of its group.
-
-    l2_write_cost: time of a byte written at L2 in those of a byte read. dram_bytes_per_s: of reads.
-    dram_write_cost: time of a byte written in those of a byte read, in a mix.
-    """
+    """A whole GPU. Every figure's source is in `sources`, by its dotted path or that of its group."""
 
     name: str
+    """Its name."""
     sms: int
+    """Streaming multiprocessors."""
     clock_hz: float
+    """Full clock in hertz."""
     min_clock_hz: float
+    """Slowest clock in hertz that the power cap leads to."""
     l2_bytes: int
+    """L2 in bytes."""
     l2_bytes_per_clock: float
+    """Bytes from L2 per clock, of all multiprocessors."""
     l2_write_cost: float
+    """Time of a byte written at L2 in those of a byte read."""
     dram_bytes_per_s: float
+    """Bytes per second read from DRAM."""
     dram_write_cost: float
+    """Time of a byte written to DRAM in those of a byte read."""
     sm: Multiprocessor
+    """One streaming multiprocessor."""
     latency: Latency
+    """Latencies in clocks."""
     overhead: Overhead
+    """What a launch costs."""
     energy: Energy
+    """Power and energies."""
     sources: dict[str, str]
+    """The source of each figure by its dotted path, or that of its group; each must have one."""
 
     def __post_init__(self) -> None:
         for name in (
