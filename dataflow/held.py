@@ -69,7 +69,7 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
 
 def points_below(layout: Layout, cascade: Cascade, path: tuple[int, ...]) -> dict[str, int]:
     """Points of each rank in a full tile below some loops."""
-    extents = {rank.name: rank.size for rank in cascade.ranks}
+    extents = dict(cascade.sizes)
     for loop in path:
         extents.update(dict.fromkeys(layout.loops[loop].ranks, layout.loops[loop].tile))
     return extents

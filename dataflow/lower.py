@@ -31,7 +31,7 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
         drafts.extend(_transfers(cascade, machine, layout, home))
     drafts.sort(key=lambda draft: (draft.place, {"load": 0, "compute": 1, "store": 2}[draft.kind]))
     waits = add_waits(cascade, layout, drafts)
-    sizes = {rank.name: rank.size for rank in cascade.ranks}
+    sizes = cascade.sizes
     ops = tuple(
         _op(number, draft, waits[number], layout, cascade, machine, clock, sizes)
         for number, draft in enumerate(drafts)

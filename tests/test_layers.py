@@ -22,6 +22,10 @@ FLOORS = {
 ROOT = Path(__file__).resolve().parent.parent
 
 
+#: The simulator's jump still knows its engine.
+OPEN_CIRCLES = {("einsim.sim.engine", "einsim.sim.jump")}
+
+
 def sources() -> list[Path]:
     """Every file once, by its place at the root; the links in einsim/ are not followed."""
     return sorted(path for package in FLOORS for path in (ROOT / package).rglob("*.py") if inside(path))
@@ -88,6 +92,57 @@ def test_imports_run_downward_only() -> None:
         for line, target in breaches(path.read_text(), path.relative_to(ROOT).parts[0])
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its import name."""
+    found = {}
+    for path in sources():
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts if parts[0] == "einsim" else ("einsim", *parts))
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def needs(source: str, known: set[str]) -> set[str]:
+    """Modules that a source imports: anywhere, also inside functions and for the type checker only."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & known or {node.module}
+    return found & known
+
+
+def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
+    """Modules that import each other, in one step or through others: sets of them, sorted."""
+    reach = {name: set(below) for name, below in graph.items()}
+    for middle in graph:
+        for above in graph:
+            if middle in reach[above]:
+                reach[above] |= reach[middle]
+    return {
+        tuple(sorted(other for other in graph if other in reach[name] and name in reach[other]))
+        for name in graph
+        if name in reach[name]
+    }
+
+
+def test_no_modules_import_each_other() -> None:
+    known = modules()
+    graph = {name: needs(path.read_text(), set(known)) for name, path in known.items()}
+    assert not circles(graph) - OPEN_CIRCLES
+
+
+def test_a_circle_of_imports_is_seen_where_it_is_lazy() -> None:
+    lazy = "if TYPE_CHECKING:\n    from p import c\ndef f():\n    from p.b import g"
+    graph = {"p.a": needs(lazy, {"p.a", "p.b", "p.c"}), "p.b": {"p.c"}, "p.c": {"p.b"}}
+    assert graph["p.a"] == {"p.b", "p.c"}
+    assert circles(graph) == {("p.b", "p.c")}
+    assert circles({**graph, "p.c": {"p.a"}}) == {("p.a", "p.b", "p.c")}
+    assert not circles({"p.a": {"p.b"}, "p.b": set()})
 
 
 def test_no_package_needs_the_tests_the_examples_or_the_benchmarks() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 import msgspec
 
 from einsim.workloads.bound import Bound, SameBlock
-from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, Term, accesses, expression_ops
+from einsim.workloads.einsum import Einsum, Partition, Rank, Tensor
+from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, Term
 from einsim.workloads.points import Box, count_points
-from einsim.workloads.shape import tensor_shape
-from einsim.workloads.sparsity import DENSE, Sparsity
+from einsim.workloads.shape import radix, reach
+from einsim.workloads.text import cascade_text
 
 __all__ = [
     "Access", "Apply", "Bound", "Cascade", "Einsum", "Expr", "Index", "Literal", "Partition", "Rank",
@@ -22,65 +23,6 @@ __all__ = [
 
 MOST_COUNTS = 100_000
 """Point counts that a cascade remembers before it starts anew."""
-
-
-class Rank(msgspec.Struct, frozen=True):
-    """A named range 0 .. size-1."""
-
-    name: str
-    size: int
-
-
-class Partition(msgspec.Struct, frozen=True):
-    """`rank` is walked as `into`, outermost first: m -> m1, m0 means m = m1 * size(m0) + m0."""
-
-    rank: str
-    into: tuple[str, ...]
-
-
-class Tensor(msgspec.Struct, frozen=True):
-    """A tensor; `ranks` names the rank that each dimension is declared over, `bits` the width of a value."""
-
-    name: str
-    ranks: tuple[str, ...]
-    bits: int = 16
-    sparsity: Sparsity = DENSE
-
-
-class Einsum(msgspec.Struct, frozen=True, dict=True):
-    """`output = reduce over reduced of expr`; reduce is "sum", "max", "min" or None."""
-
-    output: Access
-    expr: Expr
-    reduce: str | None = None
-    reduced: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The tensor it writes; a tensor is written once, so this names the Einsum too."""
-        return self.output.tensor
-
-    @cached_property
-    def ranks(self) -> tuple[str, ...]:
-        """Every rank iterated: the output's first, then the reduced ones."""
-        return tuple(dict.fromkeys(self.output.ranks + self.reduced))
-
-    @cached_property
-    def reads(self) -> tuple[Access, ...]:
-        """Distinct input accesses in the order written."""
-        return accesses(self.expr)
-
-    @cached_property
-    def ops(self) -> tuple[str, ...]:
-        """Primitive operations of one iteration point, in order; () for a bare copy."""
-        return expression_ops(self.expr, self.reduce)
-
-    @cached_property
-    def iterative(self) -> tuple[str, ...]:
-        """Ranks along which it writes the next step's state, as in RM[m1+1,p]."""
-        return tuple(
-            index.terms[0].rank for index in self.output.indices if index.terms and index.offset == 1
-        )
 
 
 class Cascade(msgspec.Struct, frozen=True, dict=True):
@@ -106,6 +48,11 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
     def size(self, rank: str) -> int:
         """Size of a rank."""
         return self._ranks[rank].size
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Size of every rank, by name."""
+        return {rank.name: rank.size for rank in self.ranks}
 
     def tensor(self, name: str) -> Tensor:
         """The tensor of this name."""
@@ -136,8 +83,31 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
     def shape(self, tensor: str) -> tuple[int, ...]:
         """Elements along each dimension: the declared ranks' sizes, more where a state or a halo needs it."""
         if tensor not in self._shapes:
-            self._shapes[tensor] = tensor_shape(self, tensor)
+            declared = self.tensor(tensor).ranks
+            every = list(self.accesses(tensor))
+            self._shapes[tensor] = tuple(
+                max([self.size(rank), *(self.extent(access.indices[axis], rank) for access in every)])
+                for axis, rank in enumerate(declared)
+            )
         return self._shapes[tensor]
+
+    def accesses(self, tensor: str) -> Iterator[Access]:
+        """Every access to a tensor, its producer's write first."""
+        producer = self.producer(tensor)
+        if producer is not None:
+            yield producer.output
+        for einsum in self.einsums:
+            yield from (access for access in einsum.reads if access.tensor == tensor)
+
+    def extent(self, index: Index, declared: str) -> int:
+        """Elements that an index needs along a dimension declared over a rank.
+
+        A partition of the declared rank never passes its end: the part beyond is cut off by a bound.
+        """
+        into = radix(index, self.sizes)
+        if any(part.into == into and self.size(part.rank) == self.size(declared) for part in self.partitions):
+            return self.size(declared)
+        return reach(index, self.sizes)[1] + 1
 
     def elements(self, tensor: str) -> int:
         """Elements of the whole tensor, dense."""
@@ -163,7 +133,7 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
         if key not in self._points:
             if len(self._points) >= MOST_COUNTS:
                 self._points.clear()
-            self._points[key] = count_points(self, tied)
+            self._points[key] = count_points(self.bounds, self.sizes, tied)
         return free * self._points[key]
 
     @cached_property
@@ -209,7 +179,6 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
         return self._hash
 
     def __str__(self) -> str:
-        # The printer needs these types, so it imports this file.
-        from einsim.workloads.text import cascade_text
-
-        return cascade_text(self)
+        return cascade_text(
+            self.name, self.sizes, self.partitions, self.tensors, self.initial, self.bounds, self.einsums
+        )

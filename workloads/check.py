@@ -14,7 +14,7 @@ from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.expression import Index
 from einsim.workloads.order import components, cycle, lags, sorted_einsums, trails
 from einsim.workloads.points import MOST_STEPS, count_points
-from einsim.workloads.shape import accesses_of, extent, radix, reach
+from einsim.workloads.shape import radix, reach
 
 LARGEST_RANK = 2**40
 LARGEST_POINTS = 2**80
@@ -50,7 +50,7 @@ def checked(cascade: Cascade, places: Mapping[str, str], rank_places: Mapping[st
 
 
 def _check_blocks(cascade: Cascade) -> None:
-    sizes = {rank.name: rank.size for rank in cascade.ranks}
+    sizes = cascade.sizes
     for bound in cascade.bounds:
         last = max(reach(index, sizes)[1] for index in (bound.left, bound.right))
         if isinstance(bound, SameBlock) and last // bound.lengths[-1] > MOST_STEPS:
@@ -59,7 +59,7 @@ def _check_blocks(cascade: Cascade) -> None:
 
 
 def _check_write(cascade: Cascade, einsum: Einsum, where: str) -> None:
-    sizes = {rank.name: rank.size for rank in cascade.ranks}
+    sizes = cascade.sizes
     path = f"einsums.{einsum.name}"
     ranks = [rank for index in einsum.output.indices for rank in index.ranks]
     twice = [rank for rank in ranks if ranks.count(rank) > 1]
@@ -74,7 +74,7 @@ def _check_write(cascade: Cascade, einsum: Einsum, where: str) -> None:
 
 def _check_shape(cascade: Cascade, name: str, places: Mapping[str, str]) -> None:
     """A rank alone as index fits the dimension's size; no index runs below 0 or past what is written."""
-    sizes = {rank.name: rank.size for rank in cascade.ranks}
+    sizes = cascade.sizes
     ranks = cascade.tensor(name).ranks
     producer = cascade.producer(name)
     users = [(producer, producer.output)] if producer else []
@@ -96,8 +96,8 @@ def _check_shape(cascade: Cascade, name: str, places: Mapping[str, str]) -> None
                 rule = f"dimension {axis + 1} of '{name}' is indexed below 0"
                 raise SpecError(path, rule, got=reach(index, sizes)[0], where=where)
             if producer is not None:
-                written = extent(producer.output.indices[axis], declared, cascade)
-                needed = extent(index, declared, cascade)
+                written = cascade.extent(producer.output.indices[axis], declared)
+                needed = cascade.extent(index, declared)
                 if needed > written and _meets(cascade, user, index, written):
                     far = f"up to {needed - 1}, past its last element {written - 1}"
                     rule = f"reads dimension {axis + 1} of '{name}' {far}"
@@ -109,7 +109,7 @@ def _meets(cascade: Cascade, einsum: Einsum, index: Index, value: int) -> bool:
     sign = -1 if value < 0 else 1
     beyond = {term.rank: sign * term.coefficient for term in index.terms}, sign * (index.offset - value)
     box = {rank: (0, cascade.size(rank)) for rank in einsum.ranks}
-    return count_points(cascade, box, (beyond,)) > 0
+    return count_points(cascade.bounds, cascade.sizes, box, (beyond,)) > 0
 
 
 def _check_initial(cascade: Cascade, places: Mapping[str, str], others: Mapping[str, str]) -> None:
@@ -154,7 +154,7 @@ def loop_ranks(cascade: Cascade, group: tuple[Einsum, ...]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for einsum in group:
         for other in group:
-            for access in accesses_of(cascade, einsum.name):
+            for access in cascade.accesses(einsum.name):
                 if access in other.reads and trails(access, einsum):
                     found.update(dict.fromkeys(lags(access, einsum)))
     return tuple(found)

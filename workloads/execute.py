@@ -233,7 +233,7 @@ def _subscripts(ranks: tuple[str, ...], axes: tuple[str, ...]) -> list[int]:
 
 def _mask(cascade: Cascade, axes: tuple[str, ...], ranges: Ranges) -> NDArray[np.bool_] | None:
     """Which points of a box the bounds keep, each axis that no bound names of length 1; None when all."""
-    sizes = {rank.name: rank.size for rank in cascade.ranks}
+    sizes = cascade.sizes
     mask: NDArray[np.bool_] | None = None
     for bound in cascade.bounds:
         if not acts(bound, set(axes)):

@@ -19,7 +19,7 @@ from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.expression import Access, Index, Term
-from einsim.workloads.shape import accesses_of, radix
+from einsim.workloads.shape import radix
 
 Parts = dict[tuple[Term, ...], str]
 _WHOLE, _PART, _NONE = "whole", "part", "none"
@@ -67,7 +67,7 @@ def passes(cascade: Cascade, rank: str) -> PassReport:
     tensors = {}
     for tensor in cascade.tensors:
         carriers = _carriers(cascade, tensor.name, set(ranks))
-        own = [name for access in accesses_of(cascade, tensor.name) for name in access.ranks if name in ranks]
+        own = [name for access in cascade.accesses(tensor.name) for name in access.ranks if name in ranks]
         walks_it = {
             e.name: _walk_kind(cascade, e, own, set(ranks)) if e.name in carriers else _NONE
             for e in cascade.einsums

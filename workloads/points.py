@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import accumulate, pairwise, repeat, takewhile
-from typing import TYPE_CHECKING
 
 from einsim.specs.errors import SpecError
 from einsim.workloads.bound import Bound, SameBlock
 from einsim.workloads.expression import Index
-
-if TYPE_CHECKING:
-    from einsim.workloads.cascade import Cascade
 
 MOST_STEPS = 2**20
 """Most values of one rank that a count visits one by one, and most blocks of one bound."""
@@ -23,12 +19,13 @@ Linear = tuple[dict[str, int], int]
 """Coefficients and a constant; as a constraint, the sum must be >= 0."""
 
 
-def count_points(cascade: Cascade, box: Box, extra: tuple[Linear, ...] = ()) -> int:
+def count_points(
+    bounds: tuple[Bound | SameBlock, ...], sizes: dict[str, int], box: Box, extra: tuple[Linear, ...] = ()
+) -> int:
     """Points of a box over an Einsum's ranks that every bound which acts on them keeps, and `extra` too."""
-    sizes = {rank.name: rank.size for rank in cascade.ranks}
     constraints: list[Linear] = list(extra)
     blocks: list[SameBlock] = []
-    for bound in cascade.bounds:
+    for bound in bounds:
         if not acts(bound, set(box)):
             continue
         if isinstance(bound, SameBlock):

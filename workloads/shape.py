@@ -1,13 +1,10 @@
-"""Shapes: how far a tensor's accesses reach along each dimension."""
+"""How far an index reaches over whole ranks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-if TYPE_CHECKING:
-    from einsim.workloads.cascade import Cascade
-    from einsim.workloads.expression import Access, Index
+from einsim.workloads.expression import Index
 
 
 def reach(index: Index, sizes: Mapping[str, int]) -> tuple[int, int]:
@@ -33,34 +30,3 @@ def radix(index: Index, sizes: Mapping[str, int]) -> tuple[str, ...]:
             return ()
         stride *= sizes[term.rank]
     return tuple(term.rank for term in terms)
-
-
-def accesses_of(cascade: Cascade, tensor: str) -> Iterator[Access]:
-    """Every access to a tensor, its producer's write first."""
-    producer = cascade.producer(tensor)
-    if producer is not None:
-        yield producer.output
-    for einsum in cascade.einsums:
-        yield from (access for access in einsum.reads if access.tensor == tensor)
-
-
-def extent(index: Index, declared: str, cascade: Cascade) -> int:
-    """Elements that an index needs along a dimension declared over a rank.
-
-    A partition of the declared rank never passes its end: the part beyond is cut off by a bound.
-    """
-    sizes = {rank.name: rank.size for rank in cascade.ranks}
-    into = radix(index, sizes)
-    if any(part.into == into and sizes[part.rank] == sizes[declared] for part in cascade.partitions):
-        return sizes[declared]
-    return reach(index, sizes)[1] + 1
-
-
-def tensor_shape(cascade: Cascade, tensor: str) -> tuple[int, ...]:
-    """The declared ranks' sizes, or as far as an access reaches."""
-    ranks = cascade.tensor(tensor).ranks
-    shape = [cascade.size(rank) for rank in ranks]
-    for access in accesses_of(cascade, tensor):
-        for axis, index in enumerate(access.indices):
-            shape[axis] = max(shape[axis], extent(index, ranks[axis], cascade))
-    return tuple(shape)

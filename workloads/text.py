@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from einsim.workloads.cascade import Bound, Cascade, Einsum, SameBlock, Tensor
+from einsim.workloads.bound import Bound, SameBlock
+from einsim.workloads.einsum import Einsum, Partition, Tensor
 from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, expression_ranks
 from einsim.workloads.ops import position_rank, prune_parts
 from einsim.workloads.sparsity import NM, Block, Dense, Density, Sparsity, TopK
@@ -15,19 +16,21 @@ _STRENGTH = {"add": 1, "sub": 1, "mul": 2, "div": 2}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 
 
-def cascade_text(cascade: Cascade) -> str:
+def cascade_text(
+    name: str, sizes: Mapping[str, int], partitions: Iterable[Partition], tensors: Iterable[Tensor],
+    initial: Mapping[str, float], bounds: Iterable[Bound | SameBlock], einsums: Sequence[Einsum],
+) -> str:  # fmt: skip
     """The whole cascade: ranks, partitions, tensors, bounds, initial state, then one Einsum a line."""
-    sizes = {rank.name: rank.size for rank in cascade.ranks}
     lines = [
-        f"cascade {cascade.name}",
-        "rank " + ", ".join(f"{name} = {size}" for name, size in sizes.items()),
+        f"cascade {name}",
+        "rank " + ", ".join(f"{rank} = {size}" for rank, size in sizes.items()),
     ]
-    lines += [f"{part.rank} -> {', '.join(part.into)}" for part in cascade.partitions]
-    lines += [tensor_text(tensor) for tensor in cascade.tensors]
-    lines += [f"initial {name} = {number_text(value)}" for name, value in cascade.initial.items()]
-    lines += [f"where {bound_text(bound, sizes)}" for bound in cascade.bounds]
-    width = max((len(access_text(einsum.output, sizes)) for einsum in cascade.einsums), default=0)
-    lines += [einsum_text(einsum, sizes, width) for einsum in cascade.einsums]
+    lines += [f"{part.rank} -> {', '.join(part.into)}" for part in partitions]
+    lines += [tensor_text(tensor) for tensor in tensors]
+    lines += [f"initial {tensor} = {number_text(value)}" for tensor, value in initial.items()]
+    lines += [f"where {bound_text(bound, sizes)}" for bound in bounds]
+    width = max((len(access_text(einsum.output, sizes)) for einsum in einsums), default=0)
+    lines += [einsum_text(einsum, sizes, width) for einsum in einsums]
     return "\n".join(lines) + "\n"
 
 

@@ -54,7 +54,7 @@ def _seconds(space: MapSpace, einsum: Einsum) -> dict[str, float]:
     """The least busy seconds of each unit that can compute all of an Einsum."""
     cascade, machine = space.cascade, space.machine
     found: dict[str, float] = {}
-    whole = {rank.name: rank.size for rank in cascade.ranks}
+    whole = cascade.sizes
     share = cascade.points(einsum.name) / max(1, math.prod(whole[rank] for rank in einsum.ranks))
     for node in space.leaves(einsum):
         unit = machine.unit(node.unit)
@@ -73,7 +73,7 @@ def _seconds(space: MapSpace, einsum: Einsum) -> dict[str, float]:
 def _energy_pj(space: MapSpace, einsum: Einsum, streamed: bool) -> float:
     """The least picojoules of an Einsum's points, and of its operands from the cheapest memories."""
     cascade, machine = space.cascade, space.machine
-    whole = {rank.name: rank.size for rank in cascade.ranks}
+    whole = cascade.sizes
     share = cascade.points(einsum.name) / max(1, math.prod(whole[rank] for rank in einsum.ranks))
     found = math.inf
     for node in space.leaves(einsum):
@@ -102,7 +102,7 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[float, float]:
     bounds may cut are left out.
     """
     cut = {term.rank for b in cascade.bounds for side in (b.left, b.right) for term in side.terms}
-    whole = {rank.name: rank.size for rank in cascade.ranks}
+    whole = cascade.sizes
     dram = machine.dram
     read = written = 0
     inputs = {tensor.name for tensor in cascade.inputs}

@@ -18,7 +18,7 @@ from einsim.dataflow.mapper.point import GroupPoint, NestPoint
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import CAPACITY, Floats, Ints, Tables, menu_arrays, tables
 from einsim.dataflow.mapper.tiles import few
-from einsim.dataflow.mapper.vectors import Loops, Tiles, loops_of, pruned, twins
+from einsim.dataflow.mapper.vectors import Loops, TileVector, loops_of, pruned, twins
 from einsim.workloads.cascade import Einsum
 
 FIRST_ROWS = 16
@@ -65,7 +65,7 @@ class Around(NamedTuple):
     first; the least of the objective, and whether these are all.
     """
 
-    every: list[tuple[Floats, Inside, Tiles]]
+    every: list[tuple[Floats, Inside, TileVector]]
     least: float
     all: bool
 
@@ -120,8 +120,8 @@ class Contexts:
                     Entry(
                         nest,
                         tables(space.cascade, space.machine, nest, self.scale),
-                        np.array([] if one else twins(space, nest), np.int64),
-                        loops_of(space, nest),
+                        np.array([] if one else twins(space.tiles, nest), np.int64),
+                        loops_of(space.tiles, nest),
                     )
                     for nest in space.nests(einsum, own, one_order=one)
                 )
@@ -168,7 +168,7 @@ class Contexts:
         held = row[len(self.scale.engines) + 1 :]
         return bool(np.all(held <= self.capacity)) and float(held.sum()) <= self.within
 
-    def bound(self, einsum: Einsum, inside: Inside, shared: Tiles) -> Floats:
+    def bound(self, einsum: Einsum, inside: Inside, shared: TileVector) -> Floats:
         """A row that no row of the Einsum inside these loops is below in any column; endless without one."""
         key = (einsum.name, own_part(einsum, inside), shared)
         found = self.pools.bounds.get(key)
@@ -187,7 +187,7 @@ class Contexts:
 
         def work(pool: tuple[Entry, ...], most: int) -> Rows:
             archive = Archive(3 if mode == FRONT else 2, _meta_width(pool))
-            menus = [pruned(self.space, entry.nest) for entry in pool]
+            menus = [pruned(self.space.tiles, entry.nest) for entry in pool]
             coarse = [[few(sizes) for sizes in each] for each in menus]
             nodes = 0
             if coarse != menus:
@@ -199,7 +199,7 @@ class Contexts:
 
         return self._once(("alone", mode), einsum, inside, (), most, work)
 
-    def best(self, einsum: Einsum, inside: Inside, shared: Tiles, mode: int, most: int) -> Rows:
+    def best(self, einsum: Einsum, inside: Inside, shared: TileVector, mode: int, most: int) -> Rows:
         """The best row of one Einsum inside shared loops, by itself: what it costs a group at least."""
 
         def work(pool: tuple[Entry, ...], most: int) -> Rows:
@@ -207,7 +207,7 @@ class Contexts:
 
         return self._once(("best", mode), einsum, inside, shared, most, work)
 
-    def front(self, einsum: Einsum, inside: Inside, shared: Tiles, mode: int, most: int) -> Rows:
+    def front(self, einsum: Einsum, inside: Inside, shared: TileVector, mode: int, most: int) -> Rows:
         """Every unbeaten row of one Einsum inside shared loops, by the columns that count."""
 
         def work(pool: tuple[Entry, ...], most: int) -> Rows:
@@ -216,7 +216,7 @@ class Contexts:
         return self._once(("front", mode), einsum, inside, shared, most, work)
 
     def _once(
-        self, kind: tuple[str, int], einsum: Einsum, inside: Inside, shared: Tiles, most: int,
+        self, kind: tuple[str, int], einsum: Einsum, inside: Inside, shared: TileVector, most: int,
         work: Callable[[tuple[Entry, ...], int], Rows],
     ) -> Rows:  # fmt: skip
         """Rows found before with as much room, or one best row of more room if it fits; else new ones."""
@@ -242,7 +242,7 @@ class Contexts:
     def _inside(
         self,
         pool: tuple[Entry, ...],
-        shared: Tiles,
+        shared: TileVector,
         mode: int,
         goal: int,
         most: int,
@@ -256,7 +256,7 @@ class Contexts:
         return Rows(keys, metas, pool, nodes, every)
 
     def _every(
-        self, pool: tuple[Entry, ...], menus: list[list[Tiles]], mode: int, archive: Archive, most: int,
+        self, pool: tuple[Entry, ...], menus: list[list[TileVector]], mode: int, archive: Archive, most: int,
         leak_j: float, goal: int | None = None, room: Floats | None = None,
     ) -> tuple[int, bool]:  # fmt: skip
         """Search nests one after the other into an archive: the nodes, and whether all was covered."""

@@ -50,7 +50,7 @@ def tree(cascade: Cascade, machine: Machine, group: GroupPoint) -> Node:
     body = Pipeline(children=tuple(_branch(cascade, machine, nest, shared) for nest in group.nests))
     homes = [(tensor, home) for nest in group.nests for tensor, home in nest.homes if home.holds]
     parts: list[Node | tuple[str, int] | None] = []
-    left = {rank.name: rank.size for rank in cascade.ranks}
+    left = dict(cascade.sizes)
     for depth in range(shared + 1):
         here = [(tensor, home) for tensor, home in homes if home.depth == depth]
         above = [(t, home) for t, home in here if home.fused or depth < shared]
@@ -63,7 +63,7 @@ def tree(cascade: Cascade, machine: Machine, group: GroupPoint) -> Node:
 def _branch(cascade: Cascade, machine: Machine, point: NestPoint, start: int) -> Node:
     """The loops and keeps of one nest from depth `start` inward."""
     parts: list[Node | tuple[str, int] | None] = []
-    left = {rank.name: rank.size for rank in cascade.ranks}
+    left = dict(cascade.sizes)
     for depth in range(start):
         _loop(point, depth, left)
     for depth in range(start, len(point.nest.loops) + 1):

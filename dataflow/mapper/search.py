@@ -21,7 +21,7 @@ from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.point import GroupPoint
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import Floats, Ints
-from einsim.dataflow.mapper.vectors import Tiles
+from einsim.dataflow.mapper.vectors import TileVector
 from einsim.workloads.cascade import Einsum
 
 #: Called with how many groups are done, how many there are, and the best objective so far (None: none yet).
@@ -266,7 +266,7 @@ class _Fused:
         rows = self.archive.keys[: self.archive.count]
         return bool(np.any(np.all(rows <= np.array(key)[: rows.shape[1]], axis=1)))
 
-    def _inside(self, inside: Inside, shared: Tiles, tag: int) -> None:
+    def _inside(self, inside: Inside, shared: TileVector, tag: int) -> None:
         """The Einsums' best or unbeaten rows inside given shared loops, joined."""
         contexts, mode = self.contexts, self.mode
         if mode in (LATENCY, ENERGY):

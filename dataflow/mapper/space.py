@@ -34,14 +34,14 @@ import numpy as np
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import tile_bytes
+from einsim.dataflow.mapper import vectors
 from einsim.dataflow.mapper.groups import cuts, joined
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.nest import Inside, Nest, leaves, nest_of, operands, orders, plain, simple
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
-from einsim.dataflow.mapper.sampling import sample
 from einsim.dataflow.mapper.tables import Floats, Scales, scales, tables
-from einsim.dataflow.mapper.tiles import Menu, menu
-from einsim.dataflow.mapper.vectors import Tiles, count_vectors, menus, nest_points, pruned, tile_vectors
+from einsim.dataflow.mapper.tiles import Menu
+from einsim.dataflow.mapper.vectors import TileSpace, TileVector
 from einsim.dataflow.mapper.wishes import check_resident, check_wishes
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates.gemm import levels
@@ -131,8 +131,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def bytes_of(self, tensor: str) -> int:
         """Bytes of a whole tensor that some Einsum makes."""
-        sizes = {rank.name: rank.size for rank in self.cascade.ranks}
-        return tile_bytes(self.cascade, self.machine, self.cascade.einsum(tensor).output, sizes)
+        return tile_bytes(self.cascade, self.machine, self.cascade.einsum(tensor).output, self.cascade.sizes)
 
     def residents(self) -> tuple[tuple[str, ...], ...]:
         """The sets of results that may stay whole in the hub for all of the cascade, the empty one first:
@@ -254,16 +253,14 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def leaves(self, einsum: Einsum) -> tuple[Compute, ...]:
         """Units and layouts of an Einsum."""
-        if einsum.name not in self._leaves:
-            self._leaves[einsum.name] = self._make_leaves(einsum)
         return self._leaves[einsum.name]
 
     @cached_property
     def _leaves(self) -> dict[str, tuple[Compute, ...]]:
-        return {}
-
-    def _make_leaves(self, einsum: Einsum) -> tuple[Compute, ...]:
-        return leaves(self.cascade, self.machine, einsum, self.unit.get(einsum.name, ""))
+        return {
+            e.name: leaves(self.cascade, self.machine, e, self.unit.get(e.name, ""))
+            for e in self.cascade.einsums
+        }
 
     def nests(self, einsum: Einsum, inside: Inside, *, one_order: bool = False) -> Iterator[Nest]:
         """Loop nests of an Einsum in its surroundings; with `one_order` only one for each layout."""
@@ -282,33 +279,22 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 if all(nest.choices):
                     yield nest
 
-    def menus(self, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
-        """Tile sizes of each loop of a nest: see `einsim.dataflow.mapper.vectors.menus`."""
-        return menus(self, nest, shared)
-
     @cached_property
-    def width(self) -> int:
-        """The narrowest dimension of the machine's units: where menus of steps begin."""
-        return min(
-            (size for unit in self.machine.units for d, size in unit.dims.items() if d != "cores"), default=16
-        )
+    def tiles(self) -> TileSpace:
+        """The tile sizes of its loops."""
+        return TileSpace(
+            cascade=self.cascade, machine=self.machine, menu=self.menu, keeps=bool(self.keep),
+            ordered=frozenset(name for name, ranks in self.order.items() if ranks),
+        )  # fmt: skip
 
-    @cached_property
-    def cores(self) -> int:
-        """Cores of the machine's matrix units."""
-        return max((unit.dims.get("cores", 1) for unit in self.machine.matrix_units), default=1)
-
-    def shared_tiles(self, inside: Inside) -> Iterator[Tiles]:
+    def shared_tiles(self, inside: Inside) -> Iterator[TileVector]:
         """Tiles of a group's loops: each splits its rank."""
-        menus = [
-            menu(self.cascade.size(rank), self.menu, self.width, self.cores)[:-1] for rank in inside.shared
-        ]
-        yield from itertools.product(*menus)
+        return itertools.product(*map(self.tiles.splits, inside.shared))
 
     def largest_nest(self) -> int:
         """Vectors of tile sizes of the largest loop nest."""
         every = (nest for einsum in self.cascade.einsums for nest in self.nests(einsum, Inside()))
-        return max((math.prod(map(len, pruned(self, nest))) for nest in every), default=0)
+        return max((math.prod(map(len, vectors.pruned(self.tiles, nest))) for nest in every), default=0)
 
     def count(self) -> int:
         """How many points the space has (capacities and legality of partial sums not yet looked at)."""
@@ -329,7 +315,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             for shared in self.shared_tiles(inside):
                 total += math.prod(
                     sum(
-                        count_vectors(self, nest, shared) * math.prod(map(len, nest.choices))
+                        vectors.count_vectors(self.tiles, nest, shared) * math.prod(map(len, nest.choices))
                         for nest in found
                     )
                     for found in every
@@ -359,17 +345,44 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             for chosen in itertools.product(*(groups[part] for part in parts)):
                 yield Point(groups=chosen, resident=self.resident, hub=self.hub)
 
-    def nest_points(self, nest: Nest, shared: Tiles = ()) -> Iterator[NestPoint]:
+    def nest_points(self, nest: Nest, shared: TileVector = ()) -> Iterator[NestPoint]:
         """Every point of one nest."""
-        return nest_points(self, nest, shared)
+        return vectors.nest_points(self.tiles, nest, shared)
 
-    def tile_vectors(self, nest: Nest, shared: Tiles = ()) -> Iterator[Tiles]:
+    def tile_vectors(self, nest: Nest, shared: TileVector = ()) -> Iterator[TileVector]:
         """Every vector of tile sizes of one nest."""
-        return tile_vectors(self, nest, shared)
+        return vectors.tile_vectors(self.tiles, nest, shared)
 
     def sample(self, rng: random.Random, tries: int = 200) -> Point | None:
         """A random point whose groups each fit their memories; None where `tries` found none."""
-        return sample(self, rng, tries)
+        if self.resident is None:
+            return rng.choice(self.spaces()).sample(rng, tries)
+        fusions = {tuple(e.name for e in group): group for group in self.fusions()}
+        names = tuple(einsum.name for einsum in self.cascade.einsums)
+        for _ in range(tries):
+            parts: list[tuple[str, ...]] = []
+            at = 0
+            while at < len(names):
+                parts.append(rng.choice([part for part in fusions if part == names[at : at + len(part)]]))
+                at += len(parts[-1])
+            found = [self._sample_group(fusions[part], rng) for part in parts]
+            groups = tuple(group for group in found if group is not None)
+            if len(groups) == len(parts):
+                return Point(groups=groups, resident=self.resident, hub=self.hub)
+        return None
+
+    def _sample_group(self, group: tuple[Einsum, ...], rng: random.Random) -> GroupPoint | None:
+        inside = rng.choice(list(self.insides(group)))
+        shared = tuple(rng.choice(self.tiles.splits(rank)) for rank in inside.shared)
+        points = []
+        for einsum in group:
+            nests = self.nests(einsum, inside)
+            found = [nest for nest in nests if all(vectors.menus(self.tiles, nest, shared))]
+            if not found:
+                return None
+            points.append(vectors.sample_nest(self.tiles, rng.choice(found), shared, rng))
+        made = GroupPoint(inside=inside, nests=tuple(points))
+        return made if self.total(made)[1] else None
 
     def row(self, point: NestPoint) -> tuple[Floats, bool]:
         """One nest's ticks by engine, joules and bytes by memory (see `Scales`), and whether it is legal."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from einsim.accel.machine import Machine
 from einsim.dataflow.templates.sizes import divisors
 
 Menu = Literal["all", "perfect", "steps"]
@@ -32,6 +33,11 @@ def menu(size: int, kind: Menu, width: int = 16, cores: int = 1) -> tuple[int, .
         part = -(-part // 2)
         found.add(min(size, -(-part // width) * width))
     return tuple(sorted(found))
+
+
+def narrowest(machine: Machine) -> int:
+    """The narrowest dimension of a machine's units, cores aside."""
+    return min((size for unit in machine.units for d, size in unit.dims.items() if d != "cores"), default=16)
 
 
 @lru_cache(maxsize=4096)

@@ -4,23 +4,48 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
+from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.mapper.nest import Nest, operands
 from einsim.dataflow.mapper.point import NestPoint
 from einsim.dataflow.mapper.tables import Ints
-from einsim.dataflow.mapper.tiles import Use, menu_from, undominated
+from einsim.dataflow.mapper.tiles import Menu, Use, menu, menu_from, narrowest, undominated
 from einsim.dataflow.mapping import Compute
-from einsim.workloads.cascade import Einsum
+from einsim.workloads.cascade import Cascade, Einsum
 
-if TYPE_CHECKING:
-    from einsim.dataflow.mapper.space import MapSpace
+TileVector = tuple[int, ...]
 
-Tiles = tuple[int, ...]
+
+class TileSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """The tile sizes of a map space: its menu, whether a tensor is kept whole, Einsums of a given order."""
+
+    cascade: Cascade
+    machine: Machine
+    menu: Menu
+    keeps: bool = False
+    ordered: frozenset[str] = frozenset()
+
+    @cached_property
+    def width(self) -> int:
+        """Where menus of steps begin."""
+        return narrowest(self.machine)
+
+    @cached_property
+    def cores(self) -> int:
+        """Cores of the machine's matrix units."""
+        return max((unit.dims.get("cores", 1) for unit in self.machine.matrix_units), default=1)
+
+    def splits(self, rank: str) -> TileVector:
+        """The sizes that split a rank, ascending."""
+        return menu(self.cascade.size(rank), self.menu, self.width, self.cores)[:-1]
 
 
 class Loops(NamedTuple):
@@ -28,21 +53,21 @@ class Loops(NamedTuple):
     last of the group's loops that walks the same rank (-1: none).
     """
 
-    least: Tiles
-    sizes_of: tuple[Tiles, ...]
+    least: TileVector
+    sizes_of: tuple[TileVector, ...]
     whole: Ints
     source: Ints
 
-    def allow(self, shared: Tiles) -> bool:
+    def allow(self, shared: TileVector) -> bool:
         """Whether the shared tiles occupy what lies alone along cores or a dimension."""
         return all(tile >= least for tile, least in zip(shared, self.least, strict=False))
 
-    def menus(self, shared: Tiles) -> list[Tiles]:
+    def menus(self, shared: TileVector) -> list[TileVector]:
         """Tile sizes of each loop, ascending; some menu is empty where the shared tiles aren't allowed."""
         given = [(tile,) if tile >= least else () for tile, least in zip(shared, self.least, strict=False)]
         return [*given, *self.sizes_of[len(shared) :]]
 
-    def root(self, shared: Tiles) -> Ints:
+    def root(self, shared: TileVector) -> Ints:
         """The tiles where no loop of the nest's own is split."""
         found = self.whole.copy()
         if shared:
@@ -52,7 +77,7 @@ class Loops(NamedTuple):
         return found
 
 
-def loops_of(space: MapSpace, nest: Nest) -> Loops:
+def loops_of(space: TileSpace, nest: Nest) -> Loops:
     """The loops of a nest. A tile of a rank that lies alone along the cores or a dimension occupies all of
     it, where the rank has as many points.
     """
@@ -70,23 +95,23 @@ def loops_of(space: MapSpace, nest: Nest) -> Loops:
     )
 
 
-def menus(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
+def menus(space: TileSpace, nest: Nest, shared: TileVector = ()) -> list[TileVector]:
     """Tile sizes of each loop, ascending; `shared` gives those of the group's loops."""
     return loops_of(space, nest).menus(shared)
 
 
-def _least(space: MapSpace, nest: Nest, rank: str) -> int:
+def _least(space: TileSpace, nest: Nest, rank: str) -> int:
     """Points of a rank that occupy the cores and the dimension along which it lies alone."""
     dims = space.machine.unit(nest.node.unit).dims
     return math.prod(dims[dim] for dim, ranks in nest.node.spatial.items() if ranks == (rank,))
 
 
-def pruned(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
+def pruned(space: TileSpace, nest: Nest, shared: TileVector = ()) -> list[TileVector]:
     """`menus` without the sizes that another is never worse than; used where one loop walks a rank."""
     found = menus(space, nest, shared)
     unit = space.machine.unit(nest.node.unit)
     paced = unit.kind == "systolic" and nest.node.stationarity != "output-stationary"
-    if paced or shared or space.keep or len(set(nest.loops)) < len(nest.loops):
+    if paced or shared or space.keeps or len(set(nest.loops)) < len(nest.loops):
         return found
     einsum = space.cascade.einsum(nest.einsum)
     if _uneven(space, einsum, nest.node):
@@ -105,7 +130,7 @@ def pruned(space: MapSpace, nest: Nest, shared: Tiles = ()) -> list[Tiles]:
     return found
 
 
-def _uneven(space: MapSpace, einsum: Einsum, node: Compute) -> bool:
+def _uneven(space: TileSpace, einsum: Einsum, node: Compute) -> bool:
     """Whether a tile size acts through more than `einsim.dataflow.mapper.tiles` knows: bytes rounded tile by
     tile, points left out, operands that several cores read, partial sums of a fold.
     """
@@ -116,14 +141,14 @@ def _uneven(space: MapSpace, einsum: Einsum, node: Compute) -> bool:
     return rounded or stays or (apart and bool(cores_ranks(node)))
 
 
-def twins(space: MapSpace, nest: Nest) -> list[int]:
+def twins(space: TileSpace, nest: Nest) -> list[int]:
     """For each loop: -1, or the first loop of those up to this one that, all whole, make this nest a copy
     of another. Two runs of ranks that move the same tensors, side by side in a block, are two orders;
     where neither is split they are one mapping, and only the order in which the Einsum names them counts.
     """
     einsum = space.cascade.einsum(nest.einsum)
     found = [-1] * len(nest.loops)
-    if space.order.get(nest.einsum):
+    if nest.einsum in space.ordered:
         return found
     every = operands(space.cascade, einsum)
     kinds = {rank: tuple(rank in operand.moved for operand in every) for rank in einsum.ranks}
@@ -143,13 +168,13 @@ def twins(space: MapSpace, nest: Nest) -> list[int]:
     return found
 
 
-def tile_vectors(space: MapSpace, nest: Nest, shared: Tiles = ()) -> Iterator[Tiles]:
+def tile_vectors(space: TileSpace, nest: Nest, shared: TileVector = ()) -> Iterator[TileVector]:
     """Every vector of tile sizes: a loop's tile is from its menu and below its parent's, or all of it."""
     sizes_of = menus(space, nest, shared)
     if not all(sizes_of):
         return
 
-    def grow(chosen: Tiles) -> Iterator[Tiles]:
+    def grow(chosen: TileVector) -> Iterator[TileVector]:
         at = len(chosen)
         if at == len(nest.loops):
             yield chosen
@@ -166,7 +191,7 @@ def tile_vectors(space: MapSpace, nest: Nest, shared: Tiles = ()) -> Iterator[Ti
     yield from grow(())
 
 
-def count_vectors(space: MapSpace, nest: Nest, shared: Tiles) -> int:
+def count_vectors(space: TileSpace, nest: Nest, shared: TileVector) -> int:
     """How many vectors of tile sizes there are: ranks are independent of each other."""
     sizes_of = menus(space, nest, shared)
     if not all(sizes_of):
@@ -190,8 +215,21 @@ def count_vectors(space: MapSpace, nest: Nest, shared: Tiles) -> int:
     return total
 
 
-def nest_points(space: MapSpace, nest: Nest, shared: Tiles = ()) -> Iterator[NestPoint]:
+def nest_points(space: TileSpace, nest: Nest, shared: TileVector = ()) -> Iterator[NestPoint]:
     """Every point of one nest."""
     for tiles in tile_vectors(space, nest, shared):
         for chosen in itertools.product(*(range(len(choices)) for choices in nest.choices)):
             yield NestPoint(nest=nest, tiles=tiles, chosen=chosen)
+
+
+def sample_nest(space: TileSpace, nest: Nest, shared: TileVector, rng: random.Random) -> NestPoint:
+    """A random point of one nest, none of whose menus is empty."""
+    tiles: list[int] = []
+    left = {rank: space.cascade.size(rank) for rank in nest.loops}
+    for at, (rank, sizes) in enumerate(zip(nest.loops, menus(space, nest, shared), strict=True)):
+        whole = left[rank]
+        below = [size for size in sizes if size < whole]
+        left[rank] = sizes[0] if at < len(shared) else rng.choice([*below, whole])
+        tiles.append(left[rank])
+    chosen = tuple(rng.randrange(len(choices)) for choices in nest.choices)
+    return NestPoint(nest=nest, tiles=tuple(tiles), chosen=chosen)

@@ -129,7 +129,7 @@ def _residents(
     if any(unit.reads_from != memory for unit in machine.units):
         return [{}]
     capacity = machine.memory(memory).capacity_bytes or 2**62
-    sizes = {rank.name: rank.size for rank in cascade.ranks}
+    sizes = cascade.sizes
     needs = {
         einsum.name: tile_bytes(cascade, machine, access_of(einsum, einsum.name), sizes)
         for einsum in cascade.einsums

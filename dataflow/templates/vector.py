@@ -43,7 +43,7 @@ def row_bytes(
     resident: frozenset[str],
 ) -> int:
     """Bytes of one set of buffers for rows of `tiles` points."""
-    extents = {rank.name: rank.size for rank in cascade.ranks} | dict(tiles)
+    extents = cascade.sizes | dict(tiles)
     total = 0
     for name in touched(einsums, resident):
         user = next(e for e in einsums if e.name == name or any(a.tensor == name for a in e.reads))
@@ -73,7 +73,7 @@ def _room(
 
 
 def _memories(cascade: Cascade, machine: Machine, einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
-    sizes = {rank.name: rank.size for rank in cascade.ranks}
+    sizes = cascade.sizes
     unit = machine.unit(place(cascade, machine, einsums[0], sizes).unit)
     return levels(machine, unit.reads_from)
 
@@ -110,7 +110,7 @@ def vector_run(
             tiles = wider
         if tiles[rank] < cascade.size(rank):
             break
-    extents = {rank.name: rank.size for rank in cascade.ranks} | tiles
+    extents = cascade.sizes | tiles
     apart = any(machine.memory(memory).copies > 1 for memory in memories)
     cores = rows if apart else None  # a core has only its own rows of what the run makes
     nodes = tuple(place(cascade, machine, einsum, extents, cores) for einsum in einsums)

@@ -69,7 +69,7 @@ class Model:
         self.machine = machine
         self.cascade = group.cascade
         self.clock = Clock(machine, tuple(tensor.name for tensor in group.cascade.tensors))
-        self.sizes = {rank.name: rank.size for rank in group.cascade.ranks}
+        self.sizes = group.cascade.sizes
         self.steps = self.sizes[group.step]
         self.units = {unit.name: unit for unit in machine.units}
         self.leak_j = (machine.leakage_w + sum(memory.leakage_w for memory in machine.memories)) / (

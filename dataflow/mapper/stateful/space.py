@@ -41,7 +41,7 @@ from einsim.dataflow.mapper.stateful.point import (
     in_tail,
     tail_loops,
 )  # fmt: skip
-from einsim.dataflow.mapper.tiles import Menu, menu
+from einsim.dataflow.mapper.tiles import Menu, menu, narrowest
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates.gemm import levels
 from einsim.specs.errors import EinsimError, SpecError
@@ -131,9 +131,7 @@ class StatefulSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def tilings(self) -> tuple[Tiling, ...]:
         """Every choice of shared loops with tiles and orders."""
-        width = min(
-            (size for unit in self.machine.units for d, size in unit.dims.items() if d != "cores"), default=16
-        )
+        width = narrowest(self.machine)
         every = [
             [(rank, outer, inner) for outer in sizes for inner in sizes if inner <= outer]
             for rank in self.group.free

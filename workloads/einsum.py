@@ -1,0 +1,69 @@
+"""What a cascade is made of: ranks and their partitions, tensors, and single Einsums, as frozen values."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import msgspec
+
+from einsim.workloads.expression import Access, Expr, accesses, expression_ops
+from einsim.workloads.sparsity import DENSE, Sparsity
+
+
+class Rank(msgspec.Struct, frozen=True):
+    """A named range 0 .. size-1."""
+
+    name: str
+    size: int
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """`rank` is walked as `into`, outermost first: m -> m1, m0 means m = m1 * size(m0) + m0."""
+
+    rank: str
+    into: tuple[str, ...]
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """A tensor; `ranks` names the rank that each dimension is declared over, `bits` the width of a value."""
+
+    name: str
+    ranks: tuple[str, ...]
+    bits: int = 16
+    sparsity: Sparsity = DENSE
+
+
+class Einsum(msgspec.Struct, frozen=True, dict=True):
+    """`output = reduce over reduced of expr`; reduce is "sum", "max", "min" or None."""
+
+    output: Access
+    expr: Expr
+    reduce: str | None = None
+    reduced: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The tensor it writes; a tensor is written once, so this names the Einsum too."""
+        return self.output.tensor
+
+    @cached_property
+    def ranks(self) -> tuple[str, ...]:
+        """Every rank iterated: the output's first, then the reduced ones."""
+        return tuple(dict.fromkeys(self.output.ranks + self.reduced))
+
+    @cached_property
+    def reads(self) -> tuple[Access, ...]:
+        """Distinct input accesses in the order written."""
+        return accesses(self.expr)
+
+    @cached_property
+    def ops(self) -> tuple[str, ...]:
+        """Primitive operations of one iteration point, in order; () for a bare copy."""
+        return expression_ops(self.expr, self.reduce)
+
+    @cached_property
+    def iterative(self) -> tuple[str, ...]:
+        """Ranks along which it writes the next step's state, as in RM[m1+1,p]."""
+        return tuple(
+            index.terms[0].rank for index in self.output.indices if index.terms and index.offset == 1
+        )
