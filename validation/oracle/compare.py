@@ -144,7 +144,13 @@ def _differences(case: Case, outcome: Outcome, result: Result) -> Iterator[Disag
     for name, share in result.utilization.items():
         if share > 1 + NEAR:
             yield Disagreement(kind="utilisation", text=f"{name} {share:g}")
+    busy = {f"unit {name}": rows["busy"] for name, rows in result.breakdown_by_unit.items()}
+    if result.level == "analytical":  # the simulator does not report how long its ports were held
+        busy |= {f"port {name}": cycles for name, cycles in result.bound_by.items()}
     for name, least in least_cycles(case.work, case.chip, outcome).items():
+        if busy.get(name, least) + 1 < least:
+            text = f"{name}: busy for {busy[name]} cycles, at least {least:g}"
+            yield Disagreement(kind=f"busy {name.split()[0]}", text=text)
         if result.cycles + 1 < least:  # reported cycles are whole ones
             text = f"{name}: {result.cycles} cycles, at least {least:g}"
             yield Disagreement(kind=f"cycles {name.split()[0]}", text=text)

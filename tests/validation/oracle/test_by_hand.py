@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from einsim.dataflow.mapping import Compute, Sequence, chain, keep
+from einsim.validation.oracle.draw_cascade import KINDS, draw_cascade
+from einsim.validation.oracle.points import einsum_points, point_ops
 from einsim.workloads.notation import parse
 from tests.validation.oracle.small import machine, outcome, right, traffic
 
@@ -15,6 +19,9 @@ def test_a_tensor_read_at_two_shifts_is_there_for_both() -> None:
     tree = chain(keep("X Y", "gb"), Compute(einsum="Y", unit="lanes", spatial={"lanes": ("t",)}))
     found = outcome(work, machine(), tree)
     assert traffic(found, "dram", "X") == 48 * 8 * 2
+    assert (
+        found.books.reads["gb", "X"] == 8 * 8 * 8 * 2
+    )  # 8 folds of 8 channels, in each 4 lanes and both shifts
     assert right(work, found)
 
 
@@ -137,3 +144,36 @@ def test_a_partial_sum_in_a_keep_inside_its_loop_leaves_and_comes_back() -> None
     assert found.books.writes["dram", "Z"] == 3 * 4 * 2
     assert found.books.reads["dram", "Z"] == 2 * 4 * 2
     assert right(work, found)
+
+
+def test_partial_sums_of_an_earlier_tile_are_read_first() -> None:
+    # three tiles over k: each writes the 4 sums, the second and third read them, and so does the way out
+    work = parse("Z[m] = A[m,k] * B[k]", name="dot", sizes={"m": 4, "k": 6})
+    leaf = Compute(einsum="Z", unit="lanes", spatial={"lanes": ("m",)})
+    found = outcome(work, machine(), chain(keep("A B Z", "gb"), ("k", 2), leaf))
+    assert found.books.writes["gb", "Z"] == 3 * 4 * 2
+    assert found.books.reads["gb", "Z"] == 2 * 4 * 2 + 4 * 2
+    assert found.books.writes["dram", "Z"] == 4 * 2
+
+
+def test_a_bound_keeps_a_block_of_which_a_part_remains() -> None:
+    # keys 0..p of blocks of 3: query 0..2 needs one block, 3..5 two
+    text = "m -> m1, m0\nwhere m1*M0+m0 <= p\nG[m1,p] = X[m1] * Q[p]"
+    work = parse(text, name="blocks", sizes={"m": 6, "m0": 3, "p": 6})
+    found = outcome(work, machine(), chain(keep("X Q G", "gb"), Compute(einsum="G", unit="lanes")))
+    assert found.points["G"] == 3 * 1 + 3 * 2
+    assert right(work, found)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_points_one_by_one_are_as_many_as_the_cascade_counts(kind: str) -> None:
+    rng = random.Random(kind)
+    for _ in range(5):
+        work = draw_cascade(kind, rng)
+        for einsum in work.einsums:
+            box = {}
+            for rank in einsum.ranks:
+                low = rng.randrange(work.size(rank))
+                box[rank] = (low, rng.randint(low + 1, work.size(rank)))
+            assert einsum_points(work, einsum, box).count == work.points(einsum.name, box)
+            assert point_ops(einsum) == einsum.ops
