@@ -20,9 +20,9 @@ from einsim.dataflow.result import Result
 from einsim.dataflow.templates import build_mapping, preferred_passes, template_names
 from einsim.machine_keys import machine_keys
 from einsim.settings import split
+from einsim.sim.gpu.case import KernelCase
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
-from einsim.validation.gpu.case import KernelCase
 from einsim.workload import Source, find_workload
 from einsim.workloads.cascade import Cascade
 
@@ -110,10 +110,10 @@ def evaluate(
 
 def on_gpu(source: Source, settings: Mapping[str, str], gpu: Gpu, variant: str) -> Evaluation:
     """The quickest kernel for a workload on a GPU, or the variant that is named."""
-    from einsim.validation.gpu.realise import (
+    from einsim.sim.gpu.realise import (
         realise,
     )  # the kernels' descriptions are only imported when needed
-    from einsim.validation.gpu.result import choose, result
+    from einsim.sim.gpu.result import choose, result
 
     chosen = dict(settings)
     if source.leaves_passes_open(chosen):

@@ -16,10 +16,10 @@ import numpy as np
 from scipy.optimize import minimize
 
 from einsim.accel.gpu.machine import Gpu, load_gpu
-from einsim.validation.gpu.case import KernelCase
+from einsim.sim.gpu.case import KernelCase
+from einsim.sim.gpu.factors import Efficiency, factors_path
+from einsim.sim.gpu.predict import predict
 from einsim.validation.gpu.fit_machine import Pairs, paired
-from einsim.validation.gpu.model import Efficiency
-from einsim.validation.gpu.predict import predict
 from einsim.validation.gpu.rows import Row, read
 from einsim.validation.gpu.split import digest, split
 
@@ -34,10 +34,15 @@ FOLDS = 3  # by shape: factors are kept only if they serve rows that they weren'
 
 
 class Fitted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of each family: the model's efficiencies, and the roofline's (share of peak, share of bandwidth)."""
+    """Of each family: the model's factors, and the roofline's (share of peak, share of bandwidth)."""
 
     model: dict[str, Efficiency]
     roofline: dict[str, tuple[float, float]]
+
+    def write(self, preset: str) -> None:
+        """Commit them: the model's where it reads them, the baseline's beside the captures."""
+        for path, found in ((factors_path(preset), self.model), (roofline_path(preset), self.roofline)):
+            path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
 
 
 def roofline(case: KernelCase, gpu: Gpu, peak: float, bandwidth: float) -> float:
@@ -130,19 +135,18 @@ def capture_path(preset: str) -> Path:
     return CAPTURES / f"{DEVICES[preset]}.csv"
 
 
-def fitted_path(preset: str) -> Path:
-    """The committed factors of a preset's device."""
-    return CAPTURES / f"{preset}-fitted.json"
+def roofline_path(preset: str) -> Path:
+    """The committed shares of the baseline on a preset's device."""
+    return CAPTURES / f"{preset}-roofline.json"
 
 
 @cache
-def read_fitted(preset: str) -> Fitted:
-    """The committed factors."""
-    return msgspec.json.decode(fitted_path(preset).read_bytes(), type=Fitted)
+def read_roofline(preset: str) -> dict[str, tuple[float, float]]:
+    """The committed shares of the baseline, by kernel family."""
+    return msgspec.json.decode(roofline_path(preset).read_bytes(), type=dict[str, tuple[float, float]])
 
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or DEVICES:
-        found = fitted(read(capture_path(name)), load_gpu(name))
-        fitted_path(name).write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
-        sys.stdout.write(f"{fitted_path(name)}\n")
+        fitted(read(capture_path(name)), load_gpu(name)).write(name)
+        sys.stdout.write(f"{factors_path(name)}\n{roofline_path(name)}\n")

@@ -16,9 +16,9 @@ import numpy as np
 from scipy.optimize import minimize, nnls
 
 from einsim.accel.gpu.machine import Gpu, load_gpu
-from einsim.validation.gpu.case import KernelCase
+from einsim.sim.gpu.case import KernelCase
+from einsim.sim.gpu.predict import predict
 from einsim.validation.gpu.kernels.registry import all_cases, sizes_text, unseen_cases
-from einsim.validation.gpu.predict import predict
 from einsim.validation.gpu.rows import Row, read
 from einsim.validation.gpu.split import split
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
+from einsim.sim.gpu.case import KernelCase
 from einsim.specs.errors import EinsimError
-from einsim.validation.gpu.case import KernelCase
 from einsim.validation.gpu.device import Device, Memory, Timing
 from einsim.validation.gpu.kernels.problem import Problem
 from einsim.validation.gpu.kernels.registry import FAMILIES, family_hash

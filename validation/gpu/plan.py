@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import msgspec
 
-from einsim.validation.gpu.case import KernelCase
+from einsim.sim.gpu.case import KernelCase
 from einsim.validation.gpu.kernels.registry import all_cases, sizes_text, unseen_cases
 
 # Relative error allowed against float64: FP16 results are rounded to 2^-11, FP32 sums have up to 2^28 terms.

@@ -11,20 +11,21 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from einsim.accel.gpu.machine import load_gpu
+from einsim.sim.gpu.case import KernelCase
+from einsim.sim.gpu.factors import read_factors
+from einsim.sim.gpu.kernels.families import FAMILIES
+from einsim.sim.gpu.predict import predict
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
-from einsim.validation.gpu.case import KernelCase
-from einsim.validation.gpu.fit import DEVICES, capture_path, read_fitted, roofline
+from einsim.validation.gpu.fit import DEVICES, capture_path, read_roofline, roofline
 from einsim.validation.gpu.fit_machine import paired
-from einsim.validation.gpu.kernels.registry import FAMILIES
-from einsim.validation.gpu.predict import predict
 from einsim.validation.gpu.rows import Row as Captured
 from einsim.validation.gpu.rows import read
 from einsim.validation.gpu.split import split
 from einsim.validation.row import Row
 
 ALL = "all"
-MEASURED = tuple(family for family in FAMILIES if family != "micro")
+MEASURED = tuple(FAMILIES)
 UNSEEN = "unseen"
 NAMES = (*MEASURED, ALL, UNSEEN)
 FAMILY_LIMIT, ALL_LIMIT, P90_LIMIT, ZERO_FIT_LIMIT, ENERGY_LIMIT = 0.15, 0.10, 0.20, 0.20, 0.15  # issue 6
@@ -54,19 +55,20 @@ def points(name: str, unseen: bool = False) -> tuple[Point, ...]:
     """Every row of a preset's capture but `micro`, predicted; or of that of unseen shapes, all held."""
     path = capture_path(name)
     rows = read(path.with_stem(f"{path.stem}-unseen") if unseen else path)
-    gpu, known, foreign = load_gpu(name), read_fitted(name), read_fitted(TRANSFERS[name])
+    gpu, known, foreign = load_gpu(name), read_factors(name), read_factors(TRANSFERS[name])
+    baseline = read_roofline(name)
     held = {row.key for row in (rows if unseen else split(rows)[1])}
 
     def point(case: KernelCase, row: Captured) -> Point:
-        best = predict(case, gpu, l2=row.l2, efficiency=known.model[case.family])
+        best = predict(case, gpu, l2=row.l2, efficiency=known[case.family])
         return Point(
             gpu=name,
             row=row,
             held=row.key in held,
             zero_fit_s=predict(case, gpu, l2=row.l2).seconds,
             calibrated_s=best.seconds,
-            transfer_s=predict(case, gpu, l2=row.l2, efficiency=foreign.model[case.family]).seconds,
-            roofline_s=roofline(case, gpu, *known.roofline[case.family]),
+            transfer_s=predict(case, gpu, l2=row.l2, efficiency=foreign[case.family]).seconds,
+            roofline_s=roofline(case, gpu, *baseline[case.family]),
             joules=best.joules,
             clock_hz=best.clock_hz,
         )

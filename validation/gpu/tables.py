@@ -12,10 +12,11 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from einsim.accel.gpu.machine import Gpu, load_gpu
-from einsim.validation.gpu.case import KernelCase
-from einsim.validation.gpu.fit import capture_path, read_fitted
+from einsim.sim.gpu.case import KernelCase
+from einsim.sim.gpu.factors import read_factors
+from einsim.sim.gpu.predict import predict
+from einsim.validation.gpu.fit import capture_path
 from einsim.validation.gpu.fit_machine import paired
-from einsim.validation.gpu.predict import predict
 from einsim.validation.gpu.rows import Row, read
 from einsim.validation.gpu.suite import MEASURED, errors, points
 
@@ -93,7 +94,7 @@ def bound(case: KernelCase, row: Row, gpu: Gpu) -> float:
 
 def lean(name: str) -> Iterator[str]:
     """Speed-up of stream-K over the other two schedules of decode attention: measured (predicted)."""
-    gpu, known = load_gpu(name), read_fitted(name).model
+    gpu, known = load_gpu(name), read_factors(name)
     seen: dict[tuple[int, int, int], dict[str, tuple[float, float]]] = {}
     for case, row in paired([row for row in read(capture_path(name)) if row.family == "decode"]):
         key = case.sizes["e"], case.sizes["m"], case.sizes["h"]
@@ -113,7 +114,7 @@ def lean(name: str) -> Iterator[str]:
 
 def sparse(name: str) -> Iterator[str]:
     """Best dense tile over best 2:4 tile of every shape, measured and predicted, and the vendor's."""
-    gpu, known = load_gpu(name), read_fitted(name).model
+    gpu, known = load_gpu(name), read_factors(name)
     best: dict[tuple[str, str], tuple[float, float, float]] = {}
     for case, row in paired([r for r in read(capture_path(name)) if r.family in ("gemm-f16", "gemm-sparse")]):
         if row.l2 == "cold":

@@ -11,6 +11,7 @@ import numpy as np
 from numba import cuda
 from numba.cuda.simulator import kernelapi
 
+from einsim.sim.gpu.kernels.gemm_f32 import VARIANTS
 from einsim.validation.gpu.kernels import copy, gemm_f32, layernorm, reduction, softmax
 
 RANDOM = np.random.default_rng(7)
@@ -77,7 +78,7 @@ def main() -> None:
     vector = normal(5000)
     parts = run(reduction.sum_stripes(), 3, vector, np.full(3, np.nan, np.float32))[1]
     report("reduction-vector", error(parts.sum(), vector.sum(dtype=np.float64)))
-    for name, tiling in gemm_f32.VARIANTS.items():
+    for name, tiling in VARIANTS.items():
         a, b = normal(tiling.bm, 2 * tiling.bk), normal(2 * tiling.bk, tiling.bn)
         got = run(gemm_f32.kernel(tiling), (1, 1), a, b, np.full((tiling.bm, tiling.bn), np.nan, np.float32))[
             2

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from einsim.accel.gpu.machine import load_gpu
-from einsim.validation.gpu.fit import capture_path, efficiencies, fitted, kept, least, read_fitted, roofline
+from einsim.sim.gpu.factors import Efficiency, read_factors
+from einsim.sim.gpu.predict import predict
+from einsim.validation.gpu.fit import capture_path, efficiencies, fitted, kept, least, read_roofline, roofline
 from einsim.validation.gpu.fit_machine import paired
-from einsim.validation.gpu.model import Efficiency
-from einsim.validation.gpu.predict import predict
 from einsim.validation.gpu.rows import read
 from einsim.validation.gpu.split import split
 
@@ -18,10 +18,10 @@ GPU, ROWS = load_gpu("h100-sxm"), read(capture_path("h100-sxm"))
 
 def test_the_committed_figures_are_those_of_the_fit_split() -> None:
     some = [row for row in ROWS if row.family in {"ffn", "reduction"}]
-    found, committed = fitted(some, GPU), read_fitted("h100-sxm")
+    found, factors, baseline = fitted(some, GPU), read_factors("h100-sxm"), read_roofline("h100-sxm")
     for family in ("ffn", "reduction"):
-        assert found.model[family].rate == pytest.approx(committed.model[family].rate, rel=0.02)
-        assert found.roofline[family] == pytest.approx(committed.roofline[family], rel=0.02)
+        assert found.model[family].rate == pytest.approx(factors[family].rate, rel=0.02)
+        assert found.roofline[family] == pytest.approx(baseline[family], rel=0.02)
 
 
 def test_held_rows_change_nothing() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from einsim.accel.gpu.machine import load_gpu
+from einsim.sim.gpu.factors import read_factors
+from einsim.sim.gpu.predict import predict
 from einsim.specs.errors import SpecError
-from einsim.validation.gpu.fit import DEVICES, read_fitted
+from einsim.validation.gpu.fit import DEVICES
 from einsim.validation.gpu.fit_machine import paired
-from einsim.validation.gpu.predict import predict
 from einsim.validation.gpu.suite import ALL, MEASURED, TRANSFERS, UNSEEN, points, rows
 
 
@@ -39,7 +40,7 @@ def test_a_transfer_uses_the_other_devices_factors() -> None:
     for name, source in TRANSFERS.items():
         point = next(point for point in points(name) if point.row.family == "gemm-f16")
         ((case, row),) = paired([point.row])
-        known = read_fitted(source).model["gemm-f16"]
+        known = read_factors(source)["gemm-f16"]
         assert name != source
         assert point.transfer_s == predict(case, load_gpu(name), l2=row.l2, efficiency=known).seconds
 

@@ -1,1 +1,1 @@
-"""One file a kernel family: variants and sizes as data (`cases`), and how to run one on a GPU (`bind`)."""
+"""One file a kernel family: its numba and CUDA code, and how to run it on a GPU and check it (`bind`)."""

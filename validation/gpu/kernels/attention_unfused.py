@@ -7,84 +7,21 @@ A[m,p] * V[f,m] has it. A causal mask is applied by the softmax; both GEMMs stil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from einsim.validation.gpu.case import KernelCase, Launch, Work, even
-from einsim.validation.gpu.kernels.attention_fused import reference_rows, useful_flops
-from einsim.validation.gpu.kernels.gemm_f16 import VARIANTS as TILINGS
-from einsim.validation.gpu.kernels.gemm_f16 import enqueue, launch
+from einsim.sim.gpu.case import KernelCase
+from einsim.sim.gpu.kernels.attention_unfused import THREADS, VALUES_TILING
+from einsim.sim.gpu.kernels.gemm_f16 import VARIANTS as TILINGS
+from einsim.validation.gpu.kernels.attention_fused import reference_rows
+from einsim.validation.gpu.kernels.gemm_f16 import enqueue
 from einsim.validation.gpu.kernels.gemm_f16 import kernel as gemm_kernel
 from einsim.validation.gpu.kernels.linked import device_function
 from einsim.validation.gpu.kernels.problem import Arena, Problem, address, relative_error, sample
 
-FAMILY = "attention-unfused"
 TYPES = "uint64,uint64,int32,int32,int32"
-THREADS = 256
-VALUES_TILING = {64: "128x64x64s3", 128: "128x128x32s4"}  # the weighted-values GEMM is only `dim` wide
-VARIANTS = ("128x128x32s4", "128x256x64s3")  # tiling of the scores GEMM
-SHAPES = ((16, 1024), (32, 1024), (16, 2048), (32, 2048), (8, 4096), (16, 4096), (4, 8192), (1, 16384))
-QUICK = ((4, 8192),)
-
-
-def softmax_launch(rows: int, columns: int, causal: bool) -> Launch:
-    """A block a row; a step is one 16-byte access of every thread in each of the three passes.
-
-    Under a causal mask a row reads what it sees, half of all on average, and writes its zeros as well.
-    """
-    width = THREADS * 8
-    per_pass, share, seen = -(-columns // width), 2 if causal else 1, 3 if causal else 4
-    waits = -(-per_pass // (4 * share))
-    return Launch(
-        kernel="softmax_f16",
-        runs=even(rows, per_pass),
-        threads=THREADS,
-        registers=32,
-        shared_bytes=THREADS // 32 * 4,
-        bytes_in_flight=64,
-        waits=(waits, 2 * waits),
-        tile={"m": width, "passes": 3},
-        step=Work(
-            # 26.5 instructions a value in the three passes, by ncu; three quarters of them under a causal
-            # mask
-            fma_ops=4 * width * seen // 4,
-            sfu_ops=2 * width * seen // 4,
-            alu_ops=41 * width * seen // 8,
-            global_read_bytes=3 * width * 2 // share,
-            global_write_bytes=width * 2,
-        ),
-        epilogue=Work(alu_ops=110 * THREADS, barriers=4),
-        unique_read_bytes=rows * columns * 2 // share,
-        unique_write_bytes=rows * columns * 2,
-    )
-
-
-def cases(quick: bool = False, shapes: Sequence[Any] = ()) -> tuple[KernelCase, ...]:
-    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
-    return tuple(
-        KernelCase(
-            family=FAMILY,
-            variant=f"{tiling}-d{dim}-{'causal' if causal else 'full'}",
-            cascade="attention-3pass",
-            sizes={"h": heads, "m": tokens, "p": tokens, "e": dim, "f": dim, "causal": int(causal)},
-            launches=(
-                launch(TILINGS[tiling], tokens, tokens, dim, batch=heads),
-                softmax_launch(heads * tokens, tokens, causal),
-                launch(TILINGS[VALUES_TILING[dim]], tokens, dim, tokens, batch=heads),
-            ),
-            useful_flops=useful_flops(heads, tokens, dim, causal),
-            bits=16,
-            summary="QK by GEMM, three-pass softmax, AV by GEMM; scores and weights through DRAM",
-        )
-        for tiling in VARIANTS
-        for dim in (64, 128)
-        for causal in (False, True)
-        for heads, tokens in (shapes or (QUICK if quick else SHAPES))
-        if not (causal and tiling != VARIANTS[0])
-    )
 
 
 @cache

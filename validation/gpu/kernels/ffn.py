@@ -4,76 +4,19 @@ GEMM's epilogue.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from einsim.validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from einsim.validation.gpu.kernels.gemm_f16 import VARIANTS as TILINGS
-from einsim.validation.gpu.kernels.gemm_f16 import enqueue, launch
+from einsim.sim.gpu.case import KernelCase, ceil_div
+from einsim.sim.gpu.kernels.ffn import THREADS, TILING, UNROLL
+from einsim.validation.gpu.kernels.gemm_f16 import enqueue
 from einsim.validation.gpu.kernels.gemm_f16 import kernel as gemm_kernel
 from einsim.validation.gpu.kernels.linked import device_function
 from einsim.validation.gpu.kernels.problem import Arena, Problem, address, relative_error, sample
 
-FAMILY = "ffn"
-TILING = TILINGS["128x256x64s3"]
-UNROLL = 4
-THREADS = 256
 TYPES = "uint64,uint64,int64"
-# tokens, model width, hidden width
-SHAPES = (
-    (1024, 4096, 16384), (2048, 4096, 16384), (4096, 4096, 16384), (8192, 4096, 11008), (4096, 2048, 8192),
-    (16384, 1024, 4096), (4096, 5120, 13824), (512, 8192, 28672), (8192, 768, 3072),
-)  # fmt: skip
-QUICK = ((4096, 4096, 16384),)
-
-
-def gelu_launch(values: int) -> Launch:
-    """A block handles one tile of 16-byte pieces; one step."""
-    width = THREADS * UNROLL * 8
-    return Launch(
-        kernel="gelu16",
-        runs=even(ceil_div(values, width), 1),
-        threads=THREADS,
-        registers=46,
-        bytes_in_flight=16 * UNROLL,
-        tile={"values": width},
-        step=Work(
-            fma_ops=4 * width,
-            sfu_ops=2 * width,
-            alu_ops=2 * width,
-            global_read_bytes=width * 2,
-            global_write_bytes=width * 2,
-        ),
-        unique_read_bytes=values * 2,
-        unique_write_bytes=values * 2,
-    )
-
-
-def cases(quick: bool = False, shapes: Sequence[Any] = ()) -> tuple[KernelCase, ...]:
-    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
-
-    def parts(fused: bool, tokens: int, width: int, hidden: int) -> tuple[Launch, ...]:
-        up = launch(TILING, tokens, hidden, width, activation=fused)
-        down = launch(TILING, tokens, width, hidden)
-        return (up, down) if fused else (up, gelu_launch(tokens * hidden), down)
-
-    return tuple(
-        KernelCase(
-            family=FAMILY,
-            variant="fused" if fused else "unfused",
-            cascade="ffn",
-            sizes={"m": tokens, "d": width, "s": hidden},
-            launches=parts(fused, tokens, width, hidden),
-            useful_flops=4 * tokens * width * hidden,
-            bits=16,
-            summary="GELU (tanh form) in the epilogue" if fused else "GELU as a launch of its own",
-        )
-        for fused in (False, True)
-        for tokens, width, hidden in (shapes or (QUICK if quick else SHAPES))
-    )
 
 
 @cache

@@ -4,96 +4,18 @@ mma.sp m16n8k32.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
-from einsim.validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from einsim.validation.gpu.kernels.gemm_f16 import GROUP, Tiling, hot_requests
+from einsim.sim.gpu.case import KernelCase, ceil_div
+from einsim.sim.gpu.kernels.gemm_f16 import GROUP, Tiling
+from einsim.sim.gpu.kernels.gemm_sparse import VARIANTS, shared_bytes
 from einsim.validation.gpu.kernels.linked import allow_shared, device_function
 from einsim.validation.gpu.kernels.problem import Arena, Array, Problem, address, relative_error, sample
 
-FAMILY = "gemm-sparse"
 TYPES = "uint64,uint64,uint64,uint64,int32,int32,int32"
-BK = 64  # dense columns of a stage: two mma.sp of 32
-
-VARIANTS = {
-    "128x128x64s4": Tiling(bm=128, bn=128, bk=BK, stages=4, wm=64, wn=64, registers=254),
-    "256x128x64s3": Tiling(bm=256, bn=128, bk=BK, stages=3, wm=64, wn=64, registers=252),
-    "128x256x64s3": Tiling(bm=128, bn=256, bk=BK, stages=3, wm=64, wn=64, registers=254),
-    "64x64x64s4": Tiling(bm=64, bn=64, bk=BK, stages=4, wm=32, wn=32, registers=126),
-}
-SHAPES = (
-    (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 4096, 4096), (8192, 8192, 8192),
-    (2048, 4096, 4096), (4096, 11008, 4096), (4096, 4096, 11008), (8192, 1280, 8192), (512, 8192, 8192),
-    (2304, 2304, 2304), (5120, 5120, 5120),
-)  # fmt: skip
-QUICK = ((4096, 4096, 4096),)
-
-
-def stage_bytes(tiling: Tiling) -> int:
-    """Compressed A (half of k), dense B, and one metadata word a lane for each 16 rows."""
-    return tiling.bm * BK + tiling.bn * BK * 2 + tiling.bm * 8
-
-
-def shared_bytes(tiling: Tiling) -> int:
-    """Shared memory a block."""
-    return max(tiling.stages * stage_bytes(tiling), tiling.bm * (tiling.bn * 2 + 16))
-
-
-def launch(tiling: Tiling, m: int, n: int, k: int) -> Launch:
-    """One launch as data."""
-    bm, bn = tiling.bm, tiling.bn
-    stage = stage_bytes(tiling)
-    fragments = tiling.warps * (tiling.wm * BK + tiling.wn * BK * 2)
-    return Launch(
-        kernel="gemm_sparse",
-        runs=even(ceil_div(m, bm) * ceil_div(n, bn), k // BK),
-        threads=tiling.threads,
-        registers=tiling.registers,
-        shared_bytes=shared_bytes(tiling),
-        stages=tiling.stages,
-        bytes_in_flight=(tiling.stages - 1) * stage // tiling.threads,
-        tile={"m": bm, "n": bn, "k": BK, "warp_m": tiling.wm, "warp_n": tiling.wn, "group_m": GROUP},
-        step=Work(
-            sparse_tensor_flops=2 * bm * bn * BK,
-            alu_ops=stage // 16 + fragments // 16,
-            shared_read_bytes=fragments + tiling.warps * (tiling.wm // 16) * 128,
-            shared_write_bytes=stage,
-            global_read_bytes=stage,
-            barriers=1,
-        ),
-        epilogue=Work(
-            alu_ops=bm * bn,
-            shared_read_bytes=bm * bn * 2,
-            shared_write_bytes=bm * bn * 2,
-            global_write_bytes=bm * bn * 2,
-            barriers=2,
-        ),
-        hot_requests=hot_requests(m, n, k, tiling),
-        unique_read_bytes=m * k + m * k // 8 + n * k * 2,
-        unique_write_bytes=m * n * 2,
-    )
-
-
-def cases(quick: bool = False, shapes: Sequence[Any] = ()) -> tuple[KernelCase, ...]:
-    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
-    return tuple(
-        KernelCase(
-            family=FAMILY,
-            variant=variant,
-            cascade="gemm-2-4",
-            sizes={"m": m, "n": n, "k": k},
-            launches=(launch(tiling, m, n, k),),
-            useful_flops=m * n * k,
-            bits=16,
-            summary="A as k/2 values and 2-bit indices; B dense; useful FLOPs count kept values only",
-        )
-        for variant, tiling in VARIANTS.items()
-        for m, n, k in (shapes or (QUICK if quick else SHAPES))
-    )
 
 
 def pack(indices: Array) -> Array:

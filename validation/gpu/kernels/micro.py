@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from einsim.validation.gpu.case import KernelCase, Launch, Work, even
+from einsim.sim.gpu.case import KernelCase, Launch, Work, even
+from einsim.sim.gpu.kernels.rows import MERGE
+from einsim.sim.gpu.kernels.rows import SHARED_BYTES as EXCHANGE_BYTES
 from einsim.validation.gpu.kernels.linked import device_function
 from einsim.validation.gpu.kernels.problem import Arena, Problem, address
-from einsim.validation.gpu.kernels.rows import MERGE
-from einsim.validation.gpu.kernels.rows import SHARED_BYTES as EXCHANGE_BYTES
 
 FAMILY = "micro"
 TYPES = "uint64,uint64,int32,int32"

@@ -2,90 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import cuda, float32
 
-from einsim.validation.gpu.case import KernelCase, Launch, Work, ceil_div, even
+from einsim.sim.gpu.case import KernelCase
+from einsim.sim.gpu.kernels.rows import THREADS
 from einsim.validation.gpu.kernels.problem import Arena, Problem
-from einsim.validation.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, block_sum
-
-FAMILY = "reduction"
-REGISTERS = {"sum_rows": 32, "sum_stripes": 30}  # ptxas, sm_90a
-SETUP = {"sum_rows": 44, "sum_stripes": 65}  # instructions a thread beside loop and merge, by ncu
-BLOCKS = 1056  # of the vector's first launch: eight for each of 132 SMs
-SHAPES = {
-    "rows": (
-        (256, 1024),
-        (4096, 1024),
-        (65536, 1024),
-        (1024, 16384),
-        (16384, 4096),
-        (262144, 512),
-        (128, 262144),
-        (10000, 5000),
-    ),
-    "vector": (
-        (1, 2**16),
-        (1, 2**18),
-        (1, 2**20),
-        (1, 2**22),
-        (1, 2**24),
-        (1, 2**26),
-        (1, 2**28),
-        (1, 10**8),
-    ),
-}
-QUICK = {"rows": ((16384, 4096),), "vector": ((1, 2**26),)}
-
-
-def pass_launch(kernel: str, blocks: int, values: int, reads: int) -> Launch:
-    """`blocks` blocks that each sum `values` values; a step is four of every thread."""
-    return Launch(
-        kernel=kernel,
-        runs=even(blocks, ceil_div(values, 4 * THREADS)),
-        threads=THREADS,
-        registers=REGISTERS[kernel],
-        shared_bytes=SHARED_BYTES,
-        bytes_in_flight=16,
-        tile={"m": 4 * THREADS},
-        step=Work(fma_ops=4 * THREADS, alu_ops=47 * THREADS, global_read_bytes=16 * THREADS),
-        prologue=Work(alu_ops=SETUP[kernel] * THREADS),
-        epilogue=MERGE + Work(global_write_bytes=4),
-        unique_read_bytes=reads * 4,
-        unique_write_bytes=blocks * 4,
-    )
-
-
-def cases(quick: bool = False, shapes: Mapping[str, Any] | None = None) -> tuple[KernelCase, ...]:
-    """The cases of this family, of other shapes if given; with `quick`, one size of every variant."""
-
-    def parts(variant: str, rows: int, columns: int) -> tuple[Launch, ...]:
-        if variant == "rows":
-            return (pass_launch("sum_rows", rows, columns, rows * columns),)
-        blocks = min(BLOCKS, ceil_div(columns, 4 * THREADS))
-        return (
-            pass_launch("sum_stripes", blocks, ceil_div(columns, blocks), columns),
-            pass_launch("sum_stripes", 1, blocks, blocks),
-        )
-
-    return tuple(
-        KernelCase(
-            family=FAMILY,
-            variant=variant,
-            cascade="reduction",
-            sizes={"p": rows, "m": columns},
-            launches=parts(variant, rows, columns),
-            useful_flops=rows * columns,
-            bits=32,
-            summary="four loads in flight a thread",
-        )
-        for variant, shapes in (shapes or (QUICK if quick else SHAPES)).items()
-        for rows, columns in shapes
-    )
+from einsim.validation.gpu.kernels.rows import block_sum
 
 
 @cache

@@ -1,4 +1,4 @@
-"""All kernel families, by name."""
+"""The kernels behind every family, the cases that a capture measures, and a hash of each family's code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
-from einsim.validation.gpu.case import KernelCase
+from einsim.sim.gpu.case import KernelCase
+from einsim.sim.gpu.kernels import rows as rows_described
+from einsim.sim.gpu.kernels.families import FAMILIES as DESCRIBED
 from einsim.validation.gpu.kernels import (
     attention_fused,
     attention_unfused,
@@ -20,25 +22,25 @@ from einsim.validation.gpu.kernels import (
     layernorm,
     micro,
     reduction,
+    rows,
     softmax,
-    unseen,
 )
+from einsim.validation.gpu.shapes import CAPTURED, QUICK, UNSEEN
 
-MODULES: tuple[ModuleType, ...] = (
-    micro,
-    copy,
-    reduction,
-    softmax,
-    layernorm,
-    gemm_f32,
-    gemm_f16,
-    gemm_sparse,
-    attention_fused,
-    attention_unfused,
-    decode,
-    ffn,
-)
-FAMILIES: dict[str, ModuleType] = {module.FAMILY: module for module in MODULES}
+FAMILIES: dict[str, ModuleType] = {
+    micro.FAMILY: micro,  # which describes itself: it measures a GPU, and nothing is realised by it
+    "copy": copy,
+    "reduction": reduction,
+    "softmax": softmax,
+    "layernorm": layernorm,
+    "gemm-f32": gemm_f32,
+    "gemm-f16": gemm_f16,
+    "gemm-sparse": gemm_sparse,
+    "attention-fused": attention_fused,
+    "attention-unfused": attention_unfused,
+    "decode": decode,
+    "ffn": ffn,
+}
 
 # the CUDA C++ behind each family, for the source hash
 LINKED = {
@@ -63,19 +65,24 @@ METADATA = (
     "FENCES",
     "SETUP",
 )
-SHARED_PYTHON = {"softmax": "rows.py", "layernorm": "rows.py", "reduction": "rows.py"}
+ROW_FAMILIES = ("softmax", "layernorm", "reduction")
+# Whose code's own values come before those of its description: the order of the text that was captured.
+VALUES_BEFORE = ("gemm-sparse", "attention-unfused")
 
 
 def all_cases(quick: bool = False) -> tuple[KernelCase, ...]:
-    """Every case of every family, in the order of capture."""
-    return tuple(case for module in MODULES for case in module.cases(quick))
+    """Every case of every family, in the order of capture; with `quick`, one size of every variant."""
+    return (*micro.cases(quick), *cases_of(QUICK if quick else CAPTURED))
 
 
 def unseen_cases() -> tuple[KernelCase, ...]:
     """Every variant of every family on the shapes that nothing was fitted on."""
-    return tuple(
-        case for name, shapes in unseen.SHAPES.items() for case in FAMILIES[name].cases(shapes=shapes)
-    )
+    return cases_of(UNSEEN)
+
+
+def cases_of(shapes: dict[str, object]) -> tuple[KernelCase, ...]:
+    """Every variant of the families on their shapes."""
+    return tuple(case for family, own in shapes.items() for case in DESCRIBED[family].cases(own))
 
 
 def sizes_text(case: KernelCase) -> str:
@@ -86,26 +93,35 @@ def sizes_text(case: KernelCase) -> str:
 def family_hash(family: str) -> str:
     """A hash of what decides a family's machine code.
 
-    That is its linked CUDA C++ with the PTX wrappers, and in its Python (and in the row reductions, where
-    used) every function that makes a kernel and every plain number. Problem sizes and register counts
-    aren't in it.
+    That is its linked CUDA C++ with the PTX wrappers, and in its Python and its description's (and in the row
+    reductions', where used) every function that makes a kernel and every plain number. Problem sizes and
+    register counts aren't in it.
     """
-    folder = Path(__file__).parent
-    parts = [code_of(Path(str(FAMILIES[family].__file__)).read_text())]
-    if family in SHARED_PYTHON:
-        parts.append(code_of((folder / SHARED_PYTHON[family]).read_text()))
+    sources = [FAMILIES[family]] if family == micro.FAMILY else [DESCRIBED[family], FAMILIES[family]]
+    if family in VALUES_BEFORE:
+        sources.reverse()
+    parts = [code_of(*sources)]
+    if family in ROW_FAMILIES:
+        parts.append(code_of(rows_described, rows))
     if family in LINKED:
-        parts += [
-            (folder / "cuda" / name).read_text() for name in ("mma.cuh", *(f"{n}.cu" for n in LINKED[family]))
-        ]
+        folder = Path(__file__).parent / "cuda"
+        parts += [(folder / name).read_text() for name in ("mma.cuh", *(f"{n}.cu" for n in LINKED[family]))]
     return sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
-def code_of(python: str) -> str:
-    """The text of a module's functions under @cache (they make kernels) and of its plain values."""
-    lines = python.splitlines()
-    kept = [node for node in ast.parse(python).body if _makes_kernels(node) or _is_plain_value(node)]
-    return "\n".join("\n".join(lines[node.lineno - 1 : node.end_lineno]).strip() for node in kept)
+def code_of(*modules: ModuleType) -> str:
+    """The text of the modules' plain values and of their functions under @cache (they make kernels)."""
+    values, kernels = list[str](), list[str]()
+    for module in modules:
+        python = Path(str(module.__file__)).read_text()
+        lines = python.splitlines()
+        for node in ast.parse(python).body:
+            text = "\n".join(lines[node.lineno - 1 : node.end_lineno]).strip()
+            if _makes_kernels(node):
+                kernels.append(text)
+            elif _is_plain_value(node):
+                values.append(text)
+    return "\n".join((*values, *kernels))
 
 
 def _makes_kernels(node: ast.stmt) -> bool:

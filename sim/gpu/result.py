@@ -8,17 +8,16 @@ import msgspec
 
 from einsim.accel.gpu.machine import Gpu
 from einsim.dataflow.result import Result, Slice
+from einsim.sim.gpu.case import KernelCase, Launch
+from einsim.sim.gpu.factors import LIKE, factors, measured
+from einsim.sim.gpu.model import occupancy
+from einsim.sim.gpu.predict import Prediction, predict
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
-from einsim.validation.gpu.case import KernelCase, Launch
-from einsim.validation.gpu.fit import DEVICES, read_fitted
-from einsim.validation.gpu.model import Efficiency, occupancy
-from einsim.validation.gpu.predict import Prediction, predict
 
 LEVEL = "analytical"
 STARTS, BANDWIDTH, DEPENDENCY = "fill and drain", "bandwidth", "dependency"
 MEMORIES = ("l2", "dram", "l2-port")
-LIKE = next(iter(DEVICES))  # whose factors serve a GPU that was not measured
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,11 +25,6 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     case: KernelCase
     prediction: Prediction
-
-
-def factors(gpu: Gpu) -> dict[str, Efficiency]:
-    """The calibrated factors of each kernel family on this GPU, of another device if it wasn't measured."""
-    return read_fitted(gpu.name if gpu.name in DEVICES else LIKE).model
 
 
 def choose(cases: Sequence[KernelCase], gpu: Gpu, variant: str = "auto") -> Choice:
@@ -69,11 +63,10 @@ def result(choice: Choice, gpu: Gpu, workload: str, notes: Sequence[str] = ()) -
         end = at + seconds * clock
         slices.append(Slice(engine="gpu", name=launch.kernel, start_cycle=at, end_cycle=end))
         at = end
-    measured = gpu.name in DEVICES
     told = (
         f"kernel {case.family}, variant {case.variant}: {case.summary}",
         f"clock {clock / 1e6:.0f} MHz" + (", held down by the power cap" if clock < gpu.clock_hz else ""),
-        f"calibrated on kernels captured on {'this device' if measured else LIKE}; errors: docs/gpu.md",
+        f"calibrated on kernels captured on {'this device' if measured(gpu) else LIKE}; errors: docs/gpu.md",
         "inputs are taken to lie in DRAM",
         *notes,
     )

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from einsim.accel.gpu.machine import load_gpu
-from einsim.validation.gpu.case import Launch, Work, even
-from einsim.validation.gpu.kernels.gemm_f16 import VARIANTS, hot_requests
-from einsim.validation.gpu.model import Efficiency, Memory, from_l2, launch_time, occupancy
+from einsim.sim.gpu.case import Launch, Work, even
+from einsim.sim.gpu.factors import Efficiency
+from einsim.sim.gpu.kernels.gemm_f16 import VARIANTS, hot_requests
+from einsim.sim.gpu.model import Memory, from_l2, launch_time, occupancy
 
 GPU = load_gpu("h200-sxm")
 LAUNCH = Launch(

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import msgspec
 
 from einsim.accel.gpu.machine import Gpu
-from einsim.validation.gpu.case import KernelCase, Launch
-from einsim.validation.gpu.model import Efficiency, LaunchTime, Memory, from_l2, launch_time, occupancy
+from einsim.sim.gpu.case import KernelCase, Launch
+from einsim.sim.gpu.factors import Efficiency
+from einsim.sim.gpu.model import LaunchTime, Memory, from_l2, launch_time, occupancy
 
 LOW_CLOCK = 0.75  # of the full clock: the second point from which time by clock is interpolated
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from einsim.accel.gpu.machine import load_gpu
+from einsim.sim.gpu.realise import realise
+from einsim.sim.gpu.result import choose, result
 from einsim.specs.errors import SpecError
-from einsim.validation.gpu.realise import realise
-from einsim.validation.gpu.result import choose, result
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
 

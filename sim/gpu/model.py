@@ -6,23 +6,14 @@ import msgspec
 import numpy as np
 
 from einsim.accel.gpu.machine import Gpu
-from einsim.validation.gpu.case import Launch, Work
-from einsim.validation.gpu.dispatch import OVERLAP, makespan
+from einsim.sim.gpu.case import Launch, Work
+from einsim.sim.gpu.dispatch import OVERLAP, makespan
+from einsim.sim.gpu.factors import Efficiency
 
 WARP = 32
 LINES_PER_CLOCK = 0.5  # of one and the same: an L2 slice gives 64 bytes a clock [published]
 SCHEDULERS = 4  # of an SM; a block with one warp for each has no other to fill its waits [NVIDIA]
 REGISTERS_UNIT = 8  # a thread's registers are given out in eights [CUDA occupancy calculator, 9.0]
-
-
-class Efficiency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The two factors a kernel family may have: its pipes' rates, and its unhidden latency, over the model's.
-
-    Both 1: nothing was fitted. A rate above 1 means that its pipes overlap better than `OVERLAP` says.
-    """
-
-    rate: float = 1.0
-    latency: float = 1.0
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from einsim.accel.gpu.machine import load_gpu
+from einsim.sim.gpu.predict import kept, predict
 from einsim.validation.gpu.kernels.registry import all_cases
-from einsim.validation.gpu.predict import kept, predict
 
 GPU = load_gpu("h200-sxm")
 CASES = {case.key: case for case in all_cases()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from einsim.validation.gpu.kernels.decode import SCHEDULES, TILE, fixed_splits, launches, shares, stream_grid
+from einsim.sim.gpu.kernels.decode import SCHEDULES, TILE, fixed_splits, launches, shares, stream_grid
 
 SIZES = st.integers(1, 300), st.integers(1, 2**17), st.sampled_from(sorted(TILE)), st.integers(1, 200)
 

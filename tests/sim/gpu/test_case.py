@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from einsim.validation.gpu.case import KernelCase, Launch, Run, Work, ceil_div, even, merged
+from einsim.sim.gpu.case import KernelCase, Launch, Run, Work, ceil_div, even, merged
 
 
 @given(st.lists(st.integers(0, 5), max_size=40))

@@ -6,9 +6,8 @@ from types import ModuleType
 
 import msgspec
 
-from einsim.specs.errors import SpecError
-from einsim.validation.gpu.case import KernelCase, ceil_div
-from einsim.validation.gpu.kernels import (
+from einsim.sim.gpu.case import KernelCase, ceil_div
+from einsim.sim.gpu.kernels import (
     attention_fused,
     attention_unfused,
     decode,
@@ -19,6 +18,7 @@ from einsim.validation.gpu.kernels import (
     layernorm,
     softmax,
 )
+from einsim.specs.errors import SpecError
 from einsim.workloads.bound import Bound
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.sparsity import NM

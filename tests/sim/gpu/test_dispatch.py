@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einsim.validation.gpu.dispatch import duration, makespan
+from einsim.sim.gpu.dispatch import duration, makespan
 
 
 def span(
