@@ -5,12 +5,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format slow gpu rtl pictures clean
+.PHONY: help demo test lint docs format slow gpu rtl pictures clean
 
 help:
 	@echo "make demo    BERT-base attention at 4096 tokens on two machines, side by side; writes out/demo.html"
 	@echo "make test    every fast test       make slow   the long ones       make lint   ruff and mypy"
 	@echo "make rtl     the full grid of RTL runs on every simulator that is here, and synthesis"
+	@echo "make docs    the documentation as a site, out/site/index.html"
 	@echo "make pictures  the README's pictures, from real results            make clean  removes .venv and out"
 
 demo: $(VENV)/.demo
@@ -35,6 +36,10 @@ lint: $(VENV)/.dev
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
+docs: $(VENV)/.dev
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "out/site/index.html"
+
 format: $(VENV)/.dev
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
@@ -52,7 +57,7 @@ $(VENV)/.demo: pyproject.toml
 
 $(VENV)/.dev: pyproject.toml
 	@bash .ci/tools
-	@bash .ci/venv $(VENV) '.[dev,rtl,fpga]'
+	@bash .ci/venv $(VENV) '.[dev,docs,rtl,fpga]'
 	@touch $(VENV)/.demo $@
 
 # Not a file that is made: running it says whether the programs that the RTL tests call are there.

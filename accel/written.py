@@ -85,9 +85,7 @@ class WrittenRegisters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a memory is reached: one shared `bandwidth`, or a `read_bandwidth` and a `write_bandwidth`.
 
-    None of the three: the port never limits. Energies are per access of `access` bytes. On DRAM, `timing`
-    names a standard (`hbm2e`) or its YAML file, and `timing_channels` how many channels of it there are.
-    `banks`, `bus`, `descriptor_cycles` and `dma_engines`: see `einsim.accel.machine.Memory`.
+    None of the three: the port never limits. Energies are per access of `access` bytes.
     """
 
     bandwidth: BytesPerSecond | None = None
@@ -171,7 +169,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class WrittenNoc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`noc: {bandwidth: 128GB/s, multicast: false}`: see `einsim.accel.machine.Noc`."""
+    """The network that fills and empties the memories next to the cores: `{bandwidth: 128GB/s}`."""
 
     bandwidth: BytesPerSecond
     """Rate of the network to the cores, one transfer at a time."""
@@ -259,10 +257,7 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every machine is written with: its clock and where its figures come from.
-
-    `sources` maps dotted paths of this file to citations, `assumed` lists the paths without one.
-    """
+    """What every machine is written with: its clock and where its figures come from."""
 
     clock: Hertz
     """Cycles per second."""

@@ -1,0 +1,57 @@
+"""Pages that are made when the site is built: keys, the Python interface, and those at the root."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+import einsim
+
+sys.path.insert(0, str(Path(__file__).parent))
+from yaml_keys import key_pages
+
+SHIM = "https://unpkg.com/iframe-worker/shim"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds them to the pages that are written."""
+    for address, text in made_pages().items():
+        files.append(File.generated(config, address, content=text))
+    return files
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Search in a page opened as a file needs a stand-in for workers: ours, not one from the network."""
+    return output.replace(SHIM, page.file.src_uri.count("/") * "../" + "look/worker.js")
+
+
+def on_post_template(output_content: str, template_name: str, config: MkDocsConfig) -> str:
+    """The same for 404.html, which is no page of Markdown."""
+    return output_content.replace(SHIM, "/look/worker.js")
+
+
+def made_pages() -> dict[str, str]:
+    """Markdown by address."""
+    return {
+        **key_pages(),
+        "python.md": python(),
+        **{f"{name.lower()}.md": at_root(f"{name}.md") for name in ("CHANGELOG",)},
+    }
+
+
+def python() -> str:
+    """Every public name with its docstring."""
+    names = [name for name in einsim.__all__ if name != "__version__"]
+    head = ["# Python", "", "What `import einsim` offers. Every name is imported when it is first used.", ""]
+    return "\n".join([*head, *(f"::: einsim.{name}\n" for name in names)])
+
+
+def at_root(name: str) -> str:
+    """A page that stands at the repository's root, its links into docs/ made the site's."""
+    return re.sub(r"\]\(docs/", "](", (ROOT / name).read_text(encoding="utf-8"))
