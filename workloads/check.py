@@ -10,9 +10,10 @@ import msgspec
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workloads.bound import SameBlock
+from einsim.workloads.canonical.order import in_order
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.expression import Index
-from einsim.workloads.order import components, cycle, lags, sorted_einsums, trails
+from einsim.workloads.order import components, cycle, lags, trails
 from einsim.workloads.points import MOST_STEPS, count_points
 from einsim.workloads.shape import radix, reach
 
@@ -24,7 +25,7 @@ MOST_EINSUMS = 500
 
 
 def checked(cascade: Cascade, places: Mapping[str, str], rank_places: Mapping[str, str]) -> Cascade:
-    """The cascade with its Einsums in a runnable order; SpecError at the first broken rule.
+    """The cascade with its Einsums in the order of `canonical.order`; SpecError at the first broken rule.
 
     `places` says where each Einsum was written, `rank_places` each rank and, as "initial R", initial state.
     """
@@ -127,8 +128,8 @@ def _check_initial(cascade: Cascade, places: Mapping[str, str], others: Mapping[
 
 
 def _ordered(cascade: Cascade, places: Mapping[str, str]) -> tuple[Einsum, ...]:
-    order = sorted_einsums(cascade.einsums)
-    if order is None:
+    order = in_order(cascade)
+    if not order:
         around = cycle(cascade.einsums)
         rule = f"the cascade is cyclic: {' <- '.join(around)}"
         raise SpecError(f"einsums.{around[0]}", rule, where=places.get(around[0], cascade.source))

@@ -61,6 +61,11 @@ class Einsum(msgspec.Struct, frozen=True, dict=True):
         """Primitive operations of one iteration point, in order; () for a bare copy."""
         return expression_ops(self.expr, self.reduce)
 
+    @property
+    def contracts(self) -> bool:
+        """Whether it multiplies two tensors and sums: what matrix units are for."""
+        return self.ops == ("mac",) and len(self.reads) == 2
+
     @cached_property
     def iterative(self) -> tuple[str, ...]:
         """Ranks along which it writes the next step's state, as in RM[m1+1,p]."""

@@ -1,8 +1,7 @@
-"""Which Einsum needs which: step distances along iterative ranks, and an order to run them in."""
+"""Which Einsum needs which: step distances along iterative ranks, cycles, and what must step together."""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -28,29 +27,6 @@ def trails(read: Access, producer: Einsum) -> bool:
     """Whether a read takes only state of earlier steps, so that the write need not come first."""
     steps = lags(read, producer).values()
     return bool(steps) and min(steps) >= 0 and max(steps) > 0
-
-
-def sorted_einsums(einsums: Sequence[Einsum]) -> tuple[Einsum, ...] | None:
-    """The Einsums with each after those it reads from in the same step, as near the given order as can be.
-
-    None when there is no such order: the cascade is cyclic.
-    """
-    place = {einsum.name: at for at, einsum in enumerate(einsums)}
-    waits: list[set[int]] = []
-    for einsum in einsums:
-        reads = (r for r in einsum.reads if r.tensor in place)
-        waits.append({place[r.tensor] for r in reads if not trails(r, einsums[place[r.tensor]])})
-    ready = [at for at, needed in enumerate(waits) if not needed]
-    order: list[Einsum] = []
-    while ready:
-        at = heapq.heappop(ready)
-        order.append(einsums[at])
-        for other, needed in enumerate(waits):
-            if at in needed:
-                needed.discard(at)
-                if not needed:
-                    heapq.heappush(ready, other)
-    return tuple(order) if len(order) == len(einsums) else None
 
 
 def cycle(einsums: Sequence[Einsum]) -> tuple[str, ...]:

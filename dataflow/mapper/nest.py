@@ -13,7 +13,7 @@ from einsim.dataflow.footprint import compressed, relevant_ranks
 from einsim.dataflow.holds import may_hold, passes_by, straight
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates.gemm import levels
-from einsim.dataflow.templates.roles import along_cores, is_contraction, layouts
+from einsim.dataflow.templates.roles import along_cores, layouts
 from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.sparsity import NM, Sparsity, TopK
 
@@ -154,7 +154,7 @@ def leaves(cascade: Cascade, machine: Machine, einsum: Einsum, unit: str = "") -
     able = [one for one in able if one.reads_from != machine.dram.name]
     if unit:
         able = [one for one in able if one.name == unit]
-    elif is_contraction(einsum) and len({access.tensor for access in einsum.reads}) > 1:
+    elif einsum.contracts and len({access.tensor for access in einsum.reads}) > 1:
         able = [one for one in able if one.kind != "vector"] or able
     shared = machine.multicast and all(memory.copies == 1 for memory in machine.memories)
     found: list[Compute] = []

@@ -19,7 +19,6 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping, Node, Sequence, chain, keep
 from einsim.dataflow.templates.attention import fused_attention
 from einsim.dataflow.templates.gemm import gemm, levels
-from einsim.dataflow.templates.roles import is_contraction
 from einsim.dataflow.templates.vector import fits, shared_rows, vector_run
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -66,7 +65,7 @@ def _branches(
     for run in runs(cascade, machine, kept, reserved, inside):
         if run[0].name in inside:
             branches.append(inside[run[0].name].tree)
-        elif len(run) == 1 and is_contraction(run[0]):
+        elif len(run) == 1 and run[0].contracts:
             branches.append(gemm(cascade, machine, run[0], resident=kept, reserved=reserved))
         else:
             branches.append(vector_run(cascade, machine, run, resident=kept, reserved=reserved))
@@ -100,7 +99,7 @@ def runs(
                 found.append((einsum,))
             continue
         last = found[-1] if found and found[-1][0].name not in inside else ()
-        if last and not is_contraction(einsum) and not is_contraction(last[0]):
+        if last and not einsum.contracts and not last[0].contracts:
             wider = (*last, einsum)
             together = shared_rows(wider) == shared_rows(last) or len(last) == 1
             if together and len(shared_rows(wider)) and fits(cascade, machine, wider, resident, reserved):

@@ -28,14 +28,9 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
     b: str = ""
 
 
-def is_contraction(einsum: Einsum) -> bool:
-    """Whether it multiplies two tensors and sums: what matrix units are for."""
-    return einsum.ops == ("mac",) and len(einsum.reads) == 2
-
-
 def roles(cascade: Cascade, einsum: Einsum) -> Roles:
     """Sort an Einsum's ranks; a rank of size 1 may end up anywhere."""
-    if not is_contraction(einsum):
+    if not einsum.contracts:
         return Roles(m=(), n=(), k=einsum.reduced, batch=einsum.output.ranks)
     first, second = einsum.reads
     in_a, in_b = relevant_ranks(cascade, first), relevant_ranks(cascade, second)
@@ -63,7 +58,7 @@ def place(
     """
     best: tuple[float, int, Compute] | None = None
     able = [unit for unit in machine.units if all(unit.supports(op) for op in einsum.ops)]
-    if not is_contraction(einsum):  # a matrix unit only where no vector unit has the ops
+    if not einsum.contracts:  # a matrix unit only where no vector unit has the ops
         able = [unit for unit in able if unit.kind == "vector"] or able
     if not able:
         missing = ", ".join(
@@ -158,4 +153,4 @@ def extent_of(cascade: Cascade, ranks: tuple[str, ...]) -> int:
     return math.prod(cascade.size(rank) for rank in ranks)
 
 
-__all__ = ["Roles", "extent_of", "flat_tile", "is_contraction", "layouts", "place", "roles", "steps"]
+__all__ = ["Roles", "extent_of", "flat_tile", "layouts", "place", "roles", "steps"]

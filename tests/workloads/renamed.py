@@ -9,6 +9,7 @@ import msgspec
 from einsim.workloads.bound import SameBlock
 from einsim.workloads.cascade import Bound, Cascade, Einsum, Partition, Rank
 from einsim.workloads.expression import Access, Apply, Expr, Index, Term
+from einsim.workloads.notation import parse
 from einsim.workloads.ops import position_op, position_rank, prune_op, prune_parts
 from einsim.workloads.order import trails
 
@@ -16,7 +17,7 @@ from einsim.workloads.order import trails
 def renamed(cascade: Cascade, seed: int, *, commute: bool = False) -> Cascade:
     """Every rank and tensor under a random name, ranks, tensors, bounds and independent Einsums shuffled.
 
-    `commute` shuffles the operands of additions, products, maxima and minima too.
+    It is written as text and read again, as a user's file is. `commute` shuffles the operands of additions, products, maxima and minima too.
     """
     pick = random.Random(seed)
     ranks = _names([rank.name for rank in cascade.ranks], pick, str.lower)
@@ -52,7 +53,7 @@ def renamed(cascade: Cascade, seed: int, *, commute: bool = False) -> Cascade:
         else Bound(index(b.left), index(b.right))
         for b in cascade.bounds
     ]
-    return msgspec.structs.replace(
+    written = msgspec.structs.replace(
         cascade,
         name=f"w{pick.randrange(10**6)}",
         ranks=_shuffled([Rank(ranks[rank.name], rank.size) for rank in cascade.ranks], pick),
@@ -65,6 +66,7 @@ def renamed(cascade: Cascade, seed: int, *, commute: bool = False) -> Cascade:
             for part in cascade.partitions
         ),
     )
+    return parse(str(written), name=written.name)
 
 
 def _names(old: list[str], pick: random.Random, case) -> dict[str, str]:

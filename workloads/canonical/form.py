@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from einsim.workloads.canonical.graph import Labelling
+from einsim.workloads.canonical.graph import Labelling, refined
 from einsim.workloads.canonical.structure import Structure
 from einsim.workloads.cascade import Cascade
 
@@ -46,6 +46,15 @@ def identity(cascade: Cascade, einsums: frozenset[str] = frozenset()) -> Canonic
     """
     chosen = tuple(e for e in cascade.einsums if not einsums or e.name in einsums)
     return _canonical(Structure(cascade, chosen, bounds=True, apart=True), exact=True)
+
+
+def classes(cascade: Cascade) -> dict[str, int]:
+    """A number for each Einsum, the same under other names and in another order, that Einsums share only if
+    refinement finds nothing in the whole cascade that tells them apart.
+    """
+    structure = Structure(cascade, cascade.einsums, bounds=True, apart=True)
+    colours = refined(structure.graph.exact())
+    return {name: colours[vertex] for vertex, name in structure.einsums.items()}
 
 
 def _canonical(structure: Structure, *, exact: bool) -> Canonical:

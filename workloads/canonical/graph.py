@@ -69,6 +69,11 @@ class Labelling:
         self.digest = hashlib.sha256(text.encode()).hexdigest()
 
 
+def refined(graph: Graph) -> list[int]:
+    """The stable colouring: a number for each vertex that isomorphic graphs share."""
+    return _Search(graph).refined()[0]
+
+
 class _Search:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph

@@ -22,7 +22,7 @@ from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.footprint import relevant_ranks
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates.gemm import levels
-from einsim.dataflow.templates.roles import is_contraction, layouts
+from einsim.dataflow.templates.roles import layouts
 from einsim.workloads.cascade import Cascade, Einsum
 
 Layouts = Literal["full", "any"]
@@ -88,4 +88,4 @@ def needs_registers(machine: Machine, node: Compute, einsum: Einsum, how: Spread
     """Whether an operand laid like this must be in the unit's registers: no edge brings it in."""
     unit = machine.unit(node.unit)
     planar = unit.kind == "array" and len(unit.dims) > 1
-    return planar and not is_contraction(einsum) and len(how[1]) > 1
+    return planar and not einsum.contracts and len(how[1]) > 1
