@@ -80,7 +80,7 @@ class Overhead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The same where its data are in DRAM, in seconds."""
 
 
-class Energy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GpuEnergy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Power without work, the cap, and picojoules per operation or byte at the full clock."""
 
     static_w: float
@@ -134,7 +134,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Latencies in clocks."""
     overhead: Overhead
     """What a launch costs."""
-    energy: Energy
+    energy: GpuEnergy
     """Power and energies."""
     sources: dict[str, str]
     """The source of each figure by its dotted path, or that of its group; each must have one."""

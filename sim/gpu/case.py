@@ -39,7 +39,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return Work(**{f: getattr(self, f) * count for f in self.__struct_fields__})
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BlockRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`blocks` consecutive blocks, in dispatch order, of `steps` steps each."""
 
     blocks: int
@@ -60,7 +60,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     kernel: str
-    runs: tuple[Run, ...]
+    runs: tuple[BlockRun, ...]
     threads: int
     registers: int
     shared_bytes: int = 0
@@ -131,19 +131,19 @@ class KernelCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return out
 
 
-def even(blocks: int, steps: int) -> tuple[Run, ...]:
+def even(blocks: int, steps: int) -> tuple[BlockRun, ...]:
     """All blocks alike."""
-    return (Run(blocks=blocks, steps=steps),)
+    return (BlockRun(blocks=blocks, steps=steps),)
 
 
-def merged(steps: Iterable[int]) -> tuple[Run, ...]:
+def merged(steps: Iterable[int]) -> tuple[BlockRun, ...]:
     """Runs of equal neighbours, from the steps of every block in dispatch order."""
-    runs: list[Run] = []
+    runs: list[BlockRun] = []
     for count in steps:
         if runs and runs[-1].steps == count:
-            runs[-1] = Run(blocks=runs[-1].blocks + 1, steps=count)
+            runs[-1] = BlockRun(blocks=runs[-1].blocks + 1, steps=count)
         else:
-            runs.append(Run(blocks=1, steps=count))
+            runs.append(BlockRun(blocks=1, steps=count))
     return tuple(runs)
 
 

@@ -16,7 +16,7 @@ SCHEDULERS = 4  # of an SM; a block with one warp for each has no other to fill 
 REGISTERS_UNIT = 8  # a thread's registers are given out in eights [CUDA occupancy calculator, 9.0]
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DramTraffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What crosses DRAM in one launch: bytes, those of them written, the share of first reads that does, and
     that of reads of data read before.
     """
@@ -82,7 +82,7 @@ PIPES = ("issue", "fma", "sfu", "tensor", "shared", "barrier", "l2-port")
 
 
 def launch_time(
-    launch: Launch, gpu: Gpu, memory: Memory, clock_hz: float, efficiency: Efficiency
+    launch: Launch, gpu: Gpu, traffic: DramTraffic, clock_hz: float, efficiency: Efficiency
 ) -> LaunchTime:
     """Seconds of one launch at a clock, its start included."""
     far = from_l2(launch, gpu)
@@ -99,7 +99,7 @@ def launch_time(
     staged = launch.stages > 1
     local = together(tuple(ends), staged) + steps * together(step, staged)
     local = np.maximum(local, gpu.overhead.block_s * gpu.sms * clock_hz)
-    alone = unhidden(launch, gpu, memory, before, step, after, steps, efficiency)
+    alone = unhidden(launch, gpu, traffic, before, step, after, steps, efficiency)
 
     reads = launch.step.global_read_bytes * steps + (
         launch.prologue.global_read_bytes + launch.epilogue.global_read_bytes
@@ -108,7 +108,7 @@ def launch_time(
         launch.prologue.global_write_bytes + launch.epilogue.global_write_bytes
     )
     moved = reads * far + writes
-    crossing = memory.dram_bytes + memory.dram_write_bytes * (gpu.dram_write_cost - 1.0)
+    crossing = traffic.dram_bytes + traffic.dram_write_bytes * (gpu.dram_write_cost - 1.0)
     l2_s = (reads * far + writes * gpu.l2_write_cost) / (gpu.l2_bytes_per_clock * clock_hz)
     dram_s = moved / max(float(counts @ moved), 1.0) * crossing / gpu.dram_bytes_per_s
     shared = np.maximum(l2_s, dram_s)
@@ -126,7 +126,7 @@ def launch_time(
     dispatch_s = grid * gpu.overhead.block_s
     touch_s = 0.0
     if moved.max() > 0:
-        touch_s = gpu.overhead.start_s + memory.missing * gpu.overhead.cold_touch_s
+        touch_s = gpu.overhead.start_s + traffic.missing * gpu.overhead.cold_touch_s
     device = gpu.sms * clock_hz
     bounds = {n: (e * grid + s * all_steps) / device for n, e, s in zip(PIPES, ends, step, strict=True)}
     bounds |= {"l2": float(counts @ l2_s), "dram": float(counts @ dram_s), "dispatch": dispatch_s}
@@ -140,7 +140,7 @@ def launch_time(
 def unhidden(
     launch: Launch,
     gpu: Gpu,
-    memory: Memory,
+    traffic: DramTraffic,
     before: tuple[float, ...],
     step: tuple[float, ...],
     after: tuple[float, ...],
@@ -150,7 +150,7 @@ def unhidden(
     """SM clocks of a block that has the SM for itself, by run: pipes in turn with latencies."""
     latency, staged = gpu.latency, launch.stages > 1
     reads = max(float(launch.total.global_read_bytes), 1.0)
-    from_dram = min(memory.missing * launch.unique_read_bytes / reads, 1.0)
+    from_dram = min(traffic.missing * launch.unique_read_bytes / reads, 1.0)
     far = latency.l2 + (latency.dram - latency.l2) * from_dram
     flying = max(launch.bytes_in_flight * launch.threads, 1)
     rounds = launch.step.global_read_bytes / flying
@@ -169,8 +169,8 @@ def unhidden(
             new, again = launch.waits
             share = from_l2(launch, gpu, again=True)
             beyond = latency.dram - latency.l2
-            far = latency.l2 + beyond * memory.missing
-            back = latency.l1 + (latency.l2 + beyond * memory.lost - latency.l1) * share
+            far = latency.l2 + beyond * traffic.missing
+            back = latency.l1 + (latency.l2 + beyond * traffic.lost - latency.l1) * share
             waits = np.full_like(steps, new * far + again * back)
             each = max(each, chain(launch.step, launch, gpu) * efficiency.latency)
         loop = steps * (each + barriers * efficiency.latency)

@@ -11,7 +11,7 @@ import msgspec
 from einsim.accel.gpu.machine import Gpu
 from einsim.sim.gpu.case import KernelCase, Launch
 from einsim.sim.gpu.factors import Efficiency
-from einsim.sim.gpu.model import LaunchTime, Memory, from_l2, launch_time, occupancy
+from einsim.sim.gpu.model import DramTraffic, LaunchTime, from_l2, launch_time, occupancy
 
 LOW_CLOCK = 0.75  # of the full clock: the second point from which time by clock is interpolated
 
@@ -43,7 +43,7 @@ def kept(footprint_bytes: float, gpu: Gpu) -> float:
     return min(1.0, max(0.0, 2.0 - footprint_bytes / gpu.l2_bytes))
 
 
-def memory(launch: Launch, gpu: Gpu, warm: float, written: int) -> Memory:
+def traffic_of(launch: Launch, gpu: Gpu, warm: float, written: int) -> DramTraffic:
     """DRAM traffic of one launch.
 
     warm: share of its data that L2 already has. written: bytes that the launch before it left in L2.
@@ -61,7 +61,9 @@ def memory(launch: Launch, gpu: Gpu, warm: float, written: int) -> Memory:
         lost = 1.0 - kept(unique * resident, gpu)
         again = max(0, total - launch.unique_read_bytes) * lost
     writes = launch.unique_write_bytes * (1.0 - warm)
-    return Memory(dram_bytes=first + again + writes, dram_write_bytes=writes, missing=1.0 - found, lost=lost)
+    return DramTraffic(
+        dram_bytes=first + again + writes, dram_write_bytes=writes, missing=1.0 - found, lost=lost
+    )
 
 
 def predict(
@@ -72,7 +74,7 @@ def predict(
     warm = kept(float(case.unique_bytes), gpu) if l2 == "warm" else 0.0
     traffic, written = [], 0
     for launch in case.launches:
-        traffic.append(memory(launch, gpu, warm, written))
+        traffic.append(traffic_of(launch, gpu, warm, written))
         written = launch.unique_write_bytes
 
     def at(clock_hz: float) -> list[LaunchTime]:

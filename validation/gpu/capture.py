@@ -86,7 +86,7 @@ def summary(path: Path) -> str:
     flops = {
         (c.family, c.variant, sizes_text(c)): c for c in (*all_cases(), *all_cases(True), *unseen_cases())
     }
-    groups: dict[tuple[str, str], list[tuple[float, float, str, rows.Row]]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[tuple[float, float, str, rows.Measurement]]] = defaultdict(list)
     for row in rows.read(path):
         case = flops.get(row.key[:3])
         if (case is not None and row.l2 == "cold") or (row.family == "micro" and case is not None):

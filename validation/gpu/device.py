@@ -65,7 +65,7 @@ def _spin(nanoseconds):  # type: ignore[no-untyped-def]
         cuda.nanosleep(np.uint32(1000))
 
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayTiming(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds a launch: median, 10th and 90th percentile over the replays; launches a replay."""
 
     median_s: float
@@ -164,7 +164,7 @@ class Device:
 
     def time(
         self, work: Callable[[], None], launches: int, replays: int, cold: bool, meanwhile: Callable[[], None]
-    ) -> Timing:
+    ) -> ReplayTiming:
         """Median and spread over `replays` passes of `work` (which holds `launches` launches), all enqueued
         before the first wait.
 
@@ -186,12 +186,12 @@ class Device:
             float(ok(driver.cuEventElapsedTime(a, b))) * 1e-3 / launches for a, b in self.pairs[:replays]
         ]
         low, high = np.quantile(times, (0.1, 0.9))
-        return Timing(
+        return ReplayTiming(
             median_s=median(times), p10_s=float(low), p90_s=float(high), launches=launches, replays=replays
         )
 
 
-class Memory:
+class DeviceBuffers:
     """One problem's device memory, the `Arena` of kernels/problem.py: random inputs with fresh seeds,
     outputs poisoned with NaN.
     """

@@ -20,7 +20,7 @@ from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.factors import Efficiency, factors_path
 from einsim.sim.gpu.predict import predict
 from einsim.validation.gpu.fit_machine import Pairs, paired
-from einsim.validation.gpu.rows import Row, read
+from einsim.validation.gpu.rows import Measurement, read
 from einsim.validation.gpu.split import digest, split
 
 CAPTURES = Path(__file__).parent / "captures"
@@ -118,7 +118,7 @@ def shares(pairs: Pairs, gpu: Gpu) -> tuple[float, float]:
     return least(loss, ((0.9, 1.0), (0.7, 0.9), (0.5, 0.7)))
 
 
-def fitted(rows: Sequence[Row], gpu: Gpu) -> Fitted:
+def fitted(rows: Sequence[Measurement], gpu: Gpu) -> Fitted:
     """Factors of every family, from the fit split of these rows."""
     pairs = paired(split(rows)[0])
     model, baseline = {}, {}

@@ -19,23 +19,23 @@ from einsim.accel.gpu.machine import Gpu, load_gpu
 from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.predict import predict
 from einsim.validation.gpu.kernels.registry import all_cases, sizes_text, unseen_cases
-from einsim.validation.gpu.rows import Row, read
+from einsim.validation.gpu.rows import Measurement, read
 from einsim.validation.gpu.split import split
 
-Pairs = Sequence[tuple[KernelCase, Row]]
+Pairs = Sequence[tuple[KernelCase, Measurement]]
 WARP = 32
 STREAM = ("overhead.start_s", "overhead.cold_touch_s", "l2_write_cost", "dram_write_cost")
 NEARLY_NONE = 1e-12  # seconds of what isn't there
 LEAST_PJ = 1e-3  # of what the captures can't tell from none
 
 
-def paired(rows: Sequence[Row]) -> list[tuple[KernelCase, Row]]:
+def paired(rows: Sequence[Measurement]) -> list[tuple[KernelCase, Measurement]]:
     """Every row with its case; rows of kernels that are no longer there are left out."""
     by_key = {(case.family, case.variant, sizes_text(case)): case for case in (*all_cases(), *unseen_cases())}
     return [(by_key[row.key[:3]], row) for row in rows if row.key[:3] in by_key]
 
 
-def constants(rows: Sequence[Row], gpu: Gpu) -> dict[str, float]:
+def constants(rows: Sequence[Measurement], gpu: Gpu) -> dict[str, float]:
     """Constants that `micro` rows give, by dotted path; what is not measured is taken from `gpu`."""
     micro = paired([row for row in rows if row.family == "micro"])
     found = direct(micro, gpu)
@@ -44,7 +44,7 @@ def constants(rows: Sequence[Row], gpu: Gpu) -> dict[str, float]:
     return found | energies(micro, replaced(gpu, found))
 
 
-def stream_constants(rows: Sequence[Row], gpu: Gpu) -> dict[str, float]:
+def stream_constants(rows: Sequence[Measurement], gpu: Gpu) -> dict[str, float]:
     """What no microbenchmark shows by itself, by the copies of the fit split: what a kernel takes beyond an
     empty one, warm and cold, and what a byte written costs at L2 and DRAM. One device's serve all presets.
     """

@@ -14,12 +14,12 @@ import msgspec
 
 from einsim.sim.gpu.case import KernelCase
 from einsim.specs.errors import EinsimError
-from einsim.validation.gpu.device import Device, Memory, Timing
+from einsim.validation.gpu.device import Device, DeviceBuffers, ReplayTiming
 from einsim.validation.gpu.kernels.problem import Problem
 from einsim.validation.gpu.kernels.registry import FAMILIES, family_hash
 from einsim.validation.gpu.plan import TOLERANCE
 from einsim.validation.gpu.power import Meter, Reading
-from einsim.validation.gpu.rows import Row
+from einsim.validation.gpu.rows import Measurement
 from einsim.validation.gpu.vendor import torch_version, vendor_seconds
 
 ROTATION = 4  # times L2 that the rotating buffers cover
@@ -48,11 +48,11 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
     vendor: bool = True
 
 
-def checked(case: KernelCase, device: Device) -> tuple[Problem, Memory, float]:
+def checked(case: KernelCase, device: Device) -> tuple[Problem, DeviceBuffers, float]:
     """A bound problem, its memory and its error, after two launches over poisoned outputs. Raises
     WrongResultError if it is wrong.
     """
-    memory = Memory(device)
+    memory = DeviceBuffers(device)
     problem: Problem = FAMILIES[case.family].bind(case, memory)
     for _ in range(2):
         memory.poison()
@@ -72,11 +72,11 @@ def rotation(case: KernelCase, device: Device, footprint_bytes: int, l2: str) ->
     return max(1, min(MAX_BUFFERS, math.ceil(ROTATION * device.l2_bytes / max(footprint_bytes, 1))))
 
 
-def measure(case: KernelCase, device: Device, meter: Meter, l2: str, effort: Effort) -> Row:
+def measure(case: KernelCase, device: Device, meter: Meter, l2: str, effort: Effort) -> Measurement:
     """One row. Raises WrongResultError when the kernel is wrong, DeviceError when a CUDA call fails."""
     problem, memory, error = checked(case, device)
     buffers = rotation(case, device, memory.bytes, l2)
-    memories = [Memory(device) for _ in range(buffers - 1)]
+    memories = [DeviceBuffers(device) for _ in range(buffers - 1)]
     problems = [problem, *(FAMILIES[case.family].bind(case, m) for m in memories)]
     # dependent loads touch little of a large working set: only a flush makes the next launch miss again
     flushed = l2 == "cold" and (buffers * memory.bytes < ROTATION * device.l2_bytes or case.family == "micro")
@@ -97,7 +97,7 @@ def measure(case: KernelCase, device: Device, meter: Meter, l2: str, effort: Eff
 
     graph = device.capture(rounds)
     launches = repeat * buffers
-    energy = Energy()
+    energy = ReplayEnergy()
     if effort.energy_s:
         energy = replay_energy(
             device,
@@ -113,7 +113,7 @@ def measure(case: KernelCase, device: Device, meter: Meter, l2: str, effort: Eff
     device.sync()
     replays = max(4, min(effort.replays, math.ceil(0.15 / (rough * launches))))
     readings: list[Reading] = []
-    timing: Timing = device.time(
+    timing: ReplayTiming = device.time(
         lambda: device.replay(graph),
         launches,
         replays,
@@ -123,7 +123,7 @@ def measure(case: KernelCase, device: Device, meter: Meter, l2: str, effort: Eff
     device.destroy(graph)
     vendor_s = vendor_or_nan(device, problems, repeat, replays, flushed) if effort.vendor else math.nan
     attributes = [kernel_attributes(kernel) for kernel in problem.compiled]
-    return Row(
+    return Measurement(
         device=device.name,
         sms=device.sms,
         driver=meter.driver,
@@ -175,7 +175,7 @@ def vendor_or_nan(device: Device, problems: list[Problem], repeat: int, replays:
         return math.nan
 
 
-class Energy(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayEnergy(msgspec.Struct, frozen=True, kw_only=True):
     """What a long replay drew: joules a launch, seconds replayed, seconds a launch, idle watts around it,
     SM clock during it.
     """
@@ -195,7 +195,7 @@ def replay_energy(
     replay_s: float,
     launches: int,
     seconds: float,
-) -> Energy:
+) -> ReplayEnergy:
     """Replay for about `seconds`, with the counter read at its edges and the idle power of the gaps taken
     out.
     """
@@ -222,7 +222,7 @@ def replay_energy(
     idle_w = (before_w + meter.idle_w(IDLE_S)) / 2
     drawn = after - joules - idle_w * max(0.0, stop - start - busy_s)
     total = count * launches
-    return Energy(
+    return ReplayEnergy(
         joules=drawn / total,
         seconds=busy_s,
         launch_s=busy_s / total,

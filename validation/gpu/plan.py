@@ -27,7 +27,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """As `Row.key`."""
+        """As `Measurement.key`."""
         return self.case.family, self.case.variant, sizes_text(self.case), self.l2
 
 

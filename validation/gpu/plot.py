@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from einsim.validation.gpu.fit import DEVICES
-from einsim.validation.gpu.suite import Point, points
+from einsim.validation.gpu.suite import Comparison, points
 
 LEVELS = {
     "roofline": "roofline, calibrated",
@@ -25,7 +25,7 @@ LEVELS = {
 COLOURS = [f"C{index}" for index in range(10)] + ["0.3"]
 
 
-def scatter(chosen: Sequence[Point]) -> Figure:
+def scatter(chosen: Sequence[Comparison]) -> Figure:
     """One panel a level: measured microseconds across, predicted over measured up; a colour a family, dots
     for the H100 and crosses for the H200.
     """

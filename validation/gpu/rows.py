@@ -14,7 +14,7 @@ import msgspec
 from einsim.specs.errors import SpecError
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A kernel case as measured. Seconds and joules are for one launch of the case (all its kernels); NaN
     means not measured.
 
@@ -69,16 +69,16 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return {rank: int(size) for rank, size in (pair.split("=") for pair in self.sizes.split(";"))}
 
 
-FIELDS = tuple(field.name for field in msgspec.structs.fields(Row))
-TYPES = {field.name: field.type for field in msgspec.structs.fields(Row)}
+FIELDS = tuple(field.name for field in msgspec.structs.fields(Measurement))
+TYPES = {field.name: field.type for field in msgspec.structs.fields(Measurement)}
 
 
-def read(path: Path) -> tuple[Row, ...]:
+def read(path: Path) -> tuple[Measurement, ...]:
     """All rows of a capture. SpecError for a wrong header or value, naming file, line and column."""
     return tuple(_rows(path))
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path) -> Iterator[Measurement]:
     with path.open(newline="") as file:
         reader = csv.reader(file)
         header = next(reader, [])
@@ -99,10 +99,10 @@ def _rows(path: Path) -> Iterator[Row]:
                     raise SpecError(
                         path=name, rule=f"must be {TYPES[name].__name__}", got=cell, where=f"{path}:{line}"
                     ) from None
-            yield Row(**values)  # type: ignore[arg-type]
+            yield Measurement(**values)  # type: ignore[arg-type]
 
 
-def append(path: Path, row: Row) -> None:
+def append(path: Path, row: Measurement) -> None:
     """Add one row, with the header first if the file is new."""
     new = not path.exists()
     with path.open("a", newline="") as file:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
-from einsim.validation.gpu.rows import Row
+from einsim.validation.gpu.rows import Measurement
 
 
 def digest(text: str) -> int:
@@ -18,7 +18,7 @@ def digest(text: str) -> int:
     return int(sha256(text.encode()).hexdigest(), 16)
 
 
-def held_variants(rows: Iterable[Row]) -> frozenset[tuple[str, str]]:
+def held_variants(rows: Iterable[Measurement]) -> frozenset[tuple[str, str]]:
     """(family, variant) of the one variant of each family that nothing is fitted on."""
     least: dict[str, str] = {}
     for row in rows:
@@ -28,12 +28,12 @@ def held_variants(rows: Iterable[Row]) -> frozenset[tuple[str, str]]:
     return frozenset(pair for pair in least.items() if pair[0] != "micro")
 
 
-def shape_is_held(row: Row) -> bool:
+def shape_is_held(row: Measurement) -> bool:
     """Whether the row's shape is held out, in all variants of its family."""
     return row.family != "micro" and digest(f"{row.family}/{row.sizes}") % 3 == 0
 
 
-def split(rows: Iterable[Row]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+def split(rows: Iterable[Measurement]) -> tuple[tuple[Measurement, ...], tuple[Measurement, ...]]:
     """The rows to fit on, and the rows held out; `micro` rows are in neither."""
     every = tuple(row for row in rows if row.family != "micro")
     variants = held_variants(every)

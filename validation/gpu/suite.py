@@ -19,8 +19,7 @@ from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.validation.gpu.fit import DEVICES, capture_path, read_roofline, roofline
 from einsim.validation.gpu.fit_machine import paired
-from einsim.validation.gpu.rows import Row as Captured
-from einsim.validation.gpu.rows import read
+from einsim.validation.gpu.rows import Measurement, read
 from einsim.validation.gpu.split import split
 from einsim.validation.row import Row
 
@@ -34,13 +33,13 @@ TRANSFER_LIMIT = 0.12  # issue 6: another device by changing the YAML alone
 TRANSFERS = {"h200-sxm": "h100-sxm", "h100-sxm": "h200-sxm"}  # whose factors predict whose rows
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One captured row beside its predictions: seconds measured, without fit, calibrated, calibrated on the
     other device, and by roofline, and joules (NaN where not measured).
     """
 
     gpu: str
-    row: Captured
+    row: Measurement
     held: bool
     zero_fit_s: float
     calibrated_s: float
@@ -51,7 +50,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 @cache
-def points(name: str, unseen: bool = False) -> tuple[Point, ...]:
+def points(name: str, unseen: bool = False) -> tuple[Comparison, ...]:
     """Every row of a preset's capture but `micro`, predicted; or of that of unseen shapes, all held."""
     path = capture_path(name)
     rows = read(path.with_stem(f"{path.stem}-unseen") if unseen else path)
@@ -59,9 +58,9 @@ def points(name: str, unseen: bool = False) -> tuple[Point, ...]:
     baseline = read_roofline(name)
     held = {row.key for row in (rows if unseen else split(rows)[1])}
 
-    def point(case: KernelCase, row: Captured) -> Point:
+    def point(case: KernelCase, row: Measurement) -> Comparison:
         best = predict(case, gpu, l2=row.l2, efficiency=known[case.family])
-        return Point(
+        return Comparison(
             gpu=name,
             row=row,
             held=row.key in held,
@@ -76,7 +75,7 @@ def points(name: str, unseen: bool = False) -> tuple[Point, ...]:
     return tuple(point(case, row) for case, row in paired([row for row in rows if row.family != "micro"]))
 
 
-def errors(chosen: Sequence[Point], level: str) -> list[float]:
+def errors(chosen: Sequence[Comparison], level: str) -> list[float]:
     """Relative errors of one level ("zero_fit", "calibrated", "transfer", "roofline"), without sign."""
     return [abs(getattr(point, f"{level}_s") / point.row.median_s - 1.0) for point in chosen]
 
@@ -99,7 +98,7 @@ def rows(cases: Sequence[str] = (), progress: Callable[[str], None] = lambda _: 
             yield from group(name, [point for point in points(gpu) if name in (ALL, point.row.family)])
 
 
-def group(name: str, chosen: Sequence[Point]) -> Iterator[Row]:
+def group(name: str, chosen: Sequence[Comparison]) -> Iterator[Row]:
     """The figures of one group of rows of one device; the held-out ones unless a figure says otherwise."""
     whole, gpu = name == ALL, chosen[0].gpu
     held = [point for point in chosen if point.held]

@@ -17,10 +17,10 @@ from einsim.sim.gpu.factors import read_factors
 from einsim.sim.gpu.predict import predict
 from einsim.validation.gpu.fit import capture_path
 from einsim.validation.gpu.fit_machine import paired
-from einsim.validation.gpu.rows import Row, read
+from einsim.validation.gpu.rows import Measurement, read
 from einsim.validation.gpu.suite import MEASURED, errors, points
 
-Pair = tuple[KernelCase, Row]
+Pair = tuple[KernelCase, Measurement]
 
 
 def table(titles: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
@@ -82,7 +82,7 @@ def kernels(name: str) -> Iterator[str]:
     yield from table(titles, lines())
 
 
-def bound(case: KernelCase, row: Row, gpu: Gpu) -> float:
+def bound(case: KernelCase, row: Measurement, gpu: Gpu) -> float:
     """Share of the roofline: useful FLOPs on their pipe at the measured clock, or unique bytes over DRAM."""
     work, clocks = case.total, gpu.sms * row.sm_mhz * 1e6
     peak = gpu.sm.tensor_flops if work.tensor_flops else gpu.sm.fma * 2

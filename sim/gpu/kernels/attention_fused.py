@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
-from einsim.sim.gpu.case import KernelCase, Launch, Run, Work, even
+from einsim.sim.gpu.case import BlockRun, KernelCase, Launch, Work, even
 
 FAMILY = "attention-fused"
 
@@ -55,7 +54,7 @@ def launch(blocking: Blocking, heads: int, tokens: int, dim: int, causal: bool) 
     bm, bn, warps = blocking.bm, blocking.bn, blocking.bm // blocking.rows
     blocks = tokens // bm
     if causal:  # heaviest query blocks first, all heads of one query block side by side
-        runs = tuple(Run(blocks=heads, steps=-(-(q * bm + bm) // bn)) for q in reversed(range(blocks)))
+        runs = tuple(BlockRun(blocks=heads, steps=-(-(q * bm + bm) // bn)) for q in reversed(range(blocks)))
     else:
         runs = even(heads * blocks, tokens // bn)
     tile_bytes = bn * dim * 2
@@ -102,7 +101,7 @@ def useful_flops(heads: int, tokens: int, dim: int, causal: bool) -> int:
     return 4 * heads * dim * (tokens * (tokens + 1) // 2 if causal else tokens * tokens)
 
 
-def cases(shapes: Sequence[Any]) -> tuple[KernelCase, ...]:
+def cases(shapes: Sequence[tuple[int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape."""
     return tuple(
         KernelCase(

@@ -7,7 +7,6 @@ compute the whole square.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, even
 from einsim.sim.gpu.kernels.attention_fused import useful_flops
@@ -52,7 +51,7 @@ def softmax_launch(rows: int, columns: int, causal: bool) -> Launch:
     )
 
 
-def cases(shapes: Sequence[Any]) -> tuple[KernelCase, ...]:
+def cases(shapes: Sequence[tuple[int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape; under a causal mask the first tiling only."""
     return tuple(
         KernelCase(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -12,7 +11,7 @@ from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even
 FAMILY = "copy"
 
 
-class Access(msgspec.Struct, frozen=True, kw_only=True):
+class CopyVariant(msgspec.Struct, frozen=True, kw_only=True):
     """`unroll` accesses of `width` bytes a thread. registers: ptxas, sm_90a."""
 
     width: int
@@ -22,28 +21,28 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
 
 
 VARIANTS = {
-    "4byte-x1": Access(width=4, unroll=1, threads=256, registers=12),
-    "4byte-x4": Access(width=4, unroll=4, threads=256, registers=31),
-    "16byte-x1": Access(width=16, unroll=1, threads=256, registers=14),
-    "16byte-x4": Access(width=16, unroll=4, threads=256, registers=32),
-    "16byte-x8": Access(width=16, unroll=8, threads=128, registers=48),
+    "4byte-x1": CopyVariant(width=4, unroll=1, threads=256, registers=12),
+    "4byte-x4": CopyVariant(width=4, unroll=4, threads=256, registers=31),
+    "16byte-x1": CopyVariant(width=16, unroll=1, threads=256, registers=14),
+    "16byte-x4": CopyVariant(width=16, unroll=4, threads=256, registers=32),
+    "16byte-x8": CopyVariant(width=16, unroll=8, threads=128, registers=48),
 }
 
 
-def cases(shapes: Sequence[Any]) -> tuple[KernelCase, ...]:
+def cases(shapes: Sequence[int]) -> tuple[KernelCase, ...]:
     """Every variant on every shape."""
 
-    def one(variant: str, access: Access, values: int) -> KernelCase:
-        width = access.threads * access.unroll * access.width
+    def one(variant: str, kind: CopyVariant, values: int) -> KernelCase:
+        width = kind.threads * kind.unroll * kind.width
         launch = Launch(
             kernel="copy",
             runs=even(ceil_div(values * 4, width), 1),
-            threads=access.threads,
-            registers=access.registers,
-            bytes_in_flight=access.width * access.unroll,
+            threads=kind.threads,
+            registers=kind.registers,
+            bytes_in_flight=kind.width * kind.unroll,
             tile={"n": width // 4},
             step=Work(
-                alu_ops=2 * access.threads * access.unroll + 8 * access.threads,
+                alu_ops=2 * kind.threads * kind.unroll + 8 * kind.threads,
                 global_read_bytes=width,
                 global_write_bytes=width,
             ),

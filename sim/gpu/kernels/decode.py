@@ -8,11 +8,10 @@ tile is 256 rows for head dim 64 and 128 for 128, and there are two blocks an SM
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
-from einsim.sim.gpu.case import KernelCase, Launch, Run, Work, ceil_div, even, merged
+from einsim.sim.gpu.case import BlockRun, KernelCase, Launch, Work, ceil_div, even, merged
 
 FAMILY = "decode"
 THREADS = 256
@@ -81,7 +80,7 @@ def launches(schedule: str, heads: int, tokens: int, dim: int, sms: int) -> tupl
     reads, writes = heads * (2 * tokens + 1) * dim * 2, heads * dim * 2
     shared = THREADS // 32 * (dim + 2) * 4
 
-    def main(kernel: str, runs: tuple[Run, ...], end: Work, written: int, read: int = 0) -> Launch:
+    def main(kernel: str, runs: tuple[BlockRun, ...], end: Work, written: int, read: int = 0) -> Launch:
         return Launch(
             kernel=kernel,
             runs=runs,
@@ -123,7 +122,7 @@ def launches(schedule: str, heads: int, tokens: int, dim: int, sms: int) -> tupl
     return (main("decode_split", runs, Work(global_write_bytes=slot), partial), combine)
 
 
-def cases(shapes: Sequence[Any], sms: int = H200_SMS) -> tuple[KernelCase, ...]:
+def cases(shapes: Sequence[tuple[int, int]], sms: int = H200_SMS) -> tuple[KernelCase, ...]:
     """Every variant on every shape."""
     return tuple(
         KernelCase(

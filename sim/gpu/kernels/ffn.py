@@ -5,7 +5,6 @@ GEMM's epilogue.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even
 from einsim.sim.gpu.kernels.gemm_f16 import VARIANTS as TILINGS
@@ -39,7 +38,7 @@ def gelu_launch(values: int) -> Launch:
     )
 
 
-def cases(shapes: Sequence[Any]) -> tuple[KernelCase, ...]:
+def cases(shapes: Sequence[tuple[int, int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape."""
 
     def parts(fused: bool, tokens: int, width: int, hidden: int) -> tuple[Launch, ...]:

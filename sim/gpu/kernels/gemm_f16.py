@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -13,7 +12,7 @@ FAMILY = "gemm-f16"
 GROUP = 8  # block rows that are walked together, so that neighbours in time share B in L2
 
 
-class Tiling(msgspec.Struct, frozen=True, kw_only=True):
+class GemmTiling(msgspec.Struct, frozen=True, kw_only=True):
     """A block's tile bm x bn x bk, its warps' tiles wm x wn, and the cp.async stages. registers: ptxas,
     sm_90a.
     """
@@ -43,17 +42,17 @@ class Tiling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 VARIANTS = {
-    "128x128x32s4": Tiling(bm=128, bn=128, bk=32, stages=4, wm=64, wn=64, registers=250),
-    "128x256x64s3": Tiling(bm=128, bn=256, bk=64, stages=3, wm=64, wn=64, registers=254),
-    "128x256x32s4": Tiling(bm=128, bn=256, bk=32, stages=4, wm=64, wn=64, registers=242),
-    "256x128x64s3": Tiling(bm=256, bn=128, bk=64, stages=3, wm=64, wn=64, registers=254),
-    "128x128x64s3": Tiling(bm=128, bn=128, bk=64, stages=3, wm=64, wn=64, registers=254),
-    "128x64x64s3": Tiling(bm=128, bn=64, bk=64, stages=3, wm=64, wn=32, registers=166),
-    "64x64x64s4": Tiling(bm=64, bn=64, bk=64, stages=4, wm=32, wn=32, registers=112),
+    "128x128x32s4": GemmTiling(bm=128, bn=128, bk=32, stages=4, wm=64, wn=64, registers=250),
+    "128x256x64s3": GemmTiling(bm=128, bn=256, bk=64, stages=3, wm=64, wn=64, registers=254),
+    "128x256x32s4": GemmTiling(bm=128, bn=256, bk=32, stages=4, wm=64, wn=64, registers=242),
+    "256x128x64s3": GemmTiling(bm=256, bn=128, bk=64, stages=3, wm=64, wn=64, registers=254),
+    "128x128x64s3": GemmTiling(bm=128, bn=128, bk=64, stages=3, wm=64, wn=64, registers=254),
+    "128x64x64s3": GemmTiling(bm=128, bn=64, bk=64, stages=3, wm=64, wn=32, registers=166),
+    "64x64x64s4": GemmTiling(bm=64, bn=64, bk=64, stages=4, wm=32, wn=32, registers=112),
 }
 
 
-def launch(tiling: Tiling, m: int, n: int, k: int, *, batch: int = 1, activation: bool = False) -> Launch:
+def launch(tiling: GemmTiling, m: int, n: int, k: int, *, batch: int = 1, activation: bool = False) -> Launch:
     """One batched GEMM launch as data."""
     bm, bn, bk = tiling.bm, tiling.bn, tiling.bk
     copies, fragments = (bm + bn) * bk // 8, tiling.warps * (tiling.wm + tiling.wn) * bk // 8
@@ -89,14 +88,14 @@ def launch(tiling: Tiling, m: int, n: int, k: int, *, batch: int = 1, activation
     )
 
 
-def hot_requests(m: int, n: int, k: int, tiling: Tiling, batch: int = 1) -> int:
+def hot_requests(m: int, n: int, k: int, tiling: GemmTiling, batch: int = 1) -> int:
     """Requests of 128 bytes for a last row: a warp's 16-byte loads of rows beyond the matrix are one each."""
     across, down = ceil_div(n, tiling.bn), ceil_div(m, tiling.bm)
     rows = (down * tiling.bm - m) * across + (across * tiling.bn - n) * down
     return batch * rows * k * 2 // (32 * 16)
 
 
-def cases(shapes: Sequence[Any]) -> tuple[KernelCase, ...]:
+def cases(shapes: Sequence[tuple[int, int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape, but for the smallest tiles on large ones."""
     return tuple(
         KernelCase(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -14,7 +13,7 @@ THREADS = 256  # 16 x 16
 PAD = 4  # values added to a row of the transposed A tile against bank conflicts
 
 
-class Tiling(msgspec.Struct, frozen=True, kw_only=True):
+class RegisterTiling(msgspec.Struct, frozen=True, kw_only=True):
     """A block's tile bm x bn x bk; a thread owns (bm/16) x (bn/16) results. registers: ptxas, sm_90a."""
 
     bm: int
@@ -29,13 +28,13 @@ class Tiling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 VARIANTS = {
-    "64x64x16": Tiling(bm=64, bn=64, bk=16, registers=93),
-    "128x64x16": Tiling(bm=128, bn=64, bk=16, registers=125),
-    "128x128x8": Tiling(bm=128, bn=128, bk=8, registers=128),
+    "64x64x16": RegisterTiling(bm=64, bn=64, bk=16, registers=93),
+    "128x64x16": RegisterTiling(bm=128, bn=64, bk=16, registers=125),
+    "128x128x8": RegisterTiling(bm=128, bn=128, bk=8, registers=128),
 }
 
 
-def launch(tiling: Tiling, m: int, n: int, k: int) -> Launch:
+def launch(tiling: RegisterTiling, m: int, n: int, k: int) -> Launch:
     """One launch as data."""
     bm, bn, bk = tiling.bm, tiling.bn, tiling.bk
     tm, tn = bm // 16, bn // 16
@@ -63,7 +62,7 @@ def launch(tiling: Tiling, m: int, n: int, k: int) -> Launch:
     )
 
 
-def cases(shapes: Sequence[Any]) -> tuple[KernelCase, ...]:
+def cases(shapes: Sequence[tuple[int, int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape."""
     return tuple(
         KernelCase(

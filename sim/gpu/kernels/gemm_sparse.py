@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from einsim.sim.gpu.kernels.gemm_f16 import GROUP, Tiling, hot_requests
+from einsim.sim.gpu.kernels.gemm_f16 import GROUP, GemmTiling, hot_requests
 
 FAMILY = "gemm-sparse"
 BK = 64  # dense columns of a stage: two mma.sp of 32
 VARIANTS = {
-    "128x128x64s4": Tiling(bm=128, bn=128, bk=BK, stages=4, wm=64, wn=64, registers=254),
-    "256x128x64s3": Tiling(bm=256, bn=128, bk=BK, stages=3, wm=64, wn=64, registers=252),
-    "128x256x64s3": Tiling(bm=128, bn=256, bk=BK, stages=3, wm=64, wn=64, registers=254),
-    "64x64x64s4": Tiling(bm=64, bn=64, bk=BK, stages=4, wm=32, wn=32, registers=126),
+    "128x128x64s4": GemmTiling(bm=128, bn=128, bk=BK, stages=4, wm=64, wn=64, registers=254),
+    "256x128x64s3": GemmTiling(bm=256, bn=128, bk=BK, stages=3, wm=64, wn=64, registers=252),
+    "128x256x64s3": GemmTiling(bm=128, bn=256, bk=BK, stages=3, wm=64, wn=64, registers=254),
+    "64x64x64s4": GemmTiling(bm=64, bn=64, bk=BK, stages=4, wm=32, wn=32, registers=126),
 }
 
 
-def stage_bytes(tiling: Tiling) -> int:
+def stage_bytes(tiling: GemmTiling) -> int:
     """Compressed A (half of k), dense B, and one metadata word a lane for each 16 rows."""
     return tiling.bm * BK + tiling.bn * BK * 2 + tiling.bm * 8
 
 
-def shared_bytes(tiling: Tiling) -> int:
+def shared_bytes(tiling: GemmTiling) -> int:
     """Shared memory a block."""
     return max(tiling.stages * stage_bytes(tiling), tiling.bm * (tiling.bn * 2 + 16))
 
 
-def launch(tiling: Tiling, m: int, n: int, k: int) -> Launch:
+def launch(tiling: GemmTiling, m: int, n: int, k: int) -> Launch:
     """One launch as data."""
     bm, bn = tiling.bm, tiling.bn
     stage = stage_bytes(tiling)
@@ -63,7 +62,7 @@ def launch(tiling: Tiling, m: int, n: int, k: int) -> Launch:
     )
 
 
-def cases(shapes: Sequence[Any]) -> tuple[KernelCase, ...]:
+def cases(shapes: Sequence[tuple[int, int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape."""
     return tuple(
         KernelCase(

@@ -5,7 +5,6 @@ reads).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even
 from einsim.sim.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, rounds, setup
@@ -47,7 +46,7 @@ def launch(variant: str, rows: int, columns: int) -> Launch:
     )
 
 
-def cases(shapes: Sequence[Any]) -> tuple[KernelCase, ...]:
+def cases(shapes: Sequence[tuple[int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape."""
     return tuple(
         KernelCase(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even
 from einsim.sim.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS
@@ -32,7 +31,7 @@ def pass_launch(kernel: str, blocks: int, values: int, reads: int) -> Launch:
     )
 
 
-def cases(shapes: Mapping[str, Any]) -> tuple[KernelCase, ...]:
+def cases(shapes: Mapping[str, Sequence[tuple[int, int]]]) -> tuple[KernelCase, ...]:
     """Every variant on its shapes."""
 
     def parts(variant: str, rows: int, columns: int) -> tuple[Launch, ...]:

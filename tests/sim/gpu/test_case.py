@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from einsim.sim.gpu.case import KernelCase, Launch, Run, Work, ceil_div, even, merged
+from einsim.sim.gpu.case import BlockRun, KernelCase, Launch, Work, ceil_div, even, merged
 
 
 @given(st.lists(st.integers(0, 5), max_size=40))
@@ -30,7 +30,7 @@ def test_a_launch_does_its_phases_once_a_block_and_its_step_once_a_step(
 
 def test_a_case_is_the_sum_of_its_launches() -> None:
     launch = Launch(
-        kernel="k", runs=(Run(blocks=2, steps=3), Run(blocks=1, steps=5)), threads=32, registers=8, step=Work(sfu_ops=7),
+        kernel="k", runs=(BlockRun(blocks=2, steps=3), BlockRun(blocks=1, steps=5)), threads=32, registers=8, step=Work(sfu_ops=7),
         unique_read_bytes=10, unique_write_bytes=1,
     )  # fmt: skip
     case = KernelCase(

@@ -9,7 +9,7 @@ from einsim.accel.gpu.machine import load_gpu
 from einsim.sim.gpu.case import Launch, Work, even
 from einsim.sim.gpu.factors import Efficiency
 from einsim.sim.gpu.kernels.gemm_f16 import VARIANTS, hot_requests
-from einsim.sim.gpu.model import Memory, from_l2, launch_time, occupancy
+from einsim.sim.gpu.model import DramTraffic, from_l2, launch_time, occupancy
 
 GPU = load_gpu("h200-sxm")
 LAUNCH = Launch(
@@ -17,7 +17,7 @@ LAUNCH = Launch(
     step=Work(tensor_flops=10**6, shared_read_bytes=30_000, global_read_bytes=16_384, barriers=1),
     epilogue=Work(global_write_bytes=4096),
 )  # fmt: skip
-TRAFFIC = Memory(dram_bytes=5e7, dram_write_bytes=1e6, missing=1.0)
+TRAFFIC = DramTraffic(dram_bytes=5e7, dram_write_bytes=1e6, missing=1.0)
 
 
 def seconds(

@@ -10,7 +10,7 @@ import pytest
 
 from einsim.specs.errors import SpecError
 from einsim.validation.gpu.fit import CAPTURES
-from einsim.validation.gpu.rows import FIELDS, Row, append, read
+from einsim.validation.gpu.rows import FIELDS, Measurement, append, read
 
 ROW = read(CAPTURES / "nvidia-h200.csv")[0]
 
@@ -50,5 +50,5 @@ def test_a_short_line_is_refused(tmp_path: Path) -> None:
 
 
 def test_ranks_are_numbers() -> None:
-    assert isinstance(ROW, Row)
+    assert isinstance(ROW, Measurement)
     assert all(isinstance(size, int) for size in ROW.ranks.values())

@@ -11,7 +11,8 @@ import numpy as np
 from numba import cuda, float32
 
 from einsim.sim.gpu.case import KernelCase
-from einsim.sim.gpu.kernels.gemm_f32 import PAD, THREADS, VARIANTS, Tiling
+from einsim.sim.gpu.kernels.gemm_f32 import PAD, THREADS, VARIANTS
+from einsim.sim.gpu.kernels.gemm_f32 import RegisterTiling as Tiling  # its name in the text that was hashed
 from einsim.validation.gpu.kernels.problem import Arena, Problem, relative_error, sample
 
 
