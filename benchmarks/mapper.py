@@ -32,9 +32,10 @@ from rich.table import Table
 from einsim.accel.load import load_machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
-from einsim.dataflow.mapper.best import Objective, best_mapping
+from einsim.dataflow.mapper.best import best_mapping
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.nest import Inside
+from einsim.dataflow.mapper.objective import Objective
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import APART, COPIES, DIM, PARTIAL, WIDTH, Tables, tables
 from einsim.dataflow.mapping_text import mapping_text

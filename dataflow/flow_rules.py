@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import access_of, relevant_ranks
-from einsim.dataflow.holds import may_hold, passes_by, role_of, straight
+from einsim.dataflow.holds import levels, may_hold, passes_by, role_of, straight
 from einsim.dataflow.layout import Home, Layout, Leaf, relevant_loops
 from einsim.dataflow.mapping import Mapping, Node, children
 from einsim.dataflow.sites import Place, Sites
@@ -61,7 +61,7 @@ class _Flow:
     def operands(self, leaf: Leaf) -> None:
         """Every operand is in a memory that the unit reaches, or in its own registers."""
         unit = self.machine.unit(leaf.node.unit)
-        reachable = [unit.name, unit.reads_from, *self._outside(unit.reads_from)]
+        reachable = [unit.name, unit.reads_from, *levels(self.machine, unit.reads_from)]
         reads = [access.tensor for access in self.einsum(leaf).reads]
         for tensor in dict.fromkeys((*reads, leaf.node.einsum)):
             homes = leaf.homes.get(tensor, ())
@@ -119,15 +119,6 @@ class _Flow:
                 raise self._fault(
                     home.place, rule, "in", "lay the same ranks along the cores, or keep it outside"
                 )
-
-    def _outside(self, memory: str) -> list[str]:
-        """On-chip memories outside a memory: a unit may stream through from them."""
-        found = []
-        here = self.machine.memory(memory).parent
-        while here is not None and here != self.machine.dram.name:
-            found.append(here)
-            here = self.machine.memory(here).parent
-        return found
 
     def chained(self, leaf: Leaf) -> None:
         """A chained operand is made by an earlier leaf on the same unit inside the same loops."""

@@ -1,11 +1,29 @@
-"""What a memory may hold: one for inputs and outputs takes no weights, which then come from further out."""
+"""Memories on the way to a unit, and what one may hold: one for inputs and outputs takes no weights."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.footprint import access_of, relevant_ranks
 from einsim.dataflow.mapping import Compute
 from einsim.workloads.cascade import Cascade
+
+
+def levels(machine: Machine, memory: str) -> tuple[str, ...]:
+    """On-chip memories from DRAM to a memory, outermost first, itself the last."""
+    found: list[str] = []
+    here: str | None = memory
+    while here is not None and here != machine.dram.name:
+        found.append(here)
+        here = machine.memory(here).parent
+    return tuple(reversed(found))
+
+
+def common_levels(machine: Machine, units: Iterable[str]) -> tuple[str, ...]:
+    """On-chip memories on the way to all of some units, outermost first."""
+    chains = [levels(machine, machine.unit(name).reads_from) for name in dict.fromkeys(units)]
+    return tuple(name for name in chains[0] if all(name in chain for chain in chains)) if chains else ()
 
 
 def role_of(cascade: Cascade, node: Compute, tensor: str) -> str:

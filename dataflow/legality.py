@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from einsim.accel.machine import DATAFLOWS, Machine, Unit
 from einsim.dataflow.flow_rules import check_flow
 from einsim.dataflow.held import held_bytes, home_bytes
+from einsim.dataflow.holds import levels
 from einsim.dataflow.layout import Home, Layout, lay_out
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
 from einsim.dataflow.sites import DEEPEST, NOWHERE, Place, Sites
@@ -117,11 +118,7 @@ class _Tree:
     def _around(self, name: str) -> list[str]:
         """Memories outside a memory or a unit's registers, innermost first."""
         here = self.machine.unit(name).reads_from if name in self.units else self.machine.memory(name).parent
-        found = []
-        while here is not None:
-            found.append(here)
-            here = self.machine.memory(here).parent
-        return found
+        return [] if here is None else [*reversed(levels(self.machine, here)), self.machine.dram.name]
 
     def compute(self, place: Place, node: Compute) -> None:
         """A known Einsum on a unit that has its ops, laid out along dimensions that the unit has."""

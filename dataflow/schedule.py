@@ -85,31 +85,55 @@ def resource_bound(tasks: tuple[Task, ...]) -> int:
 
 def recurrence_bound(tasks: tuple[Task, ...], edges: tuple[Edge, ...]) -> int:
     """The smallest interval at which every state is there when the tile that needs it starts."""
-    by_name = {task.name: task for task in tasks}
-    low, high = 1, 1 + sum(task.ticks + task.latency for task in tasks)
+    return least_interval(len(tasks), _delays(tasks, edges))
+
+
+#: From a task to another: the second starts `ticks` or more after the first, `distance` tiles on.
+Delay = tuple[int, int, int, int]
+
+
+def _delays(tasks: tuple[Task, ...], edges: tuple[Edge, ...]) -> list[Delay]:
+    at = {task.name: number for number, task in enumerate(tasks)}
+    writers = [tasks[at[edge.writer]] for edge in edges]
+    return [
+        (at[edge.writer], at[edge.reader], writer.ticks + writer.latency, edge.distance)
+        for edge, writer in zip(edges, writers, strict=True)
+    ]
+
+
+def least_interval(count: int, delays: list[Delay], least: int = 1) -> int:
+    """The smallest interval, from `least` on, at which starts of `count` tasks exist that keep all delays:
+    the largest mean of a closed chain of them, ticks over distance.
+    """
+
+    def met(interval: int) -> bool:
+        needs = [(first, second, ticks - distance * interval) for first, second, ticks, distance in delays]
+        return _earliest(count, needs) is not None
+
+    if met(least):
+        return least
+    low, high = least + 1, least + 1 + sum(ticks for _, _, ticks, _ in delays)
     while low < high:
         middle = (low + high) // 2
-        if _meets(by_name, edges, middle):
+        if met(middle):
             high = middle
         else:
             low = middle + 1
     return low
 
 
-def _meets(by_name: Mapping[str, Task], edges: tuple[Edge, ...], ii: int) -> bool:
-    """Whether starts exist that meet every edge at an interval, units aside (no cycle of positive length)."""
-    starts = dict.fromkeys(by_name, 0)
-    for _ in range(len(by_name) + 1):
+def _earliest(count: int, needs: list[tuple[int, int, int]]) -> list[int] | None:
+    """The least starts from 0 on of which each second is so much after its first; None: a chain closes."""
+    starts = [0] * count
+    for _ in range(count + 1):
         moved = False
-        for edge in edges:
-            writer = by_name[edge.writer]
-            need = starts[edge.writer] + writer.ticks + writer.latency - edge.distance * ii
-            if need > starts[edge.reader]:
-                starts[edge.reader] = need
+        for first, second, need in needs:
+            if starts[first] + need > starts[second]:
+                starts[second] = starts[first] + need
                 moved = True
         if not moved:
-            return True
-    return False
+            return starts
+    return None
 
 
 def pipeline(tasks: tuple[Task, ...], edges: tuple[Edge, ...]) -> Schedule:
@@ -119,7 +143,7 @@ def pipeline(tasks: tuple[Task, ...], edges: tuple[Edge, ...]) -> Schedule:
     ii = max(resource_bound(tasks), recurrence_bound(tasks, edges))
     while True:
         found = [
-            starts for phases in _phases(tasks, edges, ii) if (starts := _settle(tasks, edges, ii, phases))
+            starts for phases in _phases(tasks, edges, ii) if (starts := _phased(tasks, edges, ii, phases))
         ]
         if not found and (alone := _one_by_one(tasks, edges, ii)):
             found = [alone]
@@ -158,27 +182,21 @@ def _phases(tasks: tuple[Task, ...], edges: tuple[Edge, ...], ii: int) -> list[d
     return [dict(zip(units, phases, strict=True)) for phases in product(*options)][:256]
 
 
-def _settle(
+def _phased(
     tasks: tuple[Task, ...], edges: tuple[Edge, ...], ii: int, phases: Mapping[str, int]
 ) -> dict[str, int] | None:
     """Earliest starts with these phases; None when a recurrence can't be met at this interval."""
     offsets = _offsets(tasks)
-    by_name = {task.name: task for task in tasks}
-    slots = {task.name: (phases[task.unit] + offsets[task.name]) for task in tasks}
-    stage = dict.fromkeys(slots, 0)
-    for _ in range(len(tasks) + 1):
-        moved = False
-        for edge in edges:
-            writer = by_name[edge.writer]
-            ready = slots[edge.writer] + stage[edge.writer] * ii + writer.ticks + writer.latency
-            need = -(-(ready - edge.distance * ii - slots[edge.reader]) // ii)
-            if need > stage[edge.reader]:
-                stage[edge.reader] = need
-                moved = True
-        if not moved:
-            first = min(slots[name] + stage[name] * ii for name in slots)
-            return {name: slots[name] + stage[name] * ii - first for name in slots}
-    return None
+    slots = [phases[task.unit] + offsets[task.name] for task in tasks]
+    needs = [
+        (first, second, -(-(slots[first] + ticks - slots[second]) // ii) - distance)
+        for first, second, ticks, distance in _delays(tasks, edges)
+    ]
+    stages = _earliest(len(tasks), needs)
+    if stages is None:
+        return None
+    starts = [slot + stage * ii for slot, stage in zip(slots, stages, strict=True)]
+    return {task.name: start - min(starts) for task, start in zip(tasks, starts, strict=True)}
 
 
 def _one_by_one(tasks: tuple[Task, ...], edges: tuple[Edge, ...], ii: int) -> dict[str, int] | None:
@@ -200,13 +218,12 @@ def _one_by_one(tasks: tuple[Task, ...], edges: tuple[Edge, ...], ii: int) -> di
             return None
     for edge in edges:
         writer = by_name[edge.writer]
-        ready_at = starts[edge.writer] + writer.ticks + writer.latency
-        if starts[edge.reader] + edge.distance * ii < ready_at:
+        if starts[edge.reader] + edge.distance * ii < starts[edge.writer] + writer.ticks + writer.latency:
             return None
     return starts
 
 
-def group_of(program: Program, loop: int) -> tuple[tuple[Task, ...], tuple[Edge, ...]]:
+def tasks_of(program: Program, loop: int) -> tuple[tuple[Task, ...], tuple[Edge, ...]]:
     """Tasks and edges of the computes whose innermost loop is `loop`, for whole tiles."""
     members = [op for op in program.ops if op.kind == "compute" and op.path and op.path[-1] == loop]
     names = {op.id: op.name for op in members}
@@ -249,7 +266,7 @@ def schedules(program: Program) -> dict[int, Schedule]:
     found = {}
     serial = _serial(program)
     for loop in dict.fromkeys(op.path[-1] for op in program.ops if op.kind == "compute" and op.path):
-        tasks, edges = group_of(program, loop)
+        tasks, edges = tasks_of(program, loop)
         ids = {op.id for op in program.ops if op.kind == "compute" and op.path and op.path[-1] == loop}
         if len(tasks) > 1 and not ids & serial:
             found[loop] = pipeline(tasks, edges)

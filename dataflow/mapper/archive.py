@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from einsim.dataflow.mapper.objective import FRONT, LATENCY, PARTS, compiled_order
 from einsim.dataflow.mapper.tables import CAPACITY
 from einsim.specs.compiled import njit
-
-PARTS, FRONT, PAIR, LATENCY, ENERGY, EDP, BUFFER = range(7)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
 def key_of(row: Any, engines: int, mode: int, leak_j: float, counts: Any, key: Any) -> None:
-    """What is compared. PARTS: the row's columns that `counts` marks; FRONT: (ticks, joules, bytes); PAIR:
-    (ticks, joules); in the other modes the objective, then the figure that breaks ties.
+    """What is compared. PARTS: the row's columns that `counts` marks; FRONT: (ticks, joules, bytes); in the
+    other modes `objective.order`.
     """
     if mode == PARTS:
         for v in range(row.shape[0]):
@@ -33,14 +32,8 @@ def key_of(row: Any, engines: int, mode: int, leak_j: float, counts: Any, key: A
         held += row[m]
     if mode == FRONT:
         key[0], key[1], key[2] = ticks, joules, held
-    elif mode in (PAIR, LATENCY):
-        key[0], key[1] = ticks, joules
-    elif mode == ENERGY:
-        key[0], key[1] = joules, ticks
-    elif mode == EDP:
-        key[0], key[1] = joules * ticks, ticks
     else:
-        key[0], key[1] = held, ticks
+        key[0], key[1] = compiled_order(mode, ticks, joules, held)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)

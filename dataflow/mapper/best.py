@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 
@@ -16,24 +15,23 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.bound import least
 from einsim.dataflow.mapper.doubling import doubled_where_it_fits
 from einsim.dataflow.mapper.flat_space import FlatSpace
-from einsim.dataflow.mapper.found import OBJECTIVES, Found
+from einsim.dataflow.mapper.found import Found
 from einsim.dataflow.mapper.nest import hopeless, uncounted
+from einsim.dataflow.mapper.objective import OBJECTIVES, Key, Objective, key_by
 from einsim.dataflow.mapper.point import Point, mapping
 from einsim.dataflow.mapper.search import Search
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.stateful.best import carried_state
-from einsim.dataflow.mapper.stateful.layouts import Layouts
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.result import Result
+from einsim.dataflow.spatial import Layouts
 from einsim.dataflow.templates import build_mapping, template_names
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.sparsity import DENSE
-
-Objective = Literal["latency", "energy", "edp", "buffer", "pareto"]
 
 #: Partial mappings that a search looks at, at most: some seconds.
 MOST_NODES = 1_500_000
@@ -235,11 +233,6 @@ def better(one: Result, other: Result, objective: str) -> bool:
     return _rank(one, objective) < _rank(other, objective)
 
 
-def _rank(result: Result, objective: str) -> tuple[float, float]:
+def _rank(result: Result, objective: str) -> Key:
     """The objective, then the figure that breaks ties, from a result."""
-    held = float(sum(result.buffers.values()))
-    time_s, joules = result.latency_s, result.energy_j
-    return {
-        "latency": (time_s, joules), "energy": (joules, time_s), "edp": (time_s * joules, time_s),
-        "buffer": (held, time_s), "pareto": (time_s, joules),
-    }[objective]  # fmt: skip
+    return key_by(objective, result.latency_s, result.energy_j, float(sum(result.buffers.values())))

@@ -3,7 +3,7 @@
 Every point is computed once, on some unit, at that unit's best layout; every input comes from DRAM at least
 once and every result goes there once; every operand that the units stream comes from some on-chip memory.
 Nothing is assumed about tiles, fusion or what is kept. How the Einsums are shared out over the units is a
-linear program (HiGHS): the least time in which all units are done, each Einsum split as one likes.
+linear program: the least time in which all units are done, each Einsum split as one likes.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from __future__ import annotations
 import math
 
 import msgspec
-import numpy as np
-from scipy.optimize import linprog
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.footprint import tile_bytes
 from einsim.dataflow.holds import straight
-from einsim.dataflow.leaf import Residence, exploited, leaf_cost
+from einsim.dataflow.leaf import Residence, cycles_per_point, exploited, leaf_cost
+from einsim.dataflow.mapper.makespan import makespan, split_makespan
+from einsim.dataflow.mapper.objective import key_by
 from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.spatial import able
 from einsim.workloads.cascade import Cascade, Einsum
 
 PICO = 1e-12
@@ -33,8 +34,7 @@ class Least(msgspec.Struct, frozen=True, kw_only=True):
 
     def of(self, objective: str) -> float:
         """The least value of an objective; 0 where nothing is known."""
-        values = {"latency": self.latency_s, "energy": self.energy_j, "edp": self.latency_s * self.energy_j}
-        return values.get(objective, 0.0)
+        return 0.0 if objective == "pareto" else key_by(objective, self.latency_s, self.energy_j, 0.0)[0]
 
 
 def least(space: MapSpace, *, streamed: bool = True) -> Least:
@@ -45,7 +45,7 @@ def least(space: MapSpace, *, streamed: bool = True) -> Least:
     times = [_seconds(space, einsum) for einsum in cascade.einsums]
     traffic, pj = _compulsory(cascade, machine)
     points = sum(_energy_pj(space, einsum, streamed) for einsum in cascade.einsums)
-    seconds = max(_makespan(times), traffic)
+    seconds = max(split_makespan(times), traffic)
     leakage = machine.leakage_w + sum(memory.leakage_w for memory in machine.memories)
     return Least(latency_s=seconds, energy_j=(points + pj) * PICO + leakage * seconds)
 
@@ -124,21 +124,20 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[float, float]:
     return seconds, (read * dram.read_pj + written * dram.write_pj) / dram.access_bytes
 
 
-def _makespan(times: list[dict[str, float]]) -> float:
-    """The least time in which units finish jobs that may be split, given each job's seconds by unit."""
-    jobs = [job for job in times if job]
-    units = sorted({unit for job in jobs for unit in job})
-    if not jobs:
+def least_seconds(cascade: Cascade, machine: Machine) -> float:
+    """Seconds that no mapping is below, on whichever units and layouts: Einsums spread over the units that
+    have their ops, each with all of its lanes at work, and what must come through DRAM. 0 where sparsity may
+    save work.
+    """
+    if any(tensor.sparsity.patterns for tensor in cascade.tensors):
         return 0.0
-    pairs = [(at, unit) for at, job in enumerate(jobs) for unit in job]
-    scale = max(min(job.values()) for job in jobs) or 1.0
-    busy = np.zeros((len(units), len(pairs) + 1))
-    done = np.zeros((len(jobs), len(pairs) + 1))
-    for column, (at, unit) in enumerate(pairs):
-        busy[units.index(unit), column] = jobs[at][unit] / scale
-        done[at, column] = 1.0
-    busy[:, -1] = -1.0
-    goal = np.zeros(len(pairs) + 1)
-    goal[-1] = 1.0
-    solved = linprog(goal, A_ub=busy, b_ub=np.zeros(len(units)), A_eq=done, b_eq=np.ones(len(jobs)))
-    return float(solved.fun or 0.0) * scale * (1 - 1e-9) if solved.success else 0.0
+    rows = [
+        {
+            unit.name: cascade.points(einsum.name) * max(1, cycles_per_point(unit, einsum.ops))
+            / unit.pes / (unit.clock_hz or machine.clock_hz)
+            for unit in able(machine, einsum)
+        }
+        for einsum in cascade.einsums
+    ]  # fmt: skip
+    busy = makespan([{name: math.floor(time * 1e15) for name, time in row.items()} for row in rows]) / 1e15
+    return max(busy, _compulsory(cascade, machine)[0])

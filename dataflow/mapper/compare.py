@@ -6,15 +6,13 @@ found already is left out, which proves that none of its mappings is faster.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.leaf import cycles_per_point
 from einsim.dataflow.mapper.best import Answer
-from einsim.dataflow.mapper.makespan import makespan
+from einsim.dataflow.mapper.bound import least_seconds
 from einsim.dataflow.result import Result
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
@@ -29,31 +27,6 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
-def bound_s(cascade: Cascade, machine: Machine) -> float:
-    """Seconds that no mapping is below: the Einsums spread over the units that have their ops, each with all
-    of its lanes at work, and inputs and results once through DRAM. 0 where sparsity may save work.
-    """
-    if any(tensor.sparsity.patterns for tensor in cascade.tensors):
-        return 0.0
-    rows = []
-    for einsum in cascade.einsums:
-        units = [unit for unit in machine.units if all(map(unit.supports, einsum.ops))]
-        rows.append(
-            {
-                unit.name: cascade.points(einsum.name) * max(1, cycles_per_point(unit, einsum.ops))
-                / unit.pes / (unit.clock_hz or machine.clock_hz)
-                for unit in units
-            }
-        )  # fmt: skip
-    busy = makespan([{name: math.floor(time * 1e15) for name, time in row.items()} for row in rows]) / 1e15
-    moved = sum(
-        cascade.elements(tensor.name) * tensor.bits // 8 for tensor in (*cascade.inputs, *cascade.outputs)
-    )
-    rate = machine.dram.read_bytes_per_s
-    both = rate if machine.dram.shared_port else None
-    return max(busy, moved / both if both and not cascade.bounds else 0.0)
-
-
 def compare(
     cascades: Sequence[Cascade],
     machine: Machine,
@@ -65,7 +38,7 @@ def compare(
     """Every cascade with its answer, the best first; those that a bound rules out, or of which no mapping
     fits, last, without one. Raises the first EinsimError where no cascade has a mapping.
     """
-    bounds = sorted(((bound_s(cascade, machine), at) for at, cascade in enumerate(cascades)))
+    bounds = sorted(((least_seconds(cascade, machine), at) for at, cascade in enumerate(cascades)))
     found: list[Compared] = []
     skipped: list[Compared] = []
     failed: EinsimError | None = None

@@ -11,9 +11,9 @@ from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import best_mapping
-from einsim.dataflow.mapper.nest import leaves
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
 from einsim.dataflow.result import Result
+from einsim.dataflow.spatial import placements
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.passes import passes
@@ -116,7 +116,7 @@ def elsewhere(mapping: Mapping, cascade: Cascade, machine: Machine) -> Iterator[
         einsum = cascade.einsum(node.einsum)
         others: dict[str, list[Compute]] = {}
         for unit in machine.units:
-            for other in leaves(cascade, machine, einsum, unit.name) if unit.name != node.unit else ():
+            for other in placements(cascade, machine, einsum, unit.name) if unit.name != node.unit else ():
                 others.setdefault(other.unit, []).append(other)
         for name, nodes in others.items():
             best: tuple[float, Mapping] | None = None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import msgspec
 
-from einsim.dataflow.mapper.archive import BUFFER, EDP, ENERGY, FRONT, LATENCY, PAIR
+from einsim.dataflow.mapper.objective import Key, key_by, unbeaten
 from einsim.dataflow.mapper.point import GroupPoint
-
-OBJECTIVES = ("latency", "energy", "edp", "buffer", "pareto")
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,22 +29,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         )  # fmt: skip
 
 
-def score(found: Found, objective: str) -> tuple[float, float]:
+def score(found: Found, objective: str) -> Key:
     """The objective and the figure that breaks ties; smaller is better."""
-    figures = {
-        "latency": (found.ticks, found.joules),
-        "energy": (found.joules, found.ticks),
-        "edp": (found.ticks * found.joules, found.ticks),
-        "buffer": (found.held, found.ticks),
-        "pareto": (found.ticks, found.joules),
-    }
-    return figures[objective]
-
-
-def mode_of(objective: str, alone: bool) -> int:
-    """How groups are compared: by the objective where groups add up (or there is one), else as a front."""
-    modes = {"latency": LATENCY, "energy": ENERGY, "buffer": BUFFER, "pareto": FRONT}
-    return modes.get(objective, EDP if alone else PAIR)
+    return key_by(objective, found.ticks, found.joules, found.held)
 
 
 def best_of(found: Sequence[Found], objective: str) -> list[Found]:
@@ -56,11 +40,7 @@ def best_of(found: Sequence[Found], objective: str) -> list[Found]:
         return []
     if objective not in ("edp", "pareto"):
         return [min(found, key=lambda one: score(one, objective))]
-    kept: list[Found] = []
-    for one in sorted(found, key=lambda item: (item.ticks, item.joules, item.held)):
-        held = one.held if objective == "pareto" else -math.inf
-        if not any(
-            other.joules <= one.joules and (objective == "edp" or other.held <= held) for other in kept
-        ):
-            kept.append(one)
-    return kept
+    if objective == "edp":
+        least_held = sorted(found, key=lambda one: one.held)
+        return unbeaten(least_held, lambda one: (one.ticks, one.joules))
+    return unbeaten(found, lambda one: (one.ticks, one.joules, one.held))

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from einsim.dataflow.mapper.archive import BUFFER, EDP, ENERGY, FRONT, LATENCY, PAIR, PARTS
 from einsim.dataflow.mapper.found import Found
 from einsim.dataflow.mapper.kernel import root, search
 from einsim.dataflow.mapper.nest import Inside, Nest
+from einsim.dataflow.mapper.objective import BUFFER, ENERGY, FRONT, PARTS, order
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import CAPACITY, Floats, Ints, Tables, menu_arrays, tables
@@ -140,15 +140,16 @@ class Contexts:
         return found
 
     def key(self, row: Floats, mode: int) -> tuple[float, ...]:
-        """A row as `einsim.dataflow.mapper.kernel.key_of` compares it."""
+        """A row as `einsim.dataflow.mapper.archive.key_of` compares it."""
+        figures = self._sums(row)
+        return figures if mode == FRONT else order(mode, *figures)
+
+    def _sums(self, row: Floats) -> tuple[float, float, float]:
+        """Ticks, joules with leakage, and bytes of a row."""
         engines = len(self.scale.engines)
         ticks = float(np.max(row[:engines]))
         joules = float(row[engines]) + self.leak_j * ticks
-        held = float(np.sum(row[engines + 1 :]))
-        return {
-            LATENCY: (ticks, joules), ENERGY: (joules, ticks), EDP: (ticks * joules, ticks),
-            BUFFER: (held, ticks), PAIR: (ticks, joules), FRONT: (ticks, joules, held),
-        }[mode]  # fmt: skip
+        return ticks, joules, float(np.sum(row[engines + 1 :]))
 
     def around(self, group: tuple[Einsum, ...], mode: int) -> Around:
         """The surroundings of a group; those that no point of it fits are left out."""
@@ -326,13 +327,8 @@ class Contexts:
 
     def figures(self, point: GroupPoint) -> Found:
         """Ticks, joules and bytes of a group's point."""
-        total = self.space.total(point)[0]
-        engines = len(self.scale.engines)
-        ticks = float(np.max(total[:engines]))
-        return Found(
-            ticks=ticks, joules=float(total[engines]) + self.leak_j * ticks,
-            held=float(np.sum(total[engines + 1 :])), groups=(point,),
-        )  # fmt: skip
+        ticks, joules, held = self._sums(self.space.total(point)[0])
+        return Found(ticks=ticks, joules=joules, held=held, groups=(point,))
 
 
 def _meta_width(pool: tuple[Entry, ...]) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from einsim.dataflow.mapper.archive import LATENCY, PARTS, beaten, fits, insert, key_of
+from einsim.dataflow.mapper.archive import beaten, fits, insert, key_of
 from einsim.dataflow.mapper.model import choice, held_bytes, leaf, streamed, wanted, whole_bytes
+from einsim.dataflow.mapper.objective import LATENCY, PARTS
 from einsim.dataflow.mapper.sums import DIM_SUMS, MOST_EXTENTS, SUMS, bytes_of, split, start
 from einsim.dataflow.mapper.tables import (
     BUFFERS,

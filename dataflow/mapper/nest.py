@@ -10,10 +10,8 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.footprint import compressed, relevant_ranks
-from einsim.dataflow.holds import may_hold, passes_by, straight
+from einsim.dataflow.holds import levels, may_hold, passes_by, straight
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.templates.gemm import levels
-from einsim.dataflow.templates.roles import along_cores, layouts
 from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.sparsity import NM, Sparsity, TopK
 
@@ -142,32 +140,6 @@ def hopeless(cascade: Cascade, einsum: Einsum) -> bool:
     """Whether no nest of the space is legal for an Einsum: it carries state, or reads nothing."""
     states = [producer for a in einsum.reads if (producer := cascade.producer(a.tensor)) is not None]
     return bool(einsum.iterative) or any(one.iterative for one in states) or not einsum.reads
-
-
-def leaves(cascade: Cascade, machine: Machine, einsum: Einsum, unit: str = "") -> tuple[Compute, ...]:
-    """Every unit that has the ops, with every sensible layout of the ranks along its dimensions.
-
-    One rank of the result lies along the cores; where they share all memories, several free ones may too.
-    What multiplies two tensors goes to a matrix unit, where one can; `unit` asks for another.
-    """
-    able = [one for one in machine.units if all(one.supports(op) for op in einsum.ops)]
-    able = [one for one in able if one.reads_from != machine.dram.name]
-    if unit:
-        able = [one for one in able if one.name == unit]
-    elif einsum.contracts and len({access.tensor for access in einsum.reads}) > 1:
-        able = [one for one in able if one.kind != "vector"] or able
-    shared = machine.multicast and all(memory.copies == 1 for memory in machine.memories)
-    found: list[Compute] = []
-    for one in able:
-        for node in layouts(cascade, one, einsum):
-            made = [node] if shared or "cores" not in one.dims else []
-            if "cores" in one.dims:
-                ranks = [r for r in einsum.output.ranks if r not in einsum.iterative and cascade.size(r) > 1]
-                made += [along_cores(node, (rank,)) for rank in ranks] or [along_cores(node, ())]
-            for new in made:
-                if new not in found:
-                    found.append(new)
-    return tuple(found)
 
 
 def orders(cascade: Cascade, einsum: Einsum) -> tuple[tuple[str, ...], ...]:

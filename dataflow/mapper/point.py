@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.holds import levels
 from einsim.dataflow.mapper.nest import Home, Inside, Nest
 from einsim.dataflow.mapping import Keep, Mapping, Node, Pipeline, Sequence, chain, keep
 from einsim.workloads.cascade import Cascade
@@ -85,17 +86,11 @@ def _loop(point: NestPoint, depth: int, left: dict[str, int]) -> list[tuple[str,
 
 def _keeps(machine: Machine, homes: list[tuple[str, Home]], buffers: int) -> list[Keep | None]:
     """Keeps that stand at one place, outer memories first; tensors of one memory together."""
-    order = sorted({home.memory for _, home in homes}, key=lambda name: _distance(machine, name))
+    order = sorted({home.memory for _, home in homes}, key=lambda name: len(levels(machine, name)))
     return [
         keep(tuple(dict.fromkeys(t for t, h in homes if h.memory == name)), name, buffers=buffers)
         for name in order
     ]
-
-
-def _distance(machine: Machine, name: str) -> int:
-    """Memories between one memory and DRAM."""
-    parent = machine.memory(name).parent
-    return 0 if parent is None else 1 + _distance(machine, parent)
 
 
 def mapping(cascade: Cascade, machine: Machine, point: Point) -> Mapping:

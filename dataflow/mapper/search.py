@@ -14,10 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import msgspec
 import numpy as np
 
-from einsim.dataflow.mapper.archive import ENERGY, FRONT, LATENCY, PARTS, join
-from einsim.dataflow.mapper.found import Found, best_of, mode_of, score
+from einsim.dataflow.mapper.archive import join
+from einsim.dataflow.mapper.found import Found, best_of, score
 from einsim.dataflow.mapper.fronts import Archive, Around, Contexts, Pools, Rows
 from einsim.dataflow.mapper.nest import Inside
+from einsim.dataflow.mapper.objective import ENERGY, FRONT, LATENCY, PARTS, mode_of
 from einsim.dataflow.mapper.point import GroupPoint
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import Floats, Ints

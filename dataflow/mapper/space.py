@@ -34,17 +34,18 @@ import numpy as np
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import tile_bytes
+from einsim.dataflow.holds import common_levels, levels
 from einsim.dataflow.mapper import vectors
 from einsim.dataflow.mapper.groups import cuts, joined
 from einsim.dataflow.mapper.model import cost
-from einsim.dataflow.mapper.nest import Inside, Nest, leaves, nest_of, operands, orders, plain, simple
+from einsim.dataflow.mapper.nest import Inside, Nest, nest_of, operands, orders, plain, simple
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
 from einsim.dataflow.mapper.tables import Floats, Scales, scales, tables
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapper.vectors import TileSpace, TileVector
 from einsim.dataflow.mapper.wishes import check_resident, check_wishes
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.templates.gemm import levels
+from einsim.dataflow.spatial import placements
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.passes import pass_of
@@ -124,9 +125,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def hub(self) -> str:
         """The outermost on-chip memory, if all units get their operands through it; else ""."""
-        chains = [levels(self.machine, unit.reads_from) for unit in self.machine.units]
-        outer = {chain[0] if chain else "" for chain in chains}
-        name = outer.pop() if len(outer) == 1 else ""
+        name = next(iter(common_levels(self.machine, (unit.name for unit in self.machine.units))), "")
         return name if name and self.machine.memory(name).copies == 1 else ""
 
     def bytes_of(self, tensor: str) -> int:
@@ -196,11 +195,12 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         )
         reads = [operand.tensor for e in group for operand in operands(self.cascade, e)[:-1]]
         common = frozenset(name for name in reads if name not in fused and reads.count(name) > 1)
+        units = [node.unit for einsum in group for node in self.leaves(einsum)]
         ranks = [rank for rank in group[0].ranks if self._shareable(rank, group, made)]
         for count in range(len(ranks) + 1):
             for chosen in itertools.combinations(ranks, count):
                 for shared in self._shared_orders(group, chosen):
-                    for memory in self._common_memories(group):
+                    for memory in common_levels(self.machine, units):
                         for core in self._cores(group, fused, memory):
                             yield Inside(
                                 shared=shared, fused=fused, memory=memory, leaving=leaving, common=common,
@@ -240,17 +240,6 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for order in itertools.permutations([rank for rank in ranks if rank not in every]):
             yield (*every, *order)
 
-    def _common_memories(self, group: tuple[Einsum, ...]) -> tuple[str, ...]:
-        """On-chip memories on the way to every unit that any Einsum of the group may use."""
-        chains = [
-            levels(self.machine, self.machine.unit(node.unit).reads_from)
-            for einsum in group
-            for node in self.leaves(einsum)
-        ]
-        if not chains:
-            return ()
-        return tuple(name for name in chains[0] if all(name in other for other in chains))
-
     def leaves(self, einsum: Einsum) -> tuple[Compute, ...]:
         """Units and layouts of an Einsum."""
         return self._leaves[einsum.name]
@@ -258,7 +247,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _leaves(self) -> dict[str, tuple[Compute, ...]]:
         return {
-            e.name: leaves(self.cascade, self.machine, e, self.unit.get(e.name, ""))
+            e.name: placements(self.cascade, self.machine, e, self.unit.get(e.name, ""))
             for e in self.cascade.einsums
         }
 

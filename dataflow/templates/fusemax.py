@@ -13,13 +13,13 @@ import msgspec
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.footprint import tile_bytes
-from einsim.dataflow.holds import may_hold
+from einsim.dataflow.holds import levels, may_hold
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
 from einsim.dataflow.schedule import schedules
-from einsim.dataflow.templates.gemm import levels, room_bytes
+from einsim.dataflow.spatial import place
+from einsim.dataflow.templates.gemm import room_bytes
 from einsim.dataflow.templates.recognised import Attention, attentions
-from einsim.dataflow.templates.roles import place
 from einsim.dataflow.templates.sizes import divisors
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum, SameBlock

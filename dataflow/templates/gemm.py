@@ -16,10 +16,11 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.footprint import access_of, tile_bytes
-from einsim.dataflow.holds import may_hold
+from einsim.dataflow.holds import levels, may_hold
 from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapping import Compute, Node, chain, keep
-from einsim.dataflow.templates.roles import Roles, extent_of, flat_tile, place, roles, steps
+from einsim.dataflow.spatial import Roles, place, roles
+from einsim.dataflow.templates.sizes import extent_of, flat_tile, steps
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -42,16 +43,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def order(self) -> tuple[int, int, int]:
         """Smaller is better."""
         return (self.traffic_bytes, -self.k, self.held_bytes)
-
-
-def levels(machine: Machine, unit_memory: str) -> tuple[str, ...]:
-    """On-chip memories between DRAM and a unit, outermost first."""
-    found: list[str] = []
-    here: str | None = unit_memory
-    while here is not None and here != machine.dram.name:
-        found.append(here)
-        here = machine.memory(here).parent
-    return tuple(reversed(found))
 
 
 def room_bytes(machine: Machine, memories: tuple[str, ...], reserved: Mapping[str, int]) -> int:

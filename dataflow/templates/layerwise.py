@@ -14,11 +14,12 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.footprint import access_of, tile_bytes
 from einsim.dataflow.held import held_bytes
+from einsim.dataflow.holds import common_levels
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping, Node, Sequence, chain, keep
 from einsim.dataflow.templates.attention import fused_attention
-from einsim.dataflow.templates.gemm import gemm, levels
+from einsim.dataflow.templates.gemm import gemm
 from einsim.dataflow.templates.vector import fits, shared_rows, vector_run
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -30,7 +31,7 @@ def layerwise(cascade: Cascade, machine: Machine, *, residency: bool, name: str)
     """
     fused = fused_attention(cascade, machine) if residency else ()
     inside = frozenset(node.einsum for one in fused for node in one.computes())
-    memory = _common_memory(machine)
+    memory = next(iter(common_levels(machine, (unit.name for unit in machine.units))), "")
     held = (held_bytes(one, lay_out(one, cascade), cascade, machine) for one in fused)
     taken = max((one.get(memory, 0) for one in held), default=0)
     chosen: list[dict[str, int]] = [{}]
@@ -107,14 +108,6 @@ def runs(
                 continue
         found.append((einsum,))
     return found
-
-
-def _common_memory(machine: Machine) -> str:
-    """The outermost on-chip memory, through which every unit is fed."""
-    chains = [levels(machine, unit.reads_from) for unit in machine.units]
-    return (
-        chains[0][0] if chains and chains[0] and all(names[:1] == chains[0][:1] for names in chains) else ""
-    )
 
 
 def _residents(

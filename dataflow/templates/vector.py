@@ -11,9 +11,10 @@ from collections.abc import Mapping
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.footprint import access_of, tile_bytes
+from einsim.dataflow.holds import levels
 from einsim.dataflow.mapping import Node, Pipeline, chain, keep
-from einsim.dataflow.templates.gemm import levels, room_bytes
-from einsim.dataflow.templates.roles import place
+from einsim.dataflow.spatial import place
+from einsim.dataflow.templates.gemm import room_bytes
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
 

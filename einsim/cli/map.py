@@ -21,7 +21,6 @@ from einsim.cli.terminal import console
 from einsim.dataflow.mapper.best import (
     MOST_NODES,
     Answer,
-    Objective,
     best_mapping,
     better,
     default_space,
@@ -30,15 +29,16 @@ from einsim.dataflow.mapper.best import (
 from einsim.dataflow.mapper.best import Progress as Report
 from einsim.dataflow.mapper.compare import Compared, compare
 from einsim.dataflow.mapper.flat_space import FlatSpace
+from einsim.dataflow.mapper.objective import Objective
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.stateful.best import plain
 from einsim.dataflow.mapper.stateful.group import carries_state, group_of
-from einsim.dataflow.mapper.stateful.layouts import Layouts
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
 from einsim.dataflow.mapper.tiles import MENUS, Menu
 from einsim.dataflow.mapping_file import dump_mapping
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.result import Result
+from einsim.dataflow.spatial import Layouts
 from einsim.dataflow.templates import preferred_passes
 from einsim.machine_keys import machine_keys
 from einsim.settings import read_pairs, split

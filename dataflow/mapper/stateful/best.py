@@ -11,14 +11,15 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.objective import OBJECTIVES, unbeaten
 from einsim.dataflow.mapper.stateful.group import group_of, why_not_exact
-from einsim.dataflow.mapper.stateful.layouts import Layouts
 from einsim.dataflow.mapper.stateful.point import StatefulPoint, mapping
 from einsim.dataflow.mapper.stateful.search import StatefulFound, StatefulSearch
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.result import Result
+from einsim.dataflow.spatial import Layouts
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.sparsity import DENSE
@@ -27,7 +28,7 @@ Progress = Callable[[int, int, tuple[float, float, float] | None], None]
 #: A partial choice here takes as long as so many partial mappings of the compiled search.
 LOOK = 100
 #: What a front is made of: the best by each of these.
-ENDS = ("latency", "energy", "edp", "buffer")
+ENDS = tuple(name for name in OBJECTIVES if name != "pareto")
 
 
 class Carried(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +111,7 @@ def carried_state(
     least = results[0].bound if not inexact and not pareto else None
     note = f"not proven: {inexact}" if inexact else _waits(results[0], space, seconds)
     return Carried(
-        found=_unbeaten(found) if pareto else found, proven=proven,
+        found=tuple(unbeaten(found, _figures)) if pareto else found, proven=proven,
         nodes=LOOK * sum(result.nodes for result in results), space=space, note=note,
         bound=0.0 if least is None else least[0] * (seconds if objective in ("latency", "edp") else 1),
     )  # fmt: skip
@@ -137,15 +138,6 @@ def _judged(
     return tree, analyse(lower(tree, cascade, machine), machine)
 
 
-def _unbeaten(pairs: tuple[tuple[Mapping, Result], ...]) -> tuple[tuple[Mapping, Result], ...]:
-    """The pairs that no other beats in latency, energy and bytes."""
-
-    def figures(result: Result) -> tuple[float, float, int]:
-        return result.latency_s, result.energy_j, sum(result.buffers.values())
-
-    kept: list[tuple[Mapping, Result]] = []
-    for pair in sorted(pairs, key=lambda one: figures(one[1])):
-        mine = figures(pair[1])
-        if not any(all(a <= b for a, b in zip(figures(o), mine, strict=True)) for _, o in kept):
-            kept.append(pair)
-    return tuple(kept)
+def _figures(pair: tuple[Mapping, Result]) -> tuple[float, float, int]:
+    """Latency, energy and bytes."""
+    return pair[1].latency_s, pair[1].energy_j, sum(pair[1].buffers.values())

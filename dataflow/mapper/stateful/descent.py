@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from einsim.dataflow.mapper.objective import Key, key_by
 from einsim.dataflow.mapper.stateful.model import Part
 from einsim.dataflow.mapper.stateful.point import Assignment, Place, Schedule, StatefulPoint, Tiling
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
@@ -20,16 +21,6 @@ from einsim.workloads.cascade import Einsum
 
 #: Joules that differ by less than this share are the same: sums are added in different orders.
 SAME = 1e-12
-
-Key = tuple[float, float]
-
-
-def key_by(objective: str, ticks: float, joules: float, held: float) -> Key:
-    """The objective and the figure that breaks ties; smaller is better."""
-    return {
-        "latency": (ticks, joules), "energy": (joules, ticks), "edp": (ticks * joules, ticks),
-        "buffer": (held, ticks),
-    }[objective]  # fmt: skip
 
 
 def beats(one: Key, other: Key) -> bool:

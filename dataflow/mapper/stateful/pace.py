@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from einsim.dataflow.mapper.stateful.group import Group
+from einsim.dataflow.schedule import Delay, least_interval
 from einsim.workloads.cascade import Einsum
 
 
@@ -22,26 +23,12 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     latency: int
 
 
-#: From a stage to a stage: the later one starts `ticks` or more after the earlier one, `distance` tiles on.
-Edge = tuple[int, int, int, int]
-
-
 def pace(group: Group, stages: list[Stage], inner: int, flight: int, least: int) -> int:
     """Ticks from a tile to the next one: at least `least`, and what chains and buffers make it."""
-    edges = _edges(group, stages, inner, flight)
-    if _meets(len(stages), edges, least):
-        return least
-    low, high = least + 1, least + 1 + sum(stage.ticks + stage.latency for stage in stages)
-    while low < high:
-        middle = (low + high) // 2
-        if _meets(len(stages), edges, middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    return least_interval(len(stages), _delays(group, stages, inner, flight), least)
 
 
-def _edges(group: Group, stages: list[Stage], inner: int, flight: int) -> list[Edge]:
+def _delays(group: Group, stages: list[Stage], inner: int, flight: int) -> list[Delay]:
     at = {stage.einsum.name: number for number, stage in enumerate(stages)}
     found = []
     for number, stage in enumerate(stages):
@@ -66,21 +53,6 @@ def _is_old(tensor: str, reader: Einsum, maker: Einsum) -> bool:
         )
         for access in reads
     )
-
-
-def _meets(count: int, edges: list[Edge], interval: int) -> bool:
-    """Whether starts exist that keep every wait at this interval (no closed chain takes longer)."""
-    starts = [0] * count
-    for _ in range(count + 1):
-        moved = False
-        for first, second, ticks, distance in edges:
-            need = starts[first] + ticks - distance * interval
-            if need > starts[second]:
-                starts[second] = need
-                moved = True
-        if not moved:
-            return True
-    return False
 
 
 def drain(body: list[Stage], tail: list[Stage], interval: int) -> int:

@@ -18,7 +18,8 @@ from collections.abc import Callable
 import msgspec
 
 from einsim.dataflow.mapper.makespan import makespan
-from einsim.dataflow.mapper.stateful.descent import Descent, Key, beats, key_by
+from einsim.dataflow.mapper.objective import Key, key_by
+from einsim.dataflow.mapper.stateful.descent import Descent, beats
 from einsim.dataflow.mapper.stateful.model import Part
 from einsim.dataflow.mapper.stateful.point import Place, StatefulPoint, Tiling
 from einsim.dataflow.mapper.stateful.space import StatefulSpace

@@ -28,8 +28,9 @@ from functools import cached_property
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.holds import common_levels
 from einsim.dataflow.mapper.stateful.group import Group, group_of
-from einsim.dataflow.mapper.stateful.layouts import Layouts, Spread, key_of, needs_registers, nodes, spread
+from einsim.dataflow.mapper.stateful.layouts import Spread, key_of, needs_registers, spread
 from einsim.dataflow.mapper.stateful.model import Model
 from einsim.dataflow.mapper.stateful.point import (
     Assignment,
@@ -43,7 +44,7 @@ from einsim.dataflow.mapper.stateful.point import (
 )  # fmt: skip
 from einsim.dataflow.mapper.tiles import Menu, menu, narrowest
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.templates.gemm import levels
+from einsim.dataflow.spatial import Layouts, step_placements
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade, Einsum
@@ -119,7 +120,7 @@ class StatefulSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _nodes(self) -> dict[str, tuple[Compute, ...]]:
         found = {}
         for einsum in self.einsums:
-            every = nodes(self.cascade, self.machine, einsum, self.group.step, self.layouts)
+            every = step_placements(self.cascade, self.machine, einsum, self.group.step, self.layouts)
             only = self.unit.get(einsum.name)
             found[einsum.name] = tuple(node for node in every if only is None or node.unit == only)
         return found
@@ -157,9 +158,7 @@ class StatefulSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if tensor not in self._memories:
             touching = [e for e in self.einsums if e.name == tensor or e in self.group.readers(tensor)]
             units = {node.unit for einsum in touching for node in self.nodes(einsum)}
-            chains = [levels(self.machine, self.machine.unit(name).reads_from) for name in sorted(units)]
-            first = chains[0] if chains else ()
-            self._memories[tensor] = tuple(name for name in first if all(name in other for other in chains))
+            self._memories[tensor] = common_levels(self.machine, sorted(units))
         return self._memories[tensor]
 
     @cached_property

@@ -6,7 +6,7 @@ import itertools
 import random
 
 from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
-from einsim.dataflow.mapper.stateful.descent import Key, key_by
+from einsim.dataflow.mapper.objective import Key, key_by
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.notation import parse

@@ -1,9 +1,14 @@
-"""Which unit runs an Einsum, and which of its ranks lie along the unit's dimensions."""
+"""Spatial layouts: which units can run an Einsum, and which of its ranks lie along a unit's dimensions.
+
+`layouts` lists them for one unit; `place` takes the fastest, `placements` are those of the map space, and
+`step_placements` those of a group that carries state.
+"""
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -13,6 +18,9 @@ from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapping import Compute
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
+
+#: Where every dimension of a unit gets a rank, or where an Einsum may also use a single row of an array.
+Layouts = Literal["full", "any"]
 
 
 class Roles(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +53,11 @@ def roles(cascade: Cascade, einsum: Einsum) -> Roles:
     )
 
 
+def able(machine: Machine, einsum: Einsum) -> list[Unit]:
+    """The units that have all of an Einsum's ops."""
+    return [unit for unit in machine.units if all(map(unit.supports, einsum.ops))]
+
+
 def place(
     cascade: Cascade,
     machine: Machine,
@@ -57,16 +70,16 @@ def place(
     `cores` are ranks that must lie along the cores, where the unit has some.
     """
     best: tuple[float, int, Compute] | None = None
-    able = [unit for unit in machine.units if all(unit.supports(op) for op in einsum.ops)]
+    units = able(machine, einsum)
     if not einsum.contracts:  # a matrix unit only where no vector unit has the ops
-        able = [unit for unit in able if unit.kind == "vector"] or able
-    if not able:
+        units = [unit for unit in units if unit.kind == "vector"] or units
+    if not units:
         missing = ", ".join(
             f"{unit.name} lacks {', '.join(op for op in dict.fromkeys(einsum.ops) if not unit.supports(op))}"
             for unit in machine.units
         )
         raise EinsimError(f"{machine.name}: no unit can compute Einsum {einsum.name} ({missing})")
-    for order, unit in enumerate(able):
+    for order, unit in enumerate(units):
         clock = unit.clock_hz or machine.clock_hz
         work = exploited(cascade, unit, einsum, extents)
         for found in layouts(cascade, unit, einsum):
@@ -129,28 +142,64 @@ def along_cores(node: Compute, ranks: tuple[str, ...]) -> Compute:
     return msgspec.structs.replace(node, spatial={"cores": ranks, **rest} if ranks else rest)
 
 
-def flat_tile(cascade: Cascade, ranks: tuple[str, ...], size: int) -> dict[str, int]:
-    """Tile sizes of ranks that together hold about `size` points: the innermost rank fills first."""
-    tiles = {}
-    for rank in reversed(ranks):
-        tiles[rank] = min(cascade.size(rank), max(1, size))
-        size //= tiles[rank]
-    return {rank: tiles[rank] for rank in ranks}
+def placements(cascade: Cascade, machine: Machine, einsum: Einsum, unit: str = "") -> tuple[Compute, ...]:
+    """Every unit that has the ops, with every sensible layout of the ranks along its dimensions.
+
+    One rank of the result lies along the cores; where they share all memories, several free ones may too.
+    What multiplies two tensors goes to a matrix unit, where one can; `unit` asks for another.
+    """
+    units = [one for one in able(machine, einsum) if one.reads_from != machine.dram.name]
+    if unit:
+        units = [one for one in units if one.name == unit]
+    elif einsum.contracts and len({access.tensor for access in einsum.reads}) > 1:
+        units = [one for one in units if one.kind != "vector"] or units
+    shared = machine.multicast and all(memory.copies == 1 for memory in machine.memories)
+    found: list[Compute] = []
+    for one in units:
+        for node in layouts(cascade, one, einsum):
+            made = [node] if shared or "cores" not in one.dims else []
+            if "cores" in one.dims:
+                ranks = [r for r in einsum.output.ranks if r not in einsum.iterative and cascade.size(r) > 1]
+                made += [along_cores(node, (rank,)) for rank in ranks] or [along_cores(node, ())]
+            for new in made:
+                if new not in found:
+                    found.append(new)
+    return tuple(found)
 
 
-def steps(unit_dim: int, total: int) -> tuple[int, ...]:
-    """Tile sizes to try along one dimension: the array's width times powers of two, up to the whole."""
-    found = []
-    size = min(unit_dim, total)
-    while size < total:
-        found.append(size)
-        size *= 2
-    return (*found, total)
+def step_placements(
+    cascade: Cascade, machine: Machine, einsum: Einsum, step: str, kind: Layouts
+) -> tuple[Compute, ...]:
+    """Every unit with the Einsum's ops and an on-chip memory, with every layout of ranks but the step's."""
+    found: list[Compute] = []
+    for unit in able(machine, einsum):
+        if unit.reads_from != machine.dram.name:
+            found += (node for node in _on(cascade, unit, einsum, step, kind) if node not in found)
+    return tuple(found)
 
 
-def extent_of(cascade: Cascade, ranks: tuple[str, ...]) -> int:
-    """Points of several ranks together."""
-    return math.prod(cascade.size(rank) for rank in ranks)
-
-
-__all__ = ["Roles", "extent_of", "flat_tile", "layouts", "place", "roles", "steps"]
+def _on(cascade: Cascade, unit: Unit, einsum: Einsum, step: str, kind: Layouts) -> Iterator[Compute]:
+    ranks = tuple(rank for rank in einsum.ranks if rank != step and cascade.size(rank) > 1)
+    if unit.kind == "array" and set(unit.dims) == {"rows", "cols"}:
+        for rows, cols in itertools.permutations(ranks, 2):
+            if cols in einsum.reduced:
+                continue
+            yield Compute(einsum=einsum.name, unit=unit.name, spatial={"rows": (rows,), "cols": (cols,)})
+        if kind == "any" or not ranks:
+            for dim, rank in itertools.product(("rows", "cols"), ranks):
+                if dim == "cols" and rank in einsum.reduced:
+                    continue
+                yield Compute(einsum=einsum.name, unit=unit.name, spatial={dim: (rank,)})
+            if not ranks:
+                yield Compute(einsum=einsum.name, unit=unit.name)
+        return
+    if len(unit.dims) == 1:
+        dim = next(iter(unit.dims))
+        still = tuple(rank for rank in einsum.output.ranks if rank in ranks)
+        for choice in dict.fromkeys([*((rank,) for rank in ranks), still]):
+            yield Compute(einsum=einsum.name, unit=unit.name, spatial={dim: choice} if choice else {})
+        return
+    for node in layouts(cascade, unit, einsum):
+        spatial = {dim: tuple(rank for rank in along if rank != step) for dim, along in node.spatial.items()}
+        spatial = {dim: along for dim, along in spatial.items() if along}
+        yield msgspec.structs.replace(node, spatial=spatial)

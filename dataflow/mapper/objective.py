@@ -1,0 +1,53 @@
+"""What a search minimises: objectives, the figure that breaks each one's ties, the dominance filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeVar, get_args
+
+from einsim.specs.compiled import njit
+
+Objective = Literal["latency", "energy", "edp", "buffer", "pareto"]
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
+
+#: How an archive compares what it holds: by the columns of a row (PARTS), by (ticks, joules, bytes) or
+#: (ticks, joules), keeping all that nothing dominates; from LATENCY on by an objective, keeping the best.
+PARTS, FRONT, PAIR, LATENCY, ENERGY, EDP, BUFFER = range(7)
+MODES = {"latency": LATENCY, "energy": ENERGY, "edp": EDP, "buffer": BUFFER, "pareto": FRONT}
+
+Key = tuple[float, float]
+Item = TypeVar("Item")
+
+
+def order(mode: int, ticks: float, joules: float, held: float) -> Key:
+    """The objective, then the figure that breaks ties; smaller is better. Fronts begin with the fastest."""
+    if mode == ENERGY:
+        return joules, ticks
+    if mode == EDP:
+        return ticks * joules, ticks
+    if mode == BUFFER:
+        return held, ticks
+    return ticks, joules
+
+
+compiled_order: Any = njit(error_model="numpy", nogil=True, allocates=False)(order)
+
+
+def key_by(objective: str, ticks: float, joules: float, held: float) -> Key:
+    """`order` by an objective's name."""
+    return order(MODES[objective], ticks, joules, held)
+
+
+def mode_of(objective: str, alone: bool) -> int:
+    """How groups are compared: by the objective where groups add up (or there is one), else as a front."""
+    return PAIR if objective == "edp" and not alone else MODES[objective]
+
+
+def unbeaten(items: Iterable[Item], figures: Callable[[Item], tuple[float, ...]]) -> list[Item]:
+    """The items that no other is as good as in every figure, ascending; of equal ones the first."""
+    kept: list[tuple[Item, tuple[float, ...]]] = []
+    for one in sorted(items, key=figures):
+        mine = figures(one)
+        if not any(all(a <= b for a, b in zip(other, mine, strict=True)) for _, other in kept):
+            kept.append((one, mine))
+    return [one for one, _ in kept]
