@@ -1,4 +1,4 @@
-"""Random mappings: grown node by node, taken from the templates, and changed in one place."""
+"""Random mappings: grown node by node, from the templates and the map space, and changed in one place."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.mapper.point import mapping
+from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import (
     HOLE,
     Compute,
@@ -24,7 +26,7 @@ from einsim.dataflow.templates.registry import build_mapping, template_names
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
 
-SOURCES = ("grown", "grown", "template", "mutated")
+SOURCES = ("grown", "grown", "template", "space", "mutated", "mutated")
 
 
 def draw_mapping(work: Cascade, chip: Machine, rng: random.Random) -> Mapping | None:
@@ -34,7 +36,7 @@ def draw_mapping(work: Cascade, chip: Machine, rng: random.Random) -> Mapping | 
         tree = Grower(rng, work, chip).grow(list(work.einsums), {}, frozenset())
         made: Mapping | None = Mapping(cascade=work.name, machine=chip.name, template=source, tree=tree)
     else:
-        made = _template(work, chip, rng)
+        made = _from_space(work, chip, rng) if source == "space" else _template(work, chip, rng)
     if made is None or source != "mutated":
         return made
     return msgspec.structs.replace(made, template="mutated", tree=mutate(made.tree, work, chip, rng))
@@ -45,6 +47,15 @@ def _template(work: Cascade, chip: Machine, rng: random.Random) -> Mapping | Non
         return build_mapping(work, chip, rng.choice(("template", *template_names())))
     except EinsimError:
         return None
+
+
+def _from_space(work: Cascade, chip: Machine, rng: random.Random) -> Mapping | None:
+    try:
+        space = MapSpace(cascade=work, machine=chip, menu="all", buffers=rng.choice((1, 2)), most_fused=2)
+        point = space.sample(rng, tries=5)
+    except EinsimError:
+        return None
+    return None if point is None else mapping(work, chip, point)
 
 
 class Grower:
