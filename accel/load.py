@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -12,36 +12,36 @@ from einsim.accel import generic, provenance
 from einsim.accel.families import fpga_dsp, npu, spatial_array
 from einsim.accel.gpu.machine import gpu_names
 from einsim.accel.machine import Machine
+from einsim.accel.written import WrittenMachine
 from einsim.specs.document import Document
 from einsim.specs.errors import MISSING, RuleError, SpecError, dotted
 from einsim.specs.loader import decode, load_yaml, override
 from einsim.specs.near import near
+from einsim.specs.registry import Registry
 
 _PRESETS: Final = Path(__file__).parent / "presets"
 _ROOT: Final = "accel"
 
 
-def _spatial_array(document: Document, name: str) -> Machine:
-    return spatial_array.derive(decode(document, spatial_array.SpatialArray, _ROOT), name)
+class Family(msgspec.Struct, frozen=True):
+    """`spec` is the form of the family's YAML; `derive` makes the machine of it, by the file's name."""
+
+    spec: type[WrittenMachine]
+    derive: Callable[[Any, str], Machine]
 
 
-def _fpga_dsp(document: Document, name: str) -> Machine:
-    return fpga_dsp.derive(decode(document, fpga_dsp.FpgaDsp, _ROOT), name)
-
-
-def _npu(document: Document, name: str) -> Machine:
-    return npu.derive(decode(document, npu.Npu, _ROOT), name)
-
-
-def _generic(document: Document, name: str) -> Machine:
-    return generic.derive(decode(document, generic.Generic, _ROOT), name)
-
-
-_FAMILIES: Final[dict[str, Callable[[Document, str], Machine]]] = {
-    "spatial-array": _spatial_array,
-    "fpga-dsp": _fpga_dsp,
-    "npu": _npu,
-}
+FAMILIES: Final = Registry(
+    "family",
+    {
+        "spatial-array": Family(spatial_array.SpatialArray, spatial_array.derive),
+        "fpga-dsp": Family(fpga_dsp.FpgaDsp, fpga_dsp.derive),
+        "npu": Family(npu.Npu, npu.derive),
+    },
+    reserved=lambda: ("generic", "gpu"),
+)
+"""Families by the name that a machine's YAML gives as `family`."""
+GENERIC: Final = Family(generic.Generic, generic.derive)
+"""A machine written out in full, with `machine` in the place of `family`."""
 
 
 def preset_names() -> tuple[str, ...]:
@@ -85,13 +85,13 @@ def _read(name_or_path: str) -> tuple[Document, str]:
 
 def _build(document: Document, name: str) -> Machine:
     if "machine" in document.data:
-        return _generic(document, name)
+        return GENERIC.derive(decode(document, GENERIC.spec, _ROOT), name)
     family = document.value(("family",))
     if family is MISSING:
         raise document.error(
             (), "missing key 'family' (or 'machine' for one written out in full)", root=_ROOT
         )
-    if not isinstance(family, str) or family not in _FAMILIES:
-        hint = near(family, _FAMILIES)
+    if not isinstance(family, str) or family not in FAMILIES:
+        hint = near(family, FAMILIES)
         raise document.error(("family",), "unknown family", got=family, hint=hint, root=_ROOT)
-    return _FAMILIES[family](document, name)
+    return FAMILIES[family].derive(decode(document, FAMILIES[family].spec, _ROOT), name)

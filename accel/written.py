@@ -273,3 +273,10 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The citation of each figure by its dotted path, or that of the part above it."""
     assumed: tuple[str, ...] = ()
     """Dotted paths of figures that have no source."""
+
+
+class WrittenFamily(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a machine of a family is written with; a subclass has the family's own keys."""
+
+    family: str
+    """The family's name."""

@@ -13,51 +13,160 @@ from einsim.old_names import explain_old_names
 
 if TYPE_CHECKING:
     from einsim.accel.load import load_machine, preset_names
-    from einsim.accel.machine import Machine
+    from einsim.accel.machine import Machine, Memory, OpCost, Unit
+    from einsim.accel.written import (
+        Count,
+        WrittenFamily as FamilySpec,
+        WrittenLanes as LanesSpec,
+        WrittenPort as PortSpec,
+    )
     from einsim.dataflow.analytical import analyse
     from einsim.dataflow.lower import lower
-    from einsim.dataflow.mapping_file import load_mapping
-    from einsim.dataflow.result import Result
+    from einsim.dataflow.mapper.best import Answer, best_mapping
+    from einsim.dataflow.mapper.explain import Explanation, explain
+    from einsim.dataflow.mapper.space import MapSpace
+    from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Pipeline, Sequence
+    from einsim.dataflow.mapping_file import dump_mapping, load_mapping
+    from einsim.dataflow.mapping_text import mapping_text
+    from einsim.dataflow.result import EinsumCost, Result
     from einsim.dataflow.templates import build_mapping, template_names
-    from einsim.evaluation import evaluate
+    from einsim.evaluation import Evaluation, evaluate
+    from einsim.extend import (
+        register_dram_standard,
+        register_family,
+        register_op,
+        register_section,
+        register_template,
+        register_workload,
+    )
+    from einsim.report.case import Case
+    from einsim.report.markup import text as html_text
+    from einsim.report.page import page as report_page
     from einsim.sim.engine import simulate
-    from einsim.specs.errors import EinsimError, SpecError
+    from einsim.specs.errors import EinsimError, RuleError, SpecError
+    from einsim.specs.units import Bytes
     from einsim.workloads.cascade import Cascade
+    from einsim.workloads.execute import execute
+    from einsim.workloads.load import load_workload, workload_names
+    from einsim.workloads.notation import parse as parse_cascade
+    from einsim.workloads.passes import passes
+    from einsim.workloads.settings import Parameter, Settings
 
 __version__ = "0.2.0"
 
+# name -> the module that defines it, and after a colon its name there where that is another
 _HOMES = {
+    "Answer": "einsim.dataflow.mapper.best",
+    "Bytes": "einsim.specs.units",
     "Cascade": "einsim.workloads.cascade",
+    "Case": "einsim.report.case",
+    "Compute": "einsim.dataflow.mapping",
+    "Count": "einsim.accel.written",
     "EinsimError": "einsim.specs.errors",
+    "EinsumCost": "einsim.dataflow.result",
+    "Evaluation": "einsim.evaluation",
+    "Explanation": "einsim.dataflow.mapper.explain",
+    "FamilySpec": "einsim.accel.written:WrittenFamily",
+    "Keep": "einsim.dataflow.mapping",
+    "LanesSpec": "einsim.accel.written:WrittenLanes",
+    "Loop": "einsim.dataflow.mapping",
     "Machine": "einsim.accel.machine",
+    "MapSpace": "einsim.dataflow.mapper.space",
+    "Mapping": "einsim.dataflow.mapping",
+    "Memory": "einsim.accel.machine",
+    "OpCost": "einsim.accel.machine",
+    "Parameter": "einsim.workloads.settings",
+    "Pipeline": "einsim.dataflow.mapping",
+    "PortSpec": "einsim.accel.written:WrittenPort",
     "Result": "einsim.dataflow.result",
+    "RuleError": "einsim.specs.errors",
+    "Sequence": "einsim.dataflow.mapping",
+    "Settings": "einsim.workloads.settings",
     "SpecError": "einsim.specs.errors",
+    "Unit": "einsim.accel.machine",
     "analyse": "einsim.dataflow.analytical",
+    "best_mapping": "einsim.dataflow.mapper.best",
     "build_mapping": "einsim.dataflow.templates",
+    "dump_mapping": "einsim.dataflow.mapping_file",
     "evaluate": "einsim.evaluation",
+    "execute": "einsim.workloads.execute",
+    "explain": "einsim.dataflow.mapper.explain",
+    "html_text": "einsim.report.markup:text",
     "load_machine": "einsim.accel.load",
     "load_mapping": "einsim.dataflow.mapping_file",
+    "load_workload": "einsim.workloads.load",
     "lower": "einsim.dataflow.lower",
+    "mapping_text": "einsim.dataflow.mapping_text",
+    "parse_cascade": "einsim.workloads.notation:parse",
+    "passes": "einsim.workloads.passes",
     "preset_names": "einsim.accel.load",
+    "register_dram_standard": "einsim.extend",
+    "register_family": "einsim.extend",
+    "register_op": "einsim.extend",
+    "register_section": "einsim.extend",
+    "register_template": "einsim.extend",
+    "register_workload": "einsim.extend",
+    "report_page": "einsim.report.page:page",
     "simulate": "einsim.sim.engine",
     "template_names": "einsim.dataflow.templates",
+    "workload_names": "einsim.workloads.load",
 }
 
 __all__ = [
+    "Answer",
+    "Bytes",
     "Cascade",
+    "Case",
+    "Compute",
+    "Count",
     "EinsimError",
+    "EinsumCost",
+    "Evaluation",
+    "Explanation",
+    "FamilySpec",
+    "Keep",
+    "LanesSpec",
+    "Loop",
     "Machine",
+    "MapSpace",
+    "Mapping",
+    "Memory",
+    "OpCost",
+    "Parameter",
+    "Pipeline",
+    "PortSpec",
     "Result",
+    "RuleError",
+    "Sequence",
+    "Settings",
     "SpecError",
+    "Unit",
     "analyse",
+    "best_mapping",
     "build_mapping",
+    "dump_mapping",
     "evaluate",
+    "execute",
+    "explain",
+    "html_text",
     "load_machine",
     "load_mapping",
+    "load_workload",
     "lower",
+    "mapping_text",
+    "parse_cascade",
+    "passes",
     "preset_names",
+    "register_dram_standard",
+    "register_family",
+    "register_op",
+    "register_section",
+    "register_template",
+    "register_workload",
+    "report_page",
     "simulate",
     "template_names",
+    "workload_names",
 ]
 
 
@@ -67,7 +176,8 @@ explain_old_names()
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'einsim' has no attribute '{name}'")
-    value = getattr(import_module(_HOMES[name]), name)
+    module, _, its_name = _HOMES[name].partition(":")
+    value = getattr(import_module(module), its_name or name)
     globals()[name] = value
     return value
 

@@ -10,6 +10,7 @@ from einsim.accel.families.npu import Npu
 from einsim.accel.families.spatial_array import SpatialArray
 from einsim.accel.generic import Generic
 from einsim.accel.gpu.machine import Gpu
+from einsim.accel.load import FAMILIES
 from einsim.dataflow.mapping_file import ComputeItem, KeepItem, LoopItem, PipelineItem, RootFile, SequenceItem
 from einsim.specs.json_schema import DIALECT, Schema, definitions, reference
 from einsim.workloads.file import CascadeFile
@@ -19,10 +20,14 @@ ENDS: Final = (ComputeItem, PipelineItem, SequenceItem)
 
 
 def machine_schema() -> Schema:
-    """A machine written out, one of a family, or a GPU: their keys tell which."""
-    return _file(
-        "A machine of einsim", {"oneOf": [reference(kind) for kind in MACHINES]}, definitions(MACHINES)
-    )
+    """A machine written out, one of a family (the user's too), or a GPU: their keys tell which."""
+    users = {name: family.spec for name, family in FAMILIES.items() if family.spec not in MACHINES}
+    kinds = [reference(kind) for kind in MACHINES]
+    kinds += [
+        {"allOf": [reference(spec), {"properties": {"family": {"const": name}}}]}
+        for name, spec in users.items()
+    ]
+    return _file("A machine of einsim", {"oneOf": kinds}, definitions([*MACHINES, *users.values()]))
 
 
 def cascade_schema() -> Schema:

@@ -7,7 +7,6 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf, expit
 
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
@@ -15,20 +14,12 @@ from einsim.workloads.bound import SameBlock
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.check import loop_ranks
 from einsim.workloads.expression import Access, Apply, Expr, Index, Literal
-from einsim.workloads.ops import IDENTITY, position_rank, prune_parts
+from einsim.workloads.ops import IDENTITY, OPS, Array, position_rank, prune_parts
 from einsim.workloads.order import components
 from einsim.workloads.points import acts, block_starts, difference, relaxed
 
-Array = NDArray[np.float64]
 Ranges = Mapping[str, tuple[int, int]]
 
-_FUNCTIONS: dict[str, Callable[..., Array]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "max": np.maximum,
-    "min": np.minimum, "exp": np.exp, "log": np.log, "sqrt": np.sqrt,
-    "rsqrt": lambda x: 1 / np.sqrt(x), "tanh": np.tanh,
-    "sigmoid": expit, "erf": erf, "abs": np.abs, "lt": np.less, "le": np.less_equal, "gt": np.greater,
-    "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal, "select": np.where,
-}  # fmt: skip
 _REDUCE: dict[str, Callable[..., Array]] = {"sum": np.sum, "max": np.max, "min": np.min}
 _LETTERS = 52
 """Distinct subscripts that numpy.einsum takes."""
@@ -172,9 +163,7 @@ def _evaluate(expr: Expr, axes: tuple[str, ...], values: Mapping[str, Array], ra
     pruned = prune_parts(expr.op)
     if pruned:
         return prune(arguments[0], pruned[0], pruned[1], axes.index(pruned[2]))
-    if expr.op == "select":
-        arguments[0] = arguments[0] != 0
-    result: Array = np.asarray(_FUNCTIONS[expr.op](*arguments), dtype=np.float64)
+    result: Array = np.asarray(OPS[expr.op].meaning(*arguments), dtype=np.float64)
     return result
 
 

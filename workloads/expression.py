@@ -54,7 +54,7 @@ class Literal(msgspec.Struct, frozen=True):
 
 
 class Apply(msgspec.Struct, frozen=True):
-    """A scalar operator on expressions; `op`: one of `ops.ARITY`, or prune[2:4,i] or position[m]."""
+    """A scalar operator on expressions; `op`: one of `ops.OPS`, or prune[2:4,i] or position[m]."""
 
     op: str
     args: tuple[Expr, ...]

@@ -1,19 +1,43 @@
-"""The scalar operators a cascade may use: their arguments and the primitive operation that each one costs."""
+"""The scalar operators a cascade may use: arguments, meaning, and the primitive operation that each costs."""
 
 from __future__ import annotations
 
-# Operator -> number of arguments. Reductions take the associative ones.
-ARITY: dict[str, int] = {
-    "add": 2, "sub": 2, "mul": 2, "div": 2, "max": 2, "min": 2,
-    "exp": 1, "log": 1, "sqrt": 1, "rsqrt": 1, "tanh": 1, "sigmoid": 1, "erf": 1, "abs": 1,
-    "lt": 2, "le": 2, "gt": 2, "ge": 2, "eq": 2, "ne": 2, "select": 3,
-}  # fmt: skip
+from collections.abc import Callable
+from typing import Any, Final
 
-# Operators that cost as another primitive; the rest cost as themselves.
-COSTS_AS: dict[str, str] = {"sub": "add", **dict.fromkeys(("lt", "le", "gt", "ge", "eq", "ne"), "cmp")}
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-# Named reductions and the value that leaves a reduction unchanged.
-IDENTITY: dict[str, float] = {"sum": 0.0, "max": float("-inf"), "min": float("inf")}
+from einsim.specs.registry import Registry
+
+Array = NDArray[np.float64]
+
+
+class Op(msgspec.Struct, frozen=True):
+    """`arity` arguments; `meaning` takes as many arrays and works on each element.
+
+    `costs_as` names the primitive that the op costs as, "" for itself.
+    """
+
+    arity: int
+    meaning: Callable[..., Any]
+    costs_as: str = ""
+
+
+def _sigmoid(x: Array) -> Array:
+    from scipy.special import expit  # scipy is only needed where values are computed
+
+    result: Array = expit(x)
+    return result
+
+
+def _erf(x: Array) -> Array:
+    from scipy.special import erf
+
+    result: Array = erf(x)
+    return result
+
 
 # Operators given in the cascade language itself; they are expanded where they are used.
 DEFINED: dict[str, str] = {
@@ -26,9 +50,51 @@ DEFINED: dict[str, str] = {
 }
 
 
+def _reserved() -> tuple[str, ...]:
+    """Names that mean something else where an operator stands, or in a unit's table of ops."""
+    return ("sum", "prune", "position", "mac", "cmp", "inf", *(head.partition("(")[0] for head in DEFINED))
+
+
+OPS: Final = Registry(
+    "op",
+    {
+        "add": Op(2, np.add),
+        "sub": Op(2, np.subtract, "add"),
+        "mul": Op(2, np.multiply),
+        "div": Op(2, np.divide),
+        "max": Op(2, np.maximum),
+        "min": Op(2, np.minimum),
+        "exp": Op(1, np.exp),
+        "log": Op(1, np.log),
+        "sqrt": Op(1, np.sqrt),
+        "rsqrt": Op(1, lambda x: 1 / np.sqrt(x)),
+        "tanh": Op(1, np.tanh),
+        "sigmoid": Op(1, _sigmoid),
+        "erf": Op(1, _erf),
+        "abs": Op(1, np.abs),
+        "lt": Op(2, np.less, "cmp"),
+        "le": Op(2, np.less_equal, "cmp"),
+        "gt": Op(2, np.greater, "cmp"),
+        "ge": Op(2, np.greater_equal, "cmp"),
+        "eq": Op(2, np.equal, "cmp"),
+        "ne": Op(2, np.not_equal, "cmp"),
+        "select": Op(3, lambda chooses, one, other: np.where(chooses != 0, one, other)),
+    },
+    reserved=_reserved,
+    words=True,
+)
+"""Operators by name. Reductions take the associative ones."""
+
+# Named reductions and the value that leaves a reduction unchanged.
+IDENTITY: dict[str, float] = {"sum": 0.0, "max": float("-inf"), "min": float("inf")}
+
+
 def primitive(op: str) -> str:
     """The canonical primitive of an operator: sub costs as add, a comparison as cmp, pruning as select."""
-    return "select" if op.startswith("prune[") else COSTS_AS.get(op, op)
+    if op.startswith("prune["):
+        return "select"
+    row = OPS.get(op)
+    return op if row is None else row.costs_as or op
 
 
 def position_op(rank: str) -> str:

@@ -14,7 +14,7 @@ from einsim.specs.errors import MISSING, SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Bound, Partition, SameBlock
 from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, Term, nodes
-from einsim.workloads.ops import ARITY, IDENTITY, position_op, prune_op
+from einsim.workloads.ops import IDENTITY, OPS, position_op, prune_op
 
 _BINARY: dict[type[ast.operator], str] = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
 _COMPARE: dict[type[ast.cmpop], str] = {
@@ -274,12 +274,12 @@ def _call(name: str, args: tuple[Expr, ...], scope: Scope) -> Expr:
             scope, definitions={k: v for k, v in scope.definitions.items() if k != name}
         )
         return expression(body, inner, dict(zip(parameters, args, strict=True)))
-    if name not in ARITY:
-        raise scope.error(f"unknown operator '{name}'", hint=near(name, [*ARITY, *scope.definitions]))
+    if name not in OPS:
+        raise scope.error(f"unknown operator '{name}'", hint=near(name, [*OPS, *scope.definitions]))
     if name in ("max", "min") and len(args) > 2:
         return _apply(name, (_call(name, args[:-1], scope), args[-1]), scope)
-    if len(args) != ARITY[name]:
-        raise scope.error(f"{name} takes {ARITY[name]} argument{'s' * (ARITY[name] > 1)}", len(args))
+    if len(args) != OPS[name].arity:
+        raise scope.error(f"{name} takes {OPS[name].arity} argument{'s' * (OPS[name].arity > 1)}", len(args))
     return _apply(name, args, scope)
 
 

@@ -11,7 +11,7 @@ from einsim.accel.fabric.arrays import nm_chain, systolic_os
 from einsim.accel.machine import Machine, Memory, Unit
 from einsim.accel.parts import PARTS, Part
 from einsim.accel.resources import blocks, ceil_div, check_fit, total
-from einsim.accel.written import Count, Name, WrittenLanes, WrittenMachine, WrittenPort
+from einsim.accel.written import Count, Name, WrittenFamily, WrittenLanes, WrittenPort
 from einsim.specs.errors import RuleError, below
 from einsim.specs.near import near
 from einsim.specs.units import Bytes, BytesPerSecond
@@ -127,7 +127,7 @@ class Logic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """DSPs of the control, once."""
 
 
-class FpgaDsp(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FpgaDsp(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an architect of an FPGA accelerator writes down; the same design stands in every SLR.
 
     `effective_slrs` is how many of the `slrs` the published times behave like: it slows every unit's

@@ -8,7 +8,7 @@ import msgspec
 
 from einsim.accel.composed import completed
 from einsim.accel.machine import Machine
-from einsim.accel.written import Count, Cycles, WrittenLanes, WrittenMachine, WrittenPort
+from einsim.accel.written import Count, Cycles, WrittenFamily, WrittenLanes, WrittenPort
 from einsim.specs.errors import RuleError, below
 from einsim.specs.units import Bytes, BytesPerSecond
 
@@ -60,7 +60,7 @@ class Vector(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Bits of each; its lanes are this over the precision."""
 
 
-class Npu(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Npu(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an architect of an NPU writes down; capacities and counts are per core.
 
     `precision` is the activations' bits: it sets the tensor engine's rate and the lanes of a vector unit.

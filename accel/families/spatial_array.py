@@ -9,7 +9,7 @@ import msgspec
 from einsim.accel.area import component_areas
 from einsim.accel.composed import completed
 from einsim.accel.machine import Machine, Memory, UnitKind
-from einsim.accel.written import Area, Count, Name, WrittenLanes, WrittenMachine, WrittenPort
+from einsim.accel.written import Area, Count, Name, WrittenFamily, WrittenLanes, WrittenPort
 from einsim.specs.errors import below
 from einsim.specs.units import Bytes
 
@@ -57,7 +57,7 @@ class AreaFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Areas in um^2 of the parts of one lane of the 1D array, by name."""
 
 
-class SpatialArray(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SpatialArray(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an architect of a spatial array writes down.
 
     Units `array2d` and `array1d`; memories `dram`, `gb` (the global `buffer`) and, where written, `local`.

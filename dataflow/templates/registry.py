@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Mapping as MappingType
+from typing import Final
+
+import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.legality import check
@@ -13,50 +15,61 @@ from einsim.dataflow.templates.attention import does_softmax, fused_attention
 from einsim.dataflow.templates.layerwise import layerwise
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
+from einsim.specs.registry import Registry
 from einsim.workloads.cascade import Cascade
 
 Builder = Callable[[Cascade, Machine], Mapping]
 
-_TEMPLATES: MappingType[str, tuple[Builder, str]] = {
-    "unfused": (
-        lambda cascade, machine: layerwise(cascade, machine, residency=False, name="unfused"),
-        "each contraction and each softmax or norm on its own, through DRAM",
-    ),
-    "resident": (
-        lambda cascade, machine: layerwise(cascade, machine, residency=True, name="resident"),
-        "like unfused, but intermediates that fit stay on chip",
-    ),
-    "flat": (flat.flat, "3-pass attention fused over row blocks (FLAT)"),
-    "fusemax-interleaved": (
-        fusemax.interleaved,
-        "1-pass attention, tiles software-pipelined over both arrays (FuseMax)",
-    ),
-    "fusemax-stalled": (
-        fusemax.stalled,
-        "1-pass attention, one tile at a time (FuseMax without interleaving)",
-    ),
-    "fusemax-on-flat": (fusemax.on_flat, "1-pass attention with softmax on the vector unit"),
-}
+
+class Template(msgspec.Struct, frozen=True):
+    """A builder, which raises EinsimError where it can't apply, and one line on what it builds."""
+
+    build: Builder
+    summary: str
+
+
+TEMPLATES: Final = Registry(
+    "template",
+    {
+        "unfused": Template(
+            lambda cascade, machine: layerwise(cascade, machine, residency=False, name="unfused"),
+            "each contraction and each softmax or norm on its own, through DRAM",
+        ),
+        "resident": Template(
+            lambda cascade, machine: layerwise(cascade, machine, residency=True, name="resident"),
+            "like unfused, but intermediates that fit stay on chip",
+        ),
+        "flat": Template(flat.flat, "3-pass attention fused over row blocks (FLAT)"),
+        "fusemax-interleaved": Template(
+            fusemax.interleaved, "1-pass attention, tiles software-pipelined over both arrays (FuseMax)"
+        ),
+        "fusemax-stalled": Template(
+            fusemax.stalled, "1-pass attention, one tile at a time (FuseMax without interleaving)"
+        ),
+        "fusemax-on-flat": Template(fusemax.on_flat, "1-pass attention with softmax on the vector unit"),
+    },
+    reserved=lambda: ("template", "auto", "mapper", "file"),
+)
 
 
 def template_names() -> tuple[str, ...]:
     """Names that `build_mapping` takes, besides "template"."""
-    return tuple(_TEMPLATES)
+    return tuple(TEMPLATES)
 
 
 def template_summary(name: str) -> str:
     """One line on a template."""
-    return _TEMPLATES[name][1]
+    return TEMPLATES[name].summary
 
 
 def build_mapping(cascade: Cascade, machine: Machine, template: str = "template") -> Mapping:
     """A legal mapping of the cascade. SpecError for an unknown template, EinsimError where it can't apply."""
     name = choose(cascade, machine) if template == "template" else template
-    if name not in _TEMPLATES:
+    if name not in TEMPLATES:
         raise SpecError(
-            "mapping.template", "unknown template", got=name, hint=near(name, (*_TEMPLATES, "template"))
+            "mapping.template", "unknown template", got=name, hint=near(name, (*TEMPLATES, "template"))
         )
-    mapping = _TEMPLATES[name][0](cascade, machine)
+    mapping = TEMPLATES[name].build(cascade, machine)
     check(mapping, cascade, machine)
     return mapping
 

@@ -15,6 +15,7 @@ import msgspec
 from einsim.specs.errors import RuleError, SpecError, below
 from einsim.specs.loader import decode, load_yaml
 from einsim.specs.near import near
+from einsim.specs.registry import Registry
 
 FOLDER: Final = Path(__file__).parent / "standards"
 
@@ -224,18 +225,22 @@ class Standard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return (*(["clock_hz"] if self.clock_hz.assumed else []), *found)
 
 
+STANDARDS: Final = Registry("DRAM standard", {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))})
+"""The file of each standard by name."""
+
+
 def names() -> tuple[str, ...]:
-    """The standards that come with einsim."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+    """The standards that come with einsim, then the user's."""
+    return tuple(STANDARDS)
 
 
 def standard(name: str) -> Standard:
     """A standard by name, or from a file if `name` ends in .yaml; SpecError if none or wrong."""
     if name.endswith((".yaml", ".yml")):
         return decode(load_yaml(Path(name)), Standard, "dram")
-    if name not in names():
-        raise SpecError("dram", "no standard of that name", got=name, hint=near(name, names()))
-    return decode(load_yaml(FOLDER / f"{name}.yaml"), Standard, "dram")
+    if name not in STANDARDS:
+        raise SpecError("dram", "no standard of that name", got=name, hint=near(name, STANDARDS))
+    return decode(load_yaml(STANDARDS[name]), Standard, "dram")
 
 
 def _rule(holds: bool, name: str, rule: str, got: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import FunctionType
 
 import pytest
 
@@ -12,7 +13,10 @@ import einsim
 
 @pytest.mark.parametrize("name", einsim.__all__)
 def test_every_public_name_is_there(name: str) -> None:
-    assert getattr(einsim, name).__name__ == name
+    _, _, elsewhere = einsim._HOMES[name].partition(":")
+    found = getattr(einsim, name)
+    if isinstance(found, type | FunctionType):  # other names are of types with their range
+        assert found.__name__ == (elsewhere or name)
 
 
 def test_the_names_are_sorted_and_each_has_one_home() -> None:

@@ -10,7 +10,7 @@ from einsim.specs.errors import SpecError
 from einsim.workloads import library
 from einsim.workloads.cascade import Access, Apply, Bound, Einsum, Index, Literal, SameBlock, Term
 from einsim.workloads.notation import parse
-from einsim.workloads.ops import ARITY
+from einsim.workloads.ops import OPS
 from einsim.workloads.sparsity import NM, Block, Density, TopK
 
 RANKS = "rank b = 2, m = 12, p = 12, e = 4\n"
@@ -172,8 +172,8 @@ def expressions():
     )
     return st.recursive(
         leaves,
-        lambda inner: st.sampled_from(sorted(ARITY)).flatmap(
-            lambda op: st.tuples(*[inner] * ARITY[op]).map(lambda args: Apply(op, args))
+        lambda inner: st.sampled_from(sorted(OPS)).flatmap(
+            lambda op: st.tuples(*[inner] * OPS[op].arity).map(lambda args: Apply(op, args))
         ),
         max_leaves=12,
     )

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
+from einsim.specs.registry import Registry
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.dimensions import ALIASES, DIMENSIONS
 from einsim.workloads.library import attention, convolution, ffn, layer, norm, training
 from einsim.workloads.library.workload import Workload
 from einsim.workloads.settings import Parameter, read_settings
 
 _MODULES = (attention, ffn, training, layer, convolution, norm)
-_WORKLOADS: dict[str, Workload] = {
-    workload.name: workload for module in _MODULES for workload in module.WORKLOADS
-}
+WORKLOADS: Final[Registry[Workload]] = Registry(
+    "workload",
+    {workload.name: workload for module in _MODULES for workload in module.WORKLOADS},
+    reserved=lambda: (*DIMENSIONS, *ALIASES),
+)
 
 
 def names() -> tuple[str, ...]:
     """Names of the library's cascades."""
-    return tuple(_WORKLOADS)
+    return tuple(WORKLOADS)
 
 
 def entry(name: str) -> Workload:
     """SpecError for an unknown name."""
-    if name not in _WORKLOADS:
-        raise SpecError("workload", f"unknown workload '{name}'", hint=near(name, _WORKLOADS))
-    return _WORKLOADS[name]
+    if name not in WORKLOADS:
+        raise SpecError("workload", f"unknown workload '{name}'", hint=near(name, WORKLOADS))
+    return WORKLOADS[name]
 
 
 def parameters(name: str) -> tuple[Parameter, ...]:
