@@ -37,6 +37,12 @@ def feed_forward(activation: str) -> Pattern:
 
 
 @cache
+def square() -> Pattern:
+    """Z[m,n] = A[m,k] * A[n,k]: a matrix times itself transposed."""
+    return Pattern(cascade=parse("Z[m,n] = A[m,k] * A[n,k]", name="square", sizes={"m": 2, "n": 2, "k": 2}))
+
+
+@cache
 def product() -> Pattern:
     """Z[m,n] = A[m,k] * B[k,n], each rank one or several."""
     return Pattern(cascade=parse("Z[m,n] = A[m,k] * B[k,n]", name="product", sizes={"m": 2, "n": 2, "k": 2}))

@@ -31,9 +31,9 @@ from einsim.dataflow.mapper.tiles import Menu, menu
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, chain, keep
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates.flat import FlatChoice, flat
-from einsim.dataflow.templates.recognised import Attention, attentions
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.recognised import Attention, attentions
 
 Level = Literal["head", "block", "tile"]
 LEVELS: tuple[Level, ...] = ("head", "block", "tile")

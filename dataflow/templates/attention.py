@@ -8,9 +8,9 @@ from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.templates.flat import flat
 from einsim.dataflow.templates.fusemax import interleaved, on_flat
-from einsim.dataflow.templates.recognised import attentions
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.recognised import attentions
 
 
 def fused_attention(cascade: Cascade, machine: Machine) -> tuple[Mapping, ...]:

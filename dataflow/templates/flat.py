@@ -15,9 +15,9 @@ from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.held import held_bytes
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, chain, keep
-from einsim.dataflow.templates.recognised import Attention, attentions
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.recognised import Attention, attentions
 
 
 class FlatChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,10 +19,10 @@ from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, 
 from einsim.dataflow.schedule import schedules
 from einsim.dataflow.spatial import place
 from einsim.dataflow.templates.gemm import room_bytes
-from einsim.dataflow.templates.recognised import Attention, attentions
 from einsim.dataflow.templates.sizes import divisors
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum, SameBlock
+from einsim.workloads.recognised import Attention, attentions
 
 STATE = ("RM", "RD", "RNV")
 #: Blocks of a tile that its Einsums pass on, besides BQK, SLN, PRM and SPD.

@@ -1,7 +1,11 @@
-"""Which kernels realise a cascade: the family by the cascade's form, in every tile variant."""
+"""Which kernels realise a cascade: the family by the cascade's form, in every tile variant.
+
+A form is what the Einsums compute of one another (`workloads.canonical`); names say nothing.
+"""
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 
 import msgspec
@@ -19,8 +23,11 @@ from einsim.sim.gpu.kernels import (
     softmax,
 )
 from einsim.specs.errors import SpecError
-from einsim.workloads.bound import Bound
+from einsim.workloads import patterns
+from einsim.workloads.canonical.pattern import Matching, Pattern, match
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.library.ffn import ACTIVATIONS
+from einsim.workloads.recognised import Attention, attentions
 from einsim.workloads.sparsity import NM
 
 TAKEN = (
@@ -33,7 +40,8 @@ GEMM_UNITS: dict[ModuleType, tuple[int, int, int]] = {  # m, n, k
     gemm_sparse: (16, 8, 64),
     gemm_f32: (128, 128, 16),
 }
-LAYERNORMS = {"layernorm-naive": "two-pass", "layernorm-moments": "one-pass", "layernorm-welford": "one-pass"}
+LAYERNORMS = {"naive": "two-pass", "moments": "one-pass", "welford": "one-pass"}
+GELUS = ("gelu", "gelu_tanh")
 
 
 class Realisation(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +53,7 @@ class Realisation(msgspec.Struct, frozen=True, kw_only=True):
 
 def realise(cascade: Cascade) -> Realisation:
     """The kernels for a cascade. SpecError if there are none, which says what there is."""
-    for form in (_product, _attention, _decode, _ffn, _softmax, _layernorm):
+    for form in (_product, _attention, _ffn, _softmax, _layernorm):
         found = form(cascade)
         if found is not None:
             return found
@@ -60,33 +68,37 @@ def _padded(value: int, unit: int) -> int:
     return ceil_div(value, unit) * unit
 
 
+def _whole(pattern: Pattern, cascade: Cascade) -> Matching | None:
+    """How the cascade is the pattern's; None if it isn't, or if it leaves points out."""
+    found = match(pattern, cascade)
+    return None if found is None or found.bounds else found
+
+
+def _size(cascade: Cascade, found: Matching, rank: str) -> int:
+    """Points along all ranks that stand for a pattern's."""
+    return math.prod(map(cascade.size, found.ranks[rank]))
+
+
 def _product(cascade: Cascade) -> Realisation | None:
-    """Z[m,n] = A[m,k] * B[k,n] in any order of ranks, A or B perhaps 2:4 along k."""
-    if len(cascade.einsums) != 1 or cascade.bounds:
+    """Z[m,n] = A[m,k] * B[k,n] in any order of ranks, each one or several, A or B perhaps 2:4 along k."""
+    found = _whole(patterns.product(), cascade) or _whole(patterns.square(), cascade)
+    if found is None:
         return None
-    (einsum,) = cascade.einsums
-    reads, out = einsum.reads, einsum.output.ranks
-    if "mac" not in einsum.ops or len(reads) != 2 or len(out) != 2 or len(einsum.reduced) != 1:
-        return None
-    (k,) = einsum.reduced
-    left = next((read for read in reads if set(read.ranks) == {out[0], k}), None)
-    right = next((read for read in reads if set(read.ranks) == {out[1], k}), None)
-    if left is None or right is None:
-        return None
-    m, n, depth = (cascade.size(rank) for rank in (*out, k))
+    m, n, depth = (_size(cascade, found, rank) for rank in "mnk")
     family: ModuleType = gemm_f16
     notes = list[str]()
-    if cascade.tensor(left.tensor).bits > 16:
+    if cascade.tensor(found.tensors["A"]).bits > 16:
         family = gemm_f32
-    for read in (left, right):
-        sparsity = cascade.tensor(read.tensor).sparsity
-        if isinstance(sparsity, NM) and (sparsity.n, sparsity.m, sparsity.rank) == (2, 4, k):
+    for side in ("A", "B"):
+        operand = cascade.tensor(found.tensors.get(side, found.tensors["A"]))
+        sparsity = operand.sparsity
+        if isinstance(sparsity, NM) and (sparsity.n, sparsity.m, sparsity.rank) == (2, 4, found.rank("k")):
             family = gemm_sparse
-            if read is right:  # Z^T = B^T A^T: the sparse operand is the kernel's left one
+            if side == "B":  # Z^T = B^T A^T: the sparse operand is the kernel's left one
                 m, n = n, m
         elif sparsity.patterns:
             notes.append(
-                f"{read.tensor} is taken as dense: no kernel exploits {sparsity.patterns[0]} along it"
+                f"{operand.name} is taken as dense: no kernel exploits {sparsity.patterns[0]} along it"
             )
     shape = tuple(_padded(size, unit) for size, unit in zip((m, n, depth), GEMM_UNITS[family], strict=True))
     if shape != (m, n, depth):
@@ -95,96 +107,106 @@ def _product(cascade: Cascade) -> Realisation | None:
 
 
 def _attention(cascade: Cascade) -> Realisation | None:
-    """softmax(Q K) V over whole sequences."""
-    if not cascade.name.startswith("attention-") or cascade.name.startswith("attention-decode"):
-        return None
-    families = {"1pass": attention_fused, "3pass": attention_unfused}
-    family = families.get(cascade.name.removeprefix("attention-"))
-    if family is None:
+    """softmax(Q K) V: of one query by the decode kernels, of as many queries as keys by the others."""
+    for passes in (1, 2, 3):
+        one = next((one for one in attentions(cascade, passes) if one.whole), None)
+        if one is not None:
+            return _decode(one) if one.size("p") == 1 else _whole_sequences(one, passes)
+    return None
+
+
+def _whole_sequences(one: Attention, passes: int) -> Realisation:
+    cascade = one.cascade
+    families = {1: attention_fused, 3: attention_unfused}
+    if passes not in families:
         raise _refused(cascade, "no kernel takes two passes", "--set passes=1 or passes=3")
-    if cascade.size("m") != cascade.size("p"):
-        raise _refused(cascade, "the kernels take as many queries as keys", "attention-decode for new tokens")
-    tokens = _padded(cascade.size("p"), 256)
-    notes = () if tokens == cascade.size("p") else (f"{cascade.size('p')} tokens are padded to {tokens}",)
-    causal, dim = _causal(cascade), _head_dim(cascade)
+    if one.keys != one.size("p"):
+        rule = "the kernels take as many queries as keys, or one query"
+        raise _refused(cascade, rule, "attention-decode for one new token")
+    if one.masks and not one.causal and not one.full:
+        rule = "the kernels take no mask but the causal one"
+        raise _refused(cascade, rule, "leave out window and documents")
+    tokens, causal, dim = _padded(one.keys, 256), one.causal, _head_dim(one)
+    notes = () if tokens == one.keys else (f"{one.keys} tokens are padded to {tokens}",)
     cases = tuple(
         case
-        for case in family.cases(shapes=((_heads(cascade), tokens),))
+        for case in families[passes].cases(shapes=((_heads(one), tokens),))
         if (case.sizes["e"], case.sizes["causal"]) == (dim, int(causal))
     )
-    return Realisation(cases=cases, notes=notes)
+    return Realisation(cases=cases, notes=(*notes, *_in(16, cascade, *one.tensors("Q K V AV"))))
 
 
-def _decode(cascade: Cascade) -> Realisation | None:
+def _decode(one: Attention) -> Realisation:
     """New tokens over a cache: one row of every head."""
-    if not cascade.name.startswith("attention-decode"):
-        return None
-    if cascade.size("p") != 1:
-        raise _refused(cascade, "the decode kernels take one new token", "--set p=1")
-    dim = _head_dim(cascade)
-    cases = decode.cases(shapes=((_heads(cascade), cascade.size("m")),))
-    return Realisation(cases=tuple(case for case in cases if case.sizes["e"] == dim))
+    if not one.full:
+        rule = "the decode kernels read every key"
+        raise _refused(one.cascade, rule, "leave out window and documents, or set seq to the window")
+    dim = _head_dim(one)
+    cases = decode.cases(shapes=((_heads(one), one.keys),))
+    return Realisation(
+        cases=tuple(case for case in cases if case.sizes["e"] == dim),
+        notes=_in(16, one.cascade, *one.tensors("Q K V AV")),
+    )
 
 
-def _heads(cascade: Cascade) -> int:
+def _heads(one: Attention) -> int:
     """Heads of the whole batch."""
-    sizes = {rank.name: rank.size for rank in cascade.ranks}
-    if "g" in sizes:
-        raise _refused(cascade, "the kernels give every query head its own keys", "--set kv_heads to heads")
-    return sizes.get("b", 1) * sizes.get("h", 1)
+    groups = math.prod(map(one.cascade.size, one.matching.ranks["p"])) // one.size("p")
+    if groups > 1:
+        rule = "the kernels give every query head its own keys"
+        raise _refused(one.cascade, rule, "--set kv_heads to heads")
+    return math.prod(map(one.cascade.size, one.matching.ranks["b"]))
 
 
-def _head_dim(cascade: Cascade) -> int:
-    dim = cascade.size("e")
-    if dim not in HEAD_DIMS or cascade.size("f") != dim:
-        raise _refused(cascade, f"heads must be of 64 or 128 elements (got e={dim}, f={cascade.size('f')})")
-    return dim
-
-
-def _causal(cascade: Cascade) -> bool:
-    """Whether the mask is m <= p, and nothing else."""
-    if not cascade.bounds:
-        return False
-    bound = cascade.bounds[0]
-    plain = len(cascade.bounds) == 1 and isinstance(bound, Bound)
-    if not plain or bound.left.offset or bound.right.offset:
-        raise _refused(
-            cascade, "the kernels take no mask but the causal one", "leave out window and documents"
-        )
-    return True
+def _head_dim(one: Attention) -> int:
+    e, f = one.size("e"), one.size("f")
+    if e not in HEAD_DIMS or f != e:
+        raise _refused(one.cascade, f"heads must be of 64 or 128 elements (got e={e}, f={f})")
+    return e
 
 
 def _ffn(cascade: Cascade) -> Realisation | None:
     """Two products around a GELU."""
-    if cascade.name != "ffn":
+    forms = {kind: _whole(patterns.feed_forward(kind), cascade) for kind in ACTIVATIONS}
+    kind = next((kind for kind, form in forms.items() if form is not None), None)
+    if kind is None:
         return None
-    ops = cascade.einsum("ACT").ops
-    if len(cascade.einsums) != 3 or not {"erf", "tanh"} & set(ops):
+    found = forms[kind]
+    if kind not in GELUS or found is None:
         raise _refused(cascade, "the kernels compute an ungated GELU", "--set activation=gelu_tanh")
-    tokens, notes = cascade.size("b") * cascade.size("p"), list[str]()
-    shape = (_padded(tokens, 16), _padded(cascade.size("d"), 64), _padded(cascade.size("s"), 64))
-    if shape != (tokens, cascade.size("d"), cascade.size("s")):
+    tokens, d, s, o = (_size(cascade, found, rank) for rank in ("p", "d", "s", "o"))
+    if o != d:
+        raise _refused(cascade, f"the kernels give as many elements as they take (got {d} and {o})")
+    notes = list[str]()
+    shape = (_padded(tokens, 16), _padded(d, 64), _padded(s, 64))
+    if shape != (tokens, d, s):
         notes.append(f"sizes are padded to {', '.join(map(str, shape))}")
+    notes += _in(16, cascade, *(found.tensors[name] for name in ("X", "W1", "W2", "FF2")))
     return Realisation(cases=ffn.cases(shapes=(shape,)), notes=tuple(notes))
 
 
 def _softmax(cascade: Cascade) -> Realisation | None:
-    if cascade.name != "softmax":
+    found = _whole(patterns.softmax(), cascade)
+    if found is None:
         return None
-    rows, columns = cascade.size("p"), cascade.size("d")
-    return Realisation(cases=softmax.cases(shapes=((rows, columns),)), notes=_in_fp32(cascade))
+    shape = (_size(cascade, found, "p"), _size(cascade, found, "d"))
+    return Realisation(cases=softmax.cases(shapes=(shape,)), notes=_in(32, cascade, found.tensors["X"]))
 
 
 def _layernorm(cascade: Cascade) -> Realisation | None:
-    if cascade.name not in LAYERNORMS:
-        return None
-    rows, columns, variant = cascade.size("p"), cascade.size("d"), LAYERNORMS[cascade.name]
-    cases = layernorm.cases(shapes=((rows, columns),))
-    return Realisation(
-        cases=tuple(case for case in cases if case.variant == variant), notes=_in_fp32(cascade)
-    )
+    for kind, variant in LAYERNORMS.items():
+        found = _whole(patterns.layernorm(kind), cascade)
+        if found is not None:
+            shape = (_size(cascade, found, "p"), _size(cascade, found, "d"))
+            cases = layernorm.cases(shapes=(shape,))
+            return Realisation(
+                cases=tuple(case for case in cases if case.variant == variant),
+                notes=_in(32, cascade, found.tensors["X"]),
+            )
+    return None
 
 
-def _in_fp32(cascade: Cascade) -> tuple[str, ...]:
-    bits = cascade.tensor("X").bits
-    return () if bits == 32 else (f"the kernel holds values of 32 bits, not {bits}",)
+def _in(bits: int, cascade: Cascade, *tensors: str) -> tuple[str, ...]:
+    """A note where the kernel's values are of another width than asked for."""
+    others = {cascade.tensor(name).bits for name in tensors} - {bits}
+    return (f"the kernel holds values of {bits} bits, not {min(others)}",) if others else ()

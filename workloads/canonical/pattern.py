@@ -14,6 +14,8 @@ from einsim.workloads.canonical.structure import masks
 from einsim.workloads.cascade import Bound, Cascade, Einsum, SameBlock
 from einsim.workloads.expression import Access, Apply, Expr, Index
 
+Names = dict[str, tuple[str, ...]]
+"""The cascade's ranks by the pattern's."""
 Signature = tuple[tuple[str, ...], str | None, int, bool]
 """Ops, reduction, distinct tensors read, and whether it writes a next state: equal for Einsums that match."""
 
@@ -40,7 +42,7 @@ class Matching(msgspec.Struct, frozen=True, kw_only=True):
     what they write; `bounds` are the masks that act on them, which a pattern says nothing about.
     """
 
-    ranks: dict[str, tuple[str, ...]]
+    ranks: Names
     tensors: dict[str, str]
     einsums: tuple[str, ...]
     bounds: tuple[Bound | SameBlock, ...]
@@ -77,6 +79,7 @@ def find(pattern: Pattern, cascade: Cascade) -> tuple[Matching, ...]:
         ranks = dict.fromkeys((rank.name for rank in pattern.cascade.ranks), tuple[str, ...]())
         for theirs, ours in zip(reference.ranks, own.ranks, strict=True):
             ranks |= dict.fromkeys(theirs, ours)
+        ranks |= _wholes(pattern.cascade, cascade, ranks)
         einsums = tuple(sorted(names, key=place.__getitem__))
         found[names] = Matching(
             ranks=ranks,
@@ -85,6 +88,17 @@ def find(pattern: Pattern, cascade: Cascade) -> tuple[Matching, ...]:
             bounds=masks(cascade, tuple(map(cascade.einsum, einsums))),
         )
     return tuple(sorted(found.values(), key=lambda matching: [place[name] for name in matching.einsums]))
+
+
+def _wholes(pattern: Cascade, cascade: Cascade, ranks: Names) -> Names:
+    """The ranks that are walked by parts: the partition of a pattern's is the cascade's of the same parts."""
+    own = {part.into: part.rank for part in cascade.partitions}
+    found: Names = {}
+    for part in pattern.partitions:
+        into = tuple(rank for name in part.into for rank in ranks[name])
+        if not ranks[part.rank] and into in own:
+            found[part.rank] = (own[into],)
+    return found
 
 
 @lru_cache(REMEMBERED)

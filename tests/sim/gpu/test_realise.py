@@ -10,6 +10,7 @@ from einsim.sim.gpu.result import choose, result
 from einsim.specs.errors import SpecError
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
+from tests.workloads.renamed import renamed
 
 GPU = load_gpu("h100-sxm")
 TAKEN = [
@@ -52,6 +53,67 @@ def test_odd_sizes_are_padded_and_told() -> None:
     assert {case.sizes["k"] for case in found.cases} == {2112}
 
 
+def test_kernels_look_at_what_is_computed_not_at_names() -> None:
+    """Rows of c under r, and an attention whose scores are S, are the library's softmax and attention."""
+    text = "G[r] = max[c](X[r,c])\nN[r,c] = exp(X[r,c] - G[r])\nD[r] = sum[c](N[r,c])\nY[r,c] = N[r,c] / D[r]"
+    rows = parse(text, name="x", sizes={"r": 4096, "c": 2048})
+    assert realise(rows).cases == realise(load_workload("softmax", {"p": "4096", "d": "2048"})).cases
+    one_query = """
+    S[h,m] = Q[h,e] * K[h,m,e]
+    X[h]   = max[m](S[h,m])
+    N[h,m] = exp(S[h,m] - X[h])
+    D[h]   = sum[m](N[h,m])
+    W[h,m] = N[h,m] / D[h]
+    O[h,f] = W[h,m] * V[h,m,f]
+    """
+    mine = realise(parse(one_query, name="x", sizes={"h": 8, "m": 512, "e": 64, "f": 64}))
+    theirs = load_workload("attention-decode", {"b": "1", "h": "8", "m": "512", "e": "64"})
+    assert mine.cases == realise(theirs).cases
+    assert {case.family for case in mine.cases} == {"decode"}
+
+
+@pytest.mark.parametrize(("workload", "settings", "family"), TAKEN)
+def test_names_and_orders_change_no_kernel(workload: str, settings: dict[str, str], family: str) -> None:
+    cascade = load_workload(workload, settings)
+    for seed in range(3):
+        assert realise(renamed(cascade, seed)).cases == realise(cascade).cases
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("attention-1pass", "S[h,p] = sum[e](Q[h,p,e])\nD[h,m] = sum[f](V[h,m,f])"),
+        ("ffn", "H[p,s] = X[p,d] * A[d,s]\nY[p,o] = H[p,s] * B[s,o]"),
+        ("softmax", "Y[p,d] = exp(X[p,d])"),
+        ("layernorm-naive", "S[p] = sum[d](X[p,d])\nY[p,d] = X[p,d] / S[p]"),
+        ("product", "Z[m,n] = A[m,k] * B[k,n] * C[m]"),
+    ],
+)
+def test_a_famous_name_on_something_else_is_refused(name: str, text: str) -> None:
+    """Two vector sums are no attention, and two products without a GELU are not the kernels' network."""
+    ranks = {rank for rank in "hpemfdsonk" if f"[{rank}" in text or f",{rank}" in text}
+    with pytest.raises(SpecError, match="no kernel computes this"):
+        realise(parse(text, name=name, sizes=dict.fromkeys(sorted(ranks), 64)))
+
+
+def test_rows_may_be_several_ranks_and_a_matrix_may_meet_itself() -> None:
+    tall = parse("Z[b,p,n] = A[b,p,k] * B[k,n]", name="x", sizes={"b": 4, "p": 128, "n": 1024, "k": 2048})
+    assert realise(tall).cases == realise(product()).cases
+    square = parse("Z[m,n] = A[m,k] * A[n,k]", name="x", sizes={"m": 512, "n": 512, "k": 2048})
+    assert realise(square).cases == realise(product(n=512)).cases
+
+
+def test_a_mask_that_hides_nothing_is_none_and_another_is_refused() -> None:
+    decode = {"b": "1", "m": "1K"}
+    whole = realise(load_workload("attention-decode", {**decode, "causal": "false"}))
+    assert realise(load_workload("attention-decode", decode)).cases == whole.cases
+    assert realise(load_workload("attention-decode", {**decode, "window": "1K"})).cases == whole.cases
+    with pytest.raises(SpecError, match="read every key"):
+        realise(load_workload("attention-decode", {**decode, "window": "512"}))
+    wide = realise(load_workload("attention-1pass", {"seq": "1K", "window": "2K"}))
+    assert {case.sizes["causal"] for case in wide.cases} == {0}
+
+
 @pytest.mark.parametrize(
     ("workload", "settings", "words"),
     [
@@ -60,6 +122,8 @@ def test_odd_sizes_are_padded_and_told() -> None:
         ("attention-1pass", {"e": "80", "f": "80"}, "64 or 128"),
         ("attention-1pass", {"window": "128"}, "no mask but the causal one"),
         ("attention-1pass", {"p": "64", "m": "128"}, "as many queries as keys"),
+        ("attention-3pass", {"kv_heads": "4"}, "its own keys"),
+        ("attention-1pass", {"documents": "512"}, "no mask but the causal one"),
         ("ffn", {"activation": "swiglu"}, "ungated GELU"),
         ("llama2-7b", {}, "a GPU takes one matrix product"),
     ],

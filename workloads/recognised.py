@@ -10,6 +10,7 @@ from einsim.workloads import patterns
 from einsim.workloads.bound import Bound, SameBlock
 from einsim.workloads.canonical.pattern import Matching, find
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.points import difference
 
 
 class Attention(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +39,11 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
         return self.cascade.size(self.rank(name)) if self.rank(name) else 1
 
     @property
+    def keys(self) -> int:
+        """Keys, whether or not they are walked in blocks."""
+        return self.size("m")
+
+    @property
     def heads(self) -> tuple[str, ...]:
         """Ranks of the result outside its queries and elements, outermost first: batch, heads, groups."""
         inner = (*self.matching.ranks["f"], self.rank("p"))
@@ -48,6 +54,24 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
     def masks(self) -> tuple[Bound | SameBlock, ...]:
         """The bounds that act on it."""
         return self.matching.bounds
+
+    @property
+    def full(self) -> bool:
+        """Whether every query sees every key, with or without masks."""
+        scores = self.tensor("QK" if "QK" in self.matching.tensors else "BQK")
+        walked = {self.rank(name) for name in ("m", "m1", "m0") if name in self.matching.ranks}
+        others = (rank for rank in self.cascade.einsum(scores).ranks if rank not in walked)
+        return self.cascade.points(scores) == math.prod(map(self.cascade.size, others)) * self.keys
+
+    @property
+    def causal(self) -> bool:
+        """Whether the one mask is that key m is seen from query m on."""
+        if len(self.masks) != 1 or not isinstance(self.masks[0], Bound):
+            return False
+        terms, constant = difference(self.masks[0].right, self.masks[0].left)
+        blocks = {"m": 1} if "m1" not in self.matching.ranks else {"m1": self.size("m0"), "m0": 1}
+        keys = {self.rank(name): -stride for name, stride in blocks.items()}
+        return not constant and terms == {self.rank("p"): 1, **keys}
 
     @property
     def whole(self) -> bool:

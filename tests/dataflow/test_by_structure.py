@@ -13,12 +13,12 @@ from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import build_mapping
 from einsim.dataflow.templates.attention import fused_attention
-from einsim.dataflow.templates.recognised import attentions
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
+from einsim.workloads.recognised import attentions
 
 ANOTHER_HAND = """
 S[b,h,m,p] = Q[b,h,e,p] * K[b,h,e,m]
