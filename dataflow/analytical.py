@@ -17,7 +17,7 @@ from __future__ import annotations
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import Books, keep_books, static_counts
 from einsim.dataflow.iteration import Path
-from einsim.dataflow.program import Group, Op, Program
+from einsim.dataflow.program import Op, Program, ScheduleNode
 from einsim.dataflow.result import Result
 
 
@@ -59,7 +59,7 @@ class Bounds:
         self.program = program
         self.counts = counts
 
-    def of(self, group: Group) -> int:
+    def of(self, group: ScheduleNode) -> int:
         """T(group), as the module's text defines it."""
         if group.kind == "op":
             ticks = engine_ticks(self.program.ops[group.op], self.counts[group.op])
@@ -69,14 +69,14 @@ class Bounds:
             return sum(self._closed(child, rounds) for child in group.children)
         return max((*(self.of(child) for child in group.children), *self.busy(group).values()), default=0)
 
-    def _closed(self, group: Group, rounds: int) -> int:
+    def _closed(self, group: ScheduleNode, rounds: int) -> int:
         """T of a sequence's child: an operation's result must be visible before the next child starts."""
         if group.kind != "op":
             return self.of(group)
         runs = sum(self.counts[group.op].values())
         return self.of(group) + self.program.ops[group.op].latency_ticks * min(rounds, runs)
 
-    def _rounds(self, group: Group) -> int:
+    def _rounds(self, group: ScheduleNode) -> int:
         """How often a sequence runs: the iterations of the loops that all its children share."""
         ops = _ops(group, self.program)
         depth = 0
@@ -89,7 +89,7 @@ class Bounds:
         loops = tuple(self.program.loops[loop] for loop in ops[0].path[:depth])
         return Path(loops, {}, self.program.sizes).total()
 
-    def busy(self, group: Group) -> dict[str, int]:
+    def busy(self, group: ScheduleNode) -> dict[str, int]:
         """Busy ticks of every engine below a group."""
         total: dict[str, int] = {}
         for op in _ops(group, self.program):
@@ -98,7 +98,7 @@ class Bounds:
         return total
 
 
-def _ops(group: Group, program: Program) -> list[Op]:
+def _ops(group: ScheduleNode, program: Program) -> list[Op]:
     if group.kind == "op":
         return [program.ops[group.op]]
     return [op for child in group.children for op in _ops(child, program)]

@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 from einsim.accel.machine import Machine, Memory
-from einsim.dataflow.program import Access, Stream
+from einsim.dataflow.program import MemoryAccess, Stream
 
 
 class Clock:
@@ -31,7 +31,7 @@ class Clock:
         self.unit_ticks = {name: int(step * self.ticks_per_cycle) for name, step in cycles.items()}
         self.byte_ticks = {name: int(step * self.ticks_per_cycle) for name, step in rates.items()}
 
-    def transfer(self, access: Access) -> list[Stream]:
+    def transfer(self, access: MemoryAccess) -> list[Stream]:
         """Port time of one access; none where the port never limits."""
         memory = self.machine.memory(access.memory)
         streams: dict[str, int] = {}

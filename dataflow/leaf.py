@@ -13,7 +13,7 @@ from einsim.dataflow.array_time import Tiles, array_time
 from einsim.dataflow.cores import cores_ranks, wanting
 from einsim.dataflow.footprint import elements, relevant_ranks, runs, steps, tile_bytes
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.program import Access as Traffic
+from einsim.dataflow.program import MemoryAccess
 from einsim.workloads.cascade import Access, Cascade, Einsum
 
 
@@ -28,7 +28,7 @@ class LeafCost(msgspec.Struct, frozen=True, kw_only=True):
     """Cycles of the unit's clock and everything counted for one tile."""
 
     cycles: int
-    accesses: tuple[Traffic, ...]
+    accesses: tuple[MemoryAccess, ...]
     actions: dict[str, int]
     points: int
     active_pe_cycles: int
@@ -205,8 +205,8 @@ def _traffic(
     tensor: str,
     size: tuple[int, int],
     laid: tuple[int, int, tuple[tuple[str, int], ...]],
-) -> Traffic:
-    return Traffic(
+) -> MemoryAccess:
+    return MemoryAccess(
         memory=memory,
         tensor=tensor,
         read_bytes=size[0],

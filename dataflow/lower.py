@@ -17,8 +17,8 @@ from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
 from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
 from einsim.dataflow.mapping_text import mapping_text
-from einsim.dataflow.program import Access, Cost, Engine, Group, Op, Program, Stream
-from einsim.dataflow.waits import Draft, add_waits
+from einsim.dataflow.program import Cost, Engine, MemoryAccess, Op, Program, ScheduleNode, Stream
+from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.workloads.cascade import Cascade
 
 
@@ -53,14 +53,16 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
     )
 
 
-def _computes(layout: Layout) -> list[Draft]:
+def _computes(layout: Layout) -> list[DraftOp]:
     return [
-        Draft(kind="compute", subject=leaf.node.einsum, leaf=leaf, place=leaf.place, path=leaf.path, when={})
+        DraftOp(
+            kind="compute", subject=leaf.node.einsum, leaf=leaf, place=leaf.place, path=leaf.path, when={}
+        )
         for leaf in layout.leaves
     ]
 
 
-def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -> list[Draft]:
+def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -> list[DraftOp]:
     """The load that fills a home and the store that empties it, where data crosses its border."""
     if home.memory == machine.dram.name:
         return []
@@ -69,11 +71,11 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     nearest = [leaf for leaf in here if home in leaf.homes.get(tensor, ())]
     producer = next((leaf for leaf in nearest if leaf.node.einsum == tensor), None)
     readers = [leaf for leaf in nearest if leaf.node.einsum != tensor and _reads(cascade, leaf, tensor)]
-    made: list[Draft] = []
+    made: list[DraftOp] = []
     if producer is None and readers:
         path, when = _chunk(cascade, layout, readers[0], tensor, home, "first")
         made.append(
-            Draft(
+            DraftOp(
                 kind="load",
                 subject=tensor,
                 leaf=readers[0],
@@ -91,7 +93,7 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
         if used_outside or not cascade.consumers(tensor):
             path, when = _chunk(cascade, layout, producer, tensor, home, "last")
             made.append(
-                Draft(
+                DraftOp(
                     kind="store",
                     subject=tensor,
                     leaf=producer,
@@ -124,7 +126,7 @@ def _chunk(
 
 def _op(
     number: int,
-    draft: Draft,
+    draft: DraftOp,
     waits: tuple[object, ...],
     layout: Layout,
     cascade: Cascade,
@@ -224,7 +226,7 @@ def _compute_cost(
     )
 
 
-def _ends(machine: Machine, draft: Draft) -> tuple[str, str]:
+def _ends(machine: Machine, draft: DraftOp) -> tuple[str, str]:
     """Memory (or unit) that a transfer reads from and writes to."""
     assert draft.home is not None
     homes = draft.leaf.homes[draft.subject]
@@ -235,7 +237,7 @@ def _ends(machine: Machine, draft: Draft) -> tuple[str, str]:
 
 
 def _transfer_cost(
-    draft: Draft,
+    draft: DraftOp,
     layout: Layout,
     cascade: Cascade,
     machine: Machine,
@@ -260,7 +262,7 @@ def _transfer_cost(
         inside = machine.memory(name).copies > 1
         moved = size * every if inside or not machine.multicast else size
         accesses.append(
-            Access(
+            MemoryAccess(
                 memory=name,
                 tensor=draft.subject,
                 read_bytes=moved if reads else 0,
@@ -325,20 +327,20 @@ def _engines(machine: Machine, ops: tuple[Op, ...]) -> tuple[Engine, ...]:
     return (*units, *(Engine(name=name, kind="port") for name in sorted(used - names - {""})))
 
 
-def _shape(node: Node, place: tuple[int, ...], drafts: list[Draft]) -> Group:
+def _shape(node: Node, place: tuple[int, ...], drafts: list[DraftOp]) -> ScheduleNode:
     """The tree of groups over operations; a transfer hangs beside the node that its home wraps."""
     here = tuple(
-        Group(kind="op", op=number)
+        ScheduleNode(kind="op", op=number)
         for number, draft in enumerate(drafts)
         if (draft.home.place if draft.home else draft.place) == place
     )
     if isinstance(node, Compute):
-        return Group(kind="pipeline", children=here) if len(here) != 1 else here[0]
+        return ScheduleNode(kind="pipeline", children=here) if len(here) != 1 else here[0]
     if isinstance(node, (Loop, Keep)):
         inner = _shape(node.body, (*place, 0), drafts)
-        return Group(kind="pipeline", children=(*here, inner)) if here else inner
+        return ScheduleNode(kind="pipeline", children=(*here, inner)) if here else inner
     kind = "sequence" if isinstance(node, Sequence) else "pipeline"
-    return Group(
+    return ScheduleNode(
         kind=kind,
         children=tuple(_shape(child, (*place, number), drafts) for number, child in enumerate(node.children)),
     )

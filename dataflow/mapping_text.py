@@ -65,7 +65,7 @@ def parse_text(text: str) -> Mapping:
     head = _HEAD.fullmatch(lines[0][1].strip()) if lines else None
     if head is None:
         raise _fault(lines[0][0] if lines else 1, "must begin with 'CASCADE on MACHINE (TEMPLATE)'")
-    reader = _Reader(lines[1:])
+    reader = _TextReader(lines[1:])
     tree = reader.node(0, lines[0][0])
     if reader.lines:
         rule = "stands beside the root, which is one node; indent it by two spaces a level"
@@ -73,7 +73,7 @@ def parse_text(text: str) -> Mapping:
     return Mapping(cascade=head[1], machine=head[2], template=head[3], tree=tree)
 
 
-class _Reader:
+class _TextReader:
     """Takes lines off the front; `lines` holds those that are left."""
 
     def __init__(self, lines: list[tuple[int, str]]) -> None:

@@ -76,7 +76,7 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     ticks: int
 
 
-class Access(msgspec.Struct, frozen=True, kw_only=True):
+class MemoryAccess(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of one tensor read from or written to one memory by one instance of an operation.
 
     `run_bytes` of them lie side by side and the next run starts `pitch_bytes` after this one, with the tensor
@@ -99,7 +99,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
     ticks: int
     streams: tuple[Stream, ...] = ()
-    accesses: tuple[Access, ...] = ()
+    accesses: tuple[MemoryAccess, ...] = ()
     actions: dict[str, int] = {}  # "unit:op" -> how often
     setup_ticks: int = 0  # of its DMA engine, before it asks for its port
     points: int = 0
@@ -130,13 +130,13 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     resumed: tuple[int, ...] = ()  # loops over reduced ranks: later iterations go on with partial sums
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class ScheduleNode(msgspec.Struct, frozen=True, kw_only=True):
     """A node of the program's shape, for bounds: `kind` is loop, sequence, pipeline or op."""
 
     kind: str
     loop: int = -1
     op: int = -1
-    children: tuple[Group, ...] = ()
+    children: tuple[ScheduleNode, ...] = ()
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +159,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     loops: tuple[ProgramLoop, ...]
     ops: tuple[Op, ...]
     engines: tuple[Engine, ...]
-    shape: Group
+    shape: ScheduleNode
     buffers: dict[str, int]  # memory -> bytes held at most
     dma: dict[str, int] = {}  # DMA engines by the name that operations give
     notes: tuple[str, ...] = ()

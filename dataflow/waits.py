@@ -17,7 +17,7 @@ from einsim.workloads.cascade import Access, Cascade
 STATE_VERSIONS = 2
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class DraftOp(msgspec.Struct, frozen=True, kw_only=True):
     """An operation before it has waits and costs. `leaf` is the compute, or the one a transfer serves."""
 
     kind: str
@@ -34,14 +34,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject if self.kind == "compute" else f"{self.kind} {self.subject}"
 
 
-def add_waits(cascade: Cascade, layout: Layout, drafts: list[Draft]) -> list[tuple[Wait, ...]]:
+def add_waits(cascade: Cascade, layout: Layout, drafts: list[DraftOp]) -> list[tuple[Wait, ...]]:
     """Waits of each draft, in the drafts' order."""
-    builder = _Builder(cascade, layout, drafts)
+    builder = _WaitsOf(cascade, layout, drafts)
     return [builder.waits(number) for number in range(len(drafts))]
 
 
-class _Builder:
-    def __init__(self, cascade: Cascade, layout: Layout, drafts: list[Draft]) -> None:
+class _WaitsOf:
+    def __init__(self, cascade: Cascade, layout: Layout, drafts: list[DraftOp]) -> None:
         self.cascade = cascade
         self.layout = layout
         self.drafts = drafts
@@ -189,7 +189,7 @@ class _Builder:
                 found.append(Target(kind="last"))
         return tuple(found)
 
-    def _aligned(self, theirs: Draft, mine: Draft, tensor: str) -> set[str]:
+    def _aligned(self, theirs: DraftOp, mine: DraftOp, tensor: str) -> set[str]:
         """Ranks along which both sides walk the tensor alike: tiles of the same number are the same."""
         ends = [self.cascade.einsum(draft.leaf.node.einsum) for draft in (theirs, mine)]
         written = access_of(ends[0], tensor)
@@ -201,7 +201,7 @@ class _Builder:
             ranks &= {term.rank for index in alike for term in index.terms}
         return ranks
 
-    def _matching(self, loop: int, theirs: Draft, mine: Draft) -> Target:
+    def _matching(self, loop: int, theirs: DraftOp, mine: DraftOp) -> Target:
         """A loop of another branch over the same rank in the same steps stands at the same tile."""
         own = self.layout.loops[loop]
         for other in mine.path:
@@ -325,7 +325,7 @@ def _inner(leaf: Leaf, tensor: str) -> Home | None:
     return homes[-1] if homes else None
 
 
-def _outer(draft: Draft) -> Home | None:
+def _outer(draft: DraftOp) -> Home | None:
     """The home outside the one that a transfer serves; None for DRAM."""
     assert draft.home is not None
     homes = draft.leaf.homes[draft.subject]

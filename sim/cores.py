@@ -17,7 +17,7 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import NOC
-from einsim.dataflow.program import Access, Cost, Engine, Op, Program, Stream
+from einsim.dataflow.program import Cost, Engine, MemoryAccess, Op, Program, Stream
 
 
 class Apart(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +118,7 @@ def _part(cost: Cost, op: Op, core: int, copies: int, machine: Machine) -> Cost:
     )
 
 
-def _cut(access: Access, before: int, mine: int, points: int) -> Access:
+def _cut(access: MemoryAccess, before: int, mine: int, points: int) -> MemoryAccess:
     """One core's part of what a tile moves: from the bytes of `before` of its `points` on."""
     size = access.read_bytes + access.write_bytes
     start, end = size * before // points, size * (before + mine) // points

@@ -37,7 +37,7 @@ def key_of(row: Any, engines: int, mode: int, leak_j: float, counts: Any, key: A
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def beaten(keys: Any, count: int, key: Any, mode: int) -> bool:
+def dominated(keys: Any, count: int, key: Any, mode: int) -> bool:
     """Whether something found is at least as good as `key`."""
     width = key.shape[0]
     if mode >= LATENCY:
@@ -122,7 +122,7 @@ def join(
             if not fits or held > within:
                 continue
             key_of(row, engines, mode, leak_j, counts, key)
-            if beaten(keys, count, key, mode):
+            if dominated(keys, count, key, mode):
                 continue
             meta[0] = a
             meta[1] = b

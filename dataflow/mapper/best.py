@@ -16,7 +16,7 @@ from einsim.dataflow.mapper.bound import least
 from einsim.dataflow.mapper.doubling import doubled_where_it_fits
 from einsim.dataflow.mapper.flat_space import FlatSpace
 from einsim.dataflow.mapper.found import Found
-from einsim.dataflow.mapper.nest import hopeless, uncounted
+from einsim.dataflow.mapper.nest import uncounted, unsearchable
 from einsim.dataflow.mapper.objective import OBJECTIVES, Key, Objective, key_by
 from einsim.dataflow.mapper.point import Point, mapping
 from einsim.dataflow.mapper.search import Search
@@ -122,7 +122,7 @@ def best_mapping(
         ).run()  # fmt: skip
         proven, looked = outcome.proven and not reason, outcome.nodes
         points = (
-            mapping(cascade, machine, Point(groups=one.groups, resident=one.resident, hub=one.hub))
+            mapping(cascade, machine, Point(one.groups, one.resident, one.global_buffer))
             for one in outcome.found
         )
         if objective not in ("buffer", "pareto"):
@@ -196,7 +196,7 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
         order=space.order, unit=space.unit, groups=space.groups, buffers=space.buffers,
         resident=space.resident,
     )  # fmt: skip
-    return (None if any(hopeless(work, einsum) for einsum in work.einsums) else relaxed), reason
+    return (None if any(unsearchable(work, einsum) for einsum in work.einsums) else relaxed), reason
 
 
 def _judged(tree: Mapping, cascade: Cascade, machine: Machine) -> tuple[Mapping, Result] | None:

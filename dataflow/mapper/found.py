@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from einsim.dataflow.mapper.objective import Key, key_by, unbeaten
+from einsim.dataflow.mapper.objective import Key, key_by, nondominated
 from einsim.dataflow.mapper.point import GroupPoint
 
 
@@ -18,14 +18,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     held: float
     groups: tuple[GroupPoint, ...] = ()
     resident: tuple[str, ...] = ()
-    hub: str = ""
+    global_buffer: str = ""
 
     def then(self, other: Found) -> Found:
         """One after the other: times and energies add, bytes are used in turn."""
         return Found(
             ticks=self.ticks + other.ticks, joules=self.joules + other.joules,
             held=max(self.held, other.held),
-            groups=(*self.groups, *other.groups), resident=self.resident, hub=self.hub,
+            groups=(*self.groups, *other.groups), resident=self.resident, global_buffer=self.global_buffer,
         )  # fmt: skip
 
 
@@ -42,5 +42,5 @@ def best_of(found: Sequence[Found], objective: str) -> list[Found]:
         return [min(found, key=lambda one: score(one, objective))]
     if objective == "edp":
         least_held = sorted(found, key=lambda one: one.held)
-        return unbeaten(least_held, lambda one: (one.ticks, one.joules))
-    return unbeaten(found, lambda one: (one.ticks, one.joules, one.held))
+        return nondominated(least_held, lambda one: (one.ticks, one.joules))
+    return nondominated(found, lambda one: (one.ticks, one.joules, one.held))

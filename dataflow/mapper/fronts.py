@@ -1,4 +1,4 @@
-"""What single Einsums can do in given surroundings: bounds, best rows and fronts, each worked out once."""
+"""What single Einsums can do in given candidates: bounds, best rows and fronts, each worked out once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from einsim.dataflow.mapper.objective import BUFFER, ENERGY, FRONT, PARTS, order
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import CAPACITY, Floats, Ints, Tables, menu_arrays, tables
-from einsim.dataflow.mapper.tiles import few
+from einsim.dataflow.mapper.tiles import coarse_sizes
 from einsim.dataflow.mapper.vectors import Loops, TileVector, loops_of, pruned, twins
 from einsim.workloads.cascade import Einsum
 
 FIRST_ROWS = 16
 #: Nodes for one Einsum when an answer's ties are broken.
-POLISH_NODES = 20_000
+TIE_NODES = 20_000
 
 
 class Archive:
@@ -60,7 +60,7 @@ class Rows(NamedTuple):
     all: bool
 
 
-class Around(NamedTuple):
+class Candidates(NamedTuple):
     """Surroundings of a group's Einsums, (bound, inside, tiles of the shared loops) each, the least bound
     first; the least of the objective, and whether these are all.
     """
@@ -103,7 +103,7 @@ class Contexts:
         self.pools = pools
 
     def pool(self, einsum: Einsum, inside: Inside) -> tuple[Entry, ...]:
-        """The nests of an Einsum in its surroundings."""
+        """The nests of an Einsum in its candidates."""
         return self._nests("pool", einsum, inside)
 
     def _layouts(self, einsum: Einsum, inside: Inside) -> tuple[Entry, ...]:
@@ -151,19 +151,19 @@ class Contexts:
         joules = float(row[engines]) + self.leak_j * ticks
         return ticks, joules, float(np.sum(row[engines + 1 :]))
 
-    def around(self, group: tuple[Einsum, ...], mode: int) -> Around:
-        """The surroundings of a group; those that no point of it fits are left out."""
+    def candidates(self, group: tuple[Einsum, ...], mode: int) -> Candidates:
+        """The candidates of a group; those that no point of it fits are left out."""
         found = []
         for inside in self.space.insides(group):
             for shared in self.space.shared_tiles(inside):
                 if self.late():
-                    return Around([], -math.inf, False)
+                    return Candidates([], -math.inf, False)
                 bound = np.sum([self.bound(einsum, inside, shared) for einsum in group], axis=0)
                 if np.isfinite(bound).all() and self._fits(bound):
                     found.append((bound, inside, shared))
         key = [self.key(bound, mode) for bound, _, _ in found]
         order = sorted(range(len(found)), key=lambda at: key[at])
-        return Around([found[at] for at in order], min((one[0] for one in key), default=math.inf), True)
+        return Candidates([found[at] for at in order], min((one[0] for one in key), default=math.inf), True)
 
     def _fits(self, row: Floats) -> bool:
         held = row[len(self.scale.engines) + 1 :]
@@ -189,7 +189,7 @@ class Contexts:
         def work(pool: tuple[Entry, ...], most: int) -> Rows:
             archive = Archive(3 if mode == FRONT else 2, _meta_width(pool))
             menus = [pruned(self.space.tiles, entry.nest) for entry in pool]
-            coarse = [[few(sizes) for sizes in each] for each in menus]
+            coarse = [[coarse_sizes(sizes) for sizes in each] for each in menus]
             nodes = 0
             if coarse != menus:
                 nodes, _ = self._every(pool, coarse, mode, archive, most // 4, self.leak_j)
@@ -227,13 +227,13 @@ class Contexts:
             known = self.pools.rows.setdefault(key, [])
             room = np.append(self.capacity, self.within)
             for had, rows in known:
-                if np.array_equal(had, room) or (kind[0] != "front" and self._still(rows, had, room)):
+                if np.array_equal(had, room) or (kind[0] != "front" and self._fits_still(rows, had, room)):
                     return rows
             rows = work(self.pool(einsum, inside), most)
             known.append((room, rows))
             return rows
 
-    def _still(self, rows: Rows, had: Floats, room: Floats) -> bool:
+    def _fits_still(self, rows: Rows, had: Floats, room: Floats) -> bool:
         """Whether the one best row of more room is the best here too: it fits."""
         if not rows.all or len(rows.keys) != 1 or np.any(room > had):
             return False
@@ -297,7 +297,7 @@ class Contexts:
         numbers = [int(value) for value in meta[1 : 1 + depth + tensors]]
         return NestPoint(nest=nest, tiles=tuple(numbers[:depth]), chosen=tuple(numbers[depth:]))
 
-    def polished(self, point: GroupPoint, mode: int) -> GroupPoint:
+    def tie_broken(self, point: GroupPoint, mode: int) -> GroupPoint:
         """The point with each Einsum's fastest nest among those as good in the bytes that the others leave: a
         front of the columns that count does not see ticks when energy is searched for.
         """
@@ -316,7 +316,7 @@ class Contexts:
             key = self.key(rows[at], ENERGY)
             archive.seed([(key[0] * (1 + 1e-12), key[1])])
             menus = [entry.loops.menus(shared) for entry in pool]
-            self._every(pool, menus, ENERGY, archive, POLISH_NODES, self.leak_j, room=room)
+            self._every(pool, menus, ENERGY, archive, TIE_NODES, self.leak_j, room=room)
             if archive.metas[0, 1] >= 0 and archive.metas[0, 0] >= 0:
                 found = Rows(archive.keys[:1], archive.metas[:1], pool, 0, True)
                 nests[at] = self.point(found, 0)
@@ -336,7 +336,7 @@ def _meta_width(pool: tuple[Entry, ...]) -> int:
 
 
 def own_part(einsum: Einsum, inside: Inside) -> Inside:
-    """The surroundings as one Einsum sees them, so that groups can use each other's fronts."""
+    """The candidates as one Einsum sees them, so that groups can use each other's fronts."""
     mine = frozenset({einsum.name, *(access.tensor for access in einsum.reads)})
     return msgspec.structs.replace(
         inside, fused=inside.fused & mine, leaving=inside.leaving & mine, common=inside.common & mine,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from einsim.dataflow.mapper.archive import beaten, fits, insert, key_of
+from einsim.dataflow.mapper.archive import dominated, fits, insert, key_of
 from einsim.dataflow.mapper.model import choice, held_bytes, leaf, streamed, wanted, whole_bytes
 from einsim.dataflow.mapper.objective import LATENCY, PARTS
 from einsim.dataflow.mapper.sums import DIM_SUMS, MOST_EXTENTS, SUMS, bytes_of, split, start
@@ -77,7 +77,7 @@ def search(
     while True:
         # tiles up to d are set; the others are whole
         nodes += 1
-        possible = _look(
+        possible = _relax(
             t, tile, d, trips, reach, again, ext, cnt, kinds, step, each, dims, open_rank, parts, legal, mins,
             bound, sums, rest, mode, leak_j, counts, key, keys, count,
         )  # fmt: skip
@@ -87,14 +87,14 @@ def search(
                     rest[x, v] = rest[x + 1, v] + mins[x, v]
         if possible and fits(bound, t.mem, engines, within):
             key_of(bound, engines, mode, leak_j, counts, key)
-            if not beaten(keys, count, key, mode):
+            if not dominated(keys, count, key, mode):
                 if d < depth - 1:
                     d += 1
                     at[d] = starts[d + 1] - starts[d]  # the whole first, then smaller ones
                 else:
                     for e in range(depth):
                         meta[1 + e] = tile[e]
-                    _thin(t.first, parts, legal)
+                    _drop_dominated(t.first, parts, legal)
                     for later in range(tensors - 2, -1, -1):
                         for v in range(width):
                             mins[later, v] += mins[later + 1, v]  # of this tensor and all after it
@@ -126,7 +126,7 @@ def root(t: Any, tile: Any, shared: int) -> Any:
     width = int(t.one[ENGINES]) + 1 + t.mem.shape[0]
     options = t.first[tensors]
     bound = np.empty(width)
-    possible = _look(
+    possible = _relax(
         t, tile, shared - 1, np.empty((depth + 1, ranks)), np.empty((depth + 1, ranks)),
         np.empty(depth + 1, np.int64), np.empty((ranks, MOST_EXTENTS)), np.empty((ranks, MOST_EXTENTS)),
         np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.empty((ranks, SUMS)),
@@ -167,7 +167,7 @@ def _next(
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def _look(
+def _relax(
     t: Any, tile: Any, d: int, trips: Any, reach: Any, again: Any, ext: Any, cnt: Any, kinds: Any, step: Any,
     each: Any, dims: Any, open_rank: Any, parts: Any, legal: Any, mins: Any, bound: Any, sums: Any,
     rest: Any, mode: int, leak_j: float, counts: Any, key: Any, keys: Any, count: int,
@@ -203,7 +203,7 @@ def _look(
             for v in range(width):
                 row[v] = bound[v] + rest[x, v]
             key_of(row, engines, mode, leak_j, counts, key)
-            if beaten(keys, count, key, mode):
+            if dominated(keys, count, key, mode):
                 return False
         size = whole_bytes(sizes, fmt, moved, x, ext, cnt, kinds, step)
         want = 1.0 if spread else wanted(moved, one, x, reach, depth)
@@ -238,7 +238,7 @@ def _look(
             if not good:
                 continue
             if not final:
-                _forgive(home, mem, fmt, moved, one, x, o, d + 1, open_rank, reach, again, part)
+                _relax_held(home, mem, fmt, moved, one, x, o, d + 1, open_rank, reach, again, part)
             for v in range(width):
                 mins[x, v] = min(mins[x, v], part[v]) if some else part[v]
             some = True
@@ -250,7 +250,7 @@ def _look(
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def _forgive(
+def _relax_held(
     home: Any, mem: Any, fmt: Any, moved: Any, one: Any, x: int, o: int, depth: int, open_rank: Any,
     reach: Any, again: Any, row: Any,
 ) -> None:  # fmt: skip
@@ -276,7 +276,7 @@ def _forgive(
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def _thin(first: Any, parts: Any, legal: Any) -> None:
+def _drop_dominated(first: Any, parts: Any, legal: Any) -> None:
     """Strike out a tensor's choices that another of its choices is never worse than."""
     width = parts.shape[1]
     for x in range(first.shape[0] - 1):
@@ -322,7 +322,7 @@ def _combine(
             if not fits(bound, mem, engines, within):
                 continue
             key_of(bound, engines, mode, leak_j, counts, key)
-            if not beaten(keys, count, key, mode):
+            if not dominated(keys, count, key, mode):
                 x += 1
                 chosen[x] = -1
             continue
@@ -330,6 +330,6 @@ def _combine(
         if not fits(last, mem, engines, within):
             continue
         key_of(last, engines, mode, leak_j, counts, key)
-        if not beaten(keys, count, key, mode):
+        if not dominated(keys, count, key, mode):
             return x
     return -1

@@ -16,7 +16,7 @@ from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.sparsity import NM, Sparsity, TopK
 
 
-class Home(msgspec.Struct, frozen=True):
+class Retention(msgspec.Struct, frozen=True):
     """A keep of one tensor: below `depth` loops of the nest, in `memory`.
 
     `moves`: data crosses its border. `fused`: it stands above the whole group; `holds`: its bytes are counted
@@ -43,7 +43,7 @@ class Nest(msgspec.Struct, frozen=True, kw_only=True):
     loops: tuple[str, ...]
     shared: int
     tensors: tuple[str, ...]
-    choices: tuple[tuple[tuple[Home, ...], ...], ...]
+    choices: tuple[tuple[tuple[Retention, ...], ...], ...]
     buffers: int = 2
 
 
@@ -51,7 +51,7 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True):
     """A nest's surroundings: the ranks of the group's loops, the tensors made and read inside the group, the
     memory that these stay in, those of them that leave the group too, and inputs that several of it read.
     Where each core has such a memory, all of the group has the rank `core` along the cores. `resident`
-    results stay whole in the memory `hub` for all of the cascade.
+    results stay whole in the memory `global_buffer` for all of the cascade.
     """
 
     shared: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True):
     common: frozenset[str] = frozenset()
     core: str = ""
     resident: frozenset[str] = frozenset()
-    hub: str = ""
+    global_buffer: str = ""
 
 
 def simple(cascade: Cascade, machine: Machine, einsum: Einsum) -> str:
@@ -136,7 +136,7 @@ def _operands(cascade: Cascade, name: str) -> tuple[Operand, ...]:
     return tuple(Operand(tensor, ranks) for tensor, ranks in moved.items())
 
 
-def hopeless(cascade: Cascade, einsum: Einsum) -> bool:
+def unsearchable(cascade: Cascade, einsum: Einsum) -> bool:
     """Whether no nest of the space is legal for an Einsum: it carries state, or reads nothing."""
     states = [producer for a in einsum.reads if (producer := cascade.producer(a.tensor)) is not None]
     return bool(einsum.iterative) or any(one.iterative for one in states) or not einsum.reads
@@ -201,7 +201,7 @@ def _choices(
     loops: tuple[str, ...],
     operand: Operand,
     keep: Mapping[str, str],
-) -> Iterator[tuple[Home, ...]]:
+) -> Iterator[tuple[Retention, ...]]:
     """Homes of one tensor: above a loop that does not move it, or innermost, in any of the memories that may
     hold it on the way to the unit. An operand that stays in the array may come straight from DRAM.
     """
@@ -212,32 +212,33 @@ def _choices(
     if name in keep and lowest == 0 and depths[0]:
         depths.insert(0, 0)
     usable = [memory for memory in memories if may_hold(cascade, machine, memory, node, name)]
-    start: tuple[Home, ...] = ()
+    start: tuple[Retention, ...] = ()
     if name in inside.fused:
         if inside.memory not in usable:
             return
         made = name == einsum.name
-        start = (Home(shared, inside.memory, made and name in inside.leaving, made, True),)
+        start = (Retention(shared, inside.memory, made and name in inside.leaving, made, True),)
         usable = usable[usable.index(inside.memory) + 1 :]
-    near = machine.unit(node.unit).reads_from
+    innermost = machine.unit(node.unit).reads_from
     if name in inside.resident:
-        start = (Home(0, inside.hub, False, False, True),)
-        usable = usable[usable.index(inside.hub) + 1 :] if inside.hub in usable else usable
+        outermost = inside.global_buffer
+        start = (Retention(0, outermost, False, False, True),)
+        usable = usable[usable.index(outermost) + 1 :] if outermost in usable else usable
     outer = start[0].memory if start else machine.dram.name
     free = passes_by(cascade, machine, node, name)
     for count in range(len(usable), -1, -1):
         for picked in itertools.combinations(usable, count):
             inner = picked[-1] if picked else outer
-            if inner != near and not free:
+            if inner != innermost and not free:
                 continue
             if inner == machine.dram.name and not straight(cascade, machine, node, name):
                 continue
             for chosen in itertools.combinations_with_replacement(depths, count):
-                yield (*start, *(Home(d, memory) for d, memory in zip(chosen, picked, strict=True)))
+                yield (*start, *(Retention(d, memory) for d, memory in zip(chosen, picked, strict=True)))
 
 
-def _held(choice: tuple[Home, ...], memory: str | None) -> bool:
-    """Whether a choice obeys a wish to keep the tensor whole in a memory; a fused tensor is where it is."""
+def _held(choice: tuple[Retention, ...], memory: str | None) -> bool:
+    """Whether a choice keeps the tensor whole in a memory, as asked; a fused tensor is where it is."""
     if memory is None or (choice and choice[0].fused):
         return True
     return any(home.memory == memory and home.depth == 0 for home in choice)

@@ -43,7 +43,7 @@ def mode_of(objective: str, alone: bool) -> int:
     return PAIR if objective == "edp" and not alone else MODES[objective]
 
 
-def unbeaten(items: Iterable[Item], figures: Callable[[Item], tuple[float, ...]]) -> list[Item]:
+def nondominated(items: Iterable[Item], figures: Callable[[Item], tuple[float, ...]]) -> list[Item]:
     """The items that no other is as good as in every figure, ascending; of equal ones the first."""
     kept: list[tuple[Item, tuple[float, ...]]] = []
     for one in sorted(items, key=figures):

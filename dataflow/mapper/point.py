@@ -8,7 +8,7 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.holds import levels
-from einsim.dataflow.mapper.nest import Home, Inside, Nest
+from einsim.dataflow.mapper.nest import Inside, Nest, Retention
 from einsim.dataflow.mapping import Keep, Mapping, Node, Pipeline, Sequence, chain, keep
 from einsim.workloads.cascade import Cascade
 
@@ -21,7 +21,7 @@ class NestPoint(msgspec.Struct, frozen=True, kw_only=True):
     chosen: tuple[int, ...]
 
     @property
-    def homes(self) -> Iterator[tuple[str, Home]]:
+    def homes(self) -> Iterator[tuple[str, Retention]]:
         """Every home with its tensor, a tensor's outermost first."""
         for tensor, choices, at in zip(self.nest.tensors, self.nest.choices, self.chosen, strict=True):
             for home in choices[at]:
@@ -35,12 +35,12 @@ class GroupPoint(msgspec.Struct, frozen=True, kw_only=True):
     nests: tuple[NestPoint, ...]
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole cascade: groups, one after the other; `resident` results stay whole in the memory `hub`."""
+class Point(msgspec.Struct, frozen=True):
+    """A whole cascade: groups, one after the other; `resident` results stay whole in the `global_buffer`."""
 
     groups: tuple[GroupPoint, ...]
     resident: tuple[str, ...] = ()
-    hub: str = ""
+    global_buffer: str = ""
 
 
 def tree(cascade: Cascade, machine: Machine, group: GroupPoint) -> Node:
@@ -84,7 +84,7 @@ def _loop(point: NestPoint, depth: int, left: dict[str, int]) -> list[tuple[str,
     return [(rank, tile)]
 
 
-def _keeps(machine: Machine, homes: list[tuple[str, Home]], buffers: int) -> list[Keep | None]:
+def _keeps(machine: Machine, homes: list[tuple[str, Retention]], buffers: int) -> list[Keep | None]:
     """Keeps that stand at one place, outer memories first; tensors of one memory together."""
     order = sorted({home.memory for _, home in homes}, key=lambda name: len(levels(machine, name)))
     return [
@@ -97,5 +97,5 @@ def mapping(cascade: Cascade, machine: Machine, point: Point) -> Mapping:
     """The mapping that a point stands for."""
     trees = tuple(tree(cascade, machine, group) for group in point.groups)
     root = trees[0] if len(trees) == 1 else Sequence(children=trees)
-    root = chain(keep(point.resident, point.hub, buffers=1), root)
+    root = chain(keep(point.resident, point.global_buffer, buffers=1), root)
     return Mapping(cascade=cascade.name, machine=machine.name, template="mapper", tree=root)

@@ -16,7 +16,7 @@ import numpy as np
 
 from einsim.dataflow.mapper.archive import join
 from einsim.dataflow.mapper.found import Found, best_of, score
-from einsim.dataflow.mapper.fronts import Archive, Around, Contexts, Pools, Rows
+from einsim.dataflow.mapper.fronts import Archive, Candidates, Contexts, Pools, Rows
 from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.objective import ENERGY, FRONT, LATENCY, PARTS, mode_of
 from einsim.dataflow.mapper.point import GroupPoint
@@ -35,7 +35,7 @@ ADDITIVE = ("latency", "energy")
 LEAST_NODES = 2_000
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was found, best first; `proven`: all of the space was covered; `nodes`: partial mappings seen."""
 
     found: tuple[Found, ...]
@@ -62,7 +62,7 @@ class Search:
         self.stopped = False
         self.index = {einsum.name: at for at, einsum in enumerate(space.cascade.einsums)}
 
-    def run(self) -> Outcome:
+    def run(self) -> SearchResult:
         """Search everything, or until nodes or time are used up or Ctrl-C: then what was found stands,
         unproven.
         """
@@ -81,12 +81,16 @@ class Search:
                 table: dict[tuple[int, int], list[Found]] = {}
                 whole: list[Found] = []
                 try:
-                    around = self._around(pool, contexts, mine)
+                    candidates = self._candidates(pool, contexts, mine)
                     for number in self._sizes(mine):
-                        row = [g for g in mine if len(g) == number and self._hopeful(around, g, best, whole)]
+                        row = [
+                            g
+                            for g in mine
+                            if len(g) == number and self._may_improve(candidates, g, best, whole)
+                        ]
                         done += sum(len(group) == number for group in mine) - len(row)
                         share = max(LEAST_NODES, (self.nodes - used) // max(1, total - done))
-                        for group, job in self._start(pool, contexts, table, row, share, around):
+                        for group, job in self._start(pool, contexts, table, row, share, candidates):
                             found, looked, covered = job.result()
                             used, done, proven = used + looked, done + 1, proven and covered
                             if found:
@@ -101,7 +105,7 @@ class Search:
                 best = best_of([*best, *whole], self.objective)
                 if self.stopped:
                     break
-        return Outcome(
+        return SearchResult(
             found=tuple(sorted(best, key=lambda one: score(one, self.objective))),
             proven=proven and not self.stopped, nodes=used,
         )  # fmt: skip
@@ -111,18 +115,18 @@ class Search:
         sizes = sorted({len(group) for group in groups})
         return sizes if self.objective not in ADDITIVE else [*sizes[:1], *sizes[:0:-1]]
 
-    def _around(
+    def _candidates(
         self, pool: ThreadPoolExecutor, contexts: Contexts, groups: list[tuple[Einsum, ...]]
-    ) -> dict[tuple[int, int], Around]:
-        """The surroundings of each group, the least bound first."""
-        jobs = [(group, pool.submit(contexts.around, group, self._mode(group))) for group in groups]
+    ) -> dict[tuple[int, int], Candidates]:
+        """The candidates of each group, the least bound first."""
+        jobs = [(group, pool.submit(contexts.candidates, group, self._mode(group))) for group in groups]
         return {self._span(group): job.result() for group, job in jobs}
 
     def _mode(self, group: tuple[Einsum, ...]) -> int:
         return mode_of(self.objective, len(group) == len(self.index))
 
-    def _hopeful(
-        self, around: dict[tuple[int, int], Around], group: tuple[Einsum, ...], best: list[Found],
+    def _may_improve(
+        self, candidates: dict[tuple[int, int], Candidates], group: tuple[Einsum, ...], best: list[Found],
         whole: list[Found],
     ) -> bool:  # fmt: skip
         """Whether a group could be part of something better than the best so far: where groups add up, its
@@ -132,17 +136,17 @@ class Search:
         if not known or self.objective not in ADDITIVE or self.stopped:
             return True
         first, last = self._span(group)
-        least = self._least(around, 0, first) + around[first, last].least
-        return least + self._least(around, last, len(self.index)) < score(known[0], self.objective)[0]
+        least = self._least(candidates, 0, first) + candidates[first, last].least
+        return least + self._least(candidates, last, len(self.index)) < score(known[0], self.objective)[0]
 
-    def _least(self, around: dict[tuple[int, int], Around], first: int, last: int) -> float:
+    def _least(self, candidates: dict[tuple[int, int], Candidates], first: int, last: int) -> float:
         """What covering some Einsums by groups costs at least."""
         ways = [0.0]
         for end in range(first + 1, last + 1):
             ways.append(
                 min(
-                    (around[begin, end].least + ways[begin - first]
-                     for begin in range(first, end) if (begin, end) in around),
+                    (candidates[begin, end].least + ways[begin - first]
+                     for begin in range(first, end) if (begin, end) in candidates),
                     default=math.inf,
                 )
             )  # fmt: skip
@@ -150,15 +154,15 @@ class Search:
 
     def _start(
         self, pool: ThreadPoolExecutor, contexts: Contexts, table: dict[tuple[int, int], list[Found]],
-        row: list[tuple[Einsum, ...]], share: int, around: dict[tuple[int, int], Around],
+        row: list[tuple[Einsum, ...]], share: int, candidates: dict[tuple[int, int], Candidates],
     ) -> list[tuple[tuple[Einsum, ...], Future[tuple[list[Found], int, bool]]]]:  # fmt: skip
         """Searches of the groups of one size; none of them hangs on another."""
         return [
             (
                 group,
                 pool.submit(
-                    self.group, contexts, group, self._limit(contexts.space, table, group), share,
-                    around[self._span(group)],
+                    self.group, contexts, group, self._incumbents(contexts.space, table, group), share,
+                    candidates[self._span(group)],
                 ),
             )
             for group in row
@@ -176,7 +180,7 @@ class Search:
         self.stopped = self.stopped or time.monotonic() > self.deadline
         return self.stopped
 
-    def _limit(
+    def _incumbents(
         self, space: MapSpace, table: dict[tuple[int, int], list[Found]], group: tuple[Einsum, ...]
     ) -> list[Found]:
         """What a group's Einsums cost in smaller groups, which it has to beat."""
@@ -188,7 +192,9 @@ class Search:
         """The best ways to cover the Einsums first..last by groups: dynamic programming over the cuts."""
         whole = (first, last) == (0, len(self.index))
         kept = float(sum(map(space.bytes_of, space.resident or ()))) if whole else 0.0
-        start = Found(ticks=0, joules=0, held=0, resident=space.resident or (), hub=space.hub)
+        start = Found(
+            ticks=0, joules=0, held=0, resident=space.resident or (), global_buffer=space.global_buffer
+        )  # fmt: skip
         ways: list[list[Found]] = [[start]]
         for end in range(first + 1, last + 1):
             joined = [
@@ -201,7 +207,12 @@ class Search:
         return [msgspec.structs.replace(one, held=one.held + kept) for one in ways[-1]]
 
     def group(
-        self, contexts: Contexts, group: tuple[Einsum, ...], limit: list[Found], share: int, around: Around
+        self,
+        contexts: Contexts,
+        group: tuple[Einsum, ...],
+        limit: list[Found],
+        share: int,
+        candidates: Candidates,
     ) -> tuple[list[Found], int, bool]:
         """The best of one group, the nodes looked at, and whether all of it was covered."""
         mode = self._mode(group)
@@ -214,15 +225,15 @@ class Search:
                 rows.nodes,
                 rows.all,
             )
-        return _Fused(contexts, self.objective, mode, share, group, limit, around).run()
+        return _GroupSearch(contexts, self.objective, mode, share, group, limit, candidates).run()
 
 
-class _Fused:
+class _GroupSearch:
     """The search of one group of several Einsums."""
 
     def __init__(
         self, contexts: Contexts, objective: str, mode: int, share: int, group: tuple[Einsum, ...],
-        limit: list[Found], around: Around,
+        limit: list[Found], candidates: Candidates,
     ) -> None:  # fmt: skip
         self.contexts = contexts
         self.objective = objective
@@ -233,8 +244,8 @@ class _Fused:
         self.scale = contexts.space.scale
         self.archive = Archive(3 if mode == FRONT else 2, 3)
         self.traces: dict[int, _Trace] = {}
-        self.around = around
-        self.covered = around.all
+        self.candidates = candidates
+        self.covered = candidates.all
         if limit and mode >= LATENCY:
             limit = [min(limit, key=lambda one: score(one, objective))]
             self.archive.seed([score(limit[0], objective)])
@@ -247,20 +258,20 @@ class _Fused:
 
         Returns the best, the nodes looked at, and whether all was covered.
         """
-        for tag, (bound, inside, shared) in enumerate(self.around.every):
+        for tag, (bound, inside, shared) in enumerate(self.candidates.every):
             if self.contexts.late() or self.left <= 0:
                 self.covered = False
                 break
-            if self._beaten(bound):
+            if self._dominated(bound):
                 continue
             self._inside(inside, shared, 2 * tag + 1)
         metas = [meta for meta in self.archive.metas[: self.archive.count] if meta[2] > 0]
         points = [self.traces[int(meta[2])].point(int(meta[0]), int(meta[1])) for meta in metas]
-        points = [self.contexts.polished(point, self.mode) for point in points]
+        points = [self.contexts.tie_broken(point, self.mode) for point in points]
         found = best_of([self.contexts.figures(point) for point in points], self.objective)
         return found, self.share - self.left, self.covered
 
-    def _beaten(self, bound: Floats) -> bool:
+    def _dominated(self, bound: Floats) -> bool:
         key = self.contexts.key(bound, self.mode)
         if self.mode >= LATENCY:
             return bool(self.archive.count) and key[0] >= self.archive.keys[0, 0]

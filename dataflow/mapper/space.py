@@ -40,10 +40,10 @@ from einsim.dataflow.mapper.groups import cuts, joined
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.nest import Inside, Nest, nest_of, operands, orders, plain, simple
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
+from einsim.dataflow.mapper.restrictions import check_resident, check_restrictions
 from einsim.dataflow.mapper.tables import Floats, Scales, scales, tables
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapper.vectors import TileSpace, TileVector
-from einsim.dataflow.mapper.wishes import check_resident, check_wishes
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.spatial import placements
 from einsim.specs.errors import SpecError
@@ -77,9 +77,11 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     resident: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_wishes(self.cascade, self.machine, self.menu, self.most_fused, self.keep, self.order, self.unit)
+        check_restrictions(
+            self.cascade, self.machine, self.menu, self.most_fused, self.keep, self.order, self.unit
+        )
         names = [einsum.name for einsum in self.cascade.einsums]
-        check_resident(self.cascade, self.resident or (), self.hub)
+        check_resident(self.cascade, self.resident or (), self.global_buffer)
         if self.groups and [name for group in self.groups for name in group] != names:
             raise SpecError("space.groups", f"must be {', '.join(names)} in this order, cut into groups")
 
@@ -120,10 +122,10 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def scale(self) -> Scales:
         """How counts become ticks, joules and limits on this machine."""
         taken = sum(self.bytes_of(name) for name in self.resident or ())
-        return scales(self.machine, {self.hub: taken} if taken else {})
+        return scales(self.machine, {self.global_buffer: taken} if taken else {})
 
     @cached_property
-    def hub(self) -> str:
+    def global_buffer(self) -> str:
         """The outermost on-chip memory, if all units get their operands through it; else ""."""
         name = next(iter(common_levels(self.machine, (unit.name for unit in self.machine.units))), "")
         return name if name and self.machine.memory(name).copies == 1 else ""
@@ -133,13 +135,13 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return tile_bytes(self.cascade, self.machine, self.cascade.einsum(tensor).output, self.cascade.sizes)
 
     def residents(self) -> tuple[tuple[str, ...], ...]:
-        """The sets of results that may stay whole in the hub for all of the cascade, the empty one first:
-        every set of a few, else the smallest ones, as many as fit.
+        """The sets of results that may stay whole in the global buffer for all of the cascade, the empty one
+        first: every set of a few, else the smallest ones, as many as fit.
         """
         if self.resident is not None:
             return (self.resident,)
         made = [e.name for e in self.cascade.einsums if self.cascade.consumers(e.name) and not e.iterative]
-        if not self.hub or self.groups or self.machine.memory(self.hub).holds:
+        if not self.global_buffer or self.groups or self.machine.memory(self.global_buffer).holds:
             return ((),)
         if len(made) <= MOST_SUBSETS:
             sets = [some for count in range(len(made) + 1) for some in itertools.combinations(made, count)]
@@ -148,7 +150,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             every = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32]
             counts = sorted({*(count for count in every if count < len(made)), len(made)})
             sets = [tuple(name for name in made if name in order[:count]) for count in counts]
-        room = self.machine.memory(self.hub).capacity_bytes or math.inf
+        room = self.machine.memory(self.global_buffer).capacity_bytes or math.inf
         return tuple(some for some in sets if not some or sum(map(self.bytes_of, some)) < room)
 
     def spaces(self) -> tuple[MapSpace, ...]:
@@ -164,28 +166,28 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for first in range(len(einsums)):
             for count in range(1, min(self.most_fused, len(einsums) - first) + 1):
                 group = einsums[first : first + count]
-                if count == 1 or (joined(group) and not self._rough(group) and not self._settled(group)):
+                if count == 1 or (joined(group) and self._fusible(group)):
                     yield group
 
-    def _rough(self, group: tuple[Einsum, ...]) -> bool:
-        """Whether an Einsum reads at shifted or partial indices: it needs more than was just made."""
-        return any(not plain(self.cascade, access) for e in group for access in (*e.reads, e.output))
-
-    def _settled(self, group: tuple[Einsum, ...]) -> bool:
-        """Whether a result that one of the group makes for another stays on chip for all of the cascade."""
-        return any(
-            access.tensor == maker.name and maker.name in (self.resident or ())
-            for maker in group for einsum in group for access in einsum.reads
+    def _fusible(self, group: tuple[Einsum, ...]) -> bool:
+        """Whether no Einsum reads at shifted or partial indices, so needs more than was just made, and no
+        result that the group passes on stays on chip for all of the cascade.
+        """
+        made = {einsum.name for einsum in group} & set(self.resident or ())
+        return all(
+            plain(self.cascade, access) and (access is einsum.output or access.tensor not in made)
+            for einsum in group for access in (*einsum.reads, einsum.output)
         )  # fmt: skip
 
     def insides(self, group: tuple[Einsum, ...]) -> Iterator[Inside]:
         """Shared loops (in every order) and the memory of fused tensors, for a group."""
         held = set(self.resident or ())
-        near = frozenset(
+        resident = frozenset(
             name for e in group for name in (e.name, *(a.tensor for a in e.reads)) if name in held
         )
+        global_buffer = self.global_buffer if resident else ""
         if len(group) == 1:
-            yield Inside(resident=near, hub=self.hub if near else "")
+            yield Inside(resident=resident, global_buffer=global_buffer)
             return
         names = {einsum.name for einsum in group}
         made = [einsum for einsum in group if any(e in group for e in self.cascade.consumers(einsum.name))]
@@ -195,17 +197,16 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         )
         reads = [operand.tensor for e in group for operand in operands(self.cascade, e)[:-1]]
         common = frozenset(name for name in reads if name not in fused and reads.count(name) > 1)
-        units = [node.unit for einsum in group for node in self.leaves(einsum)]
+        memories = common_levels(self.machine, (n.unit for e in group for n in self.leaves(e)))
+        places = [(memory, core) for memory in memories for core in self._cores(group, fused, memory)]
         ranks = [rank for rank in group[0].ranks if self._shareable(rank, group, made)]
         for count in range(len(ranks) + 1):
             for chosen in itertools.combinations(ranks, count):
-                for shared in self._shared_orders(group, chosen):
-                    for memory in common_levels(self.machine, units):
-                        for core in self._cores(group, fused, memory):
-                            yield Inside(
-                                shared=shared, fused=fused, memory=memory, leaving=leaving, common=common,
-                                core=core, resident=near, hub=self.hub if near else "",
-                            )  # fmt: skip
+                for shared, (memory, core) in itertools.product(self._shared_orders(group, chosen), places):
+                    yield Inside(
+                        shared=shared, fused=fused, memory=memory, leaving=leaving, common=common, core=core,
+                        resident=resident, global_buffer=global_buffer,
+                    )  # fmt: skip
 
     def _cores(self, group: tuple[Einsum, ...], fused: frozenset[str], memory: str) -> tuple[str, ...]:
         """Ranks that may lie along the cores of a whole group whose tensors stay in a memory of each core."""
@@ -332,7 +333,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         names = tuple(einsum.name for einsum in self.cascade.einsums)
         for parts in cuts(names, frozenset(groups)):
             for chosen in itertools.product(*(groups[part] for part in parts)):
-                yield Point(groups=chosen, resident=self.resident, hub=self.hub)
+                yield Point(groups=chosen, resident=self.resident, global_buffer=self.global_buffer)
 
     def nest_points(self, nest: Nest, shared: TileVector = ()) -> Iterator[NestPoint]:
         """Every point of one nest."""
@@ -357,7 +358,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             found = [self._sample_group(fusions[part], rng) for part in parts]
             groups = tuple(group for group in found if group is not None)
             if len(groups) == len(parts):
-                return Point(groups=groups, resident=self.resident, hub=self.hub)
+                return Point(groups=groups, resident=self.resident, global_buffer=self.global_buffer)
         return None
 
     def _sample_group(self, group: tuple[Einsum, ...], rng: random.Random) -> GroupPoint | None:

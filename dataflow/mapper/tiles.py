@@ -47,7 +47,7 @@ def menu_from(least: int, size: int, kind: Menu, width: int, cores: int) -> tupl
     return sizes[bisect_left(sizes, least) :]
 
 
-def few(sizes: tuple[int, ...]) -> tuple[int, ...]:
+def coarse_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
     """Up to four sizes of a menu, the whole among them."""
     if len(sizes) <= 4:
         return sizes

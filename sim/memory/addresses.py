@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from einsim.dataflow.program import Access, Program
+from einsim.dataflow.program import MemoryAccess, Program
 from einsim.sim.dram.bursts import START, TENSOR
 from einsim.sim.dram.standard import Standard
 
@@ -130,7 +130,7 @@ class Addresses:
         return found
 
 
-def _walks(access: Access, path: tuple[int, ...], program: Program) -> tuple[Walk, ...]:
+def _walks(access: MemoryAccess, path: tuple[int, ...], program: Program) -> tuple[Walk, ...]:
     steps = dict(access.steps)
     found = []
     for slot, number in enumerate(path):

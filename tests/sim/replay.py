@@ -10,7 +10,7 @@ from einsim.dataflow.footprint import access_of
 from einsim.dataflow.layout import Home, Leaf, lay_out
 from einsim.dataflow.lower import _computes, _transfers, lower
 from einsim.dataflow.mapping import Mapping
-from einsim.dataflow.waits import Draft
+from einsim.dataflow.waits import DraftOp
 from einsim.sim.engine import Run
 from einsim.workloads.cascade import Access, Cascade
 from einsim.workloads.points import acts, difference
@@ -144,7 +144,7 @@ class Replay:
         at = homes.index(draft.home)
         return draft.leaf, draft.home, homes[at - 1] if at else None
 
-    def _drafts(self) -> list[Draft]:
+    def _drafts(self) -> list[DraftOp]:
         """The drafts that lowering made, in the order of the program's operations."""
         found = _computes(self.layout)
         for home, _ in self.layout.homes:

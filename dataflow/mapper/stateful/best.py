@@ -11,7 +11,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
-from einsim.dataflow.mapper.objective import OBJECTIVES, unbeaten
+from einsim.dataflow.mapper.objective import OBJECTIVES, nondominated
 from einsim.dataflow.mapper.stateful.group import group_of, why_not_exact
 from einsim.dataflow.mapper.stateful.point import StatefulPoint, mapping
 from einsim.dataflow.mapper.stateful.search import StatefulFound, StatefulSearch
@@ -87,10 +87,10 @@ def carried_state(
     pareto = objective == "pareto"
     ends = ENDS if pareto else (objective,)
     found: tuple[tuple[Mapping, Result], ...] = ()
-    for near in (
+    for innermost in (
         (False, True) if cascade.bounds else (False,)
     ):  # bounds may forbid to keep an input further out
-        space = msgspec.structs.replace(space, near=near)
+        space = msgspec.structs.replace(space, innermost=innermost)
         results = [
             StatefulSearch(
                 space,
@@ -111,7 +111,7 @@ def carried_state(
     least = results[0].bound if not inexact and not pareto else None
     note = f"not proven: {inexact}" if inexact else _waits(results[0], space, seconds)
     return Carried(
-        found=tuple(unbeaten(found, _figures)) if pareto else found, proven=proven,
+        found=tuple(nondominated(found, _figures)) if pareto else found, proven=proven,
         nodes=LOOK * sum(result.nodes for result in results), space=space, note=note,
         bound=0.0 if least is None else least[0] * (seconds if objective in ("latency", "edp") else 1),
     )  # fmt: skip

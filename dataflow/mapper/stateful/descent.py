@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from einsim.dataflow.mapper.nest import Retention
 from einsim.dataflow.mapper.objective import Key, key_by
-from einsim.dataflow.mapper.stateful.model import Part
-from einsim.dataflow.mapper.stateful.point import Assignment, Place, Schedule, StatefulPoint, Tiling
+from einsim.dataflow.mapper.stateful.model import CostTerm
+from einsim.dataflow.mapper.stateful.point import Assignment, Pipelining, StatefulPoint, Tiling
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
-from einsim.dataflow.mapper.stateful.walk import Walk
+from einsim.dataflow.mapper.stateful.tile_counts import TileCounts
 from einsim.dataflow.mapping import Compute
 from einsim.workloads.cascade import Einsum
 
@@ -40,11 +41,13 @@ class Option(msgspec.Struct, frozen=True):
 
 
 Domains = dict[str, list[Option]]
+#: A tiling, where the inputs are kept, and what it costs to load them.
+Around = tuple[Tiling, tuple[Retention, ...], list[CostTerm]]
 #: Engine loads in ticks, joules, and bytes by memory.
 Sums = tuple[dict[str, int], float, dict[str, int]]
 
 
-class _Better(Exception):  # noqa: N818 - not an error: a better one was found
+class _Restart(Exception):  # noqa: N818 - not an error: a better one was found
     """The descent begins again with what is now known."""
 
 
@@ -54,13 +57,13 @@ class Descent:
     """
 
     def __init__(
-        self, space: StatefulSpace, walk: Walk, around: tuple[Tiling, tuple[Place, ...], list[Part]] | None,
-        objective: str, look: Callable[[], None], within: float,
+        self, space: StatefulSpace, counts: TileCounts, around: Around | None, objective: str,
+        look: Callable[[], None], within: float,
     ) -> None:  # fmt: skip
         self.space = space
         self.model = space.model
         self.group = space.group
-        self.walk = walk
+        self.counts = counts
         self.around = around
         self.objective = objective
         self.look = look
@@ -96,7 +99,7 @@ class Descent:
         """Each node with its ticks and joules, the fastest (for energy: the most frugal) first."""
         found = []
         for node in self.space.nodes(einsum):
-            own = self.model.own(node, self.walk)
+            own = self.model.own(node, self.counts)
             least_j = own.joules + self._must(einsum, node)
             found.append(Option(node, own.ticks[0][1], own.joules, least_j))
         if self.objective == "energy":
@@ -106,13 +109,12 @@ class Descent:
     def _must(self, einsum: Einsum, node: Compute) -> float:
         """Joules of the accesses that no choice saves: writing the result, and reading inputs."""
         homes = self.space.homes(einsum, node)
-        total = min((self.model.touch(node, einsum.name, h, self.walk).joules for h in homes), default=0.0)
+        total = min((self.model.touch(node, einsum.name, h, self.counts).joules for h in homes), default=0.0)
         for tensor in dict.fromkeys(access.tensor for access in einsum.reads):
             if tensor in self.group.inputs:
                 memories = self.space.memories(tensor)
-                total += min(
-                    (self.model.touch(node, tensor, name, self.walk).joules for name in memories), default=0.0
-                )
+                reads = (self.model.touch(node, tensor, name, self.counts).joules for name in memories)
+                total += min(reads, default=0.0)
         return total
 
     def run(self, limit: Key | None) -> None:
@@ -137,18 +139,18 @@ class Descent:
         self.start = (loads, joules, held)
         while True:
             self.chosen = {}
-            domains = self._narrowed(dict(self.every), self.start, tuple(self.every))
+            domains = self._consistent(dict(self.every), self.start, tuple(self.every))
             try:
                 if domains is not None and self._bounded(domains, self.start):
                     self._grow(domains, self.start)
-            except _Better:
+            except _Restart:
                 continue
             return
 
     def _improved(self, before: Key | None) -> None:
         """Begin again where the objective itself got better, which takes away choices; ties go on."""
         if self.key is not None and self.key != before and (before is None or self.key[0] < before[0]):
-            raise _Better
+            raise _Restart
 
     def _bounded(self, domains: Domains, sofar: Sums) -> bool:
         """Whether the Einsums that are left may still lead to something that beats the best."""
@@ -167,7 +169,7 @@ class Descent:
         joules += self.leak_j * ticks
         return beats(key_by(self.objective, ticks, joules, sum(held.values())), self.key)
 
-    def _narrowed(self, domains: Domains, sofar: Sums, changed: tuple[str, ...]) -> Domains | None:
+    def _consistent(self, domains: Domains, sofar: Sums, changed: tuple[str, ...]) -> Domains | None:
         """Domains without nodes that have no partner left, or that by themselves can't beat the best; None
         where one is empty. `changed` names the Einsums whose choice or domain is new.
         """
@@ -176,7 +178,7 @@ class Descent:
         pending = list(changed)
         for name, mine in domains.items() if self.key is not None else ():
             base = least_j - min(one.least_j for one in mine)
-            kept = [one for one in mine if self._promising(one, loads, base, held)]
+            kept = [one for one in mine if self._may_beat(one, loads, base, held)]
             if not kept:
                 return None
             if len(kept) < len(mine):
@@ -187,7 +189,7 @@ class Descent:
             for other in self.neighbours[name]:
                 if other not in domains:
                     continue
-                kept = [one for one in domains[other] if self._goes(other, one.node, name, domains)]
+                kept = [one for one in domains[other] if self._supported(other, one.node, name, domains)]
                 if not kept:
                     return None
                 if len(kept) < len(domains[other]):
@@ -195,13 +197,13 @@ class Descent:
                     pending.append(other)
         return domains
 
-    def _promising(self, one: Option, loads: dict[str, int], joules: float, held: dict[str, int]) -> bool:
+    def _may_beat(self, one: Option, loads: dict[str, int], joules: float, held: dict[str, int]) -> bool:
         assert self.key is not None
         ticks = max(*loads.values(), loads[one.node.unit] + one.ticks)
         joules += one.least_j + self.leak_j * ticks
         return beats(key_by(self.objective, ticks, joules, sum(held.values())), self.key)
 
-    def _goes(self, name: str, node: Compute, other: str, domains: Domains) -> bool:
+    def _supported(self, name: str, node: Compute, other: str, domains: Domains) -> bool:
         """Whether a node goes with the choice of a neighbour, or with some node that is left to it."""
         einsum, beside = self.einsums[name], self.einsums[other]
         for maker, reader in ((einsum, beside), (beside, einsum)):
@@ -255,7 +257,7 @@ class Descent:
                 if self.space.agree(self.chosen, einsum):
                     after = self._added(name, home, (loads, joules + one.joules, held))
                     if after is not None and self._bounded(rest, after):
-                        left = self._narrowed(rest, after, (name,))
+                        left = self._consistent(rest, after, (name,))
                         if left is not None and self._bounded(left, after):
                             self._grow(left, after)
                 del self.chosen[name]
@@ -271,20 +273,20 @@ class Descent:
         parts = self._accesses(name, home)
         return _sums(loads, parts), joules + sum(part.joules for part in parts), held
 
-    def _accesses(self, name: str, home: str) -> list[Part]:
+    def _accesses(self, name: str, home: str) -> list[CostTerm]:
         """Accesses that a choice settles, those that may turn out to be chained left out."""
         einsum = self.space.cascade.einsum(name)
         node = self.chosen[name][0]
-        found = [self.model.touch(node, name, home, self.walk)]
+        found = [self.model.touch(node, name, home, self.counts)]
         for tensor in dict.fromkeys(access.tensor for access in einsum.reads if access.tensor != name):
             if tensor in self.inputs:
-                found.append(self.model.touch(node, tensor, self.inputs[tensor], self.walk))
+                found.append(self.model.touch(node, tensor, self.inputs[tensor], self.counts))
             elif tensor in self.chosen and not self._maybe_chained(tensor, einsum.name):
-                found.append(self.model.touch(node, tensor, self.chosen[tensor][1], self.walk))
+                found.append(self.model.touch(node, tensor, self.chosen[tensor][1], self.counts))
         for reader in self.group.readers(name):
             chosen = self.chosen.get(reader.name)
             if chosen is not None and reader.name != name and not self._maybe_chained(name, reader.name):
-                found.append(self.model.touch(chosen[0], name, home, self.walk))
+                found.append(self.model.touch(chosen[0], name, home, self.counts))
         for maker, reads in self.over[name]:  # chains that this Einsum now stands in the way of
             if maker in self.chosen and reads in self.chosen and self.chosen[maker][0].unit == node.unit:
                 self.chosen.pop(name)
@@ -292,9 +294,9 @@ class Descent:
                 self.chosen[name] = (node, home)
                 if waited:
                     other, where = self.chosen[reads][0], self.chosen[maker][1]
-                    found.append(self.model.touch(other, maker, where, self.walk))
+                    found.append(self.model.touch(other, maker, where, self.counts))
         if name in self.group.outputs:
-            found.append(self.model.store(name, home, self.walk))
+            found.append(self.model.store(name, home, self.counts))
         return found
 
     def _maybe_chained(self, maker: str, reader: str) -> bool:
@@ -315,7 +317,7 @@ class Descent:
         picked = [self.chosen[name] for name in self.einsums]
         nodes = tuple(node for node, _ in picked)
         homes = {name: home for name, (_, home) in self.chosen.items()}
-        parts = self.model.parts(nodes, {**homes, **self.inputs}, self.walk)
+        parts = self.model.parts(nodes, {**homes, **self.inputs}, self.counts)
         loads = _sums(self.start[0], parts)
         busiest = max(loads.values())
         joules = self.start[1] + sum(part.joules for part in parts)
@@ -336,7 +338,7 @@ class Descent:
         self._improved(before)
 
     def _try(
-        self, tiling: Tiling, places: tuple[Place, ...], assignment: Assignment, schedule: Schedule,
+        self, tiling: Tiling, places: tuple[Retention, ...], assignment: Assignment, schedule: Pipelining,
         busiest: int, joules: float,
     ) -> bool:  # fmt: skip
         """Judge one schedule; true where its tiles follow as fast as the busiest engine lets them."""
@@ -346,7 +348,7 @@ class Descent:
         if not self.model.fits(held) or sum(held.values()) > self.within:
             return False
         homes = {**dict(zip(self.group.made, assignment.homes, strict=True)), **self.inputs}
-        ticks = self.model.timed(assignment.nodes, homes, tiling, self.walk, schedule, busiest)
+        ticks = self.model.timed(assignment.nodes, homes, tiling, self.counts, schedule, busiest)
         total = joules + self.leak_j * ticks
         key = key_by(self.objective, ticks, total, sum(held.values()))
         if self.key is None or beats(key, self.key):
@@ -355,7 +357,7 @@ class Descent:
         return schedule.interleaved and ticks == busiest and self.objective != "buffer"
 
 
-def _sums(loads: dict[str, int], parts: list[Part]) -> dict[str, int]:
+def _sums(loads: dict[str, int], parts: list[CostTerm]) -> dict[str, int]:
     total = dict(loads)
     for part in parts:
         for engine, ticks in part.ticks:

@@ -16,7 +16,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All Einsums of a cascade as one group around the rank `step`, which is walked point by point.
 
     `body` iterates the step, `tail` does not and uses what the last step left. `free` are the ranks of more
-    than one point that every Einsum iterates and nobody reduces: those that shared loops may walk.
+    than one point that every Einsum iterates and nobody reduces: those that shared loops may counts.
     """
 
     cascade: Cascade

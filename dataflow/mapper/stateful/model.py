@@ -16,12 +16,12 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock, bus_name
 from einsim.dataflow.footprint import access_of, tile_bytes
 from einsim.dataflow.leaf import Residence, array_cycles, exploited, latency_cycles, leaf_cost
+from einsim.dataflow.mapper.nest import Retention
 from einsim.dataflow.mapper.stateful.group import Group
 from einsim.dataflow.mapper.stateful.layouts import key_of
 from einsim.dataflow.mapper.stateful.pace import Stage, drain, pace
 from einsim.dataflow.mapper.stateful.point import (
-    Place,
-    Schedule,
+    Pipelining,
     StatefulPoint,
     Tiling,
     body_loops,
@@ -29,15 +29,15 @@ from einsim.dataflow.mapper.stateful.point import (
     in_tail,
     tail_loops,
 )  # fmt: skip
-from einsim.dataflow.mapper.stateful.walk import Extents, Walk, split
+from einsim.dataflow.mapper.stateful.tile_counts import Extents, TileCounts, split
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.program import Access
+from einsim.dataflow.program import MemoryAccess
 from einsim.workloads.cascade import Einsum
 
 PICO = 1e-12
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class CostTerm(msgspec.Struct, frozen=True, kw_only=True):
     """A share of a mapping's cost: ticks by engine, and joules without leakage."""
 
     ticks: tuple[tuple[str, int], ...]
@@ -79,46 +79,46 @@ class Model:
             unit.name: unit.registers.bytes_per_pe * unit.pes if unit.registers else 0
             for unit in machine.units
         }
-        self._own: dict[tuple[object, Walk], Part] = {}
-        self._touch: dict[tuple[object, str, str, Walk], Part] = {}
+        self._own: dict[tuple[object, TileCounts], CostTerm] = {}
+        self._touch: dict[tuple[object, str, str, TileCounts], CostTerm] = {}
         self._moved = {tensor: group.moved(tensor) for tensor in (*group.inputs, *group.made)}
-        self._stages: dict[tuple[object, Walk], Stage] = {}
+        self._stages: dict[tuple[object, TileCounts], Stage] = {}
         self._bytes: dict[tuple[str, tuple[tuple[str, int], ...]], int] = {}
 
-    def walk(self, tiling: Tiling) -> Walk:
+    def counts(self, tiling: Tiling) -> TileCounts:
         """The tiles that a tiling cuts."""
         found = []
         for rank in self.group.free:
             tiles = tuple(tile for name, tile in (*tiling.outer, *tiling.inner) if name == rank)
             found.append((rank, tuple(sorted(split(self.sizes[rank], tiles).items()))))
-        return Walk(tuple(found))
+        return TileCounts(tuple(found))
 
     def times(self, einsum: Einsum) -> int:
         """How often an Einsum runs for each tile: once a step, or once."""
         return self.steps if einsum.name in self.group.stepping else 1
 
-    def own(self, node: Compute, walk: Walk) -> Part:
+    def own(self, node: Compute, counts: TileCounts) -> CostTerm:
         """What an Einsum costs on its unit, operands aside."""
-        key = (key_of(node), walk)
+        key = (key_of(node), counts)
         if key not in self._own:
-            self._own[key] = self._leaf(node, walk, "", "")
+            self._own[key] = self._leaf(node, counts, "", "")
         return self._own[key]
 
-    def touch(self, node: Compute, tensor: str, home: str, walk: Walk) -> Part:
+    def touch(self, node: Compute, tensor: str, home: str, counts: TileCounts) -> CostTerm:
         """What an Einsum's reads of a tensor, or its writes, cost where the tensor is at `home`."""
-        key = (key_of(node), tensor, home, walk)
+        key = (key_of(node), tensor, home, counts)
         if key not in self._touch:
-            self._touch[key] = self._leaf(node, walk, tensor, home)
+            self._touch[key] = self._leaf(node, counts, tensor, home)
         return self._touch[key]
 
-    def _leaf(self, node: Compute, walk: Walk, tensor: str, home: str) -> Part:
+    def _leaf(self, node: Compute, counts: TileCounts, tensor: str, home: str) -> CostTerm:
         einsum = self.cascade.einsum(node.einsum)
         names = {access.tensor for access in (einsum.output, *einsum.reads)}
         free = msgspec.structs.replace(node, chained=tuple(sorted(names)))
         only = msgspec.structs.replace(node, chained=tuple(sorted(names - {tensor})))
         ticks: dict[str, int] = {}
         joules = 0.0
-        for extents, count in walk.combos(frozenset(self.group.free)):
+        for extents, count in counts.combos(frozenset(self.group.free)):
             tile = {**self.sizes, self.group.step: 1, **extents}
             base = leaf_cost(self.cascade, self.machine, einsum, free, tile, {})
             for steps, resumes in self._steps(einsum):
@@ -140,7 +140,7 @@ class Model:
                     cycles = base.cycles * self.clock.unit_ticks[node.unit]
                     ticks[node.unit] = ticks.get(node.unit, 0) + runs * cycles
                 joules += runs * sum(self._action_j(name) * times for name, times in actions.items())
-        return Part(ticks=tuple(ticks.items()), joules=joules)
+        return CostTerm(ticks=tuple(ticks.items()), joules=joules)
 
     def _steps(self, einsum: Einsum) -> tuple[tuple[int, bool], ...]:
         """How many steps compute an Einsum, and whether they go on with partial sums of the step before."""
@@ -158,7 +158,7 @@ class Model:
             return PICO * (unit.registers.read_pj if op.endswith("read") else unit.registers.write_pj)
         return PICO * unit.cost(op).energy_pj
 
-    def _access_j(self, access: Access) -> float:
+    def _access_j(self, access: MemoryAccess) -> float:
         memory = self.machine.memory(access.memory)
         picojoules = access.read_bytes * memory.read_pj + access.write_bytes * memory.write_pj
         return picojoules / memory.access_bytes * PICO
@@ -173,7 +173,7 @@ class Model:
             self._bytes[key] = tile_bytes(self.cascade, self.machine, access, {**self.sizes, **extents})
         return self._bytes[key]
 
-    def load(self, tensor: str, place: Place, tiling: Tiling, walk: Walk) -> Part:
+    def load(self, tensor: str, place: Retention, tiling: Tiling, counts: TileCounts) -> CostTerm:
         """Loads of an input from DRAM: again in every iteration of loops above it that do not move it."""
         tail = in_tail(self.group, tensor)
         loops = tail_loops(tiling) if tail else body_loops(self.group, tiling)
@@ -187,24 +187,24 @@ class Model:
         times = self.steps if step in moved and not tail else 1
         sizes = [
             (self.size(tensor, {**extents, step: 1} if times > 1 else extents), count * again * times)
-            for extents, count in walk.combos(moved)
+            for extents, count in counts.combos(moved)
         ]
         return self._transfer(tensor, self.machine.dram.name, place.memory, sizes, load=True)
 
-    def store(self, tensor: str, home: str, walk: Walk) -> Part:
+    def store(self, tensor: str, home: str, counts: TileCounts) -> CostTerm:
         """Stores of a result to DRAM: each tile once."""
         einsum = self.cascade.einsum(tensor)
         each = 1 if tensor in self.group.state else self.times(einsum)
         extents = {self.group.step: 1} if each > 1 else {}
         sizes = [
             (self.size(tensor, {**tile, **extents}), count * each)
-            for tile, count in walk.combos(self._moved[tensor])
+            for tile, count in counts.combos(self._moved[tensor])
         ]
         return self._transfer(tensor, home, self.machine.dram.name, sizes, load=False)
 
     def _transfer(
         self, tensor: str, source: str, target: str, sizes: list[tuple[int, int]], *, load: bool
-    ) -> Part:
+    ) -> CostTerm:
         ticks: dict[str, int] = {}
         joules = 0.0
         outer, inner = (source, target) if load else (target, source)
@@ -216,7 +216,7 @@ class Model:
                     action = f"{name}:register {'read' if reads else 'write'}"
                     joules += count * -(-size * 8 // value) * self._action_j(action)
                     continue
-                access = Access(
+                access = MemoryAccess(
                     memory=name, tensor=tensor, read_bytes=size if reads else 0,
                     write_bytes=0 if reads else size,
                 )  # fmt: skip
@@ -232,9 +232,9 @@ class Model:
                 if memory.bus:
                     bus = bus_name(memory)
                     ticks[bus] = ticks.get(bus, 0) + count * size * self.clock.byte_ticks[bus]
-        return Part(ticks=tuple(ticks.items()), joules=joules)
+        return CostTerm(ticks=tuple(ticks.items()), joules=joules)
 
-    def held_inputs(self, places: tuple[Place, ...], tiling: Tiling) -> dict[str, int]:
+    def held_inputs(self, places: tuple[Retention, ...], tiling: Tiling) -> dict[str, int]:
         """Bytes of the inputs by memory: two tiles where there is a next one."""
         found: dict[str, int] = {}
         for tensor, place in zip(self.group.inputs, places, strict=True):
@@ -244,7 +244,7 @@ class Model:
             found[place.memory] = found.get(place.memory, 0) + size
         return found
 
-    def held(self, tensor: str, tiling: Tiling, schedule: Schedule) -> int:
+    def held(self, tensor: str, tiling: Tiling, schedule: Pipelining) -> int:
         """Bytes of a made tensor in its home."""
         if tensor in self.group.state:
             loops, buffers = tiling.outer, schedule.sets
@@ -265,46 +265,48 @@ class Model:
             left[rank] = tile
         return False
 
-    def parts(self, nodes: tuple[Compute, ...], homes: Mapping[str, str], walk: Walk) -> list[Part]:
+    def parts(
+        self, nodes: tuple[Compute, ...], homes: Mapping[str, str], counts: TileCounts
+    ) -> list[CostTerm]:
         """What the Einsums cost and what stores do; accesses to tensors that `homes` leaves out are free."""
-        found = [part for at in range(len(nodes)) for part in self._of_einsum(at, nodes, homes, walk)]
-        found += [self.store(tensor, homes[tensor], walk) for tensor in self.group.outputs]
+        found = [part for at in range(len(nodes)) for part in self._of_einsum(at, nodes, homes, counts)]
+        found += [self.store(tensor, homes[tensor], counts) for tensor in self.group.outputs]
         return found
 
     def _of_einsum(
-        self, at: int, nodes: tuple[Compute, ...], homes: Mapping[str, str], walk: Walk
-    ) -> list[Part]:
+        self, at: int, nodes: tuple[Compute, ...], homes: Mapping[str, str], counts: TileCounts
+    ) -> list[CostTerm]:
         """What one Einsum costs, with its operands."""
         group = self.group
         einsum = (*group.body, *group.tail)[at]
         names = {access.tensor for access in (einsum.output, *einsum.reads)}
         read = sorted(names - set(chained(group, nodes, at)))
-        touches = [self.touch(nodes[at], tensor, homes[tensor], walk) for tensor in read if tensor in homes]
-        return [self.own(nodes[at], walk), *touches]
+        touches = [self.touch(nodes[at], tensor, homes[tensor], counts) for tensor in read if tensor in homes]
+        return [self.own(nodes[at], counts), *touches]
 
-    def loads(self, places: tuple[Place, ...], tiling: Tiling, walk: Walk) -> list[Part]:
+    def loads(self, places: tuple[Retention, ...], tiling: Tiling, counts: TileCounts) -> list[CostTerm]:
         """Loads of all inputs."""
         return [
-            self.load(tensor, place, tiling, walk)
+            self.load(tensor, place, tiling, counts)
             for tensor, place in zip(self.group.inputs, places, strict=True)
         ]
 
     def figures(self, point: StatefulPoint) -> Figures:
         """What a point costs."""
-        walk = self.walk(point.tiling)
+        counts = self.counts(point.tiling)
         ticks: dict[str, int] = {}
         joules = 0.0
         homes = dict(zip(self.group.made, point.assignment.homes, strict=True))
         homes |= {name: place.memory for name, place in zip(self.group.inputs, point.places, strict=True)}
-        parts = self.parts(point.assignment.nodes, homes, walk)
-        for part in (*parts, *self.loads(point.places, point.tiling, walk)):
+        parts = self.parts(point.assignment.nodes, homes, counts)
+        for part in (*parts, *self.loads(point.places, point.tiling, counts)):
             joules += part.joules
             for engine, number in part.ticks:
                 ticks[engine] = ticks.get(engine, 0) + number
         held = self.held_inputs(point.places, point.tiling)
         for tensor, home in zip(self.group.made, point.assignment.homes, strict=True):
             held[home] = held.get(home, 0) + self.held(tensor, point.tiling, point.schedule)
-        bound, paced = self.time(point, homes, walk, max(ticks.values()))
+        bound, paced = self.time(point, homes, counts, max(ticks.values()))
         return Figures(
             ticks=paced, bound=bound, joules=joules + self.leak_j * paced, held=held, fits=self.fits(held)
         )
@@ -315,17 +317,17 @@ class Model:
             (capacity := self.capacity[name]) is None or need <= capacity for name, need in held.items()
         )
 
-    def stages(self, nodes: tuple[Compute, ...], walk: Walk) -> tuple[list[Stage], list[Stage]]:
+    def stages(self, nodes: tuple[Compute, ...], counts: TileCounts) -> tuple[list[Stage], list[Stage]]:
         """The body's and the tail's Einsums with the time of a whole tile."""
-        found = [self._stage(node, walk) for node in nodes]
+        found = [self._stage(node, counts) for node in nodes]
         return found[: len(self.group.body)], found[len(self.group.body) :]
 
-    def _stage(self, node: Compute, walk: Walk) -> Stage:
-        key = (key_of(node), walk)
+    def _stage(self, node: Compute, counts: TileCounts) -> Stage:
+        key = (key_of(node), counts)
         if key not in self._stages:
             einsum, unit = self.cascade.einsum(node.einsum), self.units[node.unit]
             scale = self.clock.unit_ticks[node.unit]
-            extents = {**self.sizes, self.group.step: 1, **walk.largest()}
+            extents = {**self.sizes, self.group.step: 1, **counts.largest()}
             work = exploited(self.cascade, unit, einsum, extents)
             self._stages[key] = Stage(
                 einsum=einsum, unit=node.unit, ticks=array_cycles(unit, einsum, node, work) * scale,
@@ -334,42 +336,43 @@ class Model:
         return self._stages[key]
 
     def time(
-        self, point: StatefulPoint, homes: Mapping[str, str], walk: Walk, busiest: int
+        self, point: StatefulPoint, homes: Mapping[str, str], counts: TileCounts, busiest: int
     ) -> tuple[int, int]:
         """The analytical bound in ticks, and the ticks with the pipeline's pace."""
         nodes, schedule = point.assignment.nodes, point.schedule
-        ticks = self.timed(nodes, homes, point.tiling, walk, schedule, busiest)
+        ticks = self.timed(nodes, homes, point.tiling, counts, schedule, busiest)
         return (busiest if schedule.interleaved else ticks), ticks
 
     def timed(
-        self, nodes: tuple[Compute, ...], homes: Mapping[str, str], tiling: Tiling, walk: Walk,
-        schedule: Schedule, busiest: int,
+        self, nodes: tuple[Compute, ...], homes: Mapping[str, str], tiling: Tiling, counts: TileCounts,
+        schedule: Pipelining, busiest: int,
     ) -> int:  # fmt: skip
         """Ticks of a schedule whose busiest engine works that long; `homes` of all tensors."""
         if schedule.interleaved:
-            return self.paced(nodes, tiling, walk, schedule, busiest)
-        return max(busiest, self.serial(nodes, homes, walk))
+            return self.paced(nodes, tiling, counts, schedule, busiest)
+        return max(busiest, self.serial(nodes, homes, counts))
 
     def paced(
-        self, nodes: tuple[Compute, ...], tiling: Tiling, walk: Walk, schedule: Schedule, busiest: int
-    ) -> int:
+        self, nodes: tuple[Compute, ...], tiling: Tiling, counts: TileCounts, schedule: Pipelining,
+        busiest: int,
+    ) -> int:  # fmt: skip
         """Ticks of interleaved tiles: whole ones at the pipeline's interval, and drains of outer ones."""
-        body, tail = self.stages(nodes, walk)
-        tiles = self.steps * walk.whole()
+        body, tail = self.stages(nodes, counts)
+        tiles = self.steps * counts.whole()
         interval = pace(self.group, body, self.inner_tiles(tiling), schedule.flight, busiest // tiles)
         outer = self.outer_tiles(tiling)
         lost = outer * drain(body, tail, interval) if schedule.sets == 1 and outer > 1 else 0
         return max(busiest, interval * tiles + lost)
 
-    def serial(self, nodes: tuple[Compute, ...], homes: Mapping[str, str], walk: Walk) -> int:
+    def serial(self, nodes: tuple[Compute, ...], homes: Mapping[str, str], counts: TileCounts) -> int:
         """Ticks when a tile's Einsums run one after the other, each as long as its unit or busiest port."""
         total = 0
-        runs = self.steps * sum(count for _, count in walk.combos(frozenset(self.group.free)))
+        runs = self.steps * sum(count for _, count in counts.combos(frozenset(self.group.free)))
         for at, einsum in enumerate(self.group.body):
             node = nodes[at]
             latency = latency_cycles(self.units[node.unit], einsum, node) * self.clock.unit_ticks[node.unit]
             busy: dict[str, int] = {}
-            for part in self._of_einsum(at, nodes, homes, walk):
+            for part in self._of_einsum(at, nodes, homes, counts):
                 for engine, ticks in part.ticks:
                     busy[engine] = busy.get(engine, 0) + ticks
             total += max(busy.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.mapper.nest import Retention
 from einsim.dataflow.mapper.stateful.group import Group
 from einsim.dataflow.mapper.stateful.layouts import spread
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
@@ -20,13 +21,6 @@ class Tiling(msgspec.Struct, frozen=True, kw_only=True):
     inner: tuple[tuple[str, int], ...] = ()
 
 
-class Place(msgspec.Struct, frozen=True):
-    """An input kept in `memory` below the first `depth` loops of its branch."""
-
-    depth: int
-    memory: str
-
-
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """Each Einsum's unit and layout, and each made tensor's home: an on-chip memory or a unit's registers.
 
@@ -37,7 +31,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     homes: tuple[str, ...]
 
 
-class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+class Pipelining(msgspec.Struct, frozen=True, kw_only=True):
     """`interleaved` tiles overlap, `flight` of them at once; else one tile's Einsums run one after the other.
 
     `sets` of the state are held: with 2, the next outer tile begins while the last one ends.
@@ -52,9 +46,9 @@ class StatefulPoint(msgspec.Struct, frozen=True, kw_only=True):
     """A mapping of a stateful group. `places` are those of the inputs, in the group's order."""
 
     tiling: Tiling
-    places: tuple[Place, ...]
+    places: tuple[Retention, ...]
     assignment: Assignment
-    schedule: Schedule
+    schedule: Pipelining
 
 
 def body_loops(group: Group, tiling: Tiling) -> tuple[tuple[str, int], ...]:
@@ -92,13 +86,13 @@ def chained(group: Group, nodes: tuple[Compute, ...], at: int) -> tuple[str, ...
 
 def mapping(group: Group, machine: Machine, point: StatefulPoint, notes: tuple[str, ...] = ()) -> Mapping:
     """The mapping tree of a point."""
-    tree = _Tree(group, point)
+    tree = _TreeBuilder(group, point)
     return Mapping(
         cascade=group.cascade.name, machine=machine.name, template="searched", tree=tree.build(), notes=notes
     )
 
 
-class _Tree:
+class _TreeBuilder:
     def __init__(self, group: Group, point: StatefulPoint) -> None:
         self.group = group
         self.point = point

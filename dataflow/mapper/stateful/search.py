@@ -18,12 +18,13 @@ from collections.abc import Callable
 import msgspec
 
 from einsim.dataflow.mapper.makespan import makespan
+from einsim.dataflow.mapper.nest import Retention
 from einsim.dataflow.mapper.objective import Key, key_by
 from einsim.dataflow.mapper.stateful.descent import Descent, beats
-from einsim.dataflow.mapper.stateful.model import Part
-from einsim.dataflow.mapper.stateful.point import Place, StatefulPoint, Tiling
+from einsim.dataflow.mapper.stateful.model import CostTerm
+from einsim.dataflow.mapper.stateful.point import StatefulPoint, Tiling
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
-from einsim.dataflow.mapper.stateful.walk import Walk
+from einsim.dataflow.mapper.stateful.tile_counts import TileCounts
 
 #: Called with candidates done, candidates in all, and the best so far.
 Report = Callable[[int, int, "StatefulFound"], None]
@@ -45,14 +46,14 @@ class StatefulFound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: Partial choices of a dive, and of a bound with layouts that agree (a looser one serves after that).
-DIVE, ENOUGH = 1_500, 6_000
+DIVE, RELAXED = 1_500, 6_000
 
 
-class Enough(Exception):  # noqa: N818 - not an error: it has taken long enough
+class NodeLimit(Exception):  # noqa: N818 - not an error: it has taken long enough
     """A dive or a bound ends early."""
 
 
-class Stop(Exception):  # noqa: N818 - not an error: it has looked long enough
+class BudgetSpent(Exception):  # noqa: N818 - not an error: it has looked long enough
     """The partial choices or the seconds are used up."""
 
 
@@ -60,9 +61,9 @@ class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A tiling with places of the inputs: what they cost and hold."""
 
     tiling: Tiling
-    places: tuple[Place, ...]
-    walk: Walk
-    loads: list[Part]
+    places: tuple[Retention, ...]
+    counts: TileCounts
+    loads: list[CostTerm]
     busiest: int
     held: int
 
@@ -83,8 +84,8 @@ class StatefulSearch:
         self.report = report
         self.nodes = 0
         self.best: tuple[Key, StatefulPoint, int, float, int] | None = None
-        self._loose: dict[Walk, tuple[int, float]] = {}
-        self._tight: dict[Walk, Key | None] = {}
+        self._unit_bounds: dict[TileCounts, tuple[int, float]] = {}
+        self._layout_bounds: dict[TileCounts, Key | None] = {}
 
     def run(self) -> StatefulFound:
         """Search everything, or until a limit is reached or Ctrl-C: then what was found stands, unproven."""
@@ -94,7 +95,7 @@ class StatefulSearch:
             self._start_from_fastest()
         try:
             for number, one in enumerate(self._candidates()):
-                queue.append((self._bound(one, self._loosely(one.walk), None), number, False, one))
+                queue.append((self._bound(one, self._unit_bound(one.counts), None), number, False, one))
             heapq.heapify(queue)
             total = len(queue)
             bound = queue[0][0] if queue else None
@@ -102,15 +103,15 @@ class StatefulSearch:
             while queue and (self.best is None or beats(queue[0][0], self.best[0])):
                 bound, number, tight, one = heapq.heappop(queue)
                 if not tight:
-                    better = self._tightly(one.walk)
+                    better = self._layout_bound(one.counts)
                     if better is not None:
-                        bound = max(bound, self._bound(one, self._loosely(one.walk), better))
+                        bound = max(bound, self._bound(one, self._unit_bound(one.counts), better))
                         heapq.heappush(queue, (bound, number, True, one))
                     continue
                 done += 1
                 self._solve(one)
                 self.report(done, total, self._found(False, bound))
-        except (Stop, KeyboardInterrupt):
+        except (BudgetSpent, KeyboardInterrupt):
             proven = False
         return self._found(proven, bound)
 
@@ -138,21 +139,21 @@ class StatefulSearch:
         found = []
         inputs = self.space.group.inputs
         for tiling in self.space.tilings:
-            walk = self.model.walk(tiling)
+            counts = self.model.counts(tiling)
             made = sum(self.model.held(name, tiling, self.space.least) for name in self.space.group.made)
             for places in itertools.product(*(self.space.places(name, tiling) for name in inputs)):
                 held = self.model.held_inputs(places, tiling)
                 least = sum(held.values()) + made
                 if least > self.within or not self._has_room(tiling, held):
                     continue
-                loads = self.model.loads(places, tiling, walk)
+                loads = self.model.loads(places, tiling, counts)
                 busy: dict[str, int] = {}
                 for part in loads:
                     for engine, ticks in part.ticks:
                         busy[engine] = busy.get(engine, 0) + ticks
                 found.append(
                     _Candidate(
-                        tiling=tiling, places=places, walk=walk, loads=loads,
+                        tiling=tiling, places=places, counts=counts, loads=loads,
                         busiest=max(busy.values(), default=0), held=least,
                     )
                 )  # fmt: skip
@@ -188,26 +189,26 @@ class StatefulSearch:
             joules += self.model.leak_j * ticks
         return key_by(self.objective, ticks, joules + loads_j, one.held)
 
-    def _loosely(self, walk: Walk) -> tuple[int, float]:
+    def _unit_bound(self, counts: TileCounts) -> tuple[int, float]:
         """The least makespan in ticks where each Einsum takes its fastest layout on each unit, and the sum
         of the least joules, without leakage.
         """
-        if walk not in self._loose:
+        if counts not in self._unit_bounds:
             rows: list[dict[str, int]] = []
             joules = 0.0
             for einsum in self.space.einsums:
                 fastest: dict[str, int] = {}
                 least = math.inf
                 for node in self.space.nodes(einsum):
-                    own = self.model.own(node, walk)
+                    own = self.model.own(node, counts)
                     fastest[node.unit] = min(fastest.get(node.unit, own.ticks[0][1]), own.ticks[0][1])
                     least = min(least, own.joules)
                 rows.append(fastest)
                 joules += least
-            self._loose[walk] = (makespan(rows), joules)
-        return self._loose[walk]
+            self._unit_bounds[counts] = (makespan(rows), joules)
+        return self._unit_bounds[counts]
 
-    def _tightly(self, walk: Walk) -> Key | None:
+    def _layout_bound(self, counts: TileCounts) -> Key | None:
         """What bounds a candidate with these tiles, inputs and capacities aside; None: nothing made of them
         beats the best found.
 
@@ -216,50 +217,50 @@ class StatefulSearch:
         """
         if self.objective == "buffer":
             return (0.0, 0.0)
-        if walk not in self._tight:
+        if counts not in self._layout_bounds:
             if self.objective == "edp":
-                self._tight[walk] = self._relaxed(walk, "latency", None)
+                self._layout_bounds[counts] = self._relaxed(counts, "latency", None)
             else:
                 limit = self.best[0] if self.best is not None else None
-                self._tight[walk] = self._relaxed(walk, self.objective, limit)
-        return self._tight[walk]
+                self._layout_bounds[counts] = self._relaxed(counts, self.objective, limit)
+        return self._layout_bounds[counts]
 
-    def _relaxed(self, walk: Walk, objective: str, limit: Key | None) -> Key | None:
-        descent = Descent(self.space, walk, None, objective, self._until(ENOUGH), math.inf)
+    def _relaxed(self, counts: TileCounts, objective: str, limit: Key | None) -> Key | None:
+        descent = Descent(self.space, counts, None, objective, self._until(RELAXED), math.inf)
         try:
             descent.run(limit)
-        except Enough:
-            ticks, joules = self._loosely(walk)
+        except NodeLimit:
+            ticks, joules = self._unit_bound(counts)
             return key_by(objective, ticks, joules + self.model.leak_j * ticks, 0)
         return descent.key if descent.key != limit else None
 
     def _dive(self, queue: list[tuple[Key, int, bool, _Candidate]]) -> None:
         """Some mapping to begin with: the first that a short look at the most promising tiles finds."""
-        walks: set[Walk] = set()
+        seen: set[TileCounts] = set()
         for _, _, _, one in sorted(queue, key=lambda entry: entry[:2])[:2_000]:
             if self.best is not None:
                 return
-            if one.walk not in walks:
-                walks.add(one.walk)
-                with contextlib.suppress(Enough):
+            if one.counts not in seen:
+                seen.add(one.counts)
+                with contextlib.suppress(NodeLimit):
                     self._solve(one, self._until(DIVE))
 
     def _until(self, most: int) -> Callable[[], None]:
-        """A look that raises Enough after so many partial choices."""
+        """A look that raises NodeLimit after so many partial choices."""
         left = most
 
         def look() -> None:
             nonlocal left
             left -= 1
             if not left:
-                raise Enough
+                raise NodeLimit
             self._look()
 
         return look
 
     def _solve(self, one: _Candidate, look: Callable[[], None] | None = None) -> None:
         around = (one.tiling, one.places, one.loads)
-        descent = Descent(self.space, one.walk, around, self.objective, look or self._look, self.within)
+        descent = Descent(self.space, one.counts, around, self.objective, look or self._look, self.within)
         try:
             descent.run(self.best[0] if self.best else None)
         finally:
@@ -267,7 +268,7 @@ class StatefulSearch:
                 self.best = (descent.key, descent.point, descent.ticks, descent.joules, descent.held)
 
     def _look(self) -> None:
-        """Count a partial choice; raise Stop when the budget is used up."""
+        """Count a partial choice; raise BudgetSpent when the budget is used up."""
         self.nodes += 1
         if self.nodes >= self.most or (self.nodes % 64 == 0 and time.monotonic() > self.deadline):
-            raise Stop
+            raise BudgetSpent

@@ -5,7 +5,7 @@ All Einsums of the cascade are one group around the rank along which it carries 
 - shared loops around the steps and inside a step, over ranks that every Einsum iterates and nobody reduces,
   each with a tile out of a menu, in every order (ranks that move all tensors stand outermost);
 - for each Einsum, the unit and the ranks along its dimensions (`layouts`, beside this file); ranks
-  that no shared loop walks run whole inside a tile;
+  that no shared loop seen run whole inside a tile;
 - for each tensor that the group makes, the on-chip memory, or the registers of its maker's unit, that it
   stays in: a state around the steps, any other below all loops;
 - for each input, an on-chip memory and a depth: above a loop that does not move it, or innermost;
@@ -29,13 +29,13 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.holds import common_levels
+from einsim.dataflow.mapper.nest import Retention
 from einsim.dataflow.mapper.stateful.group import Group, group_of
 from einsim.dataflow.mapper.stateful.layouts import Spread, key_of, needs_registers, spread
 from einsim.dataflow.mapper.stateful.model import Model
 from einsim.dataflow.mapper.stateful.point import (
     Assignment,
-    Place,
-    Schedule,
+    Pipelining,
     StatefulPoint,
     Tiling,
     body_loops,
@@ -57,7 +57,7 @@ class StatefulSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The mappings of `cascade`, one fused group with state, on `machine`, with what the user restricts.
 
     `menu` chooses tile sizes; `layouts` "any" lets an Einsum use a single row of an array; `unit` fixes an
-    Einsum's unit; `flights`, `interleaved` and `sets` list what may be chosen; `near` keeps inputs below
+    Einsum's unit; `flights`, `interleaved` and `sets` list what may be chosen; `innermost` keeps inputs below
     all loops, as bounds may ask for. Raises EinsimError where
     the cascade is no such group, SpecError for names that do not exist.
     """
@@ -70,7 +70,7 @@ class StatefulSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     flights: tuple[int, ...] = FLIGHTS
     interleaved: tuple[bool, ...] = (True, False)
     sets: tuple[int, ...] = (1, 2)
-    near: bool = False
+    innermost: bool = False
 
     def __post_init__(self) -> None:
         found = group_of(self.cascade)
@@ -165,7 +165,7 @@ class StatefulSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _memories(self) -> dict[str, tuple[str, ...]]:
         return {}
 
-    def places(self, tensor: str, tiling: Tiling) -> tuple[Place, ...]:
+    def places(self, tensor: str, tiling: Tiling) -> tuple[Retention, ...]:
         """Where an input may be kept: above loops that do not move it, or innermost."""
         group = self.group
         moved = group.moved(tensor)
@@ -178,8 +178,8 @@ class StatefulSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             at for at in range(len(loops) + 1)
             if (at == 0 or loops[at - 1][0] in moved) and (at == len(loops) or loops[at][0] not in moved)
         ]  # fmt: skip
-        depths = depths[-1:] if self.near else depths
-        return tuple(Place(depth, memory) for memory in self.memories(tensor) for depth in depths)
+        depths = depths[-1:] if self.innermost else depths
+        return tuple(Retention(depth, memory) for memory in self.memories(tensor) for depth in depths)
 
     def homes(self, einsum: Einsum, node: Compute) -> tuple[str, ...]:
         """Where an Einsum's result may stay: its unit's registers, or a memory."""
@@ -255,21 +255,21 @@ class StatefulSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return grow(0)
 
     @cached_property
-    def schedules(self) -> tuple[Schedule, ...]:
+    def schedules(self) -> tuple[Pipelining, ...]:
         """Interleaved or not, tiles in flight, sets of the state."""
         found = [
-            Schedule(interleaved=True, flight=flight, sets=sets)
+            Pipelining(interleaved=True, flight=flight, sets=sets)
             for flight in self.flights for sets in self.sets if True in self.interleaved
         ]  # fmt: skip
         if False in self.interleaved:
-            found += [Schedule(interleaved=False, flight=1, sets=sets) for sets in self.sets]
+            found += [Pipelining(interleaved=False, flight=1, sets=sets) for sets in self.sets]
         return tuple(found)
 
     @cached_property
-    def least(self) -> Schedule:
+    def least(self) -> Pipelining:
         """The fewest buffers that any schedule takes."""
         flights = [schedule.flight for schedule in self.schedules]
-        return Schedule(interleaved=True, flight=min(flights), sets=min(self.sets))
+        return Pipelining(interleaved=True, flight=min(flights), sets=min(self.sets))
 
     def count(self) -> int:
         """How many points there are before the rules that tie neighbours together, and capacities."""

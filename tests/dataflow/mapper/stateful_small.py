@@ -86,12 +86,12 @@ def best(space: StatefulSpace, objective: str, within: float) -> Key | None:
     found: Key | None = None
     assignments = list(space.assignments())
     for tiling in space.tilings:
-        walk = model.walk(tiling)
+        counts = model.counts(tiling)
         placings = list(itertools.product(*(space.places(name, tiling) for name in group.inputs)))
         for places, assignment in itertools.product(placings, assignments):
             homes = dict(zip(group.made, assignment.homes, strict=True))
             homes |= {name: place.memory for name, place in zip(group.inputs, places, strict=True)}
-            parts = [*model.parts(assignment.nodes, homes, walk), *model.loads(places, tiling, walk)]
+            parts = [*model.parts(assignment.nodes, homes, counts), *model.loads(places, tiling, counts)]
             ticks: dict[str, int] = {}
             for part in parts:
                 for engine, number in part.ticks:
@@ -103,7 +103,7 @@ def best(space: StatefulSpace, objective: str, within: float) -> Key | None:
                     held[home] = held.get(home, 0) + model.held(name, tiling, schedule)
                 if not model.fits(held) or sum(held.values()) > within:
                     continue
-                time = model.timed(assignment.nodes, homes, tiling, walk, schedule, max(ticks.values()))
+                time = model.timed(assignment.nodes, homes, tiling, counts, schedule, max(ticks.values()))
                 key = key_by(objective, time, joules + model.leak_j * time, sum(held.values()))
                 found = key if found is None or key < found else found
     return found

@@ -50,7 +50,9 @@ def agree(space: MapSpace, point: Point) -> None:
     assert joules == pytest.approx(result.energy_j, rel=1e-12)  # the same terms, added in another order
     held = rows[:, engines + 1 :].max(axis=0)
     if point.resident:
-        held[scale.memories.index(point.hub)] += sum(space.bytes_of(name) for name in point.resident)
+        held[scale.memories.index(point.global_buffer)] += sum(
+            space.bytes_of(name) for name in point.resident
+        )
     assert [program.buffers.get(name, 0) for name in scale.memories[1:]] == list(held[1:])
 
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from small import front, problem, whole
 
 from einsim.dataflow.mapper.found import score
-from einsim.dataflow.mapper.search import Outcome, Search
+from einsim.dataflow.mapper.search import Search, SearchResult
 from einsim.dataflow.mapper.space import MapSpace
 
 PROBLEMS = 220
 
 
-def searched(space: MapSpace, objective: str, within: float = math.inf) -> Outcome:
+def searched(space: MapSpace, objective: str, within: float = math.inf) -> SearchResult:
     return Search(space, objective, within=within, budget_s=600, report=lambda *_: None).run()
 
 

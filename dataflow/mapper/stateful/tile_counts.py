@@ -23,7 +23,7 @@ def split(size: int, tiles: tuple[int, ...]) -> Trips:
     return found
 
 
-class Walk(msgspec.Struct, frozen=True, dict=True):
+class TileCounts(msgspec.Struct, frozen=True, dict=True):
     """The tiles of a tiling: by rank, how often each extent occurs."""
 
     by_rank: tuple[tuple[str, tuple[tuple[int, int], ...]], ...]

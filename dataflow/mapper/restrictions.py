@@ -11,7 +11,7 @@ from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade
 
 
-def check_wishes(
+def check_restrictions(
     cascade: Cascade,
     machine: Machine,
     menu: str,
@@ -50,14 +50,14 @@ def _known(path: str, given: Mapping[str, object], names: list[str]) -> None:
             raise SpecError(f"space.{path}", "unknown name", got=name, hint=near(name, names))
 
 
-def check_resident(cascade: Cascade, resident: tuple[str, ...], hub: str) -> None:
+def check_resident(cascade: Cascade, resident: tuple[str, ...], global_buffer: str) -> None:
     """Raise SpecError for a resident that no Einsum makes, or that nobody reads, or that has no place."""
     made = [einsum.name for einsum in cascade.einsums if cascade.consumers(einsum.name)]
     for name in resident:
         if name not in made:
             hint = near(name, made)
             raise SpecError("space.resident", "must be a result that an Einsum reads", got=name, hint=hint)
-    if resident and not hub:
+    if resident and not global_buffer:
         raise SpecError(
             "space.resident", "the units of this machine share no on-chip memory", got=resident[0]
         )
