@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import access_of, relevant_ranks
@@ -232,6 +234,9 @@ class _Flow:
             if old in here and old not in before:
                 rule = f"{new} does not depend on {old}, whose bytes it takes"
                 raise self._fault(home.place, rule, "overlay")
+            if old in here and self._emptied(msgspec.structs.replace(home, tensor=old)):
+                rule = f"{old} leaves {home.memory}, but nothing holds {new} back until it has"
+                raise self._fault(home.place, rule, "overlay")
             for reader in self.cascade.consumers(old):
                 if reader.name in here and reader.name not in before:
                     rule = f"{reader.name} reads {old}, but nothing holds {new} back until it has"
@@ -275,7 +280,7 @@ class _Flow:
         """Whether the tensor leaves this home: it is a result, or a leaf outside reads it."""
         inside = {leaf.place for leaf in self.layout.under(home.place)}
         readers = [leaf for leaf in self.layout.leaves if self._reads(leaf, home.tensor)]
-        return not self.cascade.consumers(home.tensor) or any(leaf.place not in inside for leaf in readers)
+        return self.cascade.is_output(home.tensor) or any(leaf.place not in inside for leaf in readers)
 
     def _unclear(self, fixed: int, number: int, rank: str, *, first: bool) -> bool:
         """Whether bounds let a loop run over tiles elsewhere that they leave out at an end of the rank.

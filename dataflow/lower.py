@@ -90,7 +90,7 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
         used_outside = any(
             leaf.place not in inside and _reads(cascade, leaf, tensor) for leaf in layout.leaves
         )
-        if used_outside or not cascade.consumers(tensor):
+        if used_outside or cascade.is_output(tensor):
             path, when = _chunk(cascade, layout, producer, tensor, home, "last")
             made.append(
                 DraftOp(

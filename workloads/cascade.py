@@ -29,7 +29,8 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
     """Einsums in an order in which each reads only inputs, earlier results and its own earlier state.
 
     `initial` holds the value of a state tensor before the first step; `bounds` restrict the iterated points;
-    `source` is the file it was read from. `einsim.workloads.notation.parse` reads `str(cascade)` back.
+    `declared` names outputs that are read on too; `source` is the file it was read from.
+    `einsim.workloads.notation.parse` reads `str(cascade)` back.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
     initial: Mapping[str, float] = {}
     source: str = ""
     partitions: tuple[Partition, ...] = ()
+    declared: tuple[str, ...] = ()
 
     def rank(self, name: str) -> Rank:
         """Raises KeyError for an unknown name, as do all look-ups here."""
@@ -77,8 +79,15 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def outputs(self) -> tuple[Tensor, ...]:
-        """Tensors that are produced and that no other Einsum reads."""
-        return tuple(t for t in self.tensors if t.name in self._einsums and not self.consumers(t.name))
+        """Tensors that must be in memory in the end: those declared so, and those that no other Einsum reads.
+
+        Of a state it is the last step.
+        """
+        return tuple(tensor for tensor in self.tensors if self.is_output(tensor.name))
+
+    def is_output(self, tensor: str) -> bool:
+        """Whether a tensor is one of the `outputs`."""
+        return tensor in self._einsums and (tensor in self._declared or not self.consumers(tensor))
 
     def shape(self, tensor: str) -> tuple[int, ...]:
         """Elements along each dimension: the declared ranks' sizes, more where a state or a halo needs it."""
@@ -158,6 +167,10 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
         return found
 
     @cached_property
+    def _declared(self) -> frozenset[str]:
+        return frozenset(self.declared)
+
+    @cached_property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {}
 
@@ -173,12 +186,14 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def _hash(self) -> int:
         state = tuple(sorted(self.initial.items()))
-        return hash((self.name, self.ranks, self.tensors, self.einsums, self.bounds, state, self.partitions))
+        parts = self.bounds, state, self.partitions, self.declared
+        return hash((self.name, self.ranks, self.tensors, self.einsums, *parts))
 
     def __hash__(self) -> int:
         return self._hash
 
     def __str__(self) -> str:
         return cascade_text(
-            self.name, self.sizes, self.partitions, self.tensors, self.initial, self.bounds, self.einsums
-        )
+            self.name, self.sizes, self.partitions, self.tensors, self.initial, self.declared, self.bounds,
+            self.einsums,
+        )  # fmt: skip

@@ -7,6 +7,7 @@ parameters: {W: 128}                      # numbers to use by name
 tensors: {K: {bits: 8, sparse: "2:4 e"}}
 where: ["m <= p", "p - m < W"]
 initial: {RM: -inf}
+outputs: [K]                              # written to memory, though they are read on
 ops: {clip(x): "min(max(x, 0), 6)"}
 einsums: |
   QK[b,m,p] = Q[b,e,p] * K[b,e,m]
@@ -30,6 +31,7 @@ from einsim.workloads.notation import (
     Declared,
     Draft,
     Line,
+    add_output,
     add_partition,
     add_rank,
     add_tensor,
@@ -73,6 +75,8 @@ class CascadeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Bounds: only these points are iterated, such as `m <= p`."""
     initial: dict[str, int | float | str] = {}
     """By tensor with an iterative rank: the state before the first step, such as `-inf`."""
+    outputs: list[str] = []
+    """Tensors that are read on and outputs too: they end in DRAM."""
     ops: dict[str, str] = {}
     """Operators of your own by their head: `{clip(x): "min(max(x, 0), 6)"}`."""
 
@@ -107,6 +111,8 @@ def read_cascade(path: Path, settings: Mapping[str, str]) -> Cascade:
     for name, state in file.initial.items():
         line = Line(document.where(("initial", name)), f"initial {name} = {state}")
         read_statement(line, draft, parameters)
+    for at, name in enumerate(file.outputs):
+        add_output(draft, name, document.where(("outputs", at)))
     for head, body in file.ops.items():
         draft.definitions.append(Line(document.where(("ops", head)), f"{head} = {body}"))
     for line in _lines(file.einsums, document, ("einsums",)):

@@ -5,6 +5,7 @@ m -> m1, m0                                 # partition: m is walked as m1 * M0 
 tensor K[b,e,m] bits 8 sparse 2:4 e         # optional
 initial RM = -inf                           # state before the first step
 where p - 128 < m <= p                      # bound of the iteration space
+output K, V                                 # tensors that are read on and outputs too
 def clip(x) = min(max(x, 0), 6)             # operator of one's own
 QK[b,m,p] = Q[b,e,p] * K[b,e,m]             # an Einsum; e is on the right only: summed
 GM[b,p]   = max[m](QK[b,m,p])               # another reduction, named
@@ -30,7 +31,7 @@ from einsim.workloads.sparsity import DENSE, NM, Block, Density, Sparsity, TopK
 from einsim.workloads.syntax import Scope
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_KEYWORD = re.compile(r"(cascade|rank|tensor|initial|where|def)\s+(?=[^=\s])(.*)", re.DOTALL)
+_KEYWORD = re.compile(r"(cascade|rank|tensor|initial|where|output|def)\s+(?=[^=\s])(.*)", re.DOTALL)
 _SPLIT = re.compile(rf"({_NAME})\s*->\s*(.*)", re.DOTALL)
 _TENSOR = re.compile(rf"({_NAME})\s*(?:\[([^\]]*)\])?(?:\s+bits\s+(\S+))?(?:\s+sparse\s+(.+))?")
 _DEFINE = re.compile(rf"({_NAME})\s*\(([^)]*)\)\s*=\s*(.+)", re.DOTALL)
@@ -63,6 +64,7 @@ class Draft(msgspec.Struct):
     tensors: dict[str, Declared] = {}
     initial: dict[str, float] = {}
     where: list[Line] = []
+    outputs: dict[str, str] = {}
     definitions: list[Line] = []
     einsums: list[Line] = []
 
@@ -125,6 +127,9 @@ def read_statement(line: Line, draft: Draft, parameters: Mapping[str, float]) ->
         _read_initial(rest, line, draft, parameters)
     elif kind == "where":
         draft.where.append(Line(line.where, rest))
+    elif kind == "output":
+        for part in rest.split(","):
+            add_output(draft, part.strip(), line.where)
     elif kind == "def":
         draft.definitions.append(Line(line.where, rest))
     else:
@@ -189,6 +194,15 @@ def add_tensor(draft: Draft, name: str, declared: Declared) -> None:
     if not 1 <= declared.bits <= 1024:
         raise SpecError(f"tensors.{name}.bits", "must be 1 to 1024", got=declared.bits, where=declared.where)
     draft.tensors[name] = declared
+
+
+def add_output(draft: Draft, name: str, where: str) -> None:
+    """Enter a tensor as an output; that an Einsum writes it is checked once all are known."""
+    if not re.fullmatch(_NAME, name):
+        raise SpecError("outputs", "is written output K, V", got=name, where=where)
+    if name in draft.outputs:
+        raise SpecError(f"outputs.{name}", "is given twice", where=where)
+    draft.outputs[name] = where
 
 
 def parse_sparsity(text: str, path: str, where: str) -> Sparsity:
@@ -276,9 +290,19 @@ def resolve(draft: Draft, parameters: Mapping[str, float], source: str = "") -> 
     )
     cascade = Cascade(
         draft.name, tuple(Rank(*item) for item in sizes.items()), tensors, tuple(einsums),
-        tuple(bounds), draft.initial, source, partitions,
+        tuple(bounds), draft.initial, source, partitions, tuple(draft.outputs),
     )  # fmt: skip
+    _check_outputs(cascade, draft.outputs)
     return checked(cascade, places, draft.size_where)
+
+
+def _check_outputs(cascade: Cascade, outputs: Mapping[str, str]) -> None:
+    made = [einsum.name for einsum in cascade.einsums]
+    for name, where in outputs.items():
+        if name not in made:
+            given = any(tensor.name == name for tensor in cascade.inputs)
+            rule = "is an input, which no Einsum writes" if given else "no Einsum writes it"
+            raise SpecError(f"outputs.{name}", rule, where=where, hint="" if given else near(name, made))
 
 
 def _in_order(draft: Draft) -> dict[str, int]:
@@ -307,7 +331,7 @@ def _pruned(einsums: list[Einsum]) -> dict[str, Sparsity]:
 def _einsum(text: str, scope: Scope) -> Einsum:
     sides = _ASSIGN.split(text, maxsplit=1)
     if len(sides) != 2:
-        kinds = ("cascade", "rank", "tensor", "initial", "where", "def")
+        kinds = ("cascade", "rank", "tensor", "initial", "where", "output", "def")
         hint = near(text.split(maxsplit=1)[0], kinds)
         raise msgspec.structs.replace(scope, path="einsums").error(
             "an Einsum is written Z[m] = ...", text, hint

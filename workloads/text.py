@@ -18,9 +18,10 @@ _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="
 
 def cascade_text(
     name: str, sizes: Mapping[str, int], partitions: Iterable[Partition], tensors: Iterable[Tensor],
-    initial: Mapping[str, float], bounds: Iterable[Bound | SameBlock], einsums: Sequence[Einsum],
+    initial: Mapping[str, float], declared: Iterable[str], bounds: Iterable[Bound | SameBlock],
+    einsums: Sequence[Einsum],
 ) -> str:  # fmt: skip
-    """The whole cascade: ranks, partitions, tensors, bounds, initial state, then one Einsum a line."""
+    """The whole cascade: ranks, partitions, tensors, state, outputs, bounds, then one Einsum a line."""
     lines = [
         f"cascade {name}",
         "rank " + ", ".join(f"{rank} = {size}" for rank, size in sizes.items()),
@@ -28,6 +29,7 @@ def cascade_text(
     lines += [f"{part.rank} -> {', '.join(part.into)}" for part in partitions]
     lines += [tensor_text(tensor) for tensor in tensors]
     lines += [f"initial {tensor} = {number_text(value)}" for tensor, value in initial.items()]
+    lines += [f"output {tensor}" for tensor in declared]
     lines += [f"where {bound_text(bound, sizes)}" for bound in bounds]
     width = max((len(access_text(einsum.output, sizes)) for einsum in einsums), default=0)
     lines += [einsum_text(einsum, sizes, width) for einsum in einsums]

@@ -112,7 +112,7 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[float, float]:
             if access.tensor in inputs and not cut & set(access.ranks):
                 size = tile_bytes(cascade, machine, access, whole)
                 sizes[access.tensor] = max(size, sizes.get(access.tensor, 0))
-        if not cascade.consumers(einsum.name) and not cut & set(einsum.output.ranks):
+        if cascade.is_output(einsum.name) and not cut & set(einsum.output.ranks):
             written += tile_bytes(cascade, machine, einsum.output, whole)
     read = sum(sizes.values())
     clock = Clock(machine)

@@ -193,7 +193,9 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         made = [einsum for einsum in group if any(e in group for e in self.cascade.consumers(einsum.name))]
         fused = frozenset(einsum.name for einsum in made)
         leaving = frozenset(
-            name for name in fused if any(e.name not in names for e in self.cascade.consumers(name))
+            name
+            for name in fused
+            if self.cascade.is_output(name) or any(e.name not in names for e in self.cascade.consumers(name))
         )
         reads = [operand.tensor for e in group for operand in operands(self.cascade, e)[:-1]]
         common = frozenset(name for name in reads if name not in fused and reads.count(name) > 1)

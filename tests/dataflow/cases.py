@@ -42,7 +42,10 @@ def cascade(name: str, rng: random.Random, largest: int = 7) -> Cascade:
     sizes |= {rank: rng.randint(2, 3) for rank in ("r", "t") if rank in sizes}
     if name in ("causal", "window"):
         sizes["m"] = sizes["p"]
-    return parse(text.replace("{S}", str(sizes.get("s", 0))), name=name, sizes=sizes)
+    work = parse(text.replace("{S}", str(sizes.get("s", 0))), name=name, sizes=sizes)
+    drawn = random.Random(str(work))
+    made = [einsum.name for einsum in work.einsums]
+    return msgspec.structs.replace(work, declared=tuple(one for one in made if drawn.random() < 0.25))
 
 
 def machine(rng: random.Random, *, ideal: bool = False, levels: int | None = None) -> Machine:

@@ -179,6 +179,7 @@ WINDOW = parse(
     "where m <= p\nwhere p - m < 3\nQK[m,p] = Q[e,p] * K[e,m]", name="window", sizes={"m": 8, "p": 8, "e": 4}
 )
 HALO = parse("H[x] = exp(I[x])\nO[x] = H[x-r] * W[r]\nwhere r <= x", name="halo", sizes={"x": 8, "r": 2})
+KEPT = msgspec.structs.replace(ATTENTION, declared=("QK",))
 LOCAL = parse("A[t] = sum[s](X[t,s])\nB[t,s] = X[t,s] - A[t]", name="local", sizes={"t": 4, "s": 4})
 STATE = parse(
     "initial R = 0\nR[s+1,p] = R[s,p] + X[s,p]\nY[s,p] = R[s+1,p] * 2", name="state", sizes={"s": 4, "p": 4}
@@ -205,6 +206,7 @@ def indent(text, levels):
         (STATE, "keep X R Y in gb x1\n  for p/2\n    pipeline\n      R on vec lanes=s\n      Y on vec", "mapping.compute R.spatial: a step needs the one before, so its rank can't lie along a dimension (got 's')"),
         (WINDOW, "keep Q K QK in gb x1\n  for m/2\n    for p/2\n      QK on mm", "mapping.keep Q K QK.keep: Q is loaded in the first iteration of the loop over m, in which a bound leaves out some tiles of p; put the loop over p outside it, or keep Q further in"),
         (ATTENTION, "keep Q K GM in gb x1\n  keep SN QK in gb x1 overlay\n    pipeline\n      QK on mm\n      GM on vec\n      SN on vec", "mapping.keep SN QK.overlay: QK does not depend on SN, whose bytes it takes"),
+        (KEPT, "keep Q K GM in gb x1\n  keep QK SN in gb x1 overlay\n    pipeline\n      QK on mm\n      GM on vec\n      SN on vec", "mapping.keep QK SN.overlay: QK leaves gb, but nothing holds SN back until it has"),
         (ATTENTION, "keep Q K GM SN in gb x1\n  keep QK in mm x1\n    pipeline\n      QK on mm\n      GM on vec\n      SN on vec", "mapping.compute GM: operand QK is in mm, but unit vec reads from gb; keep QK in gb above it"),
         (ATTENTION, KEEP3 + "  pipeline\n    QK on mm\n    for m/2\n      GM on vec\n    SN on vec chained=GM", "mapping.compute SN.chained: GM is not made on vec inside the same loops; leave GM out of chained and keep it"),
         (ATTENTION, "keep Q K QK SN GM in gb x1000000000000\n  for p/2\n    pipeline\n      QK on mm\n      GM on vec\n      SN on vec", None),

@@ -80,7 +80,11 @@ def counted(work, chip, mapping):
         outside = [leaf for leaf in layout.leaves if leaf not in layout.under(home.place)]
         maker = next((leaf for leaf in here if leaf.node.einsum == tensor), None)
         user = maker or next(leaf for leaf in here if reads(work, leaf, tensor))
-        if maker is not None and work.consumers(tensor) and not any(reads(work, o, tensor) for o in outside):
+        if (
+            maker is not None
+            and not work.is_output(tensor)
+            and not any(reads(work, o, tensor) for o in outside)
+        ):
             continue
         access = access_of(work.einsum(user.node.einsum), tensor)
         moved = relevant_ranks(work, access)

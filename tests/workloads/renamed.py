@@ -61,6 +61,7 @@ def renamed(cascade: Cascade, seed: int, *, commute: bool = False) -> Cascade:
         einsums=_any_order(einsums, pick),
         bounds=_shuffled(bounds, pick),
         initial={tensors[name]: value for name, value in cascade.initial.items()},
+        declared=_shuffled([tensors[name] for name in cascade.declared], pick),
         partitions=tuple(
             Partition(ranks[part.rank], tuple(ranks[rank] for rank in part.into))
             for part in cascade.partitions

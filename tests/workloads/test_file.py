@@ -52,6 +52,13 @@ def test_a_file_is_read_whole(load):
     assert cascade.source == "own.yaml"
 
 
+def test_a_file_declares_outputs(load):
+    assert [tensor.name for tensor in load(GOOD + "outputs: [L]").outputs] == ["L", "Z"]
+    with pytest.raises(SpecError) as raised:
+        load(GOOD + "outputs:\n- L\n- K")
+    assert str(raised.value) == "own.yaml:21 outputs.K: is an input, which no Einsum writes"
+
+
 def test_settings_replace_ranks_and_parameters(load):
     cascade = load(GOOD, m="12", p="12", m0="5", W="4", scale="2", e="3")
     k, q = np.random.default_rng(0).normal(size=(2, 2, 3, 12))
@@ -90,7 +97,7 @@ FAULTS = [
     (changed("min(max(x, 0), 6)", "min(max(x, 0, 6)"), {}, "own.yaml:11 ops: is not an expression (got 'min(max(x, 0, 6)')"),
     (changed("Z[b,p]", "QK[b,p]"), {}, "own.yaml:18 einsums.QK: tensor 'QK' is written twice; first in own.yaml:14"),
     (changed("K[b,e,m]\n", "K[b,e,m] * L[b,m1,p]\n"), {}, "own.yaml:14 einsums.QK: the cascade is cyclic: QK <- L <- QK"),
-    (changed("L[b,m1,p] =", "L[b,m1,p]"), {}, "own.yaml:16 einsums: an Einsum is written Z[m] = ... (got 'L[b,m1,p] max[m0](QK[b,m1,m0,p])'); known: cascade, rank, tensor, initial, where, def"),
+    (changed("L[b,m1,p] =", "L[b,m1,p]"), {}, "own.yaml:16 einsums: an Einsum is written Z[m] = ... (got 'L[b,m1,p] max[m0](QK[b,m1,m0,p])'); known: cascade, rank, tensor, initial, where, output, def"),
     (changed("[m1, m0]", "[m1]"), {}, "own.yaml:3 partitions.m: a partition is written m -> m1, m0 (got 'm1')"),
     (changed("W: 128, ", "m: 128, W: 128, "), {}, "own.yaml:2 ranks.m: is a parameter too; rename one of them"),
     (changed("bits: 8", "bits: 8000"), {}, "own.yaml:6 tensors.K.bits: must be 1 to 1024 (got 8000)"),

@@ -275,7 +275,7 @@ FAULTS = {
     "Z[m] = 2 * prune[2:4,m](X[m])": "line 2 einsums.Z: pruning stands alone: Wp[i,o] = prune[2:4,i](W[i,o])",
     "Z[m] = X[m] ** 9": "line 2 einsums.Z: is not part of the Einsum notation (got 'X[m] ** 9')",
     "Z[m] = exp(X[m], X[m])": "line 2 einsums.Z: exp takes 1 argument (got 2)",
-    "sm [m] X": "line 2 einsums: an Einsum is written Z[m] = ... (got 'sm [m] X'); known: cascade, rank, tensor, initial, where, def",
+    "sm [m] X": "line 2 einsums: an Einsum is written Z[m] = ... (got 'sm [m] X'); known: cascade, rank, tensor, initial, where, output, def",
     "": "einsums: a cascade needs at least one Einsum",
     "Z[m] = X[m] * (1e308 * 10 - 1e308 * 10)": "line 2 einsums.Z: is a number out of range",
     "initial S = 0\nS[m+1] = S[m+2] + X[m]": (
@@ -307,3 +307,28 @@ def test_deep_nesting_is_refused():
         parse(RANKS + "Z[m] = " + "exp(" * 80 + "X[m]" + ")" * 80)
     rule = "nests deeper than 60 levels; give parts of it their own Einsum"
     assert str(error.value) == f"line 2 einsums.Z: {rule}"
+
+
+def test_outputs_are_what_nobody_reads_and_what_is_declared():
+    text = RANKS + "Y[m] = exp(X[m])\nZ[m] = Y[m] + X[m]\nD[p] = exp(E[p])"
+    assert [tensor.name for tensor in parse(text).outputs] == ["Z", "D"]
+    declared = parse(text + "\noutput Y, D")
+    assert {tensor.name for tensor in declared.outputs} == {"Y", "Z", "D"}
+    assert parse(str(declared)) == declared
+    assert declared != parse(text)
+    assert hash(declared) != hash(parse(text))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ("Q", "line 5 outputs.Q: no Einsum writes it; known: Y, Z"),
+        ("X", "line 5 outputs.X: is an input, which no Einsum writes"),
+        ("Y, Y", "line 5 outputs.Y: is given twice"),
+        ("Y Z", "line 5 outputs: is written output K, V (got 'Y Z')"),
+    ],
+)
+def test_a_wrong_output_is_told_with_its_line(outputs, message):
+    with pytest.raises(SpecError) as raised:
+        parse(RANKS + f"Y[m] = exp(X[m])\nZ[m] = Y[m] + X[m]\n\noutput {outputs}")
+    assert str(raised.value) == message

@@ -126,7 +126,8 @@ class Structure:
         if name not in self._tensor:
             tensor, initial = self.cascade.tensor(name), self.cascade.initial
             state = "state" if name in initial else ""
-            detail = (tensor.bits, repr(initial.get(name)), _format(self.cascade, name))
+            leaves = name in self._made and self.cascade.is_output(name)
+            detail = (tensor.bits, repr(initial.get(name)), leaves, _format(self.cascade, name))
             vertex = self.graph.vertex("tensor", state, detail=detail)
             self._tensor[name], self.tensors[vertex] = vertex, name
         return self._tensor[name]

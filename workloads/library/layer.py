@@ -2,7 +2,7 @@
 
 The score's scale is folded into WQ; biases of projections are left out. In a decode step K and V are the
 cache, which already holds the new tokens' entries at its end; KN and VN are those entries as this step
-makes them.
+makes them. A decoder's prompt leaves K and V as outputs: they are the cache.
 """
 
 from __future__ import annotations
@@ -130,6 +130,8 @@ def layer_cascade(model: Dimensions, settings: Settings, name: str) -> Cascade:
             raise settings.error("head_dim", f"rotary positions need an even head size, not {model.head_dim}")
         sizes |= {"c": 2, "j": model.head_dim // 2}
     text = layer_text(model, settings, grouped.query, sizes, decode) + mask_text(settings, m, p)
+    if settings.flag("causal") and not decode:
+        text += "\noutput K, V"
     return with_bits(parse(text, name=name, sizes=sizes), settings)
 
 

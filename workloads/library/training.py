@@ -3,7 +3,8 @@
 N:M training prunes the weights in both directions, as BDWP does (arXiv 2309.13015): Wff in groups along the
 inputs, which FF sums, Wbp in groups along the outputs, which BP sums; WU stays dense. Weights are kept in 32
 bits and the pruned copies are made each step: ahead of use, with the weight update of the step before, as
-SAT's pre-generation does (the copies are then inputs here), or inline, as Einsums of this step.
+SAT's pre-generation does (the copies are then inputs here, and an update makes those of the next step), or
+inline, as Einsums of this step. The updated weights are an output.
 """
 
 from __future__ import annotations
@@ -52,16 +53,19 @@ def _build(settings: Settings) -> Cascade:
     lines = []
     for name, (pruned, rank) in copies.items():
         if inline:
-            lines.append(f"{name}[i,o] = " + (f"prune[{pattern},{rank}](W[i,o])" if pruned else "W[i,o]"))
+            lines.append(_copy(name, "W", pruned, rank, pattern))
         if name in products:
             lines.append(products[name])
     lines += [products["BP"], "WU[i,o] = X[n,i] * DY[n,o]"]
     if settings.flag("update"):
         lines.append("WN[i,o] = W[i,o] - LR * WU[i,o]")
         lines.append("tensor LR[] bits 32")
+        lines.append("output WN")
+        if not inline:
+            lines += [_copy("N" + name[1:], "WN", *copies[name], pattern) for name in copies]
     bits, kept = settings.size("bits"), settings.size("weight_bits")
     text = "\n".join(lines)
-    for name in dict.fromkeys(re.findall(r"\b(X|Wff|Wbp|FF|BP|DY|WU)\[", text)):
+    for name in dict.fromkeys(re.findall(r"\b(X|Wff|Wbp|Nff|Nbp|FF|BP|DY|WU)\[", text)):
         text += f"\ntensor {name} bits {bits}"
         if not inline and copies.get(name, (False, ""))[0]:
             text += f" sparse {pattern} {copies[name][1]}"
@@ -69,6 +73,12 @@ def _build(settings: Settings) -> Cascade:
         text += f"\ntensor {name} bits {kept}"
     sizes = {name: settings.size(name) for name in ("n", "i", "o")}
     return parse(text, name="linear-training", sizes=sizes)
+
+
+def _copy(name: str, source: str, pruned: bool, rank: str, pattern: str) -> str:
+    """The Einsum that makes a copy of the weights, pruned along a rank or not."""
+    weights = f"{source}[i,o]"
+    return f"{name}[i,o] = " + (f"prune[{pattern},{rank}]({weights})" if pruned else weights)
 
 
 def _check_pattern(settings: Settings) -> None:

@@ -81,6 +81,7 @@ def cascade(rng: random.Random, largest: int | None = None, texts: Any = TEXTS) 
     """One to three Einsums with ranks of a few points; some tensors n:m or of odd widths."""
     text, ranks, most = rng.choice(texts)
     work = parse(text, name="small", sizes={rank: rng.randint(1, largest or most) for rank in ranks})
+    work = with_outputs(work)
     if rng.random() < 0.5:
         return work
     tensors = [msgspec.structs.replace(tensor, bits=rng.choice((4, 8, 12, 16))) for tensor in work.tensors]
@@ -89,6 +90,13 @@ def cascade(rng: random.Random, largest: int | None = None, texts: Any = TEXTS) 
         pattern = NM(n=rng.randint(1, 2), m=rng.choice((2, 3, 4)), rank=rng.choice(tensors[sparse].ranks))
         tensors[sparse] = msgspec.structs.replace(tensors[sparse], sparsity=pattern)
     return msgspec.structs.replace(work, tensors=tuple(tensors))
+
+
+def with_outputs(work: Cascade) -> Cascade:
+    """The cascade with some of its tensors declared outputs, as its text draws them."""
+    rng = random.Random(str(work))
+    made = [einsum.name for einsum in work.einsums]
+    return msgspec.structs.replace(work, declared=tuple(name for name in made if rng.random() < 0.3))
 
 
 def problem(seed: int, most: float = 3e5, largest: int | None = None) -> MapSpace:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 
+from small import with_outputs
+
 from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
 from einsim.dataflow.mapper.objective import Key, key_by
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
@@ -65,7 +67,7 @@ def cascade(rng: random.Random) -> Cascade:
     """One to three Einsums with ranks of a few points, one of which carries state."""
     text, ranks = rng.choice(TEXTS)
     sizes = {rank: rng.choice((1, 2, 2, 3, 4)) for rank in ranks}
-    return parse(text, name="small", sizes={**sizes, "s": rng.randint(1, 3)})
+    return with_outputs(parse(text, name="small", sizes={**sizes, "s": rng.randint(1, 3)}))
 
 
 def problem(seed: int, most: int = 6000) -> StatefulSpace:

@@ -10,6 +10,7 @@ from einsim.specs.errors import SpecError
 from einsim.workloads.dimensions import Dimensions
 from einsim.workloads.execute import execute
 from einsim.workloads.library.layer import layer_workload
+from einsim.workloads.load import load_workload
 from einsim.workloads.settings import read_settings
 
 RNG = np.random.default_rng(11)
@@ -151,3 +152,17 @@ def test_impossible_phases_are_told(name, given, message):
     with pytest.raises(SpecError) as error:
         built(MODELS[name], **given)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("settings", "left"),
+    [
+        ({"seq": 8, "causal": True}, {"K", "V", "Y"}),
+        ({"seq": 8, "causal": False}, {"Y"}),
+        ({"seq": 8, "causal": True, "phase": "decode"}, {"KN", "VN", "Y"}),
+    ],
+)
+def test_a_decoder_leaves_its_cache_in_memory(settings, left):
+    given = {name: str(value).lower() for name, value in settings.items()}
+    cascade = load_workload("decoder-layer", given)
+    assert {tensor.name for tensor in cascade.outputs} == left

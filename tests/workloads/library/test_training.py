@@ -81,6 +81,17 @@ def test_the_update_moves_the_weights_against_their_gradient():
     np.testing.assert_allclose(found["WN"], given["W"] - given["LR"] * (given["X"].T @ given["DY"]))
 
 
+def test_an_update_ahead_leaves_the_weights_and_the_next_steps_copies():
+    cascade, given, found = step(update=True, sparsity="2:8", prune="ahead")
+    assert {tensor.name for tensor in cascade.outputs} == {"FF", "BP", "WN", "Nff", "Nbp"}
+    after = given["W"] - given["LR"] * (given["X"].T @ given["DY"])
+    np.testing.assert_allclose(found["WN"], after)
+    np.testing.assert_allclose(found["Nff"], prune(after, 2, 8, 0))
+    np.testing.assert_allclose(found["Nbp"], prune(after, 2, 8, 1))
+    assert cascade.tensor("Nff").sparsity == cascade.tensor("Wff").sparsity
+    assert cascade.tensor("Nff").bits == cascade.tensor("Wff").bits
+
+
 @pytest.mark.parametrize("pattern", ["5:4", "0:4", "half", "2:4:8"])
 def test_a_bad_pattern_is_told(pattern):
     with pytest.raises(SpecError) as error:
