@@ -10,8 +10,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from einsim.validation.gpu import rows
 from einsim.validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash, sizes_text, unseen_cases
+from einsim.validation.gpu.measurement import Measurement, append, read
 from einsim.validation.gpu.plan import Item, plan, unseen_plan
 
 ENERGY_S = 1.6
@@ -42,7 +42,7 @@ def capture(
     folder.mkdir(parents=True, exist_ok=True)
     kind = "-quick" if quick else "-unseen" if unseen else ""
     path = folder / f"{device.name.lower().replace(' ', '-')}{kind}.csv"
-    have = {(row.key, row.source_hash) for row in rows.read(path)} if path.exists() else set()
+    have = {(row.key, row.source_hash) for row in read(path)} if path.exists() else set()
     hashes = {family: family_hash(family) for family in FAMILIES}
     energy = energy and meter.counts_joules()
     planned = unseen_plan() if unseen else plan(quick, energy)
@@ -61,7 +61,7 @@ def capture(
             vendor=vendor,
         )
         try:
-            rows.append(path, measure(item.case, device, meter, item.l2, effort))
+            append(path, measure(item.case, device, meter, item.l2, effort))
         except Exception as error:  # noqa: BLE001 - numba, cuda.core and torch raise many kinds; one case must not end it all
             failures.append(
                 f"{item.case.key}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
@@ -86,8 +86,8 @@ def summary(path: Path) -> str:
     flops = {
         (c.family, c.variant, sizes_text(c)): c for c in (*all_cases(), *all_cases(True), *unseen_cases())
     }
-    groups: dict[tuple[str, str], list[tuple[float, float, str, rows.Measurement]]] = defaultdict(list)
-    for row in rows.read(path):
+    groups: dict[tuple[str, str], list[tuple[float, float, str, Measurement]]] = defaultdict(list)
+    for row in read(path):
         case = flops.get(row.key[:3])
         if (case is not None and row.l2 == "cold") or (row.family == "micro" and case is not None):
             groups[row.family, row.variant].append(

@@ -20,7 +20,7 @@ from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.factors import Efficiency, factors_path
 from einsim.sim.gpu.predict import predict
 from einsim.validation.gpu.fit_machine import Pairs, paired
-from einsim.validation.gpu.rows import Measurement, read
+from einsim.validation.gpu.measurement import Measurement, read
 from einsim.validation.gpu.split import digest, split
 
 CAPTURES = Path(__file__).parent / "captures"

@@ -19,7 +19,7 @@ from einsim.accel.gpu.machine import Gpu, load_gpu
 from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.predict import predict
 from einsim.validation.gpu.kernels.registry import all_cases, sizes_text, unseen_cases
-from einsim.validation.gpu.rows import Measurement, read
+from einsim.validation.gpu.measurement import Measurement, read
 from einsim.validation.gpu.split import split
 
 Pairs = Sequence[tuple[KernelCase, Measurement]]

@@ -17,9 +17,9 @@ from einsim.specs.errors import EinsimError
 from einsim.validation.gpu.device import Device, DeviceBuffers, ReplayTiming
 from einsim.validation.gpu.kernels.problem import Problem
 from einsim.validation.gpu.kernels.registry import FAMILIES, family_hash
+from einsim.validation.gpu.measurement import Measurement
 from einsim.validation.gpu.plan import TOLERANCE
 from einsim.validation.gpu.power import Meter, Reading
-from einsim.validation.gpu.rows import Measurement
 from einsim.validation.gpu.vendor import torch_version, vendor_seconds
 
 ROTATION = 4  # times L2 that the rotating buffers cover

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
-from einsim.validation.gpu.rows import Measurement
+from einsim.validation.gpu.measurement import Measurement
 
 
 def digest(text: str) -> int:

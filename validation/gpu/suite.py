@@ -19,7 +19,7 @@ from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.validation.gpu.fit import DEVICES, capture_path, read_roofline, roofline
 from einsim.validation.gpu.fit_machine import paired
-from einsim.validation.gpu.rows import Measurement, read
+from einsim.validation.gpu.measurement import Measurement, read
 from einsim.validation.gpu.split import split
 from einsim.validation.row import Row
 

@@ -17,7 +17,7 @@ from einsim.sim.gpu.factors import read_factors
 from einsim.sim.gpu.predict import predict
 from einsim.validation.gpu.fit import capture_path
 from einsim.validation.gpu.fit_machine import paired
-from einsim.validation.gpu.rows import Measurement, read
+from einsim.validation.gpu.measurement import Measurement, read
 from einsim.validation.gpu.suite import MEASURED, errors, points
 
 Pair = tuple[KernelCase, Measurement]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from einsim.sim.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS
+from einsim.sim.gpu.kernels.row_reduction import MERGE, SHARED_BYTES, THREADS
 
 FAMILY = "reduction"
 REGISTERS = {"sum_rows": 32, "sum_stripes": 30}  # ptxas, sm_90a

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even
-from einsim.sim.gpu.kernels.rows import MERGE, SHARED_BYTES, THREADS, rounds, setup
+from einsim.sim.gpu.kernels.row_reduction import MERGE, SHARED_BYTES, THREADS, rounds, setup
 
 FAMILY = "softmax"
 REGISTERS = {"3-pass": 32, "online": 32, "resident": 31}  # ptxas, sm_90a

@@ -10,8 +10,8 @@ import pytest
 from einsim.validation.gpu.capture import summary
 from einsim.validation.gpu.fit import CAPTURES, DEVICES
 from einsim.validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash, unseen_cases
+from einsim.validation.gpu.measurement import read
 from einsim.validation.gpu.plan import TOLERANCE, plan, unseen_plan
-from einsim.validation.gpu.rows import read
 
 PATHS = sorted(CAPTURES.glob("*.csv"))
 ROWS = {path.stem: read(path) for path in PATHS}

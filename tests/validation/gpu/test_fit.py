@@ -10,7 +10,7 @@ from einsim.sim.gpu.factors import Efficiency, read_factors
 from einsim.sim.gpu.predict import predict
 from einsim.validation.gpu.fit import capture_path, efficiencies, fitted, kept, least, read_roofline, roofline
 from einsim.validation.gpu.fit_machine import paired
-from einsim.validation.gpu.rows import read
+from einsim.validation.gpu.measurement import read
 from einsim.validation.gpu.split import split
 
 GPU, ROWS = load_gpu("h100-sxm"), read(capture_path("h100-sxm"))

@@ -7,7 +7,7 @@ import pytest
 from einsim.accel.gpu.machine import load_gpu
 from einsim.validation.gpu.fit import DEVICES, capture_path
 from einsim.validation.gpu.fit_machine import STREAM, constants, replaced, stream_constants, value
-from einsim.validation.gpu.rows import read
+from einsim.validation.gpu.measurement import read
 
 GPU = load_gpu("h200-sxm")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from einsim.validation.gpu import split as rule
-from einsim.validation.gpu.rows import read
+from einsim.validation.gpu.measurement import read
 
 ROWS = read(Path(rule.__file__).parent / "captures" / "nvidia-h200.csv")
 

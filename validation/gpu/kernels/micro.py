@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, even
-from einsim.sim.gpu.kernels.rows import MERGE
-from einsim.sim.gpu.kernels.rows import SHARED_BYTES as EXCHANGE_BYTES
+from einsim.sim.gpu.kernels.row_reduction import MERGE
+from einsim.sim.gpu.kernels.row_reduction import SHARED_BYTES as EXCHANGE_BYTES
 from einsim.validation.gpu.kernels.linked import device_function
 from einsim.validation.gpu.kernels.problem import Arena, Problem, address
 

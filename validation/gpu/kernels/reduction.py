@@ -9,9 +9,9 @@ import numpy as np
 from numba import cuda, float32
 
 from einsim.sim.gpu.case import KernelCase
-from einsim.sim.gpu.kernels.rows import THREADS
+from einsim.sim.gpu.kernels.row_reduction import THREADS
 from einsim.validation.gpu.kernels.problem import Arena, Problem
-from einsim.validation.gpu.kernels.rows import block_sum
+from einsim.validation.gpu.kernels.row_reduction import block_sum
 
 
 @cache

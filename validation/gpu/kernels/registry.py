@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from einsim.sim.gpu.case import KernelCase
-from einsim.sim.gpu.kernels import rows as rows_described
+from einsim.sim.gpu.kernels import row_reduction as row_reduction_described
 from einsim.sim.gpu.kernels.families import FAMILIES as DESCRIBED
 from einsim.validation.gpu.kernels import (
     attention_fused,
@@ -22,7 +22,7 @@ from einsim.validation.gpu.kernels import (
     layernorm,
     micro,
     reduction,
-    rows,
+    row_reduction,
     softmax,
 )
 from einsim.validation.gpu.shapes import CAPTURED, QUICK, UNSEEN
@@ -102,7 +102,7 @@ def family_hash(family: str) -> str:
         sources.reverse()
     parts = [code_of(*sources)]
     if family in ROW_FAMILIES:
-        parts.append(code_of(rows_described, rows))
+        parts.append(code_of(row_reduction_described, row_reduction))
     if family in LINKED:
         folder = Path(__file__).parent / "cuda"
         parts += [(folder / name).read_text() for name in ("mma.cuh", *(f"{n}.cu" for n in LINKED[family]))]

@@ -12,9 +12,9 @@ import numpy as np
 from numba import cuda, float32
 
 from einsim.sim.gpu.case import KernelCase
-from einsim.sim.gpu.kernels.rows import THREADS
+from einsim.sim.gpu.kernels.row_reduction import THREADS
 from einsim.validation.gpu.kernels.problem import Arena, Problem, relative_error, sample
-from einsim.validation.gpu.kernels.rows import block_max, block_sum
+from einsim.validation.gpu.kernels.row_reduction import block_max, block_sum
 
 LOW = -1e30
 

@@ -10,7 +10,7 @@ import pytest
 
 from einsim.specs.errors import SpecError
 from einsim.validation.gpu.fit import CAPTURES
-from einsim.validation.gpu.rows import FIELDS, Measurement, append, read
+from einsim.validation.gpu.measurement import FIELDS, Measurement, append, read
 
 ROW = read(CAPTURES / "nvidia-h200.csv")[0]
 
