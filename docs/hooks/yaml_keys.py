@@ -62,7 +62,9 @@ def index() -> str:
 def _limit(number: float) -> str:
     """2^50 rather than its digits."""
     bits = int(number).bit_length() - 1
-    return f"2^{bits}" if bits > 20 and number == 2**bits else f"{number:g}"
+    return (
+        f"2^{bits}" if bits > 20 and number == 2**bits else f"{number:,g}" if number < 1e6 else f"{number:g}"
+    )
 
 
 def _suffixes(kind: type[Quantity]) -> str:
@@ -76,7 +78,8 @@ def page(title: str, known: dict[str, Schema], roots: list[str]) -> str:
     for number, (name, where) in enumerate(places.items()):
         if number:
             lines += [f"## {where} {{ #{_anchor(name)} }}", ""]
-        lines += [_prose(known[name]["description"]), "", *_table(known[name], places), ""]
+        about = _prose(known[name]["description"])
+        lines += ([about, ""] if about != f"{where}." else []) + [*_table(known[name], places), ""]
     return "\n".join(lines)
 
 
@@ -166,14 +169,13 @@ def _named(name: str, places: dict[str, str]) -> str:
 
 
 def _range(own: Schema) -> str:
-    low, high = own.get("minimum"), own.get("maximum")
-    limits = [
-        f" from {low:,}" if low is not None else "",
-        f" above {own['exclusiveMinimum']:,}" if "exclusiveMinimum" in own else "",
-        f" to {high:,}" if high is not None else "",
-        f", a multiple of {own['multipleOf']}" if "multipleOf" in own else "",
-    ]
-    return "".join(limits)
+    limits = {
+        "minimum": " from ",
+        "exclusiveMinimum": " above ",
+        "maximum": " to ",
+        "multipleOf": ", a multiple of ",
+    }
+    return "".join(f"{text}{_limit(own[word])}" for word, text in limits.items() if word in own)
 
 
 def _anchor(name: str) -> str:

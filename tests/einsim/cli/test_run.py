@@ -11,7 +11,7 @@ import pytest
 
 from einsim.cli.main import main
 
-# DESIGN section 5: what the object holds, and what kind of value each is.
+# docs/cli.md, JSON: what the object holds, and what kind of value each is.
 KEYS = {
     "workload": str, "accel": str, "level": str, "cycles": int, "latency_s": float, "energy_j": float,
     "dram_bytes": int, "utilization": dict, "stalls": dict, "energy_by": dict, "traffic": dict, "mapping": str,
