@@ -6,18 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from einsim.schema import MACHINES, SCHEMAS
+from einsim.schema import SCHEMAS, machine_forms
 from einsim.specs.json_schema import Schema, definition_name
 from einsim.specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Quantity, Seconds, Watts
 
 QUANTITIES: Final = (Bytes, BytesPerSecond, Hertz, Seconds, Picojoules, Watts)
-TITLES: Final = {
-    "generic": "A machine written out",
-    "spatial-array": "Family spatial-array",
-    "fpga-dsp": "Family fpga-dsp",
-    "npu": "Family npu",
-    "gpu": "A GPU",
-}
+TITLES: Final = {"generic": "A machine written out", "gpu": "A GPU"}
 INDEX: Final = """\
 # Keys of the YAML files
 
@@ -39,11 +33,10 @@ def key_pages() -> dict[str, str]:
     """Markdown by the page's address below the site."""
     machines, cascade, mapping = (SCHEMAS[kind]() for kind in ("machine", "cascade", "mapping"))
     pages = {"keys/index.md": index()}
-    for kind in MACHINES:
-        known = machines["definitions"]
-        name = definition_name(kind)
-        family = known[name]["properties"].get("family", {}).get("enum", [kind.__name__.lower()])[0]
-        pages[f"keys/{'machine' if family == 'generic' else family}.md"] = page(TITLES[family], known, [name])
+    for family, form in machine_forms().items():
+        address = "machine" if family == "generic" else family
+        title = TITLES.get(family, f"Family {family}")
+        pages[f"keys/{address}.md"] = page(title, machines["definitions"], [definition_name(form)])
     pages["keys/cascade.md"] = page("A cascade", cascade["definitions"], ["file.CascadeFile"])
     roots = ["mapping_file.RootFile", *(f"mapping_file.{item}" for item in ITEMS)]
     pages["keys/mapping.md"] = page("A mapping", mapping["definitions"], roots)
