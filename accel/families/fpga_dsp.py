@@ -230,6 +230,7 @@ def derive(spec: FpgaDsp, name: str) -> Machine:
         memories=_memories(spec),
         units=units,
         leakage_w=float(spec.leakage),
+        noc=spec.noc.noc() if spec.noc else None,
         resources=needs,
         technology=spec.technology or part.device,
         sources={**spec.sources, "part": spec.sources.get("part", part.source)},
