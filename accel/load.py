@@ -49,14 +49,16 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.yaml")))
 
 
-def load_machine(name_or_path: str, overrides: Mapping[str, str] | None = None) -> Machine:
-    """The machine of a preset name or of a YAML file, with `--set` overrides applied before it is judged.
+def load_machine(name_or_path: str | Path, overrides: Mapping[str, object] | None = None) -> Machine:
+    """The machine of a preset name or of a YAML file, with overrides applied before it is judged.
 
-    SpecError for anything unknown, missing, out of range or that does not fit its part.
+    `overrides` are what `--set` takes, by the dotted paths of the YAML: `{"array.rows": 64, "dram.bandwidth":
+    "100GB/s"}`; text is read as YAML. SpecError for anything unknown, missing, out of range or that does not
+    fit its part.
     """
-    document, name = _read(name_or_path)
-    for key, text in (overrides or {}).items():
-        document = override(document, key, text)
+    document, name = _read(str(name_or_path))
+    for key, value in (overrides or {}).items():
+        document = override(document, key, value)
     try:
         machine = _build(document, name)
     except RuleError as error:

@@ -156,4 +156,7 @@ def make_result(
         timeline=timeline,  # type: ignore[arg-type]
         notes=program.notes,
         assumed=machine.assumed,
+        macs=program.macs,
+        area_um2=machine.area_um2,
+        resources=machine.resources,
     )

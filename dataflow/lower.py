@@ -49,6 +49,7 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
         shape=_shape(mapping.tree, (), drafts),
         buffers=held_bytes(mapping, layout, cascade, machine),
         notes=mapping.notes,
+        macs=cascade.macs,
         dma={f"dma {memory.name}": memory.dma_engines for memory in machine.memories if memory.dma_engines},
     )
 

@@ -163,3 +163,4 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     buffers: dict[str, int]  # memory -> bytes held at most
     dma: dict[str, int] = {}  # DMA engines by the name that operations give
     notes: tuple[str, ...] = ()
+    macs: int | None = None  # multiply-accumulates that the workload asks for, None: not known

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+
+from einsim.specs.errors import EinsimError
+
+OPS_PER_MAC = 2  # as every TOPS figure counts: a multiplication and an addition
+TERA = 1e12
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +36,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     `stalls` belong to the bottleneck unit: its busy cycles and its stalls add up to `cycles`.
     `breakdown_by_unit` says of each unit what all its `cycles` went to: "busy", or a cause and what it is
-    about, such as "bandwidth:dram" or "dependency:LM"; `einsim.sim.breakdown` puts it in words.
-    `bound_by` gives the lower bounds in cycles by what sets them.
+    about, such as "bandwidth:dram" or "dependency:LM"; `einsim.breakdown` puts it in words.
+    `energy_by` is in J by component, `traffic` in bytes by memory and tensor, `utilization` 0..1 by unit.
+    `bound_by` gives the lower bounds in cycles by what sets them; `buffers` the most bytes held by memory.
+    `macs` are the multiply-accumulates that the workload asks for, None where they aren't known.
+    `area_um2` by component and `resources` (FPGA primitives by name) are empty where the machine doesn't
+    state them.
     """
 
     workload: str
@@ -55,8 +65,61 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     timeline: tuple[Slice, ...] = ()
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+    macs: int | None = None
+    area_um2: dict[str, float] = {}
+    resources: dict[str, int] = {}
 
-    def to_json(self) -> dict[str, Any]:
-        """The object of `einsim run --json`, as plain data."""
+    @property
+    def power_w(self) -> float | None:
+        """Energy over latency, W; None where the machine states no energy."""
+        return self.energy_j / self.latency_s if self.energy_j and self.latency_s else None
+
+    @property
+    def tops(self) -> float | None:
+        """Tera-operations a second, two for each multiply-accumulate; None where these aren't known."""
+        return self._tera_ops / self.latency_s if self._tera_ops is not None and self.latency_s else None
+
+    @property
+    def tops_per_w(self) -> float | None:
+        """Tera-operations per second and watt, which is per joule; None where ops or energy aren't known."""
+        return self._tera_ops / self.energy_j if self._tera_ops is not None and self.energy_j else None
+
+    @property
+    def area_mm2(self) -> float | None:
+        """Silicon area of all components, None where the machine states none."""
+        return sum(self.area_um2.values()) / 1e6 if self.area_um2 else None
+
+    @property
+    def _tera_ops(self) -> float | None:
+        return None if self.macs is None else OPS_PER_MAC * self.macs / TERA
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every figure as plain data (dict, list, text, number): the fields, then what follows from them.
+
+        None stands for what isn't stated, also for the resources of a machine that has none.
+        """
         data: dict[str, Any] = msgspec.to_builtins(self)
-        return data
+        for name in ("power_w", "tops", "tops_per_w", "area_mm2"):
+            data[name] = getattr(self, name)
+        lists = {name: list(value) for name, value in data.items() if isinstance(value, tuple)}
+        return {**data, **lists, "resources": self.resources or None}
+
+    def to_pandas(self) -> Any:
+        """A pandas.DataFrame of one row; a figure has a column such as `energy_by.dram`, NaN if not stated.
+
+        Rows of several results go together by `pandas.concat`. EinsimError where pandas isn't installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise EinsimError("to_pandas needs pandas; pip install 'einsim[pandas]'") from None
+        return pd.DataFrame([dict(_columns(self.to_dict()))])
+
+
+def _columns(data: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of every figure and name; lists (the timeline, notes) are no columns."""
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _columns(value, f"{above}{key}.")
+        elif not isinstance(value, list):
+            yield f"{above}{key}", float("nan") if value is None else value

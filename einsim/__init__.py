@@ -10,8 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from einsim.old_names import explain_old_names
+from einsim.version import VERSION
 
 if TYPE_CHECKING:
+    from einsim.accel.composed import completed as complete_ops
+    from einsim.accel.gpu.machine import Gpu, gpu_names, load_gpu
     from einsim.accel.load import load_machine, preset_names
     from einsim.accel.machine import Machine, Memory, OpCost, Unit
     from einsim.accel.written import (
@@ -21,16 +24,18 @@ if TYPE_CHECKING:
         WrittenPort as PortSpec,
     )
     from einsim.dataflow.analytical import analyse
+    from einsim.dataflow.legality import check as check_mapping
     from einsim.dataflow.lower import lower
     from einsim.dataflow.mapper.best import Answer, best_mapping
     from einsim.dataflow.mapper.explain import Explanation, explain
+    from einsim.dataflow.mapper.objective import Objective
     from einsim.dataflow.mapper.space import MapSpace
     from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Pipeline, Sequence
     from einsim.dataflow.mapping_file import dump_mapping, load_mapping
     from einsim.dataflow.mapping_text import mapping_text
     from einsim.dataflow.result import EinsumCost, Result
     from einsim.dataflow.templates import build_mapping, template_names
-    from einsim.evaluation import Evaluation, evaluate
+    from einsim.evaluation import Evaluation, Level, evaluate
     from einsim.extend import (
         register_dram_standard,
         register_family,
@@ -40,8 +45,10 @@ if TYPE_CHECKING:
         register_workload,
     )
     from einsim.report.case import Case
-    from einsim.report.markup import text as html_text
+    from einsim.report.markup import table as html_table, text as html_text
     from einsim.report.page import page as report_page
+    from einsim.saved import load_result, save_result
+    from einsim.sim.breakdown import breakdown
     from einsim.sim.engine import simulate
     from einsim.specs.errors import EinsimError, RuleError, SpecError
     from einsim.specs.units import Bytes
@@ -52,7 +59,7 @@ if TYPE_CHECKING:
     from einsim.workloads.passes import passes
     from einsim.workloads.settings import Parameter, Settings
 
-__version__ = "0.2.0"
+__version__ = VERSION
 
 # name -> the module that defines it, and after a colon its name there where that is another
 _HOMES = {
@@ -67,13 +74,16 @@ _HOMES = {
     "Evaluation": "einsim.evaluation",
     "Explanation": "einsim.dataflow.mapper.explain",
     "FamilySpec": "einsim.accel.written:WrittenFamily",
+    "Gpu": "einsim.accel.gpu.machine",
     "Keep": "einsim.dataflow.mapping",
     "LanesSpec": "einsim.accel.written:WrittenLanes",
+    "Level": "einsim.evaluation",
     "Loop": "einsim.dataflow.mapping",
     "Machine": "einsim.accel.machine",
     "MapSpace": "einsim.dataflow.mapper.space",
     "Mapping": "einsim.dataflow.mapping",
     "Memory": "einsim.accel.machine",
+    "Objective": "einsim.dataflow.mapper.objective",
     "OpCost": "einsim.accel.machine",
     "Parameter": "einsim.workloads.settings",
     "Pipeline": "einsim.dataflow.mapping",
@@ -86,14 +96,21 @@ _HOMES = {
     "Unit": "einsim.accel.machine",
     "analyse": "einsim.dataflow.analytical",
     "best_mapping": "einsim.dataflow.mapper.best",
+    "breakdown": "einsim.sim.breakdown",
     "build_mapping": "einsim.dataflow.templates",
+    "check_mapping": "einsim.dataflow.legality:check",
+    "complete_ops": "einsim.accel.composed:completed",
     "dump_mapping": "einsim.dataflow.mapping_file",
     "evaluate": "einsim.evaluation",
     "execute": "einsim.workloads.execute",
     "explain": "einsim.dataflow.mapper.explain",
+    "gpu_names": "einsim.accel.gpu.machine",
+    "html_table": "einsim.report.markup:table",
     "html_text": "einsim.report.markup:text",
+    "load_gpu": "einsim.accel.gpu.machine",
     "load_machine": "einsim.accel.load",
     "load_mapping": "einsim.dataflow.mapping_file",
+    "load_result": "einsim.saved",
     "load_workload": "einsim.workloads.load",
     "lower": "einsim.dataflow.lower",
     "mapping_text": "einsim.dataflow.mapping_text",
@@ -107,6 +124,7 @@ _HOMES = {
     "register_template": "einsim.extend",
     "register_workload": "einsim.extend",
     "report_page": "einsim.report.page:page",
+    "save_result": "einsim.saved",
     "simulate": "einsim.sim.engine",
     "template_names": "einsim.dataflow.templates",
     "workload_names": "einsim.workloads.load",
@@ -124,13 +142,16 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "FamilySpec",
+    "Gpu",
     "Keep",
     "LanesSpec",
+    "Level",
     "Loop",
     "Machine",
     "MapSpace",
     "Mapping",
     "Memory",
+    "Objective",
     "OpCost",
     "Parameter",
     "Pipeline",
@@ -143,14 +164,21 @@ __all__ = [
     "Unit",
     "analyse",
     "best_mapping",
+    "breakdown",
     "build_mapping",
+    "check_mapping",
+    "complete_ops",
     "dump_mapping",
     "evaluate",
     "execute",
     "explain",
+    "gpu_names",
+    "html_table",
     "html_text",
+    "load_gpu",
     "load_machine",
     "load_mapping",
+    "load_result",
     "load_workload",
     "lower",
     "mapping_text",
@@ -164,6 +192,7 @@ __all__ = [
     "register_template",
     "register_workload",
     "report_page",
+    "save_result",
     "simulate",
     "template_names",
     "workload_names",

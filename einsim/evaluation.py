@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -13,6 +14,7 @@ from einsim.accel.gpu.machine import Gpu, is_gpu, load_gpu
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping_file import load_mapping
@@ -23,8 +25,11 @@ from einsim.settings import split
 from einsim.sim.gpu.case import KernelCase
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
-from einsim.workload import Source, find_workload
+from einsim.workload import Source, as_it_is, find_workload
 from einsim.workloads.cascade import Cascade
+
+if TYPE_CHECKING:
+    from einsim.dataflow.mapper.objective import Objective  # at run time it would load numba
 
 TEMPLATE = "template"
 AUTO = "auto"
@@ -69,33 +74,58 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate(
-    workload: str,
-    accel: str,
+    workload: str | Path | Cascade,
+    machine: str | Path | Machine | Gpu,
     *,
-    settings: Mapping[str, str] | None = None,
-    mapping: str = TEMPLATE,
+    settings: Mapping[str, object] | None = None,
+    mapping: str | Path | LoopTree = TEMPLATE,
     level: Level = "sim",
+    objective: Objective = "latency",
+    within_bytes: float = math.inf,
+    budget_s: float = math.inf,
+    workers: int | None = None,
 ) -> Evaluation:
-    """What `workload` costs on `accel`.
+    """What `workload` costs on `machine`.
 
-    `workload` is a library name, a cascade's YAML file or a Hugging Face config.json; `accel` a preset name
-    or a YAML file; `settings` what `--set` takes; `mapping` a YAML file, a template's name, "template": the
-    one that suits, at once, or "auto": the fastest that the mapper finds, in seconds. A workload that exists
-    as several cascades (attention in 3, 2 or 1 passes) is with "auto" the fastest of them, else the one that
-    suits the machine. A GPU has kernels instead of mappings and one model of them whatever the level;
-    `mapping` is then a variant's name, or any of these words for the quickest. SpecError for whatever is
-    wrong.
+    `workload` is a library's or model's name, a cascade's YAML file, a Hugging Face config.json, or a
+    Cascade; `machine` a preset's name, a YAML file, or a Machine. `settings` are what `--set` takes, for
+    those that are given by name or file. `mapping` is a YAML file, a template's name, a Mapping, "template":
+    the one that suits, at once, or "auto": the best that the mapper finds, in seconds. `level` is "sim",
+    cycle by cycle, or "analytical", a lower bound.
+
+    With "auto", `objective` (latency, energy, edp or buffer), `within_bytes` held on chip, `budget_s` and
+    `workers` (searches at once, one a core) are those of `best_mapping`.
+
+    A workload that exists as several cascades (attention in 3, 2 or 1 passes) is with "auto" the best of
+    them, else the one that suits the machine. A GPU has kernels instead of mappings and one model of them
+    whatever the level; `mapping` is then a variant's name, or "template" or "auto" for the quickest.
+
+    Raises SpecError for whatever is wrong, EinsimError where no mapping fits.
     """
-    source = find_workload(workload)
-    for_workload, for_machine = split(settings or {}, source.keys, machine_keys(accel))
-    if is_gpu(accel):
-        return on_gpu(source, for_workload, load_gpu(accel, for_machine), mapping)
-    machine = load_machine(accel, for_machine)
+    source = as_it_is(workload) if isinstance(workload, Cascade) else find_workload(str(workload))
+    known = machine_keys(str(machine)) if isinstance(machine, str | Path) else ()
+    for_workload, for_machine = split(settings or {}, source.keys, known)
+    if for_machine and not isinstance(machine, str | Path):
+        rule = "is for a machine given by name or file; load_machine takes overrides"
+        raise SpecError(f"accel.{next(iter(for_machine))}", rule, where="settings")
+    if level not in LEVELS:
+        raise SpecError("level", "unknown level", got=level, hint=near(level, LEVELS))
+    if isinstance(machine, Gpu) or is_gpu(str(machine)):
+        gpu = machine if isinstance(machine, Gpu) else load_gpu(str(machine), for_machine)
+        return on_gpu(source, for_workload, gpu, mapping)
+    if not isinstance(machine, Machine):
+        machine = load_machine(machine, for_machine)
+    if objective == "pareto":
+        raise SpecError("objective", "has no one best mapping; best_mapping gives its front", got=objective)
     if mapping == AUTO:
-        cascade, chosen = fastest(source.every(for_workload), machine)
+        search = Search(objective, within_bytes, budget_s, workers)
+        cascade, chosen = best_of(source.every(for_workload), machine, search)
     else:
+        if objective != "latency" or within_bytes < math.inf or budget_s < math.inf:
+            rule = "is what the mapper searches by, so it goes with the mapping 'auto'"
+            raise SpecError("objective, within_bytes or budget_s", rule)
         if mapping == TEMPLATE and source.leaves_passes_open(for_workload):
-            for_workload["passes"] = str(preferred_passes(machine))
+            for_workload["passes"] = preferred_passes(machine)
         cascade = source.build(for_workload)
         chosen = find_mapping(cascade, machine, mapping)
     program = lower(chosen, cascade, machine)
@@ -108,54 +138,73 @@ def evaluate(
     return Evaluation(result=result, cascade=cascade, how=Mapped(machine=machine, mapping=chosen))
 
 
-def on_gpu(source: Source, settings: Mapping[str, str], gpu: Gpu, variant: str) -> Evaluation:
+def on_gpu(
+    source: Source, settings: Mapping[str, object], gpu: Gpu, variant: str | Path | LoopTree
+) -> Evaluation:
     """The quickest kernel for a workload on a GPU, or the variant that is named."""
-    from einsim.sim.gpu.realise import (
-        realise,
-    )  # the kernels' descriptions are only imported when needed
+    # The kernels' descriptions are only imported when they are needed.
+    from einsim.sim.gpu.realise import realise
     from einsim.sim.gpu.result import choose, result
 
+    if isinstance(variant, LoopTree):
+        raise SpecError("mapping", "a GPU runs kernels, which have no mapping", got=gpu.name)
     chosen = dict(settings)
     if source.leaves_passes_open(chosen):
         chosen["passes"] = KERNEL_PASSES
     cascade = source.build(chosen)
     found = realise(cascade)
-    kernel = choose(found.cases, gpu, AUTO if variant == TEMPLATE else variant)
+    kernel = choose(found.cases, gpu, AUTO if variant == TEMPLATE else str(variant))
     return Evaluation(
-        result=result(kernel, gpu, cascade.name, found.notes),
+        result=result(kernel, gpu, cascade, found.notes),
         cascade=cascade,
         how=Realised(machine=gpu, kernel=kernel.case),
     )
 
 
-def fastest(cascades: Sequence[Cascade], machine: Machine) -> tuple[Cascade, LoopTree]:
+class Search(NamedTuple):
+    """What `best_mapping` is asked for."""
+
+    objective: Objective = "latency"
+    within_bytes: float = math.inf
+    budget_s: float = math.inf
+    workers: int | None = None
+
+
+def best_of(cascades: Sequence[Cascade], machine: Machine, search: Search) -> tuple[Cascade, LoopTree]:
     """The one of several cascades of a function that maps best, with the mapping that the mapper finds."""
     from einsim.dataflow.mapper.best import best_mapping, better  # numba is only imported when it is needed
     from einsim.dataflow.mapper.compare import compare
 
+    objective, within_bytes, budget_s, workers = search
     found = compare(
         cascades,
         machine,
-        lambda cascade: best_mapping(cascade, machine, "latency", workers=os.cpu_count() or 1),
-        lambda one, other: better(one, other, "latency"),
-        by_latency=True,
-    )
+        lambda cascade: best_mapping(
+            cascade, machine, objective, within_bytes=within_bytes, budget_s=budget_s,
+            workers=workers or os.cpu_count() or 1,
+        ),
+        lambda one, other: better(one, other, objective),
+        by_latency=objective == "latency",
+    )  # fmt: skip
     answer = found[0].answer
     assert answer is not None  # the first is never left out
     return found[0].cascade, answer.mapping
 
 
-def find_mapping(cascade: Cascade, machine: Machine, mapping: str) -> LoopTree:
-    """The mapping that a user names: "template", "auto", a YAML file or a template; SpecError if there is
-    none.
+def find_mapping(cascade: Cascade, machine: Machine, mapping: str | Path | LoopTree) -> LoopTree:
+    """The mapping that a user gives: "template", "auto", a YAML file, a template or a LoopTree; SpecError if
+    there is none, or it is not legal.
     """
+    if isinstance(mapping, LoopTree):
+        check(mapping, cascade, machine)
+        return mapping
     path = Path(mapping)
     if path.suffix in {".yaml", ".yml"} or path.name != mapping:
         return load_mapping(path, cascade, machine)
     if mapping == TEMPLATE:
         return build_mapping(cascade, machine)
     if mapping == AUTO:
-        return fastest((cascade,), machine)[1]
+        return best_of((cascade,), machine, Search())[1]
     if mapping not in template_names():
         rule = "unknown mapping (template, auto, a template's name or a .yaml file)"
         hint = near(mapping, (TEMPLATE, AUTO, *template_names()))

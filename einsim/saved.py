@@ -14,33 +14,35 @@ from einsim.dataflow.result import Result
 from einsim.evaluation import Evaluation, Mapped
 from einsim.report.case import NotAtHand
 from einsim.specs.errors import EinsimError, SpecError
-from einsim.work import macs
+from einsim.version import VERSION
 
-# The keys of `einsim run --json`, in this order: scripts rely on them (docs/cli.md).
+# The keys of `einsim run --json`, in this order: DESIGN section 5, which scripts rely on.
 SUMMARY = (
     "workload", "accel", "level", "cycles", "latency_s", "energy_j", "dram_bytes", "utilization", "stalls",
-    "energy_by", "traffic", "mapping",
+    "energy_by", "traffic", "mapping", "power_w", "tops", "tops_per_w",
+    "area_mm2", "resources",
 )  # fmt: skip
+
+UNWRITTEN = "0.1.0"  # the last version that did not write its number into results
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file held: a result, with its machine and multiply-accumulates where they are known."""
+    """What a file held: a result, with its machine where that is known."""
 
     result: Result
     machine: Machine | NotAtHand
-    macs: int = 0
 
 
 def summary(result: Result) -> dict[str, Any]:
     """The object that `run --json` prints."""
-    whole = result.to_json()
-    return {key: whole[key] for key in SUMMARY}
+    whole = result.to_dict()
+    return {**{key: whole[key] for key in SUMMARY}, "version": VERSION}
 
 
 def saved(found: Evaluation) -> dict[str, Any]:
     """The whole result with its machine, as plain data."""
     machine = {"machine": msgspec.to_builtins(found.machine)} if isinstance(found.how, Mapped) else {}
-    return {**found.result.to_json(), **machine, "macs": macs(found.cascade)}
+    return {**found.result.to_dict(), **machine, "version": VERSION}
 
 
 def is_result(path: Path) -> bool:
@@ -54,18 +56,54 @@ def is_result(path: Path) -> bool:
     return isinstance(data, dict) and {"workload", "accel", "cycles"} <= data.keys()
 
 
+def save_result(found: Evaluation, path: str | Path) -> None:
+    """Keep a result and its machine in a JSON file, which `load_result` and `einsim report` read."""
+    Path(path).write_text(json.dumps(saved(found), indent=1) + "\n", encoding="utf-8")
+
+
+def load_result(path: str | Path) -> Result:
+    """The result of a file that `save_result`, `run -o` or `run --json` wrote.
+
+    SpecError for a file that isn't one, or that another version of einsim wrote, with the way on.
+    """
+    return read_saved(Path(path)).result
+
+
 def read_saved(path: Path) -> Saved:
-    """A result from a file that `run --json` or `run -o` wrote; SpecError for one that isn't."""
-    data = json.loads(path.read_text(encoding="utf-8"))
+    """As `load_result`, with the machine."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        raise SpecError("", "is not a result of einsim: no JSON", where=str(path)) from None
+    if not isinstance(data, dict) or not {"workload", "accel", "cycles"} <= data.keys():
+        raise SpecError("", "is not a result of einsim: no workload, accel and cycles", where=str(path))
+    check_version(data, path)
     # The short object lacks what only pictures need; a report then leaves those pictures out.
     missing = {"stalls_by_unit": {}, "bottleneck": "", "bound_by": {}, "by_einsum": {}}
-    machine, work = data.pop("machine", None), data.pop("macs", 0)
+    machine = data.pop("machine", None)
     try:
-        result = msgspec.convert({**missing, **data}, Result)
+        result = msgspec.convert({**missing, **data, "resources": data.get("resources") or {}}, Result)
         kept = preset(result.accel) if machine is None else msgspec.convert(machine, Machine)
-        return Saved(result=result, machine=kept, macs=msgspec.convert(work, int))
+        return Saved(result=result, machine=kept)
     except msgspec.ValidationError as error:
         raise SpecError("", f"is not a result of einsim: {error}", where=str(path)) from None
+
+
+def check_version(data: dict[str, Any], path: Path) -> None:
+    """SpecError for a result of another minor version: figures of two models are not to be compared."""
+    written = str(data.get("version", UNWRITTEN))
+    if series(written) == series(VERSION):
+        return
+    rule = f"holds a result of einsim {written}, whose figures this {VERSION} would not give"
+    again = f"einsim run {data['workload']} --accel {data['accel']} -o {path.name}"
+    if series(written) > series(VERSION):
+        raise SpecError("", rule, where=str(path), hint="read it with that version")
+    raise SpecError("", rule, where=str(path), hint=f"make it anew, with its settings: {again}")
+
+
+def series(version: str) -> tuple[int, ...]:
+    """Major and minor number of a version."""
+    return tuple(int(part) if part.isdecimal() else 0 for part in version.split(".")[:2])
 
 
 def preset(name: str) -> Machine | NotAtHand:

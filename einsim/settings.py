@@ -25,15 +25,15 @@ def read_pairs(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def split(
-    settings: Mapping[str, str], workload_keys: Collection[str], machine_keys: Collection[str]
-) -> tuple[dict[str, str], dict[str, str]]:
+    settings: Mapping[str, object], workload_keys: Collection[str], machine_keys: Collection[str]
+) -> tuple[dict[str, object], dict[str, object]]:
     """(the workload's settings, the machine's), the machine's without their prefix.
 
     A key that the workload knows is the workload's; `accel.key` is always the machine's; any other key is the
     machine's when its first part is one of `machine_keys`. SpecError for a key that both or neither know.
     """
-    workload: dict[str, str] = {}
-    machine: dict[str, str] = {}
+    workload: dict[str, object] = {}
+    machine: dict[str, object] = {}
     tops = {key.split(".")[0] for key in machine_keys}
     for key, value in settings.items():
         if key.startswith(MACHINE_PREFIX):

@@ -26,13 +26,13 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     keys: tuple[str, ...]
-    build: Callable[[Mapping[str, str]], Cascade]
+    build: Callable[[Mapping[str, object]], Cascade]
 
-    def leaves_passes_open(self, settings: Mapping[str, str]) -> bool:
+    def leaves_passes_open(self, settings: Mapping[str, object]) -> bool:
         """Whether it exists as cascades of several passes, and neither name nor settings choose one."""
         return PASSES in self.keys and PASSES not in settings and not self.name.endswith(CHOSEN)
 
-    def every(self, settings: Mapping[str, str]) -> tuple[Cascade, ...]:
+    def every(self, settings: Mapping[str, object]) -> tuple[Cascade, ...]:
         """Its cascades: one for each number of passes where that is left open."""
         if not self.leaves_passes_open(settings):
             return (self.build(settings),)
@@ -52,6 +52,11 @@ def find_workload(name_or_path: str) -> Source:
     if path.suffix.lower() in {".yaml", ".yml", ".json"} or "/" in name_or_path:
         load_workload(name_or_path, {})  # raises: there is no such file
     return with_parameters(name_or_path, describe(name_or_path)[1])
+
+
+def as_it_is(cascade: Cascade) -> Source:
+    """The source of a cascade that is built already: no settings."""
+    return Source(name=cascade.name, keys=(), build=lambda _: cascade)
 
 
 def with_parameters(name: str, parameters: tuple[Parameter, ...]) -> Source:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from einsim import __version__
+import einsim
 from einsim.cli.comparison import comparison
 from einsim.cli.terminal import console
-from einsim.evaluation import evaluate
-from einsim.report.case import Case
-from einsim.report.page import page
 from einsim.report.quantity import percent, times
 from einsim.validation.papers.fusemax import read_case, references
-from einsim.work import macs
 
 TITLE = "BERT-base attention, 4096 tokens, batch 64"
 PAGE = Path("out/demo.html")
@@ -30,10 +26,9 @@ def main() -> None:
     out.print(f"[bold]{TITLE}: cycle-level simulation of two machines[/]\n")
     cases = []
     for workload, accel, mapping in CASES:
-        found = evaluate(workload, accel, settings=SETTINGS, mapping=mapping, level="sim")
+        found = einsim.evaluate(workload, accel, settings=SETTINGS, mapping=mapping, level="sim")
         command = f"einsim run {workload} --set model=bert-base seq=4K --accel {accel} --mapping {mapping}"
-        work = macs(found.cascade)
-        cases.append(Case(result=found.result, machine=found.machine, macs=work, command=command))
+        cases.append(einsim.Case(result=found.result, machine=found.machine, command=command))
     ours, theirs = (case.result for case in cases)
     out.print(comparison([ours, theirs]))
     out.print(
@@ -47,7 +42,7 @@ def main() -> None:
         "einsim validate papers --case fusemax:flat:BERT:4K"
     )
     PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(cases, __version__, TITLE), encoding="utf-8")
+    PAGE.write_text(einsim.report_page(cases, TITLE), encoding="utf-8")
     out.print(f"The whole story, with pictures and sources: open [bold]{PAGE}[/]")
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 from demo import CASES, SETTINGS  # the script beside this one
 
-from einsim.evaluation import evaluate
+import einsim
 from einsim.report.card import card
-from einsim.report.case import Case
-from einsim.work import macs
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "img" / "demo.svg"
 
@@ -18,8 +16,8 @@ def main() -> None:
     """Evaluate the demo's cases and write the picture."""
     cases = []
     for workload, accel, mapping in CASES:
-        found = evaluate(workload, accel, settings=SETTINGS, mapping=mapping, level="sim")
-        cases.append(Case(result=found.result, machine=found.machine, macs=macs(found.cascade)))
+        found = einsim.evaluate(workload, accel, settings=SETTINGS, mapping=mapping, level="sim")
+        cases.append(einsim.Case(result=found.result, machine=found.machine))
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     PICTURE.write_text(card("BERT-base attention, 4096 tokens", cases), encoding="utf-8")
     print(f"wrote {PICTURE}")

@@ -34,8 +34,8 @@ def decode(document: Document, struct_type: type[T], root: str = "accel") -> T:
         raise _explain(document, struct_type, root, error) from None
 
 
-def override(document: Document, key: str, text: str) -> Document:
-    """A copy of the document with one value replaced, as `--set KEY=TEXT` asks.
+def override(document: Document, key: str, value: object) -> Document:
+    """A copy of the document with one value replaced, as `--set KEY=TEXT` asks; text is read as YAML.
 
     KEY is a dotted path. A path that the document lacks is added, so that `decode` judges it, and names
     the near key, exactly as if it had been written in the file.
@@ -54,7 +54,7 @@ def override(document: Document, key: str, text: str) -> Document:
         if depth == len(parts) - 1 or (isinstance(here, dict) and step not in here):
             flags.setdefault(path, flag)
         if depth == len(parts) - 1:
-            here[step] = read_value(text, flag)
+            here[step] = read_value(value, flag) if isinstance(value, str) else value
         else:
             inner = here.get(step, {}) if isinstance(here, dict) else here[step]
             here[step] = inner.copy() if isinstance(inner, dict | list) else inner

@@ -73,6 +73,11 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
         return self._consumers.get(tensor, ())
 
     @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates, whatever machine does them: the points of every Einsum that sums products."""
+        return sum(self.points(einsum.name) for einsum in self.einsums if "mac" in einsum.ops)
+
+    @cached_property
     def inputs(self) -> tuple[Tensor, ...]:
         """Tensors that nobody produces."""
         return tuple(tensor for tensor in self.tensors if tensor.name not in self._einsums)

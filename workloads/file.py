@@ -81,7 +81,7 @@ class CascadeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Operators of your own by their head: `{clip(x): "min(max(x, 0), 6)"}`."""
 
 
-def read_cascade(path: Path, settings: Mapping[str, str]) -> Cascade:
+def read_cascade(path: Path, settings: Mapping[str, object]) -> Cascade:
     """The cascade of a YAML file; settings replace sizes of its ranks and values of its parameters.
 
     Raises SpecError with file and line for whatever is wrong in it.
@@ -120,7 +120,7 @@ def read_cascade(path: Path, settings: Mapping[str, str]) -> Cascade:
     return resolve(draft, parameters, document.label)
 
 
-def _ranks(file: CascadeFile, document: Document, draft: Draft, settings: Mapping[str, str]) -> None:
+def _ranks(file: CascadeFile, document: Document, draft: Draft, settings: Mapping[str, object]) -> None:
     parts = [part for into in file.partitions.values() for part in into]
     for name in dict.fromkeys([*file.ranks, *(part for part in parts if part in settings)]):
         given = name in settings
@@ -129,18 +129,18 @@ def _ranks(file: CascadeFile, document: Document, draft: Draft, settings: Mappin
         add_rank(draft, name, read_size(value, name if given else f"ranks.{name}", where), where)
 
 
-def _number(name: str, text: str) -> float:
+def _number(name: str, value: object) -> float:
     """A parameter from the command line: a number, or a size such as 4K."""
     try:
-        number = float(text)
+        number = float(str(value))
     except ValueError:
         number = math.inf
     if math.isfinite(number):
         return number
     try:
-        return float(read_size(text, name, "--set"))
+        return float(read_size(value, name, "--set"))
     except SpecError:
-        raise SpecError(name, "must be a number", got=text, where="--set") from None
+        raise SpecError(name, "must be a number", got=value, where="--set") from None
 
 
 def _lines(value: str | list[str], document: Document, path: Keys) -> Iterator[Line]:

@@ -30,18 +30,19 @@ def describe(name: str) -> tuple[str, tuple[Parameter, ...]]:
     return found.summary, found.parameters
 
 
-def load_workload(name_or_path: str, settings: Mapping[str, str]) -> Cascade:
+def load_workload(name_or_path: str | Path, settings: Mapping[str, object] | None = None) -> Cascade:
     """The cascade of a library name, a model's name, a YAML file or a model's `config.json`.
 
-    `settings` are `--set` values. Raises SpecError for an unknown name or setting, with the nearest known
-    one, and for whatever a file has wrong.
+    `settings` are what `--set` takes, as Python values or text: `{"seq": "4K", "causal": True}`. Raises
+    SpecError for an unknown name or setting, with the nearest known one, and for whatever a file has wrong.
     """
-    found = _known(name_or_path)
+    name, settings = str(name_or_path), settings or {}
+    found = _known(name)
     if found is None:
-        path = Path(name_or_path)
-        looks_like_file = path.suffix.lower() in (".yaml", ".yml", ".json") or "/" in name_or_path
+        path = Path(name)
+        looks_like_file = path.suffix.lower() in (".yaml", ".yml", ".json") or "/" in name
         if not looks_like_file:
-            raise _unknown(name_or_path)
+            raise _unknown(name)
         if not is_config(path):
             return read_cascade(path, settings)
         found = layer_workload(

@@ -84,11 +84,10 @@ def explain(mapping: Mapping, cascade: Cascade, machine: Machine, *, budget_s: f
             except EinsimError:
                 continue
             changes.append(_change(what, new, result, remapped=True))
-    work = sum(cascade.points(einsum.name) for einsum in cascade.einsums if "mac" in einsum.ops)
     return Explanation(
         result=result, limits=tuple(sorted(limits, key=lambda one: -one.busy_cycles)),
         changes=tuple(sorted(changes, key=lambda one: (-one.speedup, one.energy_j))),
-        macs_per_byte=work / max(1, result.dram_bytes), ridge_macs_per_byte=_ridge(machine),
+        macs_per_byte=cascade.macs / max(1, result.dram_bytes), ridge_macs_per_byte=_ridge(machine),
         time_bound_s=max((one.busy_cycles for one in limits), default=0) / clock,
         memories=_memories(result, machine), passes=_passes(cascade),
     )  # fmt: skip

@@ -25,6 +25,7 @@ EXTRAS = {
     "gpu": "GPU kernels and captures",
     "fpga": "FPGA synthesis",
     "energy": "energy from a technology instead of figures",
+    "pandas": "results as data frames",
     "dev": "tests and linters",
 }
 PROGRAMS = "programs and devices"

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import click
 
-from einsim import __version__
 from einsim.cli.group import CommandList
 from einsim.specs.errors import EinsimError
 from einsim.specs.near import near
+from einsim.version import VERSION
 
 WRONG_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
@@ -38,7 +38,7 @@ HELP = """Map cascades of Einsums onto accelerators, simulate them at cycle leve
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-@click.version_option(__version__, message="einsim %(version)s")
+@click.version_option(VERSION, message="einsim %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Show the help when no command is given; otherwise the command runs."""

@@ -47,6 +47,9 @@ from einsim.specs.units import Bytes, Seconds, format_bytes
 from einsim.workload import PASSES, find_workload
 from einsim.workloads.cascade import Cascade
 
+# What is the same of every mapping stands in `run --json`.
+NOT_SEARCHED = ("macs", "area_um2", "resources")
+
 HELP = """Search for the best mapping of WORKLOAD on an accelerator.
 
 \b
@@ -284,7 +287,9 @@ def _summary(answer: Answer) -> dict[str, object]:
             }
             for tree, result in answer.front
         ],
-        "result": msgspec.to_builtins(answer.result),
+        "result": {
+            key: value for key, value in msgspec.to_builtins(answer.result).items() if key not in NOT_SEARCHED
+        },
         "mapping": mapping_text(answer.mapping),
     }
 

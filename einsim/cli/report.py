@@ -10,7 +10,6 @@ from typing import get_args
 import click
 import msgspec
 
-from einsim import __version__
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.evaluation import TEMPLATE, Level, evaluate
@@ -18,7 +17,6 @@ from einsim.report.case import Case
 from einsim.report.page import page
 from einsim.saved import is_result, read_saved
 from einsim.settings import read_pairs
-from einsim.work import macs
 
 HELP = """Write the mapping report: one HTML page, self-contained, about one or more cases side by side.
 
@@ -68,7 +66,7 @@ def command(
         if is_result(path):
             origins.append(path.stem)
             kept = read_saved(path)
-            cases.append(Case(result=kept.result, machine=kept.machine, macs=kept.macs))
+            cases.append(Case(result=kept.result, machine=kept.machine))
             continue
         if path.suffix == ".json" and not path.exists():
             raise FileNotFoundError(errno.ENOENT, "no such file", item)
@@ -79,11 +77,8 @@ def command(
             found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level)
             again = ["einsim", "run", item, "--accel", accel, "--mapping", mapping, "--level", level]
             again += ["--set", *settings] if settings else []
-            work = macs(found.cascade)
-            cases.append(
-                Case(result=found.result, machine=found.machine, macs=work, command=shlex.join(again))
-            )
-    output.write_text(page(distinct(cases, origins), __version__), encoding="utf-8")
+            cases.append(Case(result=found.result, machine=found.machine, command=shlex.join(again)))
+    output.write_text(page(distinct(cases, origins)), encoding="utf-8")
     click.echo(f"wrote {output}")
 
 

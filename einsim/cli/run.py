@@ -14,7 +14,7 @@ from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
 from einsim.dataflow.mapping_file import dump_mapping
 from einsim.evaluation import TEMPLATE, Level, evaluate
-from einsim.saved import saved, summary
+from einsim.saved import save_result, summary
 from einsim.settings import read_pairs
 
 HELP = """Map WORKLOAD onto an accelerator, judge the mapping and explain the result.
@@ -60,7 +60,7 @@ def command(
     """Evaluate and print."""
     found = evaluate(workload, accel, settings=read_pairs(settings), mapping=mapping, level=level)
     if output:
-        output.write_text(json.dumps(saved(found), indent=1) + "\n", encoding="utf-8")
+        save_result(found, output)
     if save_mapping:
         save_mapping.write_text(dump_mapping(found.mapped.mapping), encoding="utf-8")
     if as_json:

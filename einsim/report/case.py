@@ -14,7 +14,7 @@ class NotAtHand(msgspec.Struct, frozen=True):
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """A result with its machine. `macs` counts the workload's multiply-accumulates, 0 when unknown.
+    """A result with its machine.
 
     What needs units (the roof) or sources is left out of the page where `machine` has none, and the page says
     so. `command` is the command line that gives the result.
@@ -23,8 +23,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     result: Result
     name: str = ""
     machine: Machine | Gpu | NotAtHand = NotAtHand()
-    macs: int = 0
     command: str = ""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the workload, 0 when unknown."""
+        return self.result.macs or 0
 
     @property
     def label(self) -> str:

@@ -10,9 +10,10 @@ from einsim.report.case import Case
 from einsim.report.markup import text
 from einsim.report.quantity import joules, percent, seconds, times
 from einsim.report.sections import sections
+from einsim.version import VERSION
 
 
-def page(cases: Sequence[Case], version: str, title: str = "") -> str:
+def page(cases: Sequence[Case], title: str = "") -> str:
     """One self-contained HTML page about one or more cases, in the order given.
 
     Its title names their workloads unless another one is given.
@@ -23,7 +24,7 @@ def page(cases: Sequence[Case], version: str, title: str = "") -> str:
         title=text(title or workloads),
         verdict=verdict(cases),
         body="".join(sections(cases)),
-        version=text(version),
+        version=text(VERSION),
     )
 
 

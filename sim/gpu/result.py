@@ -14,6 +14,7 @@ from einsim.sim.gpu.model import occupancy
 from einsim.sim.gpu.predict import Prediction, predict
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
+from einsim.workloads.cascade import Cascade
 
 LEVEL = "analytical"
 STARTS, BANDWIDTH, DEPENDENCY = "fill and drain", "bandwidth", "dependency"
@@ -41,7 +42,7 @@ def choose(cases: Sequence[KernelCase], gpu: Gpu, variant: str = "auto") -> Choi
     return min(choices, key=lambda choice: choice.prediction.seconds)
 
 
-def result(choice: Choice, gpu: Gpu, workload: str, notes: Sequence[str] = ()) -> Result:
+def result(choice: Choice, gpu: Gpu, cascade: Cascade, notes: Sequence[str] = ()) -> Result:
     """Time, energy by component, traffic, and where the time went, in SM clocks as the power cap leaves them.
 
     The pipe that needs most time is the bottleneck. Its stalls: `fill and drain` is the launches' start and
@@ -71,7 +72,7 @@ def result(choice: Choice, gpu: Gpu, workload: str, notes: Sequence[str] = ()) -
         *notes,
     )
     return Result(
-        workload=workload,
+        workload=cascade.name,
         accel=gpu.name,
         level=LEVEL,
         mapping="\n".join(mapped(launch, gpu) for launch in case.launches),
@@ -98,6 +99,7 @@ def result(choice: Choice, gpu: Gpu, workload: str, notes: Sequence[str] = ()) -
         timeline=tuple(slices),
         notes=told,
         assumed=tuple(path for path, source in gpu.sources.items() if source.startswith("assumed")),
+        macs=cascade.macs,
     )
 
 

@@ -158,7 +158,7 @@ def test_a_section_stands_after_einsims_own_and_is_left_out_when_empty():
     cases = [einsim.Case(result=result, machine=machine)]
     einsim.register_section("mine", "Mine & yours", lambda cases: f"<p>{cases[0].label}</p>", lead="First.")
     einsim.register_section("empty", "Nothing", lambda cases: "")
-    page = einsim.report_page(cases, "0")
+    page = einsim.report_page(cases)
     assert (
         '<section id="mine"><h2>Mine &amp; yours</h2><p class="lead">First.</p><p>tpu-v4i</p></section>'
         in page
@@ -169,7 +169,7 @@ def test_a_section_stands_after_einsims_own_and_is_left_out_when_empty():
     with pytest.raises(
         SpecError, match=r"section 'bad': raised ZeroDivisionError: division by zero at test_extend\.py"
     ):
-        einsim.report_page(cases, "0")
+        einsim.report_page(cases)
 
 
 def test_a_dram_standard_is_a_file(tmp_path, repository):

@@ -32,11 +32,11 @@ def result() -> Result:
             Slice(engine="array1d", name="SN", start_cycle=10, end_cycle=15),
             Slice(engine="array2d", name="QK", start_cycle=90, end_cycle=100),
         ),
-        notes=("a note with <b>markup</b>",), assumed=("array.registers.bytes_per_pe",),
+        notes=("a note with <b>markup</b>",), assumed=("array.registers.bytes_per_pe",), macs=4096,
     )  # fmt: skip
 
 
 @pytest.fixture
 def case(result: Result) -> Case:
     """The result on its preset, 4096 multiply-accumulates."""
-    return Case(result=result, machine=load_machine("fusemax-cloud"), macs=4096, command="einsim run small")
+    return Case(result=result, machine=load_machine("fusemax-cloud"), command="einsim run small")

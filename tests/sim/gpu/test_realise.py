@@ -137,7 +137,7 @@ def test_what_no_kernel_computes_is_told(workload: str, settings: dict[str, str]
 def test_the_parts_of_a_result_add_up(workload: str, settings: dict[str, str], family: str) -> None:
     cascade = load_workload(workload, settings)
     choice = choose(realise(cascade).cases, GPU)
-    got = result(choice, GPU, cascade.name)
+    got = result(choice, GPU, cascade)
     assert choice.case.family == family
     assert sum(got.energy_by.values()) == pytest.approx(got.energy_j)
     busy = min(got.bound_by[got.bottleneck], got.cycles)

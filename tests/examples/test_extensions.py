@@ -1,0 +1,123 @@
+"""Each extension point's example runs as a script and as an extension of the command line, on public names alone."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from einsim.cli.main import main
+from einsim.specs.loader import load_yaml
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples" / "extensions"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+MOST_GLUE = 15
+"""Lines that tell einsim of an op, a family, a template or a section, beside what these are."""
+
+
+def run(arguments: list[str], folder: Path, extensions: str = "") -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, text=True, capture_output=True, timeout=300, check=False,
+        env={**os.environ, "EINSIM_EXTENSIONS": extensions},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# What each prints; figures of a template, a family or a machine are held by their own tests.
+SAYS = {
+    "dram_standard": ["ddr4-3200: ", "ddr4-3200-dual: "],
+    "family": ["32 engines: ", "64 engines: ", "128 engines: "],
+    "op": ["rows add up to one: True", "cycles, of which E takes"],
+    "section": ["carbon.html: 1 section on carbon"],
+    "template": ["weights-stay: ", "template: "],
+    "workload": ["rank 8: ", "rank 16: ", "rank 64: "],
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_and_says_what_it_registered(example: Path, tmp_path: Path) -> None:
+    lines = run([str(example)], tmp_path).splitlines()
+    assert len(lines) == len(SAYS[example.stem])
+    assert all(words in line for words, line in zip(SAYS[example.stem], lines, strict=True))
+
+
+COMMANDS = {
+    "dram_standard": ["run", "softmax", "--accel", "tpu-v4i", "--set", "p=64", "accel.dram.timing=ddr4-3200-dual", "accel.dram.bandwidth=51.2GB/s"],
+    "family": ["run", "softmax", "--accel", str(FOLDER / "dot-engines.yaml"), "--set", "p=64", "engines=16"],
+    "op": ["run", "softmax2.yaml", "--accel", "tpu-v4i"],
+    "template": ["run", "product.yaml", "--accel", "tpu-v4i", "--mapping", "weights-stay"],
+    "workload": ["run", "low-rank-adapter", "--accel", "tpu-v4i", "--set", "p=256", "rank=8"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_command_knows_what_an_extension_registered(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "softmax2.yaml").write_text("ranks: {p: 64, d: 64}\neinsums: 'Y[p,d] = exp2(X[p,d])'\n")
+    (tmp_path / "product.yaml").write_text(
+        "ranks: {m: 256, n: 256, k: 256}\neinsums: 'Z[m,n] = A[m,k] * B[k,n]'\n"
+    )
+    file = str(FOLDER / f"{name}.py")
+    result = json.loads(run(["-m", "einsim", *COMMANDS[name], "--json"], tmp_path, file))
+    assert result["cycles"] > 0
+    monkeypatch.chdir(tmp_path)
+    assert main(COMMANDS[name]) == 2
+    assert re.fullmatch(r"error: .+\n", capsys.readouterr().err)
+
+
+def test_a_report_has_the_section_that_an_extension_registered(tmp_path: Path) -> None:
+    command = ["-m", "einsim", "report", "softmax", "--set", "p=64", "--accel", "tpu-v4i", "-o", "page.html"]
+    run(command, tmp_path, str(FOLDER / "section.py"))
+    assert '<section id="carbon"><h2>What the energy means</h2>' in (tmp_path / "page.html").read_text()
+
+
+def test_the_schema_knows_a_users_family(tmp_path: Path) -> None:
+    schema = json.loads(run(["-m", "einsim", "schema", "machine"], tmp_path, str(FOLDER / "family.py")))
+    data = load_yaml(FOLDER / "dot-engines.yaml").data
+    jsonschema.validate(data, schema)
+    for wrong in ({**data, "engine": 3}, {**data, "family": "dot"}, {**data, "engines": 0}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+
+
+def registering(tree: ast.Module) -> list[ast.stmt]:
+    """Every statement of a module but imports, texts and what runs as a script."""
+    return [
+        node for node in tree.body
+        if not isinstance(node, ast.Import | ast.ImportFrom | ast.If)
+        and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        and not (isinstance(node, ast.FunctionDef) and node.name == "main")
+    ]  # fmt: skip
+
+
+def code_lines(node: ast.stmt) -> int:
+    """Statements of a node, without texts that only say what it is."""
+    inner = [each for each in ast.walk(node) if isinstance(each, ast.stmt)]
+    return sum(not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)) for each in inner)
+
+
+@pytest.mark.parametrize("name", ["op", "family", "template", "section"])
+def test_an_example_takes_few_statements(name: str) -> None:
+    tree = ast.parse((FOLDER / f"{name}.py").read_text())
+    assert sum(code_lines(node) for node in registering(tree)) <= MOST_GLUE + (7 if name == "family" else 0)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_uses_public_names_only(example: Path) -> None:
+    tree = ast.parse(example.read_text())
+    imported = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    assert not [name for name in imported if name.startswith("einsim.")]
+    assert not [
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("einsim")
+    ]
