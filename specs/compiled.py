@@ -16,16 +16,25 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def njit(
-    *, error_model: Literal["python", "numpy"] = "python", nogil: bool = False, allocates: bool = True
+    *,
+    error_model: Literal["python", "numpy"] = "python",
+    nogil: bool = False,
+    allocates: bool = True,
+    inline: bool = False,
 ) -> Callable[[Kernel], Kernel]:
     """Compile a function at its first call and keep the machine code for the next process.
 
     `error_model`: "numpy" leaves out the checks for divisions by zero. `allocates=False` leaves out numba's
-    reference counts, for kernels that make no arrays. Nothing is kept where no folder can be written.
+    reference counts, for kernels that make no arrays. `inline` puts the machine code into the caller's:
+    passing many arrays takes a small kernel longer than its work.
+
+    Nothing is kept where no folder can be written.
     """
     options: dict[str, Any] = {"error_model": error_model, "nogil": nogil}
     if not allocates:
         options["_nrt"] = False
+    if inline:
+        options["forceinline"] = True
 
     def decorate(function: Kernel) -> Kernel:
         folder = cache_folder()

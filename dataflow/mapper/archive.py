@@ -5,35 +5,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from einsim.dataflow.mapper.objective import FRONT, LATENCY, PARTS, compiled_order
-from einsim.dataflow.mapper.tables import CAPACITY
+from einsim.dataflow.mapper.tables import CAPACITY, Floats
 from einsim.specs.compiled import njit
 
 
+class Goal(NamedTuple):
+    """What a search compares rows by, and what they may hold."""
+
+    mode: int
+    leak_j: float  # joules of leakage a tick
+    within: float  # bytes held on chip at most
+    counts: Floats  # [width]: 1 for the columns of a row that PARTS compares, else 0
+
+
 @njit(error_model="numpy", nogil=True, allocates=False)
-def key_of(row: Any, engines: int, mode: int, leak_j: float, counts: Any, key: Any) -> None:
-    """What is compared. PARTS: the row's columns that `counts` marks; FRONT: (ticks, joules, bytes); in the
+def key_of(row: Any, engines: int, goal: Any, key: Any) -> None:
+    """What is compared. PARTS: the row's columns that count; FRONT: (ticks, joules, bytes); in the
     other modes `objective.order`.
     """
-    if mode == PARTS:
+    if goal.mode == PARTS:
         for v in range(row.shape[0]):
-            key[v] = row[v] * counts[v]
+            key[v] = row[v] * goal.counts[v]
         return
     ticks = 0.0
     for e in range(engines):
         ticks = max(ticks, row[e])
-    joules = row[engines] + leak_j * ticks
+    joules = row[engines] + goal.leak_j * ticks
     held = 0.0
     for m in range(engines + 1, row.shape[0]):
         held += row[m]
-    if mode == FRONT:
+    if goal.mode == FRONT:
         key[0], key[1], key[2] = ticks, joules, held
     else:
-        key[0], key[1] = compiled_order(mode, ticks, joules, held)
+        key[0], key[1] = compiled_order(goal.mode, ticks, joules, held)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
@@ -100,8 +109,7 @@ def fits(row: Any, mem: Any, engines: int, within: float) -> bool:
 
 @njit(error_model="numpy", nogil=True)
 def join(
-    one: Any, two: Any, engines: int, capacity: Any, mode: int, leak_j: float, within: float, counts: Any,
-    tag: int, keys: Any, metas: Any, count: int,
+    one: Any, two: Any, engines: int, capacity: Any, goal: Any, tag: int, keys: Any, metas: Any, count: int
 ) -> Any:  # fmt: skip
     """Every sum of a row of `one` and one of `two` that fits, into the archive; metas are [row, row, tag]."""
     width = one.shape[1]
@@ -119,12 +127,12 @@ def join(
                     held += row[v]
                     if row[v] > capacity[v - engines - 1]:
                         fits = False
-            if not fits or held > within:
+            if not fits or held > goal.within:
                 continue
-            key_of(row, engines, mode, leak_j, counts, key)
-            if dominated(keys, count, key, mode):
+            key_of(row, engines, goal, key)
+            if dominated(keys, count, key, goal.mode):
                 continue
             meta[0] = a
             meta[1] = b
-            keys, metas, count = insert(keys, metas, count, key, meta, mode)
+            keys, metas, count = insert(keys, metas, count, key, meta, goal.mode)
     return keys, metas, count

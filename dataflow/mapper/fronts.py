@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from einsim.dataflow.mapper.archive import Goal
 from einsim.dataflow.mapper.found import Found
 from einsim.dataflow.mapper.kernel import root, search
 from einsim.dataflow.mapper.nest import Inside, Nest
@@ -127,7 +128,12 @@ class Contexts:
                 )
             return self.pools.nests[key]
 
-    def counts(self, mode: int) -> Floats:
+    def goal(self, mode: int, *, parts: bool = False, leak: bool = True) -> Goal:
+        """What a search for a mode compares; `parts`: all columns that can matter to it."""
+        leak_j = self.leak_j if leak else 0.0
+        return Goal(PARTS if parts else mode, leak_j, float(self.within), self._counts(mode))
+
+    def _counts(self, mode: int) -> Floats:
         """Columns of a row that can matter to a group: those of the objective and of what may not fit."""
         engines = len(self.scale.engines)
         found = np.ones(self.width)
@@ -192,8 +198,8 @@ class Contexts:
             coarse = [[coarse_sizes(sizes) for sizes in each] for each in menus]
             nodes = 0
             if coarse != menus:
-                nodes, _ = self._every(pool, coarse, mode, archive, most // 4, self.leak_j)
-            more, every = self._every(pool, menus, mode, archive, most - nodes, self.leak_j)
+                nodes, _ = self._every(pool, coarse, self.goal(mode), archive, most // 4)
+            more, every = self._every(pool, menus, self.goal(mode), archive, most - nodes)
             return Rows(
                 archive.keys[: archive.count], archive.metas[: archive.count], pool, nodes + more, every
             )
@@ -204,7 +210,7 @@ class Contexts:
         """The best row of one Einsum inside shared loops, by itself: what it costs a group at least."""
 
         def work(pool: tuple[Entry, ...], most: int) -> Rows:
-            return self._inside(pool, shared, mode, mode, most, 2, 0.0)
+            return self._inside(pool, shared, self.goal(mode, leak=False), most, 2)
 
         return self._once(("best", mode), einsum, inside, shared, most, work)
 
@@ -212,7 +218,7 @@ class Contexts:
         """Every unbeaten row of one Einsum inside shared loops, by the columns that count."""
 
         def work(pool: tuple[Entry, ...], most: int) -> Rows:
-            return self._inside(pool, shared, PARTS, mode, most, self.width, self.leak_j)
+            return self._inside(pool, shared, self.goal(mode, parts=True), most, self.width)
 
         return self._once(("front", mode), einsum, inside, shared, most, work)
 
@@ -240,28 +246,18 @@ class Contexts:
         held = self.whole_rows(rows)[0, len(self.scale.engines) + 1 :]
         return bool(np.all(np.append(held, held.sum()) <= room))
 
-    def _inside(
-        self,
-        pool: tuple[Entry, ...],
-        shared: TileVector,
-        mode: int,
-        goal: int,
-        most: int,
-        width: int,
-        leak_j: float,
-    ) -> Rows:
+    def _inside(self, pool: tuple[Entry, ...], shared: TileVector, goal: Goal, most: int, width: int) -> Rows:
         menus = [entry.loops.menus(shared) for entry in pool]
         archive = Archive(width, _meta_width(pool))
-        nodes, every = self._every(pool, menus, mode, archive, most, leak_j, goal)
+        nodes, every = self._every(pool, menus, goal, archive, most)
         keys, metas = archive.keys[: archive.count].copy(), archive.metas[: archive.count].copy()
         return Rows(keys, metas, pool, nodes, every)
 
     def _every(
-        self, pool: tuple[Entry, ...], menus: list[list[TileVector]], mode: int, archive: Archive, most: int,
-        leak_j: float, goal: int | None = None, room: Floats | None = None,
+        self, pool: tuple[Entry, ...], menus: list[list[TileVector]], goal: Goal, archive: Archive, most: int,
+        room: Floats | None = None,
     ) -> tuple[int, bool]:  # fmt: skip
         """Search nests one after the other into an archive: the nodes, and whether all was covered."""
-        counts = self.counts(mode if goal is None else goal)
         total, every = 0, True
         mem = pool[0].table.mem.copy() if pool else np.empty((0, 0))
         if pool:
@@ -273,8 +269,8 @@ class Contexts:
                 continue
             values, starts = menu_arrays(sizes)
             archive.keys, archive.metas, archive.count, nodes, whole = search(
-                entry.table._replace(mem=mem), values, starts, entry.twin, number, mode, leak_j, self.within,
-                counts, archive.keys, archive.metas, archive.count, most - total,
+                entry.table._replace(mem=mem), values, starts, entry.twin, number, goal, archive.keys,
+                archive.metas, archive.count, most - total,
             )  # fmt: skip
             total += nodes
             every = every and whole
@@ -316,7 +312,7 @@ class Contexts:
             key = self.key(rows[at], ENERGY)
             archive.seed([(key[0] * (1 + 1e-12), key[1])])
             menus = [entry.loops.menus(shared) for entry in pool]
-            self._every(pool, menus, ENERGY, archive, TIE_NODES, self.leak_j, room=room)
+            self._every(pool, menus, self.goal(ENERGY), archive, TIE_NODES, room)
             if archive.metas[0, 1] >= 0 and archive.metas[0, 0] >= 0:
                 found = Rows(archive.keys[:1], archive.metas[:1], pool, 0, True)
                 nests[at] = self.point(found, 0)

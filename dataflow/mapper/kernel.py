@@ -7,109 +7,93 @@ nothing). A branch is left when the bound can't improve on what was found: that 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from einsim.dataflow.mapper.archive import dominated, fits, insert, key_of
-from einsim.dataflow.mapper.model import choice, held_bytes, leaf, streamed, wanted, whole_bytes
+from einsim.dataflow.mapper.archive import Goal, dominated, fits, insert, key_of
+from einsim.dataflow.mapper.model import choice, leaf, uses_of
 from einsim.dataflow.mapper.objective import LATENCY, PARTS
-from einsim.dataflow.mapper.sums import DIM_SUMS, MOST_EXTENTS, SUMS, bytes_of, split, start
-from einsim.dataflow.mapper.tables import (
-    BUFFERS,
-    COPIES,
-    CORE_RANK,
-    CORES,
-    DEPTH,
-    ENGINES,
-    HOLDS,
-    MEMORY,
-)
+from einsim.dataflow.mapper.sums import split, start, uncut
+from einsim.dataflow.mapper.tables import ENGINES
 from einsim.specs.compiled import njit
+
+
+class Sums(NamedTuple):
+    """Rows of X tensors, O choices of homes in all, while tiles and homes are chosen. W is a row's width."""
+
+    parts: Any  # float [O, W]: each choice's row
+    legal: Any  # int [O]: whether it may be chosen
+    least: Any  # float [X + 1, W]: the least of each tensor's; at whole tiles, of this one and all after it
+    rest: Any  # float [X + 1, W]: the least of this tensor and all after it, whatever the tiles
+    total: Any  # float [X + 1, W]: the unit's row, then with the homes chosen so far
+    bound: Any  # float [W]: what no completion is below
+
+
+@njit(error_model="numpy", nogil=True)
+def empty_sums(options: int, tensors: int, width: int) -> Any:
+    """Room for the sums of a nest."""
+    return Sums(
+        np.empty((options, width)), np.empty(options, np.int64), np.empty((tensors + 1, width)),
+        np.zeros((tensors + 1, width)), np.empty((tensors + 1, width)), np.empty(width),
+    )  # fmt: skip
 
 
 @njit(error_model="numpy", nogil=True)
 def search(
-    t: Any, values: Any, starts: Any, twin: Any, number: int, mode: int, leak_j: float, within: float,
-    counts: Any, keys: Any, metas: Any, count: int, most: int,
+    t: Any, values: Any, starts: Any, twin: Any, number: int, goal: Any, keys: Any, metas: Any, count: int,
+    most: int,
 ) -> Any:  # fmt: skip
     """Search one nest. `values[starts[d]:starts[d + 1]]` is the menu of loop d, ascending, its last entry the
     whole; `twin[d]` is the first loop of those that, all whole, stand in another nest's order too, or -1 (see
-    `MapSpace.twins`); `number` is the nest's own, written to the metas: [nest, tiles.., choices..].
+    `vectors.twins`); `number` is the nest's own, written to the metas: [nest, tiles.., choices..].
 
     `keys`, `metas`, `count` are the archive so far; returned with the nodes looked at, and whether all of the
     nest was covered in at most `most` of them.
     """
-    depth, ranks, tensors = t.loop_rank.shape[0], t.sizes.shape[0], t.moved.shape[0]
-    engines = int(t.one[ENGINES])
-    width = engines + 1 + t.mem.shape[0]
-    trips = np.empty((depth + 1, ranks))
-    reach = np.empty((depth + 1, ranks))
-    again = np.empty(depth + 1, np.int64)
-    ext = np.empty((ranks, MOST_EXTENTS))
-    cnt = np.empty((ranks, MOST_EXTENTS))
-    kinds = np.empty(ranks, np.int64)
-    step = np.empty(ranks, np.int64)
-    each = np.empty((ranks, SUMS))
-    dims = np.empty((max(1, t.dim.shape[0]), DIM_SUMS))
-    options = t.first[tensors]
-    parts = np.empty((options, width))
-    legal = np.empty(options, np.int64)
-    bound = np.empty(width)
-    sums = np.empty((tensors + 1, width))
-    mins = np.empty((tensors + 1, width))
-    rest = np.zeros((tensors + 1, width))  # the least of each tensor and all after it, whatever the tiles
-    open_rank = np.zeros(ranks, np.int64)
+    depth, tensors, engines = t.loop_rank.shape[0], t.moved.shape[0], int(t.one[ENGINES])
+    cut = uncut(depth, t.sizes.shape[0], t.dim.shape[0])
+    sums = empty_sums(t.first[tensors], tensors, engines + 1 + t.mem.shape[0])
     key = np.empty(keys.shape[1])
     meta = np.zeros(metas.shape[1], np.int64)
     meta[0] = number
     tile = np.empty(depth, np.int64)
     parent = np.full(depth, -1)
-    for d in range(depth):
-        tile[d] = int(t.sizes[t.loop_rank[d]])
-        for e in range(d):
-            if t.loop_rank[e] == t.loop_rank[d]:
-                parent[d] = e
+    for own in range(depth):
+        tile[own] = int(t.sizes[t.loop_rank[own]])
+        for above in range(own):
+            if t.loop_rank[above] == t.loop_rank[own]:
+                parent[own] = above
     at = np.zeros(max(1, depth), np.int64)
     chosen = np.zeros(tensors, np.int64)
     nodes = 0
-    d = -1  # the loop chosen last
+    d: Any = np.int64(-1)  # the loop chosen last; typed, or numba compiles what takes it for a literal too
     while True:
         # tiles up to d are set; the others are whole
         nodes += 1
-        possible = _relax(
-            t, tile, d, trips, reach, again, ext, cnt, kinds, step, each, dims, open_rank, parts, legal, mins,
-            bound, sums, rest, mode, leak_j, counts, key, keys, count,
-        )  # fmt: skip
+        possible = _relax(t, cut, sums, tile, d, goal, key, keys, count)
         if nodes == 1:
-            for x in range(tensors - 1, -1, -1):
-                for v in range(width):
-                    rest[x, v] = rest[x + 1, v] + mins[x, v]
-        if possible and fits(bound, t.mem, engines, within):
-            key_of(bound, engines, mode, leak_j, counts, key)
-            if not dominated(keys, count, key, mode):
+            for last in range(tensors - 1, -1, -1):
+                sums.rest[last, :] = sums.rest[last + 1, :] + sums.least[last, :]
+        if possible and fits(sums.bound, t.mem, engines, goal.within):
+            key_of(sums.bound, engines, goal, key)
+            if not dominated(keys, count, key, goal.mode):
                 if d < depth - 1:
                     d += 1
                     at[d] = starts[d + 1] - starts[d]  # the whole first, then smaller ones
                 else:
-                    for e in range(depth):
-                        meta[1 + e] = tile[e]
-                    _drop_dominated(t.first, parts, legal)
+                    meta[1 : 1 + depth] = tile
+                    _drop_dominated(t.first, sums.parts, sums.legal)
                     for later in range(tensors - 2, -1, -1):
-                        for v in range(width):
-                            mins[later, v] += mins[later + 1, v]  # of this tensor and all after it
-                    x = 0
+                        sums.least[later, :] += sums.least[later + 1, :]
+                    x: Any = np.int64(0)
                     chosen[0] = -1
                     while True:
-                        x = _combine(
-                            t.first, t.mem, x, parts, legal, sums, mins, bound, chosen, engines, mode, leak_j,
-                            within, counts, key, keys, count,
-                        )  # fmt: skip
+                        x = _combine(t, sums, x, chosen, goal, key, keys, count)
                         if x < 0:
                             break
-                        for y in range(tensors):
-                            meta[1 + depth + y] = chosen[y]
-                        keys, metas, count = insert(keys, metas, count, key, meta, mode)
+                        meta[1 + depth : 1 + depth + tensors] = chosen
+                        keys, metas, count = insert(keys, metas, count, key, meta, goal.mode)
         if nodes >= most:
             return keys, metas, count, nodes, False
         d = _next(t.sizes, t.loop_rank, values, starts, twin, parent, tile, at, d)
@@ -122,21 +106,14 @@ def root(t: Any, tile: Any, shared: int) -> Any:
     """A row that no point of a nest is below, with the first `shared` loops at their tiles and the rest open;
     its ticks are endless where there is no point. The same for every order of the rest.
     """
-    depth, ranks, tensors = t.loop_rank.shape[0], t.sizes.shape[0], t.moved.shape[0]
-    width = int(t.one[ENGINES]) + 1 + t.mem.shape[0]
-    options = t.first[tensors]
-    bound = np.empty(width)
-    possible = _relax(
-        t, tile, shared - 1, np.empty((depth + 1, ranks)), np.empty((depth + 1, ranks)),
-        np.empty(depth + 1, np.int64), np.empty((ranks, MOST_EXTENTS)), np.empty((ranks, MOST_EXTENTS)),
-        np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.empty((ranks, SUMS)),
-        np.empty((max(1, t.dim.shape[0]), DIM_SUMS)), np.zeros(ranks, np.int64), np.empty((options, width)),
-        np.empty(options, np.int64), np.empty((tensors + 1, width)), bound, np.empty((tensors + 1, width)),
-        np.zeros((tensors + 1, width)), PARTS, 0.0, bound, bound, np.empty((1, width)), 0,
-    )  # fmt: skip
-    if not possible:
-        bound[:] = np.inf
-    return bound
+    tensors, width = t.moved.shape[0], int(t.one[ENGINES]) + 1 + t.mem.shape[0]
+    cut = uncut(t.loop_rank.shape[0], t.sizes.shape[0], t.dim.shape[0])
+    sums = empty_sums(t.first[tensors], tensors, width)
+    goal = Goal(PARTS, 0.0, np.inf, sums.bound)
+    count: Any = np.int64(0)
+    if not _relax(t, cut, sums, tile, shared - 1, goal, sums.bound, np.empty((1, width)), count):
+        sums.bound[:] = np.inf
+    return sums.bound
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
@@ -168,111 +145,52 @@ def _next(
 
 @njit(error_model="numpy", nogil=True, allocates=False)
 def _relax(
-    t: Any, tile: Any, d: int, trips: Any, reach: Any, again: Any, ext: Any, cnt: Any, kinds: Any, step: Any,
-    each: Any, dims: Any, open_rank: Any, parts: Any, legal: Any, mins: Any, bound: Any, sums: Any,
-    rest: Any, mode: int, leak_j: float, counts: Any, key: Any, keys: Any, count: int,
-) -> bool:  # fmt: skip
-    """The rows of the unit (sums[0]) and of every choice of homes (parts) with loops up to d chosen, the
-    least of each tensor's (mins), and the sum of all least ones (bound). False where a tensor has no choice,
-    or where some of them and the `rest`, at least, are beaten already.
+    t: Any, cut: Any, sums: Any, tile: Any, d: int, goal: Any, key: Any, keys: Any, count: int
+) -> bool:
+    """The rows of the unit and of every choice of homes with loops up to d chosen, each tensor's least,
+    and the sum of those, the bound. False where a tensor has no choice, or where some of them and
+    the `rest`, at least, are dominated.
     """
-    loop_rank, sizes, place, pattern, fmt, moved, lacks, first, home, dim, mem, one = t
-    depth, ranks, tensors = loop_rank.shape[0], sizes.shape[0], moved.shape[0]
-    engines, core_rank = int(one[ENGINES]), int(one[CORE_RANK])
-    width = bound.shape[0]
+    depth, engines, width = t.loop_rank.shape[0], int(t.one[ENGINES]), sums.bound.shape[0]
     final = d == depth - 1
-    for r in range(ranks):
-        open_rank[r] = 0
-    start(sizes, trips, reach, again, ext, cnt, kinds)
+    start(t.sizes, cut)
     for e in range(depth):
         if e > d:
-            open_rank[loop_rank[e]] = 1
-        split(loop_rank[e], e, float(tile[e]), trips, reach, again, ext, cnt, kinds)
-    base = sums[0]
+            cut.open[t.loop_rank[e]] = 1
+        split(cut, t.loop_rank[e], e, float(tile[e]))
+    unit, bound, least = sums.total[0], sums.bound, sums.least
     for v in range(width):
-        base[v] = 0.0
-    registers = leaf(place, pattern, dim, one, ext, cnt, kinds, step, each, dims, base)
+        unit[v] = 0.0
+    registers = leaf(t, cut, unit)
     if not final:
-        base[engines] -= registers
+        unit[engines] -= registers
     for v in range(width):
-        bound[v] = base[v]
-    spread = core_rank >= 0 and open_rank[core_rank] == 1
-    for x in range(tensors):
-        if mode >= LATENCY and count:
-            row = sums[tensors]
+        bound[v] = unit[v]
+    for x in range(t.moved.shape[0]):
+        if goal.mode >= LATENCY and count:
+            row = sums.total[t.moved.shape[0]]
             for v in range(width):
-                row[v] = bound[v] + rest[x, v]
-            key_of(row, engines, mode, leak_j, counts, key)
-            if dominated(keys, count, key, mode):
+                row[v] = bound[v] + sums.rest[x, v]
+            key_of(row, engines, goal, key)
+            if dominated(keys, count, key, goal.mode):
                 return False
-        size = whole_bytes(sizes, fmt, moved, x, ext, cnt, kinds, step)
-        want = 1.0 if spread else wanted(moved, one, x, reach, depth)
-        together = streamed(place, dim, moved, lacks, core_rank, x, each, dims, False)
-        alone = together
-        if core_rank >= 0 and not spread and not moved[x, core_rank]:
-            alone = streamed(place, dim, moved, lacks, core_rank, x, each, dims, True)
+        uses = uses_of(t, cut, x)
         some = False
-        for o in range(first[x], first[x + 1]):
-            part = parts[o]
+        for o in range(t.first[x], t.first[x + 1]):
+            part = sums.parts[o]
             for v in range(width):
                 part[v] = 0.0
-            good = choice(
-                home,
-                mem,
-                fmt,
-                moved,
-                place,
-                one,
-                x,
-                o,
-                trips,
-                reach,
-                again,
-                size,
-                want,
-                together,
-                alone,
-                part,
-            )
-            legal[o] = good
-            if not good:
+            sums.legal[o] = choice(t, cut, x, o, uses, d + 1, part)
+            if not sums.legal[o]:
                 continue
-            if not final:
-                _relax_held(home, mem, fmt, moved, one, x, o, d + 1, open_rank, reach, again, part)
             for v in range(width):
-                mins[x, v] = min(mins[x, v], part[v]) if some else part[v]
+                least[x, v] = min(least[x, v], part[v]) if some else part[v]
             some = True
         if not some:
             return False
         for v in range(width):
-            bound[v] += mins[x, v]
+            bound[v] += least[x, v]
     return True
-
-
-@njit(error_model="numpy", nogil=True, allocates=False)
-def _relax_held(
-    home: Any, mem: Any, fmt: Any, moved: Any, one: Any, x: int, o: int, depth: int, open_rank: Any,
-    reach: Any, again: Any, row: Any,
-) -> None:  # fmt: skip
-    """Homes below `depth` hold at least one point of each rank that an open loop walks: count only that."""
-    engines = int(one[ENGINES])
-    for h in range(home.shape[1]):
-        memory = home[o, h, MEMORY]
-        if memory < 0:
-            return
-        d = home[o, h, DEPTH]
-        if d > depth and home[o, h, HOLDS]:
-            copies = mem[memory, COPIES]
-            points = 1.0
-            for r in range(moved.shape[1]):
-                if moved[x, r] and not open_rank[r]:
-                    here = reach[d, r]
-                    if copies > 1.0 and r == int(one[CORE_RANK]):
-                        here = np.ceil(here / one[CORES])
-                    points *= here
-            least = bytes_of(fmt, x, points) * copies * (one[BUFFERS] if again[d] else 1.0)
-            held = held_bytes(fmt, moved, one, copies, x, d, reach, again)
-            row[engines + 1 + memory] -= held - least
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
@@ -297,39 +215,34 @@ def _drop_dominated(first: Any, parts: Any, legal: Any) -> None:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def _combine(
-    first: Any, mem: Any, x: int, parts: Any, legal: Any, sums: Any, mins: Any, bound: Any, chosen: Any,
-    engines: int, mode: int, leak_j: float, within: float, counts: Any, key: Any, keys: Any, count: int,
-) -> int:  # fmt: skip
+def _combine(t: Any, sums: Any, x: int, chosen: Any, goal: Any, key: Any, keys: Any, count: int) -> int:
     """Go on through the combinations of the tensors' homes at one vector of tile sizes, to the next one that
-    nothing found beats: its key is then in `key`, and the last tensor is returned; -1 after the last one.
+    nothing found dominates: its key is then in `key`, and the last tensor is returned; -1 after the last one.
     """
-    tensors = first.shape[0] - 1
-    width = bound.shape[0]
+    first, total, bound = t.first, sums.total, sums.bound
+    tensors, width, engines = first.shape[0] - 1, bound.shape[0], int(t.one[ENGINES])
     while x >= 0:
         chosen[x] += 1
         o = first[x] + chosen[x]
         if o >= first[x + 1]:
             x -= 1
             continue
-        if not legal[o]:
+        if not sums.legal[o]:
             continue
         for v in range(width):
-            sums[x + 1, v] = sums[x, v] + parts[o, v]
-        if x < tensors - 1:
+            total[x + 1, v] = total[x, v] + sums.parts[o, v]
+        whole = x == tensors - 1
+        row = total[tensors] if whole else bound
+        if not whole:
             for v in range(width):
-                bound[v] = sums[x + 1, v] + mins[x + 1, v]
-            if not fits(bound, mem, engines, within):
-                continue
-            key_of(bound, engines, mode, leak_j, counts, key)
-            if not dominated(keys, count, key, mode):
-                x += 1
-                chosen[x] = -1
+                bound[v] = total[x + 1, v] + sums.least[x + 1, v]
+        if not fits(row, t.mem, engines, goal.within):
             continue
-        last = sums[tensors]
-        if not fits(last, mem, engines, within):
+        key_of(row, engines, goal, key)
+        if dominated(keys, count, key, goal.mode):
             continue
-        key_of(last, engines, mode, leak_j, counts, key)
-        if not dominated(keys, count, key, mode):
+        if whole:
             return x
+        x += 1
+        chosen[x] = -1
     return -1

@@ -23,21 +23,20 @@ import numpy as np
 
 from einsim.dataflow.mapper.sums import (
     ALONE,
-    DIM_SUMS,
     FOLDS,
-    MOST_EXTENTS,
     ONES,
     STREAMS,
-    SUMS,
     TRIPS,
     WANT,
     WORK,
     bytes_of,
-    dim_sums,
-    rank_sums,
     split,
     start,
     steps,
+    sum_dims,
+    sum_ranks,
+    uncut,
+    whole_bytes,
 )
 from einsim.dataflow.mapper.tables import (
     APART,
@@ -51,7 +50,6 @@ from einsim.dataflow.mapper.tables import (
     ENGINE,
     ENGINES,
     HOLDS,
-    LEAST_STEPS,
     MEMORY,
     MOVES,
     PARTIAL,
@@ -70,18 +68,15 @@ from einsim.dataflow.mapper.tables import (
 from einsim.specs.compiled import njit
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
-def leaf(
-    place: Any, pattern: Any, dim: Any, one: Any, ext: Any, cnt: Any, kinds: Any, at: Any, sums: Any,
-    dims: Any, row: Any,
-) -> float:  # fmt: skip
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def leaf(t: Any, cut: Any, row: Any) -> float:
     """Add the unit's time and energy to `row`; fills the sums. Returns the joules of the registers in it."""
-    cores = one[CORES]
-    rank_sums(place, pattern, cores, ext, cnt, kinds, sums)
-    dim_sums(place, pattern, dim, cores, ext, cnt, kinds, at, dims)
-    cycles = steps(place, pattern, cores, one[LEAST_STEPS], ext, cnt, kinds, at, sums)
-    for s in range(dim.shape[0]):
-        cycles *= dims[s, FOLDS]
+    place, one, sums = t.place, t.one, cut.rank_sums
+    sum_ranks(t, cut)
+    sum_dims(t, cut)
+    cycles = steps(t, cut)
+    for s in range(t.dim.shape[0]):
+        cycles *= cut.dim_sums[s, FOLDS]
     row[int(one[ENGINE])] += cycles * one[POINT_TICKS]
     points = 1.0
     single = 1.0
@@ -98,92 +93,72 @@ def leaf(
     return registers
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
-def whole_bytes(sizes: Any, fmt: Any, moved: Any, x: int, ext: Any, cnt: Any, kinds: Any, at: Any) -> float:
-    """Bytes of all tiles of a tensor, each rounded up to whole ones."""
-    ranks = sizes.shape[0]
-    if fmt[x, 2] == 0.0 and np.floor(fmt[x, 0] / 8.0) * 8.0 == fmt[x, 0]:
-        total = fmt[x, 0] / 8.0
-        for r in range(ranks):
-            if moved[x, r]:
-                total *= sizes[r]
-        return total
-    for r in range(ranks):
-        at[r] = 0
-    total = 0.0
-    while True:
-        count, points = 1.0, 1.0
-        for r in range(ranks):
-            if moved[x, r]:
-                count *= cnt[r, at[r]]
-                points *= ext[r, at[r]]
-        total += count * bytes_of(fmt, x, points)
-        r = 0
-        while r < ranks:
-            if moved[x, r]:
-                at[r] += 1
-                if at[r] < kinds[r]:
-                    break
-                at[r] = 0
-            r += 1
-        if r == ranks:
-            return total
-
-
-@njit(error_model="numpy", nogil=True, allocates=False)
-def streamed(
-    place: Any, dim: Any, moved: Any, lacks: Any, core_rank: int, x: int, sums: Any, dims: Any, alone: bool
-) -> float:
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def streamed(t: Any, cut: Any, x: int, alone: bool) -> float:
     """Times that the unit streams a tensor, on average over its tiles: an input once for each fold it isn't
     in, a result once for each fold over a dimension whose partial sums leave the array. `alone`: each core.
     """
+    place, dim, moved, lacks, core_rank = t.place, t.dim, t.moved, t.lacks, int(t.one[CORE_RANK])
     output = x == moved.shape[0] - 1
     times = 1.0
     for s in range(dim.shape[0]):
         if output:
             if dim[s, PARTIAL] > 0.0:
-                times *= dims[s, FOLDS]
+                times *= cut.dim_sums[s, FOLDS]
         elif lacks[x, s]:
-            times *= dims[s, ALONE if alone and core_rank >= 0 else STREAMS]
+            times *= cut.dim_sums[s, ALONE if alone and core_rank >= 0 else STREAMS]
     for r in range(place.shape[0]):
         if moved[x, r]:
             continue
         s = place[r, DIM]
         if s >= 0 and (dim[s, PARTIAL] > 0.0 if output else lacks[x, s] == 1):
             continue
-        times *= sums[r, WANT if alone and r == core_rank else TRIPS]
+        times *= cut.rank_sums[r, WANT if alone and r == core_rank else TRIPS]
     return times
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
-def held_bytes(
-    fmt: Any, moved: Any, one: Any, copies: float, x: int, d: int, reach: Any, again: Any
-) -> float:
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def held_bytes(t: Any, cut: Any, copies: float, x: int, d: int, relaxed: bool) -> float:
     """Bytes of a home of a tensor at a depth; those of the core with most, times the cores, where it has one
-    in each.
+    in each. `relaxed`: of ranks that are open, a single point.
     """
+    moved, one = t.moved, t.one
     points = 1.0
     for r in range(moved.shape[1]):
-        if moved[x, r]:
-            here = reach[d, r]
+        if moved[x, r] and not (relaxed and cut.open[r]):
+            here = cut.reach[d, r]
             if copies > 1.0 and r == int(one[CORE_RANK]):
                 here = np.ceil(here / one[CORES])
             points *= here
-    return bytes_of(fmt, x, points) * copies * (one[BUFFERS] if again[d] else 1.0)
+    return bytes_of(t.fmt, x, points) * copies * (one[BUFFERS] if cut.again[d] else 1.0)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
-def choice(
-    home: Any, mem: Any, fmt: Any, moved: Any, place: Any, one: Any, x: int, o: int, trips: Any, reach: Any,
-    again: Any, size: float, want: float, together: float, alone: float, row: Any,
-) -> bool:  # fmt: skip
-    """Add what one tensor's homes cost to `row`; False where partial results would leave it.
-
-    `size` is the bytes of all tiles, `want` the cores that take the same bytes into a memory of their own;
-    the unit streams the tensor `together` times, or `alone` where each core reads for itself.
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def uses_of(t: Any, cut: Any, x: int) -> Any:
+    """Of a tensor: the bytes of all its tiles; the cores that take the same bytes into memories of their own;
+    how often the unit streams it, all cores together and each by itself. While the rank along the cores is
+    open, that may be a single core.
     """
+    core_rank = int(t.one[CORE_RANK])
+    want = 1.0
+    together = streamed(t, cut, x, False)
+    alone = together
+    if core_rank >= 0 and not cut.open[core_rank] and not t.moved[x, core_rank]:
+        want = min(t.one[CORES], cut.reach[t.loop_rank.shape[0], core_rank])
+        alone = streamed(t, cut, x, True)
+    return whole_bytes(t, cut, x), want, together, alone
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def choice(t: Any, cut: Any, x: int, o: int, uses: Any, chosen: int, row: Any) -> bool:
+    """Add what one tensor's homes cost to `row`, given `uses_of` it; False where partial results would leave
+    it. Homes below the first `chosen` loops hold at least one point of each rank that is open: only that
+    counts.
+    """
+    home, mem, moved = t.home, t.mem, t.moved
+    size, want, together, alone = uses
     ranks = moved.shape[1]
-    engines = int(one[ENGINES])
+    engines = int(t.one[ENGINES])
     output = x == moved.shape[0] - 1
     out = 1 if output else 0
     source = 0
@@ -198,12 +173,12 @@ def choice(
             bytes_moved = size
             for r in range(ranks):
                 if not moved[x, r]:
-                    bytes_moved *= trips[d, r]
+                    bytes_moved *= cut.trips[d, r]
             every = want if copies > 1.0 else 1.0
             _move(mem, engines, row, out, source, bytes_moved * (every if mem[source, APART] else 1.0))
             _move(mem, engines, row, 1 - out, memory, bytes_moved * (every if mem[memory, APART] else 1.0))
         if home[o, h, HOLDS]:
-            row[engines + 1 + memory] += held_bytes(fmt, moved, one, copies, x, d, reach, again)
+            row[engines + 1 + memory] += held_bytes(t, cut, copies, x, d, d > chosen)
         last = d
         source = memory
     times = alone if mem[source, APART] else together
@@ -211,21 +186,12 @@ def choice(
     if output:
         _move(mem, engines, row, 0, source, size * (times - 1.0))
         for r in range(ranks):
-            if place[r, REDUCED] and trips[last, r] > 1.0:
+            if t.place[r, REDUCED] and cut.trips[last, r] > 1.0:
                 return False
     return True
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
-def wanted(moved: Any, one: Any, x: int, reach: Any, d: int) -> float:
-    """Cores that take the same bytes of a tensor, below the loops to depth d."""
-    rank = int(one[CORE_RANK])
-    if rank < 0 or moved[x, rank]:
-        return 1.0
-    return min(one[CORES], reach[d, rank])
-
-
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _move(mem: Any, engines: int, row: Any, write: int, memory: int, size: float) -> None:
     at = WRITE_ENGINE if write else READ_ENGINE
     engine = int(mem[memory, at])
@@ -235,35 +201,23 @@ def _move(mem: Any, engines: int, row: Any, write: int, memory: int, size: float
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def _evaluate(
-    t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any, trips: Any, reach: Any, again: Any, ext: Any,
-    cnt: Any, kinds: Any, at: Any, sums: Any, dims: Any,
-) -> None:  # fmt: skip
-    loop_rank, sizes, place, pattern, fmt, moved, lacks, first, home, dim, mem, one = t
-    depth, tensors, width = loop_rank.shape[0], moved.shape[0], rows.shape[1]
-    engines, core_rank = int(one[ENGINES]), int(one[CORE_RANK])
+def _evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any, cut: Any) -> None:
+    depth, width = t.loop_rank.shape[0], rows.shape[1]
+    engines = int(t.one[ENGINES])
     for n in range(tiles.shape[0]):
         row = rows[n]
         for v in range(width):
             row[v] = 0.0
-        start(sizes, trips, reach, again, ext, cnt, kinds)
+        start(t.sizes, cut)
         for d in range(depth):
-            split(loop_rank[d], d, float(tiles[n, d]), trips, reach, again, ext, cnt, kinds)
-        leaf(place, pattern, dim, one, ext, cnt, kinds, at, sums, dims, row)
+            split(cut, t.loop_rank[d], d, float(tiles[n, d]))
+        leaf(t, cut, row)
         good = True
-        for x in range(tensors):
-            size = whole_bytes(sizes, fmt, moved, x, ext, cnt, kinds, at)
-            want = wanted(moved, one, x, reach, depth)
-            together = streamed(place, dim, moved, lacks, core_rank, x, sums, dims, False)
-            alone = together
-            if core_rank >= 0 and not moved[x, core_rank]:
-                alone = streamed(place, dim, moved, lacks, core_rank, x, sums, dims, True)
-            o = first[x] + chosen[n, x]
-            good &= choice(
-                home, mem, fmt, moved, place, one, x, o, trips, reach, again, size, want, together, alone, row
-            )
-        for m in range(mem.shape[0]):
-            good &= row[engines + 1 + m] <= mem[m, CAPACITY]
+        for x in range(t.moved.shape[0]):
+            uses = uses_of(t, cut, x)
+            good &= choice(t, cut, x, t.first[x] + chosen[n, x], uses, depth, row)
+        for m in range(t.mem.shape[0]):
+            good &= row[engines + 1 + m] <= t.mem[m, CAPACITY]
         legal[n] = good
 
 
@@ -272,13 +226,8 @@ def evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any) -> None:
     """Cost of many mappings of one nest: `tiles` [n, D], `chosen` [n, X] (choices of homes, counted from each
     tensor's first) -> `rows` [n, engines + 1 + memories] and `legal` [n], both overwritten.
     """
-    depth, ranks, dims = t.loop_rank.shape[0], t.sizes.shape[0], max(1, t.dim.shape[0])
-    _evaluate(
-        t, tiles, chosen, rows, legal, np.empty((depth + 1, ranks)), np.empty((depth + 1, ranks)),
-        np.empty(depth + 1, np.int64), np.empty((ranks, MOST_EXTENTS)), np.empty((ranks, MOST_EXTENTS)),
-        np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.empty((ranks, SUMS)),
-        np.empty((dims, DIM_SUMS)),
-    )  # fmt: skip
+    cut = uncut(t.loop_rank.shape[0], t.sizes.shape[0], t.dim.shape[0])
+    _evaluate(t, tiles, chosen, rows, legal, cut)
 
 
 def cost(t: Tables, tiles: Ints, chosen: Ints) -> tuple[Floats, Ints]:

@@ -18,7 +18,7 @@ from einsim.dataflow.mapper.archive import join
 from einsim.dataflow.mapper.found import Found, best_of, score
 from einsim.dataflow.mapper.fronts import Archive, Candidates, Contexts, Pools, Rows
 from einsim.dataflow.mapper.nest import Inside
-from einsim.dataflow.mapper.objective import ENERGY, FRONT, LATENCY, PARTS, mode_of
+from einsim.dataflow.mapper.objective import ENERGY, FRONT, LATENCY, mode_of
 from einsim.dataflow.mapper.point import GroupPoint
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import Floats, Ints
@@ -318,14 +318,13 @@ class _GroupSearch:
     def _join(self, inside: Inside, parts: list[Rows], keys: list[Floats], tag: int) -> _Trace | None:
         """Sums of the Einsums' rows into the archive; None where nothing new came in."""
         contexts, archive, mode = self.contexts, self.archive, self.mode
-        counts = contexts.counts(mode)
         rows, steps = keys[0], []
         for number in range(1, len(parts)):
             last = number == len(parts) - 1
             into = archive if last else Archive(contexts.width, 3)
             into.keys, into.metas, into.count = join(
-                rows, keys[number], len(self.scale.engines), contexts.capacity, mode if last else PARTS,
-                contexts.leak_j, contexts.within, counts, tag, into.keys, into.metas, into.count,
+                rows, keys[number], len(self.scale.engines), contexts.capacity,
+                contexts.goal(mode, parts=not last), tag, into.keys, into.metas, into.count,
             )  # fmt: skip
             self.left -= len(rows) * len(keys[number]) // 8
             if not last:

@@ -73,8 +73,9 @@ def scales(machine: Machine, taken: Mapping[str, int] = {}) -> Scales:
     )  # fmt: skip
 
 
-#: Columns of `Tables.place`, `pattern`, `home`, `dim` and `mem`, and places in `one`.
+#: Columns of `Tables.place`, `fmt`, `home`, `dim` and `mem`, and places in `one`.
 DIM, REDUCED, CORE = range(3)
+BITS, N, M, META_BITS = range(4)
 DEPTH, MEMORY, MOVES, HOLDS = range(4)
 WIDTH, PARTIAL = range(2)
 READ_ENGINE, READ_TICKS, READ_J, WRITE_ENGINE, WRITE_TICKS, WRITE_J, CAPACITY, COPIES, APART = range(9)
