@@ -13,7 +13,7 @@ from einsim.specs.near import near
 UnitKind = Literal["array", "systolic", "dsp-chain", "vector"]
 Fill = Literal["hidden", "exposed"]
 Convention = Literal["", "scale-sim", "edge-aware", "overlapped"]
-Refresh = Literal["average", "exact"]
+Refresh = Literal["average", "exact", "per-bank"]
 DATAFLOWS = ("output-stationary", "weight-stationary", "input-stationary")
 
 
@@ -123,7 +123,9 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     port of `read_bytes_per_s`. Energies are pJ per access of `access_bytes`. `holds` empty: any tensor.
     `timing` names a DRAM standard whose commands the simulation follows; "" is an ideal pipe.
     `timing_channels` is how many channels of it there are, 0 for the standard's own number.
-    `refresh` "average" slows its clock by what refresh takes, "exact" sends each when it is due.
+    `refresh` "average" slows its clock by what refresh takes, "exact" sends each when it is due,
+    "per-bank" bank by bank. `row_hit_cap`: column commands after which a row gives way to another one
+    that the oldest burst of its bank waits for, 0 for never.
     `banks`: the memory is that many equal parts with a port each; tensors take them in turn, so two tensors
     in one bank wait for each other, and none gets more than its bank's share of the rate. What passes between
     this memory and its parent also passes `bus`, which memories of the same bus name share, and each such
@@ -147,6 +149,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timing: str = ""
     timing_channels: int = 0
     refresh: Refresh = "average"
+    row_hit_cap: int = 0
     banks: int = 1
     bus: str = ""
     bus_bytes_per_s: int | None = None
@@ -176,6 +179,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             )
         if not self.timing and self.refresh != "average":
             raise RuleError("needs a timing, whose refresh it is", got=self.refresh, at=("refresh",))
+        if not self.timing and self.row_hit_cap:
+            raise RuleError("needs a timing, whose rows it is for", got=self.row_hit_cap, at=("row_hit_cap",))
         if self.timing and (self.read_bytes_per_s is None or not self.shared_port):
             raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 

@@ -112,7 +112,11 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Channels of that standard; its own number where it is left out."""
     refresh: Refresh | None = None
     """With a timing: `average` slows the clock by what refresh takes, `exact` sends every refresh when it is
-    due.
+    due, `per-bank` refreshes one bank after the other while the rest of them work.
+    """
+    row_hit_cap: Count | None = None
+    """With a timing: reads and writes of a row after which it gives way to another one that the oldest burst
+    of its bank waits for; never where it is left out.
     """
     banks: Count = 1
     """Equal parts with a port each, which tensors take in turn."""
@@ -137,6 +141,8 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             )
         if self.refresh and not self.timing:
             raise RuleError("needs a timing, whose refresh it is", got=self.refresh, at=("refresh",))
+        if self.row_hit_cap and not self.timing:
+            raise RuleError("needs a timing, whose rows it is for", got=self.row_hit_cap, at=("row_hit_cap",))
         if self.timing and self.bandwidth is None:
             raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 
@@ -159,6 +165,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             timing=self.timing,
             timing_channels=self.timing_channels or 0,
             refresh=self.refresh or "average",
+            row_hit_cap=self.row_hit_cap or 0,
             banks=self.banks,
             bus=self.bus or "",
             bus_bytes_per_s=None if self.bus_bandwidth is None else int(self.bus_bandwidth),

@@ -16,9 +16,9 @@ from rich.table import Table
 
 from einsim.sim.dram import controller, scheduler
 from einsim.sim.dram.address import places
-from einsim.sim.dram.controller import run_channel
+from einsim.sim.dram.controller import Controller, Stream, run_channel
 from einsim.sim.dram.scheduler import serve
-from einsim.sim.dram.simulate import Controller, Requests, simulate
+from einsim.sim.dram.simulate import Requests, simulate
 from einsim.sim.dram.standard import Standard, names, standard
 
 COUNT = 200_000
@@ -40,20 +40,17 @@ def one_channel(
     where = places(chosen, addr)
     mine = where.channel == 0
     count = int(mine.sum())
-    kernels = ("_source", "_hits_only", "_hold", "_after_column", "_grown")
-    jitted = {name: getattr(scheduler, name) for name in kernels}
+    jitted = {
+        name: each for name, each in vars(scheduler).items() if hasattr(each, "py_func") and each is not serve
+    }
     if not compiled:
         setattr(controller, "serve", getattr(serve, "py_func"))  # noqa: B009, B010 - mypy knows neither
-        for name in kernels:
-            setattr(scheduler, name, jitted[name].py_func)
-    how, org = Controller(), chosen.organisation
+        for name, kernel in jitted.items():
+            setattr(scheduler, name, kernel.py_func)
+    stream = Stream(where.bank[mine], where.row[mine], np.zeros(count, np.int64), np.zeros(count, np.int64))
     try:
         start = time.process_time()
-        log = run_channel(
-            where.bank[mine], where.row[mine], np.zeros(count, np.int64), np.zeros(count, np.int64),
-            chosen.timing.clocks, org.bank_groups.value, org.banks_per_group.value, how.queue_depth,
-            how.age_cap_cycles, how.refresh, np.zeros(count, np.int64), np.zeros(count, np.int64),
-        )  # fmt: skip
+        log = run_channel(stream, chosen.timing.clocks, chosen.organisation.tree, Controller()).log
         return (time.process_time() - start) / count, log
     finally:
         setattr(controller, "serve", serve)  # noqa: B010

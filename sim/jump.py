@@ -244,7 +244,7 @@ class Jumper:
                 for arrival, _, number, event in server.queue
             ]
         for name, port in self.run.ports.items():
-            port.jump(rows[name], port.counts() - before.commands[name], periods)
+            port.jump(rows[name], port.counts() - before.commands[name], periods, ticks)
         self.run.ledger.add(before.counters, periods, ticks, before.freed)
         self.run.skipped += ticks
         self.seen[loop].clear()

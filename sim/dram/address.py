@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.dram.standard import Standard
+from einsim.specs.arrays import Ints
 from einsim.specs.errors import RuleError
-
-Ints = npt.NDArray[np.int64]
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
-    """Where each request lies: int64 arrays of one length; bank counts over all groups of a channel."""
+    """Where each request lies: int64 arrays of one length; bank counts over all ranks of a channel."""
 
     channel: Ints
     bank: Ints
@@ -31,17 +29,20 @@ def places(standard: Standard, addresses: Ints) -> Places:
             at=("addr",),
         )
     rest = rest // standard.burst_bytes
-    fields: dict[str, Ints] = {}
+    fields: dict[str, Ints] = {"rank": np.zeros_like(rest)}
     for name in reversed(standard.mapping):
         rest, fields[name] = np.divmod(rest, _sizes(standard)[name])
-    bank = fields["group"] * standard.organisation.banks_per_group.value + fields["bank"]
+    tree = standard.organisation.tree
+    bank = (fields["rank"] * tree.groups + fields["group"]) * tree.banks_per_group + fields["bank"]
     return Places(channel=fields["channel"], bank=bank, row=fields["row"], column=fields["column"])
 
 
 def address_of(standard: Standard, *, channel: int, bank: int, row: int, column: int) -> int:
     """The byte address of a place; the inverse of `places`. RuleError if the place is outside."""
-    group, inner = divmod(bank, standard.organisation.banks_per_group.value)
-    fields = {"channel": channel, "group": group, "bank": inner, "row": row, "column": column}
+    tree = standard.organisation.tree
+    rest, inner = divmod(bank, tree.banks_per_group)
+    rank, group = divmod(rest, tree.groups) if tree.ranks > 1 else (0, rest)
+    fields = {"channel": channel, "rank": rank, "group": group, "bank": inner, "row": row, "column": column}
     address = 0
     for name in standard.mapping:
         size = _sizes(standard)[name]
@@ -55,6 +56,7 @@ def _sizes(standard: Standard) -> dict[str, int]:
     org = standard.organisation
     return {
         "channel": org.channels.value,
+        "rank": org.ranks.value,
         "group": org.bank_groups.value,
         "bank": org.banks_per_group.value,
         "row": org.rows.value,

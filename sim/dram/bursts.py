@@ -5,26 +5,25 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.dram.channels import Transfers
 from einsim.sim.dram.standard import Standard
+from einsim.specs.arrays import Ints
 from einsim.specs.compiled import njit
 
-Ints = npt.NDArray[np.int64]
-
 START, SIZE, RUN, PITCH, WRITE, TENSOR = range(6)  # of a piece
-FIELDS: Final = ("channel", "group", "bank", "row", "column")
-CHANNEL, GROUP, BANK_IN_GROUP, ROW, COLUMN = range(5)
+FIELDS: Final = ("channel", "rank", "group", "bank", "row", "column")
+CHANNEL, RANK, GROUP, BANK_IN_GROUP, ROW, COLUMN = range(6)
 ROW_BITS: Final = 40  # a row is known by its tensor's number above and its own number below
 MIDDLE: Final = 1 << (ROW_BITS - 1)  # row 0 of a tensor; an affine index may lead to rows before it
 
 
 class Radix(NamedTuple):
-    """The standard's mapping: fields [5] from the lowest up and how many values each has [5]."""
+    """The standard's mapping: its fields [n] from the lowest up and how many values each has [n]."""
 
     fields: Ints
     sizes: Ints
+    groups: int
     banks_per_group: int
     burst_bytes: int
 
@@ -34,6 +33,7 @@ def radix(standard: Standard) -> Radix:
     org = standard.organisation
     sizes = {
         "channel": org.channels.value,
+        "rank": org.ranks.value,
         "group": org.bank_groups.value,
         "bank": org.banks_per_group.value,
         "row": org.rows.value if standard.mapping[0] != "row" else 1 << ROW_BITS,
@@ -43,6 +43,7 @@ def radix(standard: Standard) -> Radix:
     return Radix(
         fields=np.array([FIELDS.index(name) for name in upward], np.int64),
         sizes=np.array([sizes[name] for name in upward], np.int64),
+        groups=org.bank_groups.value,
         banks_per_group=org.banks_per_group.value,
         burst_bytes=standard.burst_bytes,
     )
@@ -79,7 +80,8 @@ def lay(slot: int, transfers: Transfers, pieces: Ints, radix: Radix) -> None:
 @njit()
 def _walk(pieces: Ints, radix: Radix, at: Ints, put: bool, bank: Ints, row: Ints) -> None:
     """Counts the bursts of each channel in `at`, and if `put` writes each where `at` of its channel says."""
-    digits, place = np.zeros(5, np.int64), np.zeros(5, np.int64)
+    top = radix.fields.shape[0] - 1
+    digits, place = np.zeros(top + 1, np.int64), np.zeros(len(FIELDS), np.int64)
     for piece in range(pieces.shape[0]):
         start, size = pieces[piece, START], pieces[piece, SIZE]
         run, pitch = pieces[piece, RUN], pieces[piece, PITCH]
@@ -93,22 +95,22 @@ def _walk(pieces: Ints, radix: Radix, at: Ints, put: bool, bank: Ints, row: Ints
             if seen and first <= before <= last:
                 first = before + 1
             rest = first
-            for field in range(4):
+            for field in range(top):
                 digits[field] = rest % radix.sizes[field]
                 rest //= radix.sizes[field]
-            digits[4] = rest if radix.fields[4] == ROW else rest % radix.sizes[4]
+            digits[top] = rest if radix.fields[top] == ROW else rest % radix.sizes[top]
             for number in range(first, last + 1):
                 if number > first:
-                    for field in range(5):
+                    for field in range(top + 1):
                         digits[field] += 1
                         if digits[field] < radix.sizes[field]:
                             break
                         digits[field] = 0
-                for field in range(5):
+                for field in range(top + 1):
                     place[radix.fields[field]] = digits[field]
                 c = place[CHANNEL]
                 if put:
-                    inside = place[GROUP] * radix.banks_per_group
+                    inside = (place[RANK] * radix.groups + place[GROUP]) * radix.banks_per_group
                     inside += (place[BANK_IN_GROUP] + pieces[piece, TENSOR] - 1) % radix.banks_per_group
                     bank[at[c]] = 2 * inside + pieces[piece, WRITE]
                     row[at[c]] = name + MIDDLE + place[ROW]

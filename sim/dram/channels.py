@@ -8,47 +8,50 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from einsim.sim.dram.constraints import COMMANDS, MOST_WINDOW, RD
+from einsim.sim.dram.standard import BankTree
+from einsim.specs.arrays import Ints
 from einsim.specs.compiled import njit
-
-Ints = npt.NDArray[np.int64]
 
 NEVER: Final = 1 << 60
 LOG_WIDTH: Final = 5  # cycle, command, bank, row, position of the burst
 BANK, ROW, ENTERED, SLOT, POSITION = range(5)  # of a queue entry; BANK is 2 * bank + (1 for a write)
-NOW, WAITING, ACTS, DIRECTION, FREED, DUE, TURN = range(7)  # of `Channels.at`
-RD_FIRST: Final = 2  # the direction before the first column command: a read's
+NOW, WAITING, UNIT, DIRECTION, FREED, DUE, TURN = range(7)  # of `Channels.at`
+CLOSED: Final = COMMANDS  # of `Channels.counts`: cycles in which a rank had no open row, summed over ranks
 
 
 class Ways(NamedTuple):
     """How channels are served.
 
-    banks_per_group; engines: transfers that take turns; age_cap: cycles until the oldest burst goes first.
+    engines: transfers that take turns; age_cap: cycles until the oldest burst goes first; row_hit_cap:
+    column commands after which a row gives way to another one that the oldest burst of its bank waits for.
     """
 
-    banks_per_group: int
     engines: int
     age_cap: int
+    row_hit_cap: int = NEVER
 
 
 class Channels(NamedTuple):
-    """C channels of B banks in G groups with a queue of D entries; int64 views of one buffer.
+    """C channels of B banks in R ranks with a queue of D entries; int64 views of one buffer.
 
-    ok [C, 4, B], group_ok [C, 4, G], all_ok [C, 4]: the first legal cycle of ACT, PRE, RD, WR.
-    open_row [C, B]: -1 closed. hits [C, B]: queued bursts of the open row. acts [C, 4]: ring of ACTs.
-    bus [C, 2]: first free cycle of the row and the column command bus. queue [C, D, 5]: entries, in the
-    order of `place` [C, D]. at [C, 7]: cycle, entries waiting, next in the ring, direction, cycle in which an
-    entry was freed last, cycle of the next REF, whose turn it is. counts [C, 6]: commands issued.
+    ready [C, 7, nodes]: the first legal cycle of each command in each bank, group, rank and the channel
+    (`Device.node`). acts [C, R, 4]: the latest ACTs, the last one first, for constraints with a window.
+    open_row [C, B]: -1 closed. hits [C, B]: queued bursts of the open row. streak [C, B]: its column
+    commands, counted where a row-hit cap stands. opened [C, R]: open rows. closed_since [C, R]: up to where
+    `CLOSED` is counted. queue [C, D, 5]: entries, in the order of `place` [C, D]. at [C, 7]: cycle, entries
+    waiting, whose refresh is next, direction, cycle in which an entry was freed last, cycle of the next
+    refresh, whose turn it is. counts [C, 8]: commands issued, and `CLOSED`.
     """
 
+    ready: Ints
+    acts: Ints
     open_row: Ints
     hits: Ints
-    ok: Ints
-    group_ok: Ints
-    all_ok: Ints
-    acts: Ints
-    bus: Ints
+    streak: Ints
+    opened: Ints
+    closed_since: Ints
     queue: Ints
     place: Ints
     at: Ints
@@ -77,20 +80,23 @@ class Transfers(NamedTuple):
     outcome: Ints
 
 
-def new_channels(channels: int, groups: int, banks_per_group: int, depth: int, due: int) -> Channels:
-    """Channels at rest, all banks closed; `due` is the cycle of the first REF, NEVER for none."""
-    banks = groups * banks_per_group
-    shapes = [
-        (banks,), (banks,), (4, banks), (4, groups), (4,), (4,), (2,), (depth, 5), (depth,), (7,), (6,),
-    ]  # fmt: skip
-    sizes = [channels * int(np.prod(shape)) for shape in shapes]
-    whole = np.zeros(sum(sizes), np.int64)
-    parts = np.split(whole, np.cumsum(sizes)[:-1])
-    made = Channels(*(part.reshape(channels, *shape) for part, shape in zip(parts, shapes, strict=True)))
+def new_channels(channels: int, tree: BankTree, depth: int, due: int) -> Channels:
+    """Channels at rest, all banks closed; `due` is the cycle of the first refresh, NEVER for none."""
+    nodes = tree.banks + tree.ranks * (tree.groups + 1) + 1
+    shapes = {
+        "ready": (COMMANDS, nodes), "acts": (tree.ranks, MOST_WINDOW), "opened": (tree.ranks,),
+        "closed_since": (tree.ranks,), "queue": (depth, 5), "place": (depth,), "at": (7,),
+        "counts": (COMMANDS + 1,),
+    }  # fmt: skip
+    shapes |= dict.fromkeys(("open_row", "hits", "streak"), (tree.banks,))
+    whole = [(channels, *shapes[name]) for name in Channels._fields]
+    sizes = [int(np.prod(shape)) for shape in whole]
+    parts = np.split(np.zeros(sum(sizes), np.int64), np.cumsum(sizes)[:-1])
+    made = Channels(*(part.reshape(shape) for part, shape in zip(parts, whole, strict=True)))
     made.open_row[:] = -1
     made.acts[:] = -NEVER
     made.place[:] = np.arange(depth)
-    made.at[:, DIRECTION] = RD_FIRST
+    made.at[:, DIRECTION] = RD
     made.at[:, FREED] = -1
     made.at[:, DUE] = due
     return made
@@ -106,22 +112,18 @@ def new_transfers(slots: int, channels: int, bursts: int, *, keep: bool) -> Tran
 
 
 @njit()
-def rebase(channels: Channels, transfers: Transfers, cycle: int, t_faw: int) -> None:
+def rebase(channels: Channels, transfers: Transfers, cycle: int, window_cycles: int) -> None:
     """Counts time from `cycle` on, up to which all channels have run; equal futures get equal numbers.
 
-    What lies so far back that it decides nothing any more is forgotten; queue entries stand in order.
+    What lies so far back that it decides nothing any more is forgotten, of a window after `window_cycles`;
+    queue entries stand in order.
     """
-    ring, kept = np.empty(4, np.int64), np.empty_like(channels.queue[0])
+    kept = np.empty_like(channels.queue[0])
     for c in range(channels.at.shape[0]):
         at = channels.at[c]
-        channels.ok[c] = np.maximum(channels.ok[c] - cycle, 0)
-        channels.group_ok[c] = np.maximum(channels.group_ok[c] - cycle, 0)
-        channels.all_ok[c] = np.maximum(channels.all_ok[c] - cycle, 0)
-        channels.bus[c] = np.maximum(channels.bus[c] - cycle, 0)
-        for i in range(4):
-            ring[i] = max(channels.acts[c, (at[ACTS] + i) % 4] - cycle, -t_faw)
-        channels.acts[c] = ring
-        at[ACTS] = 0
+        channels.ready[c] = np.maximum(channels.ready[c] - cycle, 0)
+        channels.acts[c] = np.maximum(channels.acts[c] - cycle, -window_cycles)
+        channels.closed_since[c] = np.maximum(channels.closed_since[c] - cycle, 0)
         at[NOW] = max(at[NOW] - cycle, 0)
         at[FREED] = max(at[FREED] - cycle, -1)
         if at[DUE] < NEVER:

@@ -9,7 +9,9 @@ command bus the best command that is legal in this cycle:
     4. ACT or PRE for the oldest burst that needs it; a row that queued bursts still hit stays open.
 
 A burst over the age cap also keeps the others off its bank and off column commands of the other
-direction. When a REF is due (every tREFI) nothing else starts: all banks are closed by one PREA, then REF.
+direction. When a refresh is due nothing else starts in its banks: of a rank they are closed by one PREA, then
+REF; a single one by PRE, then REFB. With a row-hit cap, a row that has had as many column commands gives way
+once the oldest burst of its bank waits for another row: it takes no more hits.
 Time jumps from one cycle in which something can happen to the next; the tests hold this against a twin that
 walks every cycle and looks every constraint up in the whole history of commands.
 
@@ -22,11 +24,10 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.dram.channels import (
-    ACTS,
     BANK,
+    CLOSED,
     DIRECTION,
     DUE,
     ENTERED,
@@ -38,22 +39,16 @@ from einsim.sim.dram.channels import (
     ROW,
     SLOT,
     TURN,
+    UNIT,
     WAITING,
     Channels,
     Transfers,
     Ways,
 )  # fmt: skip
-from einsim.sim.dram.standard import Clocks
+from einsim.sim.dram.commands import GIVES_WAY, activate, first_legal, give_way, issue, precharge
+from einsim.sim.dram.constraints import ACT, CHANNEL, PRE, PREA, RANK, RD, REFB, WR, Device
+from einsim.specs.arrays import Ints
 from einsim.specs.compiled import njit
-
-Ints = npt.NDArray[np.int64]
-
-ACT: Final = 0
-PRE: Final = 1
-RD: Final = 2
-WR: Final = 3
-REF: Final = 4
-PREA: Final = 5
 
 HIT: Final = 0  # the row was open
 MISS: Final = 1  # an ACT was issued for the request
@@ -66,7 +61,7 @@ def serve(
     channels: Channels,
     transfers: Transfers,
     ways: Ways,
-    t: Clocks,
+    device: Device,
     until: int,
     goal: int,
     log: Ints,
@@ -75,178 +70,105 @@ def serve(
 
     With a `goal` it also stops once it has served all bursts of the transfer in this slot (-1: none).
 
-    Returns the command log, int64 [commands, 5]: cycle, command, bank (-1: all), row (-1: none), position of
-    the burst in its transfer (-1: none), in order of issue; none is kept if `log` has no lines.
+    Returns the command log, int64 [commands, 5]: cycle, command, bank (-1 - rank: all of a rank), row (-1:
+    none), position of the burst in its transfer (-1: none), in order of issue; none is kept if `log` has no
+    lines.
     """
-    open_row, hits, at, place = channels.open_row[c], channels.hits[c], channels.at[c], channels.place[c]
-    ok, group_ok, all_ok = channels.ok[c], channels.group_ok[c], channels.all_ok[c]
-    last_acts, bus, queue, counts = channels.acts[c], channels.bus[c], channels.queue[c], channels.counts[c]
-    banks, depth = open_row.shape[0], place.shape[0]
+    at, rows, ready = channels.at[c], channels.open_row[c], channels.ready[c]
     keep, lines = log.shape[0] > 0, 0
-    now, waiting, freed, due = at[NOW], at[WAITING], at[FREED], at[DUE]
+    now = at[NOW]
     while now < until and (goal < 0 or transfers.left[goal, c] > 0):
-        pending = NEVER  # arrival of the next burst that is not in the queue
-        while True:
-            slot = _source(c, transfers, ways.engines, at[TURN])
-            if slot < 0:
-                break
-            position = transfers.next[slot, c]
-            arrives = transfers.arrival[slot, position if keep else 0]
-            if arrives > now or waiting + (freed == now) >= depth:
-                pending = arrives
-                break
-            entry = queue[place[waiting]]
-            entry[BANK], entry[ROW] = transfers.bank[slot, position], transfers.row[slot, position]
-            entry[ENTERED] = min(now, max(arrives, freed + 1))
-            entry[SLOT], entry[POSITION] = slot, position if keep else 0
-            if open_row[entry[BANK] >> 1] == entry[ROW]:
-                hits[entry[BANK] >> 1] += 1
-            transfers.next[slot, c] += 1
-            at[TURN] = (at[TURN] + 1) % ways.engines
-            waiting += 1
-        if now >= due:
-            start = max(now, bus[0])
-            closing = False
-            for b in range(banks):
-                if open_row[b] >= 0:
-                    closing = True
-                    start = max(start, ok[PRE, b])
-            if keep and lines + 2 > log.shape[0]:
-                log = _grown(log)
-            if closing:
+        pending = _admit(c, channels, transfers, ways, now, keep)
+        if at[WAITING] == 0 and pending == NEVER and until == NEVER:
+            break
+        soon = min(at[DUE], until)
+        first_held, held = 0, 0  # banks that a refresh which is due keeps to itself
+        if now >= at[DUE]:
+            first_held, held = at[UNIT] * device.refresh_banks, device.refresh_banks
+            kind = _refresh_step(rows, first_held, device)
+            first = first_legal(kind, first_held, ready, device)
+            if first <= now:
                 if keep:
-                    log[lines] = (start, PREA, -1, -1, -1)
+                    log = _room(log, lines)
+                    bank = first_held if device.refresh == REFB else -1 - first_held // held
+                    row = rows[first_held] & ~GIVES_WAY if kind == PRE else -1
+                    log[lines] = (now, kind, bank, row, -1)
                     lines += 1
-                counts[PREA] += 1
-                for b in range(banks):
-                    if open_row[b] >= 0:
-                        open_row[b], hits[b] = -1, 0
-                        ok[ACT, b] = max(ok[ACT, b], start + t.t_rp_all)
-                _hold(bus, 0, start + t.precharge_clocks, t)
-            start = max(start, bus[0])
-            for b in range(banks):
-                start = max(start, ok[ACT, b])
-            if keep:
-                log[lines] = (start, REF, -1, -1, -1)
-                lines += 1
-            counts[REF] += 1
-            for b in range(banks):
-                ok[ACT, b] = start + t.t_rfc
-            _hold(bus, 0, start + t.refresh_clocks, t)
-            now = start
-            due += t.t_refi
-            if waiting == 0 and pending == NEVER and until < NEVER and due + t.t_refi < until:
-                idle = (until - due) // t.t_refi - 1  # alike, and the last ones of them decide what follows
-                due += idle * t.t_refi
-                counts[REF] += idle
-            continue
-        if waiting == 0:
-            if pending < NEVER:
-                now = min(max(pending, now + 1), due, until)
+                issue(c, kind, first_held, now, channels, device)
+                if kind == device.refresh:
+                    _refreshed(c, channels, device, until if pending == NEVER else 0)
+                else:
+                    for b in range(first_held, first_held + held):
+                        precharge(c, b, now, channels, device)
                 continue
-            if until == NEVER:
-                break
-            now = min(due, until)
-            continue
-        oldest = place[0]
-        starving = now - queue[oldest, ENTERED] > ways.age_cap
-        best, best_rank, best_kind = -1, 4, 0
-        soon = min(due, until)
-        if pending < NEVER and waiting < depth:
+            soon = min(first, until)
+        if pending < NEVER and at[WAITING] < channels.place.shape[1]:
             soon = min(soon, max(pending, now + 1))
-        if not starving:
-            soon = min(soon, queue[oldest, ENTERED] + ways.age_cap + 1)
-        for i in range(waiting):
-            b, write = queue[place[i], BANK] >> 1, queue[place[i], BANK] & 1
-            if starving and i > 0 and b == queue[oldest, BANK] >> 1:
-                continue
-            if open_row[b] == queue[place[i], ROW]:
-                kind = WR if write else RD
-                if starving and write != queue[oldest, BANK] & 1:
-                    continue
-                rank = 1 if kind == at[DIRECTION] else 2
-                first = bus[1]
-            elif open_row[b] < 0:
-                kind, rank, first = ACT, 3, max(bus[0], last_acts[at[ACTS]] + t.t_faw)
-            else:
-                if hits[b] > 0 and not (starving and i == 0):
-                    continue
-                kind, rank, first = PRE, 3, bus[0]
-            if rank >= best_rank:
-                continue
-            first = max(first, ok[kind, b], group_ok[kind, b // ways.banks_per_group], all_ok[kind])
-            if first > now:
-                soon = min(soon, first)
-                continue
-            if starving and i == 0:
-                rank = 0
-            if rank < best_rank:
-                best, best_rank, best_kind = i, rank, kind
-                if rank <= 1:
-                    break
+        best, kind, soon = _choose(c, channels, ways, device, now, soon, first_held, held)
         if best < 0:
             now = soon
             continue
-        entry = queue[place[best]]
-        b, g = entry[BANK] >> 1, (entry[BANK] >> 1) // ways.banks_per_group
+        entry = channels.queue[c, channels.place[c, best]]
+        b = entry[BANK] >> 1
         if keep:
-            if lines + 1 > log.shape[0]:
-                log = _grown(log)
-            row = entry[ROW] if best_kind != PRE else open_row[b]
-            log[lines] = (now, best_kind, b, row, entry[POSITION])
+            log = _room(log, lines)
+            row = entry[ROW] if kind != PRE else rows[b] & ~GIVES_WAY
+            log[lines] = (now, kind, b, row, entry[POSITION])
             lines += 1
-        counts[best_kind] += 1
-        if best_kind == ACT:
-            open_row[b] = entry[ROW]
-            hits[b] = 0
-            for i in range(waiting):
-                other = place[i]
-                hits[b] += queue[other, BANK] >> 1 == b and queue[other, ROW] == entry[ROW]
-            last_acts[at[ACTS]] = now
-            at[ACTS] = (at[ACTS] + 1) % 4
+        issue(c, kind, b, now, channels, device)
+        if kind == ACT:
+            activate(c, b, entry[ROW], now, channels, device)
             if keep:
                 told = transfers.outcome[entry[SLOT]]
                 told[entry[POSITION]] = max(told[entry[POSITION]], MISS)
-            ok[ACT, b] = now + t.t_rc
-            ok[PRE, b] = now + t.t_ras
-            ok[RD, b] = now + t.t_rcd_read
-            ok[WR, b] = now + t.t_rcd_write
-            group_ok[ACT, g] = now + t.t_rrd_l
-            all_ok[ACT] = now + t.t_rrd_s
-            _hold(bus, 0, now + t.activate_clocks, t)
-        elif best_kind == PRE:
-            open_row[b], hits[b] = -1, 0
+        elif kind == PRE:
+            precharge(c, b, now, channels, device)
             if keep:
                 transfers.outcome[entry[SLOT], entry[POSITION]] = CONFLICT
-            ok[ACT, b] = max(ok[ACT, b], now + t.t_rp)
-            _hold(bus, 0, now + t.precharge_clocks, t)
         else:
-            at[DIRECTION] = best_kind
-            freed = now
-            hits[b] -= 1
-            slot = entry[SLOT]
+            starving = now - channels.queue[c, channels.place[c, 0], ENTERED] > ways.age_cap
             if keep:
-                transfers.issue[slot, entry[POSITION]] = now
-            transfers.left[slot, c] -= 1
-            ends = now + t.burst + (t.cl if best_kind == RD else t.cwl)
-            transfers.done[slot, c] = max(transfers.done[slot, c], ends)
-            _after_column(ok, group_ok, all_ok, best_kind, b, g, now, t)
-            _hold(bus, 1, now + t.column_clocks, t)
-            waiting -= 1
-            gone = place[best]
-            for i in range(best, waiting):
-                place[i] = place[i + 1]
-            place[waiting] = gone
-            if not starving and _hits_only(c, channels, transfers, ways.engines, waiting):
-                soon = max(bus[1], min(all_ok[RD], all_ok[WR]))  # a shorter way to the same cycle
-                if waiting:
-                    soon = min(soon, queue[place[0], ENTERED] + ways.age_cap + 1)
-                now = max(now, min(soon, due, until))
-    at[NOW], at[WAITING], at[FREED], at[DUE] = now, waiting, freed, due
+                transfers.issue[entry[SLOT], entry[POSITION]] = now
+            ends = now + device.burst + (device.cl if kind == RD else device.cwl)
+            _served(c, best, kind, now, ends, channels, transfers, ways)
+            if not starving and _hits_only(c, channels, transfers, ways.engines):
+                now = max(now, min(_next_column(c, channels, ways, device), at[DUE], until))
+    at[NOW] = now
+    for r in range(device.ranks):
+        if channels.opened[c, r] == 0:
+            channels.counts[c, CLOSED] += now - channels.closed_since[c, r]
+        channels.closed_since[c, r] = now
     return log[:lines].copy()
 
 
-@njit()
+@njit(allocates=False)
+def _admit(c: int, channels: Channels, transfers: Transfers, ways: Ways, now: int, keep: bool) -> int:
+    """Lets arrived bursts into the queue; when the next one that is not in it arrives, NEVER for none."""
+    at, open_row, hits = channels.at[c], channels.open_row[c], channels.hits[c]
+    queue, place = channels.queue[c], channels.place[c]
+    while True:
+        slot = _source(c, transfers, ways.engines, at[TURN])
+        if slot < 0:
+            return NEVER
+        position = transfers.next[slot, c]
+        arrives = transfers.arrival[slot, position if keep else 0]
+        if arrives > now or at[WAITING] + (at[FREED] == now) >= place.shape[0]:
+            return int(arrives)
+        entry = queue[place[at[WAITING]]]
+        entry[BANK], entry[ROW] = transfers.bank[slot, position], transfers.row[slot, position]
+        entry[ENTERED] = min(now, max(arrives, at[FREED] + 1))
+        entry[SLOT], entry[POSITION] = slot, position if keep else 0
+        b = entry[BANK] >> 1
+        if open_row[b] == entry[ROW]:
+            hits[b] += 1
+        transfers.next[slot, c] += 1
+        at[TURN] = (at[TURN] + 1) % ways.engines
+        at[WAITING] += 1
+        if ways.row_hit_cap < NEVER:
+            give_way(c, b, channels, ways)
+
+
+@njit(allocates=False)
 def _source(c: int, transfers: Transfers, engines: int, turn: int) -> int:
     """The transfer whose burst goes next: the oldest `engines` of those that have any left take turns."""
     found, first = 0, -1
@@ -263,9 +185,109 @@ def _source(c: int, transfers: Transfers, engines: int, turn: int) -> int:
     return first
 
 
-@njit()
-def _hits_only(c: int, channels: Channels, transfers: Transfers, engines: int, waiting: int) -> bool:
+@njit(allocates=False)
+def _choose(
+    c: int, channels: Channels, ways: Ways, device: Device, now: int, soon: int, first_held: int, held: int
+) -> tuple[int, int, int]:
+    """The queue entry whose command goes now, -1 for none, and the command; else when to look again."""
+    queue, place, at = channels.queue[c], channels.place[c], channels.at[c]
+    open_row, hits, ready = channels.open_row[c], channels.hits[c], channels.ready[c]
+    waiting = at[WAITING]
+    if waiting == 0:
+        return -1, 0, soon
+    oldest = queue[place[0]]
+    starving = now - oldest[ENTERED] > ways.age_cap
+    if not starving:
+        soon = min(soon, oldest[ENTERED] + ways.age_cap + 1)
+    best, best_rank, best_kind = -1, 4, 0
+    for i in range(waiting):
+        b, write = queue[place[i], BANK] >> 1, queue[place[i], BANK] & 1
+        if first_held <= b < first_held + held:
+            continue
+        if starving and i > 0 and b == oldest[BANK] >> 1:
+            continue
+        if open_row[b] == queue[place[i], ROW]:
+            kind = WR if write else RD
+            if starving and write != oldest[BANK] & 1:
+                continue
+            rank = 1 if kind == at[DIRECTION] else 2
+        elif open_row[b] < 0:
+            kind, rank = ACT, 3
+        elif hits[b] > 0 and not (starving and i == 0):
+            continue
+        else:
+            kind, rank = PRE, 3
+        if rank >= best_rank:
+            continue
+        first = first_legal(kind, b, ready, device)
+        if first > now:
+            soon = min(soon, first)
+            continue
+        if starving and i == 0:
+            rank = 0
+        best, best_rank, best_kind = i, rank, kind
+        if rank <= 1:
+            break
+    return best, best_kind, soon
+
+
+@njit(allocates=False)
+def _served(
+    c: int,
+    at_place: int,
+    kind: int,
+    now: int,
+    ends: int,
+    channels: Channels,
+    transfers: Transfers,
+    ways: Ways,
+) -> None:
+    """A column command serves a burst, whose data ends then; it leaves the queue."""
+    at, place, queue = channels.at[c], channels.place[c], channels.queue[c]
+    gone = place[at_place]
+    b, slot = queue[gone, BANK] >> 1, queue[gone, SLOT]
+    at[DIRECTION], at[FREED] = kind, now
+    channels.hits[c, b] -= 1
+    transfers.left[slot, c] -= 1
+    transfers.done[slot, c] = max(transfers.done[slot, c], ends)
+    at[WAITING] -= 1
+    for i in range(at_place, at[WAITING]):
+        place[i] = place[i + 1]
+    place[at[WAITING]] = gone
+    if ways.row_hit_cap < NEVER:
+        channels.streak[c, b] = min(channels.streak[c, b] + 1, ways.row_hit_cap)
+        give_way(c, b, channels, ways)
+
+
+@njit(allocates=False)
+def _refresh_step(open_row: Ints, first_held: int, device: Device) -> int:
+    """What a refresh that is due needs next: its banks closed, or itself."""
+    for b in range(first_held, first_held + device.refresh_banks):
+        if open_row[b] >= 0:
+            return PRE if device.refresh == REFB else PREA
+    return device.refresh
+
+
+@njit(allocates=False)
+def _refreshed(c: int, channels: Channels, device: Device, until: int) -> None:
+    """The next refresh is of the next banks; at rest up to `until`, refreshes that are alike pass at once."""
+    at = channels.at[c]
+    units = channels.open_row.shape[1] // device.refresh_banks
+    passed = 1
+    if (
+        at[WAITING] == 0 and until < NEVER and channels.opened[c].sum() == 0
+    ):  # the last ones decide what follows
+        idle = max(0, (until - at[DUE]) // device.refresh_every - 1 - units)
+        channels.counts[c, device.refresh] += idle
+        passed += idle
+    at[DUE] += passed * device.refresh_every
+    at[UNIT] = (at[UNIT] + passed) % units
+
+
+@njit(allocates=False)
+def _hits_only(c: int, channels: Channels, transfers: Transfers, engines: int) -> bool:
     """Whether all queued bursts hit their rows, and so does the one that may join before the next goes."""
+    waiting = channels.at[c, WAITING]
     if channels.hits[c].sum() < waiting:
         return False
     slot = _source(c, transfers, engines, channels.at[c, TURN])
@@ -276,35 +298,24 @@ def _hits_only(c: int, channels: Channels, transfers: Transfers, engines: int, w
     return bool(waiting == channels.place.shape[1] - 1 and opened == transfers.row[slot, position])
 
 
-@njit()
-def _hold(bus: Ints, which: int, until: int, t: Clocks) -> None:
-    """The command holds its bus, or both where row and column commands share one."""
-    if t.separate_row_bus:
-        bus[which] = until
-    else:
-        bus[:] = until
+@njit(allocates=False)
+def _next_column(c: int, channels: Channels, ways: Ways, device: Device) -> int:
+    """A cycle before which no column command goes: a shorter way to where the whole queue would lead."""
+    ready, node = channels.ready[c], device.node[0]
+    soon = NEVER
+    for rank in range(node[RANK], node[RANK] + device.ranks):
+        soon = min(soon, ready[RD, rank], ready[WR, rank])
+    soon = max(soon, min(ready[RD, node[CHANNEL]], ready[WR, node[CHANNEL]]))
+    if channels.at[c, WAITING]:
+        soon = min(soon, channels.queue[c, channels.place[c, 0], ENTERED] + ways.age_cap + 1)
+    return int(soon)
 
 
 @njit()
-def _after_column(
-    ok: Ints, group_ok: Ints, all_ok: Ints, kind: int, b: int, g: int, now: int, t: Clocks
-) -> None:
-    if kind == RD:
-        ok[PRE, b] = max(ok[PRE, b], now + t.t_rtp)
-        group_ok[RD, g] = now + t.t_ccd_l
-        all_ok[RD] = now + t.t_ccd_s
-        all_ok[WR] = max(all_ok[WR], now + t.t_rtw)
-    else:
-        end = now + t.cwl + t.burst
-        ok[PRE, b] = max(ok[PRE, b], end + t.t_wr)
-        group_ok[WR, g] = now + t.t_ccd_l
-        all_ok[WR] = now + t.t_ccd_s
-        group_ok[RD, g] = max(group_ok[RD, g], end + t.t_wtr_l)
-        all_ok[RD] = max(all_ok[RD], end + t.t_wtr_s)
-
-
-@njit()
-def _grown(log: Ints) -> Ints:
+def _room(log: Ints, lines: int) -> Ints:
+    """The log with room for one more line."""
+    if lines < log.shape[0]:
+        return log
     more = np.empty((2 * log.shape[0], LOG_WIDTH), np.int64)
-    more[: log.shape[0]] = log
+    more[:lines] = log
     return more

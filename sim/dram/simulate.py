@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from einsim.sim.dram.address import places
 from einsim.sim.dram.channels import LOG_WIDTH
-from einsim.sim.dram.controller import run_channel
-from einsim.sim.dram.scheduler import ACT, CONFLICT, HIT, MISS, RD, REF, WR
+from einsim.sim.dram.constraints import ACT, RD, REF, REFB, WR
+from einsim.sim.dram.controller import Controller, Stream, run_channel
+from einsim.sim.dram.scheduler import CONFLICT, HIT, MISS
 from einsim.sim.dram.standard import Standard
+from einsim.specs.arrays import Ints
 from einsim.specs.errors import RuleError
-
-Ints = npt.NDArray[np.int64]
 
 
 class Requests(NamedTuple):
@@ -26,24 +26,11 @@ class Requests(NamedTuple):
     arrival: npt.ArrayLike
 
 
-class Controller(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How each channel is served: queue entries, cycles until a request goes first, refresh on or off."""
-
-    queue_depth: int = 32
-    age_cap_cycles: int = 2000
-    refresh: bool = True
-
-    def __post_init__(self) -> None:
-        if self.queue_depth < 1:
-            raise RuleError("must be >= 1", got=self.queue_depth, at=("queue_depth",))
-        if self.age_cap_cycles < 0:
-            raise RuleError("must be >= 0", got=self.age_cap_cycles, at=("age_cap_cycles",))
-
-
 class Commands(msgspec.Struct, frozen=True, kw_only=True):
     """The command log, int64 arrays of one length, channel by channel and in order of issue in each.
 
-    kind: 0 ACT, 1 PRE, 2 RD, 3 WR, 4 REF, 5 PREA. bank, row and request are -1 where there is none.
+    kind: 0 ACT, 1 PRE, 2 RD, 3 WR, 4 REF, 5 PREA, 6 REFB. row and request are -1 where there is none, bank is
+    -1 - rank where it is all of a rank.
     """
 
     channel: Ints
@@ -123,27 +110,15 @@ def simulate(standard: Standard, requests: Requests, controller: Controller | No
     clocks = standard.timing.clocks
     issue, outcome = np.zeros(len(addr), np.int64), np.zeros(len(addr), np.int64)
     order = np.argsort(arrival, kind="stable")
-    logs = []
+    tree, logs, rests = standard.organisation.tree, [], []
     for channel in range(standard.channels):
         mine = order[where.channel[order] == channel]
         if not mine.size:
             continue
-        at, kind = np.zeros(len(mine), np.int64), np.zeros(len(mine), np.int64)
-        log = run_channel(
-            where.bank[mine],
-            where.row[mine],
-            (write[mine] != 0).astype(np.int64),
-            arrival[mine],
-            clocks,
-            standard.organisation.bank_groups.value,
-            standard.organisation.banks_per_group.value,
-            how.queue_depth,
-            how.age_cap_cycles,
-            how.refresh,
-            at,
-            kind,
-        )
-        issue[mine], outcome[mine] = at, kind
+        stream = Stream(where.bank[mine], where.row[mine], (write[mine] != 0).astype(np.int64), arrival[mine])
+        served = run_channel(stream, clocks, tree, how)
+        issue[mine], outcome[mine], log = served.issue, served.outcome, served.log
+        rests.append((served.closed, served.cycle, served.closed_ranks))
         owner = np.where(log[:, 4] >= 0, mine[log[:, 4]], -1)
         logs.append(np.column_stack([np.full(len(log), channel), log[:, :4], owner]))
     log = np.concatenate(logs) if logs else np.zeros((0, LOG_WIDTH + 1), np.int64)
@@ -151,24 +126,28 @@ def simulate(standard: Standard, requests: Requests, controller: Controller | No
     commands = Commands(
         channel=log[:, 0], cycle=log[:, 1], kind=log[:, 2], bank=log[:, 3], row=log[:, 4], request=log[:, 5]
     )
-    seconds = (int(finish.max()) if finish.size else 0) / standard.clock_hz.value
+    end = int(finish.max()) if finish.size else 0
+    rests += [(0, 0, tree.ranks)] * (standard.channels - len(rests))  # nothing was asked of these
+    closed = sum(before + ranks * max(0, end - cycle) for before, cycle, ranks in rests)
     return DramResult(
         finish=finish,
         outcome=outcome,
         commands=commands,
-        energy_pj=_energy(standard, commands, seconds),
+        energy_pj=_energy(standard, commands, end, closed),
         bytes_moved=len(addr) * standard.burst_bytes,
         clock_hz=standard.clock_hz.value,
         peak_bytes_per_s=standard.peak_bytes_per_s,
     )
 
 
-def _energy(standard: Standard, commands: Commands, seconds: float) -> dict[str, float]:
-    energy = standard.energy
+def _energy(standard: Standard, commands: Commands, end: int, closed: int) -> dict[str, float]:
+    energy, clock_hz = standard.energy, standard.clock_hz.value
+    closed -= commands.count(REF) * standard.timing.t_rfc.value
     return {
         "activate": commands.count(ACT) * energy.activate_pj.value,
         "read": commands.count(RD) * energy.read_pj.value,
         "write": commands.count(WR) * energy.write_pj.value,
-        "refresh": commands.count(REF) * energy.refresh_pj.value,
-        "background": standard.channels * energy.background_w.value * seconds * 1e12,
+        "refresh": commands.count(REF) * energy.refresh_pj.value
+        + commands.count(REFB) * standard.refresh_bank_pj,
+        "background": standard.background_j(end / clock_hz, max(0, closed) / clock_hz) * 1e12,
     }

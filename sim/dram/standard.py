@@ -2,7 +2,7 @@
 
 The tables stand in `standards/*.yaml`, one file a standard; a user's own file has the same form. Each
 figure is `{value: 22, source: "...", assumed: true}`; `assumed` marks what no datasheet or standard at
-hand confirmed. One rank a channel; an HBM pseudo channel is a channel here.
+hand confirmed. An HBM pseudo channel is a channel here.
 """
 
 from __future__ import annotations
@@ -36,8 +36,30 @@ class Real(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     assumed: bool = False
 
 
+NOT_STATED: Final = Figure(value=0, source="not stated")
+ONE_RANK: Final = Figure(value=1, source="one rank where no other number is stated")
+
+
+class BankTree(NamedTuple):
+    """The banks of a channel; they are numbered rank by rank and in each group by group."""
+
+    groups: int  # of a rank
+    banks_per_group: int
+    ranks: int = 1
+
+    @property
+    def per_rank(self) -> int:
+        """Banks of a rank."""
+        return self.groups * self.banks_per_group
+
+    @property
+    def banks(self) -> int:
+        """Banks of the channel."""
+        return self.ranks * self.per_rank
+
+
 class Organisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Independent channels; in each, bank groups of banks of rows of bursts."""
+    """Independent channels of ranks; in each rank, bank groups of banks of rows of bursts."""
 
     channels: Figure
     bank_groups: Figure
@@ -45,11 +67,17 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     rows: Figure
     bursts_per_row: Figure
     burst_bytes: Figure
+    ranks: Figure = ONE_RANK
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             if getattr(self, name).value < 1:
                 raise RuleError("must be >= 1", got=getattr(self, name).value, at=(name, "value"))
+
+    @property
+    def tree(self) -> BankTree:
+        """The banks of a channel."""
+        return BankTree(self.bank_groups.value, self.banks_per_group.value, self.ranks.value)
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +92,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     t_refi: mean distance of REFs.
     activate_clocks, precharge_clocks, column_clocks, refresh_clocks: how long a command holds its bus.
     separate_row_bus: 1 if ACT, PRE and REF have a command bus of their own (HBM), else 0.
+    t_rtrs: cycles between the data of two ranks. t_rfc_bank: refresh of one bank, REFB to ACT and to REFB;
+    0: not stated.
     """
 
     cl: Figure
@@ -92,11 +122,13 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     column_clocks: Figure
     refresh_clocks: Figure
     separate_row_bus: Figure
+    t_rtrs: Figure = NOT_STATED
+    t_rfc_bank: Figure = NOT_STATED
 
     def __post_init__(self) -> None:
         clocks = self.clocks
         for name, value in clocks._asdict().items():
-            least = 0 if name == "separate_row_bus" else 1
+            least = 0 if name in {"separate_row_bus", "t_rtrs", "t_rfc_bank"} else 1
             if value < least:
                 raise RuleError(f"must be >= {least}", got=value, at=(name, "value"))
         _rule(
@@ -151,13 +183,16 @@ class Clocks(NamedTuple):
     column_clocks: int
     refresh_clocks: int
     separate_row_bus: int
+    t_rtrs: int = 0
+    t_rfc_bank: int = 0
 
 
 class Energy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Energy of one command on one channel, and what a channel draws while it stands by.
 
     activate_pj: ACT and the PRE that ends it. read_pj, write_pj: one burst with its I/O. refresh_pj: one
-    all-bank REF. background_w: one channel, always.
+    all-bank REF over what stands by meanwhile. background_w (IDD3N): one channel, always; where
+    precharge_standby_w (IDD2N) is stated, only while its ranks have rows open or are refreshed.
     """
 
     activate_pj: Real
@@ -165,11 +200,17 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     write_pj: Real
     refresh_pj: Real
     background_w: Real
+    precharge_standby_w: Real | None = None
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            if not getattr(self, name).value >= 0:
-                raise RuleError("must be >= 0", got=getattr(self, name).value, at=(name, "value"))
+            figure = getattr(self, name)
+            if figure is not None and not figure.value >= 0:
+                raise RuleError("must be >= 0", got=figure.value, at=(name, "value"))
+        standby = self.precharge_standby_w
+        if standby is not None and standby.value > self.background_w.value:
+            rule = f"must be <= background_w = {self.background_w.value}"
+            raise RuleError(rule, got=standby.value, at=("precharge_standby_w", "value"))
 
 
 class Standard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -184,9 +225,18 @@ class Standard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     energy: Energy
 
     def __post_init__(self) -> None:
-        fields = ("row", "bank", "group", "column", "channel")
+        tree = self.organisation.tree
+        fields = ("row", "bank", "group", "column", "channel", *(["rank"] if tree.ranks > 1 else []))
         if sorted(self.mapping) != sorted(fields):
             raise RuleError(f"must hold each of {', '.join(fields)} once", got=self.mapping, at=("mapping",))
+        timing = self.timing.clocks
+        if tree.ranks > 1 and not timing.t_rtrs:
+            rule = f"must be stated where a channel has {tree.ranks} ranks"
+            raise RuleError(rule, got="not stated", at=("timing", "t_rtrs"))
+        closing = timing.t_rfc_bank + timing.t_ras + timing.t_rp
+        if timing.t_rfc_bank and timing.t_refi // tree.banks <= closing:
+            rule = f"must leave t_refi / {tree.banks} banks > t_rfc_bank + t_ras + t_rp = {closing}"
+            raise RuleError(rule, got=timing.t_rfc_bank, at=("timing", "t_rfc_bank", "value"))
         if not self.clock_hz.value > 0:
             raise RuleError("must be > 0", got=self.clock_hz.value, at=("clock_hz", "value"))
 
@@ -197,8 +247,8 @@ class Standard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def banks(self) -> int:
-        """Banks of a channel."""
-        return self.organisation.bank_groups.value * self.organisation.banks_per_group.value
+        """Banks of a channel, in all its ranks."""
+        return self.organisation.tree.banks
 
     @property
     def burst_bytes(self) -> int:
@@ -217,11 +267,25 @@ class Standard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.channels * self.burst_bytes / self.timing.burst.value * self.clock_hz.value
 
     @property
+    def refresh_bank_pj(self) -> float:
+        """Energy of one REFB: an all-bank REF does the same to each bank of a rank."""
+        return self.energy.refresh_pj.value / self.organisation.tree.per_rank
+
+    def background_j(self, seconds: float, closed_s: float) -> float:
+        """Energy of all channels standing by; `closed_s` is how long ranks had no row open, added up."""
+        energy = self.energy
+        found = self.channels * energy.background_w.value * seconds
+        if energy.precharge_standby_w is not None:
+            saved_w = energy.background_w.value - energy.precharge_standby_w.value
+            found -= saved_w * closed_s / self.organisation.tree.ranks
+        return found
+
+    @property
     def assumed(self) -> tuple[str, ...]:
         """Dotted names of the figures that no source at hand confirmed."""
         found = [f"{part}.{name}" for part in ("organisation", "timing", "energy")
                  for name in getattr(self, part).__struct_fields__
-                 if getattr(getattr(self, part), name).assumed]  # fmt: skip
+                 if getattr(getattr(getattr(self, part), name), "assumed", False)]  # fmt: skip
         return (*(["clock_hz"] if self.clock_hz.assumed else []), *found)
 
 

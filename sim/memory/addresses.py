@@ -50,7 +50,9 @@ class Addresses:
 
     def __init__(self, program: Program, memory: str, standard: Standard) -> None:
         org = standard.organisation
-        per_row = math.prod(size.value for size in (org.bank_groups, org.banks_per_group, org.bursts_per_row))
+        per_row = math.prod(
+            size.value for size in (org.ranks, org.bank_groups, org.banks_per_group, org.bursts_per_row)
+        )
         #: Bytes after which banks, columns and channels come in the same order again, one row on.
         self.row_set = per_row * standard.channels * standard.burst_bytes
         self._rows_highest = standard.mapping[0] == "row"

@@ -9,22 +9,23 @@ Time is in cycles of the command clock, whole numbers of ticks. A request that f
 the clock anew; others come on its grid, up to one cycle late. Whenever one comes, all channels are run up to
 that cycle, and from there on without further requests to see when the transfers in flight will end.
 
-Refresh: "exact" sends every REF when it is due. "average" slows the clock by 1 - tRFC / tREFI instead, so
-that equal work takes equal time and the run can jump.
+Refresh: "exact" sends every REF when it is due, "per-bank" every REFB. "average" slows the clock by
+1 - tRFC / tREFI instead, so that equal work takes equal time and the run can jump.
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.accel.machine import Memory
 from einsim.sim.actor import Actor
 from einsim.sim.dram.bursts import ROW_BITS, TENSOR, lay, most_bursts, radix
 from einsim.sim.dram.channels import (
+    CLOSED,
     DUE,
     NEVER,
     ROW,
@@ -32,16 +33,16 @@ from einsim.sim.dram.channels import (
     WAITING,
     Channels,
     Transfers,
-    Ways,
     new_channels,
     new_transfers,
     rebase,
 )  # fmt: skip
-from einsim.sim.dram.controller import run_all
-from einsim.sim.dram.scheduler import ACT, RD, REF, WR
-from einsim.sim.dram.simulate import Controller
-from einsim.sim.dram.standard import Standard
+from einsim.sim.dram.commands import GIVES_WAY
+from einsim.sim.dram.constraints import ACT, RD, REF, REFB, WR
+from einsim.sim.dram.controller import Controller, run_all
+from einsim.sim.dram.standard import BankTree, Standard
 from einsim.sim.memory.addresses import Addresses
+from einsim.specs.arrays import Ints
 
 Key = tuple[int, ...]  # tile extents of an operation
 
@@ -53,8 +54,8 @@ class Flight(msgspec.Struct, kw_only=True):
     """A transfer between its request and its last data; times in ticks of the engine's clock."""
 
     what: tuple[Any, ...]  # operation, extents, first bytes in their row sets
-    tensors: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]  # where its pieces of these tensors begin
+    tensors: Ints
+    rows: Ints  # where its pieces of these tensors begin
     piped: int  # when the pipe lets go of it
     ends: int = NEVER
     over: bool = False  # it has ended, but the channels have not run up to its end yet
@@ -70,22 +71,28 @@ class DramPort:
         self.standard = standard
         self.ticks_per_clock = ticks_per_clock
         self.where = where
-        self.exact = memory.refresh == "exact"
-        clocks, org, how = standard.timing.clocks, standard.organisation, Controller()
-        self.clocks = clocks
+        self.exact = memory.refresh != "average"
+        tree = standard.organisation.tree
+        how = Controller(
+            refresh=self.exact, per_bank=memory.refresh == "per-bank", row_hit_cap=memory.row_hit_cap
+        )
+        self.clocks = standard.timing.clocks
         self.radix = radix(standard)
-        groups, inside = org.bank_groups.value, org.banks_per_group.value
-        self.ways = Ways(banks_per_group=inside, engines=engines, age_cap=how.age_cap_cycles)
-        due = clocks.t_refi if self.exact else NEVER
-        self.live = Buffers(standard.channels, groups, inside, how.queue_depth, due)
-        self.ahead = Buffers(standard.channels, groups, inside, how.queue_depth, due)
+        self.ways = how.ways(engines)
+        self.device = how.device(self.clocks, tree)
+        due = self.device.refresh_every if self.exact else NEVER
+        self.live = Buffers(standard.channels, tree, how.queue_depth, due)
+        self.ahead = Buffers(standard.channels, tree, how.queue_depth, due)
         self.origin = 0  # cycle 0 of `live` and `ahead`
         self.seen = 0  # cycle up to which `ahead` has run, as if nothing more came
         self.pipe_end = 0
         self.flights: dict[int, Flight] = {}
         self.rest_since = 0  # end of the latest transfer
         self.latest = np.zeros(where.tensors + 1, np.int64)  # row of each tensor's latest transfer
-        self.skipped = np.zeros(6, np.int64)  # commands in periods that were jumped over
+        self.skipped_ticks = 0
+        self.skipped = np.zeros_like(
+            self.live.channels.counts[0]
+        )  # commands in periods that were jumped over
 
     def submit(self, actor: Actor, key: Key, now: int, ideal: int) -> int:
         """A transfer begins, which takes the pipe `ideal` ticks; its slot. `upcoming` may change."""
@@ -160,12 +167,12 @@ class DramPort:
         transfers.flying[0] = len(kept)
         rebase(live.channels, transfers, cycle, self.clocks.t_faw)
         if self.exact:  # REFs keep to the engine's clock, however often the grid starts anew
-            nth = live.channels.counts[:, REF] + 1
-            due = nth * self.clocks.t_refi * self.ticks_per_clock - self.origin
+            nth = live.channels.counts[:, self.device.refresh] + 1
+            due = nth * self.device.refresh_every * self.ticks_per_clock - self.origin
             live.channels.at[:, DUE] = -(-due // self.ticks_per_clock)
 
     def _run(self, buffers: Buffers, until: int, goal: int) -> None:
-        run_all(buffers.channels, buffers.transfers, self.ways, self.clocks, until, goal)
+        run_all(buffers.channels, buffers.transfers, self.ways, self.device, until, goal)
 
     def state(self, now: int) -> tuple[Any, ...]:
         """What decides all later transfers, relative in time and rows: equal states have the same future."""
@@ -198,14 +205,15 @@ class DramPort:
         rows = tuple((flight.rows - self.latest[flight.tensors]).tolist())
         return (*flight.what, rows, flight.over, 0 if flight.over else flight.piped - now)
 
-    def counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> Ints:
         """Commands issued up to where the channels have run, by kind; they grow alike in every period."""
-        found: npt.NDArray[np.int64] = self.live.channels.counts.sum(axis=0)
+        found: Ints = self.live.channels.counts.sum(axis=0)
         return found
 
-    def jump(self, rows: npt.NDArray[np.int64], commands: npt.NDArray[np.int64], periods: int) -> None:
+    def jump(self, rows: Ints, commands: Ints, periods: int, ticks: int) -> None:
         """So many periods are skipped, in each of which tensors move by `rows` and `commands` are issued."""
         ahead = rows * periods
+        self.skipped_ticks += ticks
         self.skipped += commands * periods
         self.latest += ahead
         for flight in self.flights.values():
@@ -220,19 +228,36 @@ class DramPort:
         """Commands of a run that took so long and has ended: activate, read, write, and refresh as due."""
         self._run(self.ahead, NEVER, -1)
         whole = self.ahead.channels.counts.sum(axis=0) + self.skipped
-        refreshes = int(seconds * self.standard.clock_hz.value / self.clocks.t_refi) * self.standard.channels
+        clocks = seconds * self.standard.clock_hz.value
+        refreshes = int(clocks / self.device.refresh_every) * self.standard.channels
         named = {"activate": ACT, "read": RD, "write": WR}
         return {**{name: int(whole[kind]) for name, kind in named.items()}, "refresh": refreshes}
 
     def energy_j(self, seconds: float) -> dict[str, float]:
         """Energy of such a run by command, and what the channels draw all the time."""
         table = self.standard.energy
+        one_bank = self.device.refresh == REFB
         each = {
-            "activate": table.activate_pj, "read": table.read_pj, "write": table.write_pj,
-            "refresh": table.refresh_pj,
+            "activate": table.activate_pj.value, "read": table.read_pj.value, "write": table.write_pj.value,
+            "refresh": self.standard.refresh_bank_pj if one_bank else table.refresh_pj.value,
         }  # fmt: skip
-        found = {name: count * each[name].value * 1e-12 for name, count in self.commands(seconds).items()}
-        return {**found, "background": self.standard.channels * table.background_w.value * seconds}
+        found = {name: count * each[name] * 1e-12 for name, count in self.commands(seconds).items()}
+        return {**found, "background": self.standard.background_j(seconds, self._closed_s(seconds))}
+
+    def _closed_s(self, seconds: float) -> float:
+        """Seconds without an open row, summed over ranks; 0 where the standard doesn't ask."""
+        if self.standard.energy.precharge_standby_w is None:
+            return 0.0
+        clock_hz = self.standard.clock_hz.value * float(slowed(self.standard, exact=self.exact))
+        self._run(self.ahead, NEVER, -1)
+        self._run(
+            self.ahead,
+            int(seconds * clock_hz - (self.origin + self.skipped_ticks) / self.ticks_per_clock),
+            -1,
+        )
+        counts = self.ahead.channels.counts.sum(axis=0) + self.skipped
+        closed = counts[CLOSED] - counts[REF] * self.clocks.t_rfc
+        return max(0, int(closed)) / self.standard.clock_hz.value
 
     def note(self, seconds: float) -> str:
         """What a reader of the result wants to know of the memory, in one line."""
@@ -249,14 +274,15 @@ class DramPort:
 
     def assumed(self) -> tuple[str, ...]:
         """The standard's figures that no source at hand confirmed, by their paths in its file."""
-        return tuple(f"{self.standard.name}.{name}" for name in self.standard.assumed)
+        unused = {"timing.t_rfc_bank"} if self.device.refresh != REFB else set()
+        return tuple(f"{self.standard.name}.{name}" for name in self.standard.assumed if name not in unused)
 
 
 class Buffers:
     """Channels and transfers in flight that can be copied in one go."""
 
-    def __init__(self, channels: int, groups: int, banks_per_group: int, depth: int, due: int) -> None:
-        self.channels: Channels = new_channels(channels, groups, banks_per_group, depth, due)
+    def __init__(self, channels: int, tree: BankTree, depth: int, due: int) -> None:
+        self.channels: Channels = new_channels(channels, tree, depth, due)
         self.transfers: Transfers = new_transfers(SLOTS, channels, FIRST_ROOM, keep=False)
 
     def take(self, other: Buffers) -> None:
@@ -276,13 +302,18 @@ class Buffers:
             self.transfers = old._replace(bank=np.pad(old.bank, more), row=np.pad(old.row, more))
 
 
-def _relative(rows: npt.NDArray[np.int64], latest: npt.NDArray[np.int64]) -> None:
+def slowed(standard: Standard, *, exact: bool) -> Fraction:
+    """Share of the clock that is left for transfers: all of it, or what refresh leaves on average."""
+    clocks = standard.timing.clocks
+    return Fraction(1) if exact else 1 - Fraction(clocks.t_rfc, clocks.t_refi)
+
+
+def _relative(rows: Ints, latest: Ints) -> None:
     """Count rows from their tensor's latest transfer on; what is no row stays."""
-    real = rows >> ROW_BITS > 0
-    rows[real] -= latest[rows[real] >> ROW_BITS]
+    _moved(rows, -latest)
 
 
-def _moved(rows: npt.NDArray[np.int64], ahead: npt.NDArray[np.int64]) -> None:
+def _moved(rows: Ints, ahead: Ints) -> None:
     """Rows of tensors that have moved on."""
     real = rows >> ROW_BITS > 0
-    rows[real] += ahead[rows[real] >> ROW_BITS]
+    rows[real] += ahead[(rows[real] & ~GIVES_WAY) >> ROW_BITS]

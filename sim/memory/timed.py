@@ -13,7 +13,8 @@ from einsim.dataflow.program import Cost, Program, Stream
 from einsim.sim.dram.standard import Figure, Standard
 from einsim.sim.dram.standard import standard as standard_of
 from einsim.sim.memory.addresses import Addresses
-from einsim.sim.memory.dram_port import DramPort
+from einsim.sim.memory.dram_port import DramPort, slowed
+from einsim.specs.errors import SpecError
 
 
 def by_command(energy_by: Mapping[str, float], name: str, port: DramPort, seconds: float) -> dict[str, float]:
@@ -27,22 +28,21 @@ def by_command(energy_by: Mapping[str, float], name: str, port: DramPort, second
     return found
 
 
-def slowed(standard: Standard, *, exact: bool) -> Fraction:
-    """Share of the clock that is left for transfers: all of it, or what refresh leaves on average."""
-    clocks = standard.timing.clocks
-    return Fraction(1) if exact else 1 - Fraction(clocks.t_rfc, clocks.t_refi)
-
-
 def timed(program: Program, machine: Machine) -> tuple[Program, dict[str, DramPort]]:
     """The program in ticks that divide the DRAM's clock, and its timed ports by engine name.
 
-    The program as it is, and no ports, where DRAM is an ideal pipe. SpecError for an unknown standard.
+    The program as it is, and no ports, where DRAM is an ideal pipe. SpecError for an unknown standard,
+    or one that doesn't state what the machine asks for.
     """
     memory = machine.dram
     if not memory.timing or memory.name not in {engine.name for engine in program.engines}:
         return program, {}
     standard = dram(memory.timing, memory.timing_channels)
-    rate = Fraction(standard.clock_hz.value) * slowed(standard, exact=memory.refresh == "exact")
+    if memory.refresh == "per-bank" and not standard.timing.t_rfc_bank.value:
+        rule = "'per-bank' needs a standard that states timing.t_rfc_bank"
+        hint = "write the standard's YAML with it, or refresh: exact"
+        raise SpecError(f"accel.{memory.name}.refresh", rule, got=standard.name, hint=hint)
+    rate = Fraction(standard.clock_hz.value) * slowed(standard, exact=memory.refresh != "average")
     per_clock = Fraction(program.clock_hz) * program.ticks_per_cycle / rate
     finer = scaled(program, per_clock.denominator)
     engines = max(1, sum(each.dma_engines for each in machine.memories if each.parent == memory.name))

@@ -8,15 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einsim.sim.dram.channels import LOG_WIDTH, NEVER, Ways, new_channels, new_transfers, rebase
-from einsim.sim.dram.controller import run_all, run_channel
-from einsim.sim.dram.scheduler import PREA, RD, REF, WR, serve
-from einsim.sim.dram.standard import names, standard
+from einsim.sim.dram.constraints import NO_REFRESH, PREA, RD, REF, WR, device
+from einsim.sim.dram.controller import Controller, Stream, run_all, run_channel
+from einsim.sim.dram.scheduler import serve
+from einsim.sim.dram.standard import BankTree, names, standard
 from tests.sim.dram.test_scheduler import clocks
 
-GROUPS, PER_GROUP = 2, 2
+TREE = BankTree(groups=2, banks_per_group=2)
 
 
-def drawn(rng, count, banks=GROUPS * PER_GROUP):
+def drawn(rng, count, banks=TREE.banks):
     bank, row, write = rng.integers(0, banks, count), rng.integers(0, 3, count), rng.integers(0, 2, count)
     return [np.asarray(x, np.int64) for x in (bank, row, write)]
 
@@ -38,18 +39,16 @@ def test_stopping_counting_anew_and_going_on_gives_the_commands_of_one_run(t, se
     count, depth, cap = 24, data.draw(st.integers(1, 6)), data.draw(st.sampled_from([0, 30, 2000]))
     refresh = data.draw(st.booleans())
     bank, row, write = drawn(rng, count)
-    whole = run_channel(
-        bank, row, write, np.zeros(count, np.int64), t, GROUPS, PER_GROUP, depth, cap, refresh,
-        np.zeros(count, np.int64), np.zeros(count, np.int64),
-    )  # fmt: skip
-    channels = new_channels(1, GROUPS, PER_GROUP, depth, t.t_refi if refresh else NEVER)
+    how = Controller(queue_depth=depth, age_cap_cycles=cap, refresh=refresh)
+    whole = run_channel(Stream(bank, row, write, np.zeros(count, np.int64)), t, TREE, how).log
+    channels = new_channels(1, TREE, depth, t.t_refi if refresh else NEVER)
     transfers = new_transfers(1, 1, count, keep=True)
     put(transfers, 0, 0, bank, row, write)
     transfers.flying[0] = 1
-    ways = Ways(banks_per_group=PER_GROUP, engines=1, age_cap=cap)
+    ways, dram = how.ways(1), how.device(t, TREE)
     base, found = 0, []
     for until in [*stops, NEVER]:
-        log = serve(0, channels, transfers, ways, t, until, -1, np.empty((8, LOG_WIDTH), np.int64))
+        log = serve(0, channels, transfers, ways, dram, until, -1, np.empty((8, LOG_WIDTH), np.int64))
         log[:, 0] += base
         found.append(log)
         if until < NEVER:
@@ -66,21 +65,21 @@ def test_alike_channels_computed_once_are_the_channels_computed_each(seed, name,
     rng = np.random.default_rng(seed)
     chosen = standard(name)
     t, count = chosen.timing.clocks, 60
-    ways = Ways(banks_per_group=PER_GROUP, engines=2, age_cap=500)
+    ways, dram = Ways(engines=2, age_cap=500), device(t, TREE)
     made = []
     streams = [[drawn(rng, count) for _ in range(2)] for _ in range(3)]  # for 3 channels of 2 transfers
     streams[2] = streams[0]
     for _ in range(2):
-        channels = new_channels(3, GROUPS, PER_GROUP, 8, t.t_refi)
+        channels = new_channels(3, TREE, 8, t.t_refi)
         transfers = new_transfers(2, 3, 3 * count, keep=False)
         for c, both in enumerate(streams):
             for slot, stream in enumerate(both):
                 put(transfers, slot, c, *stream, first=c * count)
         transfers.order[:], transfers.flying[0] = [0, 1], 2
         made.append((channels, transfers))
-    run_all(*made[0], ways, t, until, -1)
+    run_all(*made[0], ways, dram, until, -1)
     for c in range(3):
-        serve(c, *made[1], ways, t, until, -1, np.empty((0, LOG_WIDTH), np.int64))
+        serve(c, *made[1], ways, dram, until, -1, np.empty((0, LOG_WIDTH), np.int64))
     for one, two in zip((*made[0][0], *made[0][1]), (*made[1][0], *made[1][1]), strict=True):
         assert (one == two).all()
 
@@ -90,11 +89,11 @@ def test_transfers_take_turns_or_follow_each_other():
     t = standard("ddr4-3200").timing.clocks
     ends = {}
     for engines in (1, 2):
-        channels, transfers = new_channels(1, 2, 2, 8, NEVER), new_transfers(2, 1, 200, keep=False)
+        channels, transfers = new_channels(1, TREE, 8, NEVER), new_transfers(2, 1, 200, keep=False)
         for slot in (0, 1):
             put(transfers, slot, 0, np.full(200, 2 * slot), np.zeros(200, np.int64), 0)
         transfers.order[:2], transfers.flying[0] = [0, 1], 2
-        run_all(channels, transfers, Ways(2, engines, 10**9), t, NEVER, -1)
+        run_all(channels, transfers, Ways(engines, 10**9), device(t, TREE, NO_REFRESH), NEVER, -1)
         ends[engines] = transfers.done[:, 0].tolist()
     assert ends[2][0] == pytest.approx(ends[2][1], rel=0.05)
     assert ends[1][0] < 0.8 * ends[1][1]
@@ -103,9 +102,9 @@ def test_transfers_take_turns_or_follow_each_other():
 
 def test_a_long_rest_has_every_refresh_in_it():
     t = standard("hbm2e").timing.clocks
-    channels, transfers = new_channels(2, 4, 4, 32, t.t_refi), new_transfers(1, 2, 1, keep=False)
-    ways = Ways(4, 1, 2000)
-    run_all(channels, transfers, ways, t, 1000 * t.t_refi + 5, -1)
+    tree = BankTree(groups=4, banks_per_group=4)
+    channels, transfers = new_channels(2, tree, 32, t.t_refi), new_transfers(1, 2, 1, keep=False)
+    run_all(channels, transfers, Ways(1, 2000), device(t, tree), 1000 * t.t_refi + 5, -1)
     assert channels.counts[:, REF].tolist() == [1000, 1000]
     assert channels.at[:, 5].tolist() == [1001 * t.t_refi] * 2
     assert channels.counts[:, [RD, WR]].sum() == 0

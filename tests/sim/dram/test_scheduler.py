@@ -10,36 +10,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einsim.sim.dram.controller import run_channel
-from einsim.sim.dram.scheduler import ACT, PRE, PREA, RD, REF, WR
-from einsim.sim.dram.standard import Clocks, names, standard
+from einsim.sim.dram.constraints import (
+    ACT,
+    BANK,
+    CHANNEL,
+    GROUP,
+    OTHER_RANKS,
+    PRE,
+    PREA,
+    RANK,
+    RD,
+    REF,
+    REFB,
+    WR,
+    constraints,
+)
+from einsim.sim.dram.controller import Controller, Stream, run_channel
+from einsim.sim.dram.standard import BankTree, Clocks, names, standard
 
-ANY, GROUP, BANK = "any", "group", "bank"
+
+def rank_of(bank: int, tree: BankTree) -> int:
+    """The rank of a bank, or of a command to all banks of a rank (-1 - rank)."""
+    return bank // tree.per_rank if bank >= 0 else -1 - bank
 
 
-def rules(t: Clocks) -> list[tuple[tuple[int, ...], tuple[int, ...], str, int]]:
-    """(earlier commands, later commands, where they meet, least cycles): the standard, row by row."""
-    data_end = t.cwl + t.burst
-    return [
-        ((ACT,), (ACT, REF), BANK, t.t_rc),
-        ((ACT,), (ACT,), GROUP, t.t_rrd_l),
-        ((ACT,), (ACT,), ANY, t.t_rrd_s),
-        ((ACT,), (RD,), BANK, t.t_rcd_read),
-        ((ACT,), (WR,), BANK, t.t_rcd_write),
-        ((ACT,), (PRE, PREA), BANK, t.t_ras),
-        ((PRE,), (ACT, REF), BANK, t.t_rp),
-        ((PREA,), (ACT, REF), ANY, t.t_rp_all),
-        ((RD,), (PRE, PREA), BANK, t.t_rtp),
-        ((WR,), (PRE, PREA), BANK, data_end + t.t_wr),
-        ((RD,), (RD,), ANY, t.t_ccd_s),
-        ((WR,), (WR,), ANY, t.t_ccd_s),
-        ((RD,), (RD,), GROUP, t.t_ccd_l),
-        ((WR,), (WR,), GROUP, t.t_ccd_l),
-        ((WR,), (RD,), ANY, data_end + t.t_wtr_s),
-        ((WR,), (RD,), GROUP, data_end + t.t_wtr_l),
-        ((RD,), (WR,), ANY, t.t_rtw),
-        ((REF,), (ACT, REF), ANY, t.t_rfc),
-    ]
+def meet(scope: int, one: int, two: int, tree: BankTree) -> bool:
+    """Whether commands to these banks share the scope of a constraint."""
+    same_rank = rank_of(one, tree) == rank_of(two, tree)
+    whole = one < 0 or two < 0
+    return {
+        CHANNEL: True,
+        RANK: same_rank,
+        OTHER_RANKS: not same_rank,
+        GROUP: same_rank and (whole or one // tree.banks_per_group == two // tree.banks_per_group),
+        BANK: same_rank and (whole or one == two),
+    }[scope]
 
 
 def held(t: Clocks, kind: int) -> int:
@@ -49,6 +54,7 @@ def held(t: Clocks, kind: int) -> int:
         PRE: t.precharge_clocks,
         PREA: t.precharge_clocks,
         REF: t.refresh_clocks,
+        REFB: t.refresh_clocks,
     }
     return clocks.get(kind, t.column_clocks)
 
@@ -58,48 +64,46 @@ def bus_of(t: Clocks, kind: int) -> int:
     return 1 if t.separate_row_bus and kind in (RD, WR) else 0
 
 
-def violations(log: np.ndarray, t: Clocks, per_group: int) -> list[str]:
+def violations(log: np.ndarray, t: Clocks, tree: BankTree) -> list[str]:
     """Every broken rule of a command log [n, 5], found without the scheduler's state."""
     cycle, kind, bank = log[:, 0], log[:, 1], log[:, 2]
     found = []
-    gap = cycle[None, :] - cycle[:, None]  # gap[i, j]: from i to j
-    after = np.triu(np.ones_like(gap, bool), 1)
-    all_banks = (bank[:, None] < 0) | (bank[None, :] < 0)
-    meets = {
-        ANY: np.ones_like(after),
-        GROUP: (bank[:, None] // per_group == bank[None, :] // per_group) | all_banks,
-        BANK: (bank[:, None] == bank[None, :]) | all_banks,
-    }
     if (np.diff(cycle) < 0).any():
         found.append("log out of order")
-    for first, second, where, least in rules(t):
-        pair = after & np.isin(kind, first)[:, None] & np.isin(kind, second)[None, :] & meets[where]
-        found += [f"{first}->{second} {where}: {gap[i, j]} < {least} at {cycle[j]}"
-                  for i, j in np.argwhere(pair & (gap < least))]  # fmt: skip
-    acts = cycle[kind == ACT]
-    found += [f"tFAW at {c}" for c in acts[4:][acts[4:] - acts[:-4] < t.t_faw]]
+    banks = sorted(set(bank.tolist()))
+    together = {
+        scope: np.array([[meet(scope, one, two, tree) for two in banks] for one in banks])
+        for scope in (BANK, GROUP, RANK, CHANNEL, OTHER_RANKS)
+    }
+    place = np.searchsorted(banks, bank)
+    for row in constraints(t, tree.ranks):
+        firsts = np.isin(kind, row.command)
+        for j in np.flatnonzero(np.isin(kind, row.following)):
+            earlier = cycle[:j][firsts[:j] & together[row.scope][place[:j], place[j]]]
+            if len(earlier) >= row.window and cycle[j] - earlier[-row.window] < row.cycles:
+                found.append(f"{row} broken at {cycle[j]}")
     for bus in (0, 1):
         mine = [i for i in range(len(log)) if bus_of(t, kind[i]) == bus]
         found += [f"bus at {cycle[j]}" for i, j in pairwise(mine)
                   if cycle[j] - cycle[i] < held(t, kind[i])]  # fmt: skip
     data = sorted(
-        (c + (t.cl if k == RD else t.cwl)) for c, k in zip(cycle, kind, strict=True) if k in (RD, WR)
+        (c + (t.cl if k == RD else t.cwl), rank_of(b, tree)) for c, k, b, *_ in log if k in (RD, WR)
     )
-    found += [f"data bus at {b}" for a, b in pairwise(data) if b - a < t.burst]
+    found += [f"data bus at {b[0]}" for a, b in pairwise(data)
+              if b[0] - a[0] < t.burst + (t.t_rtrs if a[1] != b[1] else 0)]  # fmt: skip
     rows: dict[int, int] = {}
     for c, k, b, r, _ in log:
         if k == ACT and rows.get(b, -1) >= 0:
             found.append(f"ACT of an open bank at {c}")
         if k in (RD, WR) and rows.get(b, -1) != r:
             found.append(f"column command to a closed row at {c}")
-        if k == REF and any(row >= 0 for row in rows.values()):
-            found.append(f"REF over an open bank at {c}")
+        inside = [b] if b >= 0 else [other for other in rows if rank_of(other, tree) == -1 - b]
+        if k in (REF, REFB) and any(rows.get(other, -1) >= 0 for other in inside):
+            found.append(f"refresh over an open bank at {c}")
         if k == ACT:
             rows[b] = r
-        elif k == PRE:
-            rows[b] = -1
-        elif k == PREA:
-            rows.clear()
+        elif k in (PRE, PREA):
+            rows.update(dict.fromkeys(inside, -1))
     return found
 
 
@@ -108,74 +112,81 @@ class Twin:
     """The controller cycle by cycle: state is the history of commands, nothing is precomputed."""
 
     t: Clocks
-    groups: int
-    per_group: int
-    depth: int
-    age_cap: int
-    refresh: bool
+    tree: BankTree
+    how: Controller
     log: list[tuple[int, int, int, int, int]] = field(default_factory=list)
-    last: dict[tuple[int, int], int] = field(default_factory=dict)  # (kind, bank) -> latest cycle
+    past: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # kind -> (cycle, bank)
 
     def legal(self, kind: int, bank: int, now: int) -> bool:
-        banks = range(self.groups * self.per_group) if bank < 0 else [bank]
-        for first, second, where, least in rules(self.t):
-            if kind not in second:
+        for row in constraints(self.t, self.tree.ranks):
+            if kind not in row.following:
                 continue
-            for earlier in first:
-                for b in banks:
-                    for other in [-1, *range(self.groups * self.per_group)]:
-                        near = where == ANY or other in (-1, b)
-                        near = near or (where == GROUP and other // self.per_group == b // self.per_group)
-                        if near and now - self.last.get((earlier, other), -(10**9)) < least:
-                            return False
-        acts = [c for c, k, *_ in self.log if k == ACT]
-        if kind == ACT and len(acts) >= 4 and now - acts[-4] < self.t.t_faw:
-            return False
-        return all(now - c >= held(self.t, k) for c, k, *_ in self.log[-8:]
-                   if bus_of(self.t, k) == bus_of(self.t, kind))  # fmt: skip
+            earlier = sorted(
+                cycle
+                for first in row.command
+                for cycle, other in self.past.get(first, ())
+                if now - cycle < row.cycles and meet(row.scope, other, bank, self.tree)
+            )
+            if len(earlier) >= row.window:
+                return False
+        return True
 
     def put(self, now: int, kind: int, bank: int, row: int, request: int) -> None:
         self.log.append((now, kind, bank, row, request))
-        self.last[kind, bank] = now
+        self.past.setdefault(kind, []).append((now, bank))
 
     def run(self, bank, row, write, arrival) -> list[tuple[int, int, int, int, int]]:
+        how, tree = self.how, self.tree
         rows: dict[int, int] = {}
+        tired: set[int] = set()  # banks whose row takes no more hits
+        streak: dict[int, int] = {}
         queue: list[tuple[int, int]] = []  # (request, cycle of entry)
-        taken = served = now = 0
-        due, direction = self.t.t_refi, RD
+        taken = served = now = unit = 0
+        units = tree.banks if how.per_bank else tree.ranks
+        size, direction = tree.banks // units, RD
+        due = every = self.t.t_refi // units
         while served < len(bank):
-            while taken < len(bank) and len(queue) < self.depth and arrival[taken] <= now:
+            while taken < len(bank) and len(queue) < how.queue_depth and arrival[taken] <= now:
                 queue.append((taken, now))
                 taken += 1
-            if self.refresh and now >= due:
-                opened = [b for b in rows if rows[b] >= 0]
-                if opened and all(self.legal(PRE, b, now) for b in opened):
-                    self.put(now, PREA, -1, -1, -1)
-                    rows.clear()
-                elif not opened and self.legal(REF, -1, now):
-                    self.put(now, REF, -1, -1, -1)
-                    due += self.t.t_refi
+            held: list[int] = []
+            if how.refresh and now >= due:
+                held = list(range(unit * size, (unit + 1) * size))
+                place = held[0] if how.per_bank else -1 - unit
+                opened = [b for b in held if rows.get(b, -1) >= 0]
+                close, refresh = (PRE, REFB) if how.per_bank else (PREA, REF)
+                if opened and self.legal(close, place, now):
+                    self.put(now, close, place, rows[place] if how.per_bank else -1, -1)
+                    rows.update(dict.fromkeys(held, -1))
                     continue
-                now += 1
-                continue
+                if not opened and self.legal(refresh, place, now):
+                    self.put(now, refresh, place, -1, -1)
+                    due, unit = due + every, (unit + 1) % units
+                    continue
             while queue:
                 oldest, entered = queue[0]
-                starving = now - entered > self.age_cap
+                starving = now - entered > how.age_cap_cycles
                 choice = None
+                for b in set(bank[[q for q, _ in queue]]) if how.row_hit_cap else ():
+                    oldest_of_bank = next(q for q, _ in queue if bank[q] == b)
+                    other = row[oldest_of_bank] != rows.get(b, -1)
+                    if rows.get(b, -1) >= 0 and other and streak[b] >= how.row_hit_cap:
+                        tired.add(b)
                 for request, _ in queue:
                     b, r = bank[request], row[request]
                     older_first = starving and request != oldest
+                    hit = rows.get(b, -1) == r and b not in tired
                     wanted = [q for q, _ in queue if bank[q] == b and rows.get(b, -1) == row[q]]
-                    if older_first and b == bank[oldest]:
+                    if b in held or (older_first and b == bank[oldest]):
                         continue
-                    if rows.get(b, -1) == r:
+                    if hit:
                         kind = WR if write[request] else RD
                         if older_first and write[request] != write[oldest]:
                             continue
                         rank = 1 if kind == direction else 2
                     elif rows.get(b, -1) < 0:
                         kind, rank = ACT, 3
-                    elif wanted and not (starving and request == oldest):
+                    elif wanted and b not in tired and not (starving and request == oldest):
                         continue
                     else:
                         kind, rank = PRE, 3
@@ -191,9 +202,12 @@ class Twin:
                 if kind in (RD, WR):
                     direction = kind
                     served += 1
+                    streak[b] += 1
                     queue = [entry for entry in queue if entry[0] != request]
                 else:
                     rows[b] = row[request] if kind == ACT else -1
+                    streak[b] = 0
+                    tired.discard(b)
             now += 1
         return self.log
 
@@ -220,31 +234,45 @@ def clocks(draw):
     return Clocks(**pick)
 
 
-def run(t, groups, per_group, depth, cap, refresh, bank, row, write, arrival):
-    issue, outcome = np.full(len(bank), -1, np.int64), np.zeros(len(bank), np.int64)
-    arrays = [np.asarray(x, np.int64) for x in (bank, row, write, arrival)]
-    log = run_channel(*arrays, t, groups, per_group, depth, cap, refresh, issue, outcome)
-    return log, issue, outcome
+def run(t, groups, per_group, depth, cap, refresh, bank, row, write, arrival, *, ranks=1, **options):
+    how = Controller(queue_depth=depth, age_cap_cycles=cap, refresh=bool(refresh), **options)
+    stream = Stream(*(np.asarray(x, np.int64) for x in (bank, row, write, arrival)))
+    return run_channel(stream, t, BankTree(groups, per_group, ranks), how)[:3]  # log, issue, outcome
 
 
-@settings(max_examples=150, deadline=None)
+OPTIONS = {
+    "": {},
+    "ranks": {"ranks": 2},
+    "per-bank refresh": {"per_bank": True},
+    "row-hit cap": {"row_hit_cap": 2},
+    "all": {"ranks": 3, "per_bank": True, "row_hit_cap": 1},
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@settings(max_examples=50, deadline=None)
 @given(t=clocks(), data=st.data())
-def test_scheduler_equals_a_twin_that_walks_every_cycle(t, data):
+def test_scheduler_equals_a_twin_that_walks_every_cycle(option, t, data):
     groups, per_group = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+    options = dict(OPTIONS[option])
+    tree = BankTree(groups, per_group, options.get("ranks", 1))
     count, depth, cap = (
         data.draw(st.integers(1, 24)),
         data.draw(st.integers(1, 6)),
         data.draw(st.integers(0, 90)),
     )
+    t = t._replace(t_refi=t.t_refi * (tree.banks if options.get("per_bank") else 1))
     rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
-    bank, row = rng.integers(0, groups * per_group, count), rng.integers(0, 3, count)
+    bank, row = rng.integers(0, tree.banks, count), rng.integers(0, 3, count)
     write = rng.integers(0, 2, count)
     arrival = np.sort(rng.integers(0, data.draw(st.sampled_from([1, 60, 400])), count))
     refresh = data.draw(st.booleans())
-    log, issue, _ = run(t, groups, per_group, depth, cap, refresh, bank, row, write, arrival)
-    twin = Twin(t, groups, per_group, depth, cap, refresh).run(bank, row, write, arrival)
+    log, issue, _ = run(t, groups, per_group, depth, cap, refresh, bank, row, write, arrival, **options)
+    options.pop("ranks", None)
+    how = Controller(queue_depth=depth, age_cap_cycles=cap, refresh=refresh, **options)
+    twin = Twin(t, tree, how).run(bank, row, write, arrival)
     assert [tuple(line) for line in log.tolist()] == twin
-    assert violations(log, t, per_group) == []
+    assert violations(log, t, tree) == []
     assert (issue >= arrival).all()
 
 
@@ -260,7 +288,7 @@ def test_no_standard_is_ever_broken_by_random_traffic(name, depth):
         bank, row = rng.integers(0, groups * per_group, count), rng.integers(0, rows, count)
         write, arrival = rng.integers(0, 2, count), np.cumsum(rng.integers(0, gap, count))
         log, issue, _ = run(t, groups, per_group, depth, 500, True, bank, row, write, arrival)
-        assert violations(log, t, per_group) == []
+        assert violations(log, t, BankTree(groups, per_group)) == []
         assert (issue >= arrival).all()
         served = log[(log[:, 1] == RD) | (log[:, 1] == WR)]
         assert sorted(served[:, 4]) == list(range(count))  # each request once
@@ -300,12 +328,17 @@ def test_a_scheduler_that_is_one_cycle_too_fast_in_any_constraint_is_caught(name
     order = np.repeat(np.arange(count // 2), 2)  # pairs of hits, so that columns follow each other
     bank, row, arrival = bank[order], row[order], np.cumsum(gaps)
 
-    def broken(clocks):
-        log, _, _ = run(clocks, groups, per_group, 16, 500, True, bank, row, write, arrival)
-        return violations(log, t, per_group) + late_refreshes(log, t)
+    def broken(clocks, per_bank=False):
+        log, _, _ = run(
+            clocks, groups, per_group, 16, 500, True, bank, row, write, arrival, per_bank=per_bank
+        )
+        return violations(log, t, BankTree(groups, per_group)) + ([] if per_bank else late_refreshes(log, t))
 
     assert broken(t) == []
-    hidden = {"t_refi"} | ({"t_rc"} if t.t_rc == t.t_ras + t.t_rp else set())
+    if t.t_rfc_bank:
+        assert broken(t, per_bank=True) == []
+        assert broken(t._replace(t_rfc_bank=t.t_rfc_bank - 1), per_bank=True)
+    hidden = {"t_refi", "t_rfc_bank"} | ({"t_rc"} if t.t_rc == t.t_ras + t.t_rp else set())
     for short in ("t_rrd_s", "t_ccd_s", "t_wtr_s"):
         long = f"{short[:-1]}l"
         if groups == 1:
@@ -329,8 +362,8 @@ def test_the_checker_sees_a_command_moved_by_one_cycle():
     for line in range(1, len(log)):
         moved = log.copy()
         moved[line, 0] -= 1
-        seen += violations(moved, t, 4) != []
-    assert violations(log, t, 4) == []
+        seen += violations(moved, t, BankTree(4, 4)) != []
+    assert violations(log, t, BankTree(4, 4)) == []
     assert seen >= 0.9 * (len(log) - 1)  # nearly every command stands at the first cycle that its rules allow
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
 
 from einsim.sim.dram.address import address_of
-from einsim.sim.dram.scheduler import ACT, RD, REF, WR
-from einsim.sim.dram.simulate import Controller, Requests, simulate
-from einsim.sim.dram.standard import Figure, names, standard
+from einsim.sim.dram.constraints import ACT, PRE, PREA, RD, REF, REFB, WR
+from einsim.sim.dram.controller import Controller
+from einsim.sim.dram.simulate import Requests, simulate
+from einsim.sim.dram.standard import FOLDER, Figure, names, standard
 from einsim.specs.errors import RuleError
 
 STANDARDS = {name: standard(name) for name in names()}
@@ -157,6 +161,114 @@ def test_energy_is_commands_times_table_and_background_times_time():
     assert result.row_hits + result.row_misses + result.row_conflicts == 3000
 
 
+def options(name, *changes):
+    """A standard with lines of its file replaced, as a user would write it."""
+    text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "mine.yaml")
+        path.write_text(text, encoding="utf-8")
+        return standard(str(path))
+
+
+TWO_RANKS = (
+    ("mapping: [row,", "mapping: [row, rank,"),
+    ("  rows:", '  ranks: {value: 2, source: "two ranks on the DIMM"}\n  rows:'),
+    ("  cl:", '  t_rtrs: {value: 2, source: "DRAMsim3 tRTRS, DDR4"}\n  cl:'),
+)
+IDD2N = (
+    "  background_w:",
+    '  precharge_standby_w: {value: 0.3552, source: "IDD2N VDD, 8 devices"}\n  background_w:',
+)
+
+
+def test_two_ranks_have_twice_the_rows_open_and_pay_to_switch():
+    one, two = STANDARDS["ddr4-3200"], options("ddr4-3200", *TWO_RANKS)
+    assert (two.banks, two.capacity_bytes) == (32, 2 * one.capacity_bytes)
+    t = two.timing.clocks
+    banks = [4 * (i % 4) + i // 4 for i in range(16)]  # neighbours in other groups
+    alone = simulate(one, cycling(one, banks, 1600), QUIET)
+    both = simulate(two, cycling(two, [b + rank for b in banks for rank in (0, 16)], 1600), QUIET)
+    assert 1600 * t.t_faw / 4 <= alone.cycles <= 1.05 * 1600 * t.t_faw / 4  # one window of four activates
+    assert 1600 * t.t_faw / 8 <= both.cycles <= 1600 * (t.burst + t.t_rtrs)  # at most a switch a burst
+    per_rank = both.commands.bank[both.commands.kind == ACT] // 16
+    assert (per_rank == 0).sum() == (per_rank == 1).sum() == 800
+
+
+def test_ranks_are_refreshed_in_turn_while_the_other_works_on():
+    two = options("ddr4-3200", *TWO_RANKS)
+    t = two.timing.clocks
+    addr = [address_of(two, channel=0, bank=0, row=1, column=i % 128) for i in range(8000)]
+    first_rank = simulate(two, Requests(addr, np.zeros(8000), np.zeros(8000)))
+    refs = first_rank.commands.bank[first_rank.commands.kind == REF]
+    assert refs.tolist() == [-1 if i % 2 == 0 else -2 for i in range(len(refs))]
+    without = simulate(two, Requests(addr, np.zeros(8000), np.zeros(8000)), QUIET)
+    lost = first_rank.cycles - without.cycles  # to REFs of the own rank only
+    own = (refs == -1).sum()
+    assert own * t.t_rfc <= lost <= own * (t.t_rfc + t.t_rp_all + t.t_rcd_read + t.t_rtp + t.cl)
+
+
+def test_refresh_bank_by_bank_leaves_the_others_at_work():
+    chosen = options("lpddr4x-4266", ("channels: {value: 4", "channels: {value: 1"))
+    t, requests = chosen.timing.clocks, cycling(chosen, range(8), 8000)
+    runs = [simulate(chosen, requests, Controller(refresh=on, per_bank=one)) for on, one in
+            ((False, False), (True, False), (True, True))]  # fmt: skip
+    none, whole, one_by_one = (run.cycles for run in runs)
+    assert none < one_by_one < whole
+    log = runs[2].commands
+    banks, cycles = log.bank[log.kind == REFB], log.cycle[log.kind == REFB]
+    assert (banks == np.arange(len(banks)) % 8).all()
+    assert len(banks) == pytest.approx(one_by_one / (t.t_refi / 8), abs=1)
+    assert not (log.kind == REF).any()
+    between = (log.cycle > cycles[8]) & (log.cycle < cycles[8] + t.t_rfc_bank) & (log.kind == RD)
+    assert between.sum() >= 0.8 * t.t_rfc_bank / t.t_rc * 7  # of the seven others
+    assert runs[2].energy_pj["refresh"] == pytest.approx(len(banks) * chosen.energy.refresh_pj.value / 8)
+
+
+def test_a_row_gives_way_after_its_cap_of_hits_where_another_one_is_waited_for():
+    chosen = STANDARDS["ddr4-3200"]
+    addr = [address_of(chosen, channel=0, bank=0, row=1, column=i % 128) for i in range(1000)]
+    addr[5] = address_of(chosen, channel=0, bank=0, row=2, column=0)
+    requests = Requests(addr, np.zeros(1000), np.zeros(1000))
+    ends = {}
+    for cap in (0, 1, 16):
+        run = simulate(chosen, requests, Controller(refresh=False, age_cap_cycles=10**9, row_hit_cap=cap))
+        before = run.commands.cycle[run.commands.request == 5].min()  # its PRE
+        reads = (run.commands.kind == RD) & (run.commands.cycle < before)
+        ends[cap] = reads.sum()
+    assert ends == {0: 999, 1: 5, 16: 16}  # what is older goes first in any case
+    assert run.row_conflicts == 2  # the other row, and the first one again
+
+
+def test_background_is_that_of_closed_banks_while_all_of_a_rank_are_closed():
+    """The time without an open row, walked through the command log by hand: a rank each."""
+    chosen = options("ddr4-3200", *TWO_RANKS, IDD2N)
+    rng = np.random.default_rng(7)
+    addr = rng.integers(0, chosen.capacity_bytes, 40)
+    result = simulate(chosen, Requests(addr, np.zeros(40), np.sort(rng.integers(0, 200_000, 40))))
+    log, t, closed = result.commands, chosen.timing.clocks, 0
+    for rank in (0, 1):
+        since, opened = 0, set()
+        for cycle, kind, bank in zip(log.cycle, log.kind, log.bank, strict=True):
+            if bank == -1 - rank and kind == PREA:
+                opened, since = set(), cycle
+            elif bank >= 0 and bank // 16 == rank and kind == ACT:
+                closed += cycle - since if not opened else 0
+                opened.add(bank)
+            elif bank >= 0 and bank // 16 == rank and kind == PRE:
+                opened.discard(bank)
+                since = cycle
+        closed += result.cycles - since if not opened else 0
+    closed -= log.count(REF) * t.t_rfc
+    assert closed > 0.2 * 2 * result.cycles
+    expected = (0.4992 * result.cycles - (0.4992 - 0.3552) * closed / 2) / 1.6e9 * 1e12
+    assert result.energy_pj["background"] == pytest.approx(expected)
+    always = simulate(options("ddr4-3200", *TWO_RANKS), Requests(addr, np.zeros(40), np.zeros(40)))
+    assert always.energy_pj["background"] == pytest.approx(0.4992 * always.seconds * 1e12)
+
+
 def test_finish_is_the_end_of_the_requests_own_data():
     chosen = STANDARDS["ddr4-3200"]
     t = chosen.timing.clocks
@@ -202,3 +314,7 @@ def test_malformed_controllers_are_refused():
         Controller(queue_depth=0)
     with pytest.raises(RuleError, match="age_cap_cycles: must be >= 0"):
         Controller(age_cap_cycles=-1)
+    with pytest.raises(RuleError, match="row_hit_cap: must be >= 0"):
+        Controller(row_hit_cap=-1)
+    with pytest.raises(RuleError, match=r"per_bank: needs timing\.t_rfc_bank"):
+        simulate(STANDARDS["ddr4-3200"], Requests([0], [0], [0]), Controller(per_bank=True))

@@ -33,11 +33,11 @@ SMALL = standard(FILES["ddr4-3200"])
 
 
 def timed(
-    chip: Machine, timing: str, *, rate: int = RATE, refresh: str = "average"
+    chip: Machine, timing: str, *, rate: int = RATE, refresh: str = "average", row_hit_cap: int = 0
 ) -> tuple[Machine, Machine]:
     """The machine with one shared DRAM port of this rate, as a pipe and by the standard."""
     root = msgspec.structs.replace(chip.dram, read_bytes_per_s=rate, write_bytes_per_s=None, shared_port=True)
     inner = tuple(memory for memory in chip.memories if memory.parent is not None)
     pipe = msgspec.structs.replace(chip, memories=(root, *inner))
-    root = msgspec.structs.replace(root, timing=timing, refresh=refresh)
+    root = msgspec.structs.replace(root, timing=timing, refresh=refresh, row_hit_cap=row_hit_cap)
     return pipe, msgspec.structs.replace(chip, memories=(root, *inner))

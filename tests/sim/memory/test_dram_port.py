@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
@@ -15,9 +16,10 @@ from einsim.accel.machine import Memory
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
 from einsim.dataflow.templates import build_mapping
-from einsim.sim.dram.simulate import Controller, Requests
+from einsim.sim.dram.controller import Controller
+from einsim.sim.dram.simulate import Requests
 from einsim.sim.dram.simulate import simulate as simulate_requests
-from einsim.sim.dram.standard import names, standard
+from einsim.sim.dram.standard import FOLDER, names, standard
 from einsim.sim.engine import Run, simulate
 from einsim.sim.memory.dram_port import DramPort
 from einsim.sim.memory.timed import dram
@@ -87,10 +89,10 @@ class Somewhere:
         return np.zeros(len(pieces), np.int64), (0,) * len(pieces)
 
 
-def port_of(chosen, *, refresh="average", engines=1):
+def port_of(chosen, *, refresh="average", engines=1, row_hit_cap=0):
     memory = Memory(
         name="dram", parent=None, capacity_bytes=None, read_bytes_per_s=1, write_bytes_per_s=None,
-        timing=chosen.name, refresh=refresh,
+        timing=chosen.name, refresh=refresh, row_hit_cap=row_hit_cap,
     )  # fmt: skip
     return DramPort(memory, chosen, TICKS, Somewhere(), engines)
 
@@ -174,6 +176,83 @@ def test_a_run_bound_by_dram_gets_what_sequential_streams_get(name):
     assert moved <= 0.97
     assert real.traffic == ideal.traffic
     assert real.stalls_by_unit["array2d"]["bandwidth"] > ideal.stalls_by_unit["array2d"]["bandwidth"]
+
+
+def test_refresh_by_bank_is_a_key_of_the_machine_and_costs_less_than_all_banks_at_once():
+    took, energy = {}, {}
+    for refresh in ("exact", "per-bank"):
+        dram_keys = {"dram.bandwidth": "1TB/s", "dram.timing": "lpddr4x-4266", "dram.refresh": refresh}
+        program, chip = attention(**dram_keys)
+        result = simulate(program, chip)
+        took[refresh], energy[refresh] = result.cycles, result.energy_by["dram refresh"] / result.latency_s
+    assert took["per-bank"] < took["exact"]
+    assert energy["per-bank"] == pytest.approx(energy["exact"], rel=0.05)  # the same rows are refreshed
+    program, chip = attention(**{"dram.timing": "ddr4-3200", "dram.refresh": "per-bank"})
+    with pytest.raises(
+        SpecError, match=r"accel.dram.refresh: 'per-bank' needs a standard that states timing.t_rfc"
+    ):
+        simulate(program, chip)
+
+
+def test_a_row_hit_cap_is_a_key_of_the_machine_that_shares_a_bank_out():
+    """Two transfers of one bank: without a cap the rows of the first come first, with one they take turns."""
+    chosen = msgspec.structs.replace(
+        dram("ddr4-3200", 1), mapping=("row", "bank", "column", "group", "channel")
+    )
+    burst, org = chosen.burst_bytes, chosen.organisation
+    row = burst * org.bank_groups.value * org.bursts_per_row.value * org.banks_per_group.value
+    ends = {}
+    for cap in (0, 2):
+        port = port_of(chosen, engines=2, row_hit_cap=cap)
+        ends[cap] = carried(port, [(0, 0, 128 * burst, 0), (0, row, 4 * burst, 0)])
+    assert ends[2][1] < 0.7 * ends[0][1]
+    _, chip = attention(**{"dram.timing": "ddr4-3200", "dram.row_hit_cap": "2"})
+    assert chip.dram.row_hit_cap == 2
+    with pytest.raises(SpecError, match=r"row_hit_cap: needs a timing, whose rows it is for \(got 2\)"):
+        attention(**{"dram.row_hit_cap": "2"})
+
+
+STANDBY = '  precharge_standby_w: {value: 0.01, source: "IDD2N"}\n  background_w'
+
+
+def with_options(path, text):
+    """A standard with two ranks and IDD2N, as a user would write it."""
+    text = text.replace("[row,", "[row, rank,").replace("  background_w", STANDBY)
+    text = text.replace("  rows:", "  ranks: {value: 2, source: two}\n  rows:")
+    path.write_text(text.replace("  cl:", "  t_rtrs: {value: 3, source: x}\n  cl:"), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(("refresh", "cap"), [("exact", 3), ("per-bank", 1)])
+def test_jump_equals_the_plain_run_with_every_option_on(tmp_path, refresh, cap):
+    """Ranks, a row-hit cap, precharge standby, each way to refresh: the same time and energy by command."""
+    name = with_options(tmp_path / "all.yaml", Path(FILES["lpddr4x-4266"]).read_text(encoding="utf-8"))
+    seed = done = 0
+    while done < 6:
+        seed += 1
+        case = program_case(seed, largest=24)
+        if case is None:
+            continue
+        work, chip, mapping = case
+        _, chip = timed(chip, name, refresh=refresh, row_hit_cap=cap)
+        program = lower(mapping, work, chip)
+        (_, plain), (_, result) = ran(program, chip, jump=False), ran(program, chip, jump=True)
+        assert plain == result, seed
+        background = result.energy_by["dram background"]
+        always = standard(name).energy.background_w.value * result.latency_s
+        assert 0.01 * result.latency_s <= background < always
+        done += 1
+
+
+def test_a_long_run_jumps_with_ranks_a_cap_and_standby(tmp_path):
+    name = with_options(tmp_path / "all.yaml", (FOLDER / "ddr4-3200.yaml").read_text(encoding="utf-8"))
+    _, chip = attention(**{"dram.bandwidth": "25GB/s", "dram.timing": name, "dram.row_hit_cap": "16"})
+    values = {"passes": "3", "b": "2", "h": "64", "e": "64", "f": "64", "m": "64", "p": "64"}
+    cascade = load_workload("attention", values)
+    program = lower(build_mapping(cascade, chip, "unfused"), cascade, chip)
+    (_, plain), (run, result) = ran(program, chip, jump=False), ran(program, chip, jump=True)
+    assert plain == result
+    assert run.skipped > 0.05 * run.ledger.last
 
 
 @pytest.mark.parametrize("name", names())
