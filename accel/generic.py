@@ -50,7 +50,11 @@ class Generic(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def derive(spec: Generic, name: str) -> Machine:
-    """The machine as written; vector units that can, get the ops they lack as compositions."""
+    """The machine as written; vector units that can, get the ops they lack as compositions.
+
+    Units come in an order of what they are (of several that suit the first is taken), whatever they are
+    called and wherever they are written.
+    """
     memories: list[Memory] = []
     for memory_name, memory in spec.memories.items():
         made = memory.memory(
@@ -64,14 +68,16 @@ def derive(spec: Generic, name: str) -> Machine:
         assumed += [f"units.{unit_name}.ops.{op}" for op in added]
         with below("units", unit_name):
             units.append(
-                unit.unit(unit_name, kind=unit.kind, dims=unit.dims, reads_from=unit.reads_from, ops=ops)
+                unit.unit(
+                    unit_name, kind=unit.kind, dims=_shape(unit.dims), reads_from=unit.reads_from, ops=ops
+                )
             )
     return Machine(
         name=spec.machine or name,
         family="generic",
         clock_hz=float(spec.clock),
         memories=tuple(memories),
-        units=tuple(units),
+        units=tuple(sorted(units, key=_standing)),
         leakage_w=float(spec.leakage),
         noc=spec.noc.noc(multicast=spec.multicast) if spec.noc else None,
         multicast=spec.multicast,
@@ -79,3 +85,15 @@ def derive(spec: Generic, name: str) -> Machine:
         sources=spec.sources,
         assumed=tuple(assumed),
     )
+
+
+def _shape(dims: dict[str, int]) -> dict[str, int]:
+    """Cores, rows and columns in this order, then the others as written."""
+    known = [dim for dim in ("cores", "rows", "cols") if dim in dims]
+    return {dim: dims[dim] for dim in (*known, *(dim for dim in dims if dim not in known))}
+
+
+def _standing(unit: Unit) -> tuple[bool, int, bytes]:
+    """Matrix units before vector units, larger ones first, then by all that they are but names."""
+    nameless = msgspec.structs.replace(unit, name="", reads_from="")
+    return unit.kind == "vector", -unit.pes, msgspec.json.encode(nameless, order="deterministic")

@@ -14,6 +14,7 @@ from einsim.dataflow.held import held_bytes, home_bytes
 from einsim.dataflow.holds import levels
 from einsim.dataflow.layout import Home, Layout, lay_out
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
+from einsim.dataflow.outside import dram_bytes
 from einsim.dataflow.sites import DEEPEST, NOWHERE, Place, Sites
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
@@ -44,6 +45,7 @@ def check(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites = N
     layout = lay_out(mapping, cascade)
     check_flow(mapping, layout, cascade, machine, sites)
     _capacity(mapping, layout, cascade, machine, sites)
+    _dram(mapping, layout, cascade, machine)
 
 
 def _visits(node: Node, place: Place, above: tuple[Node, ...], sites: Sites) -> Iterator[Visit]:
@@ -242,6 +244,19 @@ def _capacity(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machi
             rule = f"unit {name} has no registers to keep tensors in"
         hint = f"the largest share is this one's, {sizes[place]}: use smaller tiles or fewer buffers"
         raise sites.error(place, node, "", rule, hint=hint)
+
+
+def _dram(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine) -> None:
+    dram = machine.dram
+    if dram.capacity_bytes is None:
+        return
+    here = dram_bytes(mapping, layout, cascade, machine)
+    need = sum(here.values())
+    if need > dram.capacity_bytes:
+        most = sorted(here, key=lambda name: -here[name])[:3]
+        shares = ", ".join(f"{name} {here[name]:,}" for name in most)
+        rule = f"{need:,} bytes must be in {dram.name} at one time, whose capacity is {dram.capacity_bytes:,}"
+        raise SpecError("mapping", rule, hint=f"the largest are {shares}")
 
 
 def _bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Cascade, machine: Machine) -> int:

@@ -16,7 +16,7 @@ from einsim.report.case import NotAtHand
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.version import VERSION
 
-# The keys of `einsim run --json`, in this order: DESIGN section 5, which scripts rely on.
+# The keys of `einsim run --json`, in this order: scripts rely on them (docs/cli.md).
 SUMMARY = (
     "workload", "accel", "level", "cycles", "latency_s", "energy_j", "dram_bytes", "utilization", "stalls",
     "energy_by", "traffic", "mapping", "power_w", "tops", "tops_per_w",

@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from einsim.accel.families.fpga_dsp import FpgaDsp
-from einsim.accel.families.npu import Npu
-from einsim.accel.families.spatial_array import SpatialArray
-from einsim.accel.generic import Generic
 from einsim.accel.gpu.machine import Gpu
-from einsim.accel.load import FAMILIES
+from einsim.accel.load import FAMILIES, GENERIC
 from einsim.dataflow.mapping_file import ComputeItem, KeepItem, LoopItem, PipelineItem, RootFile, SequenceItem
 from einsim.specs.json_schema import DIALECT, Schema, definitions, reference
 from einsim.workloads.file import CascadeFile
 
-MACHINES: Final = (Generic, SpatialArray, FpgaDsp, Npu, Gpu)
 ENDS: Final = (ComputeItem, PipelineItem, SequenceItem)
 
 
+def machine_forms() -> dict[str, type]:
+    """What a machine's file is read as, by family; those that users registered are among them."""
+    return {"generic": GENERIC.spec, **{name: family.spec for name, family in FAMILIES.items()}, "gpu": Gpu}
+
+
 def machine_schema() -> Schema:
-    """A machine written out, one of a family (the user's too), or a GPU: their keys tell which."""
-    users = {name: family.spec for name, family in FAMILIES.items() if family.spec not in MACHINES}
-    kinds = [reference(kind) for kind in MACHINES]
-    kinds += [
-        {"allOf": [reference(spec), {"properties": {"family": {"const": name}}}]}
-        for name, spec in users.items()
+    """A machine written out, one of a family, or a GPU: their keys tell which."""
+    families = [
+        {"allOf": [reference(family.spec), {"properties": {"family": {"const": name}}}]}
+        for name, family in FAMILIES.items()
     ]
-    return _file("A machine of einsim", {"oneOf": kinds}, definitions([*MACHINES, *users.values()]))
+    each = [reference(GENERIC.spec), *families, reference(Gpu)]
+    return _file("A machine of einsim", {"oneOf": each}, definitions(machine_forms().values()))
 
 
 def cascade_schema() -> Schema:

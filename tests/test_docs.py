@@ -1,26 +1,42 @@
 """What the documentation shows is what happens: its files are written, its commands run, their outputs compared.
 
-A ```yaml or ```python block whose first line is `# name.yaml` or `# name.py` is that file; a ```console block holds commands, each after `$ `, and
-what they print. `pytest tests/test_docs.py --update-golden` writes the outputs anew.
+A block is one of these, and nothing else:
+
+    yaml, python   a file by the name in its first line, `# name.yaml`; yaml also `# part of PRESET`, which must load
+    python, verilog  a file of the repository, `--8<-- "examples/name.py"`, which is copied beside the others
+    console        commands, each after `$ `, and what they print
+    einsum         a cascade in the notation, which must parse
+    sh             commands that take long: they must exist with their options
+    text           a picture, or a form to fill in
+
+`pytest tests/test_docs.py --update-golden` writes the outputs anew.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 
+from einsim.accel.load import load_machine
 from einsim.cli.group import COMMANDS, CommandList
 from einsim.cli.main import cli
+from einsim.specs.yaml_reader import load_yaml, read_yaml
+from einsim.workloads.notation import parse
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAME = re.compile(r"# ([\w.-]+\.(?:yaml|py))\n")
+PART = re.compile(r"# part of ([\w-]+)\n")
+INCLUDED = re.compile(r'--8<-- "(.*)"\n')
 
 
 def said(command: str, folder: Path) -> str:
@@ -45,9 +61,10 @@ def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, update_go
 
     def replay(match: re.Match[str]) -> str:
         language, block = match.groups()
-        name = re.match(r"# ([\w.-]+\.(?:yaml|py))\n", block)
-        if language in {"yaml", "python"} and name:
+        if language in {"yaml", "python"} and (name := NAME.match(block)):
             (tmp_path / name[1]).write_text(block, encoding="utf-8")
+        if included := INCLUDED.fullmatch(block):
+            shutil.copy(ROOT / included[1], tmp_path)
         if language == "console":
             return f"```console\n{session(block, tmp_path)}```"
         return match[0]
@@ -59,6 +76,22 @@ def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, update_go
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_block_is_of_a_kind_that_is_checked(page: Path, tmp_path: Path) -> None:
+    for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if language == "einsum":
+            assert parse(block).einsums
+        elif language == "yaml" and (part := PART.match(block)):
+            path = tmp_path / "whole.yaml"
+            preset = load_yaml(ROOT / "accel" / "presets" / f"{part[1]}.yaml").data
+            path.write_text(yaml.safe_dump({**preset, **read_yaml(block, "part").data}), encoding="utf-8")
+            assert load_machine(str(path))
+        elif language in {"yaml", "python", "verilog"}:
+            assert NAME.match(block) or INCLUDED.fullmatch(block), block
+        else:
+            assert language in {"console", "sh", "text"}, block
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
     prose = re.sub(r"`[^`\n]*`", "", BLOCK.sub("", page.read_text(encoding="utf-8")))
     links = re.findall(r"\]\(([^)#]+)\)", prose)
@@ -66,15 +99,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def shown_commands() -> list[str]:
-    """Every einsim command line in a block of any page, comments and pipes cut off."""
+    """Every einsim command line of any page, in a block or between backticks, comments and pipes cut off."""
     found = []
     for page in PAGES:
-        for _, block in BLOCK.findall(page.read_text(encoding="utf-8")):
-            for line in block.splitlines():
-                match = re.match(r"(?:\$ )?(?:\.venv/bin/)?einsim (.*)", line)
-                if match:
-                    found.append(re.split(r"\s+[#|>&]", match[1])[0])
-    return found
+        text = page.read_text(encoding="utf-8")
+        lines = re.findall(r"^(?: {4}|\$ )?(?:\.venv/bin/)?einsim ([a-z].*)", text, re.MULTILINE)
+        lines += re.findall(r"`einsim ([a-z][^`]*)`", " ".join(BLOCK.sub("", text).split()))
+        found += [re.split(r"\s+[#|>&;\\]", line)[0] for line in lines]
+    return sorted({line for line in found if line.split()[0] != "is"})
 
 
 @pytest.mark.parametrize("line", shown_commands())
@@ -89,5 +121,9 @@ def test_every_command_that_is_shown_exists_with_its_options(line: str) -> None:
             break
         command = command.get_command(click.Context(command), word)
     assert command is not None
-    known = {name for param in command.get_params(click.Context(command)) for name in param.opts}
+    known = {
+        name
+        for param in command.get_params(click.Context(command))
+        for name in (*param.opts, *param.secondary_opts)
+    }
     assert {word for word in words if word.startswith("-")} <= known

@@ -116,15 +116,15 @@ class Logic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ffs_per_dsp: Amount | None = None
     """Flip-flops around one DSP; counted from the arrays' structure where it is left out."""
     luts_per_chain: Amount = 0
-    """LUTs of one chain, in each SLR."""
+    """LUTs of one chain."""
     luts_per_channel: Amount
     """LUTs of one DRAM channel's controller."""
     luts_of_control: Amount
-    """LUTs of the control, once."""
+    """LUTs of the control in each SLR."""
     ffs_of_control: Amount
-    """Flip-flops of the control, once."""
+    """Flip-flops of the control in each SLR."""
     dsps_of_control: Amount
-    """DSPs of the control, once."""
+    """DSPs of the control in each SLR."""
 
 
 class FpgaDsp(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -230,6 +230,7 @@ def derive(spec: FpgaDsp, name: str) -> Machine:
         memories=_memories(spec),
         units=units,
         leakage_w=float(spec.leakage),
+        noc=spec.noc.noc() if spec.noc else None,
         resources=needs,
         technology=spec.technology or part.device,
         sources={**spec.sources, "part": spec.sources.get("part", part.source)},

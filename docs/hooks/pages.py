@@ -41,7 +41,7 @@ def made_pages() -> dict[str, str]:
     return {
         **key_pages(),
         "python.md": python(),
-        **{f"{name.lower()}.md": at_root(f"{name}.md") for name in ("CHANGELOG",)},
+        **{f"{name.lower()}.md": at_root(f"{name}.md") for name in ("CHANGELOG", "CONTRIBUTING")},
     }
 
 
@@ -53,5 +53,6 @@ def python() -> str:
 
 
 def at_root(name: str) -> str:
-    """A page that stands at the repository's root, its links into docs/ made the site's."""
-    return re.sub(r"\]\(docs/", "](", (ROOT / name).read_text(encoding="utf-8"))
+    """A page that stands at the repository's root, its links made the site's."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return re.sub(r"\]\(docs/", "](", text).replace("](CHANGELOG.md)", "](changelog.md)")

@@ -6,18 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from einsim.schema import MACHINES, SCHEMAS
+from einsim.schema import SCHEMAS, machine_forms
 from einsim.specs.json_schema import Schema, definition_name
 from einsim.specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Quantity, Seconds, Watts
 
 QUANTITIES: Final = (Bytes, BytesPerSecond, Hertz, Seconds, Picojoules, Watts)
-TITLES: Final = {
-    "generic": "A machine written out",
-    "spatial-array": "Family spatial-array",
-    "fpga-dsp": "Family fpga-dsp",
-    "npu": "Family npu",
-    "gpu": "A GPU",
-}
+TITLES: Final = {"generic": "A machine written out", "gpu": "A GPU"}
 INDEX: Final = """\
 # Keys of the YAML files
 
@@ -39,11 +33,10 @@ def key_pages() -> dict[str, str]:
     """Markdown by the page's address below the site."""
     machines, cascade, mapping = (SCHEMAS[kind]() for kind in ("machine", "cascade", "mapping"))
     pages = {"keys/index.md": index()}
-    for kind in MACHINES:
-        known = machines["definitions"]
-        name = definition_name(kind)
-        family = known[name]["properties"].get("family", {}).get("enum", [kind.__name__.lower()])[0]
-        pages[f"keys/{'machine' if family == 'generic' else family}.md"] = page(TITLES[family], known, [name])
+    for family, form in machine_forms().items():
+        address = "machine" if family == "generic" else family
+        title = TITLES.get(family, f"Family {family}")
+        pages[f"keys/{address}.md"] = page(title, machines["definitions"], [definition_name(form)])
     pages["keys/cascade.md"] = page("A cascade", cascade["definitions"], ["file.CascadeFile"])
     roots = ["mapping_file.RootFile", *(f"mapping_file.{item}" for item in ITEMS)]
     pages["keys/mapping.md"] = page("A mapping", mapping["definitions"], roots)
@@ -62,7 +55,9 @@ def index() -> str:
 def _limit(number: float) -> str:
     """2^50 rather than its digits."""
     bits = int(number).bit_length() - 1
-    return f"2^{bits}" if bits > 20 and number == 2**bits else f"{number:g}"
+    return (
+        f"2^{bits}" if bits > 20 and number == 2**bits else f"{number:,g}" if number < 1e6 else f"{number:g}"
+    )
 
 
 def _suffixes(kind: type[Quantity]) -> str:
@@ -76,7 +71,8 @@ def page(title: str, known: dict[str, Schema], roots: list[str]) -> str:
     for number, (name, where) in enumerate(places.items()):
         if number:
             lines += [f"## {where} {{ #{_anchor(name)} }}", ""]
-        lines += [_prose(known[name]["description"]), "", *_table(known[name], places), ""]
+        about = _prose(known[name]["description"])
+        lines += ([about, ""] if about != f"{where}." else []) + [*_table(known[name], places), ""]
     return "\n".join(lines)
 
 
@@ -166,14 +162,13 @@ def _named(name: str, places: dict[str, str]) -> str:
 
 
 def _range(own: Schema) -> str:
-    low, high = own.get("minimum"), own.get("maximum")
-    limits = [
-        f" from {low:,}" if low is not None else "",
-        f" above {own['exclusiveMinimum']:,}" if "exclusiveMinimum" in own else "",
-        f" to {high:,}" if high is not None else "",
-        f", a multiple of {own['multipleOf']}" if "multipleOf" in own else "",
-    ]
-    return "".join(limits)
+    limits = {
+        "minimum": " from ",
+        "exclusiveMinimum": " above ",
+        "maximum": " to ",
+        "multipleOf": ", a multiple of ",
+    }
+    return "".join(f"{text}{_limit(own[word])}" for word, text in limits.items() if word in own)
 
 
 def _anchor(name: str) -> str:

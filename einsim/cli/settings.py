@@ -14,8 +14,19 @@ class SettingsCommand(click.Command):
     """A command whose `--set` may be followed by several pairs, as in `--set model=bert-base seq=4K`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Give every pair after a `--set` a `--set` of its own, which is what click can read."""
-        return super().parse_args(ctx, spread(args))
+        """Give every pair after a `--set` a `--set` of its own, which is what click can read.
+
+        A UsageError for an option that takes one value and is given two: the last would win silently.
+        """
+        spelled = spread(args)
+        _, _, given = self.make_parser(ctx).parse_args(args=list(spelled))
+        for param in dict.fromkeys(given):
+            single = isinstance(param, click.Option) and not (param.multiple or param.is_flag or param.count)
+            if single and given.count(param) > 1:
+                raise click.UsageError(
+                    f"{param.opts[-1]} is given {given.count(param)} times; it takes one value", ctx
+                )
+        return super().parse_args(ctx, spelled)
 
 
 def spread(args: list[str]) -> list[str]:

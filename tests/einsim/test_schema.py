@@ -12,12 +12,13 @@ from typing import Any
 import jsonschema
 import pytest
 
+import einsim
 from einsim.accel.gpu.machine import gpu_names, gpu_path
 from einsim.accel.load import FAMILIES, load_machine, preset_names
 from einsim.cli.main import main
 from einsim.dataflow.mapping_file import dump_mapping, load_mapping
 from einsim.dataflow.templates import build_mapping
-from einsim.schema import MACHINES, SCHEMAS
+from einsim.schema import SCHEMAS, machine_forms, machine_schema
 from einsim.specs.document import Document
 from einsim.specs.errors import SpecError
 from einsim.specs.loader import decode, load_yaml, read_yaml
@@ -134,8 +135,7 @@ def decoded(kind: type, data: dict[str, Any]) -> str:
 
 def type_of(data: dict[str, Any]) -> type:
     """The struct that a machine's file is read as."""
-    family = "gpu" if "sm" in data else data["family"].replace("-", "")
-    return next(kind for kind in MACHINES if kind.__name__.lower() == family)
+    return machine_forms()["gpu" if "sm" in data else data["family"]]
 
 
 @pytest.mark.parametrize(
@@ -228,3 +228,21 @@ def test_every_key_has_a_description(kind: str) -> None:
     ]
     assert silent == []
     assert all(of.get("description") for name, of in known if name != "body")
+
+
+class Tiny(einsim.FamilySpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A family of one key."""
+
+    side: int
+    """Rows and columns."""
+
+
+def test_a_registered_family_is_in_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FAMILIES, "_rows", dict(FAMILIES._rows))
+    monkeypatch.setattr(FAMILIES, "_where", dict(FAMILIES._where))
+    einsim.register_family("tiny", Tiny, lambda spec, name: load_machine("tpu-v4i"))
+    validator = jsonschema.Draft7Validator(machine_schema())
+    assert validator.is_valid({"family": "tiny", "clock": "1GHz", "side": 8})
+    assert not validator.is_valid({"family": "tiny", "clock": "1GHz", "sides": 8})
+    assert not validator.is_valid({"family": "tinny", "clock": "1GHz", "side": 8})
+    assert not VALIDATORS["machine"].is_valid({"family": "tiny", "clock": "1GHz", "side": 8})

@@ -20,9 +20,12 @@ WIDTHS = (8, 16, 16, 16, 32)
 
 
 def draw_cascade(kind: str, rng: random.Random) -> Cascade:
-    """A cascade of a kind; one in three has tensors of other widths than 16 bits."""
+    """A cascade of a kind; one in three has other widths than 16 bits, one in four one more output."""
     text, sizes = KINDS[kind](rng)
     work = parse(text, name=kind, sizes=sizes)
+    if rng.random() < 1 / 4:
+        text = f"{text}\noutput {rng.choice(work.einsums).name}"
+        work = parse(text, name=kind, sizes=sizes)
     if rng.random() < 1 / 3 and "tensor" not in text:
         lines = [f"tensor {tensor.name} bits {rng.choice(WIDTHS)}" for tensor in work.tensors]
         work = parse("\n".join([*lines, text]), name=kind, sizes=sizes)

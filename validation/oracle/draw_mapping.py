@@ -76,9 +76,8 @@ class Grower:
         chosen += [rank for rank in chosen if rng.random() < 0.15]
         rng.shuffle(chosen)
         if not alone:  # what carries state from one Einsum to the other goes step by step
-            chosen = [rank for rank in shared if rank in self.state] + [
-                r for r in chosen if r not in self.state
-            ]
+            steps = [rank for rank in shared if rank in self.state and tiles.get(rank) != 1]
+            chosen = steps + [rank for rank in chosen if rank not in self.state]
         names = list(dict.fromkeys(n for e in einsums for n in (*(a.tensor for a in e.reads), e.name)))
         wraps: list[Loop | Keep] = []
         tiles = dict(tiles)
@@ -118,7 +117,10 @@ class Grower:
         rng = self.rng
         if len(einsums) == 1:
             return self._leaf(einsums[0])
-        cuts = sorted(rng.sample(range(1, len(einsums)), rng.randint(1, len(einsums) - 1)))
+        steps = [self.state & set(einsum.ranks) for einsum in einsums]
+        cuts = [at for at in range(1, len(einsums)) if steps[at] != steps[at - 1]]
+        if not cuts or rng.random() < 0.2:  # mostly, what goes step by step stays together
+            cuts = sorted(rng.sample(range(1, len(einsums)), rng.randint(1, len(einsums) - 1)))
         parts = [einsums[a:b] for a, b in zip([0, *cuts], [*cuts, len(einsums)], strict=True)]
         group = rng.choice((Pipeline, Pipeline, Sequence))
         return group(children=tuple(self.grow(part, tiles, kept) for part in parts))

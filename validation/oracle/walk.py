@@ -37,6 +37,9 @@ class Outcome(msgspec.Struct, kw_only=True):
     """What a mapping computed and what that took. Cycles are of the machine's clock."""
 
     outputs: dict[str, NDArray[np.float64]]
+    """What the cascade's outputs hold in DRAM at the end; NaN where `results` says that nobody asked."""
+    results: dict[str, NDArray[np.bool_]] = msgspec.field(default_factory=dict)
+    """Elements of each output that are results: all, or a state's last step."""
     points: Counter[str] = msgspec.field(default_factory=Counter)
     """Points computed by Einsum, less those that a unit skips."""
     visited: Counter[str] = msgspec.field(default_factory=Counter)
@@ -103,6 +106,10 @@ class _Walk:
             tensor.name: dram[tensor.name].values[0].reshape(cascade.shape(tensor.name))
             for tensor in cascade.outputs
         }
+        self.outcome.results = {
+            tensor.name: self._last(tensor.name).reshape(cascade.shape(tensor.name))
+            for tensor in cascade.outputs
+        }
 
     def _given(self, tensor: str) -> Floats:
         """Values that are known without being moved: initial state, and 0 where no point computes."""
@@ -118,6 +125,15 @@ class _Walk:
             if index.terms and index.offset == 1:
                 found[places == 0] = self.cascade.initial[tensor]
         return found
+
+    def _last(self, tensor: str) -> Bools:
+        """The last step of a state, all of any other tensor."""
+        found = np.ones(self.cascade.shape(tensor), dtype=bool)
+        producer = self.cascade.producer(tensor)
+        for axis, index in enumerate(producer.output.indices if producer is not None else ()):
+            if index.terms and index.offset == 1:
+                found &= np.indices(found.shape)[axis] == found.shape[axis] - 1
+        return found.reshape(-1)
 
     def _place(self, tensor: str, memory: str, outer: Place | None, spill: float = 0.0) -> Place:
         return Place(
@@ -163,18 +179,15 @@ class _Walk:
     def _wanted(self, tensor: str, inside: set[str]) -> Bools:
         """What must leave a keep: results, what Einsums outside read, and what is yet to be read or summed.
 
-        Of a state only the steps that somebody still reads.
+        Of a state only the steps that somebody still reads, and the last where that is a result.
         """
         producer = self.cascade.producer(tensor)
-        everything = np.ones(self.flat[tensor], dtype=bool)
-        if producer is None or tensor in {output.name for output in self.cascade.outputs}:
-            return everything
         outside = any(reader.name not in inside for reader in self.cascade.consumers(tensor))
-        if outside and not producer.iterative:
-            return everything
-        return (self.unread[tensor] > 0) | (
-            (self.undone[tensor] > 0) & (self.undone[tensor] < self.total[tensor])
-        )
+        result = tensor in {output.name for output in self.cascade.outputs}
+        if producer is None or ((outside or result) and not producer.iterative):
+            return np.ones(self.flat[tensor], dtype=bool)
+        partial = (self.undone[tensor] > 0) & (self.undone[tensor] < self.total[tensor])
+        return (self.unread[tensor] > 0) | partial | (self._last(tensor) & result)
 
     def _overlay(self, node: Keep, ranges: Ranges, mine: Places) -> None:
         """Each tensor's tile lies from the first of the shared bytes on, in the order of its dimensions."""

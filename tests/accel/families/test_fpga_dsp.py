@@ -139,3 +139,9 @@ def test_sat_has_a_sorter_that_only_sorts():
     assert set(machine.unit("sore").ops) == {"select", "cmp"}
     assert machine.unit("wuve").supports("rsqrt")
     assert machine.unit("stce").exploits == ("n:m",)
+
+
+def test_a_network_to_the_slrs_is_the_machines():
+    machine = load_machine("vhk158-flightllm", {"noc.bandwidth": "1GB/s"})
+    assert machine.noc is not None
+    assert machine.noc.bytes_per_s == 10**9

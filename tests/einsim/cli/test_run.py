@@ -11,7 +11,7 @@ import pytest
 
 from einsim.cli.main import main
 
-# DESIGN section 5: what the object holds, and what kind of value each is.
+# docs/cli.md, JSON: what the object holds, and what kind of value each is.
 KEYS = {
     "workload": str, "accel": str, "level": str, "cycles": int, "latency_s": float, "energy_j": float,
     "dram_bytes": int, "utilization": dict, "stalls": dict, "energy_by": dict, "traffic": dict, "mapping": str,
@@ -165,3 +165,11 @@ def test_auto_is_the_mappers_and_no_slower_than_the_template(capsys: pytest.Capt
         assert main([*layer, "--level", "analytical", chosen, mapping]) == 0
         cycles.append(json.loads(capsys.readouterr().out)["cycles"])
     assert cycles[1] < 0.9 * cycles[0]
+
+
+@pytest.mark.parametrize("option", ["--accel", "--mapping", "--level"])
+def test_an_option_of_one_value_is_not_taken_twice(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    value = {"--accel": "fusemax-cloud", "--mapping": "template", "--level": "sim"}[option]
+    twice = [option, value, option, value] if option != "--accel" else [option, value]
+    assert main([*SMALL, *twice]) == 2
+    assert f"{option} is given 2 times; it takes one value" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The suite's figures come from held-out rows, and the whole of issue 6's bars is judged."""
+"""The suite's figures come from held-out rows, and every bar is judged."""
 
 from __future__ import annotations
 

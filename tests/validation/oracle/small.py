@@ -57,7 +57,10 @@ def outcome(cascade: Cascade, chip: Machine, tree: Node) -> Outcome:
 
 def right(cascade: Cascade, found: Outcome) -> bool:
     wanted = execute(cascade, values(cascade))
-    return all(np.allclose(found.outputs[name], wanted[name], equal_nan=True) for name in found.outputs)
+    return all(
+        np.allclose(found.outputs[name][asked], wanted[name][asked], equal_nan=True)
+        for name, asked in found.results.items()
+    )
 
 
 def traffic(found: Outcome, memory_name: str, tensor: str) -> int:

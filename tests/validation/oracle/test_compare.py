@@ -14,7 +14,8 @@ BOXED = {
     "n:m", "n:m-1:4", "block", "density", "pruned",
 }  # fmt: skip
 # Kinds of figures that no case may differ in. Legality takes what is wrong today where a tile cuts the groups
-# that are pruned, where tensors share bytes, and where cores with their own memory want each other's.
+# that are pruned, where tensors share bytes, and where cores with their own memory want each other's; several
+# ranks along cores and lanes are divided twice.
 NEVER = ("values", "computed again", "impossible", "utilisation")
 FAST, SLOW = 300, 3000
 
@@ -30,7 +31,7 @@ def fast() -> list[Verdict]:
 
 def doubtful(case: Case) -> bool:
     overlaid = any(isinstance(node, Keep) and node.overlay for node, _ in walk(case.mapping.tree))
-    return case.kind == "pruned" or overlaid or any(memory.copies > 1 for memory in case.chip.memories)
+    return case.kind == "pruned" or overlaid or any("cores" in unit.dims for unit in case.chip.units)
 
 
 def broken(found: list[Verdict]) -> list[str]:

@@ -100,3 +100,21 @@ def test_a_reduction_over_many_rows_is_not_there_at_once() -> None:
     found = outcome(work, chip, chain(keep("A M AM B", "gb"), ("t", 1), Sequence(children=leaves)))
     assert right(work, found)
     assert found.chain_cycles == 3 * (1 + 4 + 1)
+
+
+def test_of_a_state_that_is_a_result_the_last_step_is_stored() -> None:
+    work = parse("initial S = 0\nS[t+1,c] = S[t,c] + X[t,c]", name="sum", sizes={"t": 5, "c": 3})
+    tree = chain(keep("S", "gb"), keep("X", "gb"), ("t", 1), Compute(einsum="S", unit="lanes"))
+    found = outcome(work, machine(), tree)
+    assert right(work, found)
+    assert traffic(found, "dram", "S") == 3 * 2
+
+
+def test_an_output_that_is_read_on_ends_in_dram_too() -> None:
+    text = "B[t] = exp(A[t])\nY[t] = B[t] * 2"
+    for more, size in (("", 0), ("\noutput B", 6 * 2)):
+        work = parse(text + more, name="kept", sizes={"t": 6})
+        leaves = tuple(Compute(einsum=e, unit="lanes") for e in ("B", "Y"))
+        found = outcome(work, machine(), chain(keep("A B Y", "gb"), Sequence(children=leaves)))
+        assert traffic(found, "dram", "B") == size
+        assert right(work, found)

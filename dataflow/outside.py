@@ -1,0 +1,88 @@
+"""Bytes that a mapping has in DRAM at one time: inputs and outputs whole, and what passes through between.
+
+An input is there throughout, an output from the step that makes it on; a result that some Einsum finds in
+DRAM is there from its step to that of the last reader. Steps are the children of a sequence at the root.
+"""
+
+from __future__ import annotations
+
+import math
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.footprint import compressed, iterative_ranks
+from einsim.dataflow.held import home_bytes
+from einsim.dataflow.layout import Layout, Leaf
+from einsim.dataflow.mapping import Compute, Keep, Mapping, Node, Sequence, walk
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.sparsity import dense_bytes, stored_bytes
+
+
+def dram_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:
+    """Bytes by tensor, in the step that has most in DRAM; what a keep spills counts for its tensor."""
+    steps = _steps(mapping.tree)
+    step_of = {leaf.einsum: at for at, names in enumerate(steps) for leaf in names}
+    used = {read.tensor for einsum in cascade.einsums for read in einsum.reads}
+    lives: dict[str, tuple[int, int]] = {}
+    for tensor in cascade.tensors:
+        users = [step_of[einsum.name] for einsum in cascade.consumers(tensor.name)]
+        if cascade.producer(tensor.name) is None:
+            if tensor.name in used:
+                lives[tensor.name] = (0, len(steps) - 1)
+        elif cascade.is_output(tensor.name):
+            lives[tensor.name] = (step_of[tensor.name], len(steps) - 1)
+        elif _passes(layout, cascade, machine, tensor.name):
+            lives[tensor.name] = (step_of[tensor.name], max(users))
+    spilled = _spilled(layout, cascade, machine)
+    whole = {name: _whole_bytes(cascade, machine, name) for name in lives}
+    found: list[dict[str, int]] = []
+    for at in range(len(steps)):
+        here = {name: size for name, size in whole.items() if lives[name][0] <= at <= lives[name][1]}
+        for name, size in spilled.items():
+            here.setdefault(name, size)
+        found.append(here)
+    return max(found, key=lambda here: sum(here.values()))
+
+
+def _steps(node: Node) -> list[tuple[Compute, ...]]:
+    """The leaves of each child of the sequence at the root, or all of them."""
+    while isinstance(node, Keep):
+        node = node.body
+    parts = node.children if isinstance(node, Sequence) else (node,)
+    return [tuple(leaf for leaf, _ in walk(part) if isinstance(leaf, Compute)) for part in parts]
+
+
+def _passes(layout: Layout, cascade: Cascade, machine: Machine, tensor: str) -> bool:
+    """Whether a result leaves the chip: no keep on it holds what makes it and all that read it."""
+    touching = [leaf for leaf in layout.leaves if _touches(leaf, cascade, tensor)]
+    outermost = {next((h.place for h in leaf.homes.get(tensor, ())), None) for leaf in touching}
+    first = [leaf.homes[tensor][0].memory for leaf in touching if leaf.homes.get(tensor)]
+    return len(outermost) != 1 or None in outermost or machine.dram.name in first
+
+
+def _touches(leaf: Leaf, cascade: Cascade, tensor: str) -> bool:
+    if tensor in leaf.node.chained:
+        return False
+    einsum = cascade.einsum(leaf.node.einsum)
+    return einsum.name == tensor or any(read.tensor == tensor for read in einsum.reads)
+
+
+def _whole_bytes(cascade: Cascade, machine: Machine, name: str) -> int:
+    """Bytes of all of a tensor; of a state of its last step."""
+    tensor, shape = cascade.tensor(name), cascade.shape(name)
+    producer = cascade.producer(name)
+    state = set(iterative_ranks(cascade, name))
+    indices = producer.output.indices if producer is not None else None
+    count = math.prod(
+        size for at, size in enumerate(shape) if indices is None or not state & set(indices[at].ranks)
+    )
+    return stored_bytes(tensor, count) if compressed(machine, tensor) else dense_bytes(tensor, count)
+
+
+def _spilled(layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for home, path in layout.homes:
+        known = any(memory.name == home.memory for memory in machine.memories)
+        if home.spill and known and machine.memory(home.memory).parent == machine.dram.name:
+            held = home_bytes(home, path, layout, cascade, machine)
+            found[home.tensor] = math.ceil(held * home.spill / (1 - home.spill))
+    return found

@@ -1,0 +1,215 @@
+"""Names mean nothing: another name for every rank, tensor, Einsum, unit, memory and workload, another order of
+YAML keys and of independent Einsums, and no figure of any machine moves by a bit.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from einsim.accel.gpu.machine import load_gpu
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.sim.gpu.realise import realise
+from einsim.sim.gpu.result import choose, result
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.load import load_workload
+from tests.workloads.renamed import renamed
+
+ROOT = Path(__file__).parents[2]
+PRESETS = sorted(path.stem for path in (ROOT / "accel" / "presets").glob("*.yaml"))
+GPUS = sorted(path.stem for path in (ROOT / "accel" / "gpu" / "presets").glob("*.yaml"))
+HEADS = {"b": "1", "h": "4", "e": "32", "seq": "256"}
+WORKLOADS: list[tuple[str, dict[str, str]]] = [
+    ("attention-3pass", HEADS),
+    ("attention-3pass", {**HEADS, "kv_heads": "2", "causal": "true"}),
+    ("attention-2pass", HEADS),
+    ("attention-1pass", HEADS),
+    ("attention-1pass", {**HEADS, "causal": "true", "window": "100", "m0": "64"}),
+    ("attention-decode", {**HEADS, "kv_heads": "2", "seq": "2K"}),
+    ("ffn", {"b": "1", "p": "128", "d": "256", "s": "512"}),
+    ("ffn", {"b": "2", "p": "64", "d": "256", "s": "512", "activation": "swiglu"}),
+    ("softmax", {"p": "256", "d": "512"}),
+    ("layernorm", {"p": "256", "d": "512"}),
+    ("layernorm", {"p": "256", "d": "64", "variant": "moments"}),
+    ("rmsnorm", {"p": "256", "d": "512"}),
+    ("linear-training", {"n": "64", "i": "128", "o": "256"}),
+    ("linear-training", {"n": "64", "i": "128", "o": "256", "sparsity": "2:8", "prune": "inline", "update": "true"}),
+    ("conv", {"b": "1", "c": "16", "k": "32", "y": "14", "x": "14"}),
+    ("depthwise-separable", {"b": "1", "c": "16", "k": "32", "y": "14", "x": "14"}),
+    ("gated-short-convolution", {"seq": "256", "d": "128"}),
+    ("encoder-layer", {"seq": "128", "b": "1"}),
+    ("decoder-layer", {"seq": "128", "b": "1"}),
+    ("decoder-layer", {"seq": "512", "b": "1", "phase": "decode"}),
+    ("t5", {"seq": "128", "b": "1", "phase": "decode", "passes": "1"}),
+    ("llama2-7b", {"seq": "64", "b": "1"}),
+]  # fmt: skip
+LAYERS = 17
+"""Where in the list whole layers begin."""
+KERNELS = [
+    ("attention-1pass", {"seq": "1K", "b": "2", "causal": "true"}), ("attention-3pass", {"seq": "1K", "b": "2"}),
+    ("attention-decode", {"m": "8K", "b": "4"}), ("ffn", {"seq": "1K", "b": "1"}), ("softmax", {"bits": "32"}),
+    ("layernorm", {"bits": "32"}), ("layernorm", {"variant": "welford", "bits": "32"}),
+]  # fmt: skip
+
+
+def nameless(value: object) -> object:
+    """Every figure of a result; a table by name is what it holds, in order of size."""
+    if isinstance(value, msgspec.Struct):
+        return [nameless(part) for part in msgspec.structs.astuple(value)]
+    if isinstance(value, dict):
+        return sorted((nameless(part) for part in value.values()), key=repr)
+    if isinstance(value, tuple | list):
+        return [nameless(part) for part in value]
+    return "" if isinstance(value, str) else value
+
+
+def figures(cascade: Cascade, machine: Machine) -> list[object]:
+    program = lower(build_mapping(cascade, machine), cascade, machine)
+    return [nameless(analyse(program, machine)), nameless(simulate(program, machine))]
+
+
+def another(machine: Machine, seed: int) -> Machine:
+    """The machine with other names for itself, its units and its memories."""
+    pick = random.Random(seed)
+    parts = [*machine.units, *machine.memories]
+    names = {
+        part.name: f"{pick.choice('az')}{number}"
+        for part, number in zip(parts, pick.sample(range(10**6), len(parts)), strict=True)
+    }
+    units = tuple(
+        msgspec.structs.replace(unit, name=names[unit.name], reads_from=names[unit.reads_from])
+        for unit in machine.units
+    )
+    memories = tuple(
+        msgspec.structs.replace(
+            memory,
+            name=names[memory.name],
+            parent=memory.parent and names[memory.parent],
+            bus=memory.bus and "w",
+        )
+        for memory in machine.memories
+    )
+    return msgspec.structs.replace(machine, name=f"m{seed}", units=units, memories=memories)
+
+
+def check(workload: str, settings: dict[str, str], accel: str, seeds: int) -> None:
+    cascade, machine = load_workload(workload, settings), load_machine(accel)
+    mine = figures(cascade, machine)
+    for seed in range(seeds):
+        assert figures(renamed(cascade, seed), another(machine, seed)) == mine
+
+
+@pytest.mark.parametrize("accel", PRESETS)
+@pytest.mark.parametrize("turn", range(2))
+def test_names_change_no_figure(accel: str, turn: int) -> None:
+    """Each preset with two workloads of the list, so that all are taken."""
+    at = (2 * PRESETS.index(accel) + turn) % LAYERS
+    check(*WORKLOADS[at], accel, 1)
+
+
+@pytest.mark.parametrize("accel", ["fusemax-cloud", "tpu-v4i"])
+def test_names_change_no_figure_of_a_layer(accel: str) -> None:
+    check("decoder-layer", {"seq": "64", "b": "1"}, accel, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accel", PRESETS)
+@pytest.mark.parametrize(("workload", "settings"), WORKLOADS)
+def test_names_change_no_figure_of_any(workload: str, settings: dict[str, str], accel: str) -> None:
+    check(workload, settings, accel, 3)
+
+
+@pytest.mark.parametrize("accel", GPUS)
+@pytest.mark.parametrize(("workload", "settings"), KERNELS)
+def test_names_change_no_figure_of_a_gpu(workload: str, settings: dict[str, str], accel: str) -> None:
+    gpu, cascade = load_gpu(accel), load_workload(workload, settings)
+
+    def priced(one: Cascade) -> object:
+        return nameless(result(choose(realise(one).cases, gpu), gpu, one))
+
+    assert priced(renamed(cascade, 1)) == priced(cascade)
+
+
+@pytest.mark.parametrize(("workload", "at"), [("ffn", 6), ("conv", 14)])
+def test_names_change_no_search(workload: str, at: int) -> None:
+    name, settings = WORKLOADS[at]
+    assert name == workload
+    search(load_workload(name, settings), load_machine("flat-edge"), "latency", 2_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["latency", "energy"])
+@pytest.mark.parametrize("accel", ["flat-edge", "tpu-v4i"])
+@pytest.mark.parametrize(("workload", "settings"), WORKLOADS[:LAYERS])
+def test_names_change_no_search_of_any(
+    workload: str, settings: dict[str, str], accel: str, objective: str
+) -> None:
+    search(load_workload(workload, settings), load_machine(accel), objective, 20_000)
+
+
+def search(cascade: Cascade, machine: Machine, objective: str, nodes: int) -> None:
+    one = best_mapping(cascade, machine, objective, nodes=nodes)  # type: ignore[arg-type]
+    other = best_mapping(renamed(cascade, 1), another(machine, 1), objective, nodes=nodes)  # type: ignore[arg-type]
+    assert nameless(other.result) == nameless(one.result)
+    assert (other.proven, other.nodes, other.gap) == (one.proven, one.nodes, pytest.approx(one.gap))
+
+
+def shuffled(data: object, pick: random.Random) -> object:
+    if isinstance(data, dict):
+        return {key: shuffled(data[key], pick) for key in pick.sample(list(data), len(data))}
+    return [shuffled(part, pick) for part in data] if isinstance(data, list) else data
+
+
+@pytest.mark.parametrize("accel", PRESETS)
+def test_the_order_of_a_machines_keys_says_nothing(accel: str, tmp_path: Path) -> None:
+    data = yaml.safe_load((ROOT / "accel" / "presets" / f"{accel}.yaml").read_text())
+    path = tmp_path / f"{accel}.yaml"
+    path.write_text(yaml.safe_dump(shuffled(data, random.Random(accel)), sort_keys=False))
+    cascade = load_workload(*WORKLOADS[6])
+    assert figures(cascade, load_machine(str(path))) == figures(cascade, load_machine(accel))
+
+
+MACHINE = """
+machine: written-out
+clock: 1GHz
+memories:
+  dram: {bandwidth: 64GB/s, access: 8B, read_energy: 100pJ}
+  buffer: {parent: dram, capacity: 64KiB, bandwidth: 256GB/s, access: 8B, read_energy: 5pJ}
+units:
+  grid: {kind: array, dims: {rows: 8, cols: 16}, reads_from: buffer, ops: {mac: {energy: 0.5pJ}}}
+  tall: {kind: array, dims: {rows: 16, cols: 8}, reads_from: buffer, ops: {mac: {energy: 0.25pJ}}}
+  lanes: {kind: vector, dims: {lanes: 32}, reads_from: buffer, ops: {mac: {energy: 1pJ}, add: {energy: 0.5pJ}, max: {energy: 0.5pJ}}}
+"""
+WORK = """
+name: mine
+ranks: {b: 2, m: 64, n: 32, k: 48}
+tensors: {A: {bits: 8}, B: {bits: 8}}
+where: [k <= m]
+einsums: |
+  Z[b,m,n] = A[b,m,k] * B[k,n]
+  X[b,m]   = max[n](Z[b,m,n])
+  Y[b,m,n] = exp(Z[b,m,n] - X[b,m])
+"""
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_order_of_written_parts_says_nothing(seed: int, tmp_path: Path) -> None:
+    """Two arrays of as many PEs finish a square tile at once: which one is taken is no matter of place."""
+    pick = random.Random(seed)
+    machine, work = tmp_path / "machine.yaml", tmp_path / "work.yaml"
+    machine.write_text(MACHINE)
+    work.write_text(WORK)
+    one = figures(load_workload(str(work), {}), load_machine(str(machine)))
+    machine.write_text(yaml.safe_dump(shuffled(yaml.safe_load(MACHINE), pick), sort_keys=False))
+    work.write_text(yaml.safe_dump(shuffled(yaml.safe_load(WORK), pick), sort_keys=False))
+    assert figures(load_workload(str(work), {}), another(load_machine(str(machine)), seed)) == one
