@@ -14,6 +14,7 @@ UnitKind = Literal["array", "systolic", "dsp-chain", "vector"]
 Fill = Literal["hidden", "exposed"]
 Convention = Literal["", "scale-sim", "edge-aware", "overlapped"]
 Refresh = Literal["average", "exact", "per-bank"]
+LEAKAGE = "leakage"
 DATAFLOWS = ("output-stationary", "weight-stationary", "input-stationary")
 
 
@@ -224,6 +225,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         for name in names:
             if names.count(name) > 1:
                 raise RuleError("two parts of the machine have the same name", got=name)
+        if LEAKAGE in names:
+            raise RuleError("is what static energy is called in every table of energy", got=LEAKAGE)
         if not self.units:
             raise RuleError("must have at least one unit", at=("units",))
         roots = [memory.name for memory in self.memories if memory.parent is None]

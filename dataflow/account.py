@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from einsim.accel.machine import Machine
+from einsim.accel.machine import LEAKAGE, Machine
 from einsim.dataflow.iteration import path_of
 from einsim.dataflow.program import Program
 from einsim.dataflow.result import EinsumCost
@@ -19,6 +19,8 @@ from einsim.dataflow.result import EinsumCost
 Counts = Mapping[int, Mapping[tuple[int, ...], int]]
 
 PICO = 1e-12
+REGISTER_ACCESSES = ("register read", "register write")
+"""Actions of a unit beside its ops."""
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +66,8 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
             )
     energy: dict[str, float] = {}
     for action, number in actions.items():
-        unit = action.split(":", 1)[0]
-        name = f"{unit} registers" if "register" in action else f"{unit} {action.split(':', 1)[1]}"
+        unit, _, done = action.partition(":")
+        name = f"{unit} registers" if done in REGISTER_ACCESSES else f"{unit} {done}"
         energy[name] = energy.get(name, 0.0) + _action_pj(machine, action) * number * PICO
     traffic: dict[str, dict[str, int]] = {memory.name: {} for memory in machine.memories}
     leakage = machine.leakage_w
@@ -80,7 +82,7 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
         energy[memory.name] = picojoules * PICO
         leakage += memory.leakage_w
     if leakage:
-        energy["leakage"] = leakage * seconds
+        energy[LEAKAGE] = leakage * seconds
     return Books(
         energy_by=energy,
         traffic=traffic,
@@ -93,7 +95,7 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
 def _action_pj(machine: Machine, action: str) -> float:
     unit_name, _, op = action.partition(":")
     unit = machine.unit(unit_name)
-    if op in ("register read", "register write"):
+    if op in REGISTER_ACCESSES:
         if unit.registers is None:
             return 0.0
         return unit.registers.read_pj if op.endswith("read") else unit.registers.write_pj

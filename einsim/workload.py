@@ -14,23 +14,22 @@ from einsim.workloads.library.layer import layer_workload
 from einsim.workloads.load import describe, load_workload
 from einsim.workloads.settings import Parameter
 
-# A workload that exists as several cascades lets the user choose by this setting; names such as
-# attention-1pass have made the choice.
+# A workload that exists as several cascades lets the user choose by this setting, where it is open.
 PASSES = "passes"
-CHOSEN = "pass"
 EVERY_PASSES = ("1", "2", "3")
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that a workload knows, and how to build it from their text."""
+    """The settings that a workload knows, those left `open`, and how to build it from their text."""
 
     name: str
     keys: tuple[str, ...]
     build: Callable[[Mapping[str, object]], Cascade]
+    open: tuple[str, ...] = ()
 
     def leaves_passes_open(self, settings: Mapping[str, object]) -> bool:
-        """Whether it exists as cascades of several passes, and neither name nor settings choose one."""
-        return PASSES in self.keys and PASSES not in settings and not self.name.endswith(CHOSEN)
+        """Whether it exists as cascades of several passes, and neither it nor the settings choose one."""
+        return PASSES in self.open and PASSES not in settings
 
     def every(self, settings: Mapping[str, object]) -> tuple[Cascade, ...]:
         """Its cascades: one for each number of passes where that is left open."""
@@ -61,7 +60,8 @@ def as_it_is(cascade: Cascade) -> Source:
 
 def with_parameters(name: str, parameters: tuple[Parameter, ...]) -> Source:
     """A source whose settings are declared."""
-    return with_keys(name, tuple(parameter.name for parameter in parameters))
+    source = with_keys(name, tuple(parameter.name for parameter in parameters))
+    return msgspec.structs.replace(source, open=tuple(one.name for one in parameters if one.open))
 
 
 def with_keys(name: str, keys: tuple[str, ...]) -> Source:

@@ -27,7 +27,10 @@ Size = (
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    """One parameter; `default` None means that it follows from the others, `choices` are the known values."""
+    """One parameter; `default` None means that it follows from the others, `choices` are the known values.
+
+    Every choice of an `open` one computes the same, so that without a setting the machine decides.
+    """
 
     name: str
     kind: Kind
@@ -35,6 +38,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     default: Value = None
     choices: tuple[str, ...] = ()
     least: int = 1
+    open: bool = False
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -18,9 +18,11 @@ from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import best_mapping
 from einsim.dataflow.templates import build_mapping
+from einsim.evaluation import evaluate
 from einsim.sim.engine import simulate
 from einsim.sim.gpu.realise import realise
 from einsim.sim.gpu.result import choose, result
+from einsim.specs.errors import RuleError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
 from tests.workloads.renamed import renamed
@@ -53,6 +55,7 @@ WORKLOADS: list[tuple[str, dict[str, str]]] = [
     ("t5", {"seq": "128", "b": "1", "phase": "decode", "passes": "1"}),
     ("llama2-7b", {"seq": "64", "b": "1"}),
 ]  # fmt: skip
+SPOKEN = ("register-file", "registers", "cores", "noc")
 LAYERS = 17
 """Where in the list whole layers begin."""
 KERNELS = [
@@ -82,10 +85,13 @@ def another(machine: Machine, seed: int) -> Machine:
     """The machine with other names for itself, its units and its memories."""
     pick = random.Random(seed)
     parts = [*machine.units, *machine.memories]
-    names = {
-        part.name: f"{pick.choice('az')}{number}"
-        for part, number in zip(parts, pick.sample(range(10**6), len(parts)), strict=True)
-    }
+    numbers = pick.sample(range(10**6), len(parts))
+    names = {part.name: f"{pick.choice('az')}{number}" for part, number in zip(parts, numbers, strict=True)}
+    return msgspec.structs.replace(called(machine, names), name=f"m{seed}")
+
+
+def called(machine: Machine, names: dict[str, str]) -> Machine:
+    """The machine with these names for its units and memories."""
     units = tuple(
         msgspec.structs.replace(unit, name=names[unit.name], reads_from=names[unit.reads_from])
         for unit in machine.units
@@ -99,7 +105,7 @@ def another(machine: Machine, seed: int) -> Machine:
         )
         for memory in machine.memories
     )
-    return msgspec.structs.replace(machine, name=f"m{seed}", units=units, memories=memories)
+    return msgspec.structs.replace(machine, units=units, memories=memories)
 
 
 def check(workload: str, settings: dict[str, str], accel: str, seeds: int) -> None:
@@ -177,6 +183,23 @@ def test_the_order_of_a_machines_keys_says_nothing(accel: str, tmp_path: Path) -
     path.write_text(yaml.safe_dump(shuffled(data, random.Random(accel)), sort_keys=False))
     cascade = load_workload(*WORKLOADS[6])
     assert figures(cascade, load_machine(str(path))) == figures(cascade, load_machine(accel))
+
+
+def test_words_that_the_house_uses_are_names_like_any(tmp_path: Path) -> None:
+    """A rank `passes` is no choice of cascades, units of `register`s are none; `leakage` is taken."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "name: x\nranks: {passes: 48, n: 32, k: 16}\neinsums: Z[passes,n] = A[passes,k] * B[k,n]\n"
+    )
+    other = tmp_path / "other.yaml"
+    other.write_text(path.read_text().replace("passes", "m"))
+    mine, theirs = (evaluate(str(file), "tpu-v4i").result for file in (path, other))
+    assert nameless(mine) == nameless(theirs)
+    machine, cascade = load_machine("eyeriss-like"), load_workload(*WORKLOADS[8])
+    words = dict(zip((part.name for part in (*machine.units, *machine.memories)), SPOKEN, strict=True))
+    assert figures(cascade, called(machine, words)) == figures(cascade, machine)
+    with pytest.raises(RuleError, match="static energy"):
+        called(machine, {**words, "gb": "leakage"})
 
 
 MACHINE = """

@@ -62,7 +62,12 @@ _TEXT = {"3": _THREE, "2": _TWO, "1": _ONE}
 
 MASK_PARAMETERS = (
     Parameter(
-        name="passes", kind="choice", choices=("3", "2", "1"), default="3", summary="passes over the keys"
+        name="passes",
+        kind="choice",
+        choices=("3", "2", "1"),
+        default="3",
+        open=True,
+        summary="passes over the keys",
     ),
     Parameter(name="causal", kind="flag", default=False, summary="a query sees no later key"),
     Parameter(name="window", kind="size", summary="a query sees keys less than this many places away"),
@@ -153,7 +158,9 @@ def with_bits(cascade: Cascade, settings: Settings) -> Cascade:
 
 def _with_default(name: str, default: int | str | bool | None) -> tuple[Parameter, ...]:
     return tuple(
-        msgspec.structs.replace(parameter, default=default) if parameter.name == name else parameter
+        msgspec.structs.replace(parameter, default=default, open=False)
+        if parameter.name == name
+        else parameter
         for parameter in PARAMETERS
     )
 
