@@ -13,16 +13,13 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from einsim.sim.actor import Actor, Position
+from einsim.specs.arrays import Ints
 
 if TYPE_CHECKING:
     from einsim.sim.engine import Run
     from einsim.sim.memory.dram_port import DramPort
 
-Ints = npt.NDArray[np.int64]
 
 MARGIN = 2  # iterations kept clear at the end of the loop
 MEMORY = 64  # states remembered for each loop

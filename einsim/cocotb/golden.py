@@ -17,9 +17,8 @@ from einsim.sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, schedule
 from einsim.sim.arrays.sorter import SorterSpec, sorter_cycles
 from einsim.sim.arrays.stepped import step
 from einsim.sim.arrays.systolic import elapsed
+from einsim.specs.arrays import AnyInts
 from einsim.workloads.cascade import Cascade
-
-Ints = npt.NDArray[np.signedinteger]
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +36,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def golden_gemm(
-    spec: ArraySpec, a: Ints, b: Ints, *, nm: tuple[int, int] | None = None, accumulator_bits: int = 32,
+    spec: ArraySpec, a: AnyInts, b: AnyInts, *, nm: tuple[int, int] | None = None, accumulator_bits: int = 32,
     timed: bool = True,
 ) -> Golden:  # fmt: skip
     """Out = a @ b on the array, stepped cycle by cycle; a [m, k], b [k, n] integers of 28 bits at most.
@@ -89,7 +88,14 @@ def cycles_expected(
 
 
 def _event(
-    a: Ints, b: Ints, outputs: npt.NDArray[np.int64], m: int, n: int, lane: int, cycle: int | None, where: str
+    a: AnyInts,
+    b: AnyInts,
+    outputs: npt.NDArray[np.int64],
+    m: int,
+    n: int,
+    lane: int,
+    cycle: int | None,
+    where: str,
 ) -> Event:
     operands = (tuple(int(x) for x in a[m]), tuple(int(x) for x in b[:, n]))
     return Event(cycle=cycle, lane=lane, value=int(outputs[m, n]), where=where, operands=operands)

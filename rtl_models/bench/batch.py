@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.rtl_models.bench.job import Job
 from einsim.rtl_models.bench.pressure import Pressure
+from einsim.specs.arrays import Ints
 
-Ints = npt.NDArray[np.int64]
 Shape = tuple[int, int, int]
 
 

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from einsim.rtl_models.bench.scoreboard import lanes, pack
 from einsim.rtl_models.bench.streams import Monitor, Sink, Source, is_high
-
-Ints = npt.NDArray[np.signedinteger]
+from einsim.specs.arrays import AnyInts
 
 
 class Tile(msgspec.Struct, frozen=True):
@@ -39,7 +38,7 @@ class TileSource(Source):
         if last is not None:
             last.value = 0
 
-    async def send_tiles(self, tiles: Iterable[Ints]) -> None:
+    async def send_tiles(self, tiles: Iterable[AnyInts]) -> None:
         """Drive all tiles [rows, lanes], in order; returns after the edge that takes the last beat."""
         for tile in tiles:
             self.ends = [row == len(tile) - 1 for row in range(len(tile))]

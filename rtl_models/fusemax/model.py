@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from einsim.rtl_models.bench.job import Event, Job
 from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
@@ -11,8 +10,7 @@ from einsim.rtl_models.bench.scoreboard import pack
 from einsim.sim.arrays.exp_fixed import FRACTION_BITS, LOG2E_BITS
 from einsim.sim.arrays.fusemax import Attention, FuseMaxSpec, starts, tiles
 from einsim.sim.arrays.step_fusemax import QK, SLNV, program, step_fusemax
-
-Ints = npt.NDArray[np.int64]
+from einsim.specs.arrays import Ints
 
 SUM_CYCLE = 7
 """Local cycles from a tile's SUB to its SLD: one subtraction, six macs."""

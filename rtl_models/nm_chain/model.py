@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from einsim.rtl_models.bench.job import Event, Job
 from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
@@ -13,8 +12,7 @@ from einsim.rtl_models.bench.scoreboard import pack
 from einsim.sim.arrays.dsp_chain import ChainSpec, beats, step_chain
 from einsim.sim.arrays.gemm import Gemm
 from einsim.sim.arrays.nm import compress
-
-Ints = npt.NDArray[np.int64]
+from einsim.specs.arrays import Ints
 
 MODES: Final[dict[tuple[int, int], int]] = {(1, 1): 0, (2, 4): 1, (1, 4): 2, (2, 8): 3}
 """The RTL's `mode` input by (n, m); dense is 1:1."""

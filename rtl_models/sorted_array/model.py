@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.rtl_models.bench.job import Job
 from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, hexed
@@ -14,8 +13,7 @@ from einsim.sim.arrays.gemm import ArraySpec, Gemm
 from einsim.sim.arrays.schedule import COL0, COLS, schedule
 from einsim.sim.arrays.sorted_feed import sorted_clocks
 from einsim.sim.arrays.sorter import SorterSpec, prune
-
-Ints = npt.NDArray[np.int64]
+from einsim.specs.arrays import Ints
 
 
 def sorted_parameters(spec: ArraySpec, nm: tuple[int, int], *, bits: int = 8) -> dict[str, int]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from einsim.rtl_models.bench.job import Event, Job
 from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
 from einsim.rtl_models.bench.scoreboard import pack, signed
 from einsim.sim.arrays.sorter import SorterSpec, sort
-
-Ints = npt.NDArray[np.int64]
+from einsim.specs.arrays import Ints
 
 
 def index_bits(spec: SorterSpec) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from einsim.rtl_models.bench.job import Event, Job
 from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
@@ -14,8 +13,7 @@ from einsim.sim.arrays.gemm import CONVENTIONS, ArraySpec, Gemm
 from einsim.sim.arrays.nm import compress
 from einsim.sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, SKIP, START, schedule
 from einsim.sim.arrays.stepped import step, wrap
-
-Ints = npt.NDArray[np.int64]
+from einsim.specs.arrays import Ints
 
 CODES: Final = {name: code for code, name in enumerate(CONVENTIONS)}
 """The RTL's `convention` input: scale-sim 0, edge-aware 1, overlapped 2."""

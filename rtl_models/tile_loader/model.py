@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from einsim.rtl_models.bench.job import Event, Job
 from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, hexed
@@ -15,8 +14,7 @@ from einsim.sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, Table, sch
 from einsim.sim.arrays.stalls import Ports, fed
 from einsim.sim.arrays.stepped import step
 from einsim.sim.arrays.systolic import elapsed
-
-Ints = npt.NDArray[np.int64]
+from einsim.specs.arrays import Ints
 
 
 def loader_parameters(spec: ArraySpec, depth: int = 32) -> dict[str, int]:

@@ -21,14 +21,12 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.arrays.gemm import Gemm, at_least_one
 from einsim.sim.arrays.nm import compress
+from einsim.specs.arrays import AnyInts, Ints
 from einsim.specs.compiled import njit
 from einsim.specs.errors import RuleError
-
-Ints = npt.NDArray[np.signedinteger]
 
 SUM_BITS: Final = 48  # the DSP48's P register, UG579
 PIPELINE_CYCLES: Final = 2  # beyond one cycle a slice: M and P of the last slice; see the timing above
@@ -54,9 +52,9 @@ class ChainSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class ChainRun(msgspec.Struct, frozen=True, kw_only=True):
     """outputs int64 [m, n] (48-bit sums), cycles, and products of real operands in each cycle [cycles]."""
 
-    outputs: npt.NDArray[np.int64]
+    outputs: Ints
     cycles: int
-    macs_per_cycle: npt.NDArray[np.int64]
+    macs_per_cycle: Ints
 
 
 def beats(spec: ChainSpec, gemm: Gemm) -> int:
@@ -74,7 +72,7 @@ def chain_cycles(spec: ChainSpec, gemm: Gemm) -> int:
     return rounds * beats(spec, gemm) + spec.length + PIPELINE_CYCLES
 
 
-def step_chain(spec: ChainSpec, a: Ints, b: Ints, *, nm: tuple[int, int] | None = None) -> ChainRun:
+def step_chain(spec: ChainSpec, a: AnyInts, b: AnyInts, *, nm: tuple[int, int] | None = None) -> ChainRun:
     """Steps out = a @ b through the chains; a [m, k], b [k, n] integers whose sums fit 63 bits.
 
     With `nm`, b keeps at most n of every m values along k in a column (RuleError otherwise).
@@ -92,7 +90,7 @@ def step_chain(spec: ChainSpec, a: Ints, b: Ints, *, nm: tuple[int, int] | None 
     return ChainRun(outputs=((out + half) & (2 * half - 1)) - half, cycles=cycles, macs_per_cycle=macs)
 
 
-def _slices(spec: ChainSpec, gemm: Gemm, b: Ints) -> tuple[Ints, Ints]:
+def _slices(spec: ChainSpec, gemm: Gemm, b: AnyInts) -> tuple[AnyInts, AnyInts]:
     """Per beat, slice and column: B's value, and the k of the A that its selector picks (-1: idle)."""
     n, m = gemm.nm or (1, 1)
     small = compress(b, (n, m))
@@ -112,7 +110,9 @@ def _slices(spec: ChainSpec, gemm: Gemm, b: Ints) -> tuple[Ints, Ints]:
 
 
 @njit()
-def _step(a: Ints, value: Ints, where: Ints, rows: int, cols: int, out: Ints, macs: Ints) -> None:
+def _step(
+    a: AnyInts, value: AnyInts, where: AnyInts, rows: int, cols: int, out: AnyInts, macs: AnyInts
+) -> None:
     """Registers in order of the data: a_reg, b_reg -> product -> sum_reg (cascade) -> total."""
     count, length, width = value.shape
     height = a.shape[0]

@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from einsim.sim.arrays.gemm import Gemm
+from einsim.specs.arrays import AnyInts, Ints
 from einsim.specs.errors import RuleError
-
-Ints = npt.NDArray[np.signedinteger]
 
 
 class Compressed(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +26,7 @@ class Compressed(msgspec.Struct, frozen=True, kw_only=True):
     index: npt.NDArray[np.int32]
 
 
-def compress(b: Ints, nm: tuple[int, int]) -> Compressed:
+def compress(b: AnyInts, nm: tuple[int, int]) -> Compressed:
     """B [k, n] in slots; RuleError where a column keeps more than n of m values along k."""
     n, m = nm
     depth, width = b.shape
@@ -52,7 +51,7 @@ def compress(b: Ints, nm: tuple[int, int]) -> Compressed:
     )
 
 
-def group_words(depth: int, nm: tuple[int, int], tile_rows: int | None = None) -> npt.NDArray[np.int64]:
+def group_words(depth: int, nm: tuple[int, int], tile_rows: int | None = None) -> Ints:
     """Words of A that its port brings at each slot, int64 [slots]; they sum to k when tiles end on groups.
 
     A group's first slot brings the whole group and the others nothing. With `tile_rows` (slots on the

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.arrays.gemm import ArraySpec, Gemm, fold
 from einsim.sim.arrays.systolic import LEAD_CYCLES
+from einsim.specs.arrays import Ints
 
-Table = npt.NDArray[np.int64]
+Table = Ints
 
 # Columns of the table, one row a tile in the order in which the array runs them.
 ROW0: Final = 0  # first index along the rows that this tile covers

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.arrays.gemm import at_least_one
+from einsim.specs.arrays import AnyInts, Ints
 from einsim.specs.compiled import njit
 from einsim.specs.errors import RuleError
-
-Ints = npt.NDArray[np.signedinteger]
 
 
 class SorterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,10 +35,10 @@ class SorterSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Sorted(msgspec.Struct, frozen=True, kw_only=True):
     """Kept values and their index in the group, int64 [groups, n]; inserts int64 [cycles] counts writes."""
 
-    values: npt.NDArray[np.int64]
-    index: npt.NDArray[np.int64]
+    values: Ints
+    index: Ints
     cycles: int
-    inserts: npt.NDArray[np.int64]
+    inserts: Ints
 
 
 def sorter_cycles(spec: SorterSpec, groups: int) -> int:
@@ -48,7 +46,7 @@ def sorter_cycles(spec: SorterSpec, groups: int) -> int:
     return -(-groups // spec.lanes) * spec.nm[1]
 
 
-def sort(spec: SorterSpec, groups: Ints) -> Sorted:
+def sort(spec: SorterSpec, groups: AnyInts) -> Sorted:
     """Steps the sorter over integer groups [groups, m]; group g goes to lane g mod lanes."""
     n, m = spec.nm
     data = np.asarray(groups)
@@ -61,7 +59,7 @@ def sort(spec: SorterSpec, groups: Ints) -> Sorted:
     return Sorted(values=values, index=index, cycles=cycles, inserts=inserts)
 
 
-def prune(matrix: Ints, nm: tuple[int, int]) -> npt.NDArray[np.int64]:
+def prune(matrix: AnyInts, nm: tuple[int, int]) -> Ints:
     """The matrix [k, n] with all but the sorter's choice of every m values along k set to 0."""
     m = nm[1]
     depth, width = matrix.shape
@@ -76,7 +74,7 @@ def prune(matrix: Ints, nm: tuple[int, int]) -> npt.NDArray[np.int64]:
 
 
 @njit()
-def _step(groups: Ints, lanes: int, n: int, values: Ints, index: Ints, inserts: Ints) -> None:
+def _step(groups: AnyInts, lanes: int, n: int, values: AnyInts, index: AnyInts, inserts: AnyInts) -> None:
     m = groups.shape[1]
     value = np.zeros((lanes, n), np.int64)
     place = np.zeros((lanes, n), np.int64)

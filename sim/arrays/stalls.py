@@ -18,16 +18,14 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.arrays.gemm import ArraySpec, Gemm
 from einsim.sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, START, Table, schedule
 from einsim.sim.arrays.systolic import elapsed
 from einsim.sim.arrays.words import a_cost
+from einsim.specs.arrays import Ints
 from einsim.specs.compiled import njit
 from einsim.specs.errors import RuleError
-
-Ints = npt.NDArray[np.int64]
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,14 +6,12 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.arrays.exp_fixed import HORNER, MIN_INPUT_FRACTION_BITS, exp_mac, exp_shift, exp_start
 from einsim.sim.arrays.fusemax import Attention, FuseMaxSpec, fusemax_cycles, halves, starts, tiles
+from einsim.specs.arrays import AnyInts, Ints
 from einsim.specs.compiled import njit
 from einsim.specs.errors import RuleError
-
-Ints = npt.NDArray[np.signedinteger]
 
 IDLE, QK, LM, SUB, EXP, SLD, SLNV = range(7)
 LOWEST: Final = -(1 << 62)  # what a maximum starts from
@@ -28,18 +26,18 @@ class FuseMaxRun(msgspec.Struct, frozen=True, kw_only=True):
     worked on a real key and query. macs, maxes, adds: operations issued by those.
     """
 
-    maxima: npt.NDArray[np.int64]
-    denominators: npt.NDArray[np.int64]
-    numerators: npt.NDArray[np.int64]
+    maxima: Ints
+    denominators: Ints
+    numerators: Ints
     cycles: int
-    busy_per_cycle: npt.NDArray[np.int64]
+    busy_per_cycle: Ints
     macs: int
     maxes: int
     adds: int
 
 
 def step_fusemax(
-    spec: FuseMaxSpec, queries: Ints, keys: Ints, values: Ints, *, score_fraction_bits: int
+    spec: FuseMaxSpec, queries: AnyInts, keys: AnyInts, values: AnyInts, *, score_fraction_bits: int
 ) -> FuseMaxRun:
     """Steps attention of queries [p, e] over keys [m, e] and values [m, f], all integers.
 
@@ -77,7 +75,7 @@ def step_fusemax(
     )
 
 
-def program(spec: FuseMaxSpec, work: Attention) -> tuple[Ints, Ints, Ints]:
+def program(spec: FuseMaxSpec, work: Attention) -> tuple[AnyInts, AnyInts, AnyInts]:
     """The local program: operation, tile and index (e, stage or f) of every local cycle, int64 arrays."""
     qk, sub, length = starts(spec, work)
     code, tile, index = np.zeros(length, np.int64), np.zeros(length, np.int64), np.zeros(length, np.int64)
@@ -95,19 +93,19 @@ def program(spec: FuseMaxSpec, work: Attention) -> tuple[Ints, Ints, Ints]:
 
 @njit()
 def _step(
-    q: Ints,
-    k: Ints,
-    v: Ints,
-    code: Ints,
-    tile: Ints,
-    index: Ints,
-    acc: Ints,
+    q: AnyInts,
+    k: AnyInts,
+    v: AnyInts,
+    code: AnyInts,
+    tile: AnyInts,
+    index: AnyInts,
+    acc: AnyInts,
     score_bits: int,
-    maxima: Ints,
-    denominators: Ints,
-    numerators: Ints,
-    busy: Ints,
-    counts: Ints,
+    maxima: AnyInts,
+    denominators: AnyInts,
+    numerators: AnyInts,
+    busy: AnyInts,
+    counts: AnyInts,
 ) -> int:
     depth, rows, cols = acc.shape
     keys, queries = k.shape[0], q.shape[0]

@@ -11,18 +11,23 @@ Registers hold words as `einsim.sim.arrays.words` lays them out, one wide wire e
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, Table
 from einsim.sim.arrays.words import DENSE_SHIFT, INDEX_MASK, NM_SHIFT
+from einsim.specs.arrays import AnyInts
 from einsim.specs.compiled import njit
-
-Ints = npt.NDArray[np.signedinteger]
 
 
 @njit()
 def step_output(
-    a: Ints, b: Ints, groups: Ints | None, a_cost: Ints, table: Table, acc: Ints, out: Ints, macs: Ints
+    a: AnyInts,
+    b: AnyInts,
+    groups: AnyInts | None,
+    a_cost: AnyInts,
+    table: Table,
+    acc: AnyInts,
+    out: AnyInts,
+    macs: AnyInts,
 ) -> tuple[int, int, int, int]:
     """Runs len(macs) cycles; fills `out` [m, n] and `macs` [cycle]; acc is the (rows, cols) register file.
 
@@ -89,7 +94,9 @@ def step_output(
 
 
 @njit()
-def _row(a_in: Ints, a_out: Ints, b_in: Ints, b_out: Ints, acc: Ints, groups: Ints | None) -> int:
+def _row(
+    a_in: AnyInts, a_out: AnyInts, b_in: AnyInts, b_out: AnyInts, acc: AnyInts, groups: AnyInts | None
+) -> int:
     """One row of elements for one cycle; returns how many multiplied two real operands."""
     busy = 0
     for c in range(acc.shape[0]):

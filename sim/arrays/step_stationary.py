@@ -13,27 +13,25 @@ lays them out. The output SRAM adds the sums of the row tiles in place.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, SKIP, START, Table
 from einsim.sim.arrays.words import DENSE_SHIFT, INDEX_MASK, NM_SHIFT
+from einsim.specs.arrays import AnyInts
 from einsim.specs.compiled import njit
-
-Ints = npt.NDArray[np.signedinteger]
 
 
 @njit()
 def step_stationary(
-    streamed: Ints,
-    held: Ints,
-    groups: Ints | None,
+    streamed: AnyInts,
+    held: AnyInts,
+    groups: AnyInts | None,
     select_held: bool,
-    streamed_cost: Ints,
-    held_cost: Ints,
+    streamed_cost: AnyInts,
+    held_cost: AnyInts,
     table: Table,
-    sums: Ints,
-    out: Ints,
-    macs: Ints,
+    sums: AnyInts,
+    out: AnyInts,
+    macs: AnyInts,
 ) -> tuple[int, int, int, int]:
     """out[j, c] = sum_i streamed[j, i] held[i, c], over len(macs) cycles; `sums` is (2, rows + 1, cols).
 
@@ -111,13 +109,13 @@ def _exit(table: Table, tile: int, rows: int) -> int:
 
 @njit()
 def _row(
-    x_in: Ints,
-    x_out: Ints,
-    above: Ints,
-    below: Ints,
-    weight: Ints,
-    shadow: Ints,
-    groups: Ints | None,
+    x_in: AnyInts,
+    x_out: AnyInts,
+    above: AnyInts,
+    below: AnyInts,
+    weight: AnyInts,
+    shadow: AnyInts,
+    groups: AnyInts | None,
     select_held: bool,
 ) -> int:
     """One row of elements for one cycle; returns how many multiplied two real operands."""

@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.arrays.gemm import ArraySpec, Gemm
 from einsim.sim.arrays.schedule import schedule
@@ -14,9 +13,8 @@ from einsim.sim.arrays.step_output import step_output
 from einsim.sim.arrays.step_stationary import step_stationary
 from einsim.sim.arrays.systolic import elapsed
 from einsim.sim.arrays.words import words
+from einsim.specs.arrays import AnyInts, Ints
 from einsim.specs.errors import RuleError
-
-Ints = npt.NDArray[np.signedinteger]
 
 OPERAND_BITS: Final = 28  # an operand register also carries three bits and is modelled in 32
 
@@ -30,9 +28,9 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True):
     a_reads, b_reads, index_reads, writes: SRAM words at the array's edge, equal to `systolic.traffic`.
     """
 
-    outputs: npt.NDArray[np.int64]
+    outputs: Ints
     cycles: int
-    macs_per_cycle: npt.NDArray[np.int64]
+    macs_per_cycle: Ints
     a_reads: int
     b_reads: int
     index_reads: int
@@ -45,7 +43,7 @@ class Stepped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def step(
-    spec: ArraySpec, a: Ints, b: Ints, *, nm: tuple[int, int] | None = None, accumulator_bits: int = 32
+    spec: ArraySpec, a: AnyInts, b: AnyInts, *, nm: tuple[int, int] | None = None, accumulator_bits: int = 32
 ) -> Stepped:
     """Steps out = a @ b through the array cycle by cycle.
 
@@ -92,7 +90,7 @@ def step(
     )
 
 
-def wrap(values: npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.int64]:
+def wrap(values: Ints, bits: int) -> Ints:
     """The values as a two's complement register of `bits` bits holds them."""
     if bits == 64:
         return values
@@ -100,7 +98,7 @@ def wrap(values: npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.int64]:
     return ((values + half) & ((half << np.int64(1)) - 1)) - half
 
 
-def _operand(name: str, values: Ints) -> Ints:
+def _operand(name: str, values: AnyInts) -> AnyInts:
     array = np.asarray(values)
     if array.ndim != 2 or 0 in array.shape:
         raise RuleError("must be a matrix with at least one row and column", got=array.shape, at=(name,))

@@ -17,17 +17,15 @@ from typing import Final, Literal, get_args
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.arrays.gemm import at_least_one, one_of
+from einsim.specs.arrays import Ints
 from einsim.specs.compiled import njit
 from einsim.specs.errors import RuleError
 
 VectorOpName = Literal["add", "sub", "mul", "max", "min", "sum", "row-max", "row-min"]
 OPS: Final[tuple[str, ...]] = get_args(VectorOpName)
 REDUCTIONS: Final = ("sum", "row-max", "row-min")
-
-Ints = npt.NDArray[np.int64]
 
 
 class VectorOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

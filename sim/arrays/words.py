@@ -11,12 +11,10 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.arrays.gemm import ArraySpec, Gemm
 from einsim.sim.arrays.nm import compress, group_words
-
-Ints = npt.NDArray[np.signedinteger]
+from einsim.specs.arrays import AnyInts, Ints
 
 DENSE_SHIFT: Final = 3
 NM_SHIFT: Final = 16
@@ -30,14 +28,14 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     dense; a_cost and b_cost [slots], the SRAM words that each slot of A and of B costs.
     """
 
-    a: Ints
-    b: Ints
-    groups: Ints | None
-    a_cost: npt.NDArray[np.int64]
-    b_cost: npt.NDArray[np.int64]
+    a: AnyInts
+    b: AnyInts
+    groups: AnyInts | None
+    a_cost: Ints
+    b_cost: Ints
 
 
-def words(spec: ArraySpec, gemm: Gemm, a: Ints, b: Ints) -> Words:
+def words(spec: ArraySpec, gemm: Gemm, a: AnyInts, b: AnyInts) -> Words:
     """The operands a [m, k] and b [k, n], int32, as the array's ports bring them."""
     ones = np.ones(gemm.slots, np.int64)
     if gemm.nm is None:
@@ -57,7 +55,7 @@ def words(spec: ArraySpec, gemm: Gemm, a: Ints, b: Ints) -> Words:
     )
 
 
-def a_cost(spec: ArraySpec, gemm: Gemm) -> npt.NDArray[np.int64]:
+def a_cost(spec: ArraySpec, gemm: Gemm) -> Ints:
     """SRAM words of A that each slot costs, int64 [slots] (see `systolic.traffic` for the convention)."""
     if gemm.nm is None or spec.convention == "scale-sim":
         return np.ones(gemm.slots, np.int64)

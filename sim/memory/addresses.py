@@ -10,13 +10,12 @@ import math
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.dataflow.program import MemoryAccess, Program
 from einsim.sim.dram.bursts import START, TENSOR
 from einsim.sim.dram.standard import Standard
+from einsim.specs.arrays import Ints
 
-Ints = npt.NDArray[np.int64]
 Position = list[int]
 
 

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from einsim.sim.arrays.gemm import ArraySpec, Gemm
 from einsim.sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, schedule
 from einsim.sim.arrays.systolic import elapsed
 from einsim.sim.trace.vcd import PS_PER_CYCLE, Signal, write_vcd
+from einsim.specs.arrays import Ints
 from einsim.specs.errors import RuleError
-
-Ints = npt.NDArray[np.int64]
 
 MOST_SAMPLES: Final = 4_000_000  # element-cycles; about 100 MB of waves
 OPERAND_BITS, ACCUMULATOR_BITS = 28, 32  # as in `einsim.sim.arrays.stepped`
