@@ -16,7 +16,7 @@ from rich.table import Table
 
 from einsim.sim.dram import controller, scheduler
 from einsim.sim.dram.address import places
-from einsim.sim.dram.controller import Controller, Stream, run_channel
+from einsim.sim.dram.controller import BurstStream, Controller, run_channel
 from einsim.sim.dram.scheduler import serve
 from einsim.sim.dram.simulate import Requests, simulate
 from einsim.sim.dram.standard import Standard, names, standard
@@ -47,7 +47,9 @@ def one_channel(
         setattr(controller, "serve", getattr(serve, "py_func"))  # noqa: B009, B010 - mypy knows neither
         for name, kernel in jitted.items():
             setattr(scheduler, name, kernel.py_func)
-    stream = Stream(where.bank[mine], where.row[mine], np.zeros(count, np.int64), np.zeros(count, np.int64))
+    stream = BurstStream(
+        where.bank[mine], where.row[mine], np.zeros(count, np.int64), np.zeros(count, np.int64)
+    )
     try:
         start = time.process_time()
         log = run_channel(stream, chosen.timing.clocks, chosen.organisation.tree, Controller()).log

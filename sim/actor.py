@@ -108,7 +108,7 @@ class Actor:
             return True
         return self.completed is not None and self.completed >= target
 
-    def settle(self) -> None:
+    def keep_reasons(self) -> None:
         """An instance is served: keep why it was late, for those that waited for it."""
         self.past_cause, self.past_blamed, self.past_ready_at = self.cause, self.blamed, self.ready_at
         self.past_held_by = self.held_by

@@ -22,7 +22,7 @@ TEXTS = {
 IDLE = "no work left"  # a dependency on nothing: after the unit's last operation
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class BreakdownRow(msgspec.Struct, frozen=True, kw_only=True):
     """One reason of one unit. `cause` is a key of `TEXTS`, `what` the memory or operation, "" for neither."""
 
     unit: str
@@ -39,7 +39,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return TEXTS[self.cause].format(self.what)
 
 
-def breakdown(result: Result) -> tuple[Row, ...]:
+def breakdown(result: Result) -> tuple[BreakdownRow, ...]:
     """Rows by unit, busy first, then the largest loss first; a unit's cycles add up to `result.cycles`."""
     rows = []
     for unit, reasons in result.breakdown_by_unit.items():
@@ -47,7 +47,7 @@ def breakdown(result: Result) -> tuple[Row, ...]:
         for key, cycles in reasons.items():
             cause, _, what = key.partition(":")
             share = cycles / result.cycles if result.cycles else 0.0
-            mine.append(Row(unit=unit, cause=cause, what=what, cycles=cycles, share=share))
+            mine.append(BreakdownRow(unit=unit, cause=cause, what=what, cycles=cycles, share=share))
         rows += sorted(mine, key=lambda row: (row.cause != "busy", -row.cycles, row.cause, row.what))
     return tuple(rows)
 

@@ -44,7 +44,7 @@ def simulate(program: Program, machine: Machine, *, jump: bool = True) -> Result
     """
     cores = apart(program, machine)
     finer, ports = timed(cores.program, machine)
-    run = Run(finer, jump, ports=ports)
+    run = Simulation(finer, jump, ports=ports)
     run.go()
     whole = scaled(program, finer.ticks_per_cycle // program.ticks_per_cycle)
     return run.result(machine, whole, cores.first)
@@ -56,7 +56,7 @@ class Server:
     port that follows a DRAM standard has several transfers in flight.
     """
 
-    def __init__(self, run: Run, name: str, *, first_come: bool, room: int = 1) -> None:
+    def __init__(self, run: Simulation, name: str, *, first_come: bool, room: int = 1) -> None:
         self.run = run
         self.name = name
         self.first_come = first_come
@@ -137,7 +137,7 @@ class Server:
         self.kick()
 
 
-class Run:
+class Simulation:
     """One simulation in progress."""
 
     def __init__(
@@ -165,14 +165,14 @@ class Run:
         self.jumper = Jumper(self) if jump else None
 
     def at_end_of_tick(self, priority: int, call: Any) -> None:
-        """Run `call` at this tick, after everything of a smaller priority number."""
+        """Simulation `call` at this tick, after everything of a smaller priority number."""
         event = simpy.Event(self.env)
         event._ok, event._value = True, None
         event.callbacks = [lambda _event: call()]
         self.env.schedule(event, priority=priority)  # type: ignore[arg-type]
 
     def go(self) -> None:
-        """Run to the end."""
+        """Simulation to the end."""
         for actor in self.actors:
             if actor.phase != "done":
                 self.env.process(self._live(actor))
@@ -190,7 +190,7 @@ class Run:
             )
 
     def _watched(self, watch: Watch) -> None:
-        """Run step by step up to the watch's end."""
+        """Simulation step by step up to the watch's end."""
         watch.attach(self.actors)
         begun = False
         while self.env.peek() != float("inf"):
@@ -229,7 +229,7 @@ class Run:
                 self.watch.started(actor, self.now())
             yield from self._serve(actor, key, cost)
             self.ledger.end(actor, self.now(), cost)
-            actor.settle()
+            actor.keep_reasons()
             if self.watch is not None:
                 self.watch.ended(actor, self.now())
             if server is not None:

@@ -17,7 +17,7 @@ from einsim.sim.actor import Actor, Position
 from einsim.specs.arrays import Ints
 
 if TYPE_CHECKING:
-    from einsim.sim.engine import Run
+    from einsim.sim.engine import Simulation
     from einsim.sim.memory.dram_port import DramPort
 
 
@@ -30,7 +30,7 @@ PATIENCE = 96  # iterations of a loop without a repeated state before it is left
 class Snapshot:
     """What is needed to measure a period: the time, the positions and the counters."""
 
-    def __init__(self, run: Run, index: int) -> None:
+    def __init__(self, run: Simulation, index: int) -> None:
         self.time = run.now()
         self.freed = dict(run.ledger.free_since)
         self.since = [_since(actor, run.now()) for actor in run.actors]
@@ -45,7 +45,7 @@ class Snapshot:
 class Jumper:
     """Watches a run and moves it forward by whole periods."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Simulation) -> None:
         self.run = run
         self.reference: dict[int, int] = {}  # loop -> operation that drives it
         for actor in run.actors:
@@ -319,7 +319,7 @@ def _shift(actor: Actor, at: int, ahead: int, ticks: int) -> None:
         actor.blocked_target = actor.target(actor.blocked_on, actor.position)
 
 
-def _irregular_loops(run: Run) -> set[int]:
+def _irregular_loops(run: Simulation) -> set[int]:
     """Loops whose index decides the range of another loop: their iterations are not alike."""
     found: set[int] = set()
     for actor in run.actors:
@@ -329,7 +329,7 @@ def _irregular_loops(run: Run) -> set[int]:
     return found
 
 
-def _families(run: Run) -> dict[int, tuple[Any, ...]]:
+def _families(run: Simulation) -> dict[int, tuple[Any, ...]]:
     """Loops of sibling branches over the same rank in the same steps: their operations move side by side."""
     found: dict[int, tuple[Any, ...]] = {}
     for actor in run.actors:

@@ -11,7 +11,7 @@ from einsim.cocotb.mapped import busy_cycles
 from einsim.dataflow.mapping import Mapping
 from einsim.rtl_models.bench.job import Event
 from einsim.sim.arrays.dsp_chain import ChainSpec, chain_cycles
-from einsim.sim.arrays.fusemax import Attention, FuseMaxSpec, fusemax_cycles
+from einsim.sim.arrays.fusemax import FuseMaxSpec, HeadShape, fusemax_cycles
 from einsim.sim.arrays.gemm import ArraySpec, Gemm
 from einsim.sim.arrays.schedule import COL0, COLS, ROW0, ROWS, START, schedule
 from einsim.sim.arrays.sorter import SorterSpec, sorter_cycles
@@ -63,14 +63,14 @@ def golden_gemm(
 
 def cycles_expected(
     spec: ArraySpec | ChainSpec | FuseMaxSpec | SorterSpec | Mapping,
-    work: Gemm | Attention | Cascade | int,
+    work: Gemm | HeadShape | Cascade | int,
     *,
     machine: Machine | None = None,
     unit: str = "",
 ) -> int:
     """Clock cycles of the work on the array, from its first operand to the edge that stores the last result.
 
-    Arrays and chains take a Gemm, FuseMax an Attention, the sorter a number of groups. A mapping takes the
+    Arrays and chains take a Gemm, FuseMax an HeadShape, the sorter a number of groups. A mapping takes the
     cascade that it maps and the machine: the cycles in which `unit` (the first that it computes on) works.
     TypeError for another pair.
     """
@@ -80,7 +80,7 @@ def cycles_expected(
         return elapsed(spec, work)
     if isinstance(spec, ChainSpec) and isinstance(work, Gemm):
         return chain_cycles(spec, work)
-    if isinstance(spec, FuseMaxSpec) and isinstance(work, Attention):
+    if isinstance(spec, FuseMaxSpec) and isinstance(work, HeadShape):
         return fusemax_cycles(spec, work)
     if isinstance(spec, SorterSpec) and isinstance(work, int):
         return sorter_cycles(spec, work)

@@ -8,7 +8,7 @@ from einsim.rtl_models.bench.job import Event, Job
 from einsim.rtl_models.bench.pressure import NO_WAITS, Pressure, clocks, hexed
 from einsim.rtl_models.bench.scoreboard import pack
 from einsim.sim.arrays.exp_fixed import FRACTION_BITS, LOG2E_BITS
-from einsim.sim.arrays.fusemax import Attention, FuseMaxSpec, starts, tiles
+from einsim.sim.arrays.fusemax import FuseMaxSpec, HeadShape, starts, tiles
 from einsim.sim.arrays.step_fusemax import QK, SLNV, program, step_fusemax
 from einsim.specs.arrays import Ints
 
@@ -33,7 +33,7 @@ def fusemax_job(
     Results of each tile and query: the running maximum, the sum of exp, and f sums of exp * v.
     """
     run = step_fusemax(spec, q, k, v, score_fraction_bits=score_fraction_bits)
-    work = Attention(m=len(k), p=len(q), e=q.shape[1], f=v.shape[1])
+    work = HeadShape(m=len(k), p=len(q), e=q.shape[1], f=v.shape[1])
     along_m, _ = tiles(spec, work)
     code, tile, index = program(spec, work)
     left, top = [], []
@@ -70,7 +70,7 @@ def fusemax_job(
 
 
 def _events(
-    spec: FuseMaxSpec, work: Attention, maxima: Ints, denominators: Ints, numerators: Ints
+    spec: FuseMaxSpec, work: HeadShape, maxima: Ints, denominators: Ints, numerators: Ints
 ) -> list[Event]:
     """What leaves each column below the last row, and in which cycle."""
     qk, sub, _ = starts(spec, work)

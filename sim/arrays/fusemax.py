@@ -42,7 +42,7 @@ class FuseMaxSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             at_least_one(name, getattr(self, name))
 
 
-class Attention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HeadShape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One head: `m` keys, `p` queries, `e` values a query and key, `f` values of V a key."""
 
     m: int
@@ -55,17 +55,17 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             at_least_one(name, getattr(self, name))
 
 
-def tiles(spec: FuseMaxSpec, work: Attention) -> tuple[int, int]:
+def tiles(spec: FuseMaxSpec, work: HeadShape) -> tuple[int, int]:
     """(tiles along the keys, tiles along the queries); the keys' tiles run innermost."""
     return -(-work.m // spec.rows), -(-work.p // spec.cols)
 
 
-def halves(work: Attention) -> tuple[int, int]:
+def halves(work: HeadShape) -> tuple[int, int]:
     """Local cycles of a tile's first and second half."""
     return work.e + 1, SUB_CYCLES + EXP_CYCLES + 1 + work.f
 
 
-def starts(spec: FuseMaxSpec, work: Attention) -> tuple[list[int], list[int], int]:
+def starts(spec: FuseMaxSpec, work: HeadShape) -> tuple[list[int], list[int], int]:
     """Local cycle of every tile's QK and SUB, and the length of the program, tile by tile."""
     along_m, along_p = tiles(spec, work)
     count, (first, second) = along_m * along_p, halves(work)
@@ -84,7 +84,7 @@ def starts(spec: FuseMaxSpec, work: Attention) -> tuple[list[int], list[int], in
     return qk, sub, now
 
 
-def fusemax_cycles(spec: FuseMaxSpec, work: Attention) -> int:
+def fusemax_cycles(spec: FuseMaxSpec, work: HeadShape) -> int:
     """Cycles of the whole attention on the 2D array, by jumping over the program's periodic part.
 
     The program is periodic once the waits of the tiles in flight repeat; from there it advances by whole
@@ -119,6 +119,6 @@ def fusemax_cycles(spec: FuseMaxSpec, work: Attention) -> int:
     return now + spec.rows + spec.cols - 2
 
 
-def busy_cycles(work: Attention) -> int:
+def busy_cycles(work: HeadShape) -> int:
     """Cycles in which an element works on one tile: E + 1 + 7 + 1 + F."""
     return sum(halves(work))

@@ -10,7 +10,7 @@ from einsim.sim.arrays.gemm import ArraySpec, Gemm, fold
 from einsim.sim.arrays.systolic import LEAD_CYCLES
 from einsim.specs.arrays import Ints
 
-Table = Ints
+Table = Ints  # one row a tile, columns as named below
 
 # Columns of the table, one row a tile in the order in which the array runs them.
 ROW0: Final = 0  # first index along the rows that this tile covers

@@ -20,7 +20,7 @@ from einsim.dataflow.program import Program
 from einsim.dataflow.result import Result
 from einsim.sim.arrays.gemm import ArraySpec, Gemm
 from einsim.sim.arrays.stalls import Ports
-from einsim.sim.engine import Run
+from einsim.sim.engine import Simulation
 from einsim.specs.errors import RuleError
 from einsim.workloads.notation import parse
 
@@ -60,7 +60,7 @@ def simulated(spec: ArraySpec, gemm: Gemm, ports: Ports | None = None) -> Simula
         "Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": gemm.m, "n": gemm.n, "k": gemm.slots}
     )
     program = lower(mapping, cascade, machine)
-    run = Run(program, True)
+    run = Simulation(program, True)
     run.go()
     result = run.result(machine)
     counts: Counts = {actor.op.id: actor.counts for actor in run.actors}

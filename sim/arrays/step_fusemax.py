@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from einsim.sim.arrays.exp_fixed import HORNER, MIN_INPUT_FRACTION_BITS, exp_mac, exp_shift, exp_start
-from einsim.sim.arrays.fusemax import Attention, FuseMaxSpec, fusemax_cycles, halves, starts, tiles
+from einsim.sim.arrays.fusemax import FuseMaxSpec, HeadShape, fusemax_cycles, halves, starts, tiles
 from einsim.specs.arrays import AnyInts, Ints
 from einsim.specs.compiled import njit
 from einsim.specs.errors import RuleError
@@ -49,7 +49,7 @@ def step_fusemax(
         raise RuleError("need queries [p, e], keys [m, e], values [m, f]", got=(q.shape, k.shape, v.shape))
     if not MIN_INPUT_FRACTION_BITS <= score_fraction_bits <= 32:
         raise RuleError("must be between 2 and 32", got=score_fraction_bits, at=("score_fraction_bits",))
-    work = Attention(m=len(k), p=len(q), e=q.shape[1], f=v.shape[1])
+    work = HeadShape(m=len(k), p=len(q), e=q.shape[1], f=v.shape[1])
     along_m, _ = tiles(spec, work)
     code, tile, index = program(spec, work)
     cycles = fusemax_cycles(spec, work)
@@ -75,7 +75,7 @@ def step_fusemax(
     )
 
 
-def program(spec: FuseMaxSpec, work: Attention) -> tuple[AnyInts, AnyInts, AnyInts]:
+def program(spec: FuseMaxSpec, work: HeadShape) -> tuple[AnyInts, AnyInts, AnyInts]:
     """The local program: operation, tile and index (e, stage or f) of every local cycle, int64 arrays."""
     qk, sub, length = starts(spec, work)
     code, tile, index = np.zeros(length, np.int64), np.zeros(length, np.int64), np.zeros(length, np.int64)

@@ -37,7 +37,7 @@ class Channels(NamedTuple):
     """C channels of B banks in R ranks with a queue of D entries; int64 views of one buffer.
 
     ready [C, 7, nodes]: the first legal cycle of each command in each bank, group, rank and the channel
-    (`Device.node`). acts [C, R, 4]: the latest ACTs, the last one first, for constraints with a window.
+    (`CompiledDram.node`). acts [C, R, 4]: the latest ACTs, the last one first, for constraints with a window.
     open_row [C, B]: -1 closed. hits [C, B]: queued bursts of the open row. streak [C, B]: its column
     commands, counted where a row-hit cap stands. opened [C, R]: open rows. closed_since [C, R]: up to where
     `CLOSED` is counted. queue [C, D, 5]: entries, in the order of `place` [C, D]. at [C, 7]: cycle, entries

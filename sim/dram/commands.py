@@ -15,7 +15,7 @@ from einsim.sim.dram.constraints import (
     RANK,
     SCOPE,
     WINDOW,
-    Device,
+    CompiledDram,
 )  # fmt: skip
 from einsim.specs.arrays import Ints
 from einsim.specs.compiled import njit
@@ -24,7 +24,7 @@ GIVES_WAY: Final = 1 << 62  # added to an open row that takes no more hits
 
 
 @njit(allocates=False)
-def first_legal(kind: int, bank: int, ready: Ints, device: Device) -> int:
+def first_legal(kind: int, bank: int, ready: Ints, device: CompiledDram) -> int:
     """The first cycle in which no constraint keeps the command back."""
     node = device.node[bank]
     above = max(ready[kind, node[GROUP]], ready[kind, node[RANK]], ready[kind, node[CHANNEL]])
@@ -32,7 +32,7 @@ def first_legal(kind: int, bank: int, ready: Ints, device: Device) -> int:
 
 
 @njit(allocates=False)
-def issue(c: int, kind: int, bank: int, now: int, channels: Channels, device: Device) -> None:
+def issue(c: int, kind: int, bank: int, now: int, channels: Channels, device: CompiledDram) -> None:
     """The command goes: each of its constraints keeps what follows back."""
     ready, node, rows = channels.ready[c], device.node[bank], device.rows
     own = node[RANK] - device.node[0, RANK]
@@ -55,7 +55,7 @@ def issue(c: int, kind: int, bank: int, now: int, channels: Channels, device: De
 
 
 @njit(allocates=False)
-def activate(c: int, b: int, row: int, now: int, channels: Channels, device: Device) -> None:
+def activate(c: int, b: int, row: int, now: int, channels: Channels, device: CompiledDram) -> None:
     """A row is open: bursts that wait for it will hit."""
     rank = device.node[b, RANK] - device.node[0, RANK]
     if channels.opened[c, rank] == 0:
@@ -70,7 +70,7 @@ def activate(c: int, b: int, row: int, now: int, channels: Channels, device: Dev
 
 
 @njit(allocates=False)
-def precharge(c: int, b: int, now: int, channels: Channels, device: Device) -> None:
+def precharge(c: int, b: int, now: int, channels: Channels, device: CompiledDram) -> None:
     """A row, if one is open, is closed."""
     if channels.open_row[c, b] < 0:
         return

@@ -34,7 +34,7 @@ class Constraint(NamedTuple):
     window: int = 1
 
 
-class Device(NamedTuple):
+class CompiledDram(NamedTuple):
     """A channel's DRAM as kernels take it.
 
     rows [n, 4]: constraints, those of command k from first[k] to first[k + 1]. node [B, 4]: where a bank, its
@@ -100,7 +100,7 @@ def constraints(t: Clocks, ranks: int = 1) -> tuple[Constraint, ...]:
     return tuple(row for row in rows if row.cycles > 0 and (ranks > 1 or row.scope != OTHER_RANKS))
 
 
-def device(t: Clocks, tree: BankTree, refresh: int = REF) -> Device:
+def device(t: Clocks, tree: BankTree, refresh: int = REF) -> CompiledDram:
     """The rows compiled for a channel of these banks, whose `refresh` is REF, REFB or NO_REFRESH."""
     used = {REF: {REF, PREA}, REFB: {REFB}, NO_REFRESH: set()}[refresh] | {ACT, PRE, RD, WR}
     rows: list[tuple[int, int, int, int]] = []
@@ -116,7 +116,7 @@ def device(t: Clocks, tree: BankTree, refresh: int = REF) -> Device:
     group, rank = number // tree.banks_per_group, number // tree.per_rank
     above = tree.banks + tree.ranks * tree.groups
     units = tree.banks if refresh == REFB else tree.ranks
-    return Device(
+    return CompiledDram(
         first=np.array(first, np.int64),
         rows=np.array(rows, np.int64),
         node=np.stack([number, tree.banks + group, above + rank, 0 * rank + above + tree.ranks], axis=1),

@@ -19,7 +19,7 @@ from einsim.sim.dram.channels import (
     new_channels,
     new_transfers,
 )  # fmt: skip
-from einsim.sim.dram.constraints import NO_REFRESH, REF, REFB, Device, device
+from einsim.sim.dram.constraints import NO_REFRESH, REF, REFB, CompiledDram, device
 from einsim.sim.dram.scheduler import serve
 from einsim.sim.dram.standard import BankTree, Clocks
 from einsim.specs.arrays import Ints
@@ -53,14 +53,14 @@ class Controller(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """As the kernels take it, with so many transfers that take turns."""
         return Ways(engines=engines, age_cap=self.age_cap_cycles, row_hit_cap=self.row_hit_cap or NEVER)
 
-    def device(self, clocks: Clocks, tree: BankTree) -> Device:
+    def device(self, clocks: Clocks, tree: BankTree) -> CompiledDram:
         """The DRAM as the kernels take it. RuleError for per-bank refresh where its time is not stated."""
         if self.per_bank and not clocks.t_rfc_bank:
             raise RuleError("needs timing.t_rfc_bank of the standard", got="not stated", at=("per_bank",))
         return device(clocks, tree, (REFB if self.per_bank else REF) if self.refresh else NO_REFRESH)
 
 
-class Stream(NamedTuple):
+class BurstStream(NamedTuple):
     """Bursts of one channel, int64 [n] each, sorted by arrival."""
 
     bank: Ints
@@ -85,7 +85,7 @@ class Served(NamedTuple):
     closed_ranks: int
 
 
-def run_channel(stream: Stream, clocks: Clocks, tree: BankTree, how: Controller) -> Served:
+def run_channel(stream: BurstStream, clocks: Clocks, tree: BankTree, how: Controller) -> Served:
     """Serves all bursts of a channel that has been at rest."""
     count = len(stream.bank)
     table = how.device(clocks, tree)
@@ -108,7 +108,7 @@ def run_channel(stream: Stream, clocks: Clocks, tree: BankTree, how: Controller)
 
 @njit()
 def run_all(
-    channels: Channels, transfers: Transfers, ways: Ways, device: Device, until: int, goal: int
+    channels: Channels, transfers: Transfers, ways: Ways, device: CompiledDram, until: int, goal: int
 ) -> None:
     """Runs every channel up to cycle `until`, or until its bursts of the transfer in slot `goal` are served.
 

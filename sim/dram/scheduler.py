@@ -46,7 +46,7 @@ from einsim.sim.dram.channels import (
     Ways,
 )  # fmt: skip
 from einsim.sim.dram.commands import GIVES_WAY, activate, first_legal, give_way, issue, precharge
-from einsim.sim.dram.constraints import ACT, CHANNEL, PRE, PREA, RANK, RD, REFB, WR, Device
+from einsim.sim.dram.constraints import ACT, CHANNEL, PRE, PREA, RANK, RD, REFB, WR, CompiledDram
 from einsim.specs.arrays import Ints
 from einsim.specs.compiled import njit
 
@@ -61,7 +61,7 @@ def serve(
     channels: Channels,
     transfers: Transfers,
     ways: Ways,
-    device: Device,
+    device: CompiledDram,
     until: int,
     goal: int,
     log: Ints,
@@ -187,7 +187,14 @@ def _source(c: int, transfers: Transfers, engines: int, turn: int) -> int:
 
 @njit(allocates=False)
 def _choose(
-    c: int, channels: Channels, ways: Ways, device: Device, now: int, soon: int, first_held: int, held: int
+    c: int,
+    channels: Channels,
+    ways: Ways,
+    device: CompiledDram,
+    now: int,
+    soon: int,
+    first_held: int,
+    held: int,
 ) -> tuple[int, int, int]:
     """The queue entry whose command goes now, -1 for none, and the command; else when to look again."""
     queue, place, at = channels.queue[c], channels.place[c], channels.at[c]
@@ -260,7 +267,7 @@ def _served(
 
 
 @njit(allocates=False)
-def _refresh_step(open_row: Ints, first_held: int, device: Device) -> int:
+def _refresh_step(open_row: Ints, first_held: int, device: CompiledDram) -> int:
     """What a refresh that is due needs next: its banks closed, or itself."""
     for b in range(first_held, first_held + device.refresh_banks):
         if open_row[b] >= 0:
@@ -269,7 +276,7 @@ def _refresh_step(open_row: Ints, first_held: int, device: Device) -> int:
 
 
 @njit(allocates=False)
-def _refreshed(c: int, channels: Channels, device: Device, until: int) -> None:
+def _refreshed(c: int, channels: Channels, device: CompiledDram, until: int) -> None:
     """The next refresh is of the next banks; at rest up to `until`, refreshes that are alike pass at once."""
     at = channels.at[c]
     units = channels.open_row.shape[1] // device.refresh_banks
@@ -299,7 +306,7 @@ def _hits_only(c: int, channels: Channels, transfers: Transfers, engines: int) -
 
 
 @njit(allocates=False)
-def _next_column(c: int, channels: Channels, ways: Ways, device: Device) -> int:
+def _next_column(c: int, channels: Channels, ways: Ways, device: CompiledDram) -> int:
     """A cycle before which no column command goes: a shorter way to where the whole queue would lead."""
     ready, node = channels.ready[c], device.node[0]
     soon = NEVER

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from einsim.sim.dram.address import places
 from einsim.sim.dram.channels import LOG_WIDTH
 from einsim.sim.dram.constraints import ACT, RD, REF, REFB, WR
-from einsim.sim.dram.controller import Controller, Stream, run_channel
+from einsim.sim.dram.controller import BurstStream, Controller, run_channel
 from einsim.sim.dram.scheduler import CONFLICT, HIT, MISS
 from einsim.sim.dram.standard import Standard
 from einsim.specs.arrays import Ints
@@ -115,7 +115,9 @@ def simulate(standard: Standard, requests: Requests, controller: Controller | No
         mine = order[where.channel[order] == channel]
         if not mine.size:
             continue
-        stream = Stream(where.bank[mine], where.row[mine], (write[mine] != 0).astype(np.int64), arrival[mine])
+        stream = BurstStream(
+            where.bank[mine], where.row[mine], (write[mine] != 0).astype(np.int64), arrival[mine]
+        )
         served = run_channel(stream, clocks, tree, how)
         issue[mine], outcome[mine], log = served.issue, served.outcome, served.log
         rests.append((served.closed, served.cycle, served.closed_ranks))

@@ -80,7 +80,7 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return BankTree(self.bank_groups.value, self.banks_per_group.value, self.ranks.value)
 
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TimingParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Least distances between commands, in cycles of the command clock.
 
     cl, cwl: RD or WR to its first data. burst: cycles of the data bus a burst takes.
@@ -155,7 +155,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Clocks(NamedTuple):
-    """The values of `Timing`, without their sources."""
+    """The values of `TimingParameters`, without their sources."""
 
     cl: int
     cwl: int
@@ -187,7 +187,7 @@ class Clocks(NamedTuple):
     t_rfc_bank: int = 0
 
 
-class Energy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CommandEnergy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Energy of one command on one channel, and what a channel draws while it stands by.
 
     activate_pj: ACT and the PRE that ends it. read_pj, write_pj: one burst with its I/O. refresh_pj: one
@@ -221,8 +221,8 @@ class Standard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     clock_hz: Real
     mapping: tuple[str, ...]
     organisation: Organisation
-    timing: Timing
-    energy: Energy
+    timing: TimingParameters
+    energy: CommandEnergy
 
     def __post_init__(self) -> None:
         tree = self.organisation.tree

@@ -12,14 +12,13 @@ import msgspec
 import numpy as np
 
 from einsim.dataflow.program import MemoryAccess, Program
+from einsim.sim.actor import Position
 from einsim.sim.dram.bursts import START, TENSOR
 from einsim.sim.dram.standard import Standard
 from einsim.specs.arrays import Ints
 
-Position = list[int]
 
-
-class Walk(msgspec.Struct, frozen=True, kw_only=True):
+class LoopStride(msgspec.Struct, frozen=True, kw_only=True):
     """How a loop moves an access: bits for each point of its ranks, the innermost last, with their sizes."""
 
     slot: int
@@ -58,9 +57,9 @@ class Addresses:
         if not self._rows_highest:  # then they come in the same order after the whole memory only
             self.row_set *= org.rows.value
         numbers: dict[str, int] = {}
-        self._pieces: dict[tuple[int, tuple[int, ...]], tuple[Ints, tuple[tuple[Walk, ...], ...]]] = {}
+        self._pieces: dict[tuple[int, tuple[int, ...]], tuple[Ints, tuple[tuple[LoopStride, ...], ...]]] = {}
         self._moves: dict[
-            int, set[tuple[int, tuple[Walk, ...]]]
+            int, set[tuple[int, tuple[LoopStride, ...]]]
         ] = {}  # operation -> tensor's number, its walks
         for op in program.ops:
             for key, cost in op.costs.items():
@@ -131,7 +130,7 @@ class Addresses:
         return found
 
 
-def _walks(access: MemoryAccess, path: tuple[int, ...], program: Program) -> tuple[Walk, ...]:
+def _walks(access: MemoryAccess, path: tuple[int, ...], program: Program) -> tuple[LoopStride, ...]:
     steps = dict(access.steps)
     found = []
     for slot, number in enumerate(path):
@@ -139,5 +138,5 @@ def _walks(access: MemoryAccess, path: tuple[int, ...], program: Program) -> tup
         mine = tuple(steps.get(rank, 0) for rank in loop.ranks)
         if any(mine):
             sizes = tuple(program.sizes[rank] for rank in loop.ranks)
-            found.append(Walk(slot=slot, tile=loop.tile, steps=mine, sizes=sizes))
+            found.append(LoopStride(slot=slot, tile=loop.tile, steps=mine, sizes=sizes))
     return tuple(found)

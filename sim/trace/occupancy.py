@@ -18,7 +18,7 @@ from einsim.sim.actor import Actor, Position
 from einsim.workloads.cascade import Cascade
 
 
-class Tile(msgspec.Struct, frozen=True, kw_only=True):
+class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     """One home of a tensor: who writes it, the waits that say when a tile is free, its bytes and buffers."""
 
     memory: str
@@ -31,7 +31,9 @@ class Tile(msgspec.Struct, frozen=True, kw_only=True):
     buffers: int
 
 
-def tiles(program: Program, mapping: Mapping, cascade: Cascade, machine: Machine) -> tuple[Tile, ...]:
+def allocations(
+    program: Program, mapping: Mapping, cascade: Cascade, machine: Machine
+) -> tuple[Allocation, ...]:
     """Every home outside DRAM that some operation writes."""
     layout = lay_out(mapping, cascade)
     found = []
@@ -54,7 +56,7 @@ def tiles(program: Program, mapping: Mapping, cascade: Cascade, machine: Machine
         again = any(layout.loops[loop].count > 1 for loop in path)
         size = home_bytes(home, path, layout, cascade, machine)
         found.append(
-            Tile(
+            Allocation(
                 memory=home.memory, tensor=home.tensor, writer=writer.id, waits=waits, users=users,
                 depth=home.depth, tile_bytes=size // home.buffers if again else size,
                 buffers=home.buffers if again else 1,
@@ -63,7 +65,7 @@ def tiles(program: Program, mapping: Mapping, cascade: Cascade, machine: Machine
     return tuple(found)
 
 
-def held_bytes(tile: Tile, actors: list[Actor]) -> int:
+def held_bytes(tile: Allocation, actors: list[Actor]) -> int:
     """Bytes that the tiles of one home hold now."""
     writer = actors[tile.writer]
     newest = _newest(writer)

@@ -9,9 +9,9 @@ from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.program import Program
 from einsim.sim.actor import Actor
 from einsim.sim.cores import apart
-from einsim.sim.engine import Run
+from einsim.sim.engine import Simulation
 from einsim.sim.memory.timed import timed
-from einsim.sim.trace.occupancy import Tile, held_bytes, tiles
+from einsim.sim.trace.occupancy import Allocation, allocations, held_bytes
 from einsim.sim.trace.recording import Level, Recording, Span, Stall
 from einsim.specs.errors import RuleError
 from einsim.workloads.cascade import Cascade
@@ -40,9 +40,9 @@ def record(
     program, ports = timed(apart(program, machine).program, machine)
     tick = program.ticks_per_cycle
     last = None if to_cycle is None else to_cycle * tick
-    homes = tiles(program, mapping, cascade, machine)
+    homes = allocations(program, mapping, cascade, machine)
     recorder = Recorder(program, homes, from_cycle * tick, last, most_spans)
-    run = Run(program, jump=from_cycle > 0, watch=recorder, ports=ports)
+    run = Simulation(program, jump=from_cycle > 0, watch=recorder, ports=ports)
     run.go()
     done = all(actor.phase == "done" for actor in run.actors)
     if done and run.ledger.last <= recorder.begin:
@@ -57,7 +57,7 @@ class Recorder:
     """A `einsim.sim.watch.Watch` that keeps spans, stalls and levels between two ticks."""
 
     def __init__(
-        self, program: Program, homes: tuple[Tile, ...], begin: int, end: int | None, most_spans: int
+        self, program: Program, homes: tuple[Allocation, ...], begin: int, end: int | None, most_spans: int
     ) -> None:
         self.program = program
         self.begin = begin

@@ -11,7 +11,7 @@ UNITS, STALLS, PORTS, BUFFERS = "units", "stalls", "memory ports", "buffers"
 GROUPS = (UNITS, STALLS, PORTS, BUFFERS)
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class TraceEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A slice of a track, from tick to tick, with what a viewer shows when it is clicked."""
 
     name: str
@@ -25,21 +25,21 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
 
     group: str
     name: str
-    events: tuple[Event, ...] = ()
+    events: tuple[TraceEvent, ...] = ()
     samples: tuple[tuple[int, int], ...] = ()
 
 
 def tracks(recording: Recording) -> tuple[Track, ...]:
     """A track for each unit, for its stalls, for each port that moved something, and for each buffer."""
-    work: dict[str, list[Event]] = {name: [] for name in (*recording.units, *recording.ports)}
+    work: dict[str, list[TraceEvent]] = {name: [] for name in (*recording.units, *recording.ports)}
     for span in recording.spans:
         details = {"kind": span.kind, "iteration": span.iteration}
-        work[span.engine].append(Event(name=span.name, start=span.start, end=span.end, details=details))
-    waits: dict[str, list[Event]] = {name: [] for name in recording.units}
+        work[span.engine].append(TraceEvent(name=span.name, start=span.start, end=span.end, details=details))
+    waits: dict[str, list[TraceEvent]] = {name: [] for name in recording.units}
     for stall in recording.stalls:
         name = reason(stall.cause, stall.what)
         details = {"cause": stall.cause, "what": stall.what}
-        waits[stall.unit].append(Event(name=name, start=stall.start, end=stall.end, details=details))
+        waits[stall.unit].append(TraceEvent(name=name, start=stall.start, end=stall.end, details=details))
     levels: dict[str, list[tuple[int, int]]] = {}
     for level in recording.levels:
         levels.setdefault(level.memory, []).append((level.tick, level.held_bytes))

@@ -11,14 +11,14 @@ from einsim.dataflow.layout import Home, Leaf, lay_out
 from einsim.dataflow.lower import _computes, _transfers, lower
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.waits import DraftOp
-from einsim.sim.engine import Run
+from einsim.sim.engine import Simulation
 from einsim.workloads.cascade import Access, Cascade
 from einsim.workloads.points import acts, difference
 
 Key = tuple[object, ...]
 
 
-class Recorder(Run):
+class Recorder(Simulation):
     """A plain run that remembers every instance: operation, position, start, end, and when it is visible."""
 
     def __init__(self, program):

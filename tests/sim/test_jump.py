@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from einsim.accel.load import load_machine
 from einsim.dataflow.lower import lower
 from einsim.dataflow.templates import build_mapping
-from einsim.sim.engine import Run, simulate
+from einsim.sim.engine import Simulation, simulate
 from einsim.workloads.load import load_workload
 from tests.dataflow.cases import program_case
 
@@ -17,7 +17,7 @@ SEEDS = st.integers(0, 2**32)
 
 
 def alike(program, chip):
-    plain, jumped = Run(program, jump=False), Run(program, jump=True)
+    plain, jumped = Simulation(program, jump=False), Simulation(program, jump=True)
     plain.go()
     jumped.go()
     for mine, theirs in zip(plain.actors, jumped.actors, strict=True):
@@ -69,7 +69,7 @@ def test_jump_equals_the_plain_run_on_templates(template, machine, sizes):
 
 def test_the_jump_skips_nearly_all_of_a_long_run():
     program, chip = attention("fusemax-interleaved", "fusemax-cloud", m0="4", m="4096")
-    run = Run(program, jump=True)
+    run = Simulation(program, jump=True)
     run.go()
     assert run.skipped > 0.8 * run.ledger.last
     assert simulate(program, chip).cycles == run.result(chip).cycles

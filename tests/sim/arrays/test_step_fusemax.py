@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einsim.sim.arrays.exp_fixed import exp_fixed
-from einsim.sim.arrays.fusemax import Attention, FuseMaxSpec, busy_cycles, fusemax_cycles
+from einsim.sim.arrays.fusemax import FuseMaxSpec, HeadShape, busy_cycles, fusemax_cycles
 from einsim.sim.arrays.step_fusemax import step_fusemax
 from einsim.specs.errors import RuleError
 
@@ -20,7 +20,7 @@ def test_every_value_is_that_of_the_cascade_in_integers(data):
     m, p, depth = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 20)), data.draw(st.integers(1, 5))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     q, k, v = rng.integers(-8, 8, (p, e)), rng.integers(-8, 8, (m, e)), rng.integers(-50, 50, (m, f))
-    spec, work = FuseMaxSpec(rows=rows, cols=cols, depth=depth), Attention(m=m, p=p, e=e, f=f)
+    spec, work = FuseMaxSpec(rows=rows, cols=cols, depth=depth), HeadShape(m=m, p=p, e=e, f=f)
     run = step_fusemax(spec, q, k, v, score_fraction_bits=6)
     scores, running = k @ q.T, np.full(p, -(2**62))
     for tile, start in enumerate(range(0, m, rows)):

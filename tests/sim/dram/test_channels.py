@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from einsim.sim.dram.channels import LOG_WIDTH, NEVER, Ways, new_channels, new_transfers, rebase
 from einsim.sim.dram.constraints import NO_REFRESH, PREA, RD, REF, WR, device
-from einsim.sim.dram.controller import Controller, Stream, run_all, run_channel
+from einsim.sim.dram.controller import BurstStream, Controller, run_all, run_channel
 from einsim.sim.dram.scheduler import serve
 from einsim.sim.dram.standard import BankTree, names, standard
 from tests.sim.dram.test_scheduler import clocks
@@ -40,7 +40,7 @@ def test_stopping_counting_anew_and_going_on_gives_the_commands_of_one_run(t, se
     refresh = data.draw(st.booleans())
     bank, row, write = drawn(rng, count)
     how = Controller(queue_depth=depth, age_cap_cycles=cap, refresh=refresh)
-    whole = run_channel(Stream(bank, row, write, np.zeros(count, np.int64)), t, TREE, how).log
+    whole = run_channel(BurstStream(bank, row, write, np.zeros(count, np.int64)), t, TREE, how).log
     channels = new_channels(1, TREE, depth, t.t_refi if refresh else NEVER)
     transfers = new_transfers(1, 1, count, keep=True)
     put(transfers, 0, 0, bank, row, write)

@@ -25,7 +25,7 @@ from einsim.sim.dram.constraints import (
     WR,
     constraints,
 )
-from einsim.sim.dram.controller import Controller, Stream, run_channel
+from einsim.sim.dram.controller import BurstStream, Controller, run_channel
 from einsim.sim.dram.standard import BankTree, Clocks, names, standard
 
 
@@ -236,7 +236,7 @@ def clocks(draw):
 
 def run(t, groups, per_group, depth, cap, refresh, bank, row, write, arrival, *, ranks=1, **options):
     how = Controller(queue_depth=depth, age_cap_cycles=cap, refresh=bool(refresh), **options)
-    stream = Stream(*(np.asarray(x, np.int64) for x in (bank, row, write, arrival)))
+    stream = BurstStream(*(np.asarray(x, np.int64) for x in (bank, row, write, arrival)))
     return run_channel(stream, t, BankTree(groups, per_group, ranks), how)[:3]  # log, issue, outcome
 
 

@@ -20,7 +20,7 @@ from einsim.sim.dram.controller import Controller
 from einsim.sim.dram.simulate import Requests
 from einsim.sim.dram.simulate import simulate as simulate_requests
 from einsim.sim.dram.standard import FOLDER, names, standard
-from einsim.sim.engine import Run, simulate
+from einsim.sim.engine import Simulation, simulate
 from einsim.sim.memory.dram_port import DramPort
 from einsim.sim.memory.timed import dram
 from einsim.sim.memory.timed import timed as with_port
@@ -41,7 +41,7 @@ def attention(**overrides):
 
 def ran(program, chip, *, jump):
     program, ports = with_port(program, chip)
-    run = Run(program, jump, ports=ports)
+    run = Simulation(program, jump, ports=ports)
     run.go()
     return run, msgspec.structs.replace(run.result(chip), timeline=())
 
