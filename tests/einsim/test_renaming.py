@@ -132,7 +132,7 @@ def test_names_change_no_figure_of_a_layer(accel: str) -> None:
 @pytest.mark.parametrize("accel", PRESETS)
 @pytest.mark.parametrize(("workload", "settings"), WORKLOADS)
 def test_names_change_no_figure_of_any(workload: str, settings: dict[str, str], accel: str) -> None:
-    check(workload, settings, accel, 3)
+    check(workload, settings, accel, 2)
 
 
 @pytest.mark.parametrize("accel", GPUS)
@@ -154,13 +154,12 @@ def test_names_change_no_search(workload: str, at: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["latency", "energy"])
-@pytest.mark.parametrize("accel", ["flat-edge", "tpu-v4i"])
+@pytest.mark.parametrize(("accel", "objective"), [("flat-edge", "energy"), ("tpu-v4i", "latency")])
 @pytest.mark.parametrize(("workload", "settings"), WORKLOADS[:LAYERS])
 def test_names_change_no_search_of_any(
     workload: str, settings: dict[str, str], accel: str, objective: str
 ) -> None:
-    search(load_workload(workload, settings), load_machine(accel), objective, 20_000)
+    search(load_workload(workload, settings), load_machine(accel), objective, 5_000)
 
 
 def search(cascade: Cascade, machine: Machine, objective: str, nodes: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
 from functools import cache
@@ -26,6 +27,7 @@ from einsim.specs.near import near
 from einsim.validation.row import Row, held
 from einsim.workloads import library
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.recognised import attentions
 from einsim.workloads.settings import read_size
 
 SUITE = "papers"
@@ -199,14 +201,10 @@ def explained(cascade: Cascade, result: Result, reference: float | None) -> str:
     shares = ", ".join(f"{name} {energy:.4g} J" for name, energy in result.energy_by.items())
     if reference is None:
         return shares
-    points = cascade.size("b") * cascade.size("h") * cascade.size("p") * keys(cascade)
+    one = next(one for passes in (1, 3) for one in attentions(cascade, passes))
+    points = math.prod(map(cascade.size, one.heads)) * one.size("p") * one.keys
     beyond = (reference - result.energy_j) / points * 1e12
     return f"{shares}; the reference holds {beyond:+.1f} pJ for each point (m, p) beyond these"
-
-
-def keys(cascade: Cascade) -> int:
-    """The number of keys, whether or not they are walked in blocks."""
-    return next(cascade.shape(tensor.name)[-1] for tensor in cascade.inputs if tensor.name in {"K", "BK"})
 
 
 def waits(result: Result) -> str:
