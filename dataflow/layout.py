@@ -76,7 +76,7 @@ def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
                 ranks.append(node.rank)
                 extent *= cascade.size(node.rank)
             made = ProgramLoop(
-                id=len(loops), rank="*".join(ranks), tile=node.tile,
+                id=len(loops), ranks=tuple(ranks), tile=node.tile,
                 extent=extent, parent=parent, place=place,
                 bounds=_bounds(cascade, ranks[0], above) if len(ranks) == 1 else (),
             )  # fmt: skip

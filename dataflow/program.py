@@ -17,17 +17,16 @@ from einsim.workloads.cascade import Bound, SameBlock
 
 
 class ProgramLoop(msgspec.Struct, frozen=True, kw_only=True):
-    """A loop over `rank` in steps of `tile` inside `extent` points of it.
+    """A loop over a rank in steps of `tile` inside `extent` points of it.
 
-    Directly nested loops that take single points of several ranks are one loop here: its rank is then
-    written "b*h" and `ranks` names them all.
+    Directly nested loops that take single points of several ranks are one loop here: `ranks` names them all.
 
     `parent` is the loop over the same rank that encloses this one (its tile is then `extent`), or None.
     `bounds` are the iteration-space bounds that this loop's trip range depends on, given the loops above.
     """
 
     id: int
-    rank: str
+    ranks: tuple[str, ...]
     tile: int
     extent: int
     place: tuple[int, ...] = ()
@@ -35,9 +34,9 @@ class ProgramLoop(msgspec.Struct, frozen=True, kw_only=True):
     bounds: tuple[Bound | SameBlock, ...] = ()
 
     @property
-    def ranks(self) -> tuple[str, ...]:
-        """The ranks that it walks."""
-        return tuple(self.rank.split("*"))
+    def rank(self) -> str:
+        """The rank that it walks; of several, their names with stars between them, which no rank has."""
+        return "*".join(self.ranks)
 
     @property
     def count(self) -> int:

@@ -159,7 +159,7 @@ class _WaitsOf:
 
     def _steps(self, loop: int, rank: str) -> bool:
         """Whether this is the loop that walks a rank; others over it have a single iteration."""
-        return self.layout.loops[loop].rank == rank and self.layout.loops[loop].count > 1
+        return self.layout.loops[loop].ranks == (rank,) and self.layout.loops[loop].count > 1
 
     def _targets(self, producer: int, consumer: int, tensor: str, depth: int | None) -> tuple[Target, ...]:
         """Where each of the producer's loops must stand, seen from the consumer.
@@ -208,7 +208,7 @@ class _WaitsOf:
             candidate = self.layout.loops[other]
             if other in theirs.path or other in mine.when:
                 continue
-            if (candidate.rank, candidate.tile, candidate.extent) == (own.rank, own.tile, own.extent):
+            if (candidate.ranks, candidate.tile, candidate.extent) == (own.ranks, own.tile, own.extent):
                 return Target(kind="same", loop=other)
         return Target(kind="last")
 

@@ -10,12 +10,12 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
-from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.bound import least
 from einsim.dataflow.mapper.doubling import doubled_where_it_fits
 from einsim.dataflow.mapper.flat_space import FlatSpace
 from einsim.dataflow.mapper.found import Found
+from einsim.dataflow.mapper.judged import Judged, judged
 from einsim.dataflow.mapper.nest import uncounted, unsearchable
 from einsim.dataflow.mapper.objective import OBJECTIVES, Key, Objective, key_by
 from einsim.dataflow.mapper.point import Point, mapping
@@ -65,7 +65,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     gap: float = 0.0
     note: str = ""
-    front: tuple[tuple[Mapping, Result], ...] = ()
+    front: tuple[Judged, ...] = ()
 
 
 def best_mapping(
@@ -98,7 +98,7 @@ def best_mapping(
     given = space is not None
     space = space or default_space(cascade, machine, objective)
     searched, reason = _searchable(space)
-    found: list[tuple[Mapping, Result]] = []
+    found: list[Judged] = []
     proven, looked, note = False, 0, f"not proven: {reason}" if reason else ""
     used: MapSpace | StatefulSpace = space
     bottom = 0.0
@@ -127,7 +127,7 @@ def best_mapping(
         )
         if objective not in ("buffer", "pareto"):
             points = (doubled_where_it_fits(tree, cascade, machine, within_bytes) for tree in points)
-        found = [pair for tree in points if (pair := _judged(tree, cascade, machine)) is not None]
+        found = [pair for tree in points if (pair := judged(tree, cascade, machine)) is not None]
     front = tuple(found)
     mine = min(found, key=lambda pair: _rank(pair[1], objective), default=None)
     if templates and not given:
@@ -162,7 +162,7 @@ def default_space(cascade: Cascade, machine: Machine, objective: Objective = "la
     return MapSpace(cascade=cascade, machine=machine, menu="steps", buffers=buffers)
 
 
-def _gap(pair: tuple[Mapping, Result], space: MapSpace, objective: str, bottom: float) -> float:
+def _gap(pair: Judged, space: MapSpace, objective: str, bottom: float) -> float:
     """The share by which a mapping could be better, where nothing is below `bottom`; 1: nothing is known."""
     bottom = max(bottom, least(space, streamed=pair[0].template == "mapper").of(objective))
     figure = _rank(pair[1], objective)[0]
@@ -199,16 +199,7 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
     return (None if any(unsearchable(work, einsum) for einsum in work.einsums) else relaxed), reason
 
 
-def _judged(tree: Mapping, cascade: Cascade, machine: Machine) -> tuple[Mapping, Result] | None:
-    """A mapping with its analytical result; None where it is not legal."""
-    try:
-        check(tree, cascade, machine)
-    except EinsimError:
-        return None
-    return tree, analyse(lower(tree, cascade, machine), machine)
-
-
-def _template(name: str, cascade: Cascade, machine: Machine) -> tuple[Mapping, Result] | None:
+def _template(name: str, cascade: Cascade, machine: Machine) -> Judged | None:
     try:
         tree = build_mapping(cascade, machine, name)
     except EinsimError:

@@ -8,9 +8,9 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
-from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.mapper.judged import judged
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
 from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import placements
@@ -121,13 +121,9 @@ def elsewhere(mapping: Mapping, cascade: Cascade, machine: Machine) -> Iterator[
             best: tuple[float, Mapping] | None = None
             for other in nodes:
                 tree = msgspec.structs.replace(mapping, tree=_with(mapping.tree, node, other))
-                try:
-                    check(tree, cascade, machine)
-                except EinsimError:
-                    continue
-                seconds = analyse(lower(tree, cascade, machine), machine).latency_s
-                if best is None or seconds < best[0]:
-                    best = (seconds, tree)
+                pair = judged(tree, cascade, machine)
+                if pair is not None and (best is None or pair[1].latency_s < best[0]):
+                    best = (pair[1].latency_s, tree)
             if best is not None:
                 yield f"{node.einsum} on {name}", best[1]
 

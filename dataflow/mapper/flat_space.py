@@ -21,12 +21,10 @@ from typing import Literal
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.analytical import analyse
 from einsim.dataflow.held import held_bytes
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.leaf import array_cycles
-from einsim.dataflow.legality import check
-from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.judged import judged
 from einsim.dataflow.mapper.tiles import Menu, menu
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, chain, keep
 from einsim.dataflow.result import Result
@@ -146,15 +144,12 @@ class FlatSpace(msgspec.Struct, frozen=True, kw_only=True):
                 proven = False
                 break
             nodes += 1
-            tree = self.mapping(point)
-            try:
-                check(tree, self.cascade, self.machine)
-            except EinsimError:
+            pair = judged(self.mapping(point), self.cascade, self.machine)
+            if pair is None:
                 continue
-            result = analyse(lower(tree, self.cascade, self.machine), self.machine)
-            ticks = result.cycles + bounds.lost(point)
-            if best is None or (ticks, result.dram_bytes) < best[:2]:
-                best = (ticks, result.dram_bytes, point, tree, result)
+            ticks = pair[1].cycles + bounds.lost(point)
+            if best is None or (ticks, pair[1].dram_bytes) < best[:2]:
+                best = (ticks, pair[1].dram_bytes, point, *pair)
         if best is None:
             raise EinsimError(f"{self.machine.name}: no mapping of FLAT's dataflow fits")
         return FlatFound(mapping=best[3], result=best[4], point=best[2], proven=proven, nodes=nodes)

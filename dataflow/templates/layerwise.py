@@ -1,8 +1,8 @@
 """Layer by layer: each contraction and each run of other Einsums is a branch of its own, one after the other.
 
-With `residency`, intermediates stay on chip between branches, as in FlightLLM's always-on-chip decode: the
+In `resident`, intermediates stay on chip between branches, as in FlightLLM's always-on-chip decode: the
 smallest first, as many (of 0, 1, 2, 3, 4, 6, 8, 12 ...) as give the least traffic in at most half of the
-buffer. Without it every branch reads and writes DRAM.
+buffer. In `unfused`, every branch reads and writes DRAM.
 """
 
 from __future__ import annotations
@@ -24,22 +24,28 @@ from einsim.dataflow.templates.vector import fits, shared_rows, vector_run
 from einsim.workloads.cascade import Cascade, Einsum
 
 
-def layerwise(cascade: Cascade, machine: Machine, *, residency: bool, name: str) -> Mapping:
-    """The mapping of a whole cascade, branch by branch.
+def unfused(cascade: Cascade, machine: Machine) -> Mapping:
+    """The mapping of a whole cascade, branch by branch, each of which reads and writes DRAM."""
+    return _branches(cascade, machine, {}, "", (), "unfused")
 
-    With `residency`, an attention of a layer is one fused branch where a fused template fits the machine.
+
+def resident(cascade: Cascade, machine: Machine, fused: tuple[Mapping, ...] | None = None) -> Mapping:
+    """The mapping of a whole cascade, branch by branch, with intermediates kept on chip between them.
+
+    An attention of a layer is one fused branch where a fused template fits the machine: `fused`, if they are
+    built already.
     """
-    fused = fused_attention(cascade, machine) if residency else ()
+    fused = fused_attention(cascade, machine) if fused is None else fused
     inside = frozenset(node.einsum for one in fused for node in one.computes())
     memory = next(iter(common_levels(machine, (unit.name for unit in machine.units))), "")
     held = (held_bytes(one, lay_out(one, cascade), cascade, machine) for one in fused)
     taken = max((one.get(memory, 0) for one in held), default=0)
     chosen: list[dict[str, int]] = [{}]
-    if residency and memory:
+    if memory:
         chosen = _residents(cascade, machine, memory, taken, _touched(cascade, inside))
     best: tuple[tuple[int, int], Mapping] | None = None
-    for resident in chosen:
-        mapping = _branches(cascade, machine, resident, memory, fused, name)
+    for kept in chosen:
+        mapping = _branches(cascade, machine, kept, memory, fused, "resident")
         if len(chosen) == 1:
             return mapping
         result = analyse(lower(mapping, cascade, machine), machine)

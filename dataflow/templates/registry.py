@@ -12,7 +12,7 @@ from einsim.dataflow.legality import check
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.templates import flat, fusemax
 from einsim.dataflow.templates.attention import does_softmax, fused_attention
-from einsim.dataflow.templates.layerwise import layerwise
+from einsim.dataflow.templates.layerwise import resident, unfused
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.specs.registry import Registry
@@ -31,14 +31,8 @@ class Template(msgspec.Struct, frozen=True):
 TEMPLATES: Final = Registry(
     "template",
     {
-        "unfused": Template(
-            lambda cascade, machine: layerwise(cascade, machine, residency=False, name="unfused"),
-            "each contraction and each softmax or norm on its own, through DRAM",
-        ),
-        "resident": Template(
-            lambda cascade, machine: layerwise(cascade, machine, residency=True, name="resident"),
-            "like unfused, but intermediates that fit stay on chip",
-        ),
+        "unfused": Template(unfused, "each contraction and each softmax or norm on its own, through DRAM"),
+        "resident": Template(resident, "like unfused, but intermediates that fit stay on chip"),
         "flat": Template(flat.flat, "3-pass attention fused over row blocks (FLAT)"),
         "fusemax-interleaved": Template(
             fusemax.interleaved, "1-pass attention, tiles software-pipelined over both arrays (FuseMax)"
@@ -64,21 +58,22 @@ def template_summary(name: str) -> str:
 
 def build_mapping(cascade: Cascade, machine: Machine, template: str = "template") -> Mapping:
     """A legal mapping of the cascade. SpecError for an unknown template, EinsimError where it can't apply."""
-    name = choose(cascade, machine) if template == "template" else template
-    if name not in TEMPLATES:
-        raise SpecError(
-            "mapping.template", "unknown template", got=name, hint=near(name, (*TEMPLATES, "template"))
-        )
-    mapping = TEMPLATES[name].build(cascade, machine)
+    if template == "template":
+        mapping = _default(cascade, machine)
+    elif template in TEMPLATES:
+        mapping = TEMPLATES[template].build(cascade, machine)
+    else:
+        hint = near(template, (*TEMPLATES, "template"))
+        raise SpecError("mapping.template", "unknown template", got=template, hint=hint)
     check(mapping, cascade, machine)
     return mapping
 
 
-def choose(cascade: Cascade, machine: Machine) -> str:
-    """The template that suits: the fused one where all of the cascade is attention that it suits."""
+def _default(cascade: Cascade, machine: Machine) -> Mapping:
+    """By the template that suits: the fused one where all of the cascade is attention that it suits."""
     fused = fused_attention(cascade, machine)
     whole = len(fused) == 1 and len(fused[0].computes()) == len(cascade.einsums)
-    return fused[0].template if whole else "resident"
+    return fused[0] if whole else resident(cascade, machine, fused)
 
 
 def preferred_passes(machine: Machine) -> int:

@@ -44,7 +44,7 @@ from einsim.machine_keys import machine_keys
 from einsim.settings import read_pairs, split
 from einsim.specs.errors import RuleError, SpecError
 from einsim.specs.units import Bytes, Seconds, format_bytes
-from einsim.workload import PASSES, find_workload
+from einsim.workload import PASSES, Source, find_workload
 from einsim.workloads.cascade import Cascade
 
 # What is the same of every mapping stands in `run --json`.
@@ -205,24 +205,27 @@ def quantity(kind: type[Bytes] | type[Seconds], text: str, option: str) -> float
 
 def case(workload: str, accel: str, settings: tuple[str, ...]) -> tuple[Cascade, Machine]:
     """The cascade and the machine that names and `--set` mean."""
-    source = find_workload(workload)
-    for_workload, for_machine = split(read_pairs(settings), source.keys, machine_keys(accel))
-    machine = load_machine(accel, for_machine)
-    if source.leaves_passes_open(for_workload):
-        for_workload["passes"] = str(preferred_passes(machine))
-    return source.build(for_workload), machine
+    source, chosen, machine = _named(workload, accel, settings)
+    if source.leaves_passes_open(chosen):
+        chosen[PASSES] = str(preferred_passes(machine))
+    return source.build(chosen), machine
 
 
 def choices(
     workload: str, accel: str, settings: tuple[str, ...], passes: str | None = None
 ) -> tuple[tuple[Cascade, ...], Machine]:
     """The cascades that a workload may be: each number of passes where none is chosen, or `passes` then."""
+    source, chosen, machine = _named(workload, accel, settings)
+    if passes and source.leaves_passes_open(chosen):
+        chosen[PASSES] = passes
+    return source.every(chosen), machine
+
+
+def _named(workload: str, accel: str, settings: tuple[str, ...]) -> tuple[Source, dict[str, object], Machine]:
+    """The workload with its own settings, and the machine with its."""
     source = find_workload(workload)
     for_workload, for_machine = split(read_pairs(settings), source.keys, machine_keys(accel))
-    machine = load_machine(accel, for_machine)
-    if passes and source.leaves_passes_open(for_workload):
-        for_workload[PASSES] = passes
-    return source.every(for_workload), machine
+    return source, for_workload, load_machine(accel, for_machine)
 
 
 def _space(

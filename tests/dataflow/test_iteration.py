@@ -48,7 +48,7 @@ def random_path(seed):
         others = {loop.rank for loop in loops} - {name}
         cuts = tuple(b for b in chosen if name in ranks_of(b) and (ranks_of(b) - {name}) & others)
         loops.append(
-            ProgramLoop(id=number, rank=name, tile=rng.randint(1, extent), extent=extent,
+            ProgramLoop(id=number, ranks=(name,), tile=rng.randint(1, extent), extent=extent,
                         parent=last.get(name), bounds=cuts)
         )  # fmt: skip
         last[name] = number

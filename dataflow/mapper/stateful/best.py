@@ -8,19 +8,14 @@ from collections.abc import Mapping as MappingType
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.analytical import analyse
-from einsim.dataflow.legality import check
-from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.judged import Judged, judged
 from einsim.dataflow.mapper.objective import OBJECTIVES, nondominated
 from einsim.dataflow.mapper.stateful.group import group_of, why_not_exact
-from einsim.dataflow.mapper.stateful.point import StatefulPoint, mapping
+from einsim.dataflow.mapper.stateful.point import mapping
 from einsim.dataflow.mapper.stateful.search import StatefulFound, StatefulSearch
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
 from einsim.dataflow.mapper.tiles import Menu
-from einsim.dataflow.mapping import Mapping
-from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import Layouts
-from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.sparsity import DENSE
 
@@ -37,7 +32,7 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     `bound`: nothing in the space is below it, in the objective's unit; 0 where nothing is known.
     """
 
-    found: tuple[tuple[Mapping, Result], ...]
+    found: tuple[Judged, ...]
     proven: bool
     nodes: int
     space: StatefulSpace | None = None
@@ -86,7 +81,7 @@ def carried_state(
 
     pareto = objective == "pareto"
     ends = ENDS if pareto else (objective,)
-    found: tuple[tuple[Mapping, Result], ...] = ()
+    found: tuple[Judged, ...] = ()
     for innermost in (
         (False, True) if cascade.bounds else (False,)
     ):  # bounds may forbid to keep an input further out
@@ -103,8 +98,9 @@ def carried_state(
             for end in ends
         ]
         points = [result.point for result in results if result.point is not None]
-        judged = [_judged(space, point, cascade, machine) for point in points]
-        found = tuple(pair for pair in judged if pair is not None)
+        trees = [mapping(space.group, machine, point) for point in points]
+        pairs = [judged(tree, cascade, machine) for tree in trees]
+        found = tuple(pair for pair in pairs if pair is not None)
         if found:
             break
     proven = bool(found) and all(result.proven for result in results) and not inexact and not pareto
@@ -127,17 +123,6 @@ def _waits(result: StatefulFound, space: StatefulSpace, seconds: float) -> str:
     return ""
 
 
-def _judged(
-    space: StatefulSpace, point: StatefulPoint, cascade: Cascade, machine: Machine
-) -> tuple[Mapping, Result] | None:
-    tree = mapping(space.group, machine, point)
-    try:
-        check(tree, cascade, machine)
-    except EinsimError:
-        return None
-    return tree, analyse(lower(tree, cascade, machine), machine)
-
-
-def _figures(pair: tuple[Mapping, Result]) -> tuple[float, float, int]:
+def _figures(pair: Judged) -> tuple[float, float, int]:
     """Latency, energy and bytes."""
     return pair[1].latency_s, pair[1].energy_j, sum(pair[1].buffers.values())
