@@ -88,7 +88,7 @@ def _plain(number: float) -> str:
 
 
 class Bytes(Quantity, int):
-    """A size: 1 byte to 2**50 bytes; `16MiB` is 16 * 2**20, `16MB` is 16 * 10**6."""
+    """A size: 1 to `2**50` bytes; `16MiB` is `16 * 2**20`, `16MB` is `16 * 10**6`."""
 
     NOUN, EXAMPLE = "bytes", "16MiB"
     SUFFIXES = _scaled("B")
@@ -96,7 +96,7 @@ class Bytes(Quantity, int):
 
 
 class BytesPerSecond(Quantity, int):
-    """A rate: 1 byte/s to 2**60 bytes/s; `400GiB/s` is 400 * 2**30."""
+    """A rate: 1 to `2**60` bytes/s; `400GiB/s` is `400 * 2**30`."""
 
     NOUN, EXAMPLE = "bytes/s", "400GB/s"
     SUFFIXES = _scaled("B/s")

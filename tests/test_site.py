@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href", "object": "data", "embed": "src", "use": "href", "image": "href"}  # fmt: skip
 
 
+ELEMENTS = {*["a", "article", "body", "button", "code", "div", "em", "footer", "form", "h1", "h2", "h3", "h4", "head", "header", "html", "img", "input", "label", "li", "link", "main", "meta", "nav", "ol", "p", "small"],
+            *["span", "strong", "table", "tbody", "td", "th", "thead", "title", "tr", "ul"]}  # fmt: skip
+
+
 class Assets(HTMLParser):
     """What a page loads when it is shown, and the classes on it."""
 
@@ -81,6 +85,14 @@ def test_no_page_loads_anything_from_the_network(site: Path) -> None:
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), (
             sheet.name
         )
+
+
+def test_what_is_written_is_shown(site: Path) -> None:
+    cli = (site / "cli.html").read_text(encoding="utf-8")
+    assert "[workloads|accels|mappings|designs]" in cli
+    shown = {page.name: re.sub(r"<(script|pre|style|svg).*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL) for page in site.glob("*.html")}  # fmt: skip
+    unknown = {name: set(re.findall(r"<(\w+)", text)) - ELEMENTS for name, text in shown.items()}
+    assert {name: tags for name, tags in unknown.items() if tags} == {}, "text in angle brackets is lost"
 
 
 def test_every_page_that_is_written_is_in_the_navigation(site: Path) -> None:

@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from yaml_keys import key_pages
 
 SHIM = "https://unpkg.com/iframe-worker/shim"
+TABLE_ROW = re.compile(r"^\|.*$", re.MULTILINE)
+CODE = re.compile(r"`[^`\n]+`")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -24,6 +26,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for address, text in made_pages().items():
         files.append(File.generated(config, address, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """A bar in code in a table is written with a backslash, as forges want it; here it would be shown."""
+    return TABLE_ROW.sub(lambda row: CODE.sub(lambda code: code[0].replace("\\|", "|"), row[0]), markdown)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
