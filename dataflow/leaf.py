@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from einsim.accel.machine import Machine, Unit
+from einsim.accel.widths import issued
 from einsim.dataflow.array_time import Tiles, array_time
 from einsim.dataflow.cores import cores_ranks, wanting
 from einsim.dataflow.footprint import elements, relevant_ranks, runs, steps, tile_bytes
@@ -38,11 +39,18 @@ def issue_ops(unit: Unit, ops: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Group an Einsum's ops into issues: a chain that the unit fuses goes out as one."""
     groups: list[tuple[str, ...]] = []
     at = 0
+    plain = tuple(op.partition("@")[0] for op in ops)
     while at < len(ops):
-        fused = next((fuse for fuse in unit.fused_ops if ops[at : at + len(fuse)] == fuse), (ops[at],))
-        groups.append(fused)
+        fused = next((fuse for fuse in unit.fused_ops if plain[at : at + len(fuse)] == fuse), (ops[at],))
+        groups.append(ops[at : at + len(fused)])
         at += len(fused)
     return tuple(groups)
+
+
+def issued_ops(cascade: Cascade, unit: Unit, einsum: Einsum) -> tuple[str, ...]:
+    """What a unit issues for one point of an Einsum, in passes where its operands are wider than the unit."""
+    ops = cascade.wide_ops(einsum.name)
+    return tuple(name for op, bits in ops for name in issued(unit, op, bits))
 
 
 def cycles_per_point(unit: Unit, ops: tuple[str, ...]) -> int:
@@ -50,9 +58,9 @@ def cycles_per_point(unit: Unit, ops: tuple[str, ...]) -> int:
     return sum(max(unit.cost(op).cycles for op in group) for group in issue_ops(unit, ops))
 
 
-def latency_cycles(unit: Unit, einsum: Einsum, node: Compute) -> int:
+def latency_cycles(cascade: Cascade, unit: Unit, einsum: Einsum, node: Compute) -> int:
     """Cycles from the end of issue until a tile's result can be used."""
-    extra = max((unit.cost(op).latency_cycles for op in einsum.ops), default=0)
+    extra = max((unit.cost(op).latency_cycles for op in issued_ops(cascade, unit, einsum)), default=0)
     rows = next(iter(unit.dims)) if unit.kind == "vector" else "rows"
     along_rows = set(node.spatial.get(rows, ())) & set(einsum.reduced)
     if along_rows:
@@ -85,10 +93,12 @@ def exploited(cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str
     return left
 
 
-def array_cycles(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]) -> int:
+def array_cycles(
+    cascade: Cascade, unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]
+) -> int:
     """Issue cycles for a tile: spatial ranks fold over the unit's dimensions, the others run in time."""
     if unit.convention:
-        return _systolic_cycles(unit, einsum, node, extents)
+        return _systolic_cycles(cascade, unit, einsum, node, extents)
     folds = math.prod(parts(unit, node, dim, extents) for dim in node.spatial if dim != "cores")
     placed = {rank for ranks in node.spatial.values() for rank in ranks}
     steps = _shares(unit, node, extents) * math.prod(
@@ -96,7 +106,7 @@ def array_cycles(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str
     )
     if unit.kind == "systolic" and node.stationarity != "output-stationary":
         steps = max(steps, unit.dims.get("rows", 1))  # the next stationary tile takes a cycle a row to load
-    return folds * steps * max(1, cycles_per_point(unit, einsum.ops))
+    return folds * steps * max(1, cycles_per_point(unit, issued_ops(cascade, unit, einsum)))
 
 
 def parts(unit: Unit, node: Compute, dim: str, extents: Mapping[str, int]) -> int:
@@ -116,7 +126,9 @@ def _shares(unit: Unit, node: Compute, extents: Mapping[str, int]) -> int:
     return -(-math.prod(extents[rank] for rank in ranks) // unit.dims["cores"]) if ranks else 1
 
 
-def _systolic_cycles(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]) -> int:
+def _systolic_cycles(
+    cascade: Cascade, unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]
+) -> int:
     """Cycles of a tile by the unit's convention; each core walks its share of the cores' ranks in time."""
     placed = {rank for ranks in node.spatial.values() for rank in ranks}
     points = {
@@ -131,7 +143,7 @@ def _systolic_cycles(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping
         cols=unit.dims["cols"],
         along_rows=points.get("rows", 1),
         along_cols=points.get("cols", 1),
-        stream=steps * max(1, cycles_per_point(unit, einsum.ops)),
+        stream=steps * max(1, cycles_per_point(unit, issued_ops(cascade, unit, einsum))),
         stationary=node.stationarity != "output-stationary",
     )
     return array_time(unit.convention, tiles)
@@ -154,10 +166,11 @@ def leaf_cost(
     """
     unit = machine.unit(node.unit)
     work = exploited(cascade, unit, einsum, extents)
-    cycles = array_cycles(unit, einsum, node, work)
+    cycles = array_cycles(cascade, unit, einsum, node, work)
+    issues = issued_ops(cascade, unit, einsum)
     points = math.prod(work[rank] for rank in einsum.ranks)
     actions: Counter[str] = Counter()
-    for op in einsum.ops:
+    for op in issues:
         actions[f"{unit.name}:{op}"] += points
     spatial = {rank for ranks in node.spatial.values() for rank in ranks}
     if any(extents[rank] > 1 and rank not in spatial for rank in einsum.reduced):
@@ -196,7 +209,7 @@ def leaf_cost(
         accesses=tuple(accesses),
         actions=dict(actions),
         points=points,
-        active_pe_cycles=points * max(1, cycles_per_point(unit, einsum.ops)),
+        active_pe_cycles=points * max(1, cycles_per_point(unit, issues)),
     )
 
 
