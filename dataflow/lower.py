@@ -18,6 +18,7 @@ from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.program import Cost, Engine, MemoryAccess, Op, Program, ScheduleNode, Stream
+from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.workloads.cascade import Cascade
 
@@ -36,6 +37,7 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
         _op(number, draft, waits[number], layout, cascade, machine, clock, sizes)
         for number, draft in enumerate(drafts)
     )
+    ops = taking_turns(ops, machine)
     return Program(
         workload=cascade.name,
         accel=machine.name,

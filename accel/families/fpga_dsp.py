@@ -47,7 +47,7 @@ class Matrix(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A matrix array in each SLR, its macs cascaded in chains of `chain` along the reduction.
 
     Of `macs_per_dsp` (packing) and `dsps_per_mac` (wide formats) one is 1. `shares_dsps_of` names another
-    array whose DSPs this one is a mode of: it takes none itself, and none of the two is faster for it.
+    array whose DSPs this one is a mode of: it takes none itself, and only one of the two computes at a time.
     """
 
     rows: Count
@@ -63,7 +63,7 @@ class Matrix(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True
     dsps_per_mac: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     """DSPs that one mac of a wide format takes."""
     shares_dsps_of: Name | None = None
-    """Another array whose DSPs this one is a mode of; it takes none itself."""
+    """Another array whose DSPs this one is a mode of: it takes none itself, and the two take turns."""
 
     def __post_init__(self) -> None:
         if self.macs_per_dsp > 1 and self.dsps_per_mac > 1:
@@ -258,7 +258,8 @@ def _units(spec: FpgaDsp) -> tuple[tuple[Unit, ...], list[str]]:
     for name, array in spec.matrix.items():
         with below("matrix", name):
             dims = {**cores, "rows": array.rows, "cols": array.cols}
-            units.append(array.unit(name, kind=array.kind, dims=dims, reads_from="gb"))
+            made = array.unit(name, kind=array.kind, dims=dims, reads_from="gb")
+            units.append(msgspec.structs.replace(made, mode_of=array.shares_dsps_of or ""))
     for name, lanes in spec.vector.items():
         ops, added = completed(lanes.costs())
         assumed += [f"vector.{name}.ops.{op}" for op in added]

@@ -140,7 +140,9 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         if self.resident is not None:
             return (self.resident,)
-        made = [e.name for e in self.cascade.einsums if self.cascade.consumers(e.name) and not e.iterative]
+        made = [
+            e.name for e in self.cascade.einsums if not e.iterative and not self.cascade.is_output(e.name)
+        ]
         if not self.global_buffer or self.groups or self.machine.memory(self.global_buffer).holds:
             return ((),)
         if len(made) <= MOST_SUBSETS:

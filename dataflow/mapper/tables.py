@@ -135,7 +135,7 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
         mem=_memories(machine, scale),
         one=np.array([
             at[cores[0]] if len(cores) == 1 else -1, unit.dims.get("cores", 1), least,
-            scale.engines.index(unit.name), cycles * scale.unit_ticks[unit.name],
+            scale.engines.index(unit.mode_of or unit.name), cycles * scale.unit_ticks[unit.name],
             sum(unit.cost(op).energy_pj for op in issues) * PICO,
             (registers.read_pj + registers.write_pj) * PICO if registers else 0.0,
             nest.buffers, len(scale.engines),
