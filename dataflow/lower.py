@@ -18,6 +18,7 @@ from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.program import Cost, Engine, MemoryAccess, Op, Program, ScheduleNode, Stream
+from einsim.dataflow.remarks import remarks
 from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.workloads.cascade import Cascade
@@ -50,7 +51,7 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
         engines=_engines(machine, ops),
         shape=_shape(mapping.tree, (), drafts),
         buffers=held_bytes(mapping, layout, cascade, machine),
-        notes=mapping.notes,
+        notes=(*mapping.notes, *remarks(mapping, cascade, machine)),
         macs=cascade.macs,
         dma={f"dma {memory.name}": memory.dma_engines for memory in machine.memories if memory.dma_engines},
     )
