@@ -41,11 +41,12 @@ from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.nest import Inside, Nest, nest_of, operands, orders, plain, simple
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
 from einsim.dataflow.mapper.restrictions import check_resident, check_restrictions
-from einsim.dataflow.mapper.tables import Floats, Scales, scales, tables
+from einsim.dataflow.mapper.tables import Scales, scales, tables
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapper.vectors import TileSpace, TileVector
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.spatial import placements
+from einsim.specs.arrays import Floats
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.passes import pass_of

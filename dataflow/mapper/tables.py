@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.clock import Clock, port_name
@@ -16,12 +15,10 @@ from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import compressed
 from einsim.dataflow.leaf import cycles_per_point, issued_ops
 from einsim.dataflow.mapper.nest import Nest, counts, operands
+from einsim.specs.arrays import Floats, Ints
 from einsim.workloads.cascade import Cascade, Einsum
 
 PICO = 1e-12
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 class Scales(msgspec.Struct, frozen=True, kw_only=True):
