@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from einsim.accel.machine import Machine
-from einsim.report.case import Case
+from einsim.report.case import Case, NotAtHand
 from einsim.report.markup import table, text
 from einsim.report.quantity import count, joules, percent, seconds, size, times
 from einsim.sim.breakdown import by_unit
@@ -105,9 +105,12 @@ def where_time_went(case: Case) -> str:
 
 def provenance(case: Case) -> str:
     """Where the machine's figures come from; assumed ones are labelled."""
-    if not isinstance(case.machine, Machine):
+    if isinstance(case.machine, NotAtHand):
         return '<p class="lead">The machine\'s file was not at hand, so its sources are not shown.</p>'
-    assumed = dict.fromkeys((*case.machine.assumed, *case.result.assumed))
+    own = (
+        case.machine.assumed if isinstance(case.machine, Machine) else ()
+    )  # a GPU's sources say it themselves
+    assumed = dict.fromkeys((*own, *case.result.assumed))
     rows = [[f"<code>{text(path)}</code>", text(source)] for path, source in case.machine.sources.items()]
     rows += [
         [f"<code>{text(path)}</code>", '<span class="tag">assumed</span> no published figure was found']

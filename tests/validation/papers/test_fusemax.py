@@ -12,7 +12,7 @@ from einsim.cli.main import main
 from einsim.validation.papers import fusemax
 from einsim.validation.papers.fusemax import (
     QUANTITIES,
-    Case,
+    PaperCase,
     read_case,
     references,
     rows,
@@ -42,7 +42,7 @@ def test_the_stored_figures_are_whole_and_scale_with_the_heads() -> None:
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_a_short_case_of_each_configuration_is_within_its_limits(configuration: str) -> None:
-    found = list(rows(Case(configuration=configuration, model="T5", length="1K")))
+    found = list(rows(PaperCase(configuration=configuration, model="T5", length="1K")))
     assert [row for row in found if not row.ok] == []
     assert [(row.level, row.quantity) for row in found] == [
         *((level, quantity) for level in ("analytical", "sim") for quantity in QUANTITIES),
@@ -55,7 +55,7 @@ def test_a_short_case_of_each_configuration_is_within_its_limits(configuration: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", stored_cases(), ids=str)
-def test_every_stored_case_is_within_its_limits(case: Case) -> None:
+def test_every_stored_case_is_within_its_limits(case: PaperCase) -> None:
     assert [row for row in rows(case) if not row.ok] == []
 
 
@@ -63,7 +63,7 @@ def test_every_stored_case_is_within_its_limits(case: Case) -> None:
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_a_million_tokens_of_the_largest_model_are_judged(configuration: str) -> None:
     assert [
-        row for row in rows(Case(configuration=configuration, model="XLM", length="1M")) if not row.ok
+        row for row in rows(PaperCase(configuration=configuration, model="XLM", length="1M")) if not row.ok
     ] == []
 
 
