@@ -112,6 +112,16 @@ def references() -> MappingType[PaperCase, MappingType[str, float]]:
         }
 
 
+def published(case: str) -> dict[str, float]:
+    """What FuseMax's artifact says of a case such as `fusemax:binding:BERT:4K`: by quantity, in s, J, bytes
+    and shares 0..1. SpecError for a case that is none, or that nothing is published of.
+    """
+    found = references().get(read_case(case))
+    if found is None:
+        raise SpecError("", "nothing is published of this case", got=case)
+    return dict(found)
+
+
 def stored_cases() -> tuple[PaperCase, ...]:
     """Every case that a reference is stored for."""
     return tuple(references())

@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from einsim.cli.main import main
+from einsim.specs.errors import SpecError
 from einsim.validation.papers import fusemax
 from einsim.validation.papers.fusemax import (
     QUANTITIES,
     PaperCase,
+    published,
     read_case,
     references,
     rows,
@@ -137,3 +139,9 @@ def test_a_figure_outside_its_limit_is_exit_code_1(
     }
     assert main(["validate", "papers", "--case", "fusemax:binding:T5:1K"]) == 1
     assert "outside its limit" in capsys.readouterr().out
+
+
+def test_what_is_published_is_public() -> None:
+    assert published("fusemax:binding:BERT:4K") == references()[read_case("fusemax:binding:BERT:4K")]
+    with pytest.raises(SpecError, match="unknown configuration"):
+        published("fusemax:bindings:BERT:4K")
