@@ -69,9 +69,7 @@ def latency_cycles(cascade: Cascade, unit: Unit, einsum: Einsum, node: Compute) 
             reduce_op = "mac"
         extra += unit.reduction_latency_cycles.get(reduce_op, 0)
     if unit.fill == "exposed":
-        extra += sum(unit.dims[dim] for dim in ("rows", "cols") if dim in unit.dims) - 2 * (
-            len(unit.dims) > 1
-        )
+        extra += sum(unit.dims.get(dim, 1) - 1 for dim in ("rows", "cols"))
     return extra
 
 
