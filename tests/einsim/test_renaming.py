@@ -93,7 +93,12 @@ def another(machine: Machine, seed: int) -> Machine:
 def called(machine: Machine, names: dict[str, str]) -> Machine:
     """The machine with these names for its units and memories."""
     units = tuple(
-        msgspec.structs.replace(unit, name=names[unit.name], reads_from=names[unit.reads_from])
+        msgspec.structs.replace(
+            unit,
+            name=names[unit.name],
+            reads_from=names[unit.reads_from],
+            mode_of=names.get(unit.mode_of, ""),
+        )
         for unit in machine.units
     )
     memories = tuple(
