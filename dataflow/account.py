@@ -38,6 +38,8 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
     actions: dict[str, int] = {}
     reads: dict[tuple[str, str], int] = {}
     writes: dict[tuple[str, str], int] = {}
+    memories = {memory.name: memory for memory in machine.memories}
+    accesses: dict[tuple[str, str], int] = {}
     shares: dict[str, EinsumCost] = {}
     active: dict[str, int] = {unit.name: 0 for unit in machine.units}
     for op in program.ops:
@@ -51,6 +53,9 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
                 at = (access.memory, access.tensor)
                 reads[at] = reads.get(at, 0) + access.read_bytes * times
                 writes[at] = writes.get(at, 0) + access.write_bytes * times
+                for kind, size in (("read", access.read_bytes), ("write", access.write_bytes)):
+                    count = memories[access.memory].accesses(size) * times
+                    accesses[access.memory, kind] = accesses.get((access.memory, kind), 0) + count
             ticks += cost.ticks * times
             points += cost.points * times
             if op.kind == "compute":
@@ -72,14 +77,14 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
     traffic: dict[str, dict[str, int]] = {memory.name: {} for memory in machine.memories}
     leakage = machine.leakage_w
     for memory in machine.memories:
-        read = written = 0
         for (name, tensor), size in reads.items():
             if name == memory.name:
-                read += size
-                written += writes[name, tensor]
                 traffic[name][tensor] = size + writes[name, tensor]
-        picojoules = (read * memory.read_pj + written * memory.write_pj) / memory.access_bytes
-        energy[memory.name] = picojoules * PICO
+        counts_of = (accesses.get((memory.name, kind), 0) for kind in ("read", "write"))
+        energy[memory.name] = sum(
+            count * each * PICO
+            for count, each in zip(counts_of, (memory.read_pj, memory.write_pj), strict=True)
+        )
         leakage += memory.leakage_w
     if leakage:
         energy[LEAKAGE] = leakage * seconds

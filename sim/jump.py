@@ -83,7 +83,7 @@ class Jumper:
         loop = actor.op.path[slot]
         if self.reference.get(loop) != actor.op.id or loop in self.irregular or loop in self.asked:
             return
-        first, stop = actor.path.span(actor.position, slot)
+        first, stop = actor.path.stretch(actor.position, slot)
         index = actor.position[slot]
         if stop - first < 6 or index - first < self.lags[loop] + 1 or stop - index < MARGIN + 2:
             if index <= first + self.lags[loop]:
@@ -207,7 +207,7 @@ class Jumper:
         for number, at in movers.items():
             actor = self.run.actors[number]
             early = (
-                before.positions[number][at] - actor.path.span(actor.position, at)[0] < self.lags[loop] + 1
+                before.positions[number][at] - actor.path.stretch(actor.position, at)[0] < self.lags[loop] + 1
             )
             if early or _since(actor, now) != before.since[number]:
                 self.seen[loop].clear()
@@ -267,7 +267,7 @@ class Jumper:
         room = []
         for number, at in movers.items():
             actor = actors[number]
-            _, stop = actor.path.span(actor.position, at)
+            _, stop = actor.path.stretch(actor.position, at)
             room.append((stop - 1 - MARGIN - actor.position[at]) // stride)
         most = min(room, default=0)
         for actor in actors:
@@ -324,7 +324,7 @@ def _irregular_loops(run: Simulation) -> set[int]:
     found: set[int] = set()
     for actor in run.actors:
         for slot in range(actor.path.depth):
-            if actor.path.loops[slot].bounds:
+            if slot in actor.path.tied:
                 found.update(actor.op.path[other] for other in actor.path._couples[slot])
     return found
 
