@@ -52,7 +52,9 @@ class Path:
         self.tiles: dict[tuple[int, ...], Box] = {}  # one for each key that was met, where there is a cut
         tied = frozenset[str]() if cut is None else frozenset(r for mask in cut.masks for r in mask.tied)
         self.tied = tuple(
-            at for at, loop in enumerate(loops) if cut and (cut.anywhere or tied & set(loop.ranks))
+            at
+            for at, loop in enumerate(loops)
+            if cut and not self.pins[at] and (cut.anywhere or tied & set(loop.ranks))
         )
         self._couples = tuple(self._coupled(at) for at in range(self.depth))
 

@@ -211,9 +211,9 @@ class Mask:
         for bound in self.blocks:
             reach = [self._reach(side, box) for side in (bound.left, bound.right)]
             first, last = max(low for low, _ in reach), min(high for _, high in reach)
-            if first > last:
-                first, last = last, first
-            begin, end = _block(bound, first, last)[0], _block(bound, last, last)[1]
+            begin, end = _block(bound, min(first, last), first)[0], _block(bound, last, first)[1]
+            if first >= end:  # the sides lie in different blocks
+                return [({}, -1)]
             for side in (bound.left, bound.right):
                 limits = _between(side, begin, end)
                 found += [relaxed(each, self.tied, self._ranges(box)) for each in limits]
