@@ -257,7 +257,10 @@ class Path:
             return found
         box = self.box(position)
         left = cut.trim(box)
-        resumes = (self._resumes(position),) if self.resumed else ()
+        resumes: tuple[int, ...] = ()
+        if self.resumed:
+            begun = cut.begun(left) if cut.reduced and left is not None else self._resumes(position)
+            resumes = (begun,)
         if left is None:
             found = (*(0 for _ in self.key_ranks), *resumes)
         else:

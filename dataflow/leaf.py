@@ -120,11 +120,13 @@ def leaf_cost(
     resumes: bool = False,
     tile: Box | None = None,
     mask: Mask | None = None,
+    begun: int | None = None,
 ) -> LeafCost:
     """Cost of one tile of `extents` points of each rank; `residences` say where each operand lives.
 
     `tile` and `mask`: where it lies and what bounds leave of it; without them all its points are there.
-    `resumes`: earlier tiles have left partial sums of the same results, which are read first.
+    `resumes`: earlier tiles have left partial sums of the same results, of `begun` of them where bounds keep
+    some results out of those tiles; they are read first.
     """
     unit = machine.unit(node.unit)
     box = tile or {rank: (0, extents[rank]) for rank in einsum.ranks}
@@ -140,7 +142,9 @@ def leaf_cost(
         for tensor in dict.fromkeys(access.tensor for access in einsum.reads)
         if tensor not in node.chained
     ]
-    accesses.append(_result(cascade, machine, laid, residences[einsum.name], actions, resumes=resumes))
+    if begun is None:
+        begun = touched(cascade, (Use(einsum.output, box, cutting),)) if resumes else 0
+    accesses.append(_result(cascade, machine, laid, residences[einsum.name], actions, begun))
     return LeafCost(
         cycles=_cycles(unit, einsum, laid),
         accesses=tuple(one for several in accesses for one in several),
@@ -173,7 +177,7 @@ def _operand(
 
 
 def _result(
-    cascade: Cascade, machine: Machine, laid: Laid, home: Residence, actions: Counter[str], *, resumes: bool
+    cascade: Cascade, machine: Machine, laid: Laid, home: Residence, actions: Counter[str], begun: int
 ) -> tuple[MemoryAccess, ...]:
     """What the unit writes of its results and reads back of partial ones.
 
@@ -185,9 +189,9 @@ def _result(
     once = touched(cascade, (Use(einsum.output, laid.tile, laid.mask),))
     kept_in_unit = home.memory == unit
     if kept_in_unit or laid.node.stationarity != "output-stationary":
-        written, read = steps, steps - once + (once if resumes else 0)
+        written, read = steps, steps - once + begun
     else:
-        written, read = once, once if resumes else 0
+        written, read = once, begun
         if steps > once:
             actions[f"{unit}:register read"] += steps
             actions[f"{unit}:register write"] += steps

@@ -145,10 +145,10 @@ def _op(
     ranks = einsum.ranks if draft.kind == "compute" else access_of(einsum, draft.subject).ranks
     loops = tuple(layout.loops[loop] for loop in draft.path)
     mine = {loop.rank for loop in loops}
-    cut = _cut(draft, cascade)
-    key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
     reduced = set(einsum.reduced) if draft.kind == "compute" else set()
     resumed = tuple(loop.id for loop in loops if loop.count > 1 and reduced & set(loop.ranks))
+    cut = _cut(draft, cascade, {rank for loop in loops if loop.id in resumed for rank in loop.ranks})
+    key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
     path = Path(loops, draft.when, sizes, key_ranks, resumed, cut)
     shared_out = draft.leaf.node.spatial.get("cores", ())
     private = {
@@ -167,7 +167,8 @@ def _op(
         elif draft.kind == "compute":
             resumes = bool(resumed and key[len(key_ranks)])
             mask = cut.masks[0] if cut is not None else None
-            costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, tile, mask, resumes)
+            begun = key[len(key_ranks)] if resumed and cut is not None and cut.reduced else None
+            costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, tile, mask, resumes, begun)
         else:
             costs[key] = _transfer_cost(draft, layout, cascade, machine, clock, tile, bool(private))
         if private:
@@ -207,17 +208,20 @@ def _op(
     )
 
 
-def _cut(draft: DraftOp, cascade: Cascade) -> Cut | None:
-    """What bounds leave of an operation's tiles; None where they leave all, and only extents count."""
+def _cut(draft: DraftOp, cascade: Cascade, resumed: set[str]) -> Cut | None:
+    """What bounds leave of an operation's tiles; None where they leave all, and only extents count. `resumed`
+    are reduced ranks in whose later tiles a compute goes on with partial results.
+    """
     leaves = draft.served or (draft.leaf,)
     einsums = [cascade.einsum(leaf.node.einsum) for leaf in leaves]
     masks = tuple(mask_of(cascade, einsum.ranks) for einsum in einsums)
     if draft.kind == "compute":
-        return (
-            Cut(masks, tuple(rank for rank in einsums[0].ranks if rank in masks[0].tied))
-            if masks[0]
-            else None
-        )
+        if not masks[0]:
+            return None
+        tied = tuple(rank for rank in einsums[0].ranks if rank in masks[0].tied)
+        results = tuple(rank for rank in einsums[0].ranks if rank not in einsums[0].reduced)
+        along = next(iter(resumed)) if len(resumed) == 1 else ""
+        return Cut(masks, tied, results=results, reduced=along if along in tied else "")
     uses = [
         (access, mask)
         for einsum, mask in zip(einsums, masks, strict=True)
@@ -252,6 +256,7 @@ def _compute_cost(
     tile: Box,
     mask: Mask | None,
     resumes: bool,
+    begun: int | None,
 ) -> Cost:
     einsum = cascade.einsum(leaf.node.einsum)
     residences = {}
@@ -264,8 +269,9 @@ def _compute_cost(
     extents = {rank: extent for rank, (_, extent) in tile.items()}
     box = {rank: tile[rank] for rank in einsum.ranks}
     cost = leaf_cost(
-        cascade, machine, einsum, leaf.node, extents, residences, resumes=resumes, tile=box, mask=mask
-    )
+        cascade, machine, einsum, leaf.node, extents, residences, resumes=resumes, tile=box, mask=mask,
+        begun=begun,
+    )  # fmt: skip
     streams: dict[str, int] = {}
     for access in cost.accesses:
         for stream in clock.transfer(access):

@@ -231,12 +231,30 @@ class Mask:
 class Cut(msgspec.Struct, frozen=True):
     """What bounds do to an operation: the masks of the Einsums that it serves, of which one may leave what
     another leaves out. `ranks` are those whose points decide its cost; `anywhere` that the place of its tile
-    decides it too, bounds or not.
+    decides it too, bounds or not. `reduced` is the rank along which a compute goes on with partial results.
     """
 
     masks: tuple[Mask, ...]
     ranks: tuple[str, ...]
     anywhere: bool = False
+    results: tuple[str, ...] = ()
+    reduced: str = ""
+
+    def begun(self, box: Box) -> int:
+        """Results of a compute's tile that tiles before it along `reduced` have begun: `results` are their
+        ranks.
+        """
+        (mask,) = self.masks
+        start, extent = box[self.reduced]
+        if not start:
+            return 0
+        before = {**box, self.reduced: (0, start)}
+        both = {**box, self.reduced: (0, start + extent)}
+        here, there, together = (
+            mask.points(left, self.results) if (left := mask.trim(one)) is not None else 0
+            for one in (box, before, both)
+        )
+        return here + there - together
 
     def trim(self, box: Box) -> dict[str, Interval] | None:
         """The box around what any of the masks leaves."""
