@@ -54,7 +54,9 @@ class Path:
         self.tied = tuple(
             at
             for at, loop in enumerate(loops)
-            if cut and not self.pins[at] and (cut.anywhere or tied & set(loop.ranks))
+            if cut
+            and not self.pins[at]
+            and (tied | (set(cut.ranks) if cut.anywhere else set())) & set(loop.ranks)
         )
         self._couples = tuple(self._coupled(at) for at in range(self.depth))
 
@@ -133,10 +135,14 @@ class Path:
             return [(index, index + 1) for index in range(first, stop)]
         loop = self.loops[at]
         outside, own = self.box(position, at), self._range(position, at)
+        boxes = [outside]
+        if self.cut.reduced in outside:  # which results have been begun depends on all tiles up to this one
+            boxes.append({**outside, self.cut.reduced: (0, sum(outside[self.cut.reduced]))})
         uneven = [
             (max(first, low), min(stop, high))
             for mask in self.cut.masks
-            for low, high in (mask.uneven(loop.ranks, loop.tile, own, outside) if mask else ())
+            for box in boxes
+            for low, high in (mask.uneven(loop.ranks, loop.tile, own, box) if mask else ())
         ]
         found, at_index = [], first
         for low, high in sorted(uneven):
@@ -297,7 +303,7 @@ class Path:
         full = self.interval([*position, stop - 1], at)[1] == self.loops[at].tile
         for low, high in self.alike(position, at):
             begin, end = low, high
-            if at in self.resumed and begin == first and end - begin > 1:
+            if at in self.resumed and (self.cut is not None or begin == first) and end - begin > 1:
                 yield begin, 1
                 begin += 1
             if end == stop and not full and end - begin > 1:

@@ -21,7 +21,7 @@ from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.mask import Box, Cut, Mask, mask_of
 from einsim.dataflow.program import Cost, Engine, MemoryAccess, Op, Program, ScheduleNode, Stream
 from einsim.dataflow.waits import DraftOp, add_waits
-from einsim.workloads.cascade import Cascade
+from einsim.workloads.cascade import Cascade, Einsum
 
 
 def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
@@ -216,12 +216,14 @@ def _cut(draft: DraftOp, cascade: Cascade, resumed: set[str]) -> Cut | None:
     einsums = [cascade.einsum(leaf.node.einsum) for leaf in leaves]
     masks = tuple(mask_of(cascade, einsum.ranks) for einsum in einsums)
     if draft.kind == "compute":
-        if not masks[0]:
+        apart = _apart(einsums[0])
+        if not masks[0] and not apart:
             return None
-        tied = tuple(rank for rank in einsums[0].ranks if rank in masks[0].tied)
+        tied = tuple(rank for rank in einsums[0].ranks if rank in masks[0].tied or rank in apart)
         results = tuple(rank for rank in einsums[0].ranks if rank not in einsums[0].reduced)
         along = next(iter(resumed)) if len(resumed) == 1 else ""
-        return Cut(masks, tied, results=results, reduced=along if along in tied else "")
+        going_on = along if along in masks[0].tied else ""
+        return Cut(masks, tied, anywhere=bool(apart), results=results, reduced=going_on)
     uses = [
         (access, mask)
         for einsum, mask in zip(einsums, masks, strict=True)
@@ -234,6 +236,18 @@ def _cut(draft: DraftOp, cascade: Cascade, resumed: set[str]) -> Cut | None:
     if not anywhere and (not any(masks) or (alike and not all(masks))):
         return None  # the same everywhere, or one of them wants the whole tile and the others a part of that
     return Cut(tuple(mask for _, mask in uses), ranks, anywhere)
+
+
+def _apart(einsum: Einsum) -> set[str]:
+    """Ranks of tensors that an Einsum reads at indices which move apart, so that it depends on the place of a
+    tile what of them two reads share.
+    """
+    found = set()
+    for tensor in {access.tensor for access in einsum.reads}:
+        accesses = [access for access in einsum.reads if access.tensor == tensor]
+        if len({tuple(index.terms for index in access.indices) for access in accesses}) > 1:
+            found |= {rank for access in accesses for rank in access.ranks}
+    return found
 
 
 def _uses(draft: DraftOp, cascade: Cascade, tile: Box) -> tuple[Use, ...]:
