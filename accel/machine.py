@@ -23,12 +23,15 @@ class OpCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `made_of` such as `{"mac": 6}` says that the op is issued as other ops of the same unit; its cycles
     and energy are then the sum of theirs, and the own figures are ignored.
+    `by_bits` gives other figures for operands of other widths than the unit's `bits`: by "16", or by "16x8"
+    where the operands of a product differ. Widths in neither are composed (`einsim.accel.widths`).
     """
 
     cycles: int = 1
     energy_pj: float = 0.0
     made_of: dict[str, int] | None = None
     latency_cycles: int = 0
+    by_bits: dict[str, OpCost] = {}
 
 
 class RegisterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +79,9 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 raise RuleError("must be >= 1", got=size, at=("dims", name))
         for op in self.ops:
             self._check_made_of(op, ())
+            if self.ops[op].by_bits and not self.bits:
+                rule = "needs the unit's `bits`, the widths that the op's own figures are for"
+                raise RuleError(rule, at=("ops", op, "by_bits"))
         for dataflow in self.dataflows:
             if dataflow not in DATAFLOWS:
                 hint = near(dataflow, DATAFLOWS)
@@ -103,10 +109,14 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return op in self.ops
 
     def cost(self, op: str) -> OpCost:
-        """The op's cost with `made_of` expanded (then None); RuleError for an unknown op."""
-        if op not in self.ops:
-            raise RuleError(f"unit '{self.name}' has no op '{op}'", hint=near(op, self.ops))
-        own = self.ops[op]
+        """The op's cost with `made_of` expanded (then None); RuleError for an unknown op.
+
+        "mac@16" is the op at a width of its `by_bits`.
+        """
+        name, _, width = op.partition("@")
+        if name not in self.ops:
+            raise RuleError(f"unit '{self.name}' has no op '{name}'", hint=near(name, self.ops))
+        own = self.ops[name].by_bits[width] if width else self.ops[name]
         if own.made_of is None:
             return own
         parts = [(self.cost(part), count) for part, count in own.made_of.items()]

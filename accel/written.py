@@ -37,7 +37,19 @@ Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Dataflow = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(DATAFLOWS)})]
 """One of `DATAFLOWS`, as the unit checks."""
 
+Widths = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,2}(x[1-9][0-9]{0,2})?$")]
+"""Bits of operands: `16` for both, `16x8` where they differ."""
+
 Area = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+
+
+class WrittenWidth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An op on operands of one width: `16: {cycles: 4, energy: 1.2pJ}`."""
+
+    cycles: Cycles = 1
+    """Cycles between two issues of the op on one lane, on operands of this width."""
+    energy: Picojoules = Picojoules(0)
+    """Energy of one op on one lane, on operands of this width."""
 
 
 class WrittenOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +64,10 @@ class WrittenOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
     latency_cycles: Latency = 0
     """Further cycles until the result is visible."""
+    by_bits: dict[Widths, WrittenWidth] = {}
+    """The op on operands of other widths than the unit's `bits`: `{16: {cycles: 2, energy: 0.9pJ}}`, or
+    `16x8` where the operands of a product differ. Widths in neither are made of passes of a narrower one.
+    """
 
     def cost(self) -> OpCost:
         """The machine's op."""
@@ -60,6 +76,12 @@ class WrittenOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             energy_pj=float(self.energy),
             made_of=self.made_of,
             latency_cycles=self.latency_cycles,
+            by_bits={
+                bits: OpCost(
+                    cycles=one.cycles, energy_pj=float(one.energy), latency_cycles=self.latency_cycles
+                )
+                for bits, one in self.by_bits.items()
+            },
         )
 
 
@@ -218,7 +240,9 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     exploits: tuple[Pattern, ...] = ()
     """Sparsity patterns that save work here: `n:m`, `2:4`, `block`; any other is computed as if dense."""
     bits: tuple[Bits, ...] = ()
-    """Operand widths that it is built for; they set what the arrays of an FPGA take."""
+    """Operand widths that its ops' figures are for: wider products, sums and comparisons take passes of
+    these, and other ops are refused. None: any. They also set what the arrays of an FPGA take.
+    """
     convention: Convention = ""
     """What the edges of a systolic tile cost: `scale-sim`, `edge-aware`, `overlapped`; its streaming only
     where it is left out.

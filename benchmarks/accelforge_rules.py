@@ -16,8 +16,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
-from einsim.workloads.cascade import Access, Cascade
+from einsim import Cascade, Compute, Keep, Loop, Mapping
+from einsim.dataflow.mapping import Node, children
+from einsim.workloads.cascade import Access
 
 READ_PJ = {"dram": 56.24, "gb": 15.04, "local": 1.992}
 WRITE_PJ = {"dram": 56.24, "gb": 18.88, "local": 2.344}

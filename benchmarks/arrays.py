@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from einsim.evaluation import evaluate
+from einsim import evaluate
 from einsim.sim.arrays.dsp_chain import ChainSpec, step_chain
 from einsim.sim.arrays.fusemax import FuseMaxSpec
 from einsim.sim.arrays.gemm import DATAFLOWS, ArraySpec, Gemm

@@ -29,22 +29,25 @@ from accelforge_rules import judge  # type: ignore[import-not-found]
 from rich.console import Console
 from rich.table import Table
 
-from einsim.accel.load import load_machine
-from einsim.dataflow.analytical import analyse
-from einsim.dataflow.lower import lower
-from einsim.dataflow.mapper.best import best_mapping
+from einsim import (
+    Cascade,
+    EinsimError,
+    MapSpace,
+    Objective,
+    analyse,
+    best_mapping,
+    build_mapping,
+    load_machine,
+    lower,
+    mapping_text,
+    parse_cascade,
+    simulate,
+    template_names,
+)
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.nest import Inside
-from einsim.dataflow.mapper.objective import Objective
-from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import APART, COPIES, DIM, PARTIAL, WIDTH, Tables, tables
-from einsim.dataflow.mapping_text import mapping_text
-from einsim.dataflow.templates import build_mapping, template_names
-from einsim.sim.engine import simulate
-from einsim.specs.errors import EinsimError
-from einsim.workloads.cascade import Cascade
 from einsim.workloads.library import build
-from einsim.workloads.notation import parse
 
 COUNT = 400_000
 
@@ -78,7 +81,9 @@ def in_bits(cascade: Cascade, bits: int) -> Cascade:
 
 def gemm(size: int) -> Cascade:
     """A square GEMM of 8-bit values."""
-    return in_bits(parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": size, "n": size, "k": size}), 8)
+    return in_bits(
+        parse_cascade("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": size, "n": size, "k": size}), 8
+    )
 
 
 def baseline(t: Tables, tiles: npt.NDArray[Any], homes: list[list[tuple[int, int]]]) -> npt.NDArray[Any]:
@@ -196,7 +201,7 @@ def attention(text: str, size: int) -> Cascade:
     """An attention core or block of 8-bit values: 32 heads of 128, a model of 4096."""
     block = {"h": 32, "e": 128, "f": 128, "d": 4096, "d2": 4096}
     wanted = {k: v for k, v in block.items() if f"{k}," in text or f"{k}]" in text}
-    return in_bits(parse(text, name="attention", sizes={**wanted, "m": size, "p": size}), 8)
+    return in_bits(parse_cascade(text, name="attention", sizes={**wanted, "m": size, "p": size}), 8)
 
 
 def against_accelforge(table: Table, python: str, sizes: list[int], shown: bool) -> list[str]:

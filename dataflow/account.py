@@ -72,7 +72,7 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
     energy: dict[str, float] = {}
     for action, number in actions.items():
         unit, _, done = action.partition(":")
-        name = f"{unit} registers" if done in REGISTER_ACCESSES else f"{unit} {done}"
+        name = f"{unit} registers" if done in REGISTER_ACCESSES else f"{unit} {done.partition('@')[0]}"
         energy[name] = energy.get(name, 0.0) + _action_pj(machine, action) * number * PICO
     traffic: dict[str, dict[str, int]] = {memory.name: {} for memory in machine.memories}
     leakage = machine.leakage_w

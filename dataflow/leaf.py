@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from einsim.accel.machine import Machine, Unit
+from einsim.accel.widths import issued
 from einsim.dataflow.array_time import Tiles, array_time
 from einsim.dataflow.feed import Laid
 from einsim.dataflow.footprint import Use, compressed, runs, steps, stored_bits, touched
@@ -40,11 +41,18 @@ def issue_ops(unit: Unit, ops: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Group an Einsum's ops into issues: a chain that the unit fuses goes out as one."""
     groups: list[tuple[str, ...]] = []
     at = 0
+    plain = tuple(op.partition("@")[0] for op in ops)
     while at < len(ops):
-        fused = next((fuse for fuse in unit.fused_ops if ops[at : at + len(fuse)] == fuse), (ops[at],))
-        groups.append(fused)
+        fused = next((fuse for fuse in unit.fused_ops if plain[at : at + len(fuse)] == fuse), (ops[at],))
+        groups.append(ops[at : at + len(fused)])
         at += len(fused)
     return tuple(groups)
+
+
+def issued_ops(cascade: Cascade, unit: Unit, einsum: Einsum) -> tuple[str, ...]:
+    """What a unit issues for one point of an Einsum, in passes where its operands are wider than the unit."""
+    ops = cascade.wide_ops(einsum.name)
+    return tuple(name for op, bits in ops for name in issued(unit, op, bits))
 
 
 def cycles_per_point(unit: Unit, ops: tuple[str, ...]) -> int:
@@ -52,9 +60,9 @@ def cycles_per_point(unit: Unit, ops: tuple[str, ...]) -> int:
     return sum(max(unit.cost(op).cycles for op in group) for group in issue_ops(unit, ops))
 
 
-def latency_cycles(unit: Unit, einsum: Einsum, node: Compute) -> int:
+def latency_cycles(cascade: Cascade, unit: Unit, einsum: Einsum, node: Compute) -> int:
     """Cycles from the end of issue until a tile's result can be used."""
-    extra = max((unit.cost(op).latency_cycles for op in einsum.ops), default=0)
+    extra = max((unit.cost(op).latency_cycles for op in issued_ops(cascade, unit, einsum)), default=0)
     rows = next(iter(unit.dims)) if unit.kind == "vector" else "rows"
     along_rows = set(node.spatial.get(rows, ())) & set(einsum.reduced)
     if along_rows:
@@ -85,14 +93,17 @@ def exploited(cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str
     return left
 
 
-def array_cycles(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]) -> int:
+def array_cycles(
+    cascade: Cascade, unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]
+) -> int:
     """Issue cycles for a tile: spatial ranks fold over the unit's dimensions, the others run in time."""
     box = {rank: (0, extents[rank]) for rank in einsum.ranks}
-    return _cycles(unit, einsum, Laid(unit, node, einsum, box, extents, None))
+    issues = issued_ops(cascade, unit, einsum)
+    return _cycles(unit, Laid(unit, node, einsum, box, extents, None), max(1, cycles_per_point(unit, issues)))
 
 
-def _cycles(unit: Unit, einsum: Einsum, laid: Laid) -> int:
-    each = max(1, cycles_per_point(unit, einsum.ops))
+def _cycles(unit: Unit, laid: Laid, each: int) -> int:
+    """Cycles of a tile whose points take `each`."""
     folds = math.prod(laid.folds(dim) for dim in laid.dims)
     steps = laid.steps()
     if unit.convention:
@@ -103,9 +114,7 @@ def _cycles(unit: Unit, einsum: Einsum, laid: Laid) -> int:
         )  # fmt: skip
         return array_time(unit.convention, tiles) if steps else 0
     if unit.kind == "systolic" and laid.node.stationarity != "output-stationary" and steps:
-        steps = max(
-            steps, folds * unit.dims.get("rows", 1)
-        )  # the next stationary tile takes a cycle a row to load
+        steps = max(steps, folds * unit.dims.get("rows", 1))  # the next tile takes a cycle a row to load
     return steps * each
 
 
@@ -133,9 +142,10 @@ def leaf_cost(
     cutting = mask if mask and not mask.whole(box) else None
     laid = Laid(unit, node, einsum, box, exploited(cascade, unit, einsum, extents), cutting)
     points = laid.points()
-    each = max(1, cycles_per_point(unit, einsum.ops))
+    issues = issued_ops(cascade, unit, einsum)
+    each = max(1, cycles_per_point(unit, issues))
     actions: Counter[str] = Counter()
-    for op in einsum.ops:
+    for op in issues:
         actions[f"{unit.name}:{op}"] += points
     accesses = [
         _operand(cascade, machine, laid, tensor, residences[tensor], actions)
@@ -146,7 +156,7 @@ def leaf_cost(
         begun = touched(cascade, (Use(einsum.output, box, cutting),)) if resumes else 0
     accesses.append(_result(cascade, machine, laid, residences[einsum.name], actions, begun))
     return LeafCost(
-        cycles=_cycles(unit, einsum, laid),
+        cycles=_cycles(unit, laid, each),
         accesses=tuple(one for several in accesses for one in several),
         actions=+actions,
         points=points,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from einsim.accel.machine import DATAFLOWS, Machine, Unit
+from einsim.accel.widths import lacks
 from einsim.dataflow.flow_rules import check_flow
 from einsim.dataflow.held import held_bytes, home_bytes
 from einsim.dataflow.holds import levels
@@ -128,11 +129,15 @@ class _Tree:
         self._known((place, node, "compute"), node.einsum, names, "Einsum")
         self._known((place, node, "on"), node.unit, self.units, "unit")
         unit, einsum = self.machine.unit(node.unit), self.cascade.einsum(node.einsum)
+        ops = self.cascade.wide_ops(einsum.name)
+        able = [other.name for other in self.machine.units if not lacks(other, ops)]
         for op in einsum.ops:
             if not unit.supports(op):
-                able = [other.name for other in self.machine.units if all(map(other.supports, einsum.ops))]
                 hint = f"units that have all its ops: {', '.join(able)}" if able else near(op, unit.ops)
                 raise self.sites.error(place, node, "on", f"unit {unit.name} has no op '{op}'", hint=hint)
+        if why := lacks(unit, ops):
+            hint = f"units that have all its ops: {', '.join(able)}" if able else ""
+            raise self.sites.error(place, node, "on", why, hint=hint)
         self._spatial(place, node, unit, einsum)
         self._known((place, node, "stationarity"), node.stationarity, DATAFLOWS, "dataflow")
         fixed = unit.kind in ("systolic", "dsp-chain") and unit.dataflows

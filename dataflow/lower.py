@@ -179,7 +179,7 @@ def _op(
     if draft.kind == "compute":
         node = draft.leaf.node
         engine = node.unit
-        latency = latency_cycles(machine.unit(node.unit), einsum, node) * clock.unit_ticks[node.unit]
+        latency = latency_cycles(cascade, machine.unit(node.unit), einsum, node) * clock.unit_ticks[node.unit]
     else:
         source, target = _ends(machine, draft)
         outer = machine.memory(target if draft.kind == "store" else source)

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from einsim.accel.machine import Machine, Unit
+from einsim.accel.widths import lacks
 from einsim.dataflow.footprint import relevant_ranks
 from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapping import Compute
@@ -53,9 +54,10 @@ def roles(cascade: Cascade, einsum: Einsum) -> Roles:
     )
 
 
-def able(machine: Machine, einsum: Einsum) -> list[Unit]:
-    """The units that have all of an Einsum's ops."""
-    return [unit for unit in machine.units if all(map(unit.supports, einsum.ops))]
+def able(cascade: Cascade, machine: Machine, einsum: Einsum) -> list[Unit]:
+    """The units that have all of an Einsum's ops, at its operands' widths."""
+    ops = cascade.wide_ops(einsum.name)
+    return [unit for unit in machine.units if not lacks(unit, ops)]
 
 
 def place(
@@ -70,21 +72,18 @@ def place(
     `cores` are ranks that must lie along the cores, where the unit has some.
     """
     best: tuple[float, int, Compute] | None = None
-    units = able(machine, einsum)
+    units = able(cascade, machine, einsum)
     if not einsum.contracts:  # a matrix unit only where no vector unit has the ops
         units = [unit for unit in units if unit.kind == "vector"] or units
     if not units:
-        missing = ", ".join(
-            f"{unit.name} lacks {', '.join(op for op in dict.fromkeys(einsum.ops) if not unit.supports(op))}"
-            for unit in machine.units
-        )
+        missing = ", ".join(lacks(unit, cascade.wide_ops(einsum.name)) for unit in machine.units)
         raise EinsimError(f"{machine.name}: no unit can compute Einsum {einsum.name} ({missing})")
     for order, unit in enumerate(units):
         clock = unit.clock_hz or machine.clock_hz
         work = exploited(cascade, unit, einsum, extents)
         for found in layouts(cascade, unit, einsum):
             node = found if cores is None or "cores" not in unit.dims else along_cores(found, cores)
-            seconds = array_cycles(unit, einsum, node, work) / clock
+            seconds = array_cycles(cascade, unit, einsum, node, work) / clock
             if best is None or seconds < best[0] * (1 - 1e-9):
                 best = (seconds, order, node)
     assert best is not None
@@ -148,7 +147,7 @@ def placements(cascade: Cascade, machine: Machine, einsum: Einsum, unit: str = "
     One rank of the result lies along the cores; where they share all memories, several free ones may too.
     What multiplies two tensors goes to a matrix unit, where one can; `unit` asks for another.
     """
-    units = [one for one in able(machine, einsum) if one.reads_from != machine.dram.name]
+    units = [one for one in able(cascade, machine, einsum) if one.reads_from != machine.dram.name]
     if unit:
         units = [one for one in units if one.name == unit]
     elif einsum.contracts and len({access.tensor for access in einsum.reads}) > 1:
@@ -172,7 +171,7 @@ def step_placements(
 ) -> tuple[Compute, ...]:
     """Every unit with the Einsum's ops and an on-chip memory, with every layout of ranks but the step's."""
     found: list[Compute] = []
-    for unit in able(machine, einsum):
+    for unit in able(cascade, machine, einsum):
         if unit.reads_from != machine.dram.name:
             found += (node for node in _on(cascade, unit, einsum, step, kind) if node not in found)
     return tuple(found)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, NamedTuple
 
 from einsim.dataflow.iteration import Path, path_of
 from einsim.dataflow.program import Cost, Op, Program, Wait
+from einsim.sim.stateful import Base, Period
 
 Position = list[int]
+
+
+class OperationMark(NamedTuple):
+    """An operation at the start of a period."""
+
+    position: Position
+    counts: dict[tuple[int, ...], int]
+    times: tuple[int, int, int]
 
 
 class Actor:
@@ -33,7 +43,7 @@ class Actor:
         self.last_port = ""  # where its latest stream ended
         self.held_by = ""  # the engine or port that its latest service waited for at the end
         self.pending: dict[str, int] = {}  # port -> end of its stream, -1 while queued there
-        self.waiters: list[tuple[Position, int, Any]] = []  # target, ticket, event
+        self.waiters: list[tuple[Actor, Any]] = []  # each until its `blocked_target`, with its event
         self.counts: dict[tuple[int, ...], int] = {}
         self.cause = "fill"
         self.blamed: Actor | None = None
@@ -112,6 +122,64 @@ class Actor:
         """An instance is served: keep why it was late, for those that waited for it."""
         self.past_cause, self.past_blamed, self.past_ready_at = self.cause, self.blamed, self.ready_at
         self.past_held_by = self.held_by
+
+    def state(self, base: Base) -> Hashable:
+        """Relative to the time and, inside the loop, to its index."""
+        slot = base.slots[self.op.id]
+
+        def relative(position: Position | None) -> tuple[int, ...] | None:
+            if position is None:
+                return None
+            if slot < 0 or position[:slot] != self.position[:slot]:
+                return (-1, *position)
+            return (-2, *position[:slot], position[slot] - base.reached, *position[slot + 1 :])
+
+        return (
+            self.phase,
+            relative(self.position),
+            relative(self.completed),
+            tuple((end - base.now, relative(position)) for end, position in self.flying),
+            self.blocked_on,
+            tuple(sorted((port, end - base.now if end >= 0 else -1) for port, end in self.pending.items())),
+            self.cause,
+            self.blamed.op.id if self.blamed is not None else -1,
+            self.past_cause,
+            self.past_held_by,
+            self.past_blamed.op.id if self.past_blamed is not None else -1,
+        )
+
+    def mark(self) -> OperationMark:
+        """Where it stands, how often it has run, and the times that the ledger looks at."""
+        times = self.ready_at, self.started_at, self.past_ready_at
+        return OperationMark(position=list(self.position), counts=dict(self.counts), times=times)
+
+    def alike(self, mark: OperationMark, period: Period) -> bool:
+        """A mover has left the loop's beginning, and its times have moved on with it."""
+        at = period.movers.get(self.op.id, -1)
+        if at < 0:
+            return True
+        first, _ = self.path.stretch(self.position, at)
+        times = self.ready_at, self.started_at, self.past_ready_at
+        moved = all(now - before == period.ticks for now, before in zip(times, mark.times, strict=True))
+        return moved and mark.position[at] - first > period.lag
+
+    def shift(self, mark: OperationMark, period: Period, times: int) -> None:
+        """It and all that it remembers of the loop move forward."""
+        for key, number in self.counts.items():
+            self.counts[key] = number + (number - mark.counts.get(key, 0)) * times
+        at = period.movers.get(self.op.id, -1)
+        if at < 0:
+            return
+        ahead, prefix = period.stride * times, self.position[:at]
+        self.ready_at += period.ticks * times
+        self.started_at += period.ticks * times
+        self.past_ready_at += period.ticks * times
+        self.position[at] += ahead
+        for position in (self.completed, *(position for _, position in self.flying)):
+            if position is not None and position[:at] == prefix:
+                position[at] += ahead
+        if self.blocked_target is not None:
+            self.blocked_target = self.target(self.blocked_on, self.position)
 
     def age(self) -> tuple[int, ...]:
         """Place of the next instance in the sequential program: the engine serves the smallest first."""

@@ -9,6 +9,7 @@ the outcome does not depend on the order of events within it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -25,11 +26,11 @@ from einsim.sim.actor import Actor
 from einsim.sim.cores import apart
 from einsim.sim.jump import Jumper
 from einsim.sim.ledger import Ledger
-from einsim.sim.memory.dram_port import SLOTS, DramPort
+from einsim.sim.memory.dram_port import DramPort
 from einsim.sim.memory.timed import by_command, scaled, timed
+from einsim.sim.server import Server
+from einsim.sim.stateful import Stateful
 from einsim.sim.watch import Watch
-
-GRANT, SNAPSHOT = 2, 3  # simpy's own priorities are 0 (urgent) and 1 (normal)
 
 
 class DeadlockError(RuntimeError):
@@ -48,93 +49,6 @@ def simulate(program: Program, machine: Machine, *, jump: bool = True) -> Result
     run.go()
     whole = scaled(program, finer.ticks_per_cycle // program.ticks_per_cycle)
     return run.result(machine, whole, cores.first)
-
-
-class Server:
-    """An engine: one operation at a time. A unit takes the oldest in program order, as its static schedule
-    would; a memory's port takes requests as they come, and the oldest of those that come in the same tick. A
-    port that follows a DRAM standard has several transfers in flight.
-    """
-
-    def __init__(self, run: Simulation, name: str, *, first_come: bool, room: int = 1) -> None:
-        self.run = run
-        self.name = name
-        self.first_come = first_come
-        self.timing: DramPort | None = run.ports.get(name)
-        self.room = SLOTS if self.timing else room
-        self.queue: list[tuple[int, tuple[int, ...], int, Any]] = []  # arrival, age, operation, event
-        self.kicked = False
-        self.carried: dict[int, tuple[Actor, simpy.Event]] = {}  # by the timing's slot
-        self.alarm: simpy.Event | None = None
-        self.last_end = 0  # of a transfer; since the run's start without what was skipped
-
-    def request(self, actor: Actor) -> simpy.Event:
-        """An event that fires when the engine is the actor's; call `release` afterwards."""
-        event = self.run.env.event()
-        arrival = self.run.now() if self.first_come else 0
-        self.queue.append((arrival, actor.age(), actor.op.id, event))
-        self.kick()
-        return event
-
-    def kick(self) -> None:
-        """Decide at the end of this tick."""
-        if self.room and self.queue and not self.kicked:
-            self.kicked = True
-            self.run.at_end_of_tick(GRANT, self.grant)
-
-    def grant(self) -> None:
-        """Hand the engine to the first requests by arrival and age."""
-        self.kicked = False
-        while self.room and self.queue:
-            best = min(self.queue)
-            self.queue.remove(best)
-            self.room -= 1
-            best[3].succeed()
-
-    def carry(self, actor: Actor, key: tuple[int, ...], ticks: int) -> Generator[simpy.Event, None, int]:
-        """Do the request just granted: `ticks`, or as long as the engine's own timing takes.
-
-        Returns when it began: with several in flight, not before the one that ended last.
-        """
-        began = int(self.run.env.now)
-        if self.timing is None:
-            actor.pending[self.name] = began + ticks
-            if ticks:
-                yield self.run.env.timeout(ticks)
-        else:
-            slot = self.timing.submit(actor, key, began, ticks)
-            event = self.run.env.event()
-            self.carried[slot] = actor, event
-            self._set_alarm()
-            yield event
-            began, self.last_end = max(began, self.last_end), int(self.run.env.now)
-        del actor.pending[self.name]
-        return began
-
-    def _set_alarm(self) -> None:
-        """Wake up when the next transfer ends, if none comes before."""
-        assert self.timing is not None
-        upcoming = self.timing.upcoming()
-        for actor, _ in self.carried.values():
-            actor.pending[self.name] = upcoming  # at the earliest
-        if upcoming < 0:
-            self.alarm = None
-            return
-        self.alarm = alarm = self.run.env.timeout(upcoming - int(self.run.env.now))
-        alarm.callbacks.append(self._ring)
-
-    def _ring(self, alarm: simpy.Event) -> None:
-        if alarm is not self.alarm or self.timing is None:
-            return
-        for slot in self.timing.ended(int(self.run.env.now)):
-            _, event = self.carried.pop(slot)
-            event.succeed()
-        self._set_alarm()
-
-    def release(self) -> None:
-        """Give the engine back."""
-        self.room += 1
-        self.kick()
 
 
 class Simulation:
@@ -156,12 +70,16 @@ class Simulation:
         for actor in self.actors:
             actor.connect(self.actors)
         self.servers = {
-            engine.name: Server(self, engine.name, first_come=engine.kind == "port")
+            engine.name: Server(
+                self.env, self.at_end_of_tick, engine.name, first_come=engine.kind == "port",
+                timing=ports.get(engine.name),
+            )
             for engine in program.engines
-        }
+        }  # fmt: skip
         for name, count in program.dma.items():
-            self.servers[name] = Server(self, name, first_come=True, room=count)
+            self.servers[name] = Server(self.env, self.at_end_of_tick, name, first_come=True, room=count)
         self.ledger = Ledger(program, watch)
+        self.parts: tuple[Stateful, ...] = (*self.actors, *self.servers.values(), self.ledger)
         self.jumper = Jumper(self) if jump else None
 
     def at_end_of_tick(self, priority: int, call: Any) -> None:
@@ -201,6 +119,14 @@ class Simulation:
             if following >= watch.end:
                 return
             self.env.step()
+
+    def every(self, op: int, slot: int, most: int) -> int:
+        """Iterations of a loop after which DRAM lies as before, but for whole rows; 0: more than `most`."""
+        return math.lcm(*(port.where.every(op, slot, most) for port in self.ports.values()))
+
+    def elapsed(self) -> int:
+        """Ticks that were run, without skipped periods."""
+        return int(self.env.now)
 
     def now(self) -> int:
         """Simulated time in ticks, skipped periods included."""
@@ -255,9 +181,7 @@ class Simulation:
             yield from dma.carry(actor, (), cost.setup_ticks)
 
     def _wait(self, actor: Actor) -> Generator[simpy.Event, None, None]:
-        if (
-            self.now() > actor.ready_at
-        ):  # an instance that is ready together with the one before shares its reason
+        if self.now() > actor.ready_at:  # else it is ready together with the one before and shares its reason
             actor.cause, actor.blamed = "fill", None
         for at, (wait, producer, _, _) in enumerate(actor.waits):
             target = actor.target(at, actor.position)
@@ -266,13 +190,17 @@ class Simulation:
             event = self.env.event()
             actor.blocked_on, actor.blocked_target = at, target
             actor.version += 1
-            producer.waiters.append((target, actor.op.id, event))
+            producer.waiters.append((actor, event))
             yield event
             actor.blocked_on, actor.blocked_target = -1, None
             actor.cause, actor.blamed = wait.cause, producer
 
     def _serve(self, actor: Actor, key: tuple[int, ...], cost: Cost) -> Generator[simpy.Event, None, None]:
-        """Hold the engine for the tile's ticks and until every port has moved its bytes."""
+        """Hold the engine for the tile's ticks and until every port has moved its bytes.
+
+        A transfer's engine is its source's port, its streams are the ports behind: all are requested at once,
+        each is released when its own bytes have passed, the source's only after the last of them.
+        """
         streams = []
         for stream in cost.streams:
             actor.pending[stream.port] = -1
@@ -286,7 +214,7 @@ class Simulation:
             yield self.env.timeout(cost.ticks)
             del actor.pending[""]
         own = self.env.now
-        for process in streams:
+        for process in streams:  # the engine, a transfer's source port, is held until the slowest has drained
             if process.is_alive:
                 yield process
         actor.held_by = actor.last_port if self.env.now > own else actor.op.engine
@@ -323,11 +251,12 @@ class Simulation:
             self.watch.completed(actor, self.now())
         if actor.waiters:
             left = []
-            for entry in actor.waiters:
-                if position >= entry[0]:
-                    entry[2].succeed()
+            for waiter, event in actor.waiters:
+                assert waiter.blocked_target is not None
+                if position >= waiter.blocked_target:
+                    event.succeed()
                 else:
-                    left.append(entry)
+                    left.append((waiter, event))
             actor.waiters = left
 
     def result(

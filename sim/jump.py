@@ -10,42 +10,58 @@ of every look-back (buffers, state), and of every operation that waits for one c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-from einsim.sim.actor import Actor, Position
-from einsim.specs.arrays import Ints
+from einsim.dataflow.program import Program
+from einsim.sim.actor import Actor
+from einsim.sim.stateful import Base, Period, Stateful
+from einsim.sim.watch import Watch
 
-if TYPE_CHECKING:
-    from einsim.sim.engine import Simulation
-    from einsim.sim.memory.dram_port import DramPort
-
-
+SNAPSHOT = 3  # after all engines of a tick are granted
 MARGIN = 2  # iterations kept clear at the end of the loop
 MEMORY = 64  # states remembered for each loop
 STILL = 3  # looks without a change after which an operation counts as standing still
 PATIENCE = 96  # iterations of a loop without a repeated state before it is left alone until it starts anew
 
 
-class Snapshot:
-    """What is needed to measure a period: the time, the positions and the counters."""
+class Jumpable(Protocol):
+    """What the jump asks of a run. `skipped` are the ticks by which it has moved the run forward."""
 
-    def __init__(self, run: Simulation, index: int) -> None:
-        self.time = run.now()
-        self.freed = dict(run.ledger.free_since)
-        self.since = [_since(actor, run.now()) for actor in run.actors]
-        self.index = index
-        self.positions = [list(actor.position) for actor in run.actors]
-        self.counters = run.ledger.counters()
-        self.counts = [dict(actor.counts) for actor in run.actors]
-        self.rows = {name: port.latest.copy() for name, port in run.ports.items()}
-        self.commands = {name: port.counts() for name, port in run.ports.items()}
+    program: Program
+    actors: list[Actor]
+    watch: Watch | None
+    skipped: int
+
+    @property
+    def parts(self) -> Sequence[Stateful]:
+        """All that has a state, operations first and in their order."""
+
+    def now(self) -> int:
+        """Simulated time in ticks, skipped periods included."""
+
+    def elapsed(self) -> int:
+        """Ticks that were run, without skipped periods."""
+
+    def every(self, op: int, slot: int, most: int) -> int:
+        """Iterations of an operation's loop after which memory may be as it was; 0: more than `most`."""
+
+    def at_end_of_tick(self, priority: int, call: Callable[[], None]) -> None:
+        """Run `call` at this tick, after everything of a smaller priority number."""
+
+
+class Snapshot:
+    """The start of what may be a period: the time, the loop's index and a mark of every part."""
+
+    def __init__(self, run: Jumpable, index: int) -> None:
+        self.time, self.index = run.now(), index
+        self.marks = [part.mark() for part in run.parts]
 
 
 class Jumper:
     """Watches a run and moves it forward by whole periods."""
 
-    def __init__(self, run: Simulation) -> None:
+    def __init__(self, run: Jumpable) -> None:
         self.run = run
         self.reference: dict[int, int] = {}  # loop -> operation that drives it
         for actor in run.actors:
@@ -95,26 +111,14 @@ class Jumper:
             return
         self.tries[loop] += 1
         self.asked.add(loop)
-        self.run.at_end_of_tick(3, self._closure(loop, actor, slot))
+        self.run.at_end_of_tick(SNAPSHOT, self._closure(loop, actor, slot))
 
     def _every(self, loop: int) -> int:
         """Iterations after which a timed DRAM may be where it was, but for whole rows; 0: none here."""
-        found, count = 1, self.run.program.loops[loop].count
-        for port in self.run.ports.values():
-            for actor in self.members[loop]:
-                slot = self._inside(actor, loop)
-                each = port.where.every(actor.op.id, slot, count // 2) if slot >= 0 else 1
-                found = math.lcm(found, each)
-        return found if found <= count // 2 else 0
-
-    def _timings(self) -> tuple[Any, ...]:
-        """State of the ports that have a timing, and since when their requests wait."""
-        now = self.run.now()
-        return tuple(
-            (server.timing.state(now), tuple(entry[0] - now for entry in sorted(server.queue)))
-            for server in self.run.servers.values()
-            if server.timing is not None
-        )
+        most, slots = self.run.program.loops[loop].count // 2, self._slots(loop)
+        inside = [actor.op.id for actor in self.members[loop] if slots[actor.op.id] >= 0]
+        found = math.lcm(*(self.run.every(op, slots[op], most) for op in inside))
+        return found if found <= most else 0
 
     def _closure(self, loop: int, actor: Actor, slot: int) -> Callable[[], None]:
         return lambda: self._look(loop, actor, slot)
@@ -128,16 +132,12 @@ class Jumper:
             return  # something outside this loop is at work: no period of the loop's own
         outer = {reference.op.path[at]: reference.position[at] for at in range(slot)}
         index = reference.position[slot]
+        base = Base(now=self.run.elapsed(), reached=index, slots=self._slots(loop))
         state = (
             tuple(outer.items()),
             tuple(actor.version for actor in self.others[loop]),
-            tuple(
-                tuple(entry[2] for entry in sorted(s.queue))
-                for s in self.run.servers.values()
-                if s.first_come
-            ),
-            self._timings(),
-            tuple(self._member(actor, loop, index) for actor in self.members[loop]),
+            tuple(self._member(actor, loop, base) for actor in self.members[loop]),
+            tuple(part.state(base) for part in self.run.parts[len(self.run.actors) :]),
         )
         known = self.seen.setdefault(loop, {})
         before = known.get(state)
@@ -148,7 +148,7 @@ class Jumper:
             return
         self._jump(loop, before, index)
 
-    def _member(self, actor: Actor, loop: int, index: int) -> tuple[Any, ...]:
+    def _member(self, actor: Actor, loop: int, base: Base) -> Any:
         """State of an operation in the loop: relative to the index while it moves, else as it stands."""
         version, look = self.changed[loop].get(actor.op.id, (-1, 0))
         if version != actor.version:
@@ -156,110 +156,45 @@ class Jumper:
             self.changed[loop][actor.op.id] = (actor.version, look)
         if self.looks[loop] - look >= STILL and actor.phase in {"waiting", "queued"} and not actor.flying:
             return ("still", actor.version)
-        return self._state(actor, loop, index)
+        return actor.state(base)
 
-    def _state(self, actor: Actor, loop: int, index: int) -> tuple[Any, ...]:
-        now = int(self.run.env.now)
-        slot = self._inside(actor, loop)
+    def _slots(self, loop: int) -> dict[int, int]:
+        """Slot of the loop, or of its sibling, on each operation's path; -1 for those outside.
 
-        def relative(position: Position | None) -> tuple[int, ...] | None:
-            if position is None:
-                return None
-            if slot < 0 or position[:slot] != actor.position[:slot]:
-                return (-1, *position)
-            return (-2, *position[:slot], position[slot] - index, *position[slot + 1 :])
-
-        return (
-            actor.phase,
-            relative(actor.position),
-            relative(actor.completed),
-            tuple((end - now, relative(position)) for end, position in actor.flying),
-            actor.blocked_on,
-            tuple(sorted((port, end - now if end >= 0 else -1) for port, end in actor.pending.items())),
-            actor.cause,
-            actor.blamed.op.id if actor.blamed is not None else -1,
-            actor.past_cause,
-            actor.past_held_by,
-            actor.past_blamed.op.id if actor.past_blamed is not None else -1,
-        )
+        One may stand in another outer iteration: it keeps that one while all move side by side.
+        """
+        return {actor.op.id: self._inside(actor, loop) for actor in self.run.actors}
 
     def _inside(self, actor: Actor, loop: int) -> int:
-        """Slot of the loop, or of its sibling, on the actor's path; -1 otherwise.
-
-        The actor may stand in another outer iteration: it keeps that one while both move side by side.
-        """
         slot = next((at for at, own in enumerate(actor.op.path) if self.family[own] == self.family[loop]), -1)
         if slot < 0 or actor.path.pins[slot] or actor.phase == "done":
             return -1
         return slot
 
     def _jump(self, loop: int, before: Snapshot, index: int) -> None:
-        stride = index - before.index
+        run, ticks, stride = self.run, self.run.now() - before.time, index - before.index
         if stride <= 0:
             return
-        movers = {}
-        for actor in self.run.actors:
-            if actor.position != before.positions[actor.op.id]:
-                movers[actor.op.id] = self._inside(actor, loop)
+        movers = {
+            actor.op.id: self._inside(actor, loop)
+            for actor, mark in zip(run.actors, before.marks, strict=False)
+            if actor.position != mark.position
+        }
         if any(at < 0 for at in movers.values()):
             return
-        now = self.run.now()
-        for number, at in movers.items():
-            actor = self.run.actors[number]
-            early = (
-                before.positions[number][at] - actor.path.stretch(actor.position, at)[0] < self.lags[loop] + 1
-            )
-            if early or _since(actor, now) != before.since[number]:
-                self.seen[loop].clear()
-                return
-        rows = {}
-        for name, port in self.run.ports.items():
-            moved = self._rows(port, before.rows[name], movers, stride)
-            if moved is None:
-                return
-            rows[name] = moved
+        period = Period(ticks=ticks, movers=movers, stride=stride, lag=self.lags[loop])
+        if not all(part.alike(mark, period) for part, mark in zip(run.parts, before.marks, strict=True)):
+            self.seen[loop].clear()
+            return
         periods = self._periods(movers, stride)
-        if self.run.watch is not None:  # no further than to where the watch begins
-            periods = min(periods, (self.run.watch.begin - now) // (now - before.time))
+        if run.watch is not None:  # no further than to where the watch begins
+            periods = min(periods, (run.watch.begin - run.now()) // ticks)
         if periods < 1:
             return
-        ticks = (now - before.time) * periods
-        for actor in self.run.actors:
-            old = before.counts[actor.op.id]
-            for key, number in actor.counts.items():
-                actor.counts[key] = number + (number - old.get(key, 0)) * periods
-        for number, at in movers.items():
-            _shift(self.run.actors[number], at, stride * periods, ticks)
-        for actor in self.run.actors:
-            actor.waiters = [
-                (self.run.actors[ticket].blocked_target or target, ticket, event)
-                for target, ticket, event in actor.waiters
-            ]
-        for server in self.run.servers.values():
-            server.queue = [
-                (arrival + ticks if server.first_come else 0, self.run.actors[number].age(), number, event)
-                for arrival, _, number, event in server.queue
-            ]
-        for name, port in self.run.ports.items():
-            port.jump(rows[name], port.counts() - before.commands[name], periods, ticks)
-        self.run.ledger.add(before.counters, periods, ticks, before.freed)
-        self.run.skipped += ticks
+        for part, mark in zip(run.parts, before.marks, strict=True):
+            part.shift(mark, period, periods)
+        run.skipped += ticks * periods
         self.seen[loop].clear()
-
-    def _rows(self, port: DramPort, before: Ints, movers: dict[int, int], stride: int) -> Ints | None:
-        """Rows by which each tensor moves on in a period; None where a tile doesn't move on by whole rows, or
-        one tensor's tiles don't all do so alike: then later periods need not be like this one.
-        """
-        moved = port.latest - before
-        for number, at in movers.items():
-            shift = port.where.shift(number, at, stride)
-            if shift is None or any(moved[tensor] != rows for tensor, rows in shift.items()):
-                return None
-        touched = {
-            tensor for number, at in movers.items() for tensor in port.where.shift(number, at, stride) or ()
-        }
-        still = [tensor for tensor in range(len(moved)) if tensor not in touched]
-        return moved if not moved[still].any() else None
 
     def _periods(self, movers: dict[int, int], stride: int) -> int:
         """How many periods can be skipped before an end of the loop or anything that stands still."""
@@ -298,28 +233,7 @@ class Jumper:
         return True
 
 
-def _since(actor: Actor, now: int) -> tuple[int, ...]:
-    """How long ago what the ledger looks at happened."""
-    return actor.ready_at - now, actor.started_at - now, actor.past_ready_at - now
-
-
-def _shift(actor: Actor, at: int, ahead: int, ticks: int) -> None:
-    """Move an actor and all that it remembers of this loop forward."""
-    prefix = actor.position[:at]
-    actor.ready_at += ticks
-    actor.started_at += ticks
-    actor.past_ready_at += ticks
-    actor.position[at] += ahead
-    if actor.completed is not None and actor.completed[:at] == prefix:
-        actor.completed[at] += ahead
-    for _, position in actor.flying:
-        if position[:at] == prefix:
-            position[at] += ahead
-    if actor.blocked_target is not None:
-        actor.blocked_target = actor.target(actor.blocked_on, actor.position)
-
-
-def _irregular_loops(run: Simulation) -> set[int]:
+def _irregular_loops(run: Jumpable) -> set[int]:
     """Loops whose index decides the range of another loop: their iterations are not alike."""
     found: set[int] = set()
     for actor in run.actors:
@@ -329,7 +243,7 @@ def _irregular_loops(run: Simulation) -> set[int]:
     return found
 
 
-def _families(run: Simulation) -> dict[int, tuple[Any, ...]]:
+def _families(run: Jumpable) -> dict[int, tuple[Any, ...]]:
     """Loops of sibling branches over the same rank in the same steps: their operations move side by side."""
     found: dict[int, tuple[Any, ...]] = {}
     for actor in run.actors:

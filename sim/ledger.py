@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from typing import NamedTuple
 
 from einsim.dataflow.program import Cost, Program
 from einsim.dataflow.result import Slice
 from einsim.sim.actor import Actor
+from einsim.sim.stateful import Base, Period
 from einsim.sim.watch import Watch
 
 Reason = tuple[str, str]  # a cause, and the memory or the operation that it is about ("" for neither)
-Counters = dict[tuple[str, ...], int]
 
 CAUSES = ("bandwidth", "dependency", "capacity", "fill", "drain")
 TIMELINE_SLICES = 400
 LONGEST_CHAIN = 8  # transfers that are followed to find a reason: more than there are levels of memory
+
+
+class LedgerMark(NamedTuple):
+    """The counters at the start of a period, in ticks by unit."""
+
+    busy: dict[str, int]
+    idle: dict[str, dict[Reason, int]]
+    free_since: dict[str, int]
 
 
 class Ledger:
@@ -133,25 +142,28 @@ class Ledger:
             reasons["dependency", ""] = reasons.get(("dependency", ""), 0) + late
         return reasons
 
-    def counters(self) -> Counters:
-        """Every counter that grows by the same amount in each period."""
-        found: Counters = {("busy", unit): ticks for unit, ticks in self.busy.items()}
-        for unit in self.units:
-            found.update({("idle", unit, *reason): ticks for reason, ticks in self.idle[unit].items()})
-        return found
+    def state(self, base: Base) -> Hashable:
+        """Nothing that decides anything: books are kept of what others do."""
+        return ()
 
-    def add(self, before: Counters, times: int, ticks: int, freed: dict[str, int]) -> None:
-        """Account for `times` skipped periods of `ticks` in all; `before`, `freed`: a period ago."""
-        for (kind, unit, *reason), now in self.counters().items():
-            grown = (now - before.get((kind, unit, *reason), 0)) * times
-            if kind == "busy":
-                self.busy[unit] += grown
-            elif grown:
-                self._charge(unit, (reason[0], reason[1]), grown)
+    def mark(self) -> LedgerMark:
+        """The counters, each of which grows by the same amount in each period."""
+        idle = {unit: dict(reasons) for unit, reasons in self.idle.items()}
+        return LedgerMark(busy=dict(self.busy), idle=idle, free_since=dict(self.free_since))
+
+    def alike(self, mark: LedgerMark, period: Period) -> bool:
+        """Always: what it counts is what the others did."""
+        return True
+
+    def shift(self, mark: LedgerMark, period: Period, times: int) -> None:
+        """Account for the skipped periods."""
         for unit in self.units:
-            if self.free_since[unit] != freed[unit]:
-                self.free_since[unit] += ticks
-        self.last += ticks
+            self.busy[unit] += (self.busy[unit] - mark.busy[unit]) * times
+            for reason, ticks in self.idle[unit].items():
+                self.idle[unit][reason] = ticks + (ticks - mark.idle[unit].get(reason, 0)) * times
+            if self.free_since[unit] != mark.free_since[unit]:
+                self.free_since[unit] += period.ticks * times
+        self.last += period.ticks * times
 
 
 def _chain(actor: Actor, gap: int) -> Iterator[tuple[Reason, int]]:

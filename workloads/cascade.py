@@ -14,6 +14,7 @@ from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, Ter
 from einsim.workloads.points import Box, count_points
 from einsim.workloads.shape import radix, reach
 from einsim.workloads.text import cascade_text
+from einsim.workloads.widths import WideOp, wide_ops
 
 __all__ = [
     "Access", "Apply", "Bound", "Cascade", "Einsum", "Expr", "Index", "Literal", "Partition", "Rank",
@@ -149,6 +150,17 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
                 self._points.clear()
             self._points[key] = count_points(self.bounds, self.sizes, tied)
         return free * self._points[key]
+
+    def wide_ops(self, einsum: str) -> tuple[WideOp, ...]:
+        """The ops of an Einsum, each with its operands' bits: see `einsim.workloads.widths`."""
+        if einsum not in self._wide_ops:
+            bits = {tensor.name: tensor.bits for tensor in self.tensors}
+            self._wide_ops[einsum] = wide_ops(self.einsum(einsum), bits)
+        return self._wide_ops[einsum]
+
+    @cached_property
+    def _wide_ops(self) -> dict[str, tuple[WideOp, ...]]:
+        return {}
 
     @cached_property
     def _ranks(self) -> dict[str, Rank]:

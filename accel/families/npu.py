@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from einsim.accel.composed import completed
-from einsim.accel.machine import Machine
+from einsim.accel.machine import Machine, OpCost
 from einsim.accel.written import Count, Cycles, WrittenFamily, WrittenLanes, WrittenPort
 from einsim.specs.errors import RuleError, below
 from einsim.specs.units import Bytes, BytesPerSecond
@@ -30,12 +30,12 @@ class Dram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class MacCycles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Cycles of one mac of the tensor engine at each precision of the activations."""
+    """Cycles of one mac of the tensor engine, with 8-bit weights; wider ones take passes of these."""
 
     int8: Cycles
-    """Cycles of a mac with 8-bit activations."""
+    """Cycles of a mac of two 8-bit operands."""
     int16: Cycles
-    """Cycles of a mac with 16-bit activations."""
+    """Cycles of a mac of a 16-bit operand and an 8-bit one; two of 16 bits take twice as long."""
 
 
 class Tensor(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,9 +46,26 @@ class Tensor(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True
     cols: Count
     """Columns of the engine in each core."""
     mac_cycles: MacCycles
-    """Cycles of one mac by precision; they replace those of its ops."""
+    """Cycles of one mac by the operands' bits; they are those of its ops, which give none."""
     kind: Literal["array", "systolic"] = "systolic"
     """`systolic` streams one operand through the engine."""
+
+    def __post_init__(self) -> None:
+        for op, cost in self.ops.items():
+            if cost.made_of is None and (cost.cycles != 1 or cost.by_bits):
+                key = "by_bits" if cost.by_bits else "cycles"
+                raise RuleError("is what mac_cycles says here", at=("ops", op, key))
+
+    def costs(self) -> dict[str, OpCost]:
+        """Ops at 8 by 8 bits, and where 16 bits are built, at 16 by 8: two products' energy."""
+        found = {}
+        for op, cost in super().costs().items():
+            wide = msgspec.structs.replace(cost, cycles=self.mac_cycles.int16, energy_pj=2 * cost.energy_pj)
+            found[op] = cost if cost.made_of is not None else msgspec.structs.replace(
+                cost, cycles=self.mac_cycles.int8,
+                by_bits={"16x8": wide} if not self.bits or max(self.bits) > 8 else {},
+            )  # fmt: skip
+        return found
 
 
 class Vector(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,14 +80,15 @@ class Vector(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Npu(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an architect of an NPU writes down; capacities and counts are per core.
 
-    `precision` is the activations' bits: it sets the tensor engine's rate and the lanes of a vector unit.
+    `precision` is the activations' bits: it sets the lanes of a vector unit, whose wider elements take
+    several. The tensor engine's rate follows from the bits of what it multiplies.
     Units `tensor` and `vector`, memories `dram` and `gb` (the scratchpads together).
     """
 
     family: Literal["npu"]
     """The family that derives the machine."""
     precision: Precision
-    """Bits of the activations: it sets the tensor engine's rate and the lanes of a vector unit."""
+    """Bits of the activations: a vector unit has as many lanes as elements of so many bits."""
     cores: Count
     """Cores, each with an engine, vector units and a scratchpad."""
     dram: Dram
@@ -88,14 +106,10 @@ class Npu(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def derive(spec: Npu, name: str) -> Machine:
     """The machine of these parameters at its precision."""
     cores = {"cores": spec.cores} if spec.cores > 1 else {}
-    cycles = spec.tensor.mac_cycles.int8 if spec.precision == 8 else spec.tensor.mac_cycles.int16
-    ops = {
-        op: msgspec.structs.replace(cost, cycles=cycles) if cost.made_of is None else cost
-        for op, cost in spec.tensor.costs().items()
-    }
     with below("tensor"):
         dims = {**cores, "rows": spec.tensor.rows, "cols": spec.tensor.cols}
-        tensor = spec.tensor.unit("tensor", kind=spec.tensor.kind, dims=dims, reads_from="gb", ops=ops)
+        tensor = spec.tensor.unit("tensor", kind=spec.tensor.kind, dims=dims, reads_from="gb")
+        tensor = msgspec.structs.replace(tensor, bits=(8,))
     vector_ops, added = completed(spec.vector.costs())
     with below("vector"):
         vector = spec.vector.unit(
@@ -103,8 +117,9 @@ def derive(spec: Npu, name: str) -> Machine:
             kind="vector",
             dims={"cores": spec.cores * spec.vector.units, "lanes": spec.vector.width_bits // spec.precision},
             reads_from="gb",
-            ops=vector_ops,
+            ops=_on_lanes(vector_ops, spec.vector.bits, spec.precision),
         )
+        vector = msgspec.structs.replace(vector, bits=(spec.precision,))
     dram = spec.dram.memory("dram", parent=None, capacity=spec.dram.capacity)
     with below("dram", "bandwidth"):
         reached = BytesPerSecond.parse(int((spec.dram.bandwidth or 0) * spec.dram.efficiency))
@@ -123,3 +138,22 @@ def derive(spec: Npu, name: str) -> Machine:
         sources=spec.sources,
         assumed=(*spec.assumed, *(f"vector.ops.{op}" for op in added)),
     )
+
+
+def _on_lanes(ops: dict[str, OpCost], bits: tuple[int, ...], precision: int) -> dict[str, OpCost]:
+    """Elements of a built width above the precision take several lanes: so many cycles, and energies."""
+    found = {}
+    for op, cost in ops.items():
+        times = {wide: -(-wide // precision) for wide in bits if wide > precision}
+        found[op] = cost if cost.made_of is not None else msgspec.structs.replace(
+            cost, by_bits={
+                **{
+                    str(wide): msgspec.structs.replace(
+                        cost, cycles=cost.cycles * count, energy_pj=cost.energy_pj * count
+                    )
+                    for wide, count in times.items()
+                },
+                **cost.by_bits,
+            },
+        )  # fmt: skip
+    return found

@@ -16,7 +16,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.footprint import tile_bytes
 from einsim.dataflow.holds import straight
-from einsim.dataflow.leaf import Residence, cycles_per_point, exploited, leaf_cost
+from einsim.dataflow.leaf import Residence, cycles_per_point, exploited, issued_ops, leaf_cost
 from einsim.dataflow.mapper.makespan import makespan, split_makespan
 from einsim.dataflow.mapper.objective import key_by
 from einsim.dataflow.mapper.space import MapSpace
@@ -80,7 +80,7 @@ def _energy_pj(space: MapSpace, einsum: Einsum, streamed: bool) -> float:
         unit = machine.unit(node.unit)
         lives = {name: Residence(memory=machine.dram.name) for name in _names(einsum)}
         cost = leaf_cost(cascade, machine, einsum, node, whole, lives)
-        total = share * cost.points * sum(unit.cost(op).energy_pj for op in einsum.ops)
+        total = share * cost.points * sum(unit.cost(op).energy_pj for op in issued_ops(cascade, unit, einsum))
         if streamed and not cascade.bounds:
             read = min(memory.read_pj / memory.access_bytes for memory in machine.memories)
             write = min(memory.write_pj / memory.access_bytes for memory in machine.memories)
@@ -133,9 +133,10 @@ def least_seconds(cascade: Cascade, machine: Machine) -> float:
         return 0.0
     rows = [
         {
-            unit.name: cascade.points(einsum.name) * max(1, cycles_per_point(unit, einsum.ops))
+            unit.name: cascade.points(einsum.name)
+            * max(1, cycles_per_point(unit, issued_ops(cascade, unit, einsum)))
             / unit.pes / (unit.clock_hz or machine.clock_hz)
-            for unit in able(machine, einsum)
+            for unit in able(cascade, machine, einsum)
         }
         for einsum in cascade.einsums
     ]  # fmt: skip

@@ -345,7 +345,7 @@ class _Bounds:
             extents |= {one.rank("p"): point.width} if one.rank("p") else {}
             self._busy[key] = {
                 name: array_cycles(
-                    self.space.machine.unit(node.unit), cascade.einsum(node.einsum), node, extents
+                    cascade, self.space.machine.unit(node.unit), cascade.einsum(node.einsum), node, extents
                 )
                 for name, node in _nodes(self.space, point).items()
             }

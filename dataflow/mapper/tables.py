@@ -14,7 +14,7 @@ from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import compressed
-from einsim.dataflow.leaf import cycles_per_point
+from einsim.dataflow.leaf import cycles_per_point, issued_ops
 from einsim.dataflow.mapper.nest import Nest, counts, operands
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -120,7 +120,8 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
     lacks = [[not set(some) & operand.moved for some in along.values()] for operand in every]
     registers = unit.registers
     least = float(unit.dims.get("rows", 1)) if unit.kind == "systolic" and stays else 0.0
-    cycles = max(1, cycles_per_point(unit, einsum.ops))
+    issues = issued_ops(cascade, unit, einsum)
+    cycles = max(1, cycles_per_point(unit, issues))
     return Tables(
         loop_rank=np.array([at[rank] for rank in nest.loops], np.int64),
         sizes=np.array([cascade.size(rank) for rank in ranks], np.float64),
@@ -135,7 +136,7 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
         one=np.array([
             at[cores[0]] if len(cores) == 1 else -1, unit.dims.get("cores", 1), least,
             scale.engines.index(unit.name), cycles * scale.unit_ticks[unit.name],
-            sum(unit.cost(op).energy_pj for op in einsum.ops) * PICO,
+            sum(unit.cost(op).energy_pj for op in issues) * PICO,
             (registers.read_pj + registers.write_pj) * PICO if registers else 0.0,
             nest.buffers, len(scale.engines),
         ], np.float64),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.held import held_bytes
+from einsim.dataflow.layout import lay_out
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.templates.flat import flat
 from einsim.dataflow.templates.fusemax import interleaved, on_flat
@@ -29,7 +31,15 @@ def fused_attention(cascade: Cascade, machine: Machine) -> tuple[Mapping, ...]:
         if one.size("p") > 1 and not one.masks and _planar(machine.matrix_units[0]):
             with suppress(EinsimError):
                 found.append(flat(cascade, machine, one=one))
-    return tuple(found)
+    return tuple(mapping for mapping in found if _fits(mapping, cascade, machine))
+
+
+def _fits(mapping: Mapping, cascade: Cascade, machine: Machine) -> bool:
+    held = held_bytes(mapping, lay_out(mapping, cascade), cascade, machine)
+    inside = [memory for memory in machine.memories if memory.parent is not None]
+    return all(
+        held.get(one.name, 0) <= one.capacity_bytes for one in inside if one.capacity_bytes is not None
+    )
 
 
 def _planar(unit: Unit) -> bool:

@@ -154,7 +154,7 @@ def _cycles(
     if node.unit != unit_name:
         return math.inf
     unit = machine.unit(unit_name)
-    return array_cycles(unit, einsum, node, exploited(cascade, unit, einsum, extents))
+    return array_cycles(cascade, unit, einsum, node, exploited(cascade, unit, einsum, extents))
 
 
 def _keeps(

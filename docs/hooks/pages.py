@@ -55,7 +55,8 @@ def made_pages() -> dict[str, str]:
 def python() -> str:
     """Every public name with its docstring."""
     names = [name for name in einsim.__all__ if name != "__version__"]
-    head = ["# Python", "", "What `import einsim` offers. Every name is imported when it is first used.", ""]
+    intro = "What `import einsim` offers. Every name is imported when it is first used."
+    head = ["# Every Python name", "", intro, ""]
     return "\n".join([*head, *(f"::: einsim.{name}\n" for name in names)])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -36,6 +36,16 @@ class FuseMaxRun(msgspec.Struct, frozen=True, kw_only=True):
     adds: int
 
 
+class Told(NamedTuple):
+    """What the kernel fills: see `FuseMaxRun`; counts [7]: operations by kind."""
+
+    maxima: Ints
+    denominators: Ints
+    numerators: Ints
+    busy_per_cycle: Ints
+    counts: Ints
+
+
 def step_fusemax(
     spec: FuseMaxSpec, queries: AnyInts, keys: AnyInts, values: AnyInts, *, score_fraction_bits: int
 ) -> FuseMaxRun:
@@ -59,9 +69,8 @@ def step_fusemax(
     numerators = np.zeros((along_m, work.f, work.p), np.int64)
     acc = np.zeros((spec.depth, spec.rows, spec.cols), np.int64)
     counts = np.zeros(7, np.int64)
-    faults = _step(
-        q, k, v, code, tile, index, acc, score_fraction_bits, maxima, denominators, numerators, busy, counts
-    )
+    told = Told(maxima, denominators, numerators, busy, counts)
+    faults = _step(q, k, v, code, tile, index, acc, score_fraction_bits, told)
     assert faults == 0, "a running maximum was used before it existed"
     return FuseMaxRun(
         maxima=maxima,
@@ -101,12 +110,9 @@ def _step(
     index: AnyInts,
     acc: AnyInts,
     score_bits: int,
-    maxima: AnyInts,
-    denominators: AnyInts,
-    numerators: AnyInts,
-    busy: AnyInts,
-    counts: AnyInts,
+    told: Told,
 ) -> int:
+    maxima, denominators, numerators, busy, counts = told
     depth, rows, cols = acc.shape
     keys, queries = k.shape[0], q.shape[0]
     along_m = maxima.shape[0]

@@ -15,8 +15,9 @@ Refresh: "exact" sends every REF when it is due, "per-bank" every REFB. "average
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -42,6 +43,7 @@ from einsim.sim.dram.constraints import ACT, RD, REF, REFB, WR
 from einsim.sim.dram.controller import Controller, run_all
 from einsim.sim.dram.standard import BankTree, Standard
 from einsim.sim.memory.addresses import Addresses
+from einsim.sim.stateful import Base, Period
 from einsim.specs.arrays import Ints
 
 Key = tuple[int, ...]  # tile extents of an operation
@@ -59,6 +61,13 @@ class Flight(msgspec.Struct, kw_only=True):
     piped: int  # when the pipe lets go of it
     ends: int = NEVER
     over: bool = False  # it has ended, but the channels have not run up to its end yet
+
+
+class PortMark(NamedTuple):
+    """A port at the start of a period: the row of each tensor's latest transfer, and commands by kind."""
+
+    latest: Ints
+    counts: Ints
 
 
 class DramPort:
@@ -174,8 +183,9 @@ class DramPort:
     def _run(self, buffers: Buffers, until: int, goal: int) -> None:
         run_all(buffers.channels, buffers.transfers, self.ways, self.device, until, goal)
 
-    def state(self, now: int) -> tuple[Any, ...]:
-        """What decides all later transfers, relative in time and rows: equal states have the same future."""
+    def state(self, base: Base) -> Hashable:
+        """What decides all later transfers, relative in time and rows."""
+        now = base.now
         order, transfers = self._order(), self.live.transfers
         rank = np.zeros(SLOTS, np.int64)
         rank[order] = np.arange(len(order))
@@ -205,16 +215,26 @@ class DramPort:
         rows = tuple((flight.rows - self.latest[flight.tensors]).tolist())
         return (*flight.what, rows, flight.over, 0 if flight.over else flight.piped - now)
 
-    def counts(self) -> Ints:
-        """Commands issued up to where the channels have run, by kind; they grow alike in every period."""
-        found: Ints = self.live.channels.counts.sum(axis=0)
-        return found
+    def mark(self) -> PortMark:
+        """Where each tensor has got to, and the commands so far; both grow alike in every period."""
+        return PortMark(latest=self.latest.copy(), counts=self.live.channels.counts.sum(axis=0))
 
-    def jump(self, rows: Ints, commands: Ints, periods: int, ticks: int) -> None:
-        """So many periods are skipped, in each of which tensors move by `rows` and `commands` are issued."""
-        ahead = rows * periods
-        self.skipped_ticks += ticks
-        self.skipped += commands * periods
+    def alike(self, mark: PortMark, period: Period) -> bool:
+        """Whether tensors have moved on by whole rows, all tiles of one by as many, the others not at all."""
+        moved = self.latest - mark.latest
+        touched: set[int] = set()
+        for number, at in period.movers.items():
+            shift = self.where.shift(number, at, period.stride)
+            if shift is None or any(moved[tensor] != rows for tensor, rows in shift.items()):
+                return False
+            touched |= shift.keys()
+        return not moved[[tensor for tensor in range(len(moved)) if tensor not in touched]].any()
+
+    def shift(self, mark: PortMark, period: Period, times: int) -> None:
+        """Rows that are open or waited for move on with their tensors."""
+        ahead = (self.latest - mark.latest) * times
+        self.skipped_ticks += period.ticks * times
+        self.skipped += (self.live.channels.counts.sum(axis=0) - mark.counts) * times
         self.latest += ahead
         for flight in self.flights.values():
             flight.rows = flight.rows + ahead[flight.tensors]

@@ -69,8 +69,13 @@ def machine(rng: random.Random, *, ideal: bool = False, levels: int | None = Non
     slow = {op: OpCost(cycles=rng.choice((1, 1, 2)), energy_pj=1.5, latency_cycles=rng.choice((0, 0, 3)))
             for op in ("mac", "mul", "add", "max", "exp", "div")}  # fmt: skip
     registers = RegisterFile(bytes_per_pe=1 << 20, read_pj=0.5, write_pj=0.25)
+    drawn = random.Random(repr(memories))
+    bits = drawn.choice(((), (), (8,), (16,), (4, 8)))
+    stated = drawn.choice(({}, {"16": OpCost(cycles=2, energy_pj=4.0)}, {"16x8": OpCost(cycles=3)}))
+    forms = {"mac": stated, "exp": {"16": slow["exp"]}, "div": {"16": slow["div"]}} if bits else {}
+    wide = {op: msgspec.structs.replace(cost, by_bits=forms.get(op, {})) for op, cost in slow.items()}
     array = Unit(
-        name="mm", kind="array", dims={"rows": rng.randint(1, 4), "cols": rng.randint(1, 4)}, ops=slow,
+        name="mm", kind="array", dims={"rows": rng.randint(1, 4), "cols": rng.randint(1, 4)}, ops=wide, bits=bits,
         reads_from=memories[-1].name, registers=registers, fill=rng.choice(("hidden", "exposed")),
         reduction_latency_cycles={"max": rng.choice((0, 5))},
     )  # fmt: skip

@@ -36,7 +36,8 @@ def unit(rows, cols, convention, kind="systolic"):
 def test_a_tile_takes_the_cycles_of_the_stepped_array(rows, cols, m, n, k, convention, flow):
     work = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": m, "n": n, "k": k})
     node = Compute(einsum="Z", unit="pe", spatial=SPACE[flow], stationarity=flow)
-    ours = array_cycles(unit(rows, cols, convention), work.einsum("Z"), node, {"m": m, "n": n, "k": k})
+    pe, extents = unit(rows, cols, convention), {"m": m, "n": n, "k": k}
+    ours = array_cycles(work, pe, work.einsum("Z"), node, extents)
     spec = ArraySpec(rows=rows, cols=cols, dataflow=flow, convention=convention)
     assert ours == len(step(spec, np.ones((m, k), int), np.ones((k, n), int)).macs_per_cycle)
 

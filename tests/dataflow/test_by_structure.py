@@ -96,6 +96,16 @@ def test_both_attentions_of_a_decode_step_are_fused() -> None:
     assert simulate(lower(mapping, step, machine), machine).cycles > 0
 
 
+def test_a_fused_tile_that_does_not_fit_leaves_the_default_another() -> None:
+    """108 KiB hold no block of 256 keys with its values twice beside the tiles of FuseMax's mapping."""
+    machine = load_machine("eyeriss-like")
+    cascade = load_workload("attention-1pass", {"b": "1", "h": "4", "e": "32", "seq": "256"})
+    with pytest.raises(EinsimError, match="bytes are needed in gb"):
+        build_mapping(cascade, machine, "fusemax-on-flat")
+    assert fused_attention(cascade, machine) == ()
+    assert simulate(lower(build_mapping(cascade, machine), cascade, machine), machine).cycles > 0
+
+
 def test_names_of_attention_on_something_else_are_refused_a_template() -> None:
     text = "QK[h,p] = sum[e](Q[h,p,e])\nGM[h,p] = max[e](Q[h,p,e])\nSN[h] = sum[p](QK[h,p])\nSD[h] = sum[p](GM[h,p])\n"
     text += "A[h] = SN[h] / SD[h]\nAV[h,m] = A[h] * V[h,m]"

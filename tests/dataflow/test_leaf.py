@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from einsim.accel.load import load_machine
 from einsim.accel.machine import OpCost
+from einsim.accel.widths import issued
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.footprint import elements, tile_bytes
 from einsim.dataflow.leaf import Residence, array_cycles, issue_ops, leaf_cost
@@ -71,7 +72,7 @@ def test_elements_are_those_that_the_points_touch(seed):
 @given(SEEDS)
 def test_cycles_are_the_steps_of_the_folded_tile(seed):
     """Walk the tile as the unit does: each fold of each dimension, then time, one issue group after the other."""
-    _, _, einsum, unit, node, extents = random_leaf(seed)
+    work, _, einsum, unit, node, extents = random_leaf(seed)
     placed = [rank for ranks in node.spatial.values() for rank in ranks]
     folds = set()
     for values in itertools.product(*(range(extents[rank]) for rank in einsum.ranks)):
@@ -84,12 +85,12 @@ def test_cycles_are_the_steps_of_the_folded_tile(seed):
             lanes.append(flat // unit.dims[dim])
         folds.add((*lanes, *(point[rank] for rank in einsum.ranks if rank not in placed)))
     issue = 0
-    ops = list(einsum.ops)
+    ops = [name for op, bits in work.wide_ops(einsum.name) for name in issued(unit, op, bits)]
     while ops:
-        width = 2 if tuple(ops[:2]) in unit.fused_ops else 1
+        width = 2 if tuple(name.split("@")[0] for name in ops[:2]) in unit.fused_ops else 1
         issue += max(unit.cost(op).cycles for op in ops[:width])
         ops = ops[width:]
-    assert array_cycles(unit, einsum, node, extents) == len(folds) * max(1, issue)
+    assert array_cycles(work, unit, einsum, node, extents) == len(folds) * max(1, issue)
 
 
 @LAWS
@@ -103,8 +104,9 @@ def test_actions_and_accesses_are_counted(seed):
     for rank in einsum.ranks:
         points *= extents[rank]
     assert cost.points == points
-    for op in set(einsum.ops):
-        assert cost.actions[f"{unit.name}:{op}"] == points * einsum.ops.count(op)
+    ops = [name for op, bits in work.wide_ops(einsum.name) for name in issued(unit, op, bits)]
+    for op in set(ops):
+        assert cost.actions[f"{unit.name}:{op}"] == points * ops.count(op)
     written = sum(access.write_bytes for access in cost.accesses)
     assert written == tile_bytes(work, chip, einsum.output, extents)
     for access in einsum.reads:

@@ -10,6 +10,9 @@ from einsim.accel.load import load_machine
 from einsim.dataflow.lower import lower
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import Simulation, simulate
+from einsim.sim.jump import Jumper
+from einsim.sim.memory.timed import timed
+from einsim.sim.stateful import Base
 from einsim.workloads.load import load_workload
 from tests.dataflow.cases import program_case
 
@@ -65,6 +68,38 @@ def attention(template, machine, **sizes):
 def test_jump_equals_the_plain_run_on_templates(template, machine, sizes):
     program, chip = attention(template, machine, **sizes)
     alike(program, chip)
+
+
+@pytest.mark.parametrize("timing", [{}, {"dram.timing": "ddr4-3200", "dram.bandwidth": "25GB/s"}])
+def test_a_jump_changes_no_part_s_state_relative_to_time_and_loop(monkeypatch, timing):
+    """The protocol's law, part by part: what moved is where it was, for who looks from the new base."""
+    chip = load_machine("flat-cloud", {"array.rows": "8", "array.cols": "8", "vector.lanes": "8"} | timing)
+    values = {"passes": "3", "b": "2", "h": "64", "e": "64", "f": "64", "m": "64", "p": "64"}
+    cascade = load_workload("attention", values)
+    program, ports = timed(lower(build_mapping(cascade, chip, "unfused"), cascade, chip), chip)
+    plain, looked = Jumper._jump, []
+
+    def jump(self, loop, before, index):
+        run, slots = self.run, self._slots(loop)
+        stood = [list(actor.position) for actor in run.actors]
+        old = [part.state(Base(run.elapsed(), index, slots)) for part in run.parts]
+        counted, skipped = [dict(actor.counts) for actor in run.actors], run.skipped
+        plain(self, loop, before, index)
+        if run.skipped == skipped:
+            return
+        moved = [actor.position != position for actor, position in zip(run.actors, stood, strict=True)]
+        driver = run.actors[self.reference[loop]]
+        base = Base(run.elapsed(), driver.position[driver.op.path.index(loop)], slots)
+        for part, state, mine in zip(run.parts, old, [*moved, *[True] * len(run.parts)], strict=False):
+            assert not mine or part.state(base) == state, part
+        assert any(moved)
+        assert counted != [actor.counts for actor in run.actors]
+        looked.append(loop)
+
+    monkeypatch.setattr(Jumper, "_jump", jump)
+    run = Simulation(program, jump=True, ports=ports)
+    run.go()
+    assert looked
 
 
 def test_the_jump_skips_nearly_all_of_a_long_run():

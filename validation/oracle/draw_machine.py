@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import msgspec
+
 from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit, UnitKind
 
 CLOCK = 1_000_000_000
@@ -68,8 +70,13 @@ def _unit(
         )
         for op in OPS
     }
+    wide = random.Random(repr(ops))  # noqa: S311 - cases, not secrets
+    bits = wide.choice(((), (), (), (8,), (16,))) if kind != "vector" else ()
+    if bits:
+        stated = wide.choice(({}, {"16": OpCost(cycles=2, energy_pj=4.0)}, {"32x8": OpCost(cycles=3)}))
+        ops["mac"] = msgspec.structs.replace(ops["mac"], by_bits=stated)
     return Unit(
-        name=name, kind=kind, dims={"cores": cores, **dims} if cores > 1 else dims, ops=ops,
+        bits=bits, name=name, kind=kind, dims={"cores": cores, **dims} if cores > 1 else dims, ops=ops,
         reads_from=memories[-1].name, clock_hz=rng.choice((None, None, CLOCK / 2)),
         registers=RegisterFile(bytes_per_pe=1 << 20, read_pj=0.5, write_pj=0.25),
         fused_ops=(("add", "exp"),) if kind == "vector" and rng.random() < 0.5 else (),

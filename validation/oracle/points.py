@@ -128,19 +128,21 @@ def point_ops(einsum: Einsum) -> tuple[str, ...]:
 
     A product that is summed is a `mac`.
     """
-    distinct = list(dict.fromkeys(_applied(einsum.expr)))
-    ops = [_primitive(node.op) for node in distinct if not node.op.startswith("position[")]
+    distinct = list(dict.fromkeys(applied(einsum.expr)))
+    ops = [primitive(node.op) for node in distinct if not node.op.startswith("position[")]
     if einsum.reduce == "sum" and isinstance(einsum.expr, Apply) and einsum.expr.op == "mul":
         return (*ops[:-1], "mac")
     return (*ops, *({"sum": "add"}.get(name, name) for name in (einsum.reduce,) if name))
 
 
-def _applied(expr: Expr) -> Iterator[Apply]:
+def applied(expr: Expr) -> Iterator[Apply]:
+    """Every operator, what it works on first."""
     if isinstance(expr, Apply):
         for argument in expr.args:
-            yield from _applied(argument)
+            yield from applied(argument)
         yield expr
 
 
-def _primitive(op: str) -> str:
+def primitive(op: str) -> str:
+    """What an operator costs as."""
     return "select" if op.startswith("prune[") else CHEAPER.get(op, op)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from einsim.accel.machine import Machine
 from einsim.dataflow.mapping import Compute, Keep, Mapping, walk
 from einsim.validation.oracle.points import point_ops
+from einsim.validation.oracle.widths import too_wide
 from einsim.workloads.cascade import Cascade, Einsum
 
 
@@ -44,6 +45,7 @@ def _compute(cascade: Cascade, machine: Machine, node: Compute, keeps: list[Keep
     for op in point_ops(einsum):
         if op not in unit.ops:
             yield f"{unit.name} has no {op}"
+    yield from too_wide(cascade, unit, einsum)
     for dim, ranks in node.spatial.items():
         if dim not in unit.dims:
             yield f"{unit.name} has no {dim}"

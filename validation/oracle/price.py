@@ -15,7 +15,8 @@ def dynamic_energy(machine: Machine, outcome: Outcome) -> dict[str, float]:
     """Joules of operations, registers and whole accesses, by "UNIT OP", "UNIT registers" and memory."""
     found: Counter[str] = Counter()
     for (unit_name, op), count in outcome.ops.items():
-        found[f"{unit_name} {op}"] += count * machine.unit(unit_name).cost(op).energy_pj * PICO  # type: ignore[assignment]
+        joules = count * machine.unit(unit_name).cost(op).energy_pj * PICO
+        found[f"{unit_name} {op.partition('@')[0]}"] += joules  # type: ignore[assignment]
     for (unit_name, kind), count in outcome.books.registers.items():
         registers = machine.unit(unit_name).registers
         each = 0.0 if registers is None else registers.read_pj if kind == "read" else registers.write_pj

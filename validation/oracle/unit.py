@@ -211,15 +211,18 @@ def cycles_a_point(unit: Unit, ops: tuple[str, ...]) -> int:
     """Issue cycles of one point on one lane: a chain that the unit fuses takes its slowest member's."""
     cycles = at = 0
     while at < len(ops):
-        fused = next((chain for chain in unit.fused_ops if ops[at : at + len(chain)] == chain), (ops[at],))
+        names = tuple(op.partition("@")[0] for op in ops[at:])
+        chains = (chain for chain in unit.fused_ops if names[: len(chain)] == chain)
+        fused = ops[at : at + len(next(chains, names[:1]))]
         cycles += max(unit.cost(op).cycles for op in fused)
         at += len(fused)
     return max(1, cycles)
 
 
-def latency_cycles(unit: Unit, einsum: Einsum, node: Compute, laid: Laid, points: Points) -> int:
+def latency_cycles(
+    unit: Unit, einsum: Einsum, ops: tuple[str, ...], node: Compute, laid: Laid, points: Points
+) -> int:
     """Cycles from the last step of a tile until its results can be used."""
-    ops = point_ops(einsum)
     latency = max((unit.cost(op).latency_cycles for op in ops), default=0)
     if unit.fill == "exposed":
         latency += sum(unit.dims.get(dim, 1) - 1 for dim in ("rows", "cols"))
@@ -228,6 +231,7 @@ def latency_cycles(unit: Unit, einsum: Einsum, node: Compute, laid: Laid, points
         if across and points.count:
             span = math.prod(len(np.unique(points.at[rank])) for rank in across)
             tree = math.ceil(math.log2(min(span, unit.dims[dim])))  # two values make one in a cycle at best
-            stated = unit.reduction_latency_cycles.get(ops[-1], 0) if dim in ("rows", "lanes") else 0
+            named = unit.reduction_latency_cycles if dim in ("rows", "lanes") else {}
+            stated = named.get(ops[-1].partition("@")[0], 0)
             latency += max(tree, stated)
     return latency

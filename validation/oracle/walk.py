@@ -20,11 +20,11 @@ from einsim.validation.oracle.points import (
     box_points,
     einsum_points,
     elements,
-    point_ops,
 )
 from einsim.validation.oracle.store import Books, Place
 from einsim.validation.oracle.unit import cycles_a_point, latency_cycles, lay
 from einsim.validation.oracle.values import GATHER, Floats, evaluate, gather
+from einsim.validation.oracle.widths import issues
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.expression import Access
 
@@ -261,7 +261,7 @@ class _Walk:
         worked = int(laid.worked.sum())
         outcome.points[einsum.name] += worked
         outcome.visited[einsum.name] += points.count
-        ops = point_ops(einsum)
+        ops = issues(self.cascade, unit, einsum)
         for op in ops:
             outcome.ops[unit.name, op] += worked
         np.add.at(outcome.lanes[unit.name], laid.lane[laid.worked], 1)
@@ -270,7 +270,7 @@ class _Walk:
         outcome.unit_cycles[unit.name] += cycles * scale  # type: ignore[assignment]  # a Counter of floats
         reads = [float(self.ready[access.tensor][touched[access]].max()) for access in einsum.reads]
         start = max(after, *reads, self.ready[einsum.name][target[again]].max(initial=0.0), 0.0)
-        end = start + (cycles + latency_cycles(unit, einsum, node, laid, points)) * scale
+        end = start + (cycles + latency_cycles(unit, einsum, ops, node, laid, points)) * scale
         self.ready[einsum.name][made] = end
         return float(end)
 

@@ -330,8 +330,9 @@ class Model:
             extents = {**self.sizes, self.group.step: 1, **counts.largest()}
             work = exploited(self.cascade, unit, einsum, extents)
             self._stages[key] = Stage(
-                einsum=einsum, unit=node.unit, ticks=array_cycles(unit, einsum, node, work) * scale,
-                latency=latency_cycles(unit, einsum, node) * scale,
+                einsum=einsum, unit=node.unit,
+                ticks=array_cycles(self.cascade, unit, einsum, node, work) * scale,
+                latency=latency_cycles(self.cascade, unit, einsum, node) * scale,
             )  # fmt: skip
         return self._stages[key]
 
@@ -370,7 +371,10 @@ class Model:
         runs = self.steps * sum(count for _, count in counts.combos(frozenset(self.group.free)))
         for at, einsum in enumerate(self.group.body):
             node = nodes[at]
-            latency = latency_cycles(self.units[node.unit], einsum, node) * self.clock.unit_ticks[node.unit]
+            latency = (
+                latency_cycles(self.cascade, self.units[node.unit], einsum, node)
+                * self.clock.unit_ticks[node.unit]
+            )
             busy: dict[str, int] = {}
             for part in self._of_einsum(at, nodes, homes, counts):
                 for engine, ticks in part.ticks:

@@ -1,26 +1,42 @@
-"""NPUs: the precision sets both rates."""
+"""NPUs: the bits of what is multiplied set the tensor engine's rate, the precision a vector's lanes."""
 
 from __future__ import annotations
 
 import pytest
 
 from einsim.accel.load import load_machine
+from einsim.accel.widths import issued
 from einsim.specs.errors import SpecError
 
 
-def macs_per_s(machine):
+def cycles(unit, op, *bits):
+    return sum(unit.cost(name).cycles for name in issued(unit, op, bits))
+
+
+def macs_per_s(machine, *bits):
     tensor = machine.unit("tensor")
-    return tensor.pes * machine.clock_hz / tensor.cost("mac").cycles
+    return tensor.pes * machine.clock_hz / cycles(tensor, "mac", *(bits or (8, 8)))
 
 
-def test_int8_is_twice_int16():
-    int16, int8 = load_machine("sa8295p"), load_machine("sa8295p", {"precision": "8"})
-    assert macs_per_s(int8) == 2 * macs_per_s(int16)
-    assert int8.unit("vector").pes == 2 * int16.unit("vector").pes == 4 * 128
+def test_each_doubling_of_an_operand_halves_the_rate():
+    machine = load_machine("sa8295p")
+    assert macs_per_s(machine, 8, 8) == 2 * macs_per_s(machine, 16, 8) == 4 * macs_per_s(machine, 16, 16)
+    assert macs_per_s(machine, 16, 4) == macs_per_s(machine, 4, 16) == macs_per_s(machine, 16, 8)
+    quick = load_machine("sa8295p", {"tensor.mac_cycles.int16": "1"})
+    assert macs_per_s(quick, 16, 8) == macs_per_s(quick, 8, 8) == 2 * macs_per_s(quick, 16, 16)
+    narrow = load_machine("sa8295p", {"tensor.mac_cycles.int16": "1", "tensor.bits": "[8]"})
+    assert macs_per_s(narrow, 8, 8) == 2 * macs_per_s(narrow, 16, 8)
+
+
+def test_a_vector_has_as_many_lanes_as_elements():
+    wide, narrow = (load_machine("sa8295p", {"precision": bits}).unit("vector") for bits in ("16", "8"))
+    assert narrow.pes == 2 * wide.pes == 4 * 128
+    for op in ("add", "mul", "exp"):
+        assert cycles(narrow, op, 16) == 2 * cycles(narrow, op, 8) == 2 * cycles(wide, op, 16)
 
 
 def test_int8_peak_is_within_the_published_range():
-    assert 40e12 <= 2 * macs_per_s(load_machine("sa8295p", {"precision": "8"})) <= 50e12
+    assert 40e12 <= 2 * macs_per_s(load_machine("sa8295p")) <= 50e12
 
 
 def test_everything_of_a_core_counts_once_a_core():
@@ -36,6 +52,7 @@ def test_everything_of_a_core_counts_once_a_core():
         ({"precision": "4"}, "--set precision: unknown value (got 4); known: 8, 16"),
         ({"vector.width_bits": "1000"}, "--set vector.width_bits: must be a multiple of 16 (got 1000)"),
         ({"tensor.mac_cycles.int4": "1"}, "--set tensor.mac_cycles.int4: unknown key; did you mean 'int8'?"),
+        ({"tensor.ops.mac.cycles": "2"}, "--set tensor.ops.mac.cycles: is what mac_cycles says here"),
         ({"scratchpad": "0"}, "--set scratchpad: must be >= 1 bytes (got 0)"),
         ({"dram.efficiency": "2"}, "--set dram.efficiency: must be <= 1.0 (got 2)"),
         ({"dram.bandwidth": "null"}, "accel.dram: missing key 'bandwidth'"),

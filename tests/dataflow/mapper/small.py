@@ -58,17 +58,25 @@ def machine(rng: random.Random, levels: int, *, systolic: bool = False) -> Machi
     }
     registers = rng.choice((None, RegisterFile(bytes_per_pe=64, read_pj=0.5, write_pj=0.25)))
     dims = {"rows": rng.randint(1, 3), "cols": rng.randint(1, 3)}
+    drawn = random.Random(repr((memories, ops)))
+    bits = drawn.choice(((), (), (8,), (4, 16)))
+    if bits:
+        forms = {"exp": {"16": ops["exp"]}, "div": {"16": ops["div"]}}
+        if drawn.random() < 0.5:
+            forms["mac"] = {"12x8": OpCost(cycles=2, energy_pj=2.0)}
+        ops = {op: msgspec.structs.replace(cost, by_bits=forms.get(op, {})) for op, cost in ops.items()}
     if systolic:
         dims = {"cores": cores, **dims}
     array = Unit(
         name="mm", kind="systolic" if systolic else "array", dims=dims, ops=ops, reads_from=memories[-1].name,
         registers=registers, dataflows=("weight-stationary", "output-stationary") if systolic else (),
-        exploits=rng.choice(((), ("n:m",))),
+        exploits=rng.choice(((), ("n:m",))), bits=bits,
     )  # fmt: skip
     lanes = {"lanes": rng.randint(1, 3)}
     vector = Unit(
         name="vec", kind="vector", dims={"cores": cores, **lanes} if cores > 1 else lanes, ops=ops,
         reads_from=memories[-1].name, registers=registers, clock_hz=rng.choice((None, 5e8)),
+        bits=bits,
     )  # fmt: skip
     units = rng.choice(((array, vector), (array,), (vector,)))
     return Machine(

@@ -1,0 +1,49 @@
+"""The contract of a part of a run that has a state: the jump compares it and moves it forward by periods.
+
+Operations, their engines (a DRAM port's timing inside) and the ledger are such parts. Nobody but the part
+itself knows what it consists of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, NamedTuple, Protocol
+
+
+class Base(NamedTuple):
+    """What a state is told relative to: the time, and the index that a loop has reached.
+
+    `slots`: at which of its loops each operation stands in it, -1 for those that don't.
+    """
+
+    now: int
+    reached: int
+    slots: dict[int, int]
+
+
+class Period(NamedTuple):
+    """A period between two equal states: its ticks, and by which of its loops each operation moved on in it.
+
+    All of these move on by `stride` iterations. `lag` is the furthest look-back over the loop.
+    """
+
+    ticks: int
+    movers: dict[int, int]
+    stride: int
+    lag: int
+
+
+class Stateful(Protocol):
+    """A part of a run."""
+
+    def state(self, base: Base) -> Hashable:
+        """All that decides its future, relative to the base: equal states have the same future."""
+
+    def mark(self) -> Any:
+        """What tells a period's end from its start."""
+
+    def alike(self, mark: Any, period: Period) -> bool:
+        """Whether what it has done since the mark can be repeated as it is."""
+
+    def shift(self, mark: Any, period: Period, times: int) -> None:
+        """As if it had done so many times more what it has done since the mark."""
