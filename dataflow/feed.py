@@ -78,7 +78,7 @@ class Laid:
 
     def steps(self) -> int:
         """Steps of the core that has most; one in which no lane has a point takes none."""
-        if self.mask is not None and self._few():
+        if (self.mask is not None or self._mixed) and self._few():
             at, core, step = self._visited(frozenset())
             steps = int(step.max(initial=-1)) + 1
             pairs = np.unique(core * steps + step)
@@ -135,19 +135,29 @@ class Laid:
 
     def folds(self, dim: str) -> int:
         """Folds of the tile over one dimension, on the core that has most of it."""
-        mine = math.prod(self._on_a_core(rank) for rank in self.dims[dim])
-        return -(-mine // self.unit.dims[dim])
+        return -(-self.lanes(dim) // self.unit.dims[dim])
 
     def lanes(self, dim: str) -> int:
         """Points along one dimension, on the core that has most of them."""
-        return math.prod(self._on_a_core(rank) for rank in self.dims.get(dim, ()))
+        ranks = self.dims.get(dim, ())
+        rest = [rank for rank in ranks if rank not in self.shared_out]
+        return self._times(rest) * self._on_a_core(tuple(rank for rank in self.shared_out if rank in ranks))
 
-    def _on_a_core(self, rank: str) -> int:
-        return -(-self.work[rank] // self.cores) if rank in self.shared_out else self.work[rank]
+    def _on_a_core(self, ranks: tuple[str, ...]) -> int:
+        """Places of some of the ranks that go round the cores, on the core that has most of them."""
+        if not ranks:
+            return 1
+        extents = tuple(self.work[rank] for rank in self.shared_out)
+        return _round_the_cores(extents, tuple(rank in ranks for rank in self.shared_out), self.cores)
 
     def _shares(self) -> int:
         """Places of the cores' own ranks that one core takes in time."""
-        return -(-self._times(self.alone) // self.cores)
+        return self._on_a_core(self.alone)
+
+    @property
+    def _mixed(self) -> bool:
+        """Whether the ranks that go round the cores lie along dimensions in part, or along several."""
+        return sum(bool(set(ranks) & set(self.shared_out)) for ranks in (*self.dims.values(), self.alone)) > 1
 
     def _times(self, ranks: tuple[str, ...] | list[str]) -> int:
         return math.prod(self.work[rank] for rank in ranks)
@@ -164,7 +174,7 @@ class Laid:
             len(accesses) == 1 and self._separable(accesses[0]) and not (apart and self._split(accesses[0]))
         )
         few = math.prod(self.tile[rank][1] for rank in self._grid_ranks(mixed)) <= MOST_VISITED
-        if few and not (plain and self.mask is None):
+        if few and not (plain and self.mask is None and not self._mixed):
             return self._read_visited(accesses, mixed, apart=apart)
         return sum(self._read_one(one, whole & set(one.ranks), apart=apart) for one in accesses)
 
@@ -238,7 +248,10 @@ class Laid:
             return self.folds(dim)
         if mine >= set(ranks):
             return times * self._times([rank for rank in ranks if rank not in passing])
-        extents = tuple(self._on_a_core(rank) if rank not in mine else self.work[rank] for rank in ranks)
+        extents = tuple(
+            self._on_a_core((rank,)) if rank in self.shared_out and rank not in mine else self.work[rank]
+            for rank in ranks
+        )
         kinds = tuple("whole" if rank in whole else "mine" if rank in mine else "" for rank in ranks)
         return times * _met(extents, kinds, self.unit.dims[dim])
 
@@ -348,6 +361,24 @@ def _nested(index: Index, tile: Box) -> bool:
             return False
         reach += abs(term.coefficient) * (extent - 1)
     return True
+
+
+@lru_cache(maxsize=4096)
+def _round_the_cores(extents: tuple[int, ...], chosen: tuple[bool, ...], cores: int) -> int:
+    """Different places of the chosen ranks that one core has at most, where all places go round the cores."""
+    if all(chosen):
+        return -(-math.prod(extents) // cores)
+    if chosen[-1] and chosen.count(True) == 1 and extents[-1] % cores == 0:
+        return extents[-1] // cores
+    if math.prod(extents) > 2**22:  # every place, which is never too few
+        return math.prod(n for n, one in zip(extents, chosen, strict=True) if one)
+    at = np.indices(extents).reshape(len(extents), -1)
+    core = np.arange(at.shape[1]) % cores
+    mine = np.ravel_multi_index(
+        tuple(at[list(chosen)]), tuple(n for n, one in zip(extents, chosen, strict=True) if one)
+    )
+    pairs = np.unique(core * (mine.max() + 1) + mine)
+    return int(np.bincount(pairs // (mine.max() + 1)).max())
 
 
 @lru_cache(maxsize=4096)
