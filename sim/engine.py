@@ -154,12 +154,9 @@ class Simulation:
             if self.watch is not None:
                 self.watch.started(actor, self.now())
             yield from self._serve(actor, key, cost)
-            self.ledger.end(actor, self.now(), cost)
+            if op.kind == "compute" or server is None:
+                self._free(actor, server, cost)
             actor.keep_reasons()
-            if self.watch is not None:
-                self.watch.ended(actor, self.now())
-            if server is not None:
-                server.release()
             if dma is not None:
                 dma.release()
             actor.counts[key] = actor.counts.get(key, 0) + 1
@@ -196,10 +193,10 @@ class Simulation:
             actor.cause, actor.blamed = wait.cause, producer
 
     def _serve(self, actor: Actor, key: tuple[int, ...], cost: Cost) -> Generator[simpy.Event, None, None]:
-        """Hold the engine for the tile's ticks and until every port has moved its bytes.
+        """Hold the engine for the tile's ticks; a unit also until every port has moved its operands.
 
-        A transfer's engine is its source's port, its streams are the ports behind: all are requested at once,
-        each is released when its own bytes have passed, the source's only after the last of them.
+        A transfer's engine is the outer port and its streams are the ports behind: all are requested at once, and
+        each is held for its own bytes, not until the slowest of them has drained.
         """
         streams = []
         for stream in cost.streams:
@@ -209,15 +206,25 @@ class Simulation:
         if server is not None:
             began = yield from server.carry(actor, key, cost.ticks)
             actor.started_at = max(actor.started_at, began + self.skipped)
+            if actor.op.kind != "compute":
+                self._free(actor, server, cost)
         elif cost.ticks:
             actor.pending[""] = int(self.env.now) + cost.ticks
             yield self.env.timeout(cost.ticks)
             del actor.pending[""]
         own = self.env.now
-        for process in streams:  # the engine, a transfer's source port, is held until the slowest has drained
+        for process in streams:
             if process.is_alive:
                 yield process
         actor.held_by = actor.last_port if self.env.now > own else actor.op.engine
+
+    def _free(self, actor: Actor, server: Server | None, cost: Cost) -> None:
+        """An operation gives its engine back."""
+        self.ledger.end(actor, self.now(), cost)
+        if self.watch is not None:
+            self.watch.ended(actor, self.now())
+        if server is not None:
+            server.release()
 
     def _stream(
         self, actor: Actor, key: tuple[int, ...], stream: Stream
