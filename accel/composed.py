@@ -36,12 +36,11 @@ GIVEN: Final = ("mac", "add", "max")
 """Ops that a vector unit must give itself; every other op of a transformer layer follows from them."""
 
 
-def completed(ops: dict[str, OpCost]) -> tuple[dict[str, OpCost], tuple[str, ...]]:
-    """The ops with every missing composed op added, and the names of those added (they are assumptions).
+def completed(ops: dict[str, OpCost]) -> dict[str, OpCost]:
+    """The ops with every missing composed op added; those are assumptions.
 
     Nothing is added to a unit that lacks one of `GIVEN`: there is nothing to build from.
     """
     if not all(op in ops for op in GIVEN):
-        return ops, ()
-    added = tuple(op for op in COMPOSED if op not in ops)
-    return {**ops, **{op: OpCost(made_of=COMPOSED[op]) for op in added}}, added
+        return ops
+    return {**ops, **{op: OpCost(made_of=made_of) for op, made_of in COMPOSED.items() if op not in ops}}

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from einsim.accel.composed import completed
-from einsim.accel.machine import Machine, Memory, Unit, UnitKind
+from einsim.accel.machine import Machine, Unit, UnitKind
 from einsim.accel.written import Count, Name, WrittenLanes, WrittenMachine, WrittenPort
 from einsim.specs.errors import below
 from einsim.specs.units import Bytes
@@ -55,36 +54,18 @@ def derive(spec: Generic, name: str) -> Machine:
     Units come in an order of what they are (of several that suit the first is taken), whatever they are
     called and wherever they are written.
     """
-    memories: list[Memory] = []
-    for memory_name, memory in spec.memories.items():
-        made = memory.memory(
-            memory_name, parent=memory.parent, capacity=memory.capacity, copies=memory.copies
-        )
-        memories.append(made)
-    units: list[Unit] = []
-    assumed = list(spec.assumed)
-    for unit_name, unit in spec.units.items():
-        ops, added = completed(unit.costs()) if unit.kind == "vector" else (unit.costs(), ())
-        assumed += [f"units.{unit_name}.ops.{op}" for op in added]
-        with below("units", unit_name):
-            units.append(
-                unit.unit(
-                    unit_name, kind=unit.kind, dims=_shape(unit.dims), reads_from=unit.reads_from, ops=ops
-                )
-            )
-    return Machine(
-        name=spec.machine or name,
-        family="generic",
-        clock_hz=float(spec.clock),
-        memories=tuple(memories),
-        units=tuple(sorted(units, key=_standing)),
-        leakage_w=float(spec.leakage),
-        noc=spec.noc.noc(multicast=spec.multicast) if spec.noc else None,
-        multicast=spec.multicast,
-        technology=spec.technology,
-        sources=spec.sources,
-        assumed=tuple(assumed),
+    memories = tuple(
+        memory.memory(made, parent=memory.parent, capacity=memory.capacity, copies=memory.copies)
+        for made, memory in spec.memories.items()
     )
+    units: dict[str, Unit] = {}
+    for made, unit in spec.units.items():
+        with below("units", made):
+            units[f"units.{made}"] = unit.unit(
+                made, kind=unit.kind, dims=_shape(unit.dims), reads_from=unit.reads_from
+            )
+    machine = spec.assembled(spec.machine or name, "generic", memories, units, multicast=spec.multicast)
+    return msgspec.structs.replace(machine, units=tuple(sorted(machine.units, key=_standing)))
 
 
 def _shape(dims: dict[str, int]) -> dict[str, int]:

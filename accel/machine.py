@@ -50,7 +50,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     until a value reduced by it across the rows is visible. `fill` "exposed" adds rows + cols - 2 cycles to
     a result's latency. `convention` says what a systolic tile's edges, filling and draining cost
     (`einsim.dataflow.array_time`); "" counts its streaming only. `exploits` names sparsity patterns that save
-    work here; others cost dense.
+    work here; others cost dense. `mode_of` names the unit whose arithmetic this one is a mode of: of the two,
+    one computes at a time.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     exploits: tuple[str, ...] = ()
     bits: tuple[int, ...] = ()
     convention: Convention = ""
+    mode_of: str = ""
 
     def __post_init__(self) -> None:
         if self.convention and (self.kind != "systolic" or not {"rows", "cols"} <= set(self.dims)):
@@ -265,6 +267,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 where = ("units", unit.name, "reads_from")
                 hint = near(unit.reads_from, memories)
                 raise RuleError("no memory of this name", got=unit.reads_from, hint=hint, at=where)
+            hosts = [other.name for other in self.units if other.name != unit.name and not other.mode_of]
+            if unit.mode_of and unit.mode_of not in hosts:
+                where = ("units", unit.name, "mode_of")
+                rule = "must name a unit with arithmetic of its own"
+                raise RuleError(rule, got=unit.mode_of, hint=near(unit.mode_of, hosts), at=where)
             memory, cores = self.memory(unit.reads_from), unit.dims.get("cores", 1)
             if memory.copies > 1 and cores != memory.copies:
                 rule = f"must be {memory.copies}: {memory.name} stands in each of so many cores"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
 
+from einsim.accel.composed import completed
 from einsim.accel.machine import (
     DATAFLOWS,
     Convention,
     Fill,
+    Machine,
     Memory,
     Noc,
     OpCost,
@@ -18,7 +21,7 @@ from einsim.accel.machine import (
     Unit,
     UnitKind,
 )
-from einsim.specs.errors import RuleError
+from einsim.specs.errors import RuleError, below
 from einsim.specs.near import near
 from einsim.specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Watts
 
@@ -197,6 +200,25 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
 
 
+class WrittenDram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The memory outside the chip; unbounded unless a capacity is written."""
+
+    capacity: Bytes | None = None
+    """Its size; unbounded where it is left out."""
+
+    def dram(self) -> Memory:
+        """Memory `dram`."""
+        return self.memory("dram", parent=None, capacity=self.capacity)
+
+    def reached(self, share: float) -> Memory:
+        """Memory `dram` at a share of its peak bandwidth; RuleError where that isn't written."""
+        if self.bandwidth is None:
+            raise RuleError("missing key 'bandwidth'", at=("dram",))
+        with below("dram", "bandwidth"):
+            rate = BytesPerSecond.parse(int(self.bandwidth * share))
+        return msgspec.structs.replace(self.dram(), read_bytes_per_s=int(rate))
+
+
 class WrittenNoc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The network that fills and empties the memories next to the cores: `{bandwidth: 128GB/s}`."""
 
@@ -257,12 +279,16 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         reads_from: str,
         ops: dict[str, OpCost] | None = None,
     ) -> Unit:
-        """The machine's unit of this shape; `ops` replaces the written ones where a family derives them."""
+        """The machine's unit of this shape; `ops` replaces the written ones where a family derives them.
+
+        A vector unit that can, gets the ops that it lacks as compositions.
+        """
+        stated = self.costs() if ops is None else ops
         return Unit(
             name=name,
             kind=kind,
             dims=dims,
-            ops=self.costs() if ops is None else ops,
+            ops=completed(stated) if kind == "vector" else stated,
             reads_from=reads_from,
             clock_hz=None if self.clock is None else float(self.clock),
             fused_ops=self.fused_ops,
@@ -304,6 +330,40 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The citation of each figure by its dotted path, or that of the part above it."""
     assumed: tuple[str, ...] = ()
     """Dotted paths of figures that have no source."""
+
+    def assembled(
+        self,
+        name: str,
+        family: str,
+        memories: tuple[Memory, ...],
+        units: Mapping[str, Unit],
+        *,
+        multicast: bool = True,
+    ) -> Machine:
+        """The machine of these parts with what is written for all: clock, leakage, network, sources.
+
+        `units` stand by their dotted paths here, so that ops that were added to one are listed as assumed.
+        """
+        return Machine(
+            name=name,
+            family=family,
+            clock_hz=float(self.clock),
+            memories=memories,
+            units=tuple(units.values()),
+            leakage_w=float(self.leakage),
+            noc=self.noc.noc(multicast=multicast) if self.noc else None,
+            multicast=multicast,
+            technology=self.technology,
+            sources=self.sources,
+            assumed=(*self.assumed, *(path for at, unit in units.items() for path in self._added(at, unit))),
+        )
+
+    def _added(self, at: str, unit: Unit) -> list[str]:
+        """Paths of the unit's ops that aren't written at its own path."""
+        written: object = self
+        for key in at.split("."):
+            written = written[key] if isinstance(written, dict) else getattr(written, key)
+        return [f"{at}.ops.{op}" for op in unit.ops if op not in written.ops]  # type: ignore[attr-defined]
 
 
 class WrittenFamily(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,6 +20,8 @@ from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.mask import Box, Cut, Mask, mask_of
 from einsim.dataflow.program import Cost, Engine, MemoryAccess, Op, Program, ScheduleNode, Stream
+from einsim.dataflow.remarks import remarks
+from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -38,6 +40,7 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
         _op(number, draft, waits[number], layout, cascade, machine, clock, sizes)
         for number, draft in enumerate(drafts)
     )
+    ops = taking_turns(ops, machine)
     return Program(
         workload=cascade.name,
         accel=machine.name,
@@ -50,7 +53,7 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
         engines=_engines(machine, ops),
         shape=_shape(mapping.tree, (), drafts),
         buffers=held_bytes(mapping, layout, cascade, machine),
-        notes=mapping.notes,
+        notes=(*mapping.notes, *remarks(mapping, cascade, machine)),
         macs=cascade.macs,
         dma={f"dma {memory.name}": memory.dma_engines for memory in machine.memories if memory.dma_engines},
     )

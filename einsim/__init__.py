@@ -13,7 +13,7 @@ from einsim.old_names import explain_old_names
 from einsim.version import VERSION
 
 if TYPE_CHECKING:
-    from einsim.accel.composed import completed as complete_ops
+    from einsim.accel.families.buffered import BufferedFamily as BufferedFamilySpec
     from einsim.accel.gpu.machine import Gpu, gpu_names, load_gpu
     from einsim.accel.load import load_machine, preset_names
     from einsim.accel.machine import Machine, Memory, OpCost, Unit
@@ -64,6 +64,7 @@ __version__ = VERSION
 # name -> the module that defines it, and after a colon its name there where that is another
 _HOMES = {
     "Answer": "einsim.dataflow.mapper.best",
+    "BufferedFamilySpec": "einsim.accel.families.buffered:BufferedFamily",
     "Bytes": "einsim.specs.units",
     "Cascade": "einsim.workloads.cascade",
     "Case": "einsim.report.case",
@@ -99,7 +100,6 @@ _HOMES = {
     "breakdown": "einsim.sim.breakdown",
     "build_mapping": "einsim.dataflow.templates",
     "check_mapping": "einsim.dataflow.legality:check",
-    "complete_ops": "einsim.accel.composed:completed",
     "dump_mapping": "einsim.dataflow.mapping_file",
     "evaluate": "einsim.evaluation",
     "execute": "einsim.workloads.execute",
@@ -132,6 +132,7 @@ _HOMES = {
 
 __all__ = [
     "Answer",
+    "BufferedFamilySpec",
     "Bytes",
     "Cascade",
     "Case",
@@ -167,7 +168,6 @@ __all__ = [
     "breakdown",
     "build_mapping",
     "check_mapping",
-    "complete_ops",
     "dump_mapping",
     "evaluate",
     "execute",

@@ -25,6 +25,12 @@ class Op(msgspec.Struct, frozen=True):
     costs_as: str = ""
 
 
+def _quotient(x: Array, y: Array) -> Array:
+    """0 / 0 is 0: what a row without any point has, shared among as many. Other divisors of 0 give inf."""
+    result: Array = np.where((x == 0) & (y == 0), 0.0, x / np.where((x == 0) & (y == 0), 1.0, y))
+    return result
+
+
 def _sigmoid(x: Array) -> Array:
     from scipy.special import expit  # scipy is only needed where values are computed
 
@@ -61,7 +67,7 @@ OPS: Final = Registry(
         "add": Op(2, np.add),
         "sub": Op(2, np.subtract, "add"),
         "mul": Op(2, np.multiply),
-        "div": Op(2, np.divide),
+        "div": Op(2, _quotient),
         "max": Op(2, np.maximum),
         "min": Op(2, np.minimum),
         "exp": Op(1, np.exp),

@@ -6,21 +6,20 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from einsim.accel.composed import completed
 from einsim.accel.fabric.arrays import nm_chain, systolic_os
 from einsim.accel.machine import Machine, Memory, Unit
 from einsim.accel.parts import PARTS, Part
 from einsim.accel.resources import blocks, ceil_div, check_fit, total
-from einsim.accel.written import Count, Name, WrittenFamily, WrittenLanes, WrittenPort
+from einsim.accel.written import Count, Name, WrittenDram, WrittenFamily, WrittenLanes, WrittenPort
 from einsim.specs.errors import RuleError, below
 from einsim.specs.near import near
-from einsim.specs.units import Bytes, BytesPerSecond
+from einsim.specs.units import Bytes
 
 Amount = Annotated[int, msgspec.Meta(ge=0, le=10**8)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
-class Dram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BoardDram(WrittenDram, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """HBM or DDR: its peak `bandwidth`, and the share of it that each data `placement` reaches."""
 
     channels: Count
@@ -29,13 +28,9 @@ class Dram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Share of the peak bandwidth that is reached, by the name of a data placement."""
     placement: Name
     """The placement that this design uses, of `efficiency`."""
-    capacity: Bytes | None = None
-    """Its size; unbounded where it is left out."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.bandwidth is None:
-            raise RuleError("missing key 'bandwidth'")
         if self.placement not in self.efficiency:
             hint = near(self.placement, self.efficiency)
             raise RuleError(
@@ -43,11 +38,11 @@ class Dram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
 
 
-class Matrix(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MatrixArray(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A matrix array in each SLR, its macs cascaded in chains of `chain` along the reduction.
 
     Of `macs_per_dsp` (packing) and `dsps_per_mac` (wide formats) one is 1. `shares_dsps_of` names another
-    array whose DSPs this one is a mode of: it takes none itself, and none of the two is faster for it.
+    array whose DSPs this one is a mode of: it takes none itself, and only one of the two computes at a time.
     """
 
     rows: Count
@@ -63,7 +58,7 @@ class Matrix(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True
     dsps_per_mac: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     """DSPs that one mac of a wide format takes."""
     shares_dsps_of: Name | None = None
-    """Another array whose DSPs this one is a mode of; it takes none itself."""
+    """Another array whose DSPs this one is a mode of: it takes none itself, and the two take turns."""
 
     def __post_init__(self) -> None:
         if self.macs_per_dsp > 1 and self.dsps_per_mac > 1:
@@ -80,7 +75,7 @@ class Matrix(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True
         return ceil_div(self.rows * self.cols, self.macs_per_dsp) * self.dsps_per_mac
 
 
-class Vector(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VectorLanes(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A special-function or element-wise unit in each SLR, and what one lane takes."""
 
     lanes: Count
@@ -138,11 +133,11 @@ class FpgaDsp(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The family that derives the machine."""
     part: Annotated[Name, msgspec.Meta(extra_json_schema={"enum": sorted(PARTS)})]
     """The FPGA that the design must fit."""
-    dram: Dram
+    dram: BoardDram
     """Memory `dram`: HBM or DDR."""
-    matrix: Annotated[dict[Name, Matrix], msgspec.Meta(min_length=1)]
+    matrix: Annotated[dict[Name, MatrixArray], msgspec.Meta(min_length=1)]
     """The matrix arrays of each SLR by name; each is a unit."""
-    vector: Annotated[dict[Name, Vector], msgspec.Meta(min_length=1)]
+    vector: Annotated[dict[Name, VectorLanes], msgspec.Meta(min_length=1)]
     """The vector and special-function units of each SLR by name; each is a unit."""
     buffers: Annotated[dict[Name, Buffer], msgspec.Meta(min_length=1)]
     """The on-chip buffers of each SLR by name; together they are memory `gb`."""
@@ -189,7 +184,7 @@ def resources(spec: FpgaDsp, part: Part) -> dict[str, int]:
     return total([total(needs, spec.slrs), channels])
 
 
-def _logic(array: Matrix, logic: Logic) -> dict[str, int]:
+def _logic(array: MatrixArray, logic: Logic) -> dict[str, int]:
     """DSPs of an array, and LUTs and flip-flops by the written coefficients, else from its structure."""
     chains = array.rows * array.cols // array.chain
     found: dict[str, int] = {}
@@ -222,52 +217,40 @@ def derive(spec: FpgaDsp, name: str) -> Machine:
         raise RuleError(f"must be <= {part.slrs}, all that {part.name} has", got=spec.slrs, at=("slrs",))
     needs = resources(spec, part)
     check_fit(needs, part)
-    units, added = _units(spec)
-    return Machine(
-        name=name,
-        family=spec.family,
-        clock_hz=float(spec.clock),
-        memories=_memories(spec),
-        units=units,
-        leakage_w=float(spec.leakage),
-        noc=spec.noc.noc() if spec.noc else None,
+    machine = spec.assembled(name, spec.family, _memories(spec), _units(spec))
+    return msgspec.structs.replace(
+        machine,
         resources=needs,
         technology=spec.technology or part.device,
         sources={**spec.sources, "part": spec.sources.get("part", part.source)},
-        assumed=(*spec.assumed, *added),
     )
 
 
 def _memories(spec: FpgaDsp) -> tuple[Memory, ...]:
-    dram = spec.dram.memory("dram", parent=None, capacity=spec.dram.capacity)
-    peak = spec.dram.bandwidth or 0
-    with below("dram", "bandwidth"):
-        reached = BytesPerSecond.parse(int(peak * spec.dram.efficiency[spec.dram.placement]))
     capacity = spec.slrs * sum(buffer.capacity for buffer in spec.buffers.values())
     return (
-        msgspec.structs.replace(dram, read_bytes_per_s=int(reached)),
+        spec.dram.reached(spec.dram.efficiency[spec.dram.placement]),
         spec.buffer_port.memory("gb", parent="dram", capacity=capacity),
     )
 
 
-def _units(spec: FpgaDsp) -> tuple[tuple[Unit, ...], list[str]]:
+def _units(spec: FpgaDsp) -> dict[str, Unit]:
+    """The units by the paths that they are written at."""
     cores = {"cores": spec.slrs} if spec.slrs > 1 else {}
     slowdown = 1.0 if spec.effective_slrs is None else spec.effective_slrs / spec.slrs
-    units: list[Unit] = []
-    assumed: list[str] = []
+    units: dict[str, Unit] = {}
     for name, array in spec.matrix.items():
         with below("matrix", name):
             dims = {**cores, "rows": array.rows, "cols": array.cols}
-            units.append(array.unit(name, kind=array.kind, dims=dims, reads_from="gb"))
+            made = array.unit(name, kind=array.kind, dims=dims, reads_from="gb")
+            units[f"matrix.{name}"] = msgspec.structs.replace(made, mode_of=array.shares_dsps_of or "")
     for name, lanes in spec.vector.items():
-        ops, added = completed(lanes.costs())
-        assumed += [f"vector.{name}.ops.{op}" for op in added]
         with below("vector", name):
             dims = {**cores, "lanes": lanes.lanes}
-            units.append(lanes.unit(name, kind="vector", dims=dims, reads_from="gb", ops=ops))
-    if slowdown != 1.0:
-        units = [
-            msgspec.structs.replace(unit, clock_hz=(unit.clock_hz or float(spec.clock)) * slowdown)
-            for unit in units
-        ]
-    return tuple(units), assumed
+            units[f"vector.{name}"] = lanes.unit(name, kind="vector", dims=dims, reads_from="gb")
+    if slowdown == 1.0:
+        return units
+    return {
+        path: msgspec.structs.replace(unit, clock_hz=(unit.clock_hz or float(spec.clock)) * slowdown)
+        for path, unit in units.items()
+    }

@@ -6,27 +6,19 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from einsim.accel.composed import completed
 from einsim.accel.machine import Machine, OpCost
-from einsim.accel.written import Count, Cycles, WrittenFamily, WrittenLanes, WrittenPort
+from einsim.accel.written import Count, Cycles, WrittenDram, WrittenFamily, WrittenLanes, WrittenPort
 from einsim.specs.errors import RuleError, below
-from einsim.specs.units import Bytes, BytesPerSecond
+from einsim.specs.units import Bytes
 
 Precision = Literal[8, 16]
 
 
-class Dram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Lpddr(WrittenDram, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """LPDDR: its peak `bandwidth` and the share that is reached."""
 
-    capacity: Bytes | None = None
-    """Its size; unbounded where it is left out."""
     efficiency: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     """Share of the peak bandwidth that is reached."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.bandwidth is None:
-            raise RuleError("missing key 'bandwidth'")
 
 
 class MacCycles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,7 +30,7 @@ class MacCycles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Cycles of a mac of a 16-bit operand and an 8-bit one; two of 16 bits take twice as long."""
 
 
-class Tensor(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TensorEngine(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The tensor engine of each core; `mac_cycles` replaces the cycles of its ops."""
 
     rows: Count
@@ -68,7 +60,7 @@ class Tensor(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True
         return found
 
 
-class Vector(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VectorUnits(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The vector units of each core, `width_bits` wide whatever the element."""
 
     units: Count
@@ -91,15 +83,15 @@ class Npu(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bits of the activations: a vector unit has as many lanes as elements of so many bits."""
     cores: Count
     """Cores, each with an engine, vector units and a scratchpad."""
-    dram: Dram
+    dram: Lpddr
     """Memory `dram`: LPDDR."""
     scratchpad: Bytes
     """Size of each core's scratchpad; together they are memory `gb`."""
     scratchpad_port: WrittenPort
     """How the scratchpads are reached, all together."""
-    tensor: Tensor
+    tensor: TensorEngine
     """Unit `tensor`: the matrix engine of each core."""
-    vector: Vector
+    vector: VectorUnits
     """Unit `vector`: the vector units of each core."""
 
 
@@ -110,34 +102,18 @@ def derive(spec: Npu, name: str) -> Machine:
         dims = {**cores, "rows": spec.tensor.rows, "cols": spec.tensor.cols}
         tensor = spec.tensor.unit("tensor", kind=spec.tensor.kind, dims=dims, reads_from="gb")
         tensor = msgspec.structs.replace(tensor, bits=(8,))
-    vector_ops, added = completed(spec.vector.costs())
     with below("vector"):
         vector = spec.vector.unit(
             "vector",
             kind="vector",
             dims={"cores": spec.cores * spec.vector.units, "lanes": spec.vector.width_bits // spec.precision},
             reads_from="gb",
-            ops=_on_lanes(vector_ops, spec.vector.bits, spec.precision),
+            ops=_on_lanes(spec.vector.costs(), spec.vector.bits, spec.precision),
         )
         vector = msgspec.structs.replace(vector, bits=(spec.precision,))
-    dram = spec.dram.memory("dram", parent=None, capacity=spec.dram.capacity)
-    with below("dram", "bandwidth"):
-        reached = BytesPerSecond.parse(int((spec.dram.bandwidth or 0) * spec.dram.efficiency))
-    return Machine(
-        name=name,
-        family=spec.family,
-        clock_hz=float(spec.clock),
-        memories=(
-            msgspec.structs.replace(dram, read_bytes_per_s=int(reached)),
-            spec.scratchpad_port.memory("gb", parent="dram", capacity=spec.scratchpad * spec.cores),
-        ),
-        units=(tensor, vector),
-        leakage_w=float(spec.leakage),
-        noc=spec.noc.noc() if spec.noc else None,
-        technology=spec.technology,
-        sources=spec.sources,
-        assumed=(*spec.assumed, *(f"vector.ops.{op}" for op in added)),
-    )
+    scratchpads = spec.scratchpad_port.memory("gb", parent="dram", capacity=spec.scratchpad * spec.cores)
+    memories = (spec.dram.reached(spec.dram.efficiency), scratchpads)
+    return spec.assembled(name, spec.family, memories, {"tensor": tensor, "vector": vector})
 
 
 def _on_lanes(ops: dict[str, OpCost], bits: tuple[int, ...], precision: int) -> dict[str, OpCost]:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from einsim.dataflow.mapper.objective import FRONT, LATENCY, PARTS, compiled_order
-from einsim.dataflow.mapper.tables import CAPACITY, Floats
+from einsim.dataflow.mapper.tables import CAPACITY
+from einsim.specs.arrays import Floats
 from einsim.specs.compiled import njit
 
 

@@ -17,9 +17,10 @@ from einsim.dataflow.mapper.nest import Inside, Nest
 from einsim.dataflow.mapper.objective import BUFFER, ENERGY, FRONT, PARTS, order
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint
 from einsim.dataflow.mapper.space import MapSpace
-from einsim.dataflow.mapper.tables import CAPACITY, Floats, Ints, Tables, menu_arrays, tables
+from einsim.dataflow.mapper.tables import CAPACITY, Tables, menu_arrays, tables
 from einsim.dataflow.mapper.tiles import coarse_sizes
 from einsim.dataflow.mapper.vectors import Loops, TileVector, loops_of, pruned, twins
+from einsim.specs.arrays import Floats, Ints
 from einsim.workloads.cascade import Einsum
 
 FIRST_ROWS = 16

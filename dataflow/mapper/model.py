@@ -61,10 +61,9 @@ from einsim.dataflow.mapper.tables import (
     REDUCED,
     REGISTER_J,
     WRITE_ENGINE,
-    Floats,
-    Ints,
     Tables,
 )
+from einsim.specs.arrays import Floats, Ints
 from einsim.specs.compiled import njit
 
 

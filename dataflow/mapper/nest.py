@@ -222,8 +222,7 @@ def _choices(
     innermost = machine.unit(node.unit).reads_from
     if name in inside.resident:
         outermost = inside.global_buffer
-        stored = name == einsum.name and cascade.is_output(name)
-        start = (Retention(0, outermost, stored, False, True),)
+        start = (Retention(0, outermost, False, False, True),)
         usable = usable[usable.index(outermost) + 1 :] if outermost in usable else usable
     outer = start[0].memory if start else machine.dram.name
     free = passes_by(cascade, machine, node, name)

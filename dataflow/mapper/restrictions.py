@@ -51,8 +51,8 @@ def _known(path: str, given: Mapping[str, object], names: list[str]) -> None:
 
 
 def check_resident(cascade: Cascade, resident: tuple[str, ...], global_buffer: str) -> None:
-    """Raise SpecError for a resident that no Einsum makes, or that nobody reads, or that has no place."""
-    made = [einsum.name for einsum in cascade.einsums if cascade.consumers(einsum.name)]
+    """Raise SpecError for a resident that no Einsum makes, that is an output, or that has no place."""
+    made = [einsum.name for einsum in cascade.einsums if not cascade.is_output(einsum.name)]
     for name in resident:
         if name not in made:
             hint = near(name, made)

@@ -21,8 +21,8 @@ from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.objective import ENERGY, FRONT, LATENCY, mode_of
 from einsim.dataflow.mapper.point import GroupPoint
 from einsim.dataflow.mapper.space import MapSpace
-from einsim.dataflow.mapper.tables import Floats, Ints
 from einsim.dataflow.mapper.vectors import TileVector
+from einsim.specs.arrays import Floats, Ints
 from einsim.workloads.cascade import Einsum
 
 #: Called with how many groups are done, how many there are, and the best objective so far (None: none yet).

@@ -41,11 +41,12 @@ from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.nest import Inside, Nest, nest_of, operands, orders, plain, simple
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
 from einsim.dataflow.mapper.restrictions import check_resident, check_restrictions
-from einsim.dataflow.mapper.tables import Floats, Scales, scales, tables
+from einsim.dataflow.mapper.tables import Scales, scales, tables
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapper.vectors import TileSpace, TileVector
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.spatial import placements
+from einsim.specs.arrays import Floats
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.passes import pass_of
@@ -140,7 +141,9 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         if self.resident is not None:
             return (self.resident,)
-        made = [e.name for e in self.cascade.einsums if self.cascade.consumers(e.name) and not e.iterative]
+        made = [
+            e.name for e in self.cascade.einsums if not e.iterative and not self.cascade.is_output(e.name)
+        ]
         if not self.global_buffer or self.groups or self.machine.memory(self.global_buffer).holds:
             return ((),)
         if len(made) <= MOST_SUBSETS:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.clock import Clock, port_name
@@ -16,12 +15,10 @@ from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import compressed
 from einsim.dataflow.leaf import cycles_per_point, issued_ops
 from einsim.dataflow.mapper.nest import Nest, counts, operands
+from einsim.specs.arrays import Floats, Ints
 from einsim.workloads.cascade import Cascade, Einsum
 
 PICO = 1e-12
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 class Scales(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +132,7 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
         mem=_memories(machine, scale),
         one=np.array([
             at[cores[0]] if len(cores) == 1 else -1, unit.dims.get("cores", 1), least,
-            scale.engines.index(unit.name), cycles * scale.unit_ticks[unit.name],
+            scale.engines.index(unit.mode_of or unit.name), cycles * scale.unit_ticks[unit.name],
             sum(unit.cost(op).energy_pj for op in issues) * PICO,
             (registers.read_pj + registers.write_pj) * PICO if registers else 0.0,
             nest.buffers, len(scale.engines),

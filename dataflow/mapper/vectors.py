@@ -16,9 +16,9 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.mapper.nest import Nest, operands
 from einsim.dataflow.mapper.point import NestPoint
-from einsim.dataflow.mapper.tables import Ints
 from einsim.dataflow.mapper.tiles import Menu, Use, menu, menu_from, narrowest, undominated
 from einsim.dataflow.mapping import Compute
+from einsim.specs.arrays import Ints
 from einsim.workloads.cascade import Cascade, Einsum
 
 TileVector = tuple[int, ...]

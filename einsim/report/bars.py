@@ -15,7 +15,7 @@ from einsim.report.quantity import count, joules, percent
 WIDE_ENOUGH = 0.011
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """One stretch of a bar: its share of the bar's full width (0..1) and what a reader sees when pointing at it."""
 
     name: str
@@ -24,7 +24,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     tip: str
 
 
-def bar(label: str, value: str, parts: Sequence[Part]) -> str:
+def bar(label: str, value: str, parts: Sequence[Segment]) -> str:
     """A labelled bar; parts narrower than a hair are left out of the drawing."""
     pieces = "".join(
         f'<span style="width:{100 * part.share:.3f}%;background:{part.colour}" title="{text(part.tip)}">'
@@ -54,7 +54,7 @@ def time_bars(cases: Sequence[Case], einsums: Mapping[str, str]) -> str:
                 if cycles:
                     causes[f"waits: {cause.replace('_', ' ')}"] = stall_colour(cause)
                     parts.append(
-                        Part(
+                        Segment(
                             name=cause, share=cycles / case.result.cycles, colour=stall_colour(cause),
                             tip=f"waits for {cause.replace('_', ' ')}: {count(cycles)} cycles, "
                             f"{percent(cycles / case.result.cycles)}",
@@ -69,14 +69,14 @@ def time_bars(cases: Sequence[Case], einsums: Mapping[str, str]) -> str:
     return drawn + legend(used | causes)
 
 
-def busy_parts(case: Case, unit: str, colours: Mapping[str, str]) -> list[Part]:
+def busy_parts(case: Case, unit: str, colours: Mapping[str, str]) -> list[Segment]:
     """The Einsums that a unit computed, each with its share of the run's cycles."""
     parts = []
     for name, einsum in case.result.by_einsum.items():
         if einsum.unit == unit and einsum.cycles:
             share = einsum.cycles / case.result.cycles
             tip = f"{name} on {unit}: {count(einsum.cycles)} cycles, {percent(share)}"
-            parts.append(Part(name=name, share=share, colour=colours[name], tip=tip))
+            parts.append(Segment(name=name, share=share, colour=colours[name], tip=tip))
     return parts
 
 
@@ -87,7 +87,7 @@ def energy_bars(cases: Sequence[Case]) -> str:
     drawn = ""
     for case in cases:
         parts = [
-            Part(
+            Segment(
                 name=name, share=value / most if most else 0.0, colour=colours[name],
                 tip=f"{name}: {joules(value)}, {percent(value / case.result.energy_j if case.result.energy_j else 0)}",
             )

@@ -7,12 +7,9 @@ from pathlib import Path
 import einsim
 
 
-class DotEngines(einsim.FamilySpec, frozen=True, kw_only=True):
-    """The keys of the family's YAML; each is checked by its type."""
+class DotEngines(einsim.BufferedFamilySpec, frozen=True, kw_only=True):
+    """The keys of the family's YAML beside clock, DRAM and buffer; each is checked by its type."""
 
-    dram: einsim.PortSpec
-    buffer: einsim.Bytes
-    buffer_port: einsim.PortSpec
     engines: einsim.Count
     depth: einsim.Count
     dot: einsim.LanesSpec
@@ -21,16 +18,10 @@ class DotEngines(einsim.FamilySpec, frozen=True, kw_only=True):
 
 def derive(spec: DotEngines, name: str) -> einsim.Machine:
     """The machine: `dot` is an array of depth x engines, `vector` has a lane for each engine."""
-    dram = spec.dram.memory("dram", parent=None, capacity=None)
-    gb = spec.buffer_port.memory("gb", parent="dram", capacity=spec.buffer)
     dims = {"rows": spec.depth, "cols": spec.engines}
     dot = spec.dot.unit("dot", kind="array", dims=dims, reads_from="gb")
-    ops, added = einsim.complete_ops(spec.vector.costs())  # exp, div, ...: made of mac, add and max
-    vector = spec.vector.unit("vector", kind="vector", dims={"lanes": spec.engines}, reads_from="gb", ops=ops)
-    return einsim.Machine(
-        name=name, family=spec.family, clock_hz=float(spec.clock), memories=(dram, gb), units=(dot, vector),
-        sources=spec.sources, assumed=(*spec.assumed, *(f"vector.ops.{op}" for op in added)),
-    )  # fmt: skip
+    vector = spec.vector.unit("vector", kind="vector", dims={"lanes": spec.engines}, reads_from="gb")
+    return spec.machine(name, {"dot": dot, "vector": vector})
 
 
 einsim.register_family("dot-engines", DotEngines, derive)

@@ -11,15 +11,12 @@ def weights_stay(cascade: einsim.Cascade, machine: einsim.Machine) -> einsim.Map
         raise einsim.EinsimError("weights-stay: suits a single product of two matrices only")
     [product], [a, b], unit = cascade.einsums, cascade.inputs, machine.matrix_units[0]
     (m, n), (k,) = product.output.ranks, product.reduced
-    buffer = next(memory.name for memory in machine.memories if memory.parent == machine.dram.name)
     along: dict[str, tuple[str, ...]] = {"cores": (m,), "rows": (k,), "cols": (n,)}
-    spatial = {dim: ranks for dim, ranks in along.items() if dim in unit.dims}
-    leaf = einsim.Compute(
-        einsum=product.name, unit=unit.name, spatial=spatial, stationarity="weight-stationary"
-    )
+    spatial, stays = {dim: along[dim] for dim in unit.dims}, "weight-stationary"
+    leaf = einsim.Compute(einsum=product.name, unit=unit.name, spatial=spatial, stationarity=stays)
     rows = einsim.Keep(tensors=(a.name, product.name), memory=unit.reads_from, body=leaf)
     loop = einsim.Loop(rank=m, tile=min(1024, cascade.size(m)), body=rows)
-    tree = einsim.Keep(tensors=(b.name,), memory=buffer, body=loop, buffers=1)
+    tree = einsim.Keep(tensors=(b.name,), memory=machine.memories[1].name, body=loop, buffers=1)
     return einsim.Mapping(cascade=cascade.name, machine=machine.name, template="weights-stay", tree=tree)
 
 

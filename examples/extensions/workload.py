@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import einsim
 
-TEXT = """
-H[p,r] = X[p,d] * A[d,r]
+TEXT = """H[p,r] = X[p,d] * A[d,r]
 L[p,s] = H[p,r] * B[r,s]
 W[p,s] = X[p,d] * V[d,s]
-Y[p,s] = W[p,s] + L[p,s]
-"""
+Y[p,s] = W[p,s] + L[p,s]"""
 
 
 def build(settings: einsim.Settings) -> einsim.Cascade:
     """The cascade; the adapter's rank is `rank`, since r is a rank of the cascade."""
-    sizes = {
-        "p": settings.size("p"),
-        "d": settings.size("d"),
-        "s": settings.size("d"),
-        "r": settings.size("rank"),
-    }
-    return einsim.parse_cascade(TEXT, name="low-rank-adapter", sizes=sizes)
+    p, d, r = (settings.size(name) for name in ("p", "d", "rank"))
+    return einsim.parse_cascade(TEXT, name="low-rank-adapter", sizes={"p": p, "d": d, "s": d, "r": r})
 
 
-PARAMETERS = (
-    einsim.Parameter(name="p", kind="size", default=1024, summary="tokens"),
-    einsim.Parameter(name="d", kind="size", default=1024, summary="width of the layer"),
-    einsim.Parameter(name="rank", kind="size", default=16, summary="rank of the adapter"),
-)
+TOKENS = einsim.Parameter(name="p", kind="size", default=1024, summary="tokens")
+WIDTH = einsim.Parameter(name="d", kind="size", default=1024, summary="width of the layer")
+RANK = einsim.Parameter(name="rank", kind="size", default=16, summary="rank of the adapter")
 einsim.register_workload(
-    "low-rank-adapter", build, parameters=PARAMETERS, summary="a linear layer and its adapter"
+    "low-rank-adapter", build, parameters=(TOKENS, WIDTH, RANK), summary="a linear layer and its adapter"
 )
 
 

@@ -83,6 +83,7 @@ def test_a_jump_changes_no_part_s_state_relative_to_time_and_loop(monkeypatch, t
         run, slots = self.run, self._slots(loop)
         stood = [list(actor.position) for actor in run.actors]
         old = [part.state(Base(run.elapsed(), index, slots)) for part in run.parts]
+        times = [actor.mark().times for actor in run.actors]
         counted, skipped = [dict(actor.counts) for actor in run.actors], run.skipped
         plain(self, loop, before, index)
         if run.skipped == skipped:
@@ -92,6 +93,9 @@ def test_a_jump_changes_no_part_s_state_relative_to_time_and_loop(monkeypatch, t
         base = Base(run.elapsed(), driver.position[driver.op.path.index(loop)], slots)
         for part, state, mine in zip(run.parts, old, [*moved, *[True] * len(run.parts)], strict=False):
             assert not mine or part.state(base) == state, part
+        for actor, before_it, mine in zip(run.actors, times, moved, strict=True):
+            ahead = run.skipped - skipped if mine else 0
+            assert actor.mark().times == tuple(time + ahead for time in before_it)
         assert any(moved)
         assert counted != [actor.counts for actor in run.actors]
         looked.append(loop)

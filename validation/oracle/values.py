@@ -20,8 +20,15 @@ def _select(chooses: Floats, one: Floats, other: Floats) -> Floats:
     return np.where(chooses != 0, one, other)
 
 
+def _shared(x: Floats, y: Floats) -> Floats:
+    """A quotient; of nothing among none it is nothing."""
+    found = np.divide(x, y)
+    found[np.logical_and(x == 0, y == 0)] = 0.0
+    return found
+
+
 FUNCTIONS: dict[str, Callable[..., Floats]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "max": np.maximum,
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": _shared, "max": np.maximum,
     "min": np.minimum, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "tanh": np.tanh, "abs": np.abs,
     "rsqrt": lambda x: 1 / np.sqrt(x), "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "erf": lambda x: np.array([math.erf(value) for value in x]),

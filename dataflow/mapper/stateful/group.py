@@ -146,12 +146,14 @@ def _shifted(group: Group) -> str:
 
 def why_not_exact(cascade: Cascade, machine: Machine) -> str:
     """Why the model is not exact for a cascade that is a group: bounds, values of no whole bytes, cores
-    that share a network, or that each have a memory or reads of their own.
+    that share a network, or that each have a memory or reads of their own, or units that take turns.
     """
     if cascade.bounds:
         return "iteration-space bounds"
     if machine.noc:
         return "cores that share a network"
+    if any(unit.mode_of for unit in machine.units):
+        return "units that are modes of one array"
     if not machine.multicast or any(memory.copies > 1 for memory in machine.memories):
         return "cores with memories or reads of their own"
     for tensor in cascade.tensors:

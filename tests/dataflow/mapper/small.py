@@ -78,6 +78,12 @@ def machine(rng: random.Random, levels: int, *, systolic: bool = False) -> Machi
         reads_from=memories[-1].name, registers=registers, clock_hz=rng.choice((None, 5e8)),
         bits=bits,
     )  # fmt: skip
+    if drawn.random() < 0.3:
+        turns = (array, msgspec.structs.replace(vector, mode_of="mm"))
+        return Machine(
+            name="chip", family="generic", clock_hz=1e9, memories=tuple(memories), units=turns,
+            multicast=rng.random() < 0.5,
+        )  # fmt: skip
     units = rng.choice(((array, vector), (array,), (vector,)))
     return Machine(
         name="chip", family="generic", clock_hz=1e9, memories=tuple(memories), units=units,

@@ -22,6 +22,7 @@ from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point, mapping
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import tables
+from einsim.dataflow.turns import arithmetic_name
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
@@ -40,9 +41,12 @@ def agree(space: MapSpace, point: Point) -> None:
     rows = np.array(groups)
     counts = static_counts(program)
     ticks = dict.fromkeys(scale.engines, 0)
+    host = {unit.name: unit.mode_of for unit in chip.units if unit.mode_of}  # modes take their array's time
+    turns = {arithmetic_name(chip, unit.name) for unit in chip.units}
     for op in program.ops:
         for engine, busy in engine_ticks(op, counts[op.id]).items():
-            ticks[engine] += busy
+            if engine not in turns:
+                ticks[host.get(engine, engine)] += busy
     assert list(ticks.values()) == list(rows[:, :engines].sum(axis=0))
     bound = sum(int(row[:engines].max()) for row in rows)
     assert -(-bound // scale.ticks_per_cycle) == result.cycles

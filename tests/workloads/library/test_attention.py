@@ -155,3 +155,18 @@ def test_an_unknown_cascade_is_told_with_a_near_one():
     with pytest.raises(SpecError) as error:
         build("atention")
     assert str(error.value) == "workload: unknown workload 'atention'; did you mean 'attention'?"
+
+
+@pytest.mark.parametrize("more", [{"causal": True}, {"documents": (4,)}])
+def test_a_query_without_any_key_gets_0_in_any_number_of_passes(more):
+    """The first 4 of 8 queries stand before the first of 4 keys."""
+    found = []
+    for passes in (1, 2, 3):
+        cascade = build("attention", b=1, h=1, e=2, f=3, m=4, p=8, m0=2, passes=passes, **more)
+        rng = np.random.default_rng(0)
+        values = {tensor.name: rng.normal(size=cascade.shape(tensor.name)) for tensor in cascade.inputs}
+        found.append(execute(cascade, values)["AV"])
+    assert (found[0][..., :4] == 0).all()
+    assert (found[0][..., 4:] != 0).all()
+    np.testing.assert_allclose(found[1], found[0])
+    np.testing.assert_allclose(found[2], found[0])
