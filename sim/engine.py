@@ -195,8 +195,8 @@ class Simulation:
     def _serve(self, actor: Actor, key: tuple[int, ...], cost: Cost) -> Generator[simpy.Event, None, None]:
         """Hold the engine for the tile's ticks; a unit also until every port has moved its operands.
 
-        A transfer's engine is the outer port and its streams are the ports behind: all are requested at once, and
-        each is held for its own bytes, not until the slowest of them has drained.
+        A transfer's engine is the outer port and its streams are the ports behind: all are requested at once,
+        and each is held for its own bytes, not until the slowest of them has drained.
         """
         streams = []
         for stream in cost.streams:
