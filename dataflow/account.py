@@ -1,7 +1,8 @@
 """Counted actions to energy and traffic: the same books for the analytical model and the simulator.
 
 Energy = actions x energy per action + leakage x time. An action is an op issued on a PE, a register access,
-or an access to a memory of its access width.
+or a whole access to a memory: each transfer, and what one tile reads or writes of a tensor, is rounded up to
+those.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ REGISTER_ACCESSES = ("register read", "register write")
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):
-    """Energy in J by component, bytes by memory and tensor, and each Einsum's share."""
+    """Energy in J by component, bytes by memory and tensor, useful ones and those of whole accesses, and each
+    Einsum's share.
+    """
 
     energy_by: dict[str, float]
     traffic: dict[str, dict[str, int]]
+    moved_bytes: dict[str, dict[str, int]]
     by_einsum: dict[str, EinsumCost]
     active_pe_ticks: dict[str, int]
     dram_bytes: int
@@ -40,6 +44,7 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
     writes: dict[tuple[str, str], int] = {}
     memories = {memory.name: memory for memory in machine.memories}
     accesses: dict[tuple[str, str], int] = {}
+    moved: dict[str, dict[str, int]] = {memory.name: {} for memory in machine.memories}
     shares: dict[str, EinsumCost] = {}
     active: dict[str, int] = {unit.name: 0 for unit in machine.units}
     for op in program.ops:
@@ -54,8 +59,11 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
                 reads[at] = reads.get(at, 0) + access.read_bytes * times
                 writes[at] = writes.get(at, 0) + access.write_bytes * times
                 for kind, size in (("read", access.read_bytes), ("write", access.write_bytes)):
-                    count = memories[access.memory].accesses(size) * times
-                    accesses[access.memory, kind] = accesses.get((access.memory, kind), 0) + count
+                    memory = memories[access.memory]
+                    count = memory.accesses(size) * times
+                    accesses[memory.name, kind] = accesses.get((memory.name, kind), 0) + count
+                    whole = moved[memory.name].get(access.tensor, 0) + count * memory.access_bytes
+                    moved[memory.name][access.tensor] = whole
             ticks += cost.ticks * times
             points += cost.points * times
             if op.kind == "compute":
@@ -91,6 +99,7 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
     return Books(
         energy_by=energy,
         traffic=traffic,
+        moved_bytes=moved,
         by_einsum=shares,
         active_pe_ticks=active,
         dram_bytes=sum(traffic[machine.dram.name].values()),

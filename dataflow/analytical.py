@@ -156,6 +156,7 @@ def make_result(
         breakdown_by_unit=breakdown_by_unit,
         energy_by=books.energy_by,
         traffic=books.traffic,
+        moved_bytes=books.moved_bytes,
         bottleneck=bottleneck,
         bound_by=bound_by,
         by_einsum=books.by_einsum,

@@ -36,8 +36,12 @@ def test_traffic_is_what_the_oracle_moves(seed):
     work, chip, mapping = case
     books = run(work, chip, mapping, values_of(work)).books
     moved = {at: books.reads[at] + books.writes[at] for at in {*books.reads, *books.writes}}
-    found = analyse(lower(mapping, work, chip), chip).traffic
-    assert {(m, t): size for m, row in found.items() for t, size in row.items() if size} == moved
+    result = analyse(lower(mapping, work, chip), chip)
+    assert {(m, t): n for m, row in result.traffic.items() for t, n in row.items() if n} == moved
+    whole: dict[tuple[str, str], int] = {}
+    for (memory, tensor, _), size in books.moved.items():
+        whole[memory, tensor] = whole.get((memory, tensor), 0) + size
+    assert {(m, t): n for m, row in result.moved_bytes.items() for t, n in row.items() if n} == whole
 
 
 @LAWS
