@@ -74,14 +74,14 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
             shares[op.subject] = EinsumCost(
                 unit=op.engine,
                 cycles=-(-ticks // program.ticks_per_cycle),
-                energy_j=sum(_action_pj(machine, action) * number for action, number in own.items()) * PICO,
+                energy_j=sum(action_pj(machine, action) * number for action, number in own.items()) * PICO,
                 points=points,
             )
     energy: dict[str, float] = {}
     for action, number in actions.items():
         unit, _, done = action.partition(":")
         name = f"{unit} registers" if done in REGISTER_ACCESSES else f"{unit} {done.partition('@')[0]}"
-        energy[name] = energy.get(name, 0.0) + _action_pj(machine, action) * number * PICO
+        energy[name] = energy.get(name, 0.0) + action_pj(machine, action) * number * PICO
     traffic: dict[str, dict[str, int]] = {memory.name: {} for memory in machine.memories}
     leakage = machine.leakage_w
     for memory in machine.memories:
@@ -106,7 +106,8 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
     )
 
 
-def _action_pj(machine: Machine, action: str) -> float:
+def action_pj(machine: Machine, action: str) -> float:
+    """Energy of one action ("unit:op", or of its registers) in pJ."""
     unit_name, _, op = action.partition(":")
     unit = machine.unit(unit_name)
     if op in REGISTER_ACCESSES:
