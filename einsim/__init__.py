@@ -44,7 +44,9 @@ if TYPE_CHECKING:
         register_template,
         register_workload,
     )
+    from einsim.report.card import card as report_picture
     from einsim.report.case import Case
+    from einsim.report.comparison import comparison
     from einsim.report.markup import table as html_table, text as html_text
     from einsim.report.page import page as report_page
     from einsim.saved import load_result, save_result
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from einsim.sim.engine import simulate
     from einsim.specs.errors import EinsimError, RuleError, SpecError
     from einsim.specs.units import Bytes
+    from einsim.validation.papers.fusemax import published
     from einsim.workloads.cascade import Cascade
     from einsim.workloads.execute import execute
     from einsim.workloads.load import load_workload, workload_names
@@ -100,6 +103,7 @@ _HOMES = {
     "breakdown": "einsim.sim.breakdown",
     "build_mapping": "einsim.dataflow.templates",
     "check_mapping": "einsim.dataflow.legality:check",
+    "comparison": "einsim.report.comparison",
     "dump_mapping": "einsim.dataflow.mapping_file",
     "evaluate": "einsim.evaluation",
     "execute": "einsim.workloads.execute",
@@ -117,6 +121,7 @@ _HOMES = {
     "parse_cascade": "einsim.workloads.notation:parse",
     "passes": "einsim.workloads.passes",
     "preset_names": "einsim.accel.load",
+    "published": "einsim.validation.papers.fusemax",
     "register_dram_standard": "einsim.extend",
     "register_family": "einsim.extend",
     "register_op": "einsim.extend",
@@ -124,6 +129,7 @@ _HOMES = {
     "register_template": "einsim.extend",
     "register_workload": "einsim.extend",
     "report_page": "einsim.report.page:page",
+    "report_picture": "einsim.report.card:card",
     "save_result": "einsim.saved",
     "simulate": "einsim.sim.engine",
     "template_names": "einsim.dataflow.templates",
@@ -168,6 +174,7 @@ __all__ = [
     "breakdown",
     "build_mapping",
     "check_mapping",
+    "comparison",
     "dump_mapping",
     "evaluate",
     "execute",
@@ -185,6 +192,7 @@ __all__ = [
     "parse_cascade",
     "passes",
     "preset_names",
+    "published",
     "register_dram_standard",
     "register_family",
     "register_op",
@@ -192,6 +200,7 @@ __all__ = [
     "register_template",
     "register_workload",
     "report_page",
+    "report_picture",
     "save_result",
     "simulate",
     "template_names",

@@ -25,7 +25,7 @@ from einsim.settings import split
 from einsim.sim.gpu.case import KernelCase
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
-from einsim.workload import Source, as_it_is, find_workload
+from einsim.workload import WorkloadSource, as_it_is, find_workload
 from einsim.workloads.cascade import Cascade
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def evaluate(
     if objective == "pareto":
         raise SpecError("objective", "has no one best mapping; best_mapping gives its front", got=objective)
     if mapping == AUTO:
-        search = Search(objective, within_bytes, budget_s, workers)
+        search = SearchRequest(objective, within_bytes, budget_s, workers)
         cascade, chosen = best_of(source.every(for_workload), machine, search)
     else:
         if objective != "latency" or within_bytes < math.inf or budget_s < math.inf:
@@ -139,7 +139,7 @@ def evaluate(
 
 
 def on_gpu(
-    source: Source, settings: Mapping[str, object], gpu: Gpu, variant: str | Path | LoopTree
+    source: WorkloadSource, settings: Mapping[str, object], gpu: Gpu, variant: str | Path | LoopTree
 ) -> Evaluation:
     """The quickest kernel for a workload on a GPU, or the variant that is named."""
     # The kernels' descriptions are only imported when they are needed.
@@ -161,7 +161,7 @@ def on_gpu(
     )
 
 
-class Search(NamedTuple):
+class SearchRequest(NamedTuple):
     """What `best_mapping` is asked for."""
 
     objective: Objective = "latency"
@@ -170,7 +170,7 @@ class Search(NamedTuple):
     workers: int | None = None
 
 
-def best_of(cascades: Sequence[Cascade], machine: Machine, search: Search) -> tuple[Cascade, LoopTree]:
+def best_of(cascades: Sequence[Cascade], machine: Machine, search: SearchRequest) -> tuple[Cascade, LoopTree]:
     """The one of several cascades of a function that maps best, with the mapping that the mapper finds."""
     from einsim.dataflow.mapper.best import best_mapping, better  # numba is only imported when it is needed
     from einsim.dataflow.mapper.compare import compare
@@ -204,7 +204,7 @@ def find_mapping(cascade: Cascade, machine: Machine, mapping: str | Path | LoopT
     if mapping == TEMPLATE:
         return build_mapping(cascade, machine)
     if mapping == AUTO:
-        return best_of((cascade,), machine, Search())[1]
+        return best_of((cascade,), machine, SearchRequest())[1]
     if mapping not in template_names():
         rule = "unknown mapping (template, auto, a template's name or a .yaml file)"
         hint = near(mapping, (TEMPLATE, AUTO, *template_names()))

@@ -45,7 +45,7 @@ def register_op(
     `{"exp": 1, "mac": 2}`, which results then list as assumed.
     """
     from einsim.accel.composed import COMPOSED, GIVEN
-    from einsim.workloads.ops import OPS, Op
+    from einsim.workloads.ops import OPS, ScalarOp
 
     what = f"op '{name}'"
     OPS.check(name)
@@ -60,7 +60,7 @@ def register_op(
         _whole(f"{what} made_of.{other}", count, MOST_PARTS)
     if made_of:
         COMPOSED.register(name, dict(made_of))
-    OPS.register(name, Op(arity, _elementwise(what, meaning), costs_as))
+    OPS.register(name, ScalarOp(arity, _elementwise(what, meaning), costs_as))
 
 
 def register_family(name: str, spec: type[Spec], derive: Callable[[Spec, str], Machine]) -> None:

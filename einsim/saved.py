@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from einsim.accel.gpu.machine import Gpu, is_gpu, load_gpu
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.result import Result
@@ -30,7 +31,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """What a file held: a result, with its machine where that is known."""
 
     result: Result
-    machine: Machine | NotAtHand
+    machine: Machine | Gpu | NotAtHand
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -106,9 +107,9 @@ def series(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdecimal() else 0 for part in version.split(".")[:2])
 
 
-def preset(name: str) -> Machine | NotAtHand:
+def preset(name: str) -> Machine | Gpu | NotAtHand:
     """The preset of that name as it is now, if there is one."""
     try:
-        return load_machine(name)
+        return load_gpu(name) if is_gpu(name) else load_machine(name)
     except EinsimError:
         return NotAtHand()

@@ -19,7 +19,7 @@ PASSES = "passes"
 EVERY_PASSES = ("1", "2", "3")
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class WorkloadSource(msgspec.Struct, frozen=True, kw_only=True):
     """The settings that a workload knows, those left `open`, and how to build it from their text."""
 
     name: str
@@ -38,7 +38,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(self.build({**settings, PASSES: number}) for number in EVERY_PASSES)
 
 
-def find_workload(name_or_path: str) -> Source:
+def find_workload(name_or_path: str) -> WorkloadSource:
     """The source of a library name, a model's name, a cascade's YAML file or a model's config.json.
 
     SpecError for a name or a file that doesn't exist or can't be read.
@@ -53,20 +53,20 @@ def find_workload(name_or_path: str) -> Source:
     return with_parameters(name_or_path, describe(name_or_path)[1])
 
 
-def as_it_is(cascade: Cascade) -> Source:
+def as_it_is(cascade: Cascade) -> WorkloadSource:
     """The source of a cascade that is built already: no settings."""
-    return Source(name=cascade.name, keys=(), build=lambda _: cascade)
+    return WorkloadSource(name=cascade.name, keys=(), build=lambda _: cascade)
 
 
-def with_parameters(name: str, parameters: tuple[Parameter, ...]) -> Source:
+def with_parameters(name: str, parameters: tuple[Parameter, ...]) -> WorkloadSource:
     """A source whose settings are declared."""
     source = with_keys(name, tuple(parameter.name for parameter in parameters))
     return msgspec.structs.replace(source, open=tuple(one.name for one in parameters if one.open))
 
 
-def with_keys(name: str, keys: tuple[str, ...]) -> Source:
+def with_keys(name: str, keys: tuple[str, ...]) -> WorkloadSource:
     """A source with these settings."""
-    return Source(name=name, keys=keys, build=lambda settings: load_workload(name, settings))
+    return WorkloadSource(name=name, keys=keys, build=lambda settings: load_workload(name, settings))
 
 
 def file_keys(path: Path) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from demo import CASES, SETTINGS  # the script beside this one
 
 import einsim
-from einsim.report.card import card
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "img" / "demo.svg"
 
@@ -19,7 +18,7 @@ def main() -> None:
         found = einsim.evaluate(workload, accel, settings=SETTINGS, mapping=mapping, level="sim")
         cases.append(einsim.Case(result=found.result, machine=found.machine))
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    PICTURE.write_text(card("BERT-base attention, 4096 tokens", cases), encoding="utf-8")
+    PICTURE.write_text(einsim.report_picture("BERT-base attention, 4096 tokens", cases), encoding="utf-8")
     print(f"wrote {PICTURE}")
 
 

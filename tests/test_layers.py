@@ -211,3 +211,30 @@ def test_no_folder_is_a_drawer_for_everything() -> None:
         if drawers & {*path.relative_to(ROOT).with_suffix("").parts}
     ]
     assert not found, "\n".join(found)
+
+
+TWICE: dict[str, str] = {}
+"""Class names that stand in two modules, with the protocol that demands it."""
+
+
+def defined(sources: dict[str, str]) -> dict[str, list[str]]:
+    """The modules that define a class, by its name; classes within functions and classes count."""
+    found: dict[str, list[str]] = {}
+    for module, source in sources.items():
+        for name in {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)}:
+            found.setdefault(name, []).append(module)
+    return found
+
+
+def test_one_class_name_means_one_thing() -> None:
+    scripts = [
+        path for folder in ("examples", "benchmarks", "docs") for path in (ROOT / folder).rglob("*.py")
+    ]
+    found = defined({str(path.relative_to(ROOT)): path.read_text() for path in [*sources(), *scripts]})
+    double = {name: modules for name, modules in found.items() if len(modules) > 1}
+    assert double.keys() == TWICE.keys(), double
+
+
+def test_a_name_that_two_modules_define_is_seen() -> None:
+    found = defined({"a": "class Row: pass", "b": "def f():\n    class Row: pass", "c": "class Line: pass"})
+    assert found == {"Row": ["a", "b"], "Line": ["c"]}

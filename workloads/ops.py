@@ -14,7 +14,7 @@ from einsim.specs.registry import Registry
 Array = NDArray[np.float64]
 
 
-class Op(msgspec.Struct, frozen=True):
+class ScalarOp(msgspec.Struct, frozen=True):
     """`arity` arguments; `meaning` takes as many arrays and works on each element.
 
     `costs_as` names the primitive that the op costs as, "" for itself.
@@ -64,27 +64,27 @@ def _reserved() -> tuple[str, ...]:
 OPS: Final = Registry(
     "op",
     {
-        "add": Op(2, np.add),
-        "sub": Op(2, np.subtract, "add"),
-        "mul": Op(2, np.multiply),
-        "div": Op(2, _quotient),
-        "max": Op(2, np.maximum),
-        "min": Op(2, np.minimum),
-        "exp": Op(1, np.exp),
-        "log": Op(1, np.log),
-        "sqrt": Op(1, np.sqrt),
-        "rsqrt": Op(1, lambda x: 1 / np.sqrt(x)),
-        "tanh": Op(1, np.tanh),
-        "sigmoid": Op(1, _sigmoid),
-        "erf": Op(1, _erf),
-        "abs": Op(1, np.abs),
-        "lt": Op(2, np.less, "cmp"),
-        "le": Op(2, np.less_equal, "cmp"),
-        "gt": Op(2, np.greater, "cmp"),
-        "ge": Op(2, np.greater_equal, "cmp"),
-        "eq": Op(2, np.equal, "cmp"),
-        "ne": Op(2, np.not_equal, "cmp"),
-        "select": Op(3, lambda chooses, one, other: np.where(chooses != 0, one, other)),
+        "add": ScalarOp(2, np.add),
+        "sub": ScalarOp(2, np.subtract, "add"),
+        "mul": ScalarOp(2, np.multiply),
+        "div": ScalarOp(2, _quotient),
+        "max": ScalarOp(2, np.maximum),
+        "min": ScalarOp(2, np.minimum),
+        "exp": ScalarOp(1, np.exp),
+        "log": ScalarOp(1, np.log),
+        "sqrt": ScalarOp(1, np.sqrt),
+        "rsqrt": ScalarOp(1, lambda x: 1 / np.sqrt(x)),
+        "tanh": ScalarOp(1, np.tanh),
+        "sigmoid": ScalarOp(1, _sigmoid),
+        "erf": ScalarOp(1, _erf),
+        "abs": ScalarOp(1, np.abs),
+        "lt": ScalarOp(2, np.less, "cmp"),
+        "le": ScalarOp(2, np.less_equal, "cmp"),
+        "gt": ScalarOp(2, np.greater, "cmp"),
+        "ge": ScalarOp(2, np.greater_equal, "cmp"),
+        "eq": ScalarOp(2, np.equal, "cmp"),
+        "ne": ScalarOp(2, np.not_equal, "cmp"),
+        "select": ScalarOp(3, lambda chooses, one, other: np.where(chooses != 0, one, other)),
     },
     reserved=_reserved,
     words=True,

@@ -44,7 +44,7 @@ from einsim.machine_keys import machine_keys
 from einsim.settings import read_pairs, split
 from einsim.specs.errors import RuleError, SpecError
 from einsim.specs.units import Bytes, Seconds, format_bytes
-from einsim.workload import PASSES, Source, find_workload
+from einsim.workload import PASSES, WorkloadSource, find_workload
 from einsim.workloads.cascade import Cascade
 
 # What is the same of every mapping stands in `run --json`.
@@ -221,7 +221,9 @@ def choices(
     return source.every(chosen), machine
 
 
-def _named(workload: str, accel: str, settings: tuple[str, ...]) -> tuple[Source, dict[str, object], Machine]:
+def _named(
+    workload: str, accel: str, settings: tuple[str, ...]
+) -> tuple[WorkloadSource, dict[str, object], Machine]:
     """The workload with its own settings, and the machine with its."""
     source = find_workload(workload)
     for_workload, for_machine = split(read_pairs(settings), source.keys, machine_keys(accel))

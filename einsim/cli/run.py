@@ -9,11 +9,11 @@ from typing import get_args
 import click
 
 from einsim.cli.choice import Named
-from einsim.cli.comparison import comparison, where_time_went
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
 from einsim.dataflow.mapping_file import dump_mapping
 from einsim.evaluation import TEMPLATE, Level, evaluate
+from einsim.report.comparison import comparison_table, where_time_went
 from einsim.saved import save_result, summary
 from einsim.settings import read_pairs
 
@@ -69,7 +69,7 @@ def command(
     out = console()
     sizes = " ".join(f"{rank.name}={rank.size}" for rank in found.cascade.ranks)
     out.print(f"[bold]{found.result.workload}[/] on [bold]{found.result.accel}[/]  [dim]{sizes}[/]\n")
-    out.print(comparison([found.result]))
+    out.print(comparison_table([found.result]))
     if found.result.breakdown_by_unit:  # the model of a GPU's kernels doesn't say it
         out.print("\n[bold]where the time went[/]")
         out.print(where_time_went(found.result))

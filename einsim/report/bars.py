@@ -10,6 +10,7 @@ from einsim.report.case import Case
 from einsim.report.markup import legend, text
 from einsim.report.palette import stall_colour, work_colours
 from einsim.report.quantity import count, joules, percent
+from einsim.report.stated import energy
 
 # The share of a bar that a character of its name takes.
 WIDE_ENOUGH = 0.011
@@ -93,5 +94,5 @@ def energy_bars(cases: Sequence[Case]) -> str:
             )
             for name, value in case.result.energy_by.items()
         ]  # fmt: skip
-        drawn += bar(case.label, joules(case.result.energy_j), parts)
+        drawn += bar(case.label, energy(case.result), parts)
     return drawn + legend(colours)

@@ -38,8 +38,12 @@ def verdict(cases: Sequence[Case]) -> str:
     """How the fastest case compares to the slowest."""
     fast = min(cases, key=lambda case: case.result.latency_s).result
     slow = max(cases, key=lambda case: case.result.latency_s).result
-    speed, energy = slow.latency_s / fast.latency_s, fast.energy_j / slow.energy_j
-    return f"{times(speed)} the speed, {percent(energy)} of the energy" if fast is not slow else ""
+    if fast is slow:
+        return ""
+    share = (
+        f", {percent(fast.energy_j / slow.energy_j)} of the energy" if fast.energy_j and slow.energy_j else ""
+    )
+    return f"{times(slow.latency_s / fast.latency_s)} the speed{share}"
 
 
 def block_height(case: Case) -> int:
@@ -50,7 +54,8 @@ def block_height(case: Case) -> int:
 def block(case: Case, top: int, colours: dict[str, str], slowest: float) -> str:
     """One case from `top` on."""
     result = case.result
-    figures = f"{seconds(result.latency_s)}   {joules(result.energy_j)}   {size(result.dram_bytes)} from DRAM"
+    known = f"{joules(result.energy_j)}   " if result.energy_j else ""
+    figures = f"{seconds(result.latency_s)}   {known}{size(result.dram_bytes)} from DRAM"
     drawn = (
         f'<text x="{MARGIN}" y="{top + 22}" font-size="16" font-weight="650" fill="#2f6fd0">{text(case.label)}'
         f'<tspan fill="#1c2430" font-weight="400" dx="14" xml:space="preserve">{text(figures)}</tspan></text>'

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from string import Template
 
+from einsim.dataflow.result import Result
 from einsim.report.case import Case
 from einsim.report.markup import text
 from einsim.report.quantity import joules, percent, seconds, times
@@ -33,21 +34,25 @@ def verdict(cases: Sequence[Case]) -> str:
     best = min(cases, key=lambda case: case.result.latency_s)
     reached = best.result
     answer = (
-        f"<b>{text(best.label)}</b> takes <b>{seconds(reached.latency_s)}</b> and "
-        f"<b>{joules(reached.energy_j)}</b>; {pace(best)}."
+        f"<b>{text(best.label)}</b> takes <b>{seconds(reached.latency_s)}</b>{spent(reached)}; {pace(best)}."
     )
     for case in cases:
         if case is not best:
             answer += (
                 f" That is <b>{times(case.result.latency_s / reached.latency_s)}</b> the speed of "
-                f"{text(case.label)} for {share(reached.energy_j, case.result.energy_j)} of its energy."
+                f"{text(case.label)}{share(reached.energy_j, case.result.energy_j)}."
             )
     return answer
 
 
+def spent(result: Result) -> str:
+    """` and <b>31 J</b>`, or that the machine states no energy."""
+    return f" and <b>{joules(result.energy_j)}</b>" if result.energy_j else " (its energy is not stated)"
+
+
 def share(part: float, whole: float) -> str:
-    """`<b>78 %</b>` of a whole that may be zero."""
-    return f"<b>{percent(part / whole)}</b>" if whole else "none"
+    """` for <b>78 %</b> of its energy`; nothing where one of the two is not stated."""
+    return f" for <b>{percent(part / whole)}</b> of its energy" if part and whole else ""
 
 
 def pace(case: Case) -> str:

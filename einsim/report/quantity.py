@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _JOULES = ((1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e-12, "pJ"))
+_WATTS = ((1e3, "kW"), (1.0, "W"), (1e-3, "mW"), (1e-6, "µW"))
 _BYTES = (
     (2.0**50, "PiB"),
     (2.0**40, "TiB"),
@@ -28,6 +29,11 @@ def joules(value: float) -> str:
     return _scaled(value, _JOULES)
 
 
+def watts(value: float) -> str:
+    """`922 W` for 922.4."""
+    return _scaled(value, _WATTS)
+
+
 def size(value: float) -> str:
     """`1.50 GiB` for 1610612736 bytes."""
     return _scaled(value, _BYTES)
@@ -40,12 +46,20 @@ def count(value: float) -> str:
 
 def percent(value: float) -> str:
     """`96.5 %` for 0.9648."""
-    return f"{_digits(100 * value)} %"
+    return f"{digits(100 * value)} %"
 
 
 def times(value: float) -> str:
     """`7.21×` for 7.2113."""
-    return f"{_digits(value)}×"
+    return f"{digits(value)}×"
+
+
+def digits(value: float) -> str:
+    """Three significant digits, never in exponent form."""
+    if value == 0:
+        return "0"
+    places = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.3g}")))))
+    return f"{value:.{places}f}"
 
 
 def _scaled(value: float, scales: Sequence[tuple[float, str]]) -> str:
@@ -54,16 +68,8 @@ def _scaled(value: float, scales: Sequence[tuple[float, str]]) -> str:
     # A value that would round up to 1000 of a unit is 1.00 of the next one.
     rounded = abs(float(f"{value:.3g}"))
     factor, unit = next(((f, u) for f, u in scales if rounded >= f), scales[-1])
-    return f"{_digits(value / factor)} {unit}".strip()
+    return f"{digits(value / factor)} {unit}".strip()
 
 
 def _base(scales: Sequence[tuple[float, str]]) -> str:
     return next(unit for factor, unit in scales if factor == 1.0)
-
-
-def _digits(value: float) -> str:
-    """Three significant digits, never in exponent form."""
-    if value == 0:
-        return "0"
-    places = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.3g}")))))
-    return f"{value:.{places}f}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from einsim.accel.machine import Machine
-from einsim.report.case import Case
+from einsim.report.case import Case, NotAtHand
 from einsim.report.markup import table, text
 from einsim.report.quantity import count, joules, percent, seconds, size, times
+from einsim.report.stated import NOT_STATED, energies, stated
 from einsim.sim.breakdown import by_unit
 
 
@@ -16,10 +17,14 @@ def summary(cases: Sequence[Case]) -> str:
     rows: list[tuple[str, list[str]]] = [
         ("Latency", compared([case.result.latency_s for case in cases], seconds)),
         ("Cycles", [count(case.result.cycles) for case in cases]),
-        ("Energy", compared([case.result.energy_j for case in cases], joules)),
+        ("Energy", compared(energies([case.result for case in cases]), joules)),
         (
             "Energy-delay product",
             compared([product(case) for case in cases], lambda value: f"{joules(value)}·s"),
+        ),
+        *(
+            (name[0].upper() + name[1:], [text(cell) for cell in cells])
+            for name, cells in stated([case.result for case in cases])
         ),
         ("DRAM traffic", compared([float(case.result.dram_bytes) for case in cases], size)),
         ("Bottleneck", [f"<b>{text(case.result.bottleneck)}</b>" for case in cases]),
@@ -34,18 +39,19 @@ def summary(cases: Sequence[Case]) -> str:
 LEVELS = {"analytical": "analytical model (a lower bound)", "sim": "cycle-level simulation"}
 
 
-def product(case: Case) -> float:
-    """Energy times latency, J·s."""
-    return case.result.energy_j * case.result.latency_s
+def product(case: Case) -> float | None:
+    """Energy times latency, J·s; None where no energy is stated."""
+    return case.result.energy_j * case.result.latency_s or None
 
 
-def compared(values: Sequence[float], shown: object) -> list[str]:
+def compared(values: Sequence[float | None], shown: Callable[[float], str]) -> list[str]:
     """Each value, less is better; the least is marked, and the others say how many times more they are."""
-    assert callable(shown)
-    least = min(values)
+    least = min((value for value in values if value is not None), default=0.0)
     cells = []
     for value in values:
-        if len(values) > 1 and value == least:
+        if value is None:
+            cells.append(NOT_STATED)
+        elif len(values) > 1 and value == least:
             cells.append(f'<b class="best">{text(shown(value))}</b>')
         elif len(values) > 1 and least > 0:
             cells.append(f'{text(shown(value))} <span class="muted">{times(value / least)}</span>')
@@ -84,7 +90,7 @@ def einsums(case: Case) -> str:
             count(each.points),
             count(each.cycles),
             percent(each.cycles / case.result.cycles if case.result.cycles else 0.0),
-            joules(each.energy_j),
+            joules(each.energy_j) if case.result.energy_j else NOT_STATED,
         ]
         for name, each in case.result.by_einsum.items()
     ]
@@ -105,9 +111,12 @@ def where_time_went(case: Case) -> str:
 
 def provenance(case: Case) -> str:
     """Where the machine's figures come from; assumed ones are labelled."""
-    if not isinstance(case.machine, Machine):
+    if isinstance(case.machine, NotAtHand):
         return '<p class="lead">The machine\'s file was not at hand, so its sources are not shown.</p>'
-    assumed = dict.fromkeys((*case.machine.assumed, *case.result.assumed))
+    own = (
+        case.machine.assumed if isinstance(case.machine, Machine) else ()
+    )  # a GPU's sources say it themselves
+    assumed = dict.fromkeys((*own, *case.result.assumed))
     rows = [[f"<code>{text(path)}</code>", text(source)] for path, source in case.machine.sources.items()]
     rows += [
         [f"<code>{text(path)}</code>", '<span class="tag">assumed</span> no published figure was found']

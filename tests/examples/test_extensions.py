@@ -1,4 +1,4 @@
-"""Each extension point's example runs as a script and as an extension of the command line, on public names alone."""
+"""Each extension point's example runs as a script and as an extension of the command line."""
 
 from __future__ import annotations
 
@@ -111,15 +111,3 @@ def test_glue_is_counted_in_lines() -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_takes_few_lines(example: Path) -> None:
     assert glue(example.read_text()) < FEW
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_uses_public_names_only(example: Path) -> None:
-    tree = ast.parse(example.read_text())
-    imported = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    assert not [name for name in imported if name.startswith("einsim.")]
-    assert not [
-        node.module
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("einsim")
-    ]

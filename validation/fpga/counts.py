@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from einsim.specs.errors import EinsimError
-from einsim.validation.fpga.grid import Case, grid
+from einsim.validation.fpga.grid import DesignPoint, grid
 
 FILE: Final = Path(__file__).resolve().parent / "counts.csv"
 QUANTITIES: Final = ("dsp", "lut", "ff", "bram36", "uram")
@@ -26,7 +26,7 @@ def stored() -> Mapping[str, dict[str, int]]:
     }
 
 
-def counts_of(case: Case) -> dict[str, int]:
+def counts_of(case: DesignPoint) -> dict[str, int]:
     """The stored counts of a case; EinsimError when the grid has changed and was not synthesised."""
     if case.name not in stored():
         raise EinsimError(f"{FILE.name} has no '{case.name}'; run: python -m einsim.validation.fpga.counts")
@@ -34,15 +34,15 @@ def counts_of(case: Case) -> dict[str, int]:
 
 
 def synthesise(
-    cases: Iterable[Case], progress: Callable[[str], None] = lambda _: None
-) -> Iterator[tuple[Case, dict[str, int]]]:
+    cases: Iterable[DesignPoint], progress: Callable[[str], None] = lambda _: None
+) -> Iterator[tuple[DesignPoint, dict[str, int]]]:
     """Each case with what Yosys makes of it now."""
     for case in cases:
         progress(f"synthesis of {case.name}")
         yield case, case.synthesised()
 
 
-def write(found: Iterable[tuple[Case, Mapping[str, int]]], day: str) -> None:
+def write(found: Iterable[tuple[DesignPoint, Mapping[str, int]]], day: str) -> None:
     """Store counts, with the tool and the day that they were made."""
     with FILE.open("w", newline="") as file:
         file.write(

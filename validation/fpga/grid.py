@@ -29,7 +29,7 @@ LARGEST_MEMORY_BITS: Final = 3_000_000
 PART: Final = PARTS["u280"]
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
+class DesignPoint(msgspec.Struct, frozen=True, kw_only=True):
     """A design with its RTL parameters."""
 
     design: str
@@ -53,12 +53,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return {key: counts[key] for key in ("dsp", "lut", "ff")}
 
 
-def grid() -> Iterator[Case]:
+def grid() -> Iterator[DesignPoint]:
     """DRAWS sizes of each array, MEMORY_DRAWS memories; the same every time."""
     for design, draw in DRAWN.items():
         rng = random.Random(f"{SEED}, {design}{DRAW.get(design, '')}")  # noqa: S311 - a repeatable draw, no secret
         for _ in range(DRAWS):
-            yield Case(design=design, parameters=draw(rng))
+            yield DesignPoint(design=design, parameters=draw(rng))
     rng = random.Random(f"{SEED}, tile_memory")  # noqa: S311
     found = 0
     while found < MEMORY_DRAWS:
@@ -66,7 +66,7 @@ def grid() -> Iterator[Case]:
         ultra = int(rng.random() < 0.4)
         if depth * width <= LARGEST_MEMORY_BITS:
             found += 1
-            yield Case(design="tile_memory", parameters=memory(depth, width, ultra))
+            yield DesignPoint(design="tile_memory", parameters=memory(depth, width, ultra))
 
 
 def memory(depth: int, width: int, ultra: int) -> dict[str, int]:

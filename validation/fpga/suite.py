@@ -13,7 +13,7 @@ from einsim.rtl_models.design import find_design
 from einsim.specs.errors import RuleError
 from einsim.specs.near import near
 from einsim.validation.fpga.counts import counts_of, synthesise
-from einsim.validation.fpga.grid import DRAWN, Case, grid
+from einsim.validation.fpga.grid import DRAWN, DesignPoint, grid
 from einsim.validation.fpga.proof import prove_element
 from einsim.validation.fpga.synthesis import depth_of
 from einsim.validation.row import Row, held
@@ -56,7 +56,7 @@ def rows(full: bool = False) -> list[Row]:
     return list(run(full=full))
 
 
-def judged(case: Case, counts: Mapping[str, int], level: str) -> Iterator[Row]:
+def judged(case: DesignPoint, counts: Mapping[str, int], level: str) -> Iterator[Row]:
     """The model of a case held against its synthesis."""
     model = case.model()
     for quantity, count in counts.items():
@@ -64,9 +64,9 @@ def judged(case: Case, counts: Mapping[str, int], level: str) -> Iterator[Row]:
             yield row(case.name, quantity, level, count, model[quantity])
 
 
-def anew(cases: Sequence[Case]) -> list[Case]:
+def anew(cases: Sequence[DesignPoint]) -> list[DesignPoint]:
     """The smallest of each design, by the model."""
-    smallest: dict[str, Case] = {}
+    smallest: dict[str, DesignPoint] = {}
     for case in cases:
         best = smallest.setdefault(case.design, case)
         if sum(case.model().values()) < sum(best.model().values()):

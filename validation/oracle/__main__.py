@@ -10,7 +10,7 @@ from rich.console import Console
 
 from einsim.accel.machine import Memory, Unit
 from einsim.dataflow.mapping_text import mapping_text
-from einsim.validation.oracle.compare import Case, Disagreement, draw, judge
+from einsim.validation.oracle.compare import Disagreement, DrawnCase, draw, judge
 from einsim.validation.oracle.draw_cascade import KINDS
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     console = Console(highlight=False, markup=False)
     totals: Counter[str] = Counter()
     by_kind: dict[str, Counter[str]] = {}
-    smallest: dict[str, tuple[Case, Disagreement]] = {}
+    smallest: dict[str, tuple[DrawnCase, Disagreement]] = {}
     for number in [asked.case] if asked.case is not None else range(asked.cases):
         case = draw(asked.seed, number, kinds)
         if case is None:
@@ -52,7 +52,7 @@ def main() -> None:
         console.print(f"case {case.name}: {found.text}")
 
 
-def _shown(case: Case) -> str:
+def _shown(case: DrawnCase) -> str:
     """A case in words: cascade, mapping, memories and units, what is not said being the default."""
     parts: list[Memory | Unit] = [*case.chip.memories, *case.chip.units]
     lines = [

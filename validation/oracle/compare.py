@@ -21,14 +21,14 @@ from einsim.validation.oracle.draw_machine import draw_machine
 from einsim.validation.oracle.draw_mapping import draw_mapping
 from einsim.validation.oracle.possible import impossible
 from einsim.validation.oracle.price import dynamic_energy, least_cycles
-from einsim.validation.oracle.walk import Inputs, Outcome, run
+from einsim.validation.oracle.walk import Execution, Inputs, run
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.execute import execute
 
 NEAR = 1e-9
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
+class DrawnCase(msgspec.Struct, frozen=True, kw_only=True):
     """A cascade on a machine by a mapping; `name` is SEED/NUMBER, from which it is drawn again."""
 
     name: str
@@ -55,13 +55,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     every point once and the right values.
     """
 
-    case: Case
+    case: DrawnCase
     legal: bool
     right: bool
     found: tuple[Disagreement, ...]
 
 
-def draw(seed: int, number: int, kinds: tuple[str, ...] = tuple(KINDS)) -> Case | None:
+def draw(seed: int, number: int, kinds: tuple[str, ...] = tuple(KINDS)) -> DrawnCase | None:
     """Case `number` of a seed; None where the template that it asks for does not apply."""
     rng = random.Random(f"{seed}/{number}")  # noqa: S311 - cases, not secrets
     kind = kinds[number % len(kinds)]
@@ -70,7 +70,7 @@ def draw(seed: int, number: int, kinds: tuple[str, ...] = tuple(KINDS)) -> Case 
     mapping = draw_mapping(work, chip, rng)
     if mapping is None:
         return None
-    return Case(name=f"{seed}/{number}", kind=kind, work=work, chip=chip, mapping=mapping)
+    return DrawnCase(name=f"{seed}/{number}", kind=kind, work=work, chip=chip, mapping=mapping)
 
 
 def values_of(work: Cascade, seed: int = 0) -> Inputs:
@@ -79,7 +79,7 @@ def values_of(work: Cascade, seed: int = 0) -> Inputs:
     return {tensor.name: rng.uniform(0.5, 1.5, work.shape(tensor.name)) for tensor in work.inputs}
 
 
-def judge(case: Case) -> Verdict:
+def judge(case: DrawnCase) -> Verdict:
     """Hold one case against the oracle."""
     inputs = values_of(case.work)
     outcome = run(case.work, case.chip, case.mapping, inputs)
@@ -121,7 +121,7 @@ def _rule(error: EinsimError) -> str:
     return " ".join(word for word in str(error).split(": ", 1)[-1].split() if word.islower())[:60]
 
 
-def _differences(case: Case, outcome: Outcome, result: Result) -> Iterator[Disagreement]:
+def _differences(case: DrawnCase, outcome: Execution, result: Result) -> Iterator[Disagreement]:
     where = {memory.name: "near" for memory in case.chip.memories} | {case.chip.dram.name: "dram"}
 
     def differs(kind: str, what: str, theirs: float, ours: float) -> Iterator[Disagreement]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from einsim.dataflow.mapping import Compute
 from einsim.validation.oracle.points import Bools, Ints
-from einsim.validation.oracle.store import Books, Place
+from einsim.validation.oracle.store import AccessCounts, Place
 from einsim.validation.oracle.unit import Laid, distinct
 from einsim.workloads.cascade import Einsum
 from einsim.workloads.expression import Access
@@ -16,7 +16,7 @@ from einsim.workloads.expression import Access
 
 def feed(
     einsum: Einsum, node: Compute, laid: Laid, touched: Mapping[Access, Ints], again: Bools,
-    places: Mapping[str, Place], books: Books, *, results: bool,
+    places: Mapping[str, Place], books: AccessCounts, *, results: bool,
 ) -> None:  # fmt: skip
     """Book one tile's operands, and its `results` where they are held anywhere.
 
@@ -42,7 +42,9 @@ def _count(place: Place, kind: str, core: Ints, step: Ints, element: Ints) -> No
     place.count(kind, element, distinct(apart, step)[1], spilling=True)
 
 
-def _results(node: Compute, laid: Laid, target: Ints, again: Bools, place: Place, books: Books) -> None:
+def _results(
+    node: Compute, laid: Laid, target: Ints, again: Bools, place: Place, books: AccessCounts
+) -> None:
     """A result is added to once in each step that has a point of it.
 
     Output-stationary, that happens in the unit's registers, and it leaves when the tile ends; otherwise it

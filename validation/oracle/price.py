@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from einsim.accel.machine import Machine
-from einsim.validation.oracle.walk import Outcome
+from einsim.validation.oracle.walk import Execution
 from einsim.workloads.cascade import Cascade
 
 PICO = 1e-12
 
 
-def dynamic_energy(machine: Machine, outcome: Outcome) -> dict[str, float]:
+def dynamic_energy(machine: Machine, outcome: Execution) -> dict[str, float]:
     """Joules of operations, registers and whole accesses, by "UNIT OP", "UNIT registers" and memory."""
     found: Counter[str] = Counter()
     for (unit_name, op), count in outcome.ops.items():
@@ -28,7 +28,7 @@ def dynamic_energy(machine: Machine, outcome: Outcome) -> dict[str, float]:
     return {name: float(joules) for name, joules in found.items()}
 
 
-def least_cycles(cascade: Cascade, machine: Machine, outcome: Outcome) -> dict[str, float]:
+def least_cycles(cascade: Cascade, machine: Machine, outcome: Execution) -> dict[str, float]:
     """Cycles of the machine's clock by "unit NAME", "port NAME", "bus NAME", "noc" and "chain"."""
     found: Counter[str] = Counter()
     for name, cycles in outcome.unit_cycles.items():

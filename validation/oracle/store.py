@@ -16,7 +16,7 @@ from einsim.workloads.cascade import Cascade
 from einsim.workloads.sparsity import NM, Block, Density, TopK
 
 
-class Books(msgspec.Struct, kw_only=True):
+class AccessCounts(msgspec.Struct, kw_only=True):
     """What was moved: useful bytes by memory and tensor, whole accesses, and register accesses by unit."""
 
     reads: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
@@ -71,7 +71,7 @@ class Place:
     """
 
     def __init__(
-        self, cascade: Cascade, machine: Machine, books: Books, tensor: str, memory: str,
+        self, cascade: Cascade, machine: Machine, books: AccessCounts, tensor: str, memory: str,
         outer: Place | None, given: Floats, spill: float = 0.0,
     ) -> None:  # fmt: skip
         unit = next((unit for unit in machine.units if unit.name == memory), None)
@@ -173,7 +173,7 @@ class Place:
         return size
 
 
-def book(books: Books, machine: Machine, memory: str, tensor: str, kind: str, size: int) -> None:
+def book(books: AccessCounts, machine: Machine, memory: str, tensor: str, kind: str, size: int) -> None:
     """Enter a transfer of `size` useful bytes."""
     (books.reads if kind == "read" else books.writes)[memory, tensor] += size
     access = machine.memory(memory).access_bytes

@@ -21,7 +21,7 @@ from einsim.validation.oracle.points import (
     einsum_points,
     elements,
 )
-from einsim.validation.oracle.store import Books, Place
+from einsim.validation.oracle.store import AccessCounts, Place
 from einsim.validation.oracle.unit import cycles_a_point, latency_cycles, lay
 from einsim.validation.oracle.values import GATHER, Floats, evaluate, gather
 from einsim.validation.oracle.widths import issues
@@ -33,7 +33,7 @@ Places = dict[str, Place]
 """The innermost place of each tensor; DRAM is outside all."""
 
 
-class Outcome(msgspec.Struct, kw_only=True):
+class Execution(msgspec.Struct, kw_only=True):
     """What a mapping computed and what that took. Cycles are of the machine's clock."""
 
     outputs: dict[str, NDArray[np.float64]]
@@ -47,7 +47,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     ops: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     lanes: dict[str, Ints] = msgspec.field(default_factory=dict)
     """Points by lane of each unit."""
-    books: Books = msgspec.field(default_factory=Books)
+    books: AccessCounts = msgspec.field(default_factory=AccessCounts)
     unit_cycles: Counter[str] = msgspec.field(default_factory=Counter)
     chain_cycles: float = 0.0
     held: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
@@ -55,7 +55,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     """(Einsum, tensor) where an operand was not where the unit looked for it."""
 
 
-def run(cascade: Cascade, machine: Machine, mapping: Mapping, inputs: Inputs) -> Outcome:
+def run(cascade: Cascade, machine: Machine, mapping: Mapping, inputs: Inputs) -> Execution:
     """Compute a cascade as a mapping says, on values of the shapes that `cascade.shape` gives."""
     return _Walk(cascade, machine, mapping, inputs).outcome
 
@@ -70,7 +70,7 @@ class _Walk:
     ) -> None:
         self.cascade, self.machine = cascade, machine
         self.sizes = {rank.name: rank.size for rank in cascade.ranks}
-        self.outcome = Outcome(outputs={})
+        self.outcome = Execution(outputs={})
         self.outcome.lanes = {unit.name: np.zeros(unit.pes, dtype=np.int64) for unit in machine.units}
         whole = {rank: (0, size) for rank, size in self.sizes.items()}
         self.whole = {einsum.name: einsum_points(cascade, einsum, whole) for einsum in cascade.einsums}

@@ -70,7 +70,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     over_bound: float
 
 
-class Case(msgspec.Struct, frozen=True, kw_only=True):
+class PaperCase(msgspec.Struct, frozen=True, kw_only=True):
     """`fusemax:binding:BERT:4K`."""
 
     configuration: str
@@ -81,7 +81,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         return f"{NAME}:{self.configuration}:{self.model}:{self.length}"
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class BothLevels(msgspec.Struct, frozen=True, kw_only=True):
     """Both evaluators' results for one case."""
 
     cascade: Cascade
@@ -97,11 +97,11 @@ def suite() -> Suite:
 
 
 @cache
-def references() -> MappingType[Case, MappingType[str, float]]:
+def references() -> MappingType[PaperCase, MappingType[str, float]]:
     """The artifact's rows by case; energy in J."""
     with (_HERE / suite().rows).open(encoding="utf-8", newline="") as file:
         return {
-            Case(configuration=row["config"], model=row["model"], length=row["seq_len"]): {
+            PaperCase(configuration=row["config"], model=row["model"], length=row["seq_len"]): {
                 "dram_bytes": float(row["dram_bytes"]),
                 "latency_s": float(row["latency_s"]),
                 "energy_j": float(row["energy_pj"]) * 1e-12,
@@ -112,12 +112,22 @@ def references() -> MappingType[Case, MappingType[str, float]]:
         }
 
 
-def stored_cases() -> tuple[Case, ...]:
+def published(case: str) -> dict[str, float]:
+    """What FuseMax's artifact says of a case such as `fusemax:binding:BERT:4K`: by quantity, in s, J, bytes
+    and shares 0..1. SpecError for a case that is none, or that nothing is published of.
+    """
+    found = references().get(read_case(case))
+    if found is None:
+        raise SpecError("", "nothing is published of this case", got=case)
+    return dict(found)
+
+
+def stored_cases() -> tuple[PaperCase, ...]:
     """Every case that a reference is stored for."""
     return tuple(references())
 
 
-def read_case(text: str) -> Case:
+def read_case(text: str) -> PaperCase:
     """A case from `fusemax:CONFIG:MODEL:SEQ`; SpecError says which part is wrong."""
     parts = text.split(":")
     if len(parts) != 4:
@@ -135,7 +145,7 @@ def read_case(text: str) -> Case:
     size = read_size(length, "SEQ", "--case", least=SHORTEST)
     if size > LONGEST or size & (size - 1):
         raise SpecError("SEQ", "must be a power of two from 1K to 1M", got=length, where="--case")
-    return Case(configuration=configuration, model=model, length=spelled(size))
+    return PaperCase(configuration=configuration, model=model, length=spelled(size))
 
 
 def spelled(size: int) -> str:
@@ -143,7 +153,7 @@ def spelled(size: int) -> str:
     return f"{size // 2**20}M" if size % 2**20 == 0 else f"{size // 2**10}K"
 
 
-def outcome(case: Case) -> Outcome:
+def outcome(case: PaperCase) -> BothLevels:
     """Both evaluators on the case's mapping."""
     plan = suite().configurations[case.configuration]
     machine = load_machine(plan.accel, plan.set)
@@ -151,7 +161,7 @@ def outcome(case: Case) -> Outcome:
         suite().workload, model=suite().models[case.model], seq=case.length, passes=str(plan.passes)
     )
     program = lower(plan.mapping(cascade, machine, case.length), cascade, machine)
-    return Outcome(
+    return BothLevels(
         cascade=cascade,
         machine=machine,
         analytical=analyse(program, machine),
@@ -170,7 +180,7 @@ def measured(result: Result, machine: Machine) -> dict[str, float]:
     }
 
 
-def rows(case: Case) -> Iterator[Row]:
+def rows(case: PaperCase) -> Iterator[Row]:
     """The rows of one case: five quantities at both levels, and the simulation against its own bound."""
     plan = suite().configurations[case.configuration]
     found = outcome(case)

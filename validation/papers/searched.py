@@ -18,7 +18,7 @@ from einsim.dataflow.mapping_text import mapping_text
 from einsim.sim.engine import simulate
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
-from einsim.validation.papers.fusemax import SUITE, Case, measured, read_case, references, suite, waits
+from einsim.validation.papers.fusemax import SUITE, PaperCase, measured, read_case, references, suite, waits
 from einsim.validation.row import Row, held
 from einsim.workloads import library
 from einsim.workloads.cascade import Cascade
@@ -34,12 +34,12 @@ FILL = 0.001
 BUDGET_S = 60.0
 
 
-def stored() -> tuple[Case, ...]:
+def stored() -> tuple[PaperCase, ...]:
     """Every case that a reference is stored for."""
     return tuple(case for case in references() if case.configuration in KINDS)
 
 
-def read(text: str) -> Case:
+def read(text: str) -> PaperCase:
     """A case from `mapper:KIND:MODEL:SEQ`; SpecError says which part is wrong."""
     parts = text.split(":")
     if len(parts) == 4 and parts[1] not in KINDS:
@@ -47,12 +47,12 @@ def read(text: str) -> Case:
     return read_case(":".join(("fusemax", *parts[1:])))
 
 
-def shown(case: Case) -> str:
+def shown(case: PaperCase) -> str:
     """`mapper:flat:BERT:4K`."""
     return str(case).replace("fusemax", NAME, 1)
 
 
-def search(case: Case) -> tuple[Cascade, Machine, Answer]:
+def search(case: PaperCase) -> tuple[Cascade, Machine, Answer]:
     """The answer for a case; templates take no part."""
     plan = suite().configurations[case.configuration]
     machine = load_machine(plan.accel, plan.set)
@@ -63,7 +63,7 @@ def search(case: Case) -> tuple[Cascade, Machine, Answer]:
     return work, machine, best_mapping(work, machine, "latency", budget_s=BUDGET_S, templates=False)
 
 
-def rows(case: Case) -> Iterator[Row]:
+def rows(case: PaperCase) -> Iterator[Row]:
     """The rows of one case, at both levels."""
     work, machine, answer = search(case)
     plan = suite().configurations[case.configuration]
@@ -99,7 +99,7 @@ def rows(case: Case) -> Iterator[Row]:
 
 
 def _row(
-    case: Case, quantity: str, level: str, reference: float | None, ours: float, limit: float, *,
+    case: PaperCase, quantity: str, level: str, reference: float | None, ours: float, limit: float, *,
     never_above: bool = False, source: str = "", note: str = "",
 ) -> Row:  # fmt: skip
     return held(

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import msgspec
 
+from einsim.accel.gpu.machine import load_gpu
 from einsim.accel.machine import Machine
 from einsim.report.bars import time_bars
 from einsim.report.card import card
@@ -76,6 +77,13 @@ def test_every_figure_of_the_machine_has_its_source_or_is_called_assumed(case: C
     assert isinstance(case.machine, Machine)
     assert all(f"<code>{path}</code>" in html for path in (*case.machine.sources, *case.machine.assumed))
     assert html.count(">assumed<") >= len(case.machine.assumed)
+
+
+def test_a_gpus_figures_have_their_sources_on_the_page(case: Case) -> None:
+    gpu = load_gpu("h200-sxm")
+    html = page([msgspec.structs.replace(case, machine=gpu)])
+    assert all(f"<code>{path}</code>" in html for path in gpu.sources)
+    assert "not at hand" not in html
 
 
 def test_a_result_without_its_machine_still_makes_a_page(case: Case) -> None:

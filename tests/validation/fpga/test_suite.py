@@ -6,7 +6,7 @@ import pytest
 
 from einsim.specs.errors import EinsimError, RuleError
 from einsim.validation.fpga.counts import counts_of, stored
-from einsim.validation.fpga.grid import DRAWN, DRAWS, MEMORY_DRAWS, Case, grid
+from einsim.validation.fpga.grid import DRAWN, DRAWS, MEMORY_DRAWS, DesignPoint, grid
 from einsim.validation.fpga.suite import anew, judged, rows, run
 from einsim.validation.fpga.synthesis import SynthesisError, grouped, run_yosys
 
@@ -68,7 +68,7 @@ def test_a_model_that_misses_a_dsp_a_block_or_a_sixth_of_the_luts_fails():
 
 def test_a_case_that_was_not_synthesised_says_how_to():
     with pytest.raises(EinsimError, match=r"python -m einsim\.validation\.fpga\.counts"):
-        counts_of(Case(design="nm_chain", parameters={"ROWS": 99}))
+        counts_of(DesignPoint(design="nm_chain", parameters={"ROWS": 99}))
 
 
 def test_one_size_synthesised_now_has_the_stored_counts():

@@ -6,7 +6,7 @@ import numpy as np
 
 from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
 from einsim.dataflow.mapping import Mapping, Node
-from einsim.validation.oracle.walk import Outcome, run
+from einsim.validation.oracle.walk import Execution, run
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.execute import execute
 
@@ -46,7 +46,7 @@ def values(cascade: Cascade, seed: int = 0) -> dict[str, np.ndarray]:
     return {tensor.name: rng.uniform(0.5, 1.5, cascade.shape(tensor.name)) for tensor in cascade.inputs}
 
 
-def outcome(cascade: Cascade, chip: Machine, tree: Node) -> Outcome:
+def outcome(cascade: Cascade, chip: Machine, tree: Node) -> Execution:
     return run(
         cascade,
         chip,
@@ -55,7 +55,7 @@ def outcome(cascade: Cascade, chip: Machine, tree: Node) -> Outcome:
     )
 
 
-def right(cascade: Cascade, found: Outcome) -> bool:
+def right(cascade: Cascade, found: Execution) -> bool:
     wanted = execute(cascade, values(cascade))
     return all(
         np.allclose(found.outputs[name][asked], wanted[name][asked], equal_nan=True)
@@ -63,5 +63,5 @@ def right(cascade: Cascade, found: Outcome) -> bool:
     )
 
 
-def traffic(found: Outcome, memory_name: str, tensor: str) -> int:
+def traffic(found: Execution, memory_name: str, tensor: str) -> int:
     return found.books.reads[memory_name, tensor] + found.books.writes[memory_name, tensor]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from einsim.dataflow.mapping import Keep, walk
-from einsim.validation.oracle.compare import Case, Verdict, draw, judge
+from einsim.validation.oracle.compare import DrawnCase, Verdict, draw, judge
 from einsim.validation.oracle.draw_cascade import KINDS
 
 # Masked points, the ends of partitions and patterns that a tile cuts are counted by the box today.
@@ -29,7 +29,7 @@ def fast() -> list[Verdict]:
     return verdicts(range(FAST))
 
 
-def doubtful(case: Case) -> bool:
+def doubtful(case: DrawnCase) -> bool:
     overlaid = any(isinstance(node, Keep) and node.overlay for node, _ in walk(case.mapping.tree))
     return case.kind == "pruned" or overlaid or any("cores" in unit.dims for unit in case.chip.units)
 

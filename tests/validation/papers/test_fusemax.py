@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from einsim.cli.main import main
+from einsim.specs.errors import SpecError
 from einsim.validation.papers import fusemax
 from einsim.validation.papers.fusemax import (
     QUANTITIES,
-    Case,
+    PaperCase,
+    published,
     read_case,
     references,
     rows,
@@ -42,7 +44,7 @@ def test_the_stored_figures_are_whole_and_scale_with_the_heads() -> None:
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_a_short_case_of_each_configuration_is_within_its_limits(configuration: str) -> None:
-    found = list(rows(Case(configuration=configuration, model="T5", length="1K")))
+    found = list(rows(PaperCase(configuration=configuration, model="T5", length="1K")))
     assert [row for row in found if not row.ok] == []
     assert [(row.level, row.quantity) for row in found] == [
         *((level, quantity) for level in ("analytical", "sim") for quantity in QUANTITIES),
@@ -55,7 +57,7 @@ def test_a_short_case_of_each_configuration_is_within_its_limits(configuration: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", stored_cases(), ids=str)
-def test_every_stored_case_is_within_its_limits(case: Case) -> None:
+def test_every_stored_case_is_within_its_limits(case: PaperCase) -> None:
     assert [row for row in rows(case) if not row.ok] == []
 
 
@@ -63,7 +65,7 @@ def test_every_stored_case_is_within_its_limits(case: Case) -> None:
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_a_million_tokens_of_the_largest_model_are_judged(configuration: str) -> None:
     assert [
-        row for row in rows(Case(configuration=configuration, model="XLM", length="1M")) if not row.ok
+        row for row in rows(PaperCase(configuration=configuration, model="XLM", length="1M")) if not row.ok
     ] == []
 
 
@@ -137,3 +139,9 @@ def test_a_figure_outside_its_limit_is_exit_code_1(
     }
     assert main(["validate", "papers", "--case", "fusemax:binding:T5:1K"]) == 1
     assert "outside its limit" in capsys.readouterr().out
+
+
+def test_what_is_published_is_public() -> None:
+    assert published("fusemax:binding:BERT:4K") == references()[read_case("fusemax:binding:BERT:4K")]
+    with pytest.raises(SpecError, match="unknown configuration"):
+        published("fusemax:bindings:BERT:4K")

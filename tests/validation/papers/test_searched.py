@@ -10,13 +10,13 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.templates import build_mapping
 from einsim.specs.errors import SpecError
 from einsim.validation.papers import searched
-from einsim.validation.papers.fusemax import Case, references
+from einsim.validation.papers.fusemax import PaperCase, references
 from einsim.validation.papers.run import run
 
 
 @pytest.mark.parametrize("kind", searched.KINDS)
 def test_a_short_case_holds(kind: str) -> None:
-    found = list(searched.rows(Case(configuration=kind, model="T5", length="1K")))
+    found = list(searched.rows(PaperCase(configuration=kind, model="T5", length="1K")))
     assert [row for row in found if not row.ok] == []
     limited = {(row.level, row.quantity) for row in found if row.limit is not None}
     assert {("analytical", "latency_s"), ("sim", "latency_s"), ("analytical", "proven")} <= limited
@@ -26,7 +26,7 @@ def test_a_short_case_holds(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", searched.stored(), ids=str)
-def test_every_stored_case_holds(case: Case) -> None:
+def test_every_stored_case_holds(case: PaperCase) -> None:
     assert [row for row in searched.rows(case) if not row.ok] == []
 
 
@@ -37,7 +37,7 @@ def test_every_published_row_of_both_kinds_is_a_case() -> None:
 
 
 def test_a_slower_mapping_is_outside_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    case = Case(configuration="binding", model="T5", length="1K")
+    case = PaperCase(configuration="binding", model="T5", length="1K")
     work, machine, answer = searched.search(case)
     tree = build_mapping(work, machine, "fusemax-stalled")
     worse = msgspec.structs.replace(answer, mapping=tree, result=analyse(lower(tree, work, machine), machine))

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from einsim.dataflow.result import Result
 from einsim.report.quantity import count, joules, percent, seconds, size, times
+from einsim.report.stated import NOT_STATED, energies, stated
 from einsim.sim.breakdown import by_unit
 
 # Lines of a breakdown that are shown; smaller ones are summed in one more line.
 MOST_LINES = 8
 
 
-def comparison(results: Sequence[Result]) -> Table:
+WIDEST = 160
+"""Columns of the text: what does not fit is wrapped."""
+
+
+def comparison(results: Sequence[Result], *, styled: bool = False) -> str:
+    """Results side by side as text: figures, where time, energy and bytes go; `styled` for a terminal in colour."""
+    out = Console(
+        width=WIDEST, force_terminal=styled, highlight=False, color_system="standard" if styled else None
+    )
+    with out.capture() as lines:
+        out.print(comparison_table(results))
+    return "".join(f"{line.rstrip()}\n" for line in lines.get().splitlines())
+
+
+def comparison_table(results: Sequence[Result]) -> Table:
     """One column a result; with two or more, each figure of which less is better says how it compares."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=True, header_style="bold")
     table.add_column("")
@@ -38,7 +54,8 @@ def figures(results: Sequence[Result]) -> list[tuple[str, list[str | Text]]]:
     rows: list[tuple[str, list[str | Text]]] = [
         ("latency", compared([result.latency_s for result in results], seconds)),
         ("cycles", [f"{result.cycles:,}" for result in results]),
-        ("energy", compared([result.energy_j for result in results], joules)),
+        ("energy", compared(energies(results), joules)),
+        *((name, list[str | Text](cells)) for name, cells in stated(results)),
         ("DRAM traffic", compared([float(result.dram_bytes) for result in results], size)),
         ("bottleneck", [Text(result.bottleneck, style="bold") for result in results]),
     ]
@@ -63,11 +80,14 @@ def where_time_went(result: Result) -> Table:
 LEVELS = {"analytical": "analytical model", "sim": "cycle-level simulation"}
 
 
-def compared(values: Sequence[float], shown: Callable[[float], str]) -> list[str | Text]:
+def compared(values: Sequence[float | None], shown: Callable[[float], str]) -> list[str | Text]:
     """Each value; the least is green, the others say how many times more they are."""
-    least = min(values)
+    least = min((value for value in values if value is not None), default=0.0)
     cells: list[str | Text] = []
     for value in values:
+        if value is None:
+            cells.append(NOT_STATED)
+            continue
         cell = Text(shown(value), style="bold")
         if len(values) > 1 and value == least:
             cell.stylize("green")
