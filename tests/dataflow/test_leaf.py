@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einsim.accel.load import load_machine
-from einsim.accel.machine import OpCost
+from einsim.accel.machine import OpCost, Unit
 from einsim.accel.widths import issued
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.footprint import elements, tile_bytes
-from einsim.dataflow.leaf import Residence, array_cycles, issue_ops, leaf_cost
+from einsim.dataflow.leaf import Residence, array_cycles, issue_ops, latency_cycles, leaf_cost
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates import build_mapping
@@ -161,3 +161,14 @@ def test_n_m_pays_where_it_is_exploited_and_nowhere_else(accel, level):
     else:
         assert sparse.cycles == dense.cycles
         assert sparse.traffic == dense.traffic
+
+
+def test_an_exposed_fill_is_never_negative():
+    """A vector unit of two cores has neither rows nor columns to fill: it waited -2 cycles, and runs died of it."""
+    unit = Unit(
+        name="vec", kind="vector", dims={"cores": 2, "lanes": 4}, ops={"add": OpCost()}, reads_from="gb",
+        fill="exposed",
+    )  # fmt: skip
+    work = parse("rank i = 8\nZ[i] = A[i] + B[i]")
+    node = Compute(einsum="Z", unit="vec", spatial={"cores": ("i",)})
+    assert latency_cycles(work, unit, work.einsum("Z"), node) == 0

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from einsim.accel.load import load_machine
-from einsim.accel.machine import Machine, Memory, Noc, OpCost, Unit
+from einsim.accel.machine import Machine, Memory, Noc, OpCost, RegisterFile, Unit
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Mapping, chain, keep
@@ -167,3 +167,50 @@ def test_a_network_follows_the_machines_word_and_may_not_contradict_it():
 def test_a_network_without_cores_is_refused():
     with pytest.raises(SpecError, match=r"noc.*: needs a unit with several cores"):
         load_machine("fusemax-cloud", {"noc.bandwidth": "64GB/s"})
+
+
+BLOCKS = """
+rank m = 128, n = 256, k = 128, m0 = 16, n0 = 16
+m -> m1, m0
+n -> n1, n0
+Z[m,n] = A[m,k] * B[k,n]
+"""
+
+
+@pytest.mark.parametrize("cores", [4, 16])
+def test_a_network_that_never_limits_costs_nothing_where_cores_fill_memories_of_their_own(cores):
+    """A port is held for its own bytes: the memory outside serves the next core while one's own still fills. Each
+    core's memory takes a sixteenth of what the one outside gives.
+    """
+    memories = (
+        Memory(name="dram", parent=None, capacity_bytes=None, read_bytes_per_s=4 * GHZ * 1000, write_bytes_per_s=None),
+        Memory(name="l2", parent="dram", capacity_bytes=None, read_bytes_per_s=8 * GHZ * 1000, write_bytes_per_s=None),
+        Memory(
+            name="own", parent="l2", capacity_bytes=None, read_bytes_per_s=cores * 250 * GHZ, write_bytes_per_s=None,
+            copies=cores,
+        ),
+    )  # fmt: skip
+    unit = Unit(
+        name="mm", kind="array", dims={"cores": cores, "rows": 16, "cols": 16}, ops={"mac": OpCost()},
+        reads_from="own", registers=RegisterFile(bytes_per_pe=64, read_pj=0.0, write_pj=0.0),
+    )  # fmt: skip
+    work = parse(BLOCKS, name="blocks")
+    tree = chain(
+        ("m1", 4),
+        ("n1", 4),
+        keep(("A", "B", "Z"), "l2", buffers=1),
+        keep("Z", "mm", buffers=1),
+        ("k", 8),
+        keep(("A", "B"), "own", buffers=4),
+        Compute(einsum="Z", unit="mm", spatial={"cores": ("m1", "n1"), "rows": ("m0",), "cols": ("n0",)}),
+    )
+    mapping = Mapping(cascade="blocks", machine="chip", template="test", tree=tree)
+
+    def cycles(noc):
+        chip = Machine(
+            name="chip", family="generic", clock_hz=float(GHZ), memories=memories, units=(unit,), noc=noc,
+            multicast=False,
+        )  # fmt: skip
+        return simulate(lower(mapping, work, chip), chip).cycles
+
+    assert cycles(Noc(bytes_per_s=FAST, multicast=False)) <= 1.05 * cycles(None)
