@@ -380,8 +380,8 @@ def least_uses(t: Any, cut: Any) -> None:
         alone = _values_least(t, cut, x, 1)
         read, written = 0.0, 0.0
         if x == tensors - 1:
-            written = max(size, alone) if t.one[STAYS] else size * trips
-            read = written - size
+            written = alone if t.one[STAYS] else size * trips
+            read = max(0.0, written - size)
         for m in range(memories):
             cut.uses[x, m, TILES] = size * each
             cut.uses[x, m, COPIED] = size * each * wanted(t, cut, x)
@@ -470,8 +470,9 @@ def _add_result(t: Any, cut: Any, x: int, count: float) -> float:
     passing = _values(t, cut, x, True)
     written = passing if t.one[STAYS] else once
     size = bytes_of(t.fmt, x, written, fibre)
+    later = bytes_of(t.fmt, x, max(written, once), fibre)
     begun = bytes_of(t.fmt, x, max(0.0, written - once), fibre)
     for m in range(t.mem.shape[0]):
         cut.uses[x, m, WRITTEN] += count * _whole(t, m, size)
-        cut.uses[x, m, READ] += (count - firsts) * _whole(t, m, size) + firsts * _whole(t, m, begun)
+        cut.uses[x, m, READ] += (count - firsts) * _whole(t, m, later) + firsts * _whole(t, m, begun)
     return 0.0 if t.one[STAYS] or passing <= once else count * passing
