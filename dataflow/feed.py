@@ -8,8 +8,9 @@ multicasts, they read together; else each core reads for itself. docs/mappings.m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,13 @@ from einsim.accel.machine import Unit
 from einsim.dataflow.cores import copied, cores_ranks
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
-from einsim.specs.errors import SpecError
+from einsim.specs.compiled import njit
 from einsim.workloads.cascade import Access, Einsum, Index
 
 Ints = NDArray[np.int64]
+
+LACKS, MOVES, WHOLE = range(3)
+"""What a rank is to an operand: it lacks it, moves with it, or passes it whole, whatever the unit skips."""
 
 MOST_VISITED = 2**15
 """Points of a tile that are visited one by one at most."""
@@ -41,6 +45,138 @@ def stationary(node: Compute, einsum: Einsum) -> Access | None:
     if node.stationarity == "output-stationary":
         order = tuple(read for read in order if laid & set(einsum.reduced) and laid <= set(read.ranks))
     return max(order, key=lambda access: len(laid & set(access.ranks)), default=None)
+
+
+def kind_of(rank: str, mine: Collection[str], whole: Collection[str]) -> int:
+    """What a rank is to an operand that moves with the ranks `mine`, of which those in `whole` pass whole."""
+    if rank not in mine:
+        return LACKS
+    return WHOLE if rank in whole else MOVES
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def passed(
+    extents: Any, kinds: Any, count: int, lanes: float, core: int, cores: float, apart: bool
+) -> float:  # fmt: skip
+    """Values of an operand that pass along one dimension: different ones in each fold, over all folds.
+
+    `extents` [count] are the points of the dimension's ranks, the last one fastest, `kinds` [count] what they
+    are to the operand. The rank at `core` (-1: none) goes round the `cores`, of which each folds its own
+    places; `apart`: each reads for itself. Of what passes whole only the places are counted.
+    """
+    if core < 0 or count == 1 and kinds[core]:
+        return met(extents, kinds, count, lanes)
+    every = extents[core]
+    few = every // cores
+    more = every - few * cores
+    most = few + 1.0 if more else few
+    extents[core] = most
+    found = met(extents, kinds, count, lanes)
+    if kinds[core] == MOVES or (apart and kinds[core] == LACKS):
+        found *= more if more else cores
+        if more and few:
+            extents[core] = few
+            found += (cores - more) * met(extents, kinds, count, lanes)
+    elif more and few and kinds[core] == LACKS:
+        found += missed(extents, kinds, count, lanes, core)
+    extents[core] = every
+    return found
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def met(extents: Any, kinds: Any, count: int, lanes: float) -> float:
+    """Different pairs of a fold and the operand's value in it, where ranks as one number fill the lanes."""
+    total, mine, changes, first, last = 1.0, 1.0, 0, -1, -1
+    for at in range(count):
+        if extents[at] == 1.0:
+            continue
+        total *= extents[at]
+        mine *= extents[at] if kinds[at] == MOVES else 1.0
+        changes += last >= 0 and kinds[at] != last
+        last = kinds[at]
+        first = last if first < 0 else first
+        if last == WHOLE:
+            changes = 2
+    folds = -(-total // lanes)
+    if changes == 0:
+        return mine if last == MOVES else folds
+    if changes == 1 and first == MOVES:  # a value's run of places is cut at each border inside it
+        a, b = total / mine, lanes
+        while b:
+            a, b = b, a % b
+        return mine + folds + total // -(total / mine / a * lanes)
+    if changes == 1:  # the values take turns
+        full = total // lanes
+        return full * min(lanes, mine) + min(total - full * lanes, mine)
+    return visit(extents, kinds, count, lanes)
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def visit(extents: Any, kinds: Any, count: int, lanes: float) -> float:
+    """`met`, place by place."""
+    found = 0.0
+    for value in range(_many(extents, kinds, count, MOVES)):
+        here, last = _place(extents, kinds, count, MOVES, value), -1.0
+        for other in range(_many(extents, kinds, count, LACKS)):
+            fold = (here + _place(extents, kinds, count, LACKS, other)) // lanes
+            found += fold != last
+            last = fold
+    return found
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def missed(extents: Any, kinds: Any, count: int, lanes: float, core: int) -> float:
+    """Pairs that cores with one place less of the rank at `core`, which the operand lacks, have and those with
+    more, at whose extents this starts, have not.
+    """
+    found, most = 0.0, extents[core]
+    for at in range(core):
+        if extents[at] > 1.0:
+            found = 1.0
+    if not found:  # the fewer places are the first ones of the more
+        return 0.0
+    found = 0.0
+    many = _many(extents, kinds, count, LACKS)
+    for value in range(_many(extents, kinds, count, MOVES)):
+        extents[core] = most - 1.0
+        few = _many(extents, kinds, count, LACKS)
+        last, at = -1.0, 0
+        for other in range(few):
+            extents[core] = most - 1.0
+            place = _place(extents, kinds, count, MOVES, value)
+            fold = (place + _place(extents, kinds, count, LACKS, other)) // lanes
+            if fold == last:
+                continue
+            last = fold
+            extents[core] = most
+            place = _place(extents, kinds, count, MOVES, value)
+            while at < many and (place + _place(extents, kinds, count, LACKS, at)) // lanes < fold:
+                at += 1
+            if at == many or (place + _place(extents, kinds, count, LACKS, at)) // lanes != fold:
+                found += 1.0
+    return found
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def _many(extents: Any, kinds: Any, count: int, kind: int) -> int:
+    """Values of the ranks of a kind together."""
+    many = 1.0
+    for at in range(count):
+        many *= extents[at] if kinds[at] == kind else 1.0
+    return int(many)
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def _place(extents: Any, kinds: Any, count: int, kind: int, number: int) -> float:
+    """What the `number`-th value of the ranks of a kind adds to the place."""
+    left, stride, place = float(number), 1.0, 0.0
+    for back in range(count):
+        at = count - 1 - back
+        if kinds[at] == kind:
+            place += left % extents[at] * stride
+            left = left // extents[at]
+        stride *= extents[at]
+    return place
 
 
 class Laid:
@@ -200,10 +336,10 @@ class Laid:
         return _number(np.stack([self._fold, *columns]))
 
     def _read_one(self, access: Access, whole: frozenset[str] | set[str], *, apart: bool) -> int:
-        mine = set(access.ranks)
+        mine, still = set(access.ranks), access == self.still
         total, left = 1, set[str]()
         for rank in self.in_time:
-            if rank not in mine and access == self.still:
+            if rank not in mine and still:
                 continue
             if self._cut_by_folds({rank}):
                 left.add(rank)
@@ -213,54 +349,37 @@ class Laid:
             if self._cut_by_folds({*ranks}):
                 left |= mine & set(ranks)
             else:
-                total *= self._passed(dim, ranks, mine, whole)
+                total *= self._passed(ranks, self.unit.dims[dim], mine, whole, apart=apart)
         total *= self._left([rank for rank in self.einsum.ranks if rank in left])
-        return total * self._to_cores(mine, apart=apart, still=access == self.still)
-
-    def _to_cores(self, mine: set[str], *, apart: bool, still: bool) -> int:
-        """Times that values pass to the cores, along the ranks that only cores have: each walks its own
-        places.
-        """
-        if not self.alone:
-            return 1
-        has = tuple(rank in mine for rank in self.alone)
-        own = math.prod(self.work[rank] for rank in self.alone if rank in mine)
-        if all(has):
-            return own
-        if still:
-            return int(own * copied(self.unit, self.node, mine, self.work)) if apart else own
-        if apart:
-            return self._times(self.alone)
-        if not any(has):
-            return self._shares()
-        kinds = tuple("mine" if one else "" for one in has)
-        return _met(tuple(self.work[rank] for rank in self.alone), kinds, self.cores)
+        if still and self.alone:
+            own = math.prod(
+                self.tile[rank][1] if rank in whole else self.work[rank]
+                for rank in self.alone
+                if rank in mine
+            )
+            return int(total * own * (copied(self.unit, self.node, mine, self.work) if apart else 1))
+        lanes = 1 if apart else self.cores  # places of the cores' own ranks, so many at a time
+        return total * self._passed(self.alone, lanes, mine, whole, apart=apart)
 
     def _passed(
-        self, dim: str, ranks: tuple[str, ...], mine: set[str], whole: frozenset[str] | set[str]
-    ) -> int:
+        self, ranks: tuple[str, ...], lanes: int, mine: set[str], whole: frozenset[str] | set[str], *,
+        apart: bool,
+    ) -> int:  # fmt: skip
         """Values of an operand along one dimension, over its folds; what passes whole stands where its rank
         begins.
         """
-        passing = [rank for rank in ranks if rank in whole]
-        times = math.prod(self.tile[rank][1] for rank in passing)
-        if not passing and not mine & set(ranks):
-            return self.folds(dim)
-        if mine >= set(ranks):
-            return times * self._times([rank for rank in ranks if rank not in passing])
-        extents = tuple(
-            self._on_a_core((rank,)) if rank in self.shared_out and rank not in mine else self.work[rank]
-            for rank in ranks
-        )
-        kinds = tuple("whole" if rank in whole else "mine" if rank in mine else "" for rank in ranks)
-        return times * _met(extents, kinds, self.unit.dims[dim])
+        times = math.prod(self.tile[rank][1] for rank in ranks if rank in whole)
+        core = next((at for at, r in enumerate(ranks) if r in self.shared_out and r in self.placed), -1)
+        found = passed(
+            np.array([self.work[rank] for rank in ranks], np.float64),
+            np.array([kind_of(rank, mine, whole) for rank in ranks], np.int64),
+            len(ranks), float(lanes), core, float(self.cores), apart,
+        )  # fmt: skip
+        return times * int(found)
 
     def _split(self, access: Access) -> bool:
-        """Whether cores that read for themselves share out a rank of a dimension that the access lacks."""
-        shared = set(self.shared_out) & self.placed
-        return bool(shared - set(access.ranks)) or (
-            bool(self.alone) and 0 < len(set(self.alone) & set(access.ranks)) < len(self.alone)
-        )
+        """Whether cores that read for themselves share out several ranks of which the access lacks some."""
+        return len(self.shared_out) > 1 and bool(set(self.shared_out) - set(access.ranks))
 
     def _separable(self, access: Access) -> bool:
         """Whether lanes that differ in a rank of the access use different values of it."""
@@ -379,22 +498,3 @@ def _round_the_cores(extents: tuple[int, ...], chosen: tuple[bool, ...], cores: 
     )
     pairs = np.unique(core * (mine.max() + 1) + mine)
     return int(np.bincount(pairs // (mine.max() + 1)).max())
-
-
-@lru_cache(maxsize=4096)
-def _met(extents: tuple[int, ...], kinds: tuple[str, ...], lanes: int) -> int:
-    """Different values of the ranks that an operand has ("mine"), summed over the folds of several ranks as
-    one number; those that are "whole" stand at their first place.
-    """
-    if math.prod(extents) > 2**22:
-        raise SpecError("mapping", "lays more than 2**22 points of several ranks along one dimension")
-    at = np.meshgrid(
-        *(np.arange(1 if kind == "whole" else n) for n, kind in zip(extents, kinds, strict=True)),
-        indexing="ij",
-    )
-    place, mine = np.zeros_like(at[0]), np.zeros_like(at[0])
-    for values, extent, kind in zip(at, extents, kinds, strict=True):
-        place = place * extent + values
-        if kind == "mine":
-            mine = mine * extent + values
-    return _different(np.stack([(place // lanes).reshape(-1), mine.reshape(-1)]))

@@ -172,12 +172,7 @@ def _operand(
     accesses = tuple(access for access in einsum.reads if access.tensor == tensor)
     in_unit = home.memory == node.unit
     apart = not machine.multicast or (laid.cores > 1 if in_unit else machine.memory(home.memory).copies > 1)
-    whole = frozenset(
-        rank
-        for access in einsum.reads
-        if (rank := sparse_rank(cascade, access)) is not None
-        and (access in accesses or _skips(cascade, machine.unit(node.unit), access))
-    )
+    whole = passing_whole(cascade, machine.unit(node.unit), einsum, tensor)
     count = laid.read(accesses, whole, apart=apart)
     if in_unit:
         actions[f"{node.unit}:register read"] += count
@@ -199,7 +194,7 @@ def _result(
     once = touched(cascade, (Use(einsum.output, laid.tile, laid.mask),))
     kept_in_unit = home.memory == unit
     if kept_in_unit or laid.node.stationarity != "output-stationary":
-        written, read = steps, steps - once + begun
+        written, read = steps, max(0, steps - once) + begun
     else:
         written, read = once, begun
         if steps > once:
@@ -248,6 +243,18 @@ def _traffic(
                 )
             )  # fmt: skip
     return tuple(made)
+
+
+def passing_whole(cascade: Cascade, unit: Unit, einsum: Einsum, tensor: str) -> frozenset[str]:
+    """Ranks along which an operand passes whole: where it is sparse itself, or another one that is skipped
+    by.
+    """
+    return frozenset(
+        rank
+        for access in einsum.reads
+        if (rank := sparse_rank(cascade, access)) is not None
+        and (access.tensor == tensor or _skips(cascade, unit, access))
+    )
 
 
 def sparse_rank(cascade: Cascade, access: Access) -> str | None:
