@@ -29,6 +29,8 @@ LACKS, MOVES, WHOLE = range(3)
 
 MOST_VISITED = 2**15
 """Points of a tile that are visited one by one at most."""
+DENSE = 64
+"""Numbers up to so many times their count are told apart in a table, which is faster than sorting them."""
 MOST_FOLDS = 4096
 """Folds of a tile in which what bounds leave is counted one by one."""
 
@@ -249,16 +251,36 @@ class Laid:
         """Points over some tied ranks, summed over the folds of the tied ranks along dimensions."""
         if self.mask is None or not self._by_folds:
             return 1
-        boxes: list[dict[str, tuple[int, int]]] = [dict(self.tile)]
-        for dim, dim_ranks in self.dims.items():
-            if self.mask.tied & set(dim_ranks):
-                (rank,), lanes = dim_ranks, self.unit.dims[dim]
-                low, extent = self.tile[rank]
-                cuts = [(low + at, min(lanes, extent - at)) for at in range(0, extent, lanes)]
-                boxes = [{**box, rank: cut} for box in boxes for cut in cuts]
-        return sum(
-            self.mask.points(left, ranks) for box in boxes if (left := self.mask.trim(box)) is not None
-        )
+        return sum(times * self.mask.points(left, ranks) for times, left in self._cut_folds)
+
+    @cached_property
+    def _cut_folds(self) -> list[tuple[int, dict[str, tuple[int, int]]]]:
+        """What bounds leave of the folds of the tied ranks, those that lose nothing as one that stands for
+        all of them.
+        """
+        boxes: list[tuple[int, dict[str, tuple[int, int]]]] = [(1, dict(self.tile))]
+        if self.mask is None:
+            return boxes
+        for dim, ranks in self.dims.items():
+            if self.mask.tied & set(ranks):
+                boxes = [
+                    (times * alike, {**box, ranks[0]: cut})
+                    for times, box in boxes
+                    for alike, cut in self._cuts(ranks[0], self.unit.dims[dim], box)
+                ]
+        return [(times, left) for times, box in boxes if (left := self.mask.trim(box)) is not None]
+
+    def _cuts(self, rank: str, lanes: int, box: Box) -> list[tuple[int, tuple[int, int]]]:
+        """Folds of a rank along a dimension, with how many are alike."""
+        low, extent = box[rank]
+        folds = -(-extent // lanes)
+        alone = {folds - 1} if extent % lanes else set[int]()
+        if self.mask is not None:
+            for first, stop in self.mask.uneven((rank,), lanes, (low, extent), box):
+                alone.update(range(max(0, first), min(stop, folds)))
+        found = [(1, (low + at * lanes, min(lanes, extent - at * lanes))) for at in sorted(alone)]
+        whole = next((at for at in range(folds) if at not in alone), None)
+        return found if whole is None else [*found, (folds - len(alone), (low + whole * lanes, lanes))]
 
     def _few(self) -> bool:
         """Whether the points that bounds tie, and what lies along the unit with them, can be visited."""
@@ -448,22 +470,35 @@ class Laid:
         return tuple(dict.fromkeys((*ranks, *self.shared_out)))
 
 
-def _key(columns: Ints) -> Ints:
-    """One number for each column of an array, the same for the same numbers."""
+def _key(columns: Ints) -> tuple[Ints, int]:
+    """One number for each column of an array, the same for the same numbers, and what all are below."""
     key: Ints = np.zeros(columns.shape[1], dtype=np.int64)
+    below = 1
     for row in columns:
-        low = row.min(initial=0)
-        key = key * (row.max(initial=0) - low + 1) + (row - low)
-    return key
+        low = int(row.min(initial=0))
+        size = int(row.max(initial=0)) - low + 1
+        if below * size > DENSE * len(key):
+            key, below = _closed(key, below)
+        key, below = key * size + (row - low), below * size
+    return key, below
+
+
+def _closed(key: Ints, below: int) -> tuple[Ints, int]:
+    """The numbers' places among the different ones, and how many those are."""
+    if below <= DENSE * len(key):
+        there = np.bincount(key) > 0
+        return (np.cumsum(there) - 1)[key], int(np.count_nonzero(there))
+    different, places = np.unique(key, return_inverse=True)
+    return places.reshape(-1), len(different)
 
 
 def _different(columns: Ints) -> int:
-    return len(np.unique(_key(columns)))
+    return _closed(*_key(columns))[1]
 
 
 def _number(columns: Ints) -> Ints:
     """The columns' places among the different ones."""
-    return np.unique(_key(columns), return_inverse=True)[1].reshape(-1)
+    return _closed(*_key(columns))[0]
 
 
 def _terms(access: Access, rank: str) -> tuple[int, ...]:
