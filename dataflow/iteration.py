@@ -8,7 +8,7 @@ from einsim.dataflow.mask import Box, Cut, Interval
 from einsim.dataflow.program import Op, ProgramLoop
 
 MOST_KEYS = 200_000
-"""Positions whose key a path remembers."""
+"""Places to which bounds tie a tile whose key a path remembers."""
 
 
 class Path:
@@ -59,6 +59,9 @@ class Path:
             and (tied | (set(cut.ranks) if cut.anywhere else set())) & set(loop.ranks)
         )
         self._couples = tuple(self._coupled(at) for at in range(self.depth))
+        keyed = {at for at, loop in enumerate(loops) if set(loop.ranks) & set(key_ranks)}
+        keyed |= {*self.tied, *self.resumed}
+        self._keyed = tuple(sorted(keyed.union(*(self._couples[at] for at in keyed))))
 
     def _coupled(self, at: int) -> tuple[int, ...]:
         """Slots of the outer loops that decide the trip range of the loop at `at`."""
@@ -257,7 +260,7 @@ class Path:
         return int(any(position[at] > self.span(position, at)[0] for at in self.resumed))
 
     def _cut_key(self, cut: Cut, position: list[int] | tuple[int, ...]) -> tuple[int, ...]:
-        at = tuple(position)
+        at = tuple([position[slot] for slot in self._keyed])  # the others change nothing
         found = self._keys.get(at)
         if found is not None:
             return found
