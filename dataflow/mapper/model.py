@@ -25,10 +25,8 @@ from einsim.dataflow.mapper.sums import (
     COPIED,
     READ,
     TILES,
-    WORK,
     WRITTEN,
     bytes_of,
-    least_uses,
     split,
     start,
     steps,
@@ -67,14 +65,14 @@ from einsim.specs.arrays import Floats, Ints
 from einsim.specs.compiled import njit
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def leaf(t: Any, cut: Any, row: Any, final: bool) -> None:
     """Add the unit's time and energy to `row`, and fill the sums: of the tiles if all are chosen, else the
     least that they come to.
     """
     one = t.one
     sum_ranks(t, cut)
-    sum_dims(t, cut, not final)
+    sum_dims(t, cut)
     cycles = steps(t, cut)
     for s in range(t.dim.shape[0]):
         if not t.dim[s, SERIAL]:
@@ -82,12 +80,8 @@ def leaf(t: Any, cut: Any, row: Any, final: bool) -> None:
     row[int(one[ENGINE])] += cycles * one[POINT_TICKS]
     points = 1.0
     for r in range(t.sizes.shape[0]):
-        points *= cut.rank_sums[r, WORK]
-    row[int(one[ENGINES])] += points * one[POINT_J]
-    if final:
-        row[int(one[ENGINES])] += sum_uses(t, cut) * one[REGISTER_J]
-    else:
-        least_uses(t, cut)
+        points *= cut.works[r]
+    row[int(one[ENGINES])] += points * one[POINT_J] + sum_uses(t, cut, final) * one[REGISTER_J]
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)

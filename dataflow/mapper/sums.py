@@ -38,8 +38,6 @@ from einsim.specs.compiled import njit
 
 MOST_EXTENTS = 8  # different tile extents of one rank: one more than its loops
 
-#: Columns of a rank's sums over its tiles.
-TRIPS, WORK, SUMS = range(3)
 #: What is moved of a tensor at one memory, in bytes: its tiles into a home, the same into as many cores as want
 #: it, and what the unit reads and writes there.
 TILES, COPIED, READ, WRITTEN, USES = range(5)
@@ -63,9 +61,9 @@ class Cut(NamedTuple):
     work: Any  # float [R]: those that are computed
     places: Any  # float [R], scratch
     marks: Any  # int [R], scratch
-    rank_sums: Any  # float [R, SUMS]
+    works: Any  # float [R]: points that are computed, over all tiles
     folds: Any  # float [S]: folds of what is computed
-    feeds: Any  # float [X, S, 2]: values that pass at least, all cores together and each by itself
+    values: Any  # float [X, 2]: values that pass in one tile, all cores together and each by itself
     uses: Any  # float [X, M, USES]
 
 
@@ -77,8 +75,9 @@ def uncut(t: Any) -> Any:
         np.empty((depth + 1, ranks)), np.empty((depth + 1, ranks)), np.empty(depth + 1, np.int64),
         np.empty((ranks, MOST_EXTENTS)), np.empty((ranks, MOST_EXTENTS)), np.empty(ranks, np.int64),
         np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.zeros(ranks, np.int64), np.empty(ranks),
-        np.empty(ranks), np.empty(ranks), np.empty(ranks, np.int64), np.empty((ranks, SUMS)),
-        np.empty(dims), np.empty((tensors, dims, 2)), np.empty((tensors, t.mem.shape[0], USES)),
+        np.empty(ranks), np.empty(ranks), np.empty(ranks, np.int64), np.empty(ranks),
+        np.empty(dims), np.empty((tensors, 2)),
+        np.empty((tensors, t.mem.shape[0], USES)),
     )  # fmt: skip
 
 
@@ -165,24 +164,13 @@ def bytes_of(fmt: Any, x: int, elements: float, fibre: float) -> float:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def least_bytes(fmt: Any, x: int) -> float:
-    """Bytes that an element of a tensor takes at least."""
-    if fmt[x, M] == 0.0:
-        return fmt[x, BITS] / 8.0
-    return fmt[x, N] / fmt[x, M] * (fmt[x, BITS] + fmt[x, META_BITS]) / 8.0
-
-
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def sum_ranks(t: Any, cut: Any) -> None:
-    """Sums over each rank's tiles: how many, and points computed."""
-    sums = cut.rank_sums
+    """Points that are computed along each rank, over all its tiles."""
     for r in range(t.sizes.shape[0]):
-        trips, works = 0.0, 0.0
+        works = 0.0
         for c in range(cut.kinds[r]):
-            trips += cut.count[r, c]
             works += cut.count[r, c] * kept_of(t.pattern[r, 0], t.pattern[r, 1], cut.extent[r, c])
-        sums[r, TRIPS] = trips
-        sums[r, WORK] = works
+        cut.works[r] = works
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -194,14 +182,13 @@ def stand(t: Any, cut: Any, r: int) -> float:
     return cut.count[r, cut.at[r]]
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def sum_dims(t: Any, cut: Any, feeds: bool) -> None:
-    """Folds over each dimension, summed over the tiles of the ranks along it, and, for a bound, the `feeds`."""
+@njit(error_model="numpy", nogil=True, allocates=False)
+def sum_dims(t: Any, cut: Any) -> None:
+    """Folds over each dimension, summed over the tiles of the ranks along it."""
     cores, at = t.one[CORES], cut.at
     along = t.place[:, DIM]
     for s in range(t.dim.shape[0]):
         cut.folds[s] = 0.0
-        cut.feeds[:, s, :] = 0.0
         at[:] = 0
         while True:
             count, work = 1.0, 1.0
@@ -211,15 +198,11 @@ def sum_dims(t: Any, cut: Any, feeds: bool) -> None:
                 count *= stand(t, cut, r)
                 work *= np.ceil(cut.work[r] / cores) if t.place[r, CORE] else cut.work[r]
             cut.folds[s] += count * np.ceil(work / t.dim[s, WIDTH])
-            if feeds:
-                for x in range(t.moved.shape[0]):
-                    cut.feeds[x, s, 0] += count * _passed_least(t, cut, x, s, False)
-                    cut.feeds[x, s, 1] += count * _passed_least(t, cut, x, s, True)
             if not turn(cut.kinds, at, along, s):
                 break
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def steps(t: Any, cut: Any) -> float:
     """Steps in time of all tiles. Where weights stay, a tile takes at least the `slowest` cycles in which the
     next ones load. A core walks its share of the cores' ranks that no other dimension has.
@@ -228,7 +211,7 @@ def steps(t: Any, cut: Any) -> float:
     walked, least = 1.0, 1.0
     for r in range(mine.shape[0]):
         if t.place[r, DIM] < 0:
-            walked *= cut.rank_sums[r, WORK]
+            walked *= cut.works[r]
             low = cut.extent[r, 0]
             for c in range(1, cut.kinds[r]):
                 low = min(low, cut.extent[r, c])
@@ -268,7 +251,7 @@ def _stays(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
     return mine * min(wanting, t.one[CORES]) if apart else mine
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _passed(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
     """Values of a tensor that pass along a dimension in one tile."""
     serial = t.dim[s, SERIAL]
@@ -286,7 +269,7 @@ def _passed(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
     return whole * passed(cut.places, cut.marks, count, lanes, core, t.one[CORES], apart)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _passed_least(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
     """What `_passed` is not below, and what only grows as tiles are split: a value in each fold, each value
     in some fold.
@@ -320,8 +303,8 @@ def _passed_least(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def _values(t: Any, cut: Any, x: int, apart: bool) -> float:
-    """Values of a tensor that pass in all steps of one tile."""
+def _values(t: Any, cut: Any, x: int, apart: bool, final: bool) -> float:
+    """Values of a tensor that pass in all steps of one tile; at least, where it is not `final`."""
     total = 1.0
     for r in range(t.sizes.shape[0]):
         if t.place[r, DIM] >= 0:
@@ -331,25 +314,7 @@ def _values(t: Any, cut: Any, x: int, apart: bool) -> float:
         elif t.feed[x, r] == MOVES or not t.still[x]:
             total *= cut.work[r]
     for s in range(t.dim.shape[0]):
-        total *= _passed(t, cut, x, s, apart)
-    return total
-
-
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def _values_least(t: Any, cut: Any, x: int, apart: int) -> float:
-    """Values of a tensor that pass at least, over all tiles."""
-    total = 1.0
-    for r in range(t.sizes.shape[0]):
-        if t.place[r, DIM] >= 0:
-            continue
-        if t.feed[x, r] == WHOLE:
-            total *= t.sizes[r]
-        elif t.feed[x, r] == MOVES or not t.still[x]:
-            total *= cut.rank_sums[r, WORK]
-        else:
-            total *= cut.rank_sums[r, TRIPS]
-    for s in range(t.dim.shape[0]):
-        total *= cut.feeds[x, s, apart]
+        total *= _passed(t, cut, x, s, apart) if final else _passed_least(t, cut, x, s, apart)
     return total
 
 
@@ -364,33 +329,6 @@ def wanted(t: Any, cut: Any, x: int) -> float:
     return min(t.one[CORES], cut.reach[t.loop_rank.shape[0], core])
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
-def least_uses(t: Any, cut: Any) -> None:
-    """What is moved at least, however the open loops are split: whole accesses are not asked for."""
-    tensors, memories = t.moved.shape[0], t.mem.shape[0]
-    for x in range(tensors):
-        each = least_bytes(t.fmt, x)
-        size, trips = 1.0, 1.0
-        for r in range(t.sizes.shape[0]):
-            if t.moved[x, r]:
-                size *= t.sizes[r]
-            else:
-                trips *= cut.rank_sums[r, TRIPS]
-        together = _values_least(t, cut, x, 0)
-        alone = _values_least(t, cut, x, 1)
-        read, written = 0.0, 0.0
-        if x == tensors - 1:
-            written = alone if t.one[STAYS] else size * trips
-            read = max(0.0, written - size)
-        for m in range(memories):
-            cut.uses[x, m, TILES] = size * each
-            cut.uses[x, m, COPIED] = size * each * wanted(t, cut, x)
-            cut.uses[x, m, WRITTEN] = written * each
-            cut.uses[x, m, READ] = (
-                read if x == tensors - 1 else alone if t.mem[m, APART] else together
-            ) * each
-
-
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _whole(t: Any, m: int, size: float) -> float:
     """Bytes of the whole accesses that so many bytes take."""
@@ -398,8 +336,11 @@ def _whole(t: Any, m: int, size: float) -> float:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def sum_uses(t: Any, cut: Any) -> float:
-    """What is moved, each tile's bytes rounded up to whole accesses. Returns the accesses of registers."""
+def sum_uses(t: Any, cut: Any, final: bool) -> float:
+    """What is moved, each tile's bytes rounded up to whole accesses. Returns the accesses of registers.
+
+    Where tiles are not `final` it is a bound: a tile in parts never moves less, nor do parts round up to less.
+    """
     tensors = t.moved.shape[0]
     cut.uses[:] = 0.0
     for x in range(tensors):
@@ -411,14 +352,17 @@ def sum_uses(t: Any, cut: Any) -> float:
         count = 1.0
         for r in range(t.sizes.shape[0]):
             count *= stand(t, cut, r)
+        for x in range(tensors):
+            for apart in range(2 if t.one[CORES] > 1.0 else 1):
+                cut.values[x, apart] = _values(t, cut, x, apart == 1, final)
         for x in range(tensors - 1):
             _add_operand(t, cut, x, count)
-        registers += _add_result(t, cut, tensors - 1, count)
+        registers += _add_result(t, cut, tensors - 1, count, final)
         if not turn(cut.kinds, at, cut.every, 0):
             return registers
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _sum_tiles(t: Any, cut: Any, x: int) -> None:
     """The transfers of a tensor's tiles."""
     at, want = cut.at, wanted(t, cut, x)
@@ -442,18 +386,18 @@ def _fibre(t: Any, cut: Any, x: int) -> float:
     return cut.tile[int(t.fmt[x, FIBRE])] if t.fmt[x, M] else 1.0
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _add_operand(t: Any, cut: Any, x: int, count: float) -> None:
     """What the unit reads of an operand in tiles of one kind."""
     fibre = _fibre(t, cut, x)
-    together = bytes_of(t.fmt, x, _values(t, cut, x, False), fibre)
-    alone = bytes_of(t.fmt, x, _values(t, cut, x, True), fibre) if t.one[CORES] > 1.0 else together
+    together = bytes_of(t.fmt, x, cut.values[x, 0], fibre)
+    alone = bytes_of(t.fmt, x, cut.values[x, 1], fibre) if t.one[CORES] > 1.0 else together
     for m in range(t.mem.shape[0]):
         cut.uses[x, m, READ] += count * _whole(t, m, alone if t.mem[m, APART] else together)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
-def _add_result(t: Any, cut: Any, x: int, count: float) -> float:
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     """What the unit writes and reads back of its results in tiles of one kind; returns the accesses of its
     registers. The first tile of a result, of all that reduced ranks are cut into, finds nothing to go on with.
     """
@@ -467,7 +411,9 @@ def _add_result(t: Any, cut: Any, x: int, count: float) -> float:
         elif cut.tile[r] != cut.reach[last, r]:
             firsts = 0.0
     fibre = _fibre(t, cut, x)
-    passing = _values(t, cut, x, True)
+    if t.fmt[x, M] and not final:  # the least that a fibre's values take
+        fibre = t.fmt[x, M]
+    passing = cut.values[x, 1 if t.one[CORES] > 1.0 else 0]
     written = passing if t.one[STAYS] else once
     size = bytes_of(t.fmt, x, written, fibre)
     later = bytes_of(t.fmt, x, max(written, once), fibre)
@@ -475,4 +421,4 @@ def _add_result(t: Any, cut: Any, x: int, count: float) -> float:
     for m in range(t.mem.shape[0]):
         cut.uses[x, m, WRITTEN] += count * _whole(t, m, size)
         cut.uses[x, m, READ] += (count - firsts) * _whole(t, m, later) + firsts * _whole(t, m, begun)
-    return 0.0 if t.one[STAYS] or passing <= once else count * passing
+    return count * passing if final and not t.one[STAYS] and passing > once else 0.0

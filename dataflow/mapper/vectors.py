@@ -135,9 +135,8 @@ def _uneven(space: TileSpace, einsum: Einsum, node: Compute) -> bool:
     rounded tile by tile, points left out, operands that several cores read, partial sums of a fold.
     """
     tensors = [space.cascade.tensor(name) for name in (einsum.name, *(a.tensor for a in einsum.reads))]
-    rounded = any(tensor.bits % 8 or tensor.sparsity.patterns for tensor in tensors) or any(
-        memory.access_bytes > 1 for memory in space.machine.memories
-    )
+    bits = math.lcm(*(8 * memory.access_bytes for memory in space.machine.memories))
+    rounded = any(tensor.bits % bits or tensor.sparsity.patterns for tensor in tensors)
     apart = not space.machine.multicast or any(memory.copies > 1 for memory in space.machine.memories)
     along = {rank for ranks in node.spatial.values() for rank in ranks}
     stays = node.stationarity != "output-stationary" or bool(along & set(einsum.reduced))
