@@ -255,7 +255,7 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The registers of one PE."""
     reduction_latency_cycles: dict[Name, Latency | Literal["rows"]] = {}
     """By op: extra cycles until a value that it reduced over the rows is visible; `rows`: as many as there
-    are rows.
+    are rows. Ops that are not listed take none; without a list, each takes log2 of what it reduces.
     """
     fill: Fill = "hidden"
     """`exposed` adds rows + cols - 2 cycles to the latency of each result."""
