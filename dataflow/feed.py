@@ -66,7 +66,7 @@ def passed(
     are to the operand. The rank at `core` (-1: none) goes round the `cores`, of which each folds its own
     places; `apart`: each reads for itself. Of what passes whole only the places are counted.
     """
-    if core < 0 or count == 1 and kinds[core]:
+    if core < 0 or (count == 1 and kinds[core]):
         return met(extents, kinds, count, lanes)
     every = extents[core]
     few = every // cores
@@ -75,7 +75,7 @@ def passed(
     extents[core] = most
     found = met(extents, kinds, count, lanes)
     if kinds[core] == MOVES or (apart and kinds[core] == LACKS):
-        found *= more if more else cores
+        found *= more or cores
         if more and few:
             extents[core] = few
             found += (cores - more) * met(extents, kinds, count, lanes)
@@ -128,8 +128,8 @@ def visit(extents: Any, kinds: Any, count: int, lanes: float) -> float:
 
 @njit(error_model="numpy", nogil=True, allocates=False)
 def missed(extents: Any, kinds: Any, count: int, lanes: float, core: int) -> float:
-    """Pairs that cores with one place less of the rank at `core`, which the operand lacks, have and those with
-    more, at whose extents this starts, have not.
+    """Pairs that cores with one place less of the rank at `core`, which the operand lacks, have, but not those
+    with more, at whose extents this starts.
     """
     found, most = 0.0, extents[core]
     for at in range(core):

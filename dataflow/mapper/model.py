@@ -6,7 +6,9 @@ For an Einsum with plain indices every count is a product over ranks of sums ove
   home; whatever moves it, it moves once, tile by tile: the bytes of all its tiles x product of trips.
 - A home holds its tile under the loops above, once more for each further buffer where one of them repeats.
 - A unit folds each dimension's ranks over its width; the rest it walks in time.
-- Partial sums are written at every fold and tile of a split reduction and read again at all but the first.
+- In each step it reads what its lanes use (`einsim.dataflow.feed.passed`). Results that don't stay in it are
+  written in each step and read again before each but the first.
+- Each tile's bytes are rounded up to whole accesses: those sums run over all kinds of tiles.
 
 A row of counts is [ticks of each engine, joules, bytes held in each memory], all of the whole Einsum.
 Counts are whole numbers in floats: exact below 2^53, and faster to divide.

@@ -38,8 +38,8 @@ from einsim.specs.compiled import njit
 
 MOST_EXTENTS = 8  # different tile extents of one rank: one more than its loops
 
-#: What is moved of a tensor at one memory, in bytes: its tiles into a home, the same into as many cores as want
-#: it, and what the unit reads and writes there.
+#: What is moved of a tensor at one memory, in bytes: its tiles into a home, the same into as many cores as
+#: want it, and what the unit reads and writes there.
 TILES, COPIED, READ, WRITTEN, USES = range(5)
 
 
@@ -339,7 +339,7 @@ def _whole(t: Any, m: int, size: float) -> float:
 def sum_uses(t: Any, cut: Any, final: bool) -> float:
     """What is moved, each tile's bytes rounded up to whole accesses. Returns the accesses of registers.
 
-    Where tiles are not `final` it is a bound: a tile in parts never moves less, nor do parts round up to less.
+    Where tiles are not `final` it is a bound: a tile in parts never moves less, and parts round up to no less.
     """
     tensors = t.moved.shape[0]
     cut.uses[:] = 0.0
@@ -399,7 +399,7 @@ def _add_operand(t: Any, cut: Any, x: int, count: float) -> None:
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     """What the unit writes and reads back of its results in tiles of one kind; returns the accesses of its
-    registers. The first tile of a result, of all that reduced ranks are cut into, finds nothing to go on with.
+    registers. The first tile of a result, of all that reduced ranks are cut into, finds nothing there yet.
     """
     once, firsts = 1.0, 1.0
     last = t.loop_rank.shape[0]

@@ -75,7 +75,9 @@ DIM, REDUCED, CORE, TIME = range(4)
 BITS, N, M, META_BITS, FIBRE = range(5)
 DEPTH, MEMORY, MOVED, HOLDS = range(4)
 WIDTH, RANKS, SHARED, SERIAL = range(4)
-READ_ENGINE, READ_TICKS, READ_J, WRITE_ENGINE, WRITE_TICKS, WRITE_J, CAPACITY, COPIES, APART, ACCESS = range(10)
+READ_ENGINE, READ_TICKS, READ_J, WRITE_ENGINE, WRITE_TICKS, WRITE_J, CAPACITY, COPIES, APART, ACCESS = range(
+    10
+)
 CORE_RANK, CORES, LEAST_STEPS, ENGINE, POINT_TICKS, POINT_J, REGISTER_J, BUFFERS, ENGINES, STAYS = range(10)
 
 
@@ -91,7 +93,9 @@ class Tables(NamedTuple):
     place: Ints  # [R, 4]: dimension of the rank (-1: none); reduced; goes round the cores inside a dimension;
     #                      walked in time, by each core
     pattern: Floats  # [R, 2]: n and m of what remains to be computed; m is 0 where all does
-    fmt: Floats  # [X, 5]: bits of a value, n, m, bits of metadata a kept value, the rank of fibres; m is 0 for
+    fmt: (
+        Floats  # [X, 5]: bits of a value, n, m, bits of metadata a kept value, the rank of fibres; m is 0 for
+    )
     #                      a dense tensor
     moved: Ints  # [X, R]: the rank moves the tensor
     feed: Ints  # [X, R]: what the rank is to the tensor as it passes, see `einsim.dataflow.feed.kind_of`
@@ -100,8 +104,8 @@ class Tables(NamedTuple):
     home: Ints  # [O, H, 4]: depth, memory (-1: none), whether data moves and bytes are counted there
     dim: Ints  # [S, 4]: width; how many ranks; which of them goes round the cores (-1: none); walked in time
     along: Ints  # [S, R]: ranks of a dimension, the last one fastest
-    mem: Floats  # [M, 10]: engine, ticks and joules a byte of reads, then of writes; bytes; copies; read apart;
-    #                       bytes of an access
+    mem: Floats  # [M, 10]: engine, ticks and joules a byte of reads, then of writes; bytes; copies; read
+    #                       apart; bytes of an access
     one: Floats  # scalars: the rank along the cores (-1: none or several), cores, least cycles of a tile, ...
 
 
