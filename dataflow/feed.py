@@ -128,8 +128,8 @@ def visit(extents: Any, kinds: Any, count: int, lanes: float) -> float:
 
 @njit(error_model="numpy", nogil=True, allocates=False)
 def missed(extents: Any, kinds: Any, count: int, lanes: float, core: int) -> float:
-    """Pairs that cores with one place less of the rank at `core`, which the operand lacks, have, but not those
-    with more, at whose extents this starts.
+    """Pairs that cores with one place less of the rank at `core`, which the operand lacks, have, but not
+    those with more, at whose extents this starts.
     """
     found, most = 0.0, extents[core]
     for at in range(core):

@@ -339,7 +339,7 @@ def _whole(t: Any, m: int, size: float) -> float:
 def sum_uses(t: Any, cut: Any, final: bool) -> float:
     """What is moved, each tile's bytes rounded up to whole accesses. Returns the accesses of registers.
 
-    Where tiles are not `final` it is a bound: a tile in parts never moves less, and parts round up to no less.
+    Where tiles are not `final` it is a bound: parts of a tile never move less, and round up to no less.
     """
     tensors = t.moved.shape[0]
     cut.uses[:] = 0.0
