@@ -19,15 +19,8 @@ from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
 from einsim.workloads.recognised import attentions
+from tests.workloads.renamed import ANOTHER_HAND
 
-ANOTHER_HAND = """
-S[b,h,m,p] = Q[b,h,e,p] * K[b,h,e,m]
-X[b,h,p]   = max[m](S[b,h,m,p])
-N[b,h,m,p] = exp(S[b,h,m,p] - X[b,h,p])
-D[b,h,p]   = sum[m](N[b,h,m,p])
-W[b,h,m,p] = N[b,h,m,p] / D[b,h,p]
-O[b,h,f,p] = W[b,h,m,p] * V[b,h,f,m]
-"""
 ONE_QUERY = """
 QK[h,m] = Q[h,e] * K[h,m,e]
 GM[h]   = max[m](QK[h,m])

@@ -13,6 +13,16 @@ from einsim.workloads.notation import parse
 from einsim.workloads.ops import position_op, position_rank, prune_op, prune_parts
 from einsim.workloads.order import trails
 
+#: The library's 3-pass attention with other names for what it computes.
+ANOTHER_HAND = """
+S[b,h,m,p] = Q[b,h,e,p] * K[b,h,e,m]
+X[b,h,p]   = max[m](S[b,h,m,p])
+N[b,h,m,p] = exp(S[b,h,m,p] - X[b,h,p])
+D[b,h,p]   = sum[m](N[b,h,m,p])
+W[b,h,m,p] = N[b,h,m,p] / D[b,h,p]
+O[b,h,f,p] = W[b,h,m,p] * V[b,h,f,m]
+"""
+
 
 def renamed(cascade: Cascade, seed: int, *, commute: bool = False) -> Cascade:
     """Every rank and tensor under a random name, ranks, tensors, bounds and independent Einsums shuffled.

@@ -9,16 +9,8 @@ from einsim.workloads.canonical.pattern import find, match
 from einsim.workloads.library import build
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
-from tests.workloads.renamed import renamed
+from tests.workloads.renamed import ANOTHER_HAND, renamed
 
-ANOTHER_HAND = """
-S[b,h,m,p] = Q[b,h,e,p] * K[b,h,e,m]
-X[b,h,p]   = max[m](S[b,h,m,p])
-N[b,h,m,p] = exp(S[b,h,m,p] - X[b,h,p])
-D[b,h,p]   = sum[m](N[b,h,m,p])
-W[b,h,m,p] = N[b,h,m,p] / D[b,h,p]
-O[b,h,f,p] = W[b,h,m,p] * V[b,h,f,m]
-"""
 SIZES = {"b": 2, "h": 4, "g": 3, "e": 8, "f": 8, "m": 16, "p": 16}
 
 
