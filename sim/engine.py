@@ -1,10 +1,10 @@
 """The cycle-level event simulator: runs any tile program on simpy, in ticks.
 
 Every operation is a process that takes its instances in order: it waits for its data and its buffer, queues
-for its engine, holds it for the tile's ticks (longer where a memory port can't keep up), and makes the result
-visible after its latency. An engine serves one operation at a time: a unit the oldest in program order, a
-memory's port the first that came. All decisions of one tick are taken after all arrivals of that tick, so
-the outcome does not depend on the order of events within it.
+for its engine, holds it for the tile's ticks (a unit longer, where a port can't keep up), and makes the
+result visible after its latency. An engine serves one operation at a time: a unit the oldest in program
+order, a memory's port the first that came. All decisions of one tick are taken after all arrivals of that
+tick, so the outcome does not depend on the order of events within it.
 """
 
 from __future__ import annotations
