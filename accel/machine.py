@@ -197,6 +197,12 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.timing and (self.read_bytes_per_s is None or not self.shared_port):
             raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 
+    def accesses(self, size_bytes: int) -> int:
+        """Whole accesses that a transfer takes: what it costs in energy and port time is rounded up to
+        them.
+        """
+        return -(-size_bytes // self.access_bytes)
+
 
 class Noc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The network that fills and empties the memories next to the cores, one transfer at a time, first come.

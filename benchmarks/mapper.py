@@ -46,7 +46,7 @@ from einsim import (
 )
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.nest import Inside
-from einsim.dataflow.mapper.tables import APART, COPIES, DIM, PARTIAL, WIDTH, Tables, tables
+from einsim.dataflow.mapper.tables import ACCESS, APART, COPIES, DIM, REDUCED, WIDTH, Tables, tables
 from einsim.workloads.library import build
 
 COUNT = 400_000
@@ -93,7 +93,7 @@ def baseline(t: Tables, tiles: npt.NDArray[Any], homes: list[list[tuple[int, int
     along the cores. `homes` gives each tensor's (depth, memory), outermost first.
     """
     count, depth = tiles.shape
-    core, cores, least, engine, point_ticks, point_j, _, buffers, engines = t.one
+    core, cores, least, engine, point_ticks, point_j, _, buffers, engines, _ = t.one
     core, engines = int(core), int(engines)
     reach = np.empty((depth + 1, len(t.sizes), count))
     reach[0] = t.sizes[:, None]
@@ -104,12 +104,12 @@ def baseline(t: Tables, tiles: npt.NDArray[Any], homes: list[list[tuple[int, int
     last = reach[depth]
     rows = np.zeros((engines + 1 + len(t.mem), count))
     here = np.where(np.arange(len(t.sizes))[:, None] == core, np.ceil(last / cores), last)
-    dim_of = [int(np.flatnonzero(t.place[:, DIM] == s)[0]) for s in range(len(t.dim))]
-    folds = np.stack([np.ceil(here[r] / t.dim[s, WIDTH]) for s, r in enumerate(dim_of)])
-    free = t.place[:, DIM] < 0
-    steps = np.prod(here[free], axis=0)
+    ranks = range(len(t.sizes))
+    laid = [r for r in ranks if t.place[r, DIM] >= 0 and r != core]
+    folds = {r: np.ceil(here[r] / t.dim[t.place[r, DIM], WIDTH]) for r in laid}
+    steps = np.prod([here[r] for r in ranks if r not in folds], axis=0)
     every = np.prod(trips[depth], axis=0)
-    rows[int(engine)] = np.prod(folds, axis=0) * np.maximum(steps, least) * every * point_ticks
+    rows[int(engine)] = np.prod(list(folds.values()), axis=0) * np.maximum(steps, least) * every * point_ticks
     rows[engines] = float(np.prod(t.sizes)) * point_j
     doubled = np.stack([np.where(np.any(trips[d] > 1, axis=0), buffers, 1.0) for d in range(depth + 1)])
     wanting = np.minimum(last[core], cores)
@@ -120,31 +120,36 @@ def baseline(t: Tables, tiles: npt.NDArray[Any], homes: list[list[tuple[int, int
             rows[int(port)] += size * ticks
         rows[engines] += size * joules
 
+    def whole(memory: int, size: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.ceil(size / t.mem[memory, ACCESS]) * t.mem[memory, ACCESS]
+
     for x, mine in enumerate(homes):
         output = x == len(homes) - 1
         source = 0
-        still, moved = t.moved[x] == 0, t.moved[x] == 1
-        whole = t.fmt[x, 0] / 8 * np.prod(t.sizes[moved])
+        moved = t.moved[x] == 1
+        tile = t.fmt[x, 0] / 8 * np.prod(last[moved], axis=0)
         want = 1.0 if moved[core] else wanting
         for d, memory in mine:
-            size = whole * np.prod(trips[d][still], axis=0)
+            times = np.prod(trips[depth][moved], axis=0) * np.prod(trips[d][~moved], axis=0)
             own = want if t.mem[memory, COPIES] > 1 else 1.0
-            move(int(output), source, size * (own if t.mem[source, APART] else 1.0))
-            move(1 - int(output), memory, size * (own if t.mem[memory, APART] else 1.0))
+            for way, place in ((int(output), source), (1 - int(output), memory)):
+                move(way, place, times * whole(place, tile * (own if t.mem[place, APART] else 1.0)))
             points = [np.ceil(reach[d, r] / cores) if r == core and t.mem[memory, COPIES] > 1 else reach[d, r]
                       for r in np.flatnonzero(moved)]  # fmt: skip
             held = t.fmt[x, 0] / 8 * np.prod(points, axis=0) * t.mem[memory, COPIES]
             rows[engines + 1 + memory] += held * doubled[d]
             source = memory
-        times = np.prod(trips[depth][still], axis=0)
-        for s in range(len(t.dim)):
-            if t.dim[s, PARTIAL] if output else t.lacks[x, s]:
-                times = times * folds[s]
-        if t.mem[source, APART]:
-            times = times * want
-        move(int(output), source, whole * times)
+        passing = tile.copy()
+        for r in np.flatnonzero(~moved):
+            if r == core:
+                passing *= want if t.mem[source, APART] and t.still[x] else 1.0 if t.still[x] else here[r]
+            else:
+                passing *= folds[r] if r in folds else 1.0 if t.still[x] else last[r]
+        move(int(output), source, every * whole(source, passing))
         if output:
-            move(0, source, whole * (times - 1))
+            firsts = np.prod(trips[depth][t.place[:, REDUCED] == 0], axis=0)
+            move(0, source, (every - firsts) * whole(source, passing))
+            move(0, source, firsts * whole(source, passing - tile))
     return rows.T
 
 

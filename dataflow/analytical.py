@@ -86,8 +86,15 @@ class Bounds:
             depth += 1
         if depth == 0 or len(group.children) == 1:
             return 1
-        loops = tuple(self.program.loops[loop] for loop in ops[0].path[:depth])
-        return Path(loops, {}, self.program.sizes).total()
+        return min(
+            Path(
+                tuple(self.program.loops[loop] for loop in op.path[:depth]),
+                {},
+                self.program.sizes,
+                cut=op.cut,
+            ).total()
+            for op in ops
+        )
 
     def busy(self, group: ScheduleNode) -> dict[str, int]:
         """Busy ticks of every engine below a group."""
@@ -149,6 +156,7 @@ def make_result(
         breakdown_by_unit=breakdown_by_unit,
         energy_by=books.energy_by,
         traffic=books.traffic,
+        moved_bytes=books.moved_bytes,
         bottleneck=bottleneck,
         bound_by=bound_by,
         by_einsum=books.by_einsum,

@@ -39,7 +39,8 @@ class Clock:
             rate = self.byte_ticks.get(port_name(memory, reads))
             if size and rate:
                 port = self.port(memory, access.tensor, reads)
-                streams[port] = streams.get(port, 0) + size * rate * memory.banks
+                whole = memory.accesses(size) * memory.access_bytes
+                streams[port] = streams.get(port, 0) + whole * rate * memory.banks
         return [Stream(port=port, ticks=ticks) for port, ticks in streams.items()]
 
     def port(self, memory: Memory, tensor: str, reads: bool) -> str:

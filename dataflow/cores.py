@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
 
 from einsim.accel.machine import Unit
 from einsim.dataflow.mapping import Compute
@@ -23,6 +27,25 @@ def wanting(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[st
     """Cores that want the same element of a tensor which the ranks `moved` move."""
     still = set(cores_ranks(node)) - set(moved)
     return min(unit.dims.get("cores", 1), math.prod(extents[rank] for rank in still)) if still else 1
+
+
+def copied(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[str, int]) -> Fraction:
+    """Cores that want an element of a tensor which the ranks `moved` move, on average over the tile."""
+    mine, ranks = set(moved), cores_ranks(node)
+    if not mine & set(ranks) or mine >= set(ranks):
+        return Fraction(wanting(unit, node, moved, extents))
+    return _copied(
+        tuple(extents[rank] for rank in ranks), tuple(rank in mine for rank in ranks), unit.dims["cores"]
+    )
+
+
+@lru_cache(maxsize=4096)
+def _copied(extents: tuple[int, ...], moves: tuple[bool, ...], cores: int) -> Fraction:
+    at = np.indices(extents).reshape(len(extents), -1)
+    core = np.arange(math.prod(extents)) % cores
+    mine = at[list(moves)]
+    pairs = np.unique(np.concatenate([core[None], mine]), axis=1).shape[1]
+    return Fraction(pairs, math.prod(n for n, has in zip(extents, moves, strict=True) if has))
 
 
 def share(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[str, int]) -> dict[str, int]:

@@ -10,13 +10,12 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import access_of, relevant_ranks
 from einsim.dataflow.holds import levels, may_hold, passes_by, role_of, straight
-from einsim.dataflow.layout import Home, Layout, Leaf, relevant_loops
+from einsim.dataflow.layout import Home, Layout, Leaf
 from einsim.dataflow.mapping import Mapping, Node, children
 from einsim.dataflow.sites import Place, Sites
 from einsim.specs.errors import SpecError
-from einsim.workloads.cascade import Access, Cascade, Einsum, Index, SameBlock
+from einsim.workloads.cascade import Access, Cascade, Einsum, Index
 from einsim.workloads.passes import pass_of
-from einsim.workloads.points import difference
 
 
 def check_flow(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine, sites: Sites) -> None:
@@ -34,7 +33,6 @@ def check_flow(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
     for home, path in layout.homes:
         flow.state(home, path)
         flow.overlay(home)
-        flow.pinned(home)
         flow.cores(home)
 
 
@@ -252,52 +250,11 @@ class _Flow:
                     pending.append(access.tensor)
         return found
 
-    def pinned(self, home: Home) -> None:
-        """A tile is loaded in the first iteration (stored in the last) of the loops that don't move it: those
-        must be iterations in which every tile occurs, which bounds such as windows may prevent.
-        """
-        if home.memory == self.machine.dram.name:
-            return
-        near = [leaf for leaf in self.layout.under(home.place) if home in leaf.homes.get(home.tensor, ())]
-        stored = next((leaf for leaf in near if leaf.node.einsum == home.tensor), None)
-        leaf = stored or next((leaf for leaf in near if self._reads(leaf, home.tensor)), None)
-        if leaf is None or (stored is not None and not self._emptied(home)):
-            return
-        below = list(relevant_loops(self.cascade, self.layout.loops, leaf, home.tensor, home.depth))
-        fixed = [(at, rank) for at, (loop, moves) in enumerate(below) if not moves
-                 for rank in self.layout.loops[loop].ranks]  # fmt: skip
-        for at, rank in fixed:
-            for number in (loop for loop, moves in below[at + 1 :] if moves):
-                if self._unclear(below[at][0], number, rank, first=stored is None):
-                    act = "loaded in the first" if stored is None else "stored in the last"
-                    inner = self.layout.loops[number].rank
-                    rule = f"{home.tensor} is {act} iteration of the loop over {rank}, "
-                    rule += f"in which a bound leaves out some tiles of {inner}"
-                    hint = f"put the loop over {inner} outside it, or keep {home.tensor} further in"
-                    raise self._fault(home.place, rule, "keep", hint)
-
     def _emptied(self, home: Home) -> bool:
         """Whether the tensor leaves this home: it is a result, or a leaf outside reads it."""
         inside = {leaf.place for leaf in self.layout.under(home.place)}
         readers = [leaf for leaf in self.layout.leaves if self._reads(leaf, home.tensor)]
         return self.cascade.is_output(home.tensor) or any(leaf.place not in inside for leaf in readers)
-
-    def _unclear(self, fixed: int, number: int, rank: str, *, first: bool) -> bool:
-        """Whether bounds let a loop run over tiles elsewhere that they leave out at an end of the rank.
-
-        A single iteration over what a loop further out stands on is left out where that loop's bound says so.
-        """
-        loop = self.layout.loops[number]
-        for bound in loop.bounds:
-            if loop.count == 1 and bound in self.layout.loops[fixed].bounds:
-                continue
-            slope = difference(bound.left, bound.right)[0].get(rank, 0)
-            if isinstance(bound, SameBlock):
-                if slope:
-                    return True
-            elif slope and (slope > 0) != first:
-                return True
-        return False
 
     def _reads(self, leaf: Leaf, tensor: str) -> bool:
         return any(access.tensor == tensor for access in self.einsum(leaf).reads)

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from einsim.accel.machine import Machine
-from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
+from einsim.dataflow.mask import Box, Mask
+from einsim.specs.errors import SpecError
+from einsim.workloads.cascade import Access, Cascade, Einsum, Index, Tensor
 from einsim.workloads.sparsity import dense_bytes, stored_bytes
+
+MOST_TOGETHER = 6
+"""Accesses of different shape that are counted together by inclusion and exclusion; more are visited."""
+MOST_VISITED = 2**22
+"""Points that a count visits one by one at most."""
 
 
 def iterative_ranks(cascade: Cascade, tensor: str) -> tuple[str, ...]:
@@ -23,19 +35,173 @@ def relevant_ranks(cascade: Cascade, access: Access) -> frozenset[str]:
 
 
 def elements(cascade: Cascade, access: Access, extents: Mapping[str, int]) -> int:
-    """Distinct elements that an access touches while each rank runs over `extents` points."""
-    state = set(iterative_ranks(cascade, access.tensor))
-    shape = cascade.shape(access.tensor)
-    count = 1
-    for index, size in zip(access.indices, shape, strict=True):
-        if any(term.rank in state for term in index.terms):
+    """Distinct elements that an access touches while each rank runs over `extents` points from 0 on."""
+    box = {rank: (0, extent) for rank, extent in extents.items()}
+    return touched(cascade, (Use(access=access, box=box),))
+
+
+class Use(msgspec.Struct, frozen=True):
+    """An access by the points of a box that a mask leaves; no mask: by all of them."""
+
+    access: Access
+    box: Box
+    mask: Mask | None = None
+
+
+def touched(cascade: Cascade, uses: Iterable[Use]) -> int:
+    """Distinct elements of one tensor that several uses touch together, each counted once.
+
+    A dimension that steps along a state counts one step. SpecError where only a visit of more than
+    2**22 points could tell.
+    """
+    found: dict[object, _Touch] = {}
+    for use in uses:
+        box: Box | None = use.box
+        if use.mask:
+            box = use.mask.trim(use.box)
+        if box is None:
             continue
-        reach = 1 + sum(
-            abs(term.coefficient) * (extents.get(term.rank, cascade.size(term.rank)) - 1)
-            for term in index.terms
+        touch = _Touch(cascade, use.access, box, use.mask)
+        found.setdefault(touch.key, touch)
+    sets = list(found.values())
+    sets = [one for one in sets if not any(one is not other and other.covers(one) for other in sets)]
+    if len(sets) == 1:
+        return sets[0].count()
+    if all(one.separate for one in sets) and len(sets) <= MOST_TOGETHER:
+        return sum(
+            (-1) ** (size + 1)
+            * math.prod(len(_common(dims)) for dims in zip(*(s.dims for s in chosen), strict=True))
+            for size in range(1, len(sets) + 1)
+            for chosen in combinations(sets, size)
         )
-        count *= min(size, reach)
-    return count
+    visited = [one.visit() for one in sets]
+    return len(np.unique(np.concatenate(visited))) if visited else 0
+
+
+class _Touch:
+    """What one access touches: the values of each dimension, and whether all their combinations occur."""
+
+    def __init__(self, cascade: Cascade, access: Access, box: Box, mask: Mask | None) -> None:
+        state = set(iterative_ranks(cascade, access.tensor))
+        self.cascade, self.box = cascade, box
+        self.indices = [index for index in access.indices if not state & set(index.ranks)]
+        self.sizes = [
+            size
+            for index, size in zip(access.indices, cascade.shape(access.tensor), strict=True)
+            if not state & set(index.ranks)
+        ]
+        self.ranks = tuple(dict.fromkeys(rank for index in self.indices for rank in index.ranks))
+        self.mask = mask if mask and set(self.ranks) & mask.tied and not mask.whole(box) else None
+        self.dims = [values(index, box, cascade) for index in self.indices]
+        apart = sum(len(index.ranks) for index in self.indices) == len(self.ranks)
+        self.separate = apart and self.mask is None
+        own = tuple(box.get(rank, (0, cascade.size(rank))) for rank in self.ranks)
+        ties = tuple(box.get(rank) for rank in sorted(self.mask.tied)) if self.mask else ()
+        self.key = (tuple(self.indices), own, ties, self.mask.bounds if self.mask else ())
+
+    def covers(self, other: _Touch) -> bool:
+        """Whether every combination of values here, which all occur, holds all of the other's; of two that
+        hold the same, the one with the smaller key does.
+        """
+        if not self.separate or not all(map(_within, other.dims, self.dims)):
+            return False
+        return not (other.separate and all(map(_within, self.dims, other.dims))) or repr(self.key) < repr(
+            other.key
+        )
+
+    def count(self) -> int:
+        if self.separate:
+            return math.prod(map(len, self.dims))
+        if self.mask is not None and all(_injective(index, self.box, self.cascade) for index in self.indices):
+            return self.mask.points(self.box, self.ranks)
+        return len(np.unique(self.visit()))
+
+    def visit(self) -> NDArray[np.int64]:
+        """Every touched element by its place in the tensor, point by point."""
+        ranks = tuple(dict.fromkeys((*self.ranks, *(sorted(self.mask.tied) if self.mask else ()))))
+        sides = [self.box.get(rank, (0, self.cascade.size(rank))) for rank in ranks]
+        if math.prod(extent for _, extent in sides) > MOST_VISITED:
+            raise SpecError(
+                "mapping", f"{' '.join(ranks)} are tied in a way that only a visit of every point could count"
+            )
+        grid = np.meshgrid(
+            *(np.arange(low, low + extent) for low, extent in sides), indexing="ij", sparse=True
+        )
+        at = dict(zip(ranks, grid, strict=True))
+        place: NDArray[np.int64] = np.zeros((1,) * len(ranks), dtype=np.int64)
+        for index, size in zip(self.indices, self.sizes, strict=True):
+            here = sum((term.coefficient * at[term.rank] for term in index.terms), np.int64(index.offset))
+            place = place * size + here
+        place = np.broadcast_to(place, tuple(extent for _, extent in sides))
+        return place[self.mask.keeps(at, place.shape)] if self.mask else place.reshape(-1)
+
+
+def values(index: Index, box: Box, cascade: Cascade) -> range | NDArray[np.int64]:
+    """The different values of an index while its ranks run over a box: a range, or a sorted array."""
+    found: range | NDArray[np.int64] = range(index.offset, index.offset + 1)
+    totals: dict[str, int] = {}
+    for term in index.terms:
+        totals[term.rank] = totals.get(term.rank, 0) + term.coefficient
+    for rank, coefficient in sorted(totals.items(), key=lambda item: abs(item[1])):
+        low, extent = box.get(rank, (0, cascade.size(rank)))
+        first, last = coefficient * low, coefficient * (low + extent - 1)
+        found = _sum(found, range(min(first, last), max(first, last) + 1, abs(coefficient) or 1))
+    return found
+
+
+def _sum(one: range | NDArray[np.int64], other: range) -> range | NDArray[np.int64]:
+    """All sums of a value of one and a value of the other."""
+    if len(other) == 1:
+        return (
+            range(one.start + other[0], one.stop + other[0], one.step)
+            if isinstance(one, range)
+            else one + other[0]
+        )
+    if isinstance(one, range):
+        if len(one) == 1:
+            return range(other.start + one[0], other.stop + one[0], other.step)
+        if other.step % one.step == 0 and other.step // one.step <= len(one):
+            return range(one[0] + other[0], one[-1] + other[-1] + 1, one.step)
+    return np.unique(np.asarray(one)[:, None] + np.asarray(other)[None, :])
+
+
+def _common(several: Iterable[range | NDArray[np.int64]]) -> range | NDArray[np.int64]:
+    """Values in all of them."""
+    found: range | NDArray[np.int64] | None = None
+    for one in several:
+        if found is None:
+            found = one
+        elif isinstance(found, range) and isinstance(one, range) and found.step == one.step:
+            if (found.start - one.start) % one.step:
+                return range(0)
+            found = range(max(found.start, one.start), min(found.stop, one.stop), one.step)
+        else:
+            found = np.intersect1d(np.asarray(found), np.asarray(one))
+    return range(0) if found is None else found
+
+
+def _within(one: range | NDArray[np.int64], other: range | NDArray[np.int64]) -> bool:
+    return len(_common((one, other))) == len(one)
+
+
+def _injective(index: Index, box: Box, cascade: Cascade) -> bool:
+    """Whether different points of the index's ranks in the box have different values."""
+    reach = 0
+    for term in sorted(index.terms, key=lambda term: abs(term.coefficient)):
+        extent = box.get(term.rank, (0, cascade.size(term.rank)))[1]
+        if extent > 1 and abs(term.coefficient) <= reach:
+            return False
+        reach += abs(term.coefficient) * (extent - 1)
+    return True
+
+
+def disjoint(cascade: Cascade, access: Access, looped: Iterable[str]) -> bool:
+    """Whether different tiles of looped ranks touch different elements, whatever the tile sizes."""
+    whole: Box = {}
+    return all(
+        any(rank in index.ranks and _injective(index, whole, cascade) for index in access.indices)
+        for rank in looped
+    )
 
 
 def runs(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, int]) -> tuple[int, int]:
@@ -88,9 +254,33 @@ def compressed(machine: Machine, tensor: Tensor) -> bool:
 
 def tile_bytes(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, int]) -> int:
     """Bytes that the tile takes on this machine: values and metadata where it keeps the tensor compressed."""
-    tensor = cascade.tensor(access.tensor)
-    count = elements(cascade, access, extents)
-    return stored_bytes(tensor, count) if compressed(machine, tensor) else dense_bytes(tensor, count)
+    box = {rank: (0, extent) for rank, extent in extents.items()}
+    return union_bytes(cascade, machine, access.tensor, (Use(access, box),))
+
+
+def union_bytes(cascade: Cascade, machine: Machine, name: str, uses: tuple[Use, ...]) -> int:
+    """Bytes of what several uses of a tensor touch together."""
+    tensor = cascade.tensor(name)
+    count = touched(cascade, uses)
+    if not compressed(machine, tensor):
+        return dense_bytes(tensor, count)
+    return -(-stored_bits(cascade, tensor, uses, count) // 8)
+
+
+def stored_bits(cascade: Cascade, tensor: Tensor, uses: tuple[Use, ...], count: int) -> int:
+    """Bits of `count` touched elements as they are stored: of every fibre along the sparse rank what its
+    pattern leaves of the points that are touched there.
+    """
+    sparsity = tensor.sparsity
+    along = count
+    if sparsity.rank in tensor.ranks and uses:
+        dim = tensor.ranks.index(sparsity.rank)
+        along = max(len(values(use.access.indices[dim], use.box, cascade)) for use in uses)
+    fibres, rest = divmod(count, along) if along else (0, 0)
+    return sum(
+        times * (sparsity.kept(points) * tensor.bits + sparsity.metadata_bits(points))
+        for times, points in ((fibres, along), (1, rest))
+    )
 
 
 def access_of(einsum: Einsum, tensor: str) -> Access:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from einsim.dataflow.mask import Box, Cut, Interval
 from einsim.dataflow.program import Op, ProgramLoop
-from einsim.workloads.cascade import Bound, Index, SameBlock
-from einsim.workloads.points import block_starts, difference
 
-Interval = tuple[int, int]  # first point and number of points
+MOST_KEYS = 200_000
+"""Places to which bounds tie a tile whose key a path remembers."""
 
 
 class Path:
     """The loops of one operation, outermost first, with the iterations it skips.
 
-    Positions are lists of iteration numbers, one for each loop. A loop inside bounds (causal, window) runs
-    over a range that depends on the loops outside it; a loop pinned by `when` has one iteration. `resumed`
-    are the ids of loops in whose later iterations the operation goes on with partial results.
+    Positions are lists of iteration numbers, one for each loop. A loop that bounds cut (causal, window) runs
+    over a range that depends on the loops outside it; a loop pinned by `when` has one iteration, which stands
+    for all of them. `resumed` are the ids of loops in whose later iterations the operation goes on with
+    partial results. `cut` says what bounds leave of its tiles; None: all of them.
     """
 
     def __init__(
@@ -26,10 +27,12 @@ class Path:
         sizes: Mapping[str, int],
         key_ranks: tuple[str, ...] = (),
         resumed: tuple[int, ...] = (),
+        cut: Cut | None = None,
     ) -> None:
         self.loops = loops
         self.sizes = sizes
         self.key_ranks = key_ranks
+        self.cut = cut
         self.pins = tuple(when.get(loop.id, "") for loop in loops)
         slots = {loop.id: at for at, loop in enumerate(loops)}
         self.parents = tuple(
@@ -40,11 +43,25 @@ class Path:
         self.depth = len(loops)
         self._whole = tuple((0, loop.count) for loop in loops)
         self.resumed = tuple(at for at, loop in enumerate(loops) if loop.id in resumed)
-        even = all(not loop.bounds and loop.extent % loop.tile == 0 for loop in loops)
+        even = cut is None and all(loop.extent % loop.tile == 0 for loop in loops)
         self.regular = even and not self.resumed
         self.bounded = not even
+        self._points = {rank: (0, 1) for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
         self._spans: dict[tuple[int, ...], tuple[int, int]] = {}
+        self._keys: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self.tiles: dict[tuple[int, ...], Box] = {}  # one for each key that was met, where there is a cut
+        tied = frozenset[str]() if cut is None else frozenset(r for mask in cut.masks for r in mask.tied)
+        self.tied = tuple(
+            at
+            for at, loop in enumerate(loops)
+            if cut
+            and not self.pins[at]
+            and (tied | (set(cut.ranks) if cut.anywhere else set())) & set(loop.ranks)
+        )
         self._couples = tuple(self._coupled(at) for at in range(self.depth))
+        keyed = {at for at, loop in enumerate(loops) if set(loop.ranks) & set(key_ranks)}
+        keyed |= {*self.tied, *self.resumed}
+        self._keyed = tuple(sorted(keyed.union(*(self._couples[at] for at in keyed))))
 
     def _coupled(self, at: int) -> tuple[int, ...]:
         """Slots of the outer loops that decide the trip range of the loop at `at`."""
@@ -52,10 +69,8 @@ class Path:
         parent = self.parents[at]
         if parent >= 0:
             chosen.add(parent)
-        ranks = {
-            term.rank for bound in self.loops[at].bounds for term in (*bound.left.terms, *bound.right.terms)
-        }
-        chosen.update(slot for slot in range(at) if self.loops[slot].rank in ranks)
+        if at in self.tied:
+            chosen.update(slot for slot in self.tied if slot < at)
         pending = list(chosen)
         while pending:
             slot = self.parents[pending.pop()]
@@ -72,13 +87,23 @@ class Path:
         offset = position[at] * loop.tile
         return start + offset, min(loop.tile, extent - offset)
 
+    def box(self, position: list[int] | tuple[int, ...], stop: int | None = None) -> dict[str, Interval]:
+        """Intervals of the ranks of the loops outside slot `stop`; a pinned loop stands for all of its
+        range.
+        """
+        found = dict(self._points)
+        for at in range(self.depth if stop is None else stop):
+            if len(self.loops[at].ranks) == 1 and not self.pins[at]:
+                found[self.loops[at].rank] = self.interval(position, at)
+        return found
+
     def span(self, position: list[int] | tuple[int, ...], at: int) -> tuple[int, int]:
         """First and one-past-last iteration of the loop at slot `at`, given the loops outside it."""
         if not self.bounded:
             return self._whole[at]
         loop = self.loops[at]
         coupled = self._couples[at]
-        if not coupled and not loop.bounds:
+        if not coupled and at not in self.tied:
             return 0, loop.count
         key = (at, *(position[slot] for slot in coupled))
         found = self._spans.get(key)
@@ -86,19 +111,59 @@ class Path:
             found = self._spans[key] = self._make_span(position, at)
         return found
 
-    def _make_span(self, position: list[int] | tuple[int, ...], at: int) -> tuple[int, int]:
-        loop = self.loops[at]
+    def _range(self, position: list[int] | tuple[int, ...], at: int) -> Interval:
         parent = self.parents[at]
-        start, extent = self.interval(position, parent) if parent >= 0 else (0, loop.extent)
-        first, stop = 0, -(-extent // loop.tile)
-        if not loop.bounds:
-            return first, stop
-        known: dict[str, Interval] = {}
-        for slot in range(at):
-            known[self.loops[slot].rank] = self.interval(position, slot)
-        for bound in loop.bounds:
-            first, stop = _cut(bound, loop, (start, extent), known, self.sizes, first, stop)
-        return first, max(first, stop)
+        return self.interval(position, parent) if parent >= 0 else (0, self.loops[at].extent)
+
+    def _make_span(self, position: list[int] | tuple[int, ...], at: int) -> tuple[int, int]:
+        """Tiles in which a mask leaves something, as far as the loops outside tell."""
+        loop = self.loops[at]
+        start, extent = self._range(position, at)
+        if self.cut is None or at not in self.tied:
+            return 0, -(-extent // loop.tile)
+        box = self.cut.trim({**self.box(position, at), loop.rank: (start, extent)})
+        if box is None:
+            return 0, 0
+        low, left = box.get(loop.rank, (start, extent))
+        return (low - start) // loop.tile, (low + left - 1 - start) // loop.tile + 1
+
+    def alike(self, position: list[int] | tuple[int, ...], at: int) -> list[tuple[int, int]]:
+        """Ranges of iterations of the loop at slot `at` whose whole tiles bounds cut alike, with all
+        inside.
+        """
+        first, stop = self.span(position, at)
+        if self.cut is None or at not in self.tied:
+            return [(first, stop)] if first < stop else []
+        if self.cut.anywhere:
+            return [(index, index + 1) for index in range(first, stop)]
+        loop = self.loops[at]
+        outside, own = self.box(position, at), self._range(position, at)
+        boxes = [outside]
+        if self.cut.reduced in outside:  # which results have been begun depends on all tiles up to this one
+            boxes.append({**outside, self.cut.reduced: (0, sum(outside[self.cut.reduced]))})
+        uneven = [
+            (max(first, low), min(stop, high))
+            for mask in self.cut.masks
+            for box in boxes
+            for low, high in (mask.uneven(loop.ranks, loop.tile, own, box) if mask else ())
+        ]
+        found, at_index = [], first
+        for low, high in sorted(uneven):
+            if high <= at_index or low >= high:
+                continue
+            if low > at_index:
+                found.append((at_index, low))
+            found += [(index, index + 1) for index in range(max(low, at_index), high)]
+            at_index = high
+        if at_index < stop:
+            found.append((at_index, stop))
+        return found
+
+    def stretch(self, position: list[int], at: int) -> tuple[int, int]:
+        """The iterations around the present one of slot `at` that bounds cut alike."""
+        if at not in self.tied:
+            return self.span(position, at)
+        return next((ends for ends in self.alike(position, at) if ends[0] <= position[at] < ends[1]), (0, 0))
 
     def first(self) -> list[int] | None:
         """The first position, or None when no iteration runs."""
@@ -179,16 +244,41 @@ class Path:
         return position
 
     def key(self, position: list[int] | tuple[int, ...]) -> tuple[int, ...]:
-        """Tile extents of `key_ranks` at a position; then, where loops are `resumed`, 1 after the first
-        iteration of any of them and 0 in it.
+        """What decides an instance's cost: the extents of `key_ranks` in its tile, as bounds leave it; then,
+        where loops are `resumed`, 1 after the first iteration of any of them and 0 in it; then how bounds cut
+        it.
         """
+        if self.cut is not None:
+            return self._cut_key(self.cut, position)
         extents = tuple(
             self.interval(position, self.innermost[rank])[1] if rank in self.innermost else self.sizes[rank]
             for rank in self.key_ranks
         )
-        if not self.resumed:
-            return extents
-        return (*extents, int(any(position[at] > self.span(position, at)[0] for at in self.resumed)))
+        return (*extents, self._resumes(position)) if self.resumed else extents
+
+    def _resumes(self, position: list[int] | tuple[int, ...]) -> int:
+        return int(any(position[at] > self.span(position, at)[0] for at in self.resumed))
+
+    def _cut_key(self, cut: Cut, position: list[int] | tuple[int, ...]) -> tuple[int, ...]:
+        at = tuple([position[slot] for slot in self._keyed])  # the others change nothing
+        found = self._keys.get(at)
+        if found is not None:
+            return found
+        box = self.box(position)
+        left = cut.trim(box)
+        resumes: tuple[int, ...] = ()
+        if self.resumed:
+            begun = cut.begun(left) if cut.reduced and left is not None else self._resumes(position)
+            resumes = (begun,)
+        if left is None:
+            found = (*(0 for _ in self.key_ranks), *resumes)
+        else:
+            extents = (left.get(rank, (0, self.sizes[rank]))[1] for rank in self.key_ranks)
+            found = (*extents, *resumes, *cut.standing(left))
+            self.tiles.setdefault(found, left)
+        if len(self._keys) < MOST_KEYS:
+            self._keys[at] = found
+        return found
 
     def instances(self) -> dict[tuple[int, ...], int]:
         """How often each key occurs over all positions."""
@@ -213,20 +303,17 @@ class Path:
         if self.pins[at]:
             yield (stop - 1 if self.pins[at] == "last" else first), 1
             return
-        if any(
-            at in self._couples[inner] and self.loops[inner].bounds for inner in range(at + 1, self.depth)
-        ):
-            yield from ((index, 1) for index in range(first, stop))
-            return
-        if at in self.resumed and stop - first > 1:
-            yield first, 1
-            first += 1
         full = self.interval([*position, stop - 1], at)[1] == self.loops[at].tile
-        whole = stop - first if full else stop - first - 1
-        if whole:
-            yield first, whole
-        if not full:
-            yield stop - 1, 1
+        for low, high in self.alike(position, at):
+            begin, end = low, high
+            if at in self.resumed and (self.cut is not None or begin == first) and end - begin > 1:
+                yield begin, 1
+                begin += 1
+            if end == stop and not full and end - begin > 1:
+                yield begin, end - begin - 1
+                yield end - 1, 1
+            else:
+                yield begin, end - begin
 
     def total(self) -> int:
         """Number of positions."""
@@ -235,69 +322,4 @@ class Path:
 
 def path_of(op: Op, loops: tuple[ProgramLoop, ...], sizes: Mapping[str, int]) -> Path:
     """The path of an operation of a program."""
-    return Path(tuple(loops[loop] for loop in op.path), op.when, sizes, op.key_ranks, op.resumed)
-
-
-def _cut(
-    bound: Bound | SameBlock,
-    loop: ProgramLoop,
-    own: Interval,
-    known: Mapping[str, Interval],
-    sizes: Mapping[str, int],
-    first: int,
-    stop: int,
-) -> tuple[int, int]:
-    """Narrow `first..stop` to the tiles of `loop` that hold at least one point the bound keeps."""
-    if isinstance(bound, SameBlock):
-        for side, other in ((bound.left, bound.right), (bound.right, bound.left)):
-            if all(term.rank != loop.rank for term in side.terms):
-                continue
-            low, high = _reach(other, known, sizes)
-            starts = block_starts(bound.lengths, high + 1)
-            begin = max(start for start in starts if start <= low)
-            end = min(start for start in starts if start > high)
-            coefficients, offset = difference(side, Index(terms=()))
-            first, stop = _linear(coefficients, offset - end + 1, loop, own, known, sizes, first, stop)
-            negated = {rank: -value for rank, value in coefficients.items()}
-            first, stop = _linear(negated, begin - offset, loop, own, known, sizes, first, stop)
-        return first, stop
-    coefficients, offset = difference(bound.left, bound.right)
-    return _linear(coefficients, offset, loop, own, known, sizes, first, stop)
-
-
-def _reach(index: Index, known: Mapping[str, Interval], sizes: Mapping[str, int]) -> Interval:
-    """Smallest and largest value of an index over the known tiles."""
-    low = high = index.offset
-    for term in index.terms:
-        start, extent = known.get(term.rank, (0, sizes[term.rank]))
-        ends = (term.coefficient * start, term.coefficient * (start + extent - 1))
-        low, high = low + min(ends), high + max(ends)
-    return low, high
-
-
-def _linear(
-    coefficients: Mapping[str, int],
-    offset: int,
-    loop: ProgramLoop,
-    own: Interval,
-    known: Mapping[str, Interval],
-    sizes: Mapping[str, int],
-    first: int,
-    stop: int,
-) -> tuple[int, int]:
-    """Keep the tiles in which sum of coefficient * rank + offset <= 0 holds somewhere."""
-    slope = coefficients.get(loop.rank, 0)
-    rest = offset
-    for rank, coefficient in coefficients.items():
-        if rank != loop.rank:
-            start, extent = known.get(rank, (0, sizes[rank]))
-            rest += coefficient * (start if coefficient > 0 else start + extent - 1)
-    start, extent = own
-    if slope > 0:  # smallest at a tile's first point
-        return first, min(stop, max(0, (-rest - slope * start) // (slope * loop.tile) + 1))
-    if slope < 0:  # smallest at a tile's last point, which must reach `need`
-        need = -(-rest // -slope)
-        if need > start + extent - 1:
-            return first, first
-        return max(first, (need - start) // loop.tile if need > start else 0), stop
-    return (first, first) if rest > 0 else (first, stop)
+    return Path(tuple(loops[loop] for loop in op.path), op.when, sizes, op.key_ranks, op.resumed, op.cut)

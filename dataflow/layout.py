@@ -9,7 +9,7 @@ import msgspec
 from einsim.dataflow.footprint import access_of, relevant_ranks
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
 from einsim.dataflow.program import ProgramLoop
-from einsim.workloads.cascade import Bound, Cascade, SameBlock
+from einsim.workloads.cascade import Cascade
 
 
 class Home(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +78,6 @@ def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
             made = ProgramLoop(
                 id=len(loops), ranks=tuple(ranks), tile=node.tile,
                 extent=extent, parent=parent, place=place,
-                bounds=_bounds(cascade, ranks[0], above) if len(ranks) == 1 else (),
             )  # fmt: skip
             loops.append(made)
             visit(node.body, (*place, 0), (*path, made.id), scope)
@@ -126,25 +125,6 @@ def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
             if (node.rank in moved) != (inner.rank in moved):
                 return False
     return True
-
-
-def _bounds(cascade: Cascade, rank: str, above: list[str]) -> tuple[Bound | SameBlock, ...]:
-    """Bounds that cut this loop's range: they name its rank, and all their other ranks stand in loops above.
-
-    The innermost loop of a bound's ranks is the one that it cuts; a loop outside them runs its whole range.
-    """
-    chosen = []
-    for bound in cascade.bounds:
-        sides = (bound.left, bound.right)
-        ranks = {term.rank for side in sides for term in side.terms}
-        if rank not in ranks:
-            continue
-        if isinstance(bound, SameBlock) or len(ranks) > 1:
-            others = [name for name in ranks if name != rank]
-            if not any(name in above for name in others):
-                continue
-        chosen.append(bound)
-    return tuple(chosen)
 
 
 def relevant_loops(

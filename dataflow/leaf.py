@@ -11,11 +11,13 @@ import msgspec
 from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import issued
 from einsim.dataflow.array_time import Tiles, array_time
-from einsim.dataflow.cores import cores_ranks, wanting
-from einsim.dataflow.footprint import elements, relevant_ranks, runs, steps, tile_bytes
+from einsim.dataflow.feed import Laid
+from einsim.dataflow.footprint import Use, compressed, runs, steps, stored_bits, touched
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import MemoryAccess
 from einsim.workloads.cascade import Access, Cascade, Einsum
+from einsim.workloads.sparsity import dense_bytes
 
 
 class Residence(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,56 +97,25 @@ def array_cycles(
     cascade: Cascade, unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]
 ) -> int:
     """Issue cycles for a tile: spatial ranks fold over the unit's dimensions, the others run in time."""
+    box = {rank: (0, extents[rank]) for rank in einsum.ranks}
+    issues = issued_ops(cascade, unit, einsum)
+    return _cycles(unit, Laid(unit, node, einsum, box, extents, None), max(1, cycles_per_point(unit, issues)))
+
+
+def _cycles(unit: Unit, laid: Laid, each: int) -> int:
+    """Cycles of a tile whose points take `each`."""
+    folds = math.prod(laid.folds(dim) for dim in laid.dims)
+    steps = laid.steps()
     if unit.convention:
-        return _systolic_cycles(cascade, unit, einsum, node, extents)
-    folds = math.prod(parts(unit, node, dim, extents) for dim in node.spatial if dim != "cores")
-    placed = {rank for ranks in node.spatial.values() for rank in ranks}
-    steps = _shares(unit, node, extents) * math.prod(
-        extents[rank] for rank in einsum.ranks if rank not in placed
-    )
-    if unit.kind == "systolic" and node.stationarity != "output-stationary":
-        steps = max(steps, unit.dims.get("rows", 1))  # the next stationary tile takes a cycle a row to load
-    return folds * steps * max(1, cycles_per_point(unit, issued_ops(cascade, unit, einsum)))
-
-
-def parts(unit: Unit, node: Compute, dim: str, extents: Mapping[str, int]) -> int:
-    """Folds of a tile over one dimension; a rank that lies along the cores too is laid out core by core."""
-    return -(-math.prod(_here(unit, node, rank, extents) for rank in node.spatial[dim]) // unit.dims[dim])
-
-
-def _here(unit: Unit, node: Compute, rank: str, extents: Mapping[str, int]) -> int:
-    """Points of a rank on one core, where it lies along the cores and another dimension."""
-    return -(-extents[rank] // unit.dims["cores"]) if rank in cores_ranks(node) else extents[rank]
-
-
-def _shares(unit: Unit, node: Compute, extents: Mapping[str, int]) -> int:
-    """Points of the cores' ranks that one core walks in time: those that no other dimension has."""
-    others = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
-    ranks = [rank for rank in cores_ranks(node) if rank not in others]
-    return -(-math.prod(extents[rank] for rank in ranks) // unit.dims["cores"]) if ranks else 1
-
-
-def _systolic_cycles(
-    cascade: Cascade, unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]
-) -> int:
-    """Cycles of a tile by the unit's convention; each core walks its share of the cores' ranks in time."""
-    placed = {rank for ranks in node.spatial.values() for rank in ranks}
-    points = {
-        dim: math.prod(_here(unit, node, rank, extents) for rank in ranks)
-        for dim, ranks in node.spatial.items()
-        if dim != "cores"
-    }
-    steps = _shares(unit, node, extents)
-    steps *= math.prod(extents[rank] for rank in einsum.ranks if rank not in placed)
-    tiles = Tiles(
-        rows=unit.dims["rows"],
-        cols=unit.dims["cols"],
-        along_rows=points.get("rows", 1),
-        along_cols=points.get("cols", 1),
-        stream=steps * max(1, cycles_per_point(unit, issued_ops(cascade, unit, einsum))),
-        stationary=node.stationarity != "output-stationary",
-    )
-    return array_time(unit.convention, tiles)
+        tiles = Tiles(
+            rows=unit.dims["rows"], cols=unit.dims["cols"],
+            along_rows=laid.lanes("rows"), along_cols=laid.lanes("cols"), stream=-(-steps // folds) * each,
+            stationary=laid.node.stationarity != "output-stationary",
+        )  # fmt: skip
+        return array_time(unit.convention, tiles) if steps else 0
+    if unit.kind == "systolic" and laid.node.stationarity != "output-stationary" and steps:
+        steps = max(steps, folds * unit.dims.get("rows", 1))  # the next tile takes a cycle a row to load
+    return steps * each
 
 
 def leaf_cost(
@@ -156,107 +127,143 @@ def leaf_cost(
     residences: Mapping[str, Residence],
     *,
     resumes: bool = False,
+    tile: Box | None = None,
+    mask: Mask | None = None,
+    begun: int | None = None,
 ) -> LeafCost:
-    """Cost of one tile. `extents` gives the points of each rank; `residences` where each operand lives.
+    """Cost of one tile of `extents` points of each rank; `residences` say where each operand lives.
 
-    `resumes`: earlier tiles have left partial sums of the same results, which are read first. The array adds
-    up what passes it at once; each fold over a reduced rank of a stationary operand reads and writes them.
+    `tile` and `mask`: where it lies and what bounds leave of it; without them all its points are there.
+    `resumes`: earlier tiles have left partial sums of the same results, of `begun` of them where bounds keep
+    some results out of those tiles; they are read first.
     """
     unit = machine.unit(node.unit)
-    work = exploited(cascade, unit, einsum, extents)
-    cycles = array_cycles(cascade, unit, einsum, node, work)
+    box = tile or {rank: (0, extents[rank]) for rank in einsum.ranks}
+    cutting = mask if mask and not mask.whole(box) else None
+    laid = Laid(unit, node, einsum, box, exploited(cascade, unit, einsum, extents), cutting)
+    points = laid.points()
     issues = issued_ops(cascade, unit, einsum)
-    points = math.prod(work[rank] for rank in einsum.ranks)
+    each = max(1, cycles_per_point(unit, issues))
     actions: Counter[str] = Counter()
     for op in issues:
         actions[f"{unit.name}:{op}"] += points
-    spatial = {rank for ranks in node.spatial.values() for rank in ranks}
-    if any(extents[rank] > 1 and rank not in spatial for rank in einsum.reduced):
-        actions[f"{unit.name}:register read"] += points
-        actions[f"{unit.name}:register write"] += points
-    accesses = []
-    for access in (*einsum.reads, einsum.output):
-        is_output = access is einsum.output
-        tensor = access.tensor
-        if tensor in node.chained:
-            continue
-        home = residences[tensor]
-        if is_output:
-            written = partial_writes(unit, einsum, node, work)
-            times = (written - 1 + resumes, written)
-        else:
-            apart = home.memory != unit.name and (
-                machine.memory(home.memory).copies > 1 or not machine.multicast
-            )
-            times = (_rereads(cascade, unit, node, access, extents, apart=apart), 0)
-        if home.memory == unit.name:
-            values = elements(cascade, access, extents)
-            for kind, often in (("read", times[0] if is_output else 1), ("write", times[1])):
-                if often:
-                    actions[f"{unit.name}:register {kind}"] += values * often
-            continue
-        size = tile_bytes(cascade, machine, access, extents)
-        laid = (*runs(cascade, machine, access, extents), steps(cascade, machine, access))
-        accesses.append(_traffic(home.memory, tensor, (size * times[0], size * times[1]), laid))
-        spilled = (math.ceil(size * times[0] * home.spill), math.ceil(size * times[1] * home.spill))
-        if any(spilled):
-            outer = machine.memory(home.memory).parent or home.memory
-            accesses.append(_traffic(outer, tensor, spilled, laid))
+    accesses = [
+        _operand(cascade, machine, laid, tensor, residences[tensor], actions)
+        for tensor in dict.fromkeys(access.tensor for access in einsum.reads)
+        if tensor not in node.chained
+    ]
+    if begun is None:
+        begun = touched(cascade, (Use(einsum.output, box, cutting),)) if resumes else 0
+    accesses.append(_result(cascade, machine, laid, residences[einsum.name], actions, begun))
     return LeafCost(
-        cycles=cycles,
-        accesses=tuple(accesses),
-        actions=dict(actions),
+        cycles=_cycles(unit, laid, each),
+        accesses=tuple(one for several in accesses for one in several),
+        actions=+actions,
         points=points,
-        active_pe_cycles=points * max(1, cycles_per_point(unit, issues)),
+        active_pe_cycles=points * each,
     )
+
+
+def _operand(
+    cascade: Cascade, machine: Machine, laid: Laid, tensor: str, home: Residence, actions: Counter[str]
+) -> tuple[MemoryAccess, ...]:
+    """What the unit reads of one operand; from registers it is counted in values, with `actions`."""
+    einsum, node = laid.einsum, laid.node
+    accesses = tuple(access for access in einsum.reads if access.tensor == tensor)
+    in_unit = home.memory == node.unit
+    apart = not machine.multicast or (laid.cores > 1 if in_unit else machine.memory(home.memory).copies > 1)
+    whole = passing_whole(cascade, machine.unit(node.unit), einsum, tensor)
+    count = laid.read(accesses, whole, apart=apart)
+    if in_unit:
+        actions[f"{node.unit}:register read"] += count
+        return ()
+    size = _streamed_bytes(cascade, machine, laid, accesses, count)
+    return _traffic(cascade, machine, laid, accesses[0], home, (size, 0))
+
+
+def _result(
+    cascade: Cascade, machine: Machine, laid: Laid, home: Residence, actions: Counter[str], begun: int
+) -> tuple[MemoryAccess, ...]:
+    """What the unit writes of its results and reads back of partial ones.
+
+    Output-stationary they add up in its registers and leave once; else they leave in each step that adds to
+    them and come back for the next. Results kept in the unit are written there in each step.
+    """
+    einsum, unit = laid.einsum, laid.node.unit
+    steps = laid.read((einsum.output,), frozenset(), apart=True)
+    once = touched(cascade, (Use(einsum.output, laid.tile, laid.mask),))
+    kept_in_unit = home.memory == unit
+    if kept_in_unit or laid.node.stationarity != "output-stationary":
+        written, read = steps, max(0, steps - once) + begun
+    else:
+        written, read = once, begun
+        if steps > once:
+            actions[f"{unit}:register read"] += steps
+            actions[f"{unit}:register write"] += steps
+    if kept_in_unit:
+        actions[f"{unit}:register read"] += read
+        actions[f"{unit}:register write"] += written
+        return ()
+    sizes = [
+        _streamed_bytes(cascade, machine, laid, (einsum.output,), count) if count else 0
+        for count in (read, written)
+    ]
+    return _traffic(cascade, machine, laid, einsum.output, home, (sizes[0], sizes[1]))
+
+
+def _streamed_bytes(
+    cascade: Cascade, machine: Machine, laid: Laid, accesses: tuple[Access, ...], count: int
+) -> int:
+    """Bytes of so many values, of a compressed tensor at the rate of its tile."""
+    tensor = cascade.tensor(accesses[0].tensor)
+    if not compressed(machine, tensor):
+        return dense_bytes(tensor, count)
+    uses = tuple(Use(access, laid.tile, laid.mask) for access in accesses)
+    there = touched(cascade, uses)
+    stored = stored_bits(cascade, tensor, uses, there)
+    return -(-stored * count // (8 * there)) if there else 0
 
 
 def _traffic(
-    memory: str,
-    tensor: str,
-    size: tuple[int, int],
-    laid: tuple[int, int, tuple[tuple[str, int], ...]],
-) -> MemoryAccess:
-    return MemoryAccess(
-        memory=memory,
-        tensor=tensor,
-        read_bytes=size[0],
-        write_bytes=size[1],
-        run_bytes=laid[0],
-        pitch_bytes=laid[1],
-        steps=laid[2],
+    cascade: Cascade, machine: Machine, laid: Laid, access: Access, home: Residence, size: tuple[int, int]
+) -> tuple[MemoryAccess, ...]:
+    """The bytes read and written at home, and the share of both that spills to the memory outside it."""
+    extents = {rank: extent for rank, (_, extent) in laid.tile.items()}
+    run, pitch = runs(cascade, machine, access, extents)
+    ahead = steps(cascade, machine, access)
+    made = []
+    outer = machine.memory(home.memory).parent or home.memory
+    spilled = (math.ceil(size[0] * home.spill), math.ceil(size[1] * home.spill))
+    for memory, (read, written) in ((home.memory, size), (outer, spilled)):
+        if read or written:
+            made.append(
+                MemoryAccess(
+                    memory=memory, tensor=access.tensor, read_bytes=read, write_bytes=written,
+                    run_bytes=run, pitch_bytes=pitch, steps=ahead,
+                )
+            )  # fmt: skip
+    return tuple(made)
+
+
+def passing_whole(cascade: Cascade, unit: Unit, einsum: Einsum, tensor: str) -> frozenset[str]:
+    """Ranks along which an operand passes whole: where it is sparse itself, or another one that is skipped
+    by.
+    """
+    return frozenset(
+        rank
+        for access in einsum.reads
+        if (rank := sparse_rank(cascade, access)) is not None
+        and (access.tensor == tensor or _skips(cascade, unit, access))
     )
 
 
-def partial_writes(unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]) -> int:
-    """Times that a tile's results leave the array: once, or where an operand stays in it once for each fold
-    over a dimension with reduced ranks, since all results of one fold pass before the next fold comes.
-    """
-    if node.stationarity == "output-stationary":
-        return 1
-    reducing = [
-        dim for dim, ranks in node.spatial.items() if dim != "cores" and set(ranks) & set(einsum.reduced)
-    ]
-    return math.prod(parts(unit, node, dim, extents) for dim in reducing)
+def sparse_rank(cascade: Cascade, access: Access) -> str | None:
+    """The rank that walks an operand along its sparse dimension; None where there is none."""
+    tensor = cascade.tensor(access.tensor)
+    if tensor.sparsity.rank not in tensor.ranks:
+        return None
+    return access.indices[tensor.ranks.index(tensor.sparsity.rank)].plain
 
 
-def _rereads(
-    cascade: Cascade, unit: Unit, node: Compute, access: Access, extents: Mapping[str, int], *, apart: bool
-) -> int:
-    """Times an operand is streamed: once for each fold over a dimension whose ranks it does not have.
-
-    Cores walk their share in time, as an array walks its other ranks: what stays there is not read again.
-    Where cores read `apart`, each core that wants the operand reads it, as often as it folds itself.
-    """
-    has = relevant_ranks(cascade, access)
-    lacking = [dim for dim, ranks in node.spatial.items() if dim != "cores" and not has & set(ranks)]
-    cores = cores_ranks(node)
-    shared = next((dim for dim in lacking if set(cores) & set(node.spatial[dim])), None)
-    if not apart or shared is None or len(cores) > 1:
-        times = math.prod(parts(unit, node, dim, extents) for dim in lacking)
-        return times * wanting(unit, node, has, extents) if apart else times
-    times = math.prod(parts(unit, node, dim, extents) for dim in lacking if dim != shared)
-    full, more = divmod(extents[cores[0]], unit.dims["cores"])
-    rest = math.prod(extents[rank] for rank in node.spatial[shared] if rank != cores[0])
-    folds = [-(-points * rest // unit.dims[shared]) for points in (full + 1, full)]
-    return times * (more * folds[0] + (unit.dims["cores"] - more) * folds[1])
+def _skips(cascade: Cascade, unit: Unit, access: Access) -> bool:
+    return bool(set(cascade.tensor(access.tensor).sparsity.patterns) & set(unit.exploits))

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping as MappingType
+from fractions import Fraction
 
 import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import NOC, Clock, bus_name, port_name
-from einsim.dataflow.cores import wanting
-from einsim.dataflow.footprint import access_of, relevant_ranks, runs, steps, tile_bytes
+from einsim.dataflow.cores import copied
+from einsim.dataflow.footprint import Use, access_of, disjoint, relevant_ranks, runs, steps, union_bytes
 from einsim.dataflow.held import held_bytes, points_below
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
 from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
 from einsim.dataflow.mapping_text import mapping_text
+from einsim.dataflow.mask import Box, Cut, Mask, mask_of
 from einsim.dataflow.program import Cost, Engine, MemoryAccess, Op, Program, ScheduleNode, Stream
 from einsim.dataflow.remarks import remarks
 from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.waits import DraftOp, add_waits
-from einsim.workloads.cascade import Cascade
+from einsim.workloads.cascade import Cascade, Einsum
 
 
 def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
@@ -77,18 +79,13 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     readers = [leaf for leaf in nearest if leaf.node.einsum != tensor and _reads(cascade, leaf, tensor)]
     made: list[DraftOp] = []
     if producer is None and readers:
-        path, when = _chunk(cascade, layout, readers[0], tensor, home, "first")
+        path, when = _loading(cascade, layout, readers, tensor, home)
         made.append(
             DraftOp(
-                kind="load",
-                subject=tensor,
-                leaf=readers[0],
-                place=readers[0].place,
-                path=path,
-                when=when,
-                home=home,
+                kind="load", subject=tensor, leaf=readers[0], place=readers[0].place, path=path, when=when,
+                home=home, served=tuple(readers),
             )
-        )
+        )  # fmt: skip
     if producer is not None:
         inside = {leaf.place for leaf in here}
         used_outside = any(
@@ -98,16 +95,25 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
             path, when = _chunk(cascade, layout, producer, tensor, home, "last")
             made.append(
                 DraftOp(
-                    kind="store",
-                    subject=tensor,
-                    leaf=producer,
-                    place=producer.place,
-                    path=path,
-                    when=when,
-                    home=home,
+                    kind="store", subject=tensor, leaf=producer, place=producer.place, path=path, when=when,
+                    home=home, served=(producer,),
                 )
-            )
+            )  # fmt: skip
     return made
+
+
+def _loading(
+    cascade: Cascade, layout: Layout, readers: list[Leaf], tensor: str, home: Home
+) -> tuple[tuple[int, ...], dict[int, str]]:
+    """Path of a load: tile by tile as the first reader goes, where all readers use each element alike and no
+    two of those tiles share one; else all at once, so that what several want crosses once.
+    """
+    accesses = {a for leaf in readers for a in cascade.einsum(leaf.node.einsum).reads if a.tensor == tensor}
+    path, when = _chunk(cascade, layout, readers[0], tensor, home, "first")
+    walked = [rank for loop in path[home.depth :] if loop not in when for rank in layout.loops[loop].ranks]
+    if len(accesses) == 1 and disjoint(cascade, next(iter(accesses)), walked):
+        return path, when
+    return readers[0].path[: home.depth], {}
 
 
 def _reads(cascade: Cascade, leaf: Leaf, tensor: str) -> bool:
@@ -142,10 +148,11 @@ def _op(
     ranks = einsum.ranks if draft.kind == "compute" else access_of(einsum, draft.subject).ranks
     loops = tuple(layout.loops[loop] for loop in draft.path)
     mine = {loop.rank for loop in loops}
-    key_ranks = tuple(rank for rank in ranks if rank in mine)
     reduced = set(einsum.reduced) if draft.kind == "compute" else set()
     resumed = tuple(loop.id for loop in loops if loop.count > 1 and reduced & set(loop.ranks))
-    path = Path(loops, draft.when, sizes, key_ranks, resumed)
+    cut = _cut(draft, cascade, {rank for loop in loops if loop.id in resumed for rank in loop.ranks})
+    key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
+    path = Path(loops, draft.when, sizes, key_ranks, resumed, cut)
     shared_out = draft.leaf.node.spatial.get("cores", ())
     private = {
         access.tensor: tuple(rank for rank in shared_out if rank in relevant_ranks(cascade, access))
@@ -157,13 +164,18 @@ def _op(
     costs = {}
     for key in path.instances():
         extents = {**sizes, **single, **dict(zip(key_ranks, key, strict=False))}
-        if draft.kind == "compute":
-            resumes = bool(resumed and key[-1])
-            costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, extents, resumes)
+        tile = {**{rank: (0, extent) for rank, extent in extents.items()}, **path.tiles.get(key, {})}
+        if not all(key[: len(key_ranks)]):
+            costs[key] = Cost(ticks=0)
+        elif draft.kind == "compute":
+            resumes = bool(resumed and key[len(key_ranks)])
+            mask = cut.masks[0] if cut is not None else None
+            begun = key[len(key_ranks)] if resumed and cut is not None and cut.reduced else None
+            costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, tile, mask, resumes, begun)
         else:
-            costs[key] = _transfer_cost(draft, layout, cascade, machine, clock, extents, bool(private))
+            costs[key] = _transfer_cost(draft, layout, cascade, machine, clock, tile, bool(private))
         if private:
-            points = math.prod(extents[rank] for rank in shared_out)
+            points = math.prod(tile[rank][1] for rank in shared_out)
             costs[key] = msgspec.structs.replace(costs[key], cores=points)
     latency = 0
     engine = dma = ""
@@ -195,7 +207,62 @@ def _op(
         cores=machine.unit(draft.leaf.node.unit).dims.get("cores", 1),
         private=private,
         resumed=resumed,
+        cut=cut,
     )
+
+
+def _cut(draft: DraftOp, cascade: Cascade, resumed: set[str]) -> Cut | None:
+    """What bounds leave of an operation's tiles; None where they leave all, and only extents count. `resumed`
+    are reduced ranks in whose later tiles a compute goes on with partial results.
+    """
+    leaves = draft.served or (draft.leaf,)
+    einsums = [cascade.einsum(leaf.node.einsum) for leaf in leaves]
+    masks = tuple(mask_of(cascade, einsum.ranks) for einsum in einsums)
+    if draft.kind == "compute":
+        apart = _apart(einsums[0])
+        if not masks[0] and not apart:
+            return None
+        tied = tuple(rank for rank in einsums[0].ranks if rank in masks[0].tied or rank in apart)
+        results = tuple(rank for rank in einsums[0].ranks if rank not in einsums[0].reduced)
+        along = next(iter(resumed)) if len(resumed) == 1 else ""
+        going_on = along if along in masks[0].tied else ""
+        return Cut(masks, tied, anywhere=bool(apart), results=results, reduced=going_on)
+    uses = [
+        (access, mask)
+        for einsum, mask in zip(einsums, masks, strict=True)
+        for access in ((einsum.output,) if draft.kind == "store" else einsum.reads)
+        if access.tensor == draft.subject
+    ]
+    ranks = tuple(dict.fromkeys(rank for access, _ in uses for rank in access.ranks))
+    anywhere = len({tuple(index.terms for index in access.indices) for access, _ in uses}) > 1
+    alike = len({access.indices for access, _ in uses}) == 1
+    if not anywhere and (not any(masks) or (alike and not all(masks))):
+        return None  # the same everywhere, or one of them wants the whole tile and the others a part of that
+    return Cut(tuple(mask for _, mask in uses), ranks, anywhere)
+
+
+def _apart(einsum: Einsum) -> set[str]:
+    """Ranks of tensors that an Einsum reads at indices which move apart, so that it depends on the place of a
+    tile what of them two reads share.
+    """
+    found = set()
+    for tensor in {access.tensor for access in einsum.reads}:
+        accesses = [access for access in einsum.reads if access.tensor == tensor]
+        if len({tuple(index.terms for index in access.indices) for access in accesses}) > 1:
+            found |= {rank for access in accesses for rank in access.ranks}
+    return found
+
+
+def _uses(draft: DraftOp, cascade: Cascade, tile: Box) -> tuple[Use, ...]:
+    """Everything that the leaves which a transfer serves touch of its tensor in one tile."""
+    found = []
+    for leaf in draft.served:
+        einsum = cascade.einsum(leaf.node.einsum)
+        box = {rank: tile[rank] for rank in einsum.ranks}
+        mask = mask_of(cascade, einsum.ranks) if cascade.bounds else None
+        accesses = (einsum.output,) if draft.kind == "store" else einsum.reads
+        found += [Use(access, box, mask or None) for access in accesses if access.tensor == draft.subject]
+    return tuple(found)
 
 
 def _compute_cost(
@@ -203,8 +270,10 @@ def _compute_cost(
     cascade: Cascade,
     machine: Machine,
     clock: Clock,
-    extents: MappingType[str, int],
+    tile: Box,
+    mask: Mask | None,
     resumes: bool,
+    begun: int | None,
 ) -> Cost:
     einsum = cascade.einsum(leaf.node.einsum)
     residences = {}
@@ -214,7 +283,12 @@ def _compute_cost(
             residences[tensor] = Residence(memory=home.memory, spill=home.spill)
         else:
             residences[tensor] = Residence(memory=machine.dram.name)
-    cost = leaf_cost(cascade, machine, einsum, leaf.node, extents, residences, resumes=resumes)
+    extents = {rank: extent for rank, (_, extent) in tile.items()}
+    box = {rank: tile[rank] for rank in einsum.ranks}
+    cost = leaf_cost(
+        cascade, machine, einsum, leaf.node, extents, residences, resumes=resumes, tile=box, mask=mask,
+        begun=begun,
+    )  # fmt: skip
     streams: dict[str, int] = {}
     for access in cost.accesses:
         for stream in clock.transfer(access):
@@ -246,25 +320,27 @@ def _transfer_cost(
     cascade: Cascade,
     machine: Machine,
     clock: Clock,
-    extents: MappingType[str, int],
+    tile: Box,
     private: bool,
 ) -> Cost:
     assert draft.home is not None
     of = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
-    size = tile_bytes(cascade, machine, of, extents)
-    run, pitch = runs(cascade, machine, of, extents)
+    size = union_bytes(cascade, machine, draft.subject, _uses(draft, cascade, tile))
+    run, pitch = runs(cascade, machine, of, {rank: extent for rank, (_, extent) in tile.items()})
     ahead = steps(cascade, machine, of)
     source, target = _ends(machine, draft)
     accesses = []
     actions = {}
     bits = max(1, cascade.tensor(draft.subject).bits)
-    every = _copies(draft.home, layout, cascade, machine)
+    every = _copies(draft, layout, cascade, machine, tile)
     for name, reads in ((source, True), (target, False)):
         if any(unit.name == name for unit in machine.units):
-            actions[f"{name}:register {'read' if reads else 'write'}"] = -(-size * 8 // bits) * every
+            actions[f"{name}:register {'read' if reads else 'write'}"] = math.ceil(
+                -(-size * 8 // bits) * every
+            )
             continue
         inside = machine.memory(name).copies > 1
-        moved = size * every if inside or not machine.multicast else size
+        moved = math.ceil(size * every) if inside or not machine.multicast else size
         accesses.append(
             MemoryAccess(
                 memory=name,
@@ -300,15 +376,17 @@ def _transfer_cost(
     )
 
 
-def _copies(home: Home, layout: Layout, cascade: Cascade, machine: Machine) -> int:
+def _copies(draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, tile: Box) -> Fraction:
     """Cores that take the same bytes into their own memory or registers; 1 for a memory that they share."""
+    home = draft.home
+    assert home is not None
     units = {unit.name for unit in machine.units}
     if home.memory in units:
         if machine.multicast:
-            return 1
+            return Fraction(1)
     elif machine.memory(home.memory).copies == 1:
-        return 1
-    found = 1
+        return Fraction(1)
+    found = Fraction(1)
     for leaf in layout.under(home.place):
         einsum = cascade.einsum(leaf.node.einsum)
         if home in leaf.homes.get(home.tensor, ()) and (
@@ -318,7 +396,11 @@ def _copies(home: Home, layout: Layout, cascade: Cascade, machine: Machine) -> i
                 machine.unit(leaf.node.unit),
                 relevant_ranks(cascade, access_of(einsum, home.tensor)),
             )
-            found = max(found, wanting(unit, leaf.node, moved, points_below(layout, cascade, leaf.path)))
+            extents = points_below(layout, cascade, leaf.path)
+            shared = set(draft.path) & set(leaf.path)
+            here = {rank for loop in shared for rank in layout.loops[loop].ranks}
+            extents.update({rank: extent for rank, (_, extent) in tile.items() if rank in here})
+            found = max(found, copied(unit, leaf.node, moved, extents))
     return found
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-from einsim.workloads.cascade import Bound, SameBlock
+from einsim.dataflow.mask import Cut
 
 
 class ProgramLoop(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,6 @@ class ProgramLoop(msgspec.Struct, frozen=True, kw_only=True):
     Directly nested loops that take single points of several ranks are one loop here: `ranks` names them all.
 
     `parent` is the loop over the same rank that encloses this one (its tile is then `extent`), or None.
-    `bounds` are the iteration-space bounds that this loop's trip range depends on, given the loops above.
     """
 
     id: int
@@ -31,7 +30,6 @@ class ProgramLoop(msgspec.Struct, frozen=True, kw_only=True):
     extent: int
     place: tuple[int, ...] = ()
     parent: int | None = None
-    bounds: tuple[Bound | SameBlock, ...] = ()
 
     @property
     def rank(self) -> str:
@@ -107,8 +105,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Op(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation of the program. `costs` is keyed by the tile extents of `key_ranks`, then, where there
-    are `resumed` loops, by whether one of them is past its first iteration (1) or none is (0).
+    """One operation of the program. `costs` is keyed as `einsim.dataflow.iteration.Path.key` does: by tile
+    extents of `key_ranks`, whether it goes on with partial sums, and how bounds cut it.
     """
 
     id: int
@@ -127,6 +125,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     cores: int = 1  # of the unit that computes it, or uses what it moves
     private: dict[str, tuple[str, ...]] = {}  # tensor -> ranks by which cores have parts of their own
     resumed: tuple[int, ...] = ()  # loops over reduced ranks: later iterations go on with partial sums
+    cut: Cut | None = None  # what bounds leave of its tiles
 
 
 class ScheduleNode(msgspec.Struct, frozen=True, kw_only=True):

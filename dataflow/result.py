@@ -37,7 +37,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     `stalls` belong to the bottleneck unit: its busy cycles and its stalls add up to `cycles`.
     `breakdown_by_unit` says of each unit what all its `cycles` went to: "busy", or a cause and what it is
     about, such as "bandwidth:dram" or "dependency:LM"; `einsim.breakdown` puts it in words.
-    `energy_by` is in J by component, `traffic` in bytes by memory and tensor, `utilization` 0..1 by unit.
+    `energy_by` is in J by component, `traffic` in useful bytes by memory and tensor, `moved_bytes` the same
+    in whole accesses, which is what costs energy and port time, `utilization` 0..1 by unit.
     `bound_by` gives the lower bounds in cycles by what sets them; `buffers` the most bytes held by memory.
     `macs` are the multiply-accumulates that the workload asks for, None where they aren't known.
     `area_um2` by component and `resources` (FPGA primitives by name) are empty where the machine doesn't
@@ -68,6 +69,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     macs: int | None = None
     area_um2: dict[str, float] = {}
     resources: dict[str, int] = {}
+    moved_bytes: dict[str, dict[str, int]] = {}
 
     @property
     def power_w(self) -> float | None:

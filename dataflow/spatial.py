@@ -113,7 +113,7 @@ def layouts(cascade: Cascade, unit: Unit, einsum: Einsum) -> Iterator[Compute]:
         ("weight-stationary", part.k, n),
         ("input-stationary", part.k, m),
     ):
-        if not unit.dataflows or stationarity in unit.dataflows or unit.kind == "array":
+        if not unit.dataflows or stationarity in unit.dataflows:
             pairs.append((stationarity, rows, cols))
     for stationarity, rows, cols in pairs:
         spatial = {"rows": rows, "cols": cols}

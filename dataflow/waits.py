@@ -27,6 +27,7 @@ class DraftOp(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[int, ...]
     when: dict[int, str]
     home: Home | None = None
+    served: tuple[Leaf, ...] = ()  # the leaves whose tiles a transfer moves
 
     @property
     def name(self) -> str:

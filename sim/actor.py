@@ -158,7 +158,7 @@ class Actor:
         at = period.movers.get(self.op.id, -1)
         if at < 0:
             return True
-        first, _ = self.path.span(self.position, at)
+        first, _ = self.path.stretch(self.position, at)
         times = self.ready_at, self.started_at, self.past_ready_at
         moved = all(now - before == period.ticks for now, before in zip(times, mark.times, strict=True))
         return moved and mark.position[at] - first > period.lag

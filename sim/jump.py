@@ -4,7 +4,8 @@ The state is everything that decides what happens next: where each operation sta
 long it still holds its engine, what is in flight. All of it is relative in time. Two equal states inside the
 same outer iteration, with positions that differ only by the index of one loop, have the same future for as
 long as no rule looks at the first or the last iteration of that loop. So the jump stays clear of both ends,
-of every look-back (buffers, state), and of every operation that waits for one certain iteration.
+of every look-back (buffers, state), and of every operation that waits for one certain iteration. Where bounds
+cut tiles, the loop is the stretch of it around the present iteration that they cut alike.
 """
 
 from __future__ import annotations
@@ -79,7 +80,6 @@ class Jumper:
         for loop in self.lags:
             kin = [other for other in self.lags if self.family[other] == self.family[loop]]
             self.lags[loop] = max(self.lags[other] for other in kin)
-        self.irregular = _irregular_loops(run)
         self.members: dict[int, list[Actor]] = {}
         self.others: dict[int, list[Actor]] = {}
         for loop in self.reference:
@@ -97,9 +97,9 @@ class Jumper:
     def moved(self, actor: Actor, slot: int) -> None:
         """Called when an operation has moved on in one of its loops."""
         loop = actor.op.path[slot]
-        if self.reference.get(loop) != actor.op.id or loop in self.irregular or loop in self.asked:
+        if self.reference.get(loop) != actor.op.id or loop in self.asked:
             return
-        first, stop = actor.path.span(actor.position, slot)
+        first, stop = actor.path.stretch(actor.position, slot)
         index = actor.position[slot]
         if stop - first < 6 or index - first < self.lags[loop] + 1 or stop - index < MARGIN + 2:
             if index <= first + self.lags[loop]:
@@ -202,7 +202,7 @@ class Jumper:
         room = []
         for number, at in movers.items():
             actor = actors[number]
-            _, stop = actor.path.span(actor.position, at)
+            _, stop = actor.path.stretch(actor.position, at)
             room.append((stop - 1 - MARGIN - actor.position[at]) // stride)
         most = min(room, default=0)
         for actor in actors:
@@ -231,16 +231,6 @@ class Jumper:
                 if target is not None and not producer.reached(target):
                     return False
         return True
-
-
-def _irregular_loops(run: Jumpable) -> set[int]:
-    """Loops whose index decides the range of another loop: their iterations are not alike."""
-    found: set[int] = set()
-    for actor in run.actors:
-        for slot in range(actor.path.depth):
-            if actor.path.loops[slot].bounds:
-                found.update(actor.op.path[other] for other in actor.path._couples[slot])
-    return found
 
 
 def _families(run: Jumpable) -> dict[int, tuple[Any, ...]]:

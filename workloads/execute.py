@@ -251,7 +251,7 @@ def _most(
     linear: tuple[dict[str, int], int], axes: tuple[str, ...], ranges: Ranges, sizes: dict[str, int]
 ) -> NDArray[np.int64]:
     """The largest value of a linear function over the ranks outside the axes, at every point of the box."""
-    coefficients, constant = relaxed(linear, dict(ranges), sizes)
+    coefficients, constant = relaxed(linear, dict(ranges), {rank: (0, size) for rank, size in sizes.items()})
     total = np.full((1,) * len(axes), constant, dtype=np.int64)
     for rank, value in coefficients.items():
         total = total + value * _positions(rank, axes, ranges)

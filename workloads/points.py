@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate, pairwise, repeat, takewhile
 
 from einsim.specs.errors import SpecError
@@ -23,16 +23,19 @@ def count_points(
     bounds: tuple[Bound | SameBlock, ...], sizes: dict[str, int], box: Box, extra: tuple[Linear, ...] = ()
 ) -> int:
     """Points of a box over an Einsum's ranks that every bound which acts on them keeps, and `extra` too."""
-    constraints: list[Linear] = list(extra)
-    blocks: list[SameBlock] = []
-    for bound in bounds:
-        if not acts(bound, set(box)):
-            continue
-        if isinstance(bound, SameBlock):
-            blocks.append(bound)
-        else:
-            constraints.append(relaxed(difference(bound.right, bound.left), box, sizes))
-    return _with_blocks(box, constraints, blocks, sizes)
+    acting = [bound for bound in bounds if acts(bound, set(box))]
+    linear = [difference(bound.right, bound.left) for bound in acting if isinstance(bound, Bound)]
+    blocks = tuple(bound for bound in acting if isinstance(bound, SameBlock))
+    ranges = {rank: (0, size) for rank, size in sizes.items()}
+    return count_kept(box, (*linear, *extra), blocks, ranges)
+
+
+def count_kept(box: Box, linear: Iterable[Linear], blocks: tuple[SameBlock, ...], ranges: Box) -> int:
+    """Points of a box that all constraints and blocks keep for some value of the other ranks in `ranges`.
+
+    Each constraint takes the most permissive value of a rank outside the box by itself.
+    """
+    return _with_blocks(box, [relaxed(each, box, ranges) for each in linear], list(blocks), ranges)
 
 
 def acts(bound: Bound | SameBlock, ranks: set[str]) -> bool:
@@ -53,12 +56,15 @@ def difference(left: Index, right: Index) -> Linear:
     return {rank: value for rank, value in coefficients.items() if value}, left.offset - right.offset
 
 
-def relaxed(linear: Linear, box: Box, sizes: dict[str, int]) -> Linear:
-    """The largest value over the ranks outside the box, as a function of the ranks inside."""
+def relaxed(linear: Linear, box: Iterable[str], ranges: Box) -> Linear:
+    """The largest value over the ranks outside the box, in their ranges, as a function of the ranks
+    inside.
+    """
     coefficients, constant = linear
     for rank, value in coefficients.items():
         if rank not in box:
-            constant += max(0, value * (sizes[rank] - 1))
+            low, high = ranges[rank]
+            constant += max(value * low, value * (high - 1))
     return {rank: value for rank, value in coefficients.items() if rank in box}, constant
 
 
@@ -70,23 +76,25 @@ def block_starts(lengths: tuple[int, ...], stop: int) -> list[int]:
     return [*starts, starts[-1] + lengths[-1]]
 
 
-def _with_blocks(box: Box, constraints: list[Linear], blocks: list[SameBlock], sizes: dict[str, int]) -> int:
+def _with_blocks(box: Box, constraints: list[Linear], blocks: list[SameBlock], ranges: Box) -> int:
     if not blocks:
         return count(box, constraints)
     total = 0
-    for sign, extra in _block_cases(blocks[0], box, sizes):
-        total += sign * _with_blocks(box, [*constraints, *extra], blocks[1:], sizes)
+    for sign, extra in _block_cases(blocks[0], box, ranges):
+        total += sign * _with_blocks(box, [*constraints, *extra], blocks[1:], ranges)
     return total
 
 
-def _block_cases(bound: SameBlock, box: Box, sizes: dict[str, int]) -> Iterator[tuple[int, list[Linear]]]:
+def _block_cases(bound: SameBlock, box: Box, ranges: Box) -> Iterator[tuple[int, list[Linear]]]:
     """One case a block, and, where both sides are ranges of values, minus one a boundary that both straddle.
 
     Two ranges that share k consecutive blocks share k - 1 boundaries, so each pair counts exactly once.
     """
-    highs = [relaxed(({t.rank: t.coefficient for t in i.terms}, i.offset), box, sizes) for i in _sides(bound)]
+    highs = [
+        relaxed(({t.rank: t.coefficient for t in i.terms}, i.offset), box, ranges) for i in _sides(bound)
+    ]
     drops = [
-        relaxed(({t.rank: -t.coefficient for t in i.terms}, -i.offset), box, sizes) for i in _sides(bound)
+        relaxed(({t.rank: -t.coefficient for t in i.terms}, -i.offset), box, ranges) for i in _sides(bound)
     ]
     low = max(-_most(drop, box) for drop in drops)
     high = min(_most(top, box) for top in highs)

@@ -9,6 +9,7 @@ linear program: the least time in which all units are done, each Einsum split as
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import msgspec
 
@@ -16,10 +17,12 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.footprint import tile_bytes
 from einsim.dataflow.holds import straight
-from einsim.dataflow.leaf import Residence, cycles_per_point, exploited, issued_ops, leaf_cost
+from einsim.dataflow.leaf import LeafCost, Residence, cycles_per_point, exploited, issued_ops, leaf_cost
 from einsim.dataflow.mapper.makespan import makespan, split_makespan
+from einsim.dataflow.mapper.nest import plain
 from einsim.dataflow.mapper.objective import key_by
 from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapping import Compute
 from einsim.dataflow.spatial import able
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -85,12 +88,38 @@ def _energy_pj(space: MapSpace, einsum: Einsum, streamed: bool) -> float:
             read = min(memory.read_pj / memory.access_bytes for memory in machine.memories)
             write = min(memory.write_pj / memory.access_bytes for memory in machine.memories)
             total += sum(
-                access.read_bytes * read + access.write_bytes * write
-                for access in cost.accesses  # what may come straight from DRAM is counted there
-                if not straight(cascade, machine, node, access.tensor)
+                size * (write if written else read)
+                for name, size, written in _streamed(cascade, machine, einsum, node, cost)
+                if not straight(cascade, machine, node, name)  # that is counted at DRAM
             )
         found = min(found, total)
     return 0.0 if found == math.inf else found
+
+
+def _streamed(
+    cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute, cost: LeafCost
+) -> Iterator[tuple[str, int, bool]]:
+    """(tensor, bytes, whether they are written) that a unit reads and writes at least, however tiles cut the
+    iteration: what one tile of all of it does, where parts can't do with less, else each element once.
+    """
+    several = [set(ranks) for dim, ranks in node.spatial.items() if dim != "cores"]
+    accesses = (*einsum.reads, einsum.output)
+    even = len({access.tensor for access in accesses}) == len(accesses) and all(
+        plain(cascade, access)
+        and all(ranks <= set(access.ranks) or not ranks & set(access.ranks) for ranks in several)
+        for access in accesses
+    )
+    if even:
+        for moved in cost.accesses:
+            yield moved.tensor, moved.read_bytes, False
+            yield moved.tensor, moved.write_bytes, True
+        return
+    sizes: dict[str, int] = {}
+    for access in accesses:
+        size = tile_bytes(cascade, machine, access, cascade.sizes)
+        sizes[access.tensor] = max(size, sizes.get(access.tensor, 0))
+    for name, size in sizes.items():
+        yield name, size, name == einsum.name
 
 
 def _names(einsum: Einsum) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from einsim.dataflow.mapper.archive import Goal, dominated, fits, insert, key_of
-from einsim.dataflow.mapper.model import choice, leaf, uses_of
+from einsim.dataflow.mapper.model import choice, leaf
 from einsim.dataflow.mapper.objective import LATENCY, PARTS
 from einsim.dataflow.mapper.sums import split, start, uncut
 from einsim.dataflow.mapper.tables import ENGINES
@@ -52,7 +52,7 @@ def search(
     nest was covered in at most `most` of them.
     """
     depth, tensors, engines = t.loop_rank.shape[0], t.moved.shape[0], int(t.one[ENGINES])
-    cut = uncut(depth, t.sizes.shape[0], t.dim.shape[0])
+    cut = uncut(t)
     sums = empty_sums(t.first[tensors], tensors, engines + 1 + t.mem.shape[0])
     key = np.empty(keys.shape[1])
     meta = np.zeros(metas.shape[1], np.int64)
@@ -107,7 +107,7 @@ def root(t: Any, tile: Any, shared: int) -> Any:
     its ticks are endless where there is no point. The same for every order of the rest.
     """
     tensors, width = t.moved.shape[0], int(t.one[ENGINES]) + 1 + t.mem.shape[0]
-    cut = uncut(t.loop_rank.shape[0], t.sizes.shape[0], t.dim.shape[0])
+    cut = uncut(t)
     sums = empty_sums(t.first[tensors], tensors, width)
     goal = Goal(PARTS, 0.0, np.inf, sums.bound)
     count: Any = np.int64(0)
@@ -161,9 +161,7 @@ def _relax(
     unit, bound, least = sums.total[0], sums.bound, sums.least
     for v in range(width):
         unit[v] = 0.0
-    registers = leaf(t, cut, unit)
-    if not final:
-        unit[engines] -= registers
+    leaf(t, cut, unit, final)
     for v in range(width):
         bound[v] = unit[v]
     for x in range(t.moved.shape[0]):
@@ -174,13 +172,12 @@ def _relax(
             key_of(row, engines, goal, key)
             if dominated(keys, count, key, goal.mode):
                 return False
-        uses = uses_of(t, cut, x)
         some = False
         for o in range(t.first[x], t.first[x + 1]):
             part = sums.parts[o]
             for v in range(width):
                 part[v] = 0.0
-            sums.legal[o] = choice(t, cut, x, o, uses, d + 1, part)
+            sums.legal[o] = choice(t, cut, x, o, d + 1, part)
             if not sums.legal[o]:
                 continue
             for v in range(width):

@@ -6,7 +6,9 @@ For an Einsum with plain indices every count is a product over ranks of sums ove
   home; whatever moves it, it moves once, tile by tile: the bytes of all its tiles x product of trips.
 - A home holds its tile under the loops above, once more for each further buffer where one of them repeats.
 - A unit folds each dimension's ranks over its width; the rest it walks in time.
-- Partial sums are written at every fold and tile of a split reduction and read again at all but the first.
+- In each step it reads what its lanes use (`einsim.dataflow.feed.passed`). Results that don't stay in it are
+  written in each step and read again before each but the first.
+- Each tile's bytes are rounded up to whole accesses: those sums run over all kinds of tiles.
 
 A row of counts is [ticks of each engine, joules, bytes held in each memory], all of the whole Einsum.
 Counts are whole numbers in floats: exact below 2^53, and faster to divide.
@@ -22,21 +24,18 @@ from typing import Any
 import numpy as np
 
 from einsim.dataflow.mapper.sums import (
-    ALONE,
-    FOLDS,
-    ONES,
-    STREAMS,
-    TRIPS,
-    WANT,
-    WORK,
+    COPIED,
+    READ,
+    TILES,
+    WRITTEN,
     bytes_of,
     split,
     start,
     steps,
     sum_dims,
     sum_ranks,
+    sum_uses,
     uncut,
-    whole_bytes,
 )
 from einsim.dataflow.mapper.tables import (
     APART,
@@ -46,13 +45,12 @@ from einsim.dataflow.mapper.tables import (
     CORE_RANK,
     CORES,
     DEPTH,
-    DIM,
     ENGINE,
     ENGINES,
+    FIBRE,
     HOLDS,
     MEMORY,
-    MOVES,
-    PARTIAL,
+    MOVED,
     POINT_J,
     POINT_TICKS,
     READ_ENGINE,
@@ -60,60 +58,32 @@ from einsim.dataflow.mapper.tables import (
     READ_TICKS,
     REDUCED,
     REGISTER_J,
+    SERIAL,
     WRITE_ENGINE,
+    M,
     Tables,
 )
 from einsim.specs.arrays import Floats, Ints
 from einsim.specs.compiled import njit
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def leaf(t: Any, cut: Any, row: Any) -> float:
-    """Add the unit's time and energy to `row`; fills the sums. Returns the joules of the registers in it."""
-    place, one, sums = t.place, t.one, cut.rank_sums
+@njit(error_model="numpy", nogil=True, allocates=False)
+def leaf(t: Any, cut: Any, row: Any, final: bool) -> None:
+    """Add the unit's time and energy to `row`, and fill the sums: of the tiles if all are chosen, else the
+    least that they come to.
+    """
+    one = t.one
     sum_ranks(t, cut)
     sum_dims(t, cut)
     cycles = steps(t, cut)
     for s in range(t.dim.shape[0]):
-        cycles *= cut.dim_sums[s, FOLDS]
+        if not t.dim[s, SERIAL]:
+            cycles *= cut.folds[s]
     row[int(one[ENGINE])] += cycles * one[POINT_TICKS]
     points = 1.0
-    single = 1.0
-    gathers = False
-    for r in range(place.shape[0]):
-        points *= sums[r, WORK]
-        if place[r, REDUCED] and place[r, DIM] < 0:
-            gathers = True
-            single *= sums[r, ONES]
-        else:
-            single *= sums[r, WORK]
-    registers = (points - single) * one[REGISTER_J] if gathers else 0.0
-    row[int(one[ENGINES])] += points * one[POINT_J] + registers
-    return registers
-
-
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def streamed(t: Any, cut: Any, x: int, alone: bool) -> float:
-    """Times that the unit streams a tensor, on average over its tiles: an input once for each fold it isn't
-    in, a result once for each fold over a dimension whose partial sums leave the array. `alone`: each core.
-    """
-    place, dim, moved, lacks, core_rank = t.place, t.dim, t.moved, t.lacks, int(t.one[CORE_RANK])
-    output = x == moved.shape[0] - 1
-    times = 1.0
-    for s in range(dim.shape[0]):
-        if output:
-            if dim[s, PARTIAL] > 0.0:
-                times *= cut.dim_sums[s, FOLDS]
-        elif lacks[x, s]:
-            times *= cut.dim_sums[s, ALONE if alone and core_rank >= 0 else STREAMS]
-    for r in range(place.shape[0]):
-        if moved[x, r]:
-            continue
-        s = place[r, DIM]
-        if s >= 0 and (dim[s, PARTIAL] > 0.0 if output else lacks[x, s] == 1):
-            continue
-        times *= cut.rank_sums[r, WANT if alone and r == core_rank else TRIPS]
-    return times
+    for r in range(t.sizes.shape[0]):
+        points *= cut.works[r]
+    row[int(one[ENGINES])] += points * one[POINT_J] + sum_uses(t, cut, final) * one[REGISTER_J]
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -122,40 +92,24 @@ def held_bytes(t: Any, cut: Any, copies: float, x: int, d: int, relaxed: bool) -
     in each. `relaxed`: of ranks that are open, a single point.
     """
     moved, one = t.moved, t.one
-    points = 1.0
+    points, fibre = 1.0, 1.0
     for r in range(moved.shape[1]):
         if moved[x, r] and not (relaxed and cut.open[r]):
             here = cut.reach[d, r]
             if copies > 1.0 and r == int(one[CORE_RANK]):
                 here = np.ceil(here / one[CORES])
             points *= here
-    return bytes_of(t.fmt, x, points) * copies * (one[BUFFERS] if cut.again[d] else 1.0)
+            if t.fmt[x, M] and r == int(t.fmt[x, FIBRE]):
+                fibre = here
+    return bytes_of(t.fmt, x, points, fibre) * copies * (one[BUFFERS] if cut.again[d] else 1.0)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def uses_of(t: Any, cut: Any, x: int) -> Any:
-    """Of a tensor: the bytes of all its tiles; the cores that take the same bytes into memories of their own;
-    how often the unit streams it, all cores together and each by itself. While the rank along the cores is
-    open, that may be a single core.
+def choice(t: Any, cut: Any, x: int, o: int, chosen: int, row: Any) -> bool:
+    """Add what one tensor's homes cost to `row`, given its uses; False where partial results would leave it.
+    Homes below the first `chosen` loops hold at least one point of each rank that is open: only that counts.
     """
-    core_rank = int(t.one[CORE_RANK])
-    want = 1.0
-    together = streamed(t, cut, x, False)
-    alone = together
-    if core_rank >= 0 and not cut.open[core_rank] and not t.moved[x, core_rank]:
-        want = min(t.one[CORES], cut.reach[t.loop_rank.shape[0], core_rank])
-        alone = streamed(t, cut, x, True)
-    return whole_bytes(t, cut, x), want, together, alone
-
-
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def choice(t: Any, cut: Any, x: int, o: int, uses: Any, chosen: int, row: Any) -> bool:
-    """Add what one tensor's homes cost to `row`, given `uses_of` it; False where partial results would leave
-    it. Homes below the first `chosen` loops hold at least one point of each rank that is open: only that
-    counts.
-    """
-    home, mem, moved = t.home, t.mem, t.moved
-    size, want, together, alone = uses
+    home, mem, moved, uses = t.home, t.mem, t.moved, cut.uses
     ranks = moved.shape[1]
     engines = int(t.one[ENGINES])
     output = x == moved.shape[0] - 1
@@ -168,22 +122,21 @@ def choice(t: Any, cut: Any, x: int, o: int, uses: Any, chosen: int, row: Any) -
             break
         d = home[o, h, DEPTH]
         copies = mem[memory, COPIES]
-        if home[o, h, MOVES]:
-            bytes_moved = size
+        if home[o, h, MOVED]:
+            again = 1.0
             for r in range(ranks):
                 if not moved[x, r]:
-                    bytes_moved *= cut.trips[d, r]
-            every = want if copies > 1.0 else 1.0
-            _move(mem, engines, row, out, source, bytes_moved * (every if mem[source, APART] else 1.0))
-            _move(mem, engines, row, 1 - out, memory, bytes_moved * (every if mem[memory, APART] else 1.0))
+                    again *= cut.trips[d, r]
+            for way, place in ((out, source), (1 - out, memory)):
+                use = COPIED if copies > 1.0 and mem[place, APART] else TILES
+                _move(mem, engines, row, way, place, again * uses[x, place, use])
         if home[o, h, HOLDS]:
             row[engines + 1 + memory] += held_bytes(t, cut, copies, x, d, d > chosen)
         last = d
         source = memory
-    times = alone if mem[source, APART] else together
-    _move(mem, engines, row, out, source, size * times)
+    _move(mem, engines, row, 0, source, uses[x, source, READ])
     if output:
-        _move(mem, engines, row, 0, source, size * (times - 1.0))
+        _move(mem, engines, row, 1, source, uses[x, source, WRITTEN])
         for r in range(ranks):
             if t.place[r, REDUCED] and cut.trips[last, r] > 1.0:
                 return False
@@ -210,11 +163,10 @@ def _evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any, cut: Any) 
         start(t.sizes, cut)
         for d in range(depth):
             split(cut, t.loop_rank[d], d, float(tiles[n, d]))
-        leaf(t, cut, row)
+        leaf(t, cut, row, True)
         good = True
         for x in range(t.moved.shape[0]):
-            uses = uses_of(t, cut, x)
-            good &= choice(t, cut, x, t.first[x] + chosen[n, x], uses, depth, row)
+            good &= choice(t, cut, x, t.first[x] + chosen[n, x], depth, row)
         for m in range(t.mem.shape[0]):
             good &= row[engines + 1 + m] <= t.mem[m, CAPACITY]
         legal[n] = good
@@ -225,7 +177,7 @@ def evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any) -> None:
     """Cost of many mappings of one nest: `tiles` [n, D], `chosen` [n, X] (choices of homes, counted from each
     tensor's first) -> `rows` [n, engines + 1 + memories] and `legal` [n], both overwritten.
     """
-    cut = uncut(t.loop_rank.shape[0], t.sizes.shape[0], t.dim.shape[0])
+    cut = uncut(t)
     _evaluate(t, tiles, chosen, rows, legal, cut)
 
 

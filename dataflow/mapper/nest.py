@@ -11,6 +11,7 @@ import msgspec
 from einsim.accel.machine import Machine
 from einsim.dataflow.footprint import compressed, relevant_ranks
 from einsim.dataflow.holds import levels, may_hold, passes_by, straight
+from einsim.dataflow.leaf import sparse_rank
 from einsim.dataflow.mapping import Compute
 from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.sparsity import NM, Sparsity, TopK
@@ -98,7 +99,7 @@ def uncounted(cascade: Cascade, machine: Machine, einsum: Einsum, access: Access
         return False
     others = [cascade.tensor(read.tensor).sparsity for read in einsum.reads if read.tensor != access.tensor]
     twice = any(other.patterns and other.rank == pattern.rank for other in others)
-    return not isinstance(pattern, NM | TopK) or not pattern.rank or twice
+    return not isinstance(pattern, NM | TopK) or sparse_rank(cascade, access) is None or twice
 
 
 def plain(cascade: Cascade, access: Access) -> bool:

@@ -12,19 +12,41 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from einsim.dataflow.mapper.tables import BITS, CORE, CORES, DIM, LEAST_STEPS, META_BITS, WIDTH, M, N
+from einsim.dataflow.feed import LACKS, MOVES, WHOLE, passed
+from einsim.dataflow.mapper.tables import (
+    ACCESS,
+    APART,
+    BITS,
+    CORE,
+    CORE_RANK,
+    CORES,
+    DIM,
+    FIBRE,
+    LEAST_STEPS,
+    META_BITS,
+    RANKS,
+    REDUCED,
+    SERIAL,
+    SHARED,
+    STAYS,
+    TIME,
+    WIDTH,
+    M,
+    N,
+)
 from einsim.specs.compiled import njit
 
 MOST_EXTENTS = 8  # different tile extents of one rank: one more than its loops
 
-#: Columns of a rank's sums over its tiles.
-TRIPS, WORK, SHARE, WANT, ONES, SUMS = range(6)
-#: Columns of a dimension's sums: folds of what is computed, of what is read, and the latter over all cores.
-FOLDS, STREAMS, ALONE, DIM_SUMS = range(4)
+#: What is moved of a tensor at one memory, in bytes: its tiles into a home, the same into as many cores as
+#: want it, and what the unit reads and writes there.
+TILES, COPIED, READ, WRITTEN, USES = range(5)
 
 
 class Cut(NamedTuple):
-    """How D loops cut R ranks into tiles, and the sums over them along the ranks and the S dimensions."""
+    """How D loops cut R ranks into tiles, and the sums over them along the ranks and the S dimensions, for X
+    tensors and M memories.
+    """
 
     trips: Any  # float [D + 1, R]: tiles of the rank below so many loops
     reach: Any  # float [D + 1, R]: points of a full tile
@@ -34,18 +56,28 @@ class Cut(NamedTuple):
     kinds: Any  # int [R]: how many extents there are
     open: Any  # int [R]: whether a loop over the rank has no tile yet
     at: Any  # int [R]: the extent that a walk over all combinations stands at
-    rank_sums: Any  # float [R, SUMS]
-    dim_sums: Any  # float [S, DIM_SUMS]
+    every: Any  # int [R]: 0, to walk over all ranks
+    tile: Any  # float [R]: points of a tile
+    work: Any  # float [R]: those that are computed
+    places: Any  # float [R], scratch
+    marks: Any  # int [R], scratch
+    works: Any  # float [R]: points that are computed, over all tiles
+    folds: Any  # float [S]: folds of what is computed
+    values: Any  # float [X, 2]: values that pass in one tile, all cores together and each by itself
+    uses: Any  # float [X, M, USES]
 
 
 @njit(error_model="numpy", nogil=True)
-def uncut(depth: int, ranks: int, dims: int) -> Any:
+def uncut(t: Any) -> Any:
     """Room for the cut of a nest; `start` fills it."""
+    depth, (tensors, ranks), dims = t.loop_rank.shape[0], t.moved.shape, max(1, t.dim.shape[0])
     return Cut(
         np.empty((depth + 1, ranks)), np.empty((depth + 1, ranks)), np.empty(depth + 1, np.int64),
         np.empty((ranks, MOST_EXTENTS)), np.empty((ranks, MOST_EXTENTS)), np.empty(ranks, np.int64),
-        np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.empty((ranks, SUMS)),
-        np.empty((max(1, dims), DIM_SUMS)),
+        np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.zeros(ranks, np.int64), np.empty(ranks),
+        np.empty(ranks), np.empty(ranks), np.empty(ranks, np.int64), np.empty(ranks),
+        np.empty(dims), np.empty((tensors, 2)),
+        np.empty((tensors, t.mem.shape[0], USES)),
     )  # fmt: skip
 
 
@@ -123,140 +155,270 @@ def kept_of(n: float, m: float, points: float) -> float:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def bytes_of(fmt: Any, x: int, elements: float) -> float:
-    """Bytes that elements of a tensor take."""
-    kept = kept_of(fmt[x, N], fmt[x, M], elements)
-    return np.ceil(kept * (fmt[x, BITS] + fmt[x, META_BITS]) / 8.0)
+def bytes_of(fmt: Any, x: int, elements: float, fibre: float) -> float:
+    """Bytes that elements of a tensor take, of which `fibre` are along the rank of its pattern."""
+    if fmt[x, M] == 0.0:
+        return np.ceil(elements * fmt[x, BITS] / 8.0)
+    kept = kept_of(fmt[x, N], fmt[x, M], fibre)
+    return np.ceil(elements * kept * (fmt[x, BITS] + fmt[x, META_BITS]) / (8.0 * fibre))
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def whole_bytes(t: Any, cut: Any, x: int) -> float:
-    """Bytes of all tiles of a tensor, each rounded up to whole ones."""
-    fmt, moved, at = t.fmt, t.moved, cut.at
-    ranks = moved.shape[1]
-    if fmt[x, M] == 0.0 and np.floor(fmt[x, BITS] / 8.0) * 8.0 == fmt[x, BITS]:
-        total = fmt[x, BITS] / 8.0
-        for r in range(ranks):
-            if moved[x, r]:
-                total *= t.sizes[r]
-        return total
-    at[:] = 0
-    total = 0.0
-    while True:
-        count, points = 1.0, 1.0
-        for r in range(ranks):
-            if moved[x, r]:
-                count *= cut.count[r, at[r]]
-                points *= cut.extent[r, at[r]]
-        total += count * bytes_of(fmt, x, points)
-        if not turn(cut.kinds, at, moved[x], 1):
-            return total
-
-
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def sum_ranks(t: Any, cut: Any) -> None:
-    """Sums over each rank's tiles: how many, points computed, points a core walks, cores at work, and points
-    computed in tiles of a single point.
-    """
-    place, pattern, cores, sums = t.place, t.pattern, t.one[CORES], cut.rank_sums
-    for r in range(place.shape[0]):
-        trips, works, share, want, ones = 0.0, 0.0, 0.0, 0.0, 0.0
-        core = place[r, CORE]
+    """Points that are computed along each rank, over all its tiles."""
+    for r in range(t.sizes.shape[0]):
+        works = 0.0
         for c in range(cut.kinds[r]):
-            e, n = cut.extent[r, c], cut.count[r, c]
-            trips += n
-            work = n * kept_of(pattern[r, 0], pattern[r, 1], e)
-            works += work
-            if e == 1.0:
-                ones += work
-            if core:
-                share += n * np.ceil(e / cores)
-                want += n * min(e, cores)
-        sums[r, TRIPS] = trips
-        sums[r, WORK] = works
-        sums[r, SHARE] = share
-        sums[r, WANT] = want
-        sums[r, ONES] = ones
+            works += cut.count[r, c] * kept_of(t.pattern[r, 0], t.pattern[r, 1], cut.extent[r, c])
+        cut.works[r] = works
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def stand(t: Any, cut: Any, r: int) -> float:
+    """Set the tile and work of a rank to where a walk stands: how often that extent occurs."""
+    extent = cut.extent[r, cut.at[r]]
+    cut.tile[r] = extent
+    cut.work[r] = kept_of(t.pattern[r, 0], t.pattern[r, 1], extent)
+    return cut.count[r, cut.at[r]]
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
 def sum_dims(t: Any, cut: Any) -> None:
     """Folds over each dimension, summed over the tiles of the ranks along it."""
-    place, pattern, cores, sums, at = t.place, t.pattern, t.one[CORES], cut.dim_sums, cut.at
-    along = place[:, DIM]
+    cores, at = t.one[CORES], cut.at
+    along = t.place[:, DIM]
     for s in range(t.dim.shape[0]):
-        width = t.dim[s, WIDTH]
-        sums[s, :] = 0.0
+        cut.folds[s] = 0.0
         at[:] = 0
         while True:
-            count, work, read, rest, mine = 1.0, 1.0, 1.0, 1.0, -1.0
-            for r in range(place.shape[0]):
+            count, work = 1.0, 1.0
+            for r in range(along.shape[0]):
                 if along[r] != s:
                     continue
-                e = cut.extent[r, at[r]]
-                count *= cut.count[r, at[r]]
-                if place[r, CORE]:
-                    mine = e
-                    read *= np.ceil(e / cores)
-                    work *= np.ceil(kept_of(pattern[r, 0], pattern[r, 1], e) / cores)
-                else:
-                    rest *= e
-                    read *= e
-                    work *= kept_of(pattern[r, 0], pattern[r, 1], e)
-            folds = np.ceil(read / width)
-            sums[s, FOLDS] += count * np.ceil(work / width)
-            sums[s, STREAMS] += count * folds
-            if mine >= 0.0:
-                full = np.floor(mine / cores)
-                more = mine - full * cores
-                folds = more * np.ceil((full + 1.0) * rest / width)
-                folds += (cores - more) * np.ceil(full * rest / width)
-            sums[s, ALONE] += count * folds
+                count *= stand(t, cut, r)
+                work *= np.ceil(cut.work[r] / cores) if t.place[r, CORE] else cut.work[r]
+            cut.folds[s] += count * np.ceil(work / t.dim[s, WIDTH])
             if not turn(cut.kinds, at, along, s):
                 break
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False)
 def steps(t: Any, cut: Any) -> float:
     """Steps in time of all tiles. Where weights stay, a tile takes at least the `slowest` cycles in which the
     next ones load. A core walks its share of the cores' ranks that no other dimension has.
     """
-    place, pattern, at = t.place, t.pattern, cut.at
-    cores, slowest = t.one[CORES], t.one[LEAST_STEPS]
-    along = place[:, DIM]
-    least = 1.0
-    walked = 1.0
-    several = 0
-    for r in range(place.shape[0]):
-        if along[r] >= 0:
-            continue
-        if place[r, CORE]:
-            several += 1
-            walked *= cut.rank_sums[r, SHARE]
-            continue
-        walked *= cut.rank_sums[r, WORK]
-        if slowest > 0.0:
+    slowest, at, mine = t.one[LEAST_STEPS], cut.at, t.place[:, TIME]
+    walked, least = 1.0, 1.0
+    for r in range(mine.shape[0]):
+        if t.place[r, DIM] < 0:
+            walked *= cut.works[r]
             low = cut.extent[r, 0]
             for c in range(1, cut.kinds[r]):
                 low = min(low, cut.extent[r, c])
-            least *= kept_of(pattern[r, 0], pattern[r, 1], low)
-    if least >= slowest and several < 2:
+            least *= kept_of(t.pattern[r, 0], t.pattern[r, 1], low)
+    for s in range(t.dim.shape[0]):
+        if t.dim[s, SERIAL]:
+            walked *= cut.folds[s]
+    if least >= slowest:
         return walked
     at[:] = 0
     total = 0.0
     while True:
         inside, share, count = 1.0, 1.0, 1.0
-        for r in range(place.shape[0]):
-            if along[r] >= 0:
+        for r in range(mine.shape[0]):
+            if not mine[r]:
                 continue
-            e = cut.extent[r, at[r]]
-            count *= cut.count[r, at[r]]
-            if place[r, CORE]:
-                share *= e
+            count *= stand(t, cut, r)
+            if t.place[r, DIM] < 0:
+                inside *= cut.work[r]
             else:
-                inside *= kept_of(pattern[r, 0], pattern[r, 1], e)
-        if several:
-            inside *= np.ceil(share / cores)
-        total += count * max(slowest, inside)
-        if not turn(cut.kinds, at, along, -1):
+                share *= cut.work[r]
+        total += count * max(slowest, inside * np.ceil(share / t.one[CORES]))
+        if not turn(cut.kinds, at, mine, 1):
             return total
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _stays(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
+    """Values of a stationary operand along the cores' own ranks: each once, or once for each core."""
+    mine, wanting = 1.0, 1.0
+    for i in range(t.dim[s, RANKS]):
+        r = t.along[s, i]
+        if t.feed[x, r] == LACKS:
+            wanting *= cut.work[r]
+        else:
+            mine *= cut.tile[r] if t.feed[x, r] == WHOLE else cut.work[r]
+    return mine * min(wanting, t.one[CORES]) if apart else mine
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _passed(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
+    """Values of a tensor that pass along a dimension in one tile."""
+    serial = t.dim[s, SERIAL]
+    if serial and t.still[x]:
+        return _stays(t, cut, x, s, apart)
+    count, whole = t.dim[s, RANKS], 1.0
+    for i in range(count):
+        r = t.along[s, i]
+        cut.places[i] = cut.work[r]
+        cut.marks[i] = t.feed[x, r]
+        if t.feed[x, r] == WHOLE:
+            whole *= cut.tile[r]
+    lanes = 1.0 if serial and apart else float(t.dim[s, WIDTH])
+    core = t.dim[s, SHARED]
+    return whole * passed(cut.places, cut.marks, count, lanes, core, t.one[CORES], apart)
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _passed_least(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
+    """What `_passed` is not below, and what only grows as tiles are split: a value in each fold, each value
+    in some fold.
+    """
+    serial, cores = t.dim[s, SERIAL], t.one[CORES]
+    if serial and t.still[x]:
+        return _stays(t, cut, x, s, apart)
+    whole, mine, others, core = 1.0, 1.0, 1.0, 0.0
+    own = False
+    for i in range(t.dim[s, RANKS]):
+        r = t.along[s, i]
+        if t.feed[x, r] == WHOLE:
+            whole *= cut.tile[r]
+            continue
+        if t.feed[x, r] == MOVES:
+            mine *= cut.work[r]
+        if i == t.dim[s, SHARED]:
+            core = cut.work[r]
+            own = apart or t.feed[x, r] == MOVES
+        else:
+            others *= cut.work[r]
+    lanes = 1.0 if serial and apart else float(t.dim[s, WIDTH])
+    if core == 0.0:
+        return whole * max(mine, np.ceil(others / lanes))
+    few = np.floor(core / cores)
+    more = core - few * cores
+    if not own:
+        return whole * max(mine, np.ceil(np.ceil(core / cores) * others / lanes))
+    folds = more * np.ceil((few + 1.0) * others / lanes) + (cores - more) * np.ceil(few * others / lanes)
+    return whole * max(mine, folds)
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _values(t: Any, cut: Any, x: int, apart: bool, final: bool) -> float:
+    """Values of a tensor that pass in all steps of one tile; at least, where it is not `final`."""
+    total = 1.0
+    for r in range(t.sizes.shape[0]):
+        if t.place[r, DIM] >= 0:
+            continue
+        if t.feed[x, r] == WHOLE:
+            total *= cut.tile[r]
+        elif t.feed[x, r] == MOVES or not t.still[x]:
+            total *= cut.work[r]
+    for s in range(t.dim.shape[0]):
+        total *= _passed(t, cut, x, s, apart) if final else _passed_least(t, cut, x, s, apart)
+    return total
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def wanted(t: Any, cut: Any, x: int) -> float:
+    """Cores that take the same bytes of a tensor into memories of their own. While the rank along the cores
+    is open, that may be a single one.
+    """
+    core = int(t.one[CORE_RANK])
+    if core < 0 or cut.open[core] or t.moved[x, core]:
+        return 1.0
+    return min(t.one[CORES], cut.reach[t.loop_rank.shape[0], core])
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _whole(t: Any, m: int, size: float) -> float:
+    """Bytes of the whole accesses that so many bytes take."""
+    return np.ceil(size / t.mem[m, ACCESS]) * t.mem[m, ACCESS]
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def sum_uses(t: Any, cut: Any, final: bool) -> float:
+    """What is moved, each tile's bytes rounded up to whole accesses. Returns the accesses of registers.
+
+    Where tiles are not `final` it is a bound: parts of a tile never move less, and round up to no less.
+    """
+    tensors = t.moved.shape[0]
+    cut.uses[:] = 0.0
+    for x in range(tensors):
+        _sum_tiles(t, cut, x)
+    at = cut.at
+    at[:] = 0
+    registers = 0.0
+    while True:
+        count = 1.0
+        for r in range(t.sizes.shape[0]):
+            count *= stand(t, cut, r)
+        for x in range(tensors):
+            for apart in range(2 if t.one[CORES] > 1.0 else 1):
+                cut.values[x, apart] = _values(t, cut, x, apart == 1, final)
+        for x in range(tensors - 1):
+            _add_operand(t, cut, x, count)
+        registers += _add_result(t, cut, tensors - 1, count, final)
+        if not turn(cut.kinds, at, cut.every, 0):
+            return registers
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _sum_tiles(t: Any, cut: Any, x: int) -> None:
+    """The transfers of a tensor's tiles."""
+    at, want = cut.at, wanted(t, cut, x)
+    at[:] = 0
+    while True:
+        count, points = 1.0, 1.0
+        for r in range(t.sizes.shape[0]):
+            if t.moved[x, r]:
+                count *= stand(t, cut, r)
+                points *= cut.tile[r]
+        size = bytes_of(t.fmt, x, points, _fibre(t, cut, x))
+        for m in range(t.mem.shape[0]):
+            cut.uses[x, m, TILES] += count * _whole(t, m, size)
+            cut.uses[x, m, COPIED] += count * _whole(t, m, size * want)
+        if not turn(cut.kinds, at, t.moved[x], 1):
+            return
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _fibre(t: Any, cut: Any, x: int) -> float:
+    return cut.tile[int(t.fmt[x, FIBRE])] if t.fmt[x, M] else 1.0
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _add_operand(t: Any, cut: Any, x: int, count: float) -> None:
+    """What the unit reads of an operand in tiles of one kind."""
+    fibre = _fibre(t, cut, x)
+    together = bytes_of(t.fmt, x, cut.values[x, 0], fibre)
+    alone = bytes_of(t.fmt, x, cut.values[x, 1], fibre) if t.one[CORES] > 1.0 else together
+    for m in range(t.mem.shape[0]):
+        cut.uses[x, m, READ] += count * _whole(t, m, alone if t.mem[m, APART] else together)
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
+    """What the unit writes and reads back of its results in tiles of one kind; returns the accesses of its
+    registers. The first tile of a result, of all that reduced ranks are cut into, finds nothing there yet.
+    """
+    once, firsts = 1.0, 1.0
+    last = t.loop_rank.shape[0]
+    for r in range(t.sizes.shape[0]):
+        if t.moved[x, r]:
+            once *= cut.tile[r]
+        if not t.place[r, REDUCED]:
+            firsts *= cut.count[r, cut.at[r]]
+        elif cut.tile[r] != cut.reach[last, r]:
+            firsts = 0.0
+    fibre = _fibre(t, cut, x)
+    if t.fmt[x, M] and not final:  # the least that a fibre's values take
+        fibre = t.fmt[x, M]
+    passing = cut.values[x, 1 if t.one[CORES] > 1.0 else 0]
+    written = passing if t.one[STAYS] else once
+    size = bytes_of(t.fmt, x, written, fibre)
+    later = bytes_of(t.fmt, x, max(written, once), fibre)
+    begun = bytes_of(t.fmt, x, max(0.0, written - once), fibre)
+    for m in range(t.mem.shape[0]):
+        cut.uses[x, m, WRITTEN] += count * _whole(t, m, size)
+        cut.uses[x, m, READ] += (count - firsts) * _whole(t, m, later) + firsts * _whole(t, m, begun)
+    return count * passing if final and not t.one[STAYS] and passing > once else 0.0

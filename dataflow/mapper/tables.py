@@ -11,12 +11,12 @@ import numpy as np
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.clock import Clock, port_name
-from einsim.dataflow.cores import cores_ranks
-from einsim.dataflow.footprint import compressed
-from einsim.dataflow.leaf import cycles_per_point, issued_ops
+from einsim.dataflow.feed import Laid, kind_of
+from einsim.dataflow.footprint import access_of, compressed
+from einsim.dataflow.leaf import cycles_per_point, issued_ops, passing_whole, sparse_rank
 from einsim.dataflow.mapper.nest import Nest, counts, operands
 from einsim.specs.arrays import Floats, Ints
-from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.cascade import Access, Cascade, Einsum
 
 PICO = 1e-12
 
@@ -71,31 +71,41 @@ def scales(machine: Machine, taken: Mapping[str, int] = {}) -> Scales:
 
 
 #: Columns of `Tables.place`, `fmt`, `home`, `dim` and `mem`, and places in `one`.
-DIM, REDUCED, CORE = range(3)
-BITS, N, M, META_BITS = range(4)
-DEPTH, MEMORY, MOVES, HOLDS = range(4)
-WIDTH, PARTIAL = range(2)
-READ_ENGINE, READ_TICKS, READ_J, WRITE_ENGINE, WRITE_TICKS, WRITE_J, CAPACITY, COPIES, APART = range(9)
-CORE_RANK, CORES, LEAST_STEPS, ENGINE, POINT_TICKS, POINT_J, REGISTER_J, BUFFERS, ENGINES = range(9)
+DIM, REDUCED, CORE, TIME = range(4)
+BITS, N, M, META_BITS, FIBRE = range(5)
+DEPTH, MEMORY, MOVED, HOLDS = range(4)
+WIDTH, RANKS, SHARED, SERIAL = range(4)
+READ_ENGINE, READ_TICKS, READ_J, WRITE_ENGINE, WRITE_TICKS, WRITE_J, CAPACITY, COPIES, APART, ACCESS = range(
+    10
+)
+CORE_RANK, CORES, LEAST_STEPS, ENGINE, POINT_TICKS, POINT_J, REGISTER_J, BUFFERS, ENGINES, STAYS = range(10)
 
 
 class Tables(NamedTuple):
     """A nest for the compiled model. D loops, R ranks, X tensors (the output last), O choices, H homes.
 
-    S dimensions are those of one core. A flag is 0 or 1.
+    S dimensions are those of one core, and one of all cores for the ranks that only they share. A flag is
+    0 or 1.
     """
 
     loop_rank: Ints  # [D]
     sizes: Floats  # [R]
-    place: Ints  # [R, 3]: dimension that the rank lies along (-1: none), reduced, along the cores
+    place: Ints  # [R, 4]: dimension of the rank (-1: none); reduced; goes round the cores inside a dimension;
+    #                      walked in time, by each core
     pattern: Floats  # [R, 2]: n and m of what remains to be computed; m is 0 where all does
-    fmt: Floats  # [X, 4]: bits of a value, n, m, bits of metadata a kept value; m is 0 for a dense tensor
+    fmt: (
+        Floats  # [X, 5]: bits of a value, n, m, bits of metadata a kept value, the rank of fibres; m is 0 for
+    )
+    #                      a dense tensor
     moved: Ints  # [X, R]: the rank moves the tensor
-    lacks: Ints  # [X, S]: no rank along the dimension moves the tensor
+    feed: Ints  # [X, R]: what the rank is to the tensor as it passes, see `einsim.dataflow.feed.kind_of`
+    still: Ints  # [X]: the operand is stationary
     first: Ints  # [X + 1]: a tensor's choices are first[x] .. first[x + 1]
     home: Ints  # [O, H, 4]: depth, memory (-1: none), whether data moves and bytes are counted there
-    dim: Floats  # [S, 2]: width, and whether partial sums leave the array after each fold over it
-    mem: Floats  # [M, 9]: engine, ticks and joules a byte of reads, then of writes; bytes; copies; read apart
+    dim: Ints  # [S, 4]: width; how many ranks; which of them goes round the cores (-1: none); walked in time
+    along: Ints  # [S, R]: ranks of a dimension, the last one fastest
+    mem: Floats  # [M, 10]: engine, ticks and joules a byte of reads, then of writes; bytes; copies; read
+    #                       apart; bytes of an access
     one: Floats  # scalars: the rank along the cores (-1: none or several), cores, least cycles of a tile, ...
 
 
@@ -106,15 +116,20 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
     ranks = einsum.ranks
     at = {rank: number for number, rank in enumerate(ranks)}
     every = operands(cascade, einsum)
+    accesses = [access_of(einsum, operand.tensor) for operand in every]
     moved = np.array([[rank in operand.moved for rank in ranks] for operand in every], np.int64)
-    along = {dim: some for dim, some in nest.node.spatial.items() if dim != "cores" and some}
-    dim_of = {rank: number for number, some in enumerate(along.values()) for rank in some}
-    stays = nest.node.stationarity != "output-stationary"
-    cores = cores_ranks(nest.node)
-    widths = [
-        (unit.dims[dim], stays and bool(set(some) & set(einsum.reduced))) for dim, some in along.items()
+    laid = Laid(unit, nest.node, einsum, {rank: (0, cascade.size(rank)) for rank in ranks}, {}, None)
+    passing = [passing_whole(cascade, unit, einsum, operand.tensor) for operand in every[:-1]]
+    cores = laid.shared_out
+    rows = [
+        (unit.dims[dim], len(some), next((n for n, r in enumerate(some) if r in cores), -1), 0)
+        for dim, some in laid.dims.items()
     ]
-    lacks = [[not set(some) & operand.moved for some in along.values()] for operand in every]
+    dims = [*laid.dims.values(), *([laid.alone] if laid.alone else [])]
+    rows += [(laid.cores, len(laid.alone), -1, 1)] if laid.alone else []
+    dim_of = {rank: number for number, some in enumerate(dims) for rank in some}
+    serial = {*laid.alone, *laid.in_time}
+    stays = nest.node.stationarity != "output-stationary"
     registers = unit.registers
     least = float(unit.dims.get("rows", 1)) if unit.kind == "systolic" and stays else 0.0
     issues = issued_ops(cascade, unit, einsum)
@@ -122,20 +137,31 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
     return Tables(
         loop_rank=np.array([at[rank] for rank in nest.loops], np.int64),
         sizes=np.array([cascade.size(rank) for rank in ranks], np.float64),
-        place=np.array([(dim_of.get(r, -1), r in einsum.reduced, r in cores) for r in ranks], np.int64),
+        place=np.array([
+            (dim_of.get(r, -1), r in einsum.reduced, r in cores and r in laid.placed, r in serial)
+            for r in ranks
+        ], np.int64),
         pattern=_patterns(cascade, unit, einsum),
-        fmt=np.array([_format(cascade, machine, one.tensor) for one in every], np.float64),
-        moved=moved, lacks=np.array(lacks, np.int64).reshape(len(every), len(along)),
+        fmt=np.array([_format(cascade, machine, einsum, access) for access in accesses], np.float64),
+        moved=moved,
+        feed=np.array([
+            [kind_of(rank, operand.moved, whole) for rank in ranks]
+            for operand, whole in zip(every, [*passing, frozenset[str]()], strict=True)
+        ], np.int64),
+        still=np.array([access == laid.still for access in accesses], np.int64),
         first=np.cumsum([0, *(len(choices) for choices in nest.choices)]).astype(np.int64),
         home=_homes(nest, scale),
-        dim=np.array(widths, np.float64).reshape(len(along), 2),
+        dim=np.array(rows, np.int64).reshape(len(rows), 4),
+        along=np.array(
+            [[*(at[rank] for rank in some), *[-1] * (len(ranks) - len(some))] for some in dims], np.int64
+        ).reshape(len(dims), len(ranks)),
         mem=_memories(machine, scale),
         one=np.array([
-            at[cores[0]] if len(cores) == 1 else -1, unit.dims.get("cores", 1), least,
+            at[cores[0]] if len(cores) == 1 else -1, laid.cores, least,
             scale.engines.index(unit.mode_of or unit.name), cycles * scale.unit_ticks[unit.name],
             sum(unit.cost(op).energy_pj for op in issues) * PICO,
             (registers.read_pj + registers.write_pj) * PICO if registers else 0.0,
-            nest.buffers, len(scale.engines),
+            nest.buffers, len(scale.engines), stays,
         ], np.float64),
     )  # fmt: skip
 
@@ -154,6 +180,7 @@ def _memories(machine: Machine, scale: Scales) -> Floats:
                 scale.capacity[m],
                 copies,
                 apart,
+                machine.memory(name).access_bytes,
             )
         )
     return np.array(rows, np.float64)
@@ -169,14 +196,18 @@ def _homes(nest: Nest, scale: Scales) -> Ints:
     return found
 
 
-def _format(cascade: Cascade, machine: Machine, name: str) -> tuple[float, float, float, float]:
+def _format(
+    cascade: Cascade, machine: Machine, einsum: Einsum, access: Access
+) -> tuple[float, float, float, float, float]:
     """How a tensor's elements become bytes."""
-    tensor = cascade.tensor(name)
+    tensor = cascade.tensor(access.tensor)
     pattern = tensor.sparsity
-    if not compressed(machine, tensor):
-        return float(tensor.bits), 0.0, 0.0, 0.0
+    rank = sparse_rank(cascade, access)
+    if not compressed(machine, tensor) or rank is None:
+        return float(tensor.bits), 0.0, 0.0, 0.0, -1.0
     n, m = counts(pattern)
-    return float(tensor.bits), float(n), float(m), float(max(0, m - 1).bit_length())
+    place = float(einsum.ranks.index(rank))
+    return float(tensor.bits), float(n), float(m), float(max(0, m - 1).bit_length()), place
 
 
 def _patterns(cascade: Cascade, unit: Unit, einsum: Einsum) -> Floats:

@@ -131,13 +131,15 @@ def pruned(space: TileSpace, nest: Nest, shared: TileVector = ()) -> list[TileVe
 
 
 def _uneven(space: TileSpace, einsum: Einsum, node: Compute) -> bool:
-    """Whether a tile size acts through more than `einsim.dataflow.mapper.tiles` knows: bytes rounded tile by
-    tile, points left out, operands that several cores read, partial sums of a fold.
+    """Whether a tile size acts through more than `einsim.dataflow.mapper.tiles` knows: bytes or accesses
+    rounded tile by tile, points left out, operands that several cores read, partial sums of a fold.
     """
     tensors = [space.cascade.tensor(name) for name in (einsum.name, *(a.tensor for a in einsum.reads))]
-    rounded = any(tensor.bits % 8 or tensor.sparsity.patterns for tensor in tensors)
+    bits = math.lcm(*(8 * memory.access_bytes for memory in space.machine.memories))
+    rounded = any(tensor.bits % bits or tensor.sparsity.patterns for tensor in tensors)
     apart = not space.machine.multicast or any(memory.copies > 1 for memory in space.machine.memories)
-    stays = node.stationarity != "output-stationary"
+    along = {rank for ranks in node.spatial.values() for rank in ranks}
+    stays = node.stationarity != "output-stationary" or bool(along & set(einsum.reduced))
     return rounded or stays or (apart and bool(cores_ranks(node)))
 
 

@@ -2,11 +2,13 @@
 
 Source: Nayak et al., FuseMax, MICRO 2024 (arXiv 2406.10491) and its artifact. A block of `m0` keys lies along
 the rows, queries along the columns and lanes. The queries whose state stays on chip while all keys stream by
-are the largest divisor of the query tiles that fits next to one block of K and of V.
+are the largest divisor of the query tiles that fits next to one block of K and of V. Queries of several heads
+that share their keys, as grouped queries do, are queries of one tile and of one stay on chip.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping as MappingType
 
 import msgspec
@@ -19,7 +21,7 @@ from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, 
 from einsim.dataflow.schedule import schedules
 from einsim.dataflow.spatial import place
 from einsim.dataflow.templates.gemm import room_bytes
-from einsim.dataflow.templates.sizes import divisors
+from einsim.dataflow.templates.sizes import divisors, flat_tile
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum, SameBlock
 from einsim.workloads.recognised import Attention, attentions
@@ -84,14 +86,14 @@ class Leaves:
         self.one = one
         self.cascade = cascade = one.cascade
         self.machine = machine
-        self.queries = (one.rank("p"),) if one.rank("p") else ()
+        self.queries = one.matching.ranks["p"]
         self.planar = everything_on_matrix
         self.matrix = machine.matrix_units[0]
         self.on_matrix = one.tensors("BQK SLNV LM SLN SLD" if everything_on_matrix else "BQK SLNV")
-        self.width = min(self.matrix.dims.get("cols", self.matrix.pes), one.size("p"))
+        self.width = flat_tile(cascade, self.queries, self.matrix.dims.get("cols", self.matrix.pes))
         inner = (*one.matching.ranks["e"], *one.matching.ranks["f"], one.rank("m0"))
         self.extents = {rank.name: 1 for rank in cascade.ranks} | {rank: cascade.size(rank) for rank in inner}
-        self.extents |= dict.fromkeys(self.queries, self.width)
+        self.extents |= self.width
         state = cascade.einsum(one.tensor("RNV"))
         self.vector = machine.unit(place(cascade, machine, state, self.extents).unit)
         apart = any(machine.memory(name).copies > 1 for name in levels(machine, self.matrix.reads_from))
@@ -106,7 +108,8 @@ class Leaves:
         if self.planar and einsum.name in self.on_matrix:
             spatial: dict[str, tuple[str, ...]] = {"rows": (self.one.rank("m0"),)}
             if self.queries:
-                spatial["cols"] = self.queries
+                wide = tuple(rank for rank in self.queries if self.width[rank] > 1)
+                spatial["cols"] = wide or self.queries[-1:]
             return Compute(einsum=einsum.name, unit=self.matrix.name, spatial=spatial)
         return place(self.cascade, self.machine, einsum, self.extents, self.cores)
 
@@ -136,38 +139,65 @@ class _Fused:
 
     def mapping(self, buffers: MappingType[str, int]) -> Mapping:
         """The mapping; blocks that `buffers` doesn't name are double-buffered."""
-        leaf, width = self.leaf, self.leaf.width
+        leaf = self.leaf
         body = leaf.stalled() if self.name == "fusemax-stalled" else leaf.pipelined()
-        rows, spare = self._resident_queries(buffers)
-        if self._windowed():
-            # The first block of keys then differs from one tile of queries to the next: queries go outside.
-            rows = width
+        resident, spare = self._resident_queries(buffers)
         tile = chain(
             *self._held(PASSED, buffers),
             *self._near(("BQK", "SLN"), buffers, leaf.matrix if self.planar else None),
             *self._near(("PRM", "SPD"), buffers, leaf.vector),
             body,
         )
-        queries = self.leaf.queries
-        across = [(rank, width) for rank in queries]
+        across = self._over_queries(leaf.width)
         inner = chain((self.one.rank("m1"), 1), *self._held(("K", "V"), {}), *across, tile)
         last = chain(*across, *self._held(("AV",), {}), leaf("AV"))
         sets = dict.fromkeys(("Q", *STATE), 2 if spare else 1)
         tree = chain(
-            *((rank, 1) for rank in self.one.heads),
-            *((rank, rows) for rank in queries),
+            *((rank, 1) for rank in self.one.heads if rank not in leaf.queries),
+            *self._over_queries(resident),
             *self._held(("Q",), sets),
             *self._held(STATE, sets),
             Pipeline(children=(inner, last)),
         )
         return Mapping(cascade=self.cascade.name, machine=self.machine.name, template=self.name, tree=tree)
 
-    def _windowed(self) -> bool:
-        queries = set(self.one.matching.ranks["p"])
-        masks = [
-            bound for bound in self.one.masks if queries & {*bound.left.ranks, *bound.right.ranks}
-        ]  # fmt: skip
-        return len(masks) > 1 or any(isinstance(bound, SameBlock) for bound in masks)
+    def _over_queries(self, tiles: MappingType[str, int]) -> list[tuple[str, int]]:
+        """Loops over the queries; of heads that share their keys where a tile has not all of them."""
+        last = self.leaf.queries[-1:]
+        return [
+            (rank, tile) for rank, tile in tiles.items() if rank in last or tile < self.cascade.size(rank)
+        ]
+
+    def _windowed(self) -> frozenset[str]:
+        """Queries whose tiles may differ in their first block of keys: only a tile of them stays."""
+        queries = set(self.leaf.queries)
+        ties = [
+            (bound, found)
+            for bound in self.one.masks
+            if (found := queries & {*bound.left.ranks, *bound.right.ranks})
+        ]
+        if len(ties) > 1 or any(isinstance(bound, SameBlock) for bound, _ in ties):
+            return frozenset[str]().union(*(found for _, found in ties))
+        return frozenset()
+
+    def _blocks(self) -> list[tuple[int, dict[str, int]]]:
+        """Queries that may stay on chip together and in how many tiles, ascending: whole shares of the
+        innermost rank, then of the next.
+        """
+        width, windowed = self.leaf.width, self._windowed()
+        count, block = 1, dict(width)
+        found = [(1, block)]
+        for rank in reversed(self.leaf.queries):
+            if rank in windowed:
+                continue
+            size = self.cascade.size(rank)
+            tiles = -(-size // width[rank])
+            found += [
+                (count * share, {**block, rank: min(share * width[rank], size)})
+                for share in divisors(tiles)[1:]
+            ]
+            count, block = count * tiles, {**block, rank: size}
+        return found
 
     def _held(self, tensors: tuple[str, ...], buffers: MappingType[str, int]) -> list[Node | None]:
         """Keeps in every on-chip memory on the way to the units, one for each number of buffers."""
@@ -202,28 +232,31 @@ class _Fused:
                 ]
         return self._held(tensors, buffers)
 
-    def _resident_queries(self, buffers: MappingType[str, int]) -> tuple[int, bool]:
+    def _resident_queries(self, buffers: MappingType[str, int]) -> tuple[dict[str, int], bool]:
         """Queries kept on chip, and whether two sets of them fit, so that the next is loaded in time.
 
         As the artifact counts them: (E + 1 + 1 + F) values a query, the tile's rows of BQK and SLN where they
         go through the buffer, and one block of K and of V beside them.
         """
-        one, width = self.one, self.leaf.width
+        one, width = self.one, math.prod(self.leaf.width.values())
         value = self.cascade.tensor(one.tensor("Q")).bits // 8 or 1
         e, f, m0 = map(one.size, ("e", "f", "m0"))
         capacity = room_bytes(self.machine, self.memories, {})
-        tiles = -(-one.size("p") // width)
         rows = ("BQK", "SLN") if not self.planar else ()
         per_query = (e + f + 2 + len(rows) * m0) * value
         blocks = m0 * (e + f) * value
         passed = {"LM": 1, "SLD": 1, "SLNV": f, "SPNV": f, "PRM": 1, "SPD": 1} | dict.fromkeys(rows, m0)
         small = width * value * (sum(size * buffers.get(name, 2) for name, size in passed.items()) + 2 * f)
         room = (capacity - blocks) // (per_query * width)
-        sizes = [size for size in divisors(tiles) if size <= room]
-        chosen = max(sizes, default=1)
         state = width * (e + f + 2) * value
-        while (
-            chosen > 1 and chosen * state + 2 * blocks + small > capacity
-        ):  # the blocks in flight need room too
-            chosen = max(size for size in divisors(tiles) if size < chosen)
-        return min(chosen * width, one.size("p")), 2 * chosen * state + 2 * blocks + small <= capacity
+        flying = 2 * blocks + small  # the blocks in flight need room too
+        choices = self._blocks()
+        tiles, chosen = next(
+            (
+                (tiles, block)
+                for tiles, block in reversed(choices)
+                if tiles <= room and tiles * state + flying <= capacity
+            ),
+            choices[0],
+        )
+        return chosen, 2 * tiles * state + flying <= capacity

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import random
+from collections import Counter
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einsim.dataflow.iteration import Path
+from einsim.dataflow.mask import Cut, Mask
 from einsim.dataflow.program import ProgramLoop
 from einsim.workloads.cascade import Bound, Index, SameBlock, Term
+from einsim.workloads.notation import parse
 
 LAWS = settings(max_examples=150, deadline=None, derandomize=True)
 SEEDS = st.integers(0, 2**32)
@@ -34,122 +37,128 @@ def bounds(rng, sizes):
 
 
 def random_path(seed):
-    """Loops over two or three ranks, some twice, tiles that need not divide, bounds on the inner ones."""
+    """Loops over two or three ranks, some twice, tiles that need not divide, and an Einsum's mask or none."""
     rng = random.Random(seed)
     names = rng.choice([("m", "p"), ("u", "v", "p")])
     sizes = {name: rng.randint(1, 9 if len(names) == 2 else 4) for name in names}
-    chosen = bounds(rng, sizes)
+    text = f"rank {', '.join(f'{name} = {size}' for name, size in sizes.items())}\n"
+    text += f"Z[{','.join(names)}] = A[{','.join(names)}]"
+    work = msgspec.structs.replace(parse(text), bounds=bounds(rng, sizes))
     order = [*names, *(name for name in names if rng.random() < 0.4)]
     rng.shuffle(order)
     order = [name for name in order if rng.random() < 0.85] or [names[0]]
     loops, last = [], {}
     for number, name in enumerate(order):
         extent = loops[last[name]].tile if name in last else sizes[name]
-        others = {loop.rank for loop in loops} - {name}
-        cuts = tuple(b for b in chosen if name in ranks_of(b) and (ranks_of(b) - {name}) & others)
-        loops.append(
-            ProgramLoop(id=number, ranks=(name,), tile=rng.randint(1, extent), extent=extent,
-                        parent=last.get(name), bounds=cuts)
-        )  # fmt: skip
+        tile = rng.randint(1, extent)
+        loops.append(ProgramLoop(id=number, ranks=(name,), tile=tile, extent=extent, parent=last.get(name)))
         last[name] = number
     when = {loop.id: rng.choice(("first", "last")) for loop in loops if rng.random() < 0.15}
-    return tuple(loops), when, sizes, tuple(dict.fromkeys(order))
+    mask = Mask(work, names)
+    cut = Cut((mask,), tuple(mask.tied)) if mask else None
+    return Path(tuple(loops), when, sizes, names, cut=cut), when, work
 
 
-def ranks_of(bound):
-    return {term.rank for side in (bound.left, bound.right) for term in side.terms}
+def enumerated(path, when):
+    """Every position, by trying all tiles: those in which the bounds leave something, seen from outside inward."""
+    masks = path.cut.masks if path.cut else ()
 
-
-def value(index, point):
-    return index.offset + sum(term.coefficient * point[term.rank] for term in index.terms)
-
-
-def block(lengths, at):
-    start = number = 0
-    while True:
-        length = lengths[min(number, len(lengths) - 1)]
-        if at < start + length:
-            return number
-        start, number = start + length, number + 1
-
-
-def satisfied(bound, ranges):
-    """Whether some point of the box is kept by the bound."""
-    names = sorted(ranks_of(bound))
-    for values in itertools.product(*(range(a, a + n) for a, n in (ranges[name] for name in names))):
-        point = dict(zip(names, values, strict=True))
-        left, right = value(bound.left, point), value(bound.right, point)
-        if isinstance(bound, SameBlock):
-            if left >= 0 and right >= 0 and block(bound.lengths, left) == block(bound.lengths, right):
-                return True
-        elif left <= right:
-            return True
-    return False
-
-
-def enumerated(loops, when, sizes):
-    """Every position with the range of each rank, by trying all tiles."""
-
-    def inner(at, position, ranges):
-        if at == len(loops):
-            yield tuple(position), dict(ranges)
+    def inner(at, position, ranges, seen):
+        if at == path.depth:
+            yield tuple(position)
             return
-        loop = loops[at]
+        loop = path.loops[at]
         start, extent = ranges[loop.rank]
-        tiles = []
-        for index in range(-(-extent // loop.tile)):
-            offset = index * loop.tile
-            own = {**ranges, loop.rank: (start + offset, min(loop.tile, extent - offset))}
-            if all(satisfied(bound, own) for bound in loop.bounds):
-                tiles.append((index, own))
-        if loop.id in when:
-            tiles = tiles[:1] if when[loop.id] == "first" else tiles[-1:]
-        for index, own in tiles:
-            yield from inner(at + 1, [*position, index], own)
+        trips = range(-(-extent // loop.tile))
+        pinned = when.get(loop.id)
+        if pinned:
+            trips = trips[:1] if pinned == "first" else trips[-1:]
+        for index in trips:
+            own = (start + index * loop.tile, min(loop.tile, extent - index * loop.tile))
+            box = seen if pinned else {**seen, loop.rank: own}
+            if pinned or all(mask.trim(box) is not None for mask in masks):
+                yield from inner(at + 1, [*position, index], {**ranges, loop.rank: own}, box)
 
-    yield from inner(0, [], {name: (0, size) for name, size in sizes.items()})
+    yield from inner(0, [], {name: (0, size) for name, size in path.sizes.items()}, {})
+
+
+def walked(path):
+    found = []
+    position = path.first()
+    while position is not None:
+        found.append(tuple(position))
+        if not path.advance(position):
+            break
+    return found
 
 
 @LAWS
 @given(SEEDS)
-def test_positions_and_extents_are_those_of_enumeration(seed):
-    loops, when, sizes, keys = random_path(seed)
-    path = Path(loops, when, sizes, keys)
-    expected = list(enumerated(loops, when, sizes))
-    position = path.first()
-    found = []
-    while position is not None:
-        found.append((tuple(position), path.key(position)))
-        if not path.advance(position):
-            break
-    assert found == [(at, tuple(ranges[name][1] for name in keys)) for at, ranges in expected]
+def test_positions_are_those_of_enumeration(seed):
+    path, when, _ = random_path(seed)
+    assert walked(path) == list(enumerated(path, when))
+
+
+@LAWS
+@given(SEEDS)
+def test_every_point_that_bounds_keep_is_in_one_position(seed):
+    path, when, work = random_path(seed)
+    if when:
+        return
+    mask = Mask(work, path.sizes)
+    total = 0
+    for position in walked(path):
+        box = path.box(position)
+        total += mask.points(box, path.sizes)
+        left = mask.trim(box) if mask else box
+        assert path.key(position)[: len(path.sizes)] == tuple(
+            left.get(rank, (0, size))[1] for rank, size in path.sizes.items()
+        )
+    assert total == work.points("Z")
 
 
 @LAWS
 @given(SEEDS)
 def test_instances_are_counted_without_visiting_them(seed):
-    loops, when, sizes, keys = random_path(seed)
-    counts = {}
-    for _, ranges in enumerated(loops, when, sizes):
-        key = tuple(ranges[name][1] for name in keys)
-        counts[key] = counts.get(key, 0) + 1
-    path = Path(loops, when, sizes, keys)
-    assert path.instances() == counts
-    assert path.total() == sum(counts.values())
+    path, _, _ = random_path(seed)
+    assert path.instances() == Counter(path.key(position) for position in walked(path))
+    assert path.total() == len(walked(path))
+
+
+@LAWS
+@given(SEEDS)
+def test_tiles_of_one_key_have_the_same_points(seed):
+    path, _, work = random_path(seed)
+    if path.cut is None:
+        return
+    mask, seen = Mask(work, path.sizes), {}
+    for position in walked(path):
+        count = mask.points(path.box(position), path.sizes)
+        assert seen.setdefault(path.key(position), count) == count
+
+
+@LAWS
+@given(SEEDS)
+def test_a_stretch_holds_the_iterations_that_bounds_cut_alike(seed):
+    path, when, _ = random_path(seed)
+    for position in walked(path):
+        for slot in range(path.depth):
+            if path.loops[slot].id in when:
+                continue
+            first, stop = path.stretch(list(position), slot)
+            assert first <= position[slot] < stop
 
 
 @LAWS
 @given(SEEDS, st.integers(1, 4))
 def test_before_goes_back_within_the_loop_or_borrows(seed, steps):
     """`before` at the innermost slot walks the positions backwards; without borrow it stops at the loop's start."""
-    loops, _, sizes, keys = random_path(seed)
-    path = Path(loops, {}, sizes, keys)
-    positions = [list(at) for at, _ in enumerated(loops, {}, sizes)]
+    path, when, _ = random_path(seed)
+    if when or path.cut:
+        return
+    positions = [list(at) for at in walked(path)]
     for number, position in enumerate(positions):
         target = list(position)
-        full = all(path.span(position, at)[0] < path.span(position, at)[1] for at in range(path.depth))
-        if not full or any(loop.bounds for loop in loops):
-            continue
         moved = path.before(target, path.depth - 1, steps, True)
         assert moved == (number >= steps)
         if moved:
@@ -164,15 +173,10 @@ def test_before_goes_back_within_the_loop_or_borrows(seed, steps):
 @LAWS
 @given(SEEDS, SEEDS)
 def test_floor_is_the_last_position_at_or_before(seed, other):
-    loops, when, sizes, keys = random_path(seed)
-    path = Path(loops, when, sizes, keys)
-    positions = [at for at, _ in enumerated(loops, when, sizes)]
+    path, when, _ = random_path(seed)
+    positions = walked(path)
     rng = random.Random(other)
-    asked = [rng.randrange(loop.count + 1) for loop in loops]
-    for at, loop in enumerate(loops):
-        if loop.id in when:
-            first, stop = 0, loop.count
-            asked[at] = first if when[loop.id] == "first" else stop - 1
+    asked = [rng.randrange(loop.count + 1) for loop in path.loops]
     if when:
         return  # a pinned slot is always asked for at its own end, which `Actor.target` takes from the span
     expected = max((at for at in positions if list(at) <= asked), default=None)

@@ -204,7 +204,7 @@ def indent(text, levels):
         (STATE, "keep X R Y in gb x1\n  pipeline\n    for s/1\n      R on vec\n    for s/1\n      Y on vec", "mapping.compute Y: reads all steps of R along s, but only the last one is kept; put both inside one loop over s in steps of 1"),
         (STATE, "keep X Y in gb x1\n  for s/1\n    keep R in gb x1\n      pipeline\n        R on vec\n        Y on vec", "mapping.keep R.keep: R carries state along s, so it must be kept outside that loop"),
         (STATE, "keep X R Y in gb x1\n  for p/2\n    pipeline\n      R on vec lanes=s\n      Y on vec", "mapping.compute R.spatial: a step needs the one before, so its rank can't lie along a dimension (got 's')"),
-        (WINDOW, "keep Q K QK in gb x1\n  for m/2\n    for p/2\n      QK on mm", "mapping.keep Q K QK.keep: Q is loaded in the first iteration of the loop over m, in which a bound leaves out some tiles of p; put the loop over p outside it, or keep Q further in"),
+        (WINDOW, "keep Q K QK in gb x1\n  for m/2\n    for p/2\n      QK on mm", None),
         (ATTENTION, "keep Q K GM in gb x1\n  keep SN QK in gb x1 overlay\n    pipeline\n      QK on mm\n      GM on vec\n      SN on vec", "mapping.keep SN QK.overlay: QK does not depend on SN, whose bytes it takes"),
         (KEPT, "keep Q K GM in gb x1\n  keep QK SN in gb x1 overlay\n    pipeline\n      QK on mm\n      GM on vec\n      SN on vec", "mapping.keep QK SN.overlay: QK leaves gb, but nothing holds SN back until it has"),
         (ATTENTION, "keep Q K GM SN in gb x1\n  keep QK in mm x1\n    pipeline\n      QK on mm\n      GM on vec\n      SN on vec", "mapping.compute GM: operand QK is in mm, but unit vec reads from gb; keep QK in gb above it"),

@@ -115,3 +115,24 @@ def test_decoder_layers_run_on_every_family(accel: str, passes: str, phase: str)
     cascade = load_workload("decoder-layer", {"seq": "2K", "passes": passes, "phase": phase})
     program = lower(build_mapping(cascade, machine), cascade, machine)
     assert analyse(program, machine).cycles <= simulate(program, machine).cycles
+
+
+@pytest.mark.parametrize("accel", ["fusemax-cloud", "flat-cloud", "u280-flightllm", "sa8295p", "tpu-v4i"])
+@pytest.mark.parametrize("mask", [{}, {"causal": "true"}, {"window": "200"}])
+def test_heads_that_share_their_keys_load_them_together(accel: str, mask: dict[str, str]) -> None:
+    """Four queries of a head take the keys that one query would take alone."""
+    decode = {"p": "1", "seq": "1K", "b": "1", "passes": "1", **mask}
+    grouped = both("attention", accel, h="8", kv_heads="2", **decode)
+    alone = both("attention", accel, h="2", **decode)
+    for level in (0, 1):
+        for tensor in "KV":
+            assert grouped[level].traffic["dram"][tensor] == alone[level].traffic["dram"][tensor]
+
+
+@pytest.mark.parametrize("accel", ["fusemax-cloud", "u280-flightllm"])
+@pytest.mark.parametrize("mask", [{}, {"causal": "true"}])
+def test_keys_are_loaded_once_while_all_their_queries_are_there(accel: str, mask: dict[str, str]) -> None:
+    """4 heads with 1024 keys of 64 values each, which 4 times 1024 queries share."""
+    found = both("attention", accel, passes="1", b="1", h="16", kv_heads="4", e="64", **mask)
+    for level in (0, 1):
+        assert found[level].traffic["dram"]["K"] == 4 * 1024 * 64 * 2

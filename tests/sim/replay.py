@@ -123,19 +123,44 @@ class Replay:
                 (start, _element(einsum.output, point)) for point in points
             )
             return
-        leaf, home, outer = self._transfer(op)
-        access = access_of(self.cascade.einsum(leaf.node.einsum), op.subject)
+        draft = self.drafts[op.id]
+        _, home, outer = self._transfer(op)
         inner_key, outer_key = self._where(home, position), self._where(outer, position)
         source, target = (outer_key, inner_key) if op.kind == "load" else (inner_key, outer_key)
-        used = access.ranks
-        for values in itertools.product(*(range(a, a + n) for a, n in (ranges[r] for r in used))):
-            element = _element(access, dict(zip(used, values, strict=True)))
-            if op.subject in self.defined and element not in self.defined[op.subject]:
-                continue
+        for element in self._moved(op, draft, position):
             self.reads.setdefault((source, op.subject), []).append((start, end, element, op.name))
             own = self.written.setdefault((target, op.subject), {})
             own[element] = min(own.get(element, visible), visible) if op.kind == "load" else visible
             self.writes.setdefault((target, op.subject), []).append((start, element))
+
+    def _moved(self, op, draft, position) -> set[Key]:
+        """Elements that the points of the tile touch, for every leaf that the transfer serves. A loop that it runs
+        once stands for all its iterations.
+        """
+        pinned = {rank for loop in op.when for rank in self.program.loops[loop].ranks}
+        found = set()
+        for leaf in draft.served:
+            einsum = self.cascade.einsum(leaf.node.einsum)
+            ranges = self.ranges(op, position)
+            ranges |= {rank: (0, self.cascade.size(rank)) for rank in pinned}
+            for at, number in enumerate(op.path):  # what loops further out say of a pinned rank
+                loop = self.program.loops[number]
+                if number not in op.when and len(loop.ranks) == 1 and loop.rank in pinned:
+                    start, extent = ranges[loop.rank]
+                    offset = position[at] * loop.tile
+                    ranges[loop.rank] = (start + offset, min(loop.tile, extent - offset))
+            accesses = (einsum.output,) if op.kind == "store" else einsum.reads
+            found |= {
+                _element(access, point)
+                for point in self.points(einsum, ranges)
+                for access in accesses
+                if access.tensor == op.subject
+            }
+        return {
+            element
+            for element in found
+            if op.subject not in self.defined or element in self.defined[op.subject]
+        }
 
     def _transfer(self, op) -> tuple[Leaf, Home, Home | None]:
         """The leaf that a transfer serves, the home it fills or empties, and the one outside that."""

@@ -64,7 +64,8 @@ def lay(
     skipping = {sparse_rank(cascade, read) for read in einsum.reads if _skips(cascade, unit, read)}
     streamed = {einsum.output: step}
     still_held = stationary(node, einsum)
-    in_time = set(einsum.ranks) - {rank for ranks in node.spatial.values() for rank in ranks}
+    laid = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
+    in_time = set(einsum.ranks) - laid  # those along the cores only too: each core walks its own
     for access in einsum.reads:
         # What moves with a rank that is stored or walked compressed passes whole, as often as the others say.
         still = {sparse_rank(cascade, access), *skipping} & set(access.ranks)
@@ -78,13 +79,15 @@ def lay(
 def stationary(node: Compute, einsum: Einsum) -> Access | None:
     """The operand that stays in the array: the one that moves with most of the ranks laid on it.
 
-    Of several, weight-stationary takes the last one written, input-stationary the first.
+    Of several, weight-stationary takes the last one written, input-stationary the first. Output-stationary
+    none, but where a reduced rank is laid on the array results can't stay there: then one that moves with all
+    of them.
     """
-    if node.stationarity == "output-stationary" or not einsum.reads:
-        return None
     laid = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
     order = einsum.reads if node.stationarity == "input-stationary" else einsum.reads[::-1]
-    return max(order, key=lambda access: len(laid & set(access.ranks)))
+    if node.stationarity == "output-stationary":
+        order = tuple(read for read in order if laid & set(einsum.reduced) and laid <= set(read.ranks))
+    return max(order, key=lambda access: len(laid & set(access.ranks)), default=None)
 
 
 def cores_ranks(node: Compute) -> tuple[str, ...]:

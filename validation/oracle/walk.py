@@ -85,7 +85,7 @@ class _Walk:
         self.given = {name: self._given(name) for name in self.flat}
         self.ready = {name: np.zeros(size) for name, size in self.flat.items()}
         self.ended: dict[int, float] = {}
-        self.stamp = 0
+        self.stamps: dict[tuple[object, ...], int] = {}  # tiles of results, by their place
         self.latest: Places = {}  # each Einsum's last tile, in its unit's registers
         leaves = [node for node, _ in walk(mapping.tree) if isinstance(node, Compute)]
         results = {tensor.name for tensor in cascade.outputs}
@@ -224,7 +224,8 @@ class _Walk:
         self._carry(einsum, box, places)
         if not points.count:
             return after
-        self.stamp += 1
+        written = (einsum.name, *(box[rank] for rank in einsum.output.ranks))
+        stamp = self.stamps.setdefault(written, len(self.stamps) + 1)
         outcome, unit = self.outcome, self.machine.unit(node.unit)
         laid = lay(self.cascade, self.machine, einsum, node, points, box)
         touched = {
@@ -251,9 +252,9 @@ class _Walk:
         core = np.zeros(self.flat[einsum.name], dtype=np.int64)
         core[target] = laid.core
         made = np.unique(target)
-        place.write(core[made], made, result[made], self.stamp)
+        place.write(core[made], made, result[made], stamp)
         self.latest[einsum.name] = self._place(einsum.name, unit.name, None)
-        self.latest[einsum.name].write(core[made], made, result[made], self.stamp)
+        self.latest[einsum.name].write(core[made], made, result[made], stamp)
 
         for access in einsum.reads:
             np.subtract.at(self.unread[access.tensor], touched[access], 1)

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.account import PICO, REGISTER_ACCESSES, action_pj
 from einsim.dataflow.clock import Clock, bus_name
 from einsim.dataflow.footprint import access_of, tile_bytes
-from einsim.dataflow.leaf import Residence, array_cycles, exploited, latency_cycles, leaf_cost
+from einsim.dataflow.leaf import LeafCost, Residence, array_cycles, exploited, latency_cycles, leaf_cost
 from einsim.dataflow.mapper.nest import Retention
 from einsim.dataflow.mapper.stateful.group import Group
 from einsim.dataflow.mapper.stateful.layouts import key_of
@@ -33,8 +34,6 @@ from einsim.dataflow.mapper.stateful.tile_counts import Extents, TileCounts, spl
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.program import MemoryAccess
 from einsim.workloads.cascade import Einsum
-
-PICO = 1e-12
 
 
 class CostTerm(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,34 +112,52 @@ class Model:
 
     def _leaf(self, node: Compute, counts: TileCounts, tensor: str, home: str) -> CostTerm:
         einsum = self.cascade.einsum(node.einsum)
-        names = {access.tensor for access in (einsum.output, *einsum.reads)}
-        free = msgspec.structs.replace(node, chained=tuple(sorted(names)))
-        only = msgspec.structs.replace(node, chained=tuple(sorted(names - {tensor})))
         ticks: dict[str, int] = {}
         joules = 0.0
         for extents, count in counts.combos(frozenset(self.group.free)):
             tile = {**self.sizes, self.group.step: 1, **extents}
-            base = leaf_cost(self.cascade, self.machine, einsum, free, tile, {})
             for steps, resumes in self._steps(einsum):
                 runs = count * steps
-                actions = dict(base.actions)
                 if tensor:
-                    cost = leaf_cost(
-                        self.cascade, self.machine, einsum, only, tile, {tensor: Residence(memory=home)},
-                        resumes=resumes,
-                    )  # fmt: skip
-                    actions = {
-                        name: times - base.actions.get(name, 0) for name, times in cost.actions.items()
-                    }
-                    for access in cost.accesses:
+                    accesses, actions = self._operand(node, tile, tensor, home, resumes)
+                    for access in accesses:
                         joules += runs * self._access_j(access)
                         for stream in self.clock.transfer(access):
                             ticks[stream.port] = ticks.get(stream.port, 0) + runs * stream.ticks
                 else:
-                    cycles = base.cycles * self.clock.unit_ticks[node.unit]
+                    cost = self._alone(node, tile, (), "", resumes)
+                    actions = {name: times for name, times in cost.actions.items() if not _in_registers(name)}
+                    cycles = cost.cycles * self.clock.unit_ticks[node.unit]
                     ticks[node.unit] = ticks.get(node.unit, 0) + runs * cycles
                 joules += runs * sum(self._action_j(name) * times for name, times in actions.items())
         return CostTerm(ticks=tuple(ticks.items()), joules=joules)
+
+    def _operand(
+        self, node: Compute, tile: Mapping[str, int], tensor: str, home: str, resumes: bool
+    ) -> tuple[list[MemoryAccess], dict[str, int]]:
+        """Accesses and register actions of one tensor: what it adds to a tile whose other operands are free.
+        A result that adds up in registers is read and written there, wherever it goes then.
+        """
+        cost = self._alone(node, tile, (tensor,), home, resumes)
+        actions = {name: times for name, times in cost.actions.items() if _in_registers(name)}
+        if tensor != node.einsum:
+            without = self._alone(node, tile, (), "", resumes).actions
+            actions = {name: times - without.get(name, 0) for name, times in actions.items()}
+        return [access for access in cost.accesses if access.tensor == tensor], actions
+
+    def _alone(
+        self, node: Compute, tile: Mapping[str, int], read: tuple[str, ...], home: str, resumes: bool
+    ) -> LeafCost:
+        """A tile that reads only some tensors, from `home`; its result goes there too if it is one of them,
+        else to DRAM.
+        """
+        einsum = self.cascade.einsum(node.einsum)
+        others = tuple(sorted({access.tensor for access in einsum.reads} - set(read)))
+        homes = {einsum.name: self.machine.dram.name} | dict.fromkeys(read, home)
+        return leaf_cost(
+            self.cascade, self.machine, einsum, msgspec.structs.replace(node, chained=others), tile,
+            {name: Residence(memory=memory) for name, memory in homes.items()}, resumes=resumes,
+        )  # fmt: skip
 
     def _steps(self, einsum: Einsum) -> tuple[tuple[int, bool], ...]:
         """How many steps compute an Einsum, and whether they go on with partial sums of the step before."""
@@ -150,18 +167,12 @@ class Model:
         return ((times, False),)
 
     def _action_j(self, action: str) -> float:
-        name, _, op = action.partition(":")
-        unit = self.units[name]
-        if op in ("register read", "register write"):
-            if unit.registers is None:
-                return 0.0
-            return PICO * (unit.registers.read_pj if op.endswith("read") else unit.registers.write_pj)
-        return PICO * unit.cost(op).energy_pj
+        return PICO * action_pj(self.machine, action)
 
     def _access_j(self, access: MemoryAccess) -> float:
         memory = self.machine.memory(access.memory)
-        picojoules = access.read_bytes * memory.read_pj + access.write_bytes * memory.write_pj
-        return picojoules / memory.access_bytes * PICO
+        reads, writes = memory.accesses(access.read_bytes), memory.accesses(access.write_bytes)
+        return (reads * memory.read_pj + writes * memory.write_pj) * PICO
 
     def size(self, tensor: str, extents: Extents) -> int:
         """Bytes of a tensor's tile."""
@@ -394,3 +405,8 @@ class Model:
     def outer_tiles(self, tiling: Tiling) -> int:
         """Iterations of the loops around the steps."""
         return math.prod(-(-self.sizes[rank] // tile) for rank, tile in tiling.outer)
+
+
+def _in_registers(action: str) -> bool:
+    """Whether an action reads or writes a unit's registers."""
+    return action.partition(":")[2] in REGISTER_ACCESSES

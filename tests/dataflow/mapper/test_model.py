@@ -15,6 +15,7 @@ from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import analyse, engine_ticks
+from einsim.dataflow.feed import LACKS, MOVES, WHOLE, passed
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.model import cost
@@ -135,3 +136,30 @@ def test_rows_of_many_points_are_the_rows_of_each() -> None:
     for point, row, good in zip(points, rows, legal, strict=True):
         assert np.array_equal(space.row(point)[0], row)
         assert space.row(point)[1] == good
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_what_passes_along_a_dimension_is_what_its_lanes_use(data: st.DataObject) -> None:
+    count = data.draw(st.integers(0, 4))
+    extents = data.draw(st.lists(st.integers(1, 5), min_size=count, max_size=count))
+    kinds = data.draw(st.lists(st.sampled_from((LACKS, MOVES, WHOLE)), min_size=count, max_size=count))
+    core = data.draw(st.integers(-1, count - 1))
+    assume(core < 0 or kinds[core] != WHOLE)
+    lanes, cores = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 3))
+    apart = core >= 0 and data.draw(st.booleans())
+    pairs = set()
+    for number in range(cores if core >= 0 else 1):
+        own = [
+            [at for at in range(extent) if rank != core or at % cores == number]
+            for rank, extent in enumerate(extents)
+        ]
+        for place, values in enumerate(itertools.product(*own)):
+            if all(kind != WHOLE or not at for kind, at in zip(kinds, values, strict=True)):
+                mine = tuple(at for kind, at in zip(kinds, values, strict=True) if kind == MOVES)
+                pairs.add((number * apart, place // lanes, mine))
+    found = passed(
+        np.array(extents, np.float64), np.array(kinds, np.int64), count, float(lanes), core, float(cores),
+        apart,
+    )  # fmt: skip
+    assert found == len(pairs)

@@ -1,0 +1,320 @@
+"""What bounds leave of a tile: the box around its points, whether they are all there, and how many there are.
+
+A `Mask` holds the bounds that act on one Einsum. A rank of a bound that the Einsum does not iterate takes its
+most permissive value, as in `einsim.workloads.bound`. Boxes give each rank its first point and its number of
+points; a rank that a box leaves out is whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from einsim.workloads.cascade import Bound, Cascade, Index, SameBlock
+from einsim.workloads.points import Linear, acts, block_starts, count_kept, difference, relaxed
+
+Interval = tuple[int, int]
+"""First point and number of points."""
+Box = Mapping[str, Interval]
+
+MOST_REMEMBERED = 100_000
+"""Point counts that a mask remembers before it starts anew."""
+
+
+@lru_cache(maxsize=1024)
+def mask_of(cascade: Cascade, ranks: tuple[str, ...]) -> Mask:
+    """The mask of an Einsum that iterates `ranks`."""
+    return Mask(cascade, ranks)
+
+
+class Mask:
+    """The bounds of a cascade that act on what iterates `ranks`; falsy where none does."""
+
+    def __init__(self, cascade: Cascade, ranks: Iterable[str]) -> None:
+        mine = set(ranks)
+        self.sizes = {rank.name: rank.size for rank in cascade.ranks}
+        whole = {rank: (0, size) for rank, size in self.sizes.items()}
+        acting = [bound for bound in cascade.bounds if acts(bound, mine)]
+        self.linear = tuple(
+            relaxed(difference(bound.right, bound.left), mine, whole)
+            for bound in acting
+            if isinstance(bound, Bound)
+        )
+        self.blocks = tuple(bound for bound in acting if isinstance(bound, SameBlock))
+        sides = [side.ranks for bound in self.blocks for side in (bound.left, bound.right)]
+        named = {rank for coefficients, _ in self.linear for rank in coefficients}
+        self.tied = frozenset(named | {rank for side in sides for rank in side if rank in mine})
+        self.bounds = (tuple((*sorted(c.items()), k) for c, k in self.linear), self.blocks)
+        self._counted: dict[object, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.linear or self.blocks)
+
+    def whole(self, box: Box) -> bool:
+        """Whether every point of the box is kept. False may still mean that all are, where blocks meet."""
+        return all(self._least(linear, box) >= 0 for linear in self.linear) and all(
+            self._one_block(bound, box) for bound in self.blocks
+        )
+
+    def trim(self, box: Box) -> dict[str, Interval] | None:
+        """The box around the points that each bound leaves in turn; None where a bound leaves none."""
+        ends = {}
+        for rank in self.tied:
+            start, extent = box.get(rank, (0, self.sizes[rank]))
+            ends[rank] = (start, start + extent - 1)
+        while True:
+            before = dict(ends)
+            for linear in self._constraints(ends):
+                if not _narrow(linear, ends):
+                    return None
+            if ends == before:
+                return {**box, **{rank: (low, high - low + 1) for rank, (low, high) in ends.items()}}
+
+    def standing(self, box: Box) -> tuple[int, ...]:
+        """Where a box stands to the bounds that cut it: boxes of the same extents that stand alike lose the
+        same points. Empty where nothing is cut.
+        """
+        if self.whole(box):
+            return ()
+        found = []
+        for coefficients, constant in self.linear:
+            least = self._least((coefficients, constant), box)
+            at = constant + sum(value * self._start(rank, box) for rank, value in coefficients.items())
+            found += [1, 0] if least >= 0 else [0, at]
+        for bound in self.blocks:
+            reach = [self._reach(side, box) for side in (bound.left, bound.right)]
+            low, high = min(low for low, _ in reach), max(high for _, high in reach)
+            starts = [start - low for start in block_starts(bound.lengths, high + 1) if low < start <= high]
+            found += [len(starts), *starts, reach[0][0] - reach[1][0]]
+        return tuple(found)
+
+    def _start(self, rank: str, box: Box) -> int:
+        return box[rank][0] if rank in box else 0
+
+    def points(self, box: Box, ranks: Iterable[str]) -> int:
+        """Points over `ranks` that are kept for some value of the other ranks in the box."""
+        mine = tuple(ranks)
+        total = math.prod(box.get(rank, (0, self.sizes[rank]))[1] for rank in mine)
+        if self.whole(box):
+            return total
+        tied = [rank for rank in mine if rank in self.tied]
+        for rank in tied:
+            total //= max(1, box.get(rank, (0, self.sizes[rank]))[1])
+        key = (tuple(tied), *(box.get(rank, (0, self.sizes[rank])) for rank in sorted(self.tied)))
+        found = self._counted.get(key)
+        if found is None:
+            if len(self._counted) >= MOST_REMEMBERED:
+                self._counted.clear()
+            found = self._counted[key] = self._count(box, tied)
+        return total * found
+
+    def keeps(self, at: Mapping[str, NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Which points of a grid are kept: `at` has the values of the tied ranks, to be broadcast."""
+        kept = np.ones(shape, dtype=bool)
+        for coefficients, constant in self.linear:
+            kept &= sum((value * at[rank] for rank, value in coefficients.items()), np.int64(constant)) >= 0
+        for bound in self.blocks:
+            first, last = [], []
+            for side in (bound.left, bound.right):
+                low: NDArray[np.int64] | np.int64 = np.int64(side.offset)
+                high: NDArray[np.int64] | np.int64 = np.int64(side.offset)
+                for term in side.terms:
+                    if term.rank in at:
+                        low, high = (
+                            low + term.coefficient * at[term.rank],
+                            high + term.coefficient * at[term.rank],
+                        )
+                    else:
+                        reach = term.coefficient * (self.sizes[term.rank] - 1)
+                        low, high = low + min(0, reach), high + max(0, reach)
+                first.append(low)
+                last.append(high)
+            starts = np.array(block_starts(bound.lengths, int(max(np.max(high) for high in last)) + 1))
+            blocks = [np.searchsorted(starts, end, side="right") for end in (*first, *last)]
+            kept &= (blocks[0] <= blocks[3]) & (blocks[1] <= blocks[2])
+        return kept
+
+    def uneven(self, loop_ranks: Iterable[str], tile: int, own: Interval, box: Box) -> list[Interval]:
+        """Iterations of a loop, as first and one past last, in which a bound may cut something.
+
+        `own` is the loop's range; `box` has the ranks outside it, whatever lies inside is whole.
+        """
+        found: list[Interval] = []
+        trips = -(-own[1] // tile)
+        for rank in loop_ranks:
+            if rank not in self.tied:
+                continue
+            for linear in self.linear:
+                found += self._uneven(linear, rank, tile, own, box, trips)
+            for bound in self.blocks:
+                for side, other in ((bound.left, bound.right), (bound.right, bound.left)):
+                    if rank not in side.ranks:
+                        continue
+                    low, high = self._reach(other, box)
+                    begin, end = _block(bound, low, high)
+                    if high >= end or rank in other.ranks:
+                        return [(0, trips)]
+                    for linear in _between(side, begin, end):
+                        found += self._uneven(linear, rank, tile, own, box, trips)
+        return found
+
+    def _uneven(
+        self, linear: Linear, rank: str, tile: int, own: Interval, box: Box, trips: int
+    ) -> list[Interval]:
+        coefficients, constant = linear
+        slope = coefficients.get(rank, 0)
+        if not slope:
+            return []
+        others = {name: value for name, value in coefficients.items() if name != rank}
+        rest = self._least((others, constant), box)
+        start = own[0]
+        if slope > 0:  # kept from `need` on
+            need = -(rest // slope)
+            stop = min(trips, max(0, -(-(need - start) // tile)))
+            return [(0, stop)] if stop else []
+        last = rest // -slope  # kept up to here
+        first = max(0, (last + 1 - start) // tile)
+        return [(first, trips)] if first < trips and last < start + own[1] - 1 else []
+
+    def _count(self, box: Box, tied: list[str]) -> int:
+        ranges = self._ranges(box)
+        return count_kept({rank: ranges[rank] for rank in tied}, self.linear, self.blocks, ranges)
+
+    def _ranges(self, box: Box) -> dict[str, tuple[int, int]]:
+        """Half-open ranges of all ranks."""
+        whole = {rank: (0, size) for rank, size in self.sizes.items()}
+        return whole | {rank: (low, low + extent) for rank, (low, extent) in box.items()}
+
+    def _least(self, linear: Linear, box: Box) -> int:
+        coefficients, constant = linear
+        for rank, value in coefficients.items():
+            low, extent = box.get(rank, (0, self.sizes[rank]))
+            constant += min(value * low, value * (low + extent - 1))
+        return constant
+
+    def _one_block(self, bound: SameBlock, box: Box) -> bool:
+        low, high = self._reach(bound.left, box)
+        other_low, other_high = self._reach(bound.right, box)
+        return max(high, other_high) < _block(bound, min(low, other_low), max(high, other_high))[1]
+
+    def _constraints(self, ends: Mapping[str, tuple[int, int]]) -> list[Linear]:
+        """All bounds as constraints; those of blocks hold between the first and the last that both sides
+        meet.
+        """
+        box = {rank: (low, high - low + 1) for rank, (low, high) in ends.items()}
+        found = list(self.linear)
+        for bound in self.blocks:
+            reach = [self._reach(side, box) for side in (bound.left, bound.right)]
+            first, last = max(low for low, _ in reach), min(high for _, high in reach)
+            begin, end = _block(bound, min(first, last), first)[0], _block(bound, last, first)[1]
+            if first >= end:  # the sides lie in different blocks
+                return [({}, -1)]
+            for side in (bound.left, bound.right):
+                limits = _between(side, begin, end)
+                found += [relaxed(each, self.tied, self._ranges(box)) for each in limits]
+        return found
+
+    def _reach(self, index: Index, box: Box) -> tuple[int, int]:
+        low = high = index.offset
+        for term in index.terms:
+            start, extent = box.get(term.rank, (0, self.sizes[term.rank]))
+            ends = (term.coefficient * start, term.coefficient * (start + extent - 1))
+            low, high = low + min(ends), high + max(ends)
+        return low, high
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """What bounds do to an operation: the masks of the Einsums that it serves, of which one may leave what
+    another leaves out. `ranks` are those whose points decide its cost; `anywhere` that the place of its tile
+    decides it too, bounds or not. `reduced` is the rank along which a compute goes on with partial results.
+    """
+
+    masks: tuple[Mask, ...]
+    ranks: tuple[str, ...]
+    anywhere: bool = False
+    results: tuple[str, ...] = ()
+    reduced: str = ""
+
+    def begun(self, box: Box) -> int:
+        """Results of a compute's tile that tiles before it along `reduced` have begun: `results` are their
+        ranks.
+        """
+        (mask,) = self.masks
+        start, extent = box[self.reduced]
+        if not start:
+            return 0
+        before = {**box, self.reduced: (0, start)}
+        both = {**box, self.reduced: (0, start + extent)}
+        here, there, together = (
+            mask.points(left, self.results) if (left := mask.trim(one)) is not None else 0
+            for one in (box, before, both)
+        )
+        return here + there - together
+
+    def trim(self, box: Box) -> dict[str, Interval] | None:
+        """The box around what any of the masks leaves."""
+        found: dict[str, Interval] | None = None
+        for mask in self.masks:
+            one = mask.trim(box) if mask else dict(box)
+            if one is None:
+                continue
+            found = one if found is None else _hull(found, one, mask.sizes)
+        return found
+
+    def standing(self, box: Box) -> tuple[int, ...]:
+        """What sets boxes of the same extents apart; empty where nothing does."""
+        if self.anywhere:
+            return tuple(box[rank][0] if rank in box else 0 for rank in self.ranks)
+        found = [mask.standing(box) if mask else () for mask in self.masks]
+        if not any(found):
+            return ()
+        return tuple(number for one in found for number in (len(one), *one))
+
+
+def _hull(one: Box, other: Box, sizes: Mapping[str, int]) -> dict[str, Interval]:
+    found = {}
+    for rank in {*one, *other}:
+        ends = [box.get(rank, (0, sizes[rank])) for box in (one, other)]
+        low = min(start for start, _ in ends)
+        found[rank] = (low, max(start + extent for start, extent in ends) - low)
+    return found
+
+
+def _block(bound: SameBlock, low: int, high: int) -> tuple[int, int]:
+    """Start of the block that `low` lies in, and end of that block."""
+    starts = block_starts(bound.lengths, max(low, high) + 1)
+    at = max(number for number, start in enumerate(starts) if start <= low) if low >= 0 else 0
+    return starts[at], starts[at + 1]
+
+
+def _between(side: Index, begin: int, end: int) -> list[Linear]:
+    """`begin <= side < end` as two constraints."""
+    up: dict[str, int] = {}
+    for term in side.terms:
+        up[term.rank] = up.get(term.rank, 0) + term.coefficient
+    down = {rank: -value for rank, value in up.items()}
+    return [(up, side.offset - begin), (down, end - 1 - side.offset)]
+
+
+def _narrow(linear: Linear, ends: dict[str, tuple[int, int]]) -> bool:
+    """Cut the ends of every rank to what the constraint allows; False when nothing is left."""
+    coefficients, constant = linear
+    most = constant + sum(max(v * ends[r][0], v * ends[r][1]) for r, v in coefficients.items())
+    if most < 0:
+        return False
+    for rank, value in coefficients.items():
+        low, high = ends[rank]
+        rest = most - max(value * low, value * high)
+        if value > 0:
+            low = max(low, -(rest // value))
+        else:
+            high = min(high, rest // -value)
+        if low > high:
+            return False
+        ends[rank] = (low, high)
+    return True
