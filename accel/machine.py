@@ -47,11 +47,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `dims` is ordered, outermost first: `{"cores": 4, "rows": 128, "cols": 128}`, or `{"lanes": 256}`.
     `fused_ops` are op chains that issue as one. `reduction_latency_cycles` gives, per op, the extra cycles
-    until a value reduced by it across the rows is visible. `fill` "exposed" adds rows + cols - 2 cycles to
-    a result's latency. `convention` says what a systolic tile's edges, filling and draining cost
-    (`einsim.dataflow.array_time`); "" counts its streaming only. `exploits` names sparsity patterns that save
-    work here; others cost dense. `mode_of` names the unit whose arithmetic this one is a mode of: of the two,
-    one computes at a time.
+    until a value reduced by it across the rows is visible (ops not listed: none; no list: log2 of what is
+    reduced). `fill` "exposed" adds rows + cols - 2 cycles to a result's latency. `convention` says what a
+    systolic tile's edges, filling and draining cost (`einsim.dataflow.array_time`); "" counts its streaming
+    only. `exploits` names sparsity patterns that save work here; others cost dense. `mode_of` names the unit
+    whose arithmetic this one is a mode of: of the two, one computes at a time.
     """
 
     name: str
@@ -84,6 +84,15 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             if self.ops[op].by_bits and not self.bits:
                 rule = "needs the unit's `bits`, the widths that the op's own figures are for"
                 raise RuleError(rule, at=("ops", op, "by_bits"))
+        if self.kind == "vector" and self.dataflows:
+            raise RuleError("are an array's, not a vector unit's", at=("dataflows",))
+        if self.fill == "exposed" and not {"rows", "cols"} & set(self.dims):
+            raise RuleError("is for units with rows or cols", got=self.fill, at=("fill",))
+        for at, chain in enumerate(self.fused_ops):
+            for op in chain:
+                if op not in self.ops:
+                    hint = near(op, self.ops)
+                    raise RuleError(f"the unit has no op '{op}'", hint=hint, at=("fused_ops", at))
         for dataflow in self.dataflows:
             if dataflow not in DATAFLOWS:
                 hint = near(dataflow, DATAFLOWS)
@@ -171,6 +180,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     copies: int = 1
 
     def __post_init__(self) -> None:
+        if self.parent is None and self.holds:
+            raise RuleError("is for memories on the chip: DRAM holds everything", at=("holds",))
         if self.copies < 1 or (self.parent is None and self.copies > 1):
             raise RuleError("must be >= 1, and 1 for DRAM", got=self.copies, at=("copies",))
         if bool(self.bus) != (self.bus_bytes_per_s is not None):

@@ -255,7 +255,7 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The registers of one PE."""
     reduction_latency_cycles: dict[Name, Latency | Literal["rows"]] = {}
     """By op: extra cycles until a value that it reduced over the rows is visible; `rows`: as many as there
-    are rows.
+    are rows. Ops that are not listed take none; without a list, each takes log2 of what it reduces.
     """
     fill: Fill = "hidden"
     """`exposed` adds rows + cols - 2 cycles to the latency of each result."""
@@ -302,10 +302,11 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         )
 
     def _reduction_latency_cycles(self, dims: dict[str, int]) -> dict[str, int]:
-        if "rows" in self.reduction_latency_cycles.values() and "rows" not in dims:
-            rule = "may say 'rows' only on a unit that has rows"
-            raise RuleError(rule, hint=near("rows", dims), at=("reduction_latency_cycles",))
         latencies = self.reduction_latency_cycles.items()
+        for op, cycles in latencies:
+            if cycles == "rows" and "rows" not in dims:
+                rule = "may say 'rows' only on a unit that has rows"
+                raise RuleError(rule, hint=near("rows", dims), at=("reduction_latency_cycles", op))
         return {op: dims["rows"] if cycles == "rows" else int(cycles) for op, cycles in latencies}
 
     def costs(self) -> dict[str, OpCost]:

@@ -60,16 +60,25 @@ def cycles_per_point(unit: Unit, ops: tuple[str, ...]) -> int:
     return sum(max(unit.cost(op).cycles for op in group) for group in issue_ops(unit, ops))
 
 
-def latency_cycles(cascade: Cascade, unit: Unit, einsum: Einsum, node: Compute) -> int:
-    """Cycles from the end of issue until a tile's result can be used."""
+def latency_cycles(
+    cascade: Cascade, unit: Unit, einsum: Einsum, node: Compute, extents: Mapping[str, int]
+) -> int:
+    """Cycles from the end of issue until the results of a tile of `extents` can be used.
+
+    What lies along a dimension and is reduced takes what the unit states; where it states nothing for any
+    op, it comes together two by two, a cycle each time.
+    """
     extra = max((unit.cost(op).latency_cycles for op in issued_ops(cascade, unit, einsum)), default=0)
-    rows = next(iter(unit.dims)) if unit.kind == "vector" else "rows"
-    along_rows = set(node.spatial.get(rows, ())) & set(einsum.reduced)
-    if along_rows:
-        reduce_op = {"sum": "add"}.get(einsum.reduce or "", einsum.reduce or "")
-        if "mac" in einsum.ops and reduce_op == "add":
-            reduce_op = "mac"
-        extra += unit.reduction_latency_cycles.get(reduce_op, 0)
+    reducing = "add" if einsum.reduce == "sum" else einsum.reduce or ""
+    if "mac" in einsum.ops and reducing == "add":
+        reducing = "mac"
+    rows = list(unit.dims)[-1] if unit.kind == "vector" else "rows"
+    for dim, ranks in node.spatial.items():
+        across = [rank for rank in ranks if rank in einsum.reduced]
+        if across:
+            span = min(math.prod(extents[rank] for rank in across), unit.dims[dim])
+            stated = unit.reduction_latency_cycles
+            extra += (stated.get(reducing, 0) if dim == rows else 0) if stated else (span - 1).bit_length()
     if unit.fill == "exposed":
         extra += sum(unit.dims.get(dim, 1) - 1 for dim in ("rows", "cols"))
     return extra

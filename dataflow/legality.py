@@ -140,8 +140,7 @@ class _Tree:
             raise self.sites.error(place, node, "on", why, hint=hint)
         self._spatial(place, node, unit, einsum)
         self._known((place, node, "stationarity"), node.stationarity, DATAFLOWS, "dataflow")
-        fixed = unit.kind != "vector" and unit.dataflows
-        if fixed and node.stationarity not in unit.dataflows:
+        if unit.dataflows and node.stationarity not in unit.dataflows:
             rule, hint = (
                 f"unit {unit.name} can't work {node.stationarity}",
                 f"it is {', '.join(unit.dataflows)}",

@@ -182,7 +182,8 @@ def _op(
     if draft.kind == "compute":
         node = draft.leaf.node
         engine = node.unit
-        latency = latency_cycles(cascade, machine.unit(node.unit), einsum, node) * clock.unit_ticks[node.unit]
+        unit, most = machine.unit(node.unit), points_below(layout, cascade, draft.path)
+        latency = latency_cycles(cascade, unit, einsum, node, most) * clock.unit_ticks[node.unit]
     else:
         source, target = _ends(machine, draft)
         outer = machine.memory(target if draft.kind == "store" else source)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from einsim.accel.fabric.arrays import nm_chain, systolic_os
-from einsim.accel.machine import Machine, Memory, Unit
+from einsim.accel.machine import Machine, Memory, OpCost, Unit
 from einsim.accel.parts import PARTS, Part
 from einsim.accel.resources import blocks, ceil_div, check_fit, total
 from einsim.accel.written import Count, Name, WrittenDram, WrittenFamily, WrittenLanes, WrittenPort
@@ -50,7 +50,9 @@ class MatrixArray(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields
     cols: Count
     """Columns of macs in each SLR."""
     chain: Count = 1
-    """Macs that are cascaded along the reduction; it divides rows x cols."""
+    """Macs that are cascaded along the reduction; it divides rows x cols. A result passes the others of its
+    chain, a cycle each.
+    """
     kind: Literal["dsp-chain", "systolic"] = "dsp-chain"
     """`dsp-chain`: cascaded DSPs; `systolic`: a grid that operands stream through."""
     macs_per_dsp: Annotated[int, msgspec.Meta(ge=1, le=4)] = 1
@@ -68,6 +70,10 @@ class MatrixArray(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields
         if self.rows * self.cols % self.chain:
             rule = f"must divide rows x cols = {self.rows * self.cols:,}"
             raise RuleError(rule, got=self.chain, at=("chain",))
+
+    def costs(self) -> dict[str, OpCost]:
+        """The written ops; a result passes the other macs of its chain."""
+        return {op: _later(cost, self.chain - 1) for op, cost in super().costs().items()}
 
     @property
     def dsps(self) -> int:
@@ -142,7 +148,9 @@ class FpgaDsp(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     buffers: Annotated[dict[Name, Buffer], msgspec.Meta(min_length=1)]
     """The on-chip buffers of each SLR by name; together they are memory `gb`."""
     buffer_port: WrittenPort
-    """How the buffers are reached, all together."""
+    """How the buffers are reached, all together; without a bandwidth here, each gives and takes its width a
+    cycle.
+    """
     logic: Logic
     """LUTs and flip-flops around the DSPs."""
     slrs: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
@@ -167,6 +175,13 @@ class FpgaDsp(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if array.dsps > host.dsps:
                 rule = f"needs {array.dsps:,} DSPs, '{array.shares_dsps_of}' has {host.dsps:,}"
                 raise RuleError(rule, at=where)
+
+
+def _later(cost: OpCost, cycles: int) -> OpCost:
+    return msgspec.structs.replace(
+        cost, latency_cycles=cost.latency_cycles + cycles,
+        by_bits={width: _later(own, cycles) for width, own in cost.by_bits.items()},
+    )  # fmt: skip
 
 
 def resources(spec: FpgaDsp, part: Part) -> dict[str, int]:
@@ -215,6 +230,11 @@ def derive(spec: FpgaDsp, name: str) -> Machine:
     part = PARTS[spec.part]
     if spec.slrs > part.slrs:
         raise RuleError(f"must be <= {part.slrs}, all that {part.name} has", got=spec.slrs, at=("slrs",))
+    units = (*spec.matrix.values(), *spec.vector.values())
+    clock = max(float(spec.clock), *(float(unit.clock or 0) for unit in units))
+    if clock > part.fastest_hz:
+        rule = f"must be <= {part.fastest_hz / 1e6:g} MHz, the DSPs of {part.name} in its fastest speed grade"
+        raise RuleError(rule, got=f"{clock / 1e6:g} MHz", at=("clock",))
     needs = resources(spec, part)
     check_fit(needs, part)
     machine = spec.assembled(name, spec.family, _memories(spec), _units(spec))
@@ -228,10 +248,16 @@ def derive(spec: FpgaDsp, name: str) -> Machine:
 
 def _memories(spec: FpgaDsp) -> tuple[Memory, ...]:
     capacity = spec.slrs * sum(buffer.capacity for buffer in spec.buffers.values())
-    return (
-        spec.dram.reached(spec.dram.efficiency[spec.dram.placement]),
-        spec.buffer_port.memory("gb", parent="dram", capacity=capacity),
-    )
+    dram = spec.dram.reached(spec.dram.efficiency[spec.dram.placement])
+    port = spec.buffer_port
+    buffers = port.memory("gb", parent="dram", capacity=capacity)
+    if not (port.bandwidth or port.read_bandwidth or port.write_bandwidth):
+        cycle = spec.slrs * sum(buffer.width_bits for buffer in spec.buffers.values()) / 8
+        rate = int(cycle * float(spec.clock))
+        buffers = msgspec.structs.replace(
+            buffers, read_bytes_per_s=rate, write_bytes_per_s=rate, shared_port=False
+        )
+    return dram, buffers
 
 
 def _units(spec: FpgaDsp) -> dict[str, Unit]:

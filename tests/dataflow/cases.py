@@ -77,7 +77,7 @@ def machine(rng: random.Random, *, ideal: bool = False, levels: int | None = Non
     array = Unit(
         name="mm", kind="array", dims={"rows": rng.randint(1, 4), "cols": rng.randint(1, 4)}, ops=wide, bits=bits,
         reads_from=memories[-1].name, registers=registers, fill=rng.choice(("hidden", "exposed")),
-        reduction_latency_cycles={"max": rng.choice((0, 5))},
+        reduction_latency_cycles=rng.choice(({"max": 0}, {"max": 5})) if drawn.random() < 0.7 else {},
     )  # fmt: skip
     vector = Unit(
         name="vec", kind="vector", dims={"lanes": rng.randint(1, 4)}, ops=slow, reads_from=memories[-1].name,

@@ -6,7 +6,7 @@ import random
 
 import msgspec
 
-from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit, UnitKind
+from einsim.accel.machine import Fill, Machine, Memory, OpCost, RegisterFile, Unit, UnitKind
 
 CLOCK = 1_000_000_000
 OPS = ("mac", "mul", "add", "max", "min", "exp", "div", "select", "cmp")
@@ -75,6 +75,9 @@ def _unit(
     if bits:
         stated = wide.choice(({}, {"16": OpCost(cycles=2, energy_pj=4.0)}, {"32x8": OpCost(cycles=3)}))
         ops["mac"] = msgspec.structs.replace(ops["mac"], by_bits=stated)
+    fill: Fill = rng.choice(("hidden", "exposed"))
+    late = rng.choice(({"max": 0}, {"max": 5}))
+    stated_latency = late if wide.random() < 0.7 else {}
     return Unit(
         bits=bits, name=name, kind=kind, dims={"cores": cores, **dims} if cores > 1 else dims, ops=ops,
         reads_from=memories[-1].name, clock_hz=rng.choice((None, None, CLOCK / 2)),
@@ -82,5 +85,5 @@ def _unit(
         fused_ops=(("add", "exp"),) if kind == "vector" and rng.random() < 0.5 else (),
         exploits=() if plain or kind == "vector" else rng.choice(PATTERNS),
         dataflows=("output-stationary", "weight-stationary", "input-stationary") if kind != "vector" else (),
-        reduction_latency_cycles={"max": rng.choice((0, 5))}, fill=rng.choice(("hidden", "exposed")),
+        reduction_latency_cycles=stated_latency, fill=fill if kind != "vector" else "hidden",
     )  # fmt: skip

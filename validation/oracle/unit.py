@@ -230,8 +230,9 @@ def latency_cycles(
         across = set(node.spatial.get(dim, ())) & set(einsum.reduced)
         if across and points.count:
             span = math.prod(len(np.unique(points.at[rank])) for rank in across)
-            tree = math.ceil(math.log2(min(span, unit.dims[dim])))  # two values make one in a cycle at best
-            named = unit.reduction_latency_cycles if dim in ("rows", "lanes") else {}
-            stated = named.get(ops[-1].partition("@")[0], 0)
-            latency += max(tree, stated)
+            if unit.reduction_latency_cycles:
+                named = unit.reduction_latency_cycles if dim in ("rows", "lanes") else {}
+                latency += named.get(ops[-1].partition("@")[0], 0)
+            else:  # two values make one in a cycle at best
+                latency += math.ceil(math.log2(min(span, unit.dims[dim])))
     return latency

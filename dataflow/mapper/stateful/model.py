@@ -343,7 +343,7 @@ class Model:
             self._stages[key] = Stage(
                 einsum=einsum, unit=node.unit,
                 ticks=array_cycles(self.cascade, unit, einsum, node, work) * scale,
-                latency=latency_cycles(self.cascade, unit, einsum, node) * scale,
+                latency=latency_cycles(self.cascade, unit, einsum, node, extents) * scale,
             )  # fmt: skip
         return self._stages[key]
 
@@ -380,12 +380,8 @@ class Model:
         """Ticks when a tile's Einsums run one after the other, each as long as its unit or busiest port."""
         total = 0
         runs = self.steps * sum(count for _, count in counts.combos(frozenset(self.group.free)))
-        for at, einsum in enumerate(self.group.body):
-            node = nodes[at]
-            latency = (
-                latency_cycles(self.cascade, self.units[node.unit], einsum, node)
-                * self.clock.unit_ticks[node.unit]
-            )
+        for at, node in enumerate(nodes[: len(self.group.body)]):
+            latency = self._stage(node, counts).latency
             busy: dict[str, int] = {}
             for part in self._of_einsum(at, nodes, homes, counts):
                 for engine, ticks in part.ticks:

@@ -1,0 +1,282 @@
+"""Every key that a machine may be written with changes a figure, or is refused where it could change none.
+
+The keys come from the families' own types, so that a new one can't be forgotten: it fails here until a change of
+it is stated below. Those that only say where figures come from are listed, each with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from msgspec import inspect
+
+from einsim.accel.load import FAMILIES, GENERIC, load_machine
+from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.mapping_text import parse_text
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.notation import parse
+
+DOCUMENTATION = {
+    "family": "says which family this is", "machine": "the machine's name", "technology": "a label",
+    "sources": "citations", "assumed": "paths without a citation",
+}  # fmt: skip
+
+VECTOR_OPS = {op: {"energy": "1pJ"} for op in ("mac", "mul", "add", "max", "exp", "div", "select")}
+PORT = {"bandwidth": "64GB/s", "access": "8B", "read_energy": "8pJ"}
+DRAM = {"bandwidth": "8GB/s", "access": "8B", "read_energy": "80pJ", "capacity": "1MiB"}
+REGISTERS = {"bytes_per_pe": "64B", "read_energy": "0.1pJ", "write_energy": "0.1pJ"}
+ARRAY = {"ops": {"mac": {"energy": "1pJ"}}, "registers": REGISTERS, "bits": [16]}
+VECTOR = {"ops": VECTOR_OPS, "registers": REGISTERS}
+BASES: dict[str, dict[str, Any]] = {
+    "spatial-array": {
+        "family": "spatial-array", "clock": "1GHz", "cores": 2, "multicast": True, "leakage": "0.1W",
+        "dram": DRAM, "buffer": "64KiB", "buffer_port": PORT, "noc": {"bandwidth": "32GB/s"},
+        "local": {"capacity": "16KiB", **PORT},
+        "array": {"rows": 8, "cols": 8, **ARRAY}, "vector": {"lanes": 8, **VECTOR},
+        "area": {"buffer_um2_per_mib": 5.0, "array_pe_um2": {"mac": 1.0}, "vector_pe_um2": {"mac": 1.0}},
+    },
+    "npu": {
+        "family": "npu", "clock": "1GHz", "precision": 8, "cores": 2, "leakage": "0.1W", "dram": DRAM,
+        "scratchpad": "64KiB", "scratchpad_port": PORT, "noc": {"bandwidth": "32GB/s"},
+        "tensor": {"rows": 8, "cols": 8, "mac_cycles": {"int8": 1, "int16": 2}, **ARRAY},
+        "vector": {"units": 1, "width_bits": 128, **VECTOR, "bits": [8, 16]},
+    },
+    "fpga-dsp": {
+        "family": "fpga-dsp", "part": "u280", "clock": "200MHz", "slrs": 2, "leakage": "0.1W",
+        "noc": {"bandwidth": "32GB/s"},
+        "dram": {**DRAM, "channels": 4, "efficiency": {"good": 0.5, "bad": 0.25}, "placement": "good"},
+        "matrix": {"mm": {"rows": 8, "cols": 8, "chain": 4, **ARRAY}},
+        "vector": {"vec": {"lanes": 8, **VECTOR}},
+        "buffers": {"weights": {"capacity": "64KiB", "width_bits": 64, "ram": "bram"}},
+        "buffer_port": {"access": "8B", "read_energy": "8pJ"},
+        "logic": {"luts_per_dsp": 10, "ffs_per_dsp": 10, "luts_per_channel": 10, "luts_of_control": 10,
+                  "ffs_of_control": 10, "dsps_of_control": 3},
+    },
+    "generic": {
+        "machine": "written", "clock": "1GHz", "leakage": "0.1W", "noc": {"bandwidth": "32GB/s"}, "multicast": True,
+        "memories": {"dram": DRAM, "gb": {"parent": "dram", "capacity": "64KiB", **PORT}},
+        "units": {
+            "mm": {"kind": "systolic", "dims": {"cores": 2, "rows": 8, "cols": 8}, "reads_from": "gb", **ARRAY},
+            "vec": {"kind": "vector", "dims": {"cores": 2, "lanes": 8}, "reads_from": "gb", **VECTOR},
+        },
+    },
+}  # fmt: skip
+
+WORKS = [
+    parse(text, name=name, sizes=sizes)
+    for name, text, sizes in (
+        ("layer", "H[m,j] = X[m,k] * W[k,j]\nG[m,j] = exp(H[m,j] - B[j])\nY[m,n] = G[m,j] * V[j,n]",
+         {"m": 48, "k": 40, "j": 56, "n": 24}),
+        ("sums", "S = max[m](X[m])\nT = sum[m](X[m])\nR[m] = X[m] / T - S", {"m": 64}),
+        ("sparse", "tensor P sparse 2:4 k\nZ[m,n] = A[m,k] * P[k,n]", {"m": 16, "k": 64, "n": 16}),
+        ("few", "Z[m,n] = A[m,k] * B[k,n]", {"m": 2, "k": 32, "n": 16}),
+        ("wide-sums", "S[m] = max[n](X[m,n])\nT[m,n] = exp(X[m,n] - S[m])", {"m": 64, "n": 64}),
+        ("steps", "initial R = 0\nR[t+1,p] = exp(R[t,p] - X[t,p])", {"t": 8, "p": 16}),
+        ("narrow", "tensor A bits 8\ntensor B bits 8\nZ[m,n] = A[m,k] * B[k,n]\nM[m,n] = max(Z[m,n], A[m,n])",
+         {"m": 16, "k": 16, "n": 16}),
+    )
+]  # fmt: skip
+
+# Tiles whose rows are far apart in DRAM, many in one bank.
+LARGE = parse("Z[m,n] = A[m,k] * B[k,n]", name="large", sizes={"m": 8, "k": 64, "n": 2**13})
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Another value of a key; `base` holds for the machine with and without it, `also` only with it.
+
+    Keys of both stand beside the changed one, or, with as many ^ in front, beside a part that it is in.
+    """
+
+    value: Any
+    base: dict[str, Any] = {}
+    also: dict[str, Any] = {}
+
+
+TIMED = {"timing": "ddr4-3200", "bandwidth": "20GB/s", "capacity": "1GiB"}
+TWO_PORTS = {"bandwidth": None, "read_bandwidth": "64GB/s", "write_bandwidth": "64GB/s"}
+WIDE = {"^^^^bits": [8], "cycles": 1, "energy": "1pJ"}
+CHANGES: dict[str, Change] = {
+    "clock": Change("100MHz"), "leakage": Change("0.2W"), "noc.bandwidth": Change("0.1GB/s"),
+    "noc.multicast": Change(False, base={"bandwidth": "0.1GB/s"}),
+    "bandwidth": Change("0.1GB/s", base={"bandwidth": "1GB/s"}),
+    "read_bandwidth": Change("0.1GB/s", base=TWO_PORTS), "write_bandwidth": Change("0.1GB/s", base=TWO_PORTS),
+    "access": Change("64B"), "read_energy": Change("99pJ"), "write_energy": Change("99pJ"),
+    "holds": Change(["outputs"]), "timing": Change("ddr4-3200", base={"bandwidth": "20GB/s"}),
+    "timing_channels": Change(2, base=TIMED), "refresh": Change("exact", base=TIMED),
+    "row_hit_cap": Change(1, base={**TIMED, "^buffer_port.dma_engines": 4}),
+    "npu dram.row_hit_cap": Change(1, base={**TIMED, "^scratchpad_port.dma_engines": 4, "^tensor.kind": "array"}),
+    "generic memories.dram.row_hit_cap": Change(1, base={**TIMED, "^gb.dma_engines": 4, "^^units.mm.kind": "array"}),
+    "generic memories.gb.row_hit_cap": Change(1, base=TIMED), "port.row_hit_cap": Change(1, base=TIMED),
+    "banks": Change(4),
+    "bus": Change("shared", also={"bus_bandwidth": "0.1GB/s"}),
+    "bus_bandwidth": Change("0.1GB/s", base={"bus": "shared", "bus_bandwidth": "64GB/s"}),
+    "descriptor_cycles": Change(50), "dma_engines": Change(1, base={"descriptor_cycles": 50}),
+    "capacity": Change("1KiB"), "buffer": Change("1KiB"), "scratchpad": Change("1KiB"),
+    "cycles": Change(3), "energy": Change("99pJ"), "latency_cycles": Change(40), "made_of": Change({"add": 2}),
+    "fused_ops": Change([["add", "exp"]]), "dataflows": Change(["weight-stationary"]),
+    "bytes_per_pe": Change("1B"),
+    "registers.read_energy": Change("99pJ"), "registers.write_energy": Change("99pJ"),
+    "tensor.bits": Change([8], base={"mac_cycles.int16": 1}),
+    "shares_dsps_of": Change("mv", base={"^mv": {"rows": 8, "cols": 8, **ARRAY}}),
+    "buffers.weights.width_bits": Change(16), "parent": Change("gb"),
+    "by_bits.16.cycles": Change(9, base=WIDE), "by_bits.16.energy": Change("99pJ", base=WIDE),
+    "reduction_latency_cycles": Change({"mac": 40, "max": 40, "add": 40}),
+    "fill": Change("exposed"), "exploits": Change(["n:m"]), "bits": Change([4]),
+    "convention": Change("scale-sim"), "rows": Change(4), "cols": Change(4), "lanes": Change(4),
+    "kind": Change("systolic", base={"dataflows": ["weight-stationary"]}),
+    "tensor.kind": Change("array", base={"dataflows": ["weight-stationary"]}),
+    "units.mm.kind": Change("array", base={"dataflows": ["weight-stationary"]}), "units.vec.kind": Change("array"),
+    "cores": Change(3), "multicast": Change(False),
+    "buffer_um2_per_mib": Change(9.0), "array_pe_um2": Change({"mac": 2.0}), "vector_pe_um2": Change({"mac": 2.0}),
+    "precision": Change(16), "efficiency": Change(0.5), "int8": Change(2), "int16": Change(1), "units": Change(2),
+    "width_bits": Change(64), "part": Change("u280", base={"part": "vhk158", "clock": "1GHz"}), "channels": Change(8), "placement": Change("bad"),
+    "dram.efficiency": Change({"good": 0.125}),
+    "chain": Change(8), "macs_per_dsp": Change(2), "dsps_per_mac": Change(2), "dsps_per_lane": Change(3),
+    "luts_per_lane": Change(3), "ffs_per_lane": Change(3), "ram": Change("uram"), "luts_per_dsp": Change(30),
+    "ffs_per_dsp": Change(30), "luts_per_chain": Change(30), "luts_per_channel": Change(30),
+    "luts_of_control": Change(30), "ffs_of_control": Change(30), "dsps_of_control": Change(30),
+    "slrs": Change(3), "effective_slrs": Change(1.5), "copies": Change(2),
+    "dims": Change({"rows": 4, "cols": 4}), "reads_from": Change("dram"),
+}  # fmt: skip
+NAMES = {"matrix": ("mm",), "buffers": ("weights",), "memories": ("dram", "gb"), "units": ("mm", "vec")}
+
+
+def keys(kind: inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every key of a written type, in parts; names that a user chooses are those of the bases."""
+    match kind:
+        case inspect.Metadata():
+            yield from keys(kind.type, path)
+        case inspect.UnionType() if any(isinstance(one, inspect.StructType) for one in kind.types):
+            yield from keys(next(one for one in kind.types if isinstance(one, inspect.StructType)), path)
+        case inspect.StructType():
+            for field in kind.fields:
+                yield from keys(field.type, (*path, field.encode_name))
+        case inspect.DictType() if isinstance(_plain(kind.value_type), inspect.StructType):
+            for name in _chosen(path):
+                yield from keys(kind.value_type, (*path, name))
+        case _:
+            yield path
+
+
+def _plain(kind: inspect.Type) -> inspect.Type:
+    return _plain(kind.type) if isinstance(kind, inspect.Metadata) else kind
+
+
+def _chosen(path: tuple[str, ...]) -> tuple[str, ...]:
+    if path[-1] == "ops":
+        return ("exp",) if path[0] == "vector" or path[1:2] == ("vec",) else ("mac",)
+    if path[-1] == "by_bits":
+        return ("16",)
+    return ("vec",) if path == ("vector",) else NAMES[path[-1]]
+
+
+FORMS = {**FAMILIES, "generic": GENERIC}
+EVERY = [
+    (family, ".".join(path))
+    for family, form in FORMS.items() if family in BASES
+    for path in keys(inspect.type_info(form.spec))
+]  # fmt: skip
+
+
+def test_what_documents_is_all_that_is_left_out() -> None:
+    left = {key.rpartition(".")[2] for _, key in EVERY} & set(DOCUMENTATION)
+    assert left == set(DOCUMENTATION)
+    assert set(BASES) >= {"spatial-array", "npu", "fpga-dsp", "generic"}
+
+
+@pytest.mark.parametrize(("family", "key"), [(f, k) for f, k in EVERY if k not in DOCUMENTATION])
+def test_a_key_changes_a_figure_or_is_refused(family: str, key: str, tmp_path_factory: Any) -> None:
+    change = _change(family, key)
+    base, also = (
+        {_beside(key, name): value for name, value in some.items()} for some in (change.base, change.also)
+    )
+    try:
+        before = load(family, base)
+        after = load(family, {**base, key: change.value, **also})
+    except EinsimError as error:
+        said = str(error)
+        assert any(name.rpartition(".")[2] in said for name in (key, *base, *also)), said
+        return  # refused, for itself or what goes with it
+    figures = zip(_figures(before), _figures(after), strict=True)
+    assert any(one != other for one, other in figures), f"{key} = {change.value} changes nothing"
+
+
+def _change(family: str, key: str) -> Change:
+    parts = key.split(".")
+    names = [f"{family} {key}", *(".".join(parts[at:]) for at in range(len(parts)))]
+    found = [CHANGES[name] for name in names if name in CHANGES]
+    assert found, f"{key} is new: state a change of it in CHANGES, which this test then holds to bind"
+    return found[0]
+
+
+def _beside(key: str, name: str) -> str:
+    return ".".join((*key.split(".")[: -1 - name.count("^")], name.lstrip("^")))
+
+
+def load(family: str, overrides: dict[str, Any]) -> Machine:
+    """The family's base with some keys replaced; None takes one away."""
+    data = yaml.safe_load(yaml.safe_dump(BASES[family]))
+    for key, value in overrides.items():
+        *above, last = key.split(".")
+        here = data
+        for name in above:
+            here = here.setdefault(name, {})
+        here[last] = value
+        if value is None:
+            del here[last]
+    return _loaded(yaml.safe_dump(data, sort_keys=False))
+
+
+@cache
+def _loaded(text: str) -> Machine:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "machine.yaml"
+        path.write_text(text)
+        return load_machine(str(path))
+
+
+def _figures(chip: Machine) -> Iterator[Any]:
+    """Figures of each workload by the default mapping, at both levels; a refusal counts as one."""
+    yield dict(chip.resources), dict(chip.area_um2)
+    for unit in chip.units:
+        yield _run(chip, *_in_registers(unit), analyse)
+    for work in (*WORKS, *([LARGE] if chip.dram.timing else [])):
+        for level in (analyse, simulate):
+            yield _run(chip, work, None, level)
+
+
+def _in_registers(unit: Unit) -> tuple[Cascade, Mapping]:
+    """A product or a maximum that a unit gathers in its own registers."""
+    of = "Z[m,n] = A[m,k] * B[k,n]" if unit.kind != "vector" else "Z[m] = max[n](A[m,n])"
+    work = parse(
+        of, name="held", sizes={"m": 16, "n": 16, "k": 16} if unit.kind != "vector" else {"m": 64, "n": 8}
+    )
+    given = "A B" if unit.kind != "vector" else "A"
+    text = f"keep {given} Z in {unit.reads_from} x1\n  keep Z in {unit.name} x1\n    Z on {unit.name}"
+    return work, parse_text(f"held on chip (test)\n{text}")
+
+
+def _run(chip: Machine, work: Cascade, mapping: Mapping | None, level: Any) -> Any:
+    try:
+        if mapping is None:
+            mapping = build_mapping(work, chip)
+        check(mapping, work, chip)
+        result = level(lower(mapping, work, chip), chip)
+    except EinsimError as error:
+        return type(error).__name__
+    return result.cycles, result.energy_j, result.traffic, result.utilization
