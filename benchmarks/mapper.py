@@ -121,7 +121,8 @@ def baseline(t: Tables, tiles: npt.NDArray[Any], homes: list[list[tuple[int, int
         rows[engines] += size * joules
 
     def whole(memory: int, size: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.ceil(size / t.mem[memory, ACCESS]) * t.mem[memory, ACCESS]
+        access = float(t.mem[memory, ACCESS])
+        return np.asarray(np.ceil(size / access) * access)
 
     for x, mine in enumerate(homes):
         output = x == len(homes) - 1
@@ -135,12 +136,12 @@ def baseline(t: Tables, tiles: npt.NDArray[Any], homes: list[list[tuple[int, int
             for way, place in ((int(output), source), (1 - int(output), memory)):
                 move(way, place, times * whole(place, tile * (own if t.mem[place, APART] else 1.0)))
             points = [np.ceil(reach[d, r] / cores) if r == core and t.mem[memory, COPIES] > 1 else reach[d, r]
-                      for r in np.flatnonzero(moved)]  # fmt: skip
+                      for r in np.flatnonzero(moved).tolist()]  # fmt: skip
             held = t.fmt[x, 0] / 8 * np.prod(points, axis=0) * t.mem[memory, COPIES]
             rows[engines + 1 + memory] += held * doubled[d]
             source = memory
         passing = tile.copy()
-        for r in np.flatnonzero(~moved):
+        for r in np.flatnonzero(~moved).tolist():
             if r == core:
                 passing *= want if t.mem[source, APART] and t.still[x] else 1.0 if t.still[x] else here[r]
             else:
