@@ -14,6 +14,8 @@ overlap perfectly inside a pipeline.
 
 from __future__ import annotations
 
+import math
+
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import Books, keep_books, static_counts
 from einsim.dataflow.iteration import Path
@@ -146,7 +148,7 @@ def make_result(
         mapping=program.mapping,
         cycles=-(-ticks // program.ticks_per_cycle),
         latency_s=ticks / program.ticks_per_cycle / program.clock_hz,
-        energy_j=sum(books.energy_by.values()),
+        energy_j=math.fsum(books.energy_by.values()),
         dram_bytes=books.dram_bytes,
         utilization={
             unit: books.active_pe_ticks[unit] / (pes[unit] * ticks) if ticks else 0.0 for unit in pes

@@ -11,7 +11,7 @@ import msgspec
 from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import issued
 from einsim.dataflow.array_time import Tiles, array_time
-from einsim.dataflow.feed import Laid
+from einsim.dataflow.feed import LaidTile
 from einsim.dataflow.footprint import Use, compressed, runs, steps, stored_bits, touched
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
@@ -108,10 +108,11 @@ def array_cycles(
     """Issue cycles for a tile: spatial ranks fold over the unit's dimensions, the others run in time."""
     box = {rank: (0, extents[rank]) for rank in einsum.ranks}
     issues = issued_ops(cascade, unit, einsum)
-    return _cycles(unit, Laid(unit, node, einsum, box, extents, None), max(1, cycles_per_point(unit, issues)))
+    laid = LaidTile(unit, node, einsum, box, extents, None)
+    return _cycles(unit, laid, max(1, cycles_per_point(unit, issues)))
 
 
-def _cycles(unit: Unit, laid: Laid, each: int) -> int:
+def _cycles(unit: Unit, laid: LaidTile, each: int) -> int:
     """Cycles of a tile whose points take `each`."""
     folds = math.prod(laid.folds(dim) for dim in laid.dims)
     steps = laid.steps()
@@ -149,7 +150,7 @@ def leaf_cost(
     unit = machine.unit(node.unit)
     box = tile or {rank: (0, extents[rank]) for rank in einsum.ranks}
     cutting = mask if mask and not mask.whole(box) else None
-    laid = Laid(unit, node, einsum, box, exploited(cascade, unit, einsum, extents), cutting)
+    laid = LaidTile(unit, node, einsum, box, exploited(cascade, unit, einsum, extents), cutting)
     points = laid.points()
     issues = issued_ops(cascade, unit, einsum)
     each = max(1, cycles_per_point(unit, issues))
@@ -174,7 +175,7 @@ def leaf_cost(
 
 
 def _operand(
-    cascade: Cascade, machine: Machine, laid: Laid, tensor: str, home: Residence, actions: Counter[str]
+    cascade: Cascade, machine: Machine, laid: LaidTile, tensor: str, home: Residence, actions: Counter[str]
 ) -> tuple[MemoryAccess, ...]:
     """What the unit reads of one operand; from registers it is counted in values, with `actions`."""
     einsum, node = laid.einsum, laid.node
@@ -191,7 +192,7 @@ def _operand(
 
 
 def _result(
-    cascade: Cascade, machine: Machine, laid: Laid, home: Residence, actions: Counter[str], begun: int
+    cascade: Cascade, machine: Machine, laid: LaidTile, home: Residence, actions: Counter[str], begun: int
 ) -> tuple[MemoryAccess, ...]:
     """What the unit writes of its results and reads back of partial ones.
 
@@ -221,7 +222,7 @@ def _result(
 
 
 def _streamed_bytes(
-    cascade: Cascade, machine: Machine, laid: Laid, accesses: tuple[Access, ...], count: int
+    cascade: Cascade, machine: Machine, laid: LaidTile, accesses: tuple[Access, ...], count: int
 ) -> int:
     """Bytes of so many values, of a compressed tensor at the rate of its tile."""
     tensor = cascade.tensor(accesses[0].tensor)
@@ -234,7 +235,7 @@ def _streamed_bytes(
 
 
 def _traffic(
-    cascade: Cascade, machine: Machine, laid: Laid, access: Access, home: Residence, size: tuple[int, int]
+    cascade: Cascade, machine: Machine, laid: LaidTile, access: Access, home: Residence, size: tuple[int, int]
 ) -> tuple[MemoryAccess, ...]:
     """The bytes read and written at home, and the share of both that spills to the memory outside it."""
     extents = {rank: extent for rank, (_, extent) in laid.tile.items()}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping as MappingType
-from fractions import Fraction
 
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.clock import NOC, Clock, bus_name, port_name
-from einsim.dataflow.cores import copied
-from einsim.dataflow.footprint import Use, access_of, disjoint, relevant_ranks, runs, steps, union_bytes
+from einsim.dataflow.clock import Clock, port_name
+from einsim.dataflow.footprint import access_of, disjoint, relevant_ranks
 from einsim.dataflow.held import held_bytes, points_below
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
@@ -19,11 +17,12 @@ from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.mask import Box, Cut, Mask, mask_of
-from einsim.dataflow.program import Cost, Engine, MemoryAccess, Op, Program, ScheduleNode, Stream
+from einsim.dataflow.program import Cost, Engine, Op, Program, ScheduleNode, Stream
 from einsim.dataflow.remarks import remarks
+from einsim.dataflow.transfer import apart_of, ends_of, reads_it, transfer_cost
 from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.waits import DraftOp, add_waits
-from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.cascade import Cascade
 
 
 def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
@@ -76,7 +75,7 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     here = layout.under(home.place)
     nearest = [leaf for leaf in here if home in leaf.homes.get(tensor, ())]
     producer = next((leaf for leaf in nearest if leaf.node.einsum == tensor), None)
-    readers = [leaf for leaf in nearest if leaf.node.einsum != tensor and _reads(cascade, leaf, tensor)]
+    readers = [leaf for leaf in nearest if leaf.node.einsum != tensor and reads_it(cascade, leaf, tensor)]
     made: list[DraftOp] = []
     if producer is None and readers:
         path, when = _loading(cascade, layout, readers, tensor, home)
@@ -89,7 +88,7 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     if producer is not None:
         inside = {leaf.place for leaf in here}
         used_outside = any(
-            leaf.place not in inside and _reads(cascade, leaf, tensor) for leaf in layout.leaves
+            leaf.place not in inside and reads_it(cascade, leaf, tensor) for leaf in layout.leaves
         )
         if used_outside or cascade.is_output(tensor):
             path, when = _chunk(cascade, layout, producer, tensor, home, "last")
@@ -114,10 +113,6 @@ def _loading(
     if len(accesses) == 1 and disjoint(cascade, next(iter(accesses)), walked):
         return path, when
     return readers[0].path[: home.depth], {}
-
-
-def _reads(cascade: Cascade, leaf: Leaf, tensor: str) -> bool:
-    return any(access.tensor == tensor for access in cascade.einsum(leaf.node.einsum).reads)
 
 
 def _chunk(
@@ -173,7 +168,7 @@ def _op(
             begun = key[len(key_ranks)] if resumed and cut is not None and cut.reduced else None
             costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, tile, mask, resumes, begun)
         else:
-            costs[key] = _transfer_cost(draft, layout, cascade, machine, clock, tile, bool(private))
+            costs[key] = transfer_cost(draft, layout, cascade, machine, clock, tile, bool(private))
         if private:
             points = math.prod(tile[rank][1] for rank in shared_out)
             costs[key] = msgspec.structs.replace(costs[key], cores=points)
@@ -185,7 +180,7 @@ def _op(
         unit, most = machine.unit(node.unit), points_below(layout, cascade, draft.path)
         latency = latency_cycles(cascade, unit, einsum, node, most) * clock.unit_ticks[node.unit]
     else:
-        source, target = _ends(machine, draft)
+        source, target = ends_of(machine, draft)
         outer = machine.memory(target if draft.kind == "store" else source)
         engine = clock.port(outer, draft.subject, draft.kind == "load")
         inner = target if draft.kind == "load" else source
@@ -220,7 +215,7 @@ def _cut(draft: DraftOp, cascade: Cascade, resumed: set[str]) -> Cut | None:
     einsums = [cascade.einsum(leaf.node.einsum) for leaf in leaves]
     masks = tuple(mask_of(cascade, einsum.ranks) for einsum in einsums)
     if draft.kind == "compute":
-        apart = _apart(einsums[0])
+        apart = apart_of(einsums[0])
         if not masks[0] and not apart:
             return None
         tied = tuple(rank for rank in einsums[0].ranks if rank in masks[0].tied or rank in apart)
@@ -240,30 +235,6 @@ def _cut(draft: DraftOp, cascade: Cascade, resumed: set[str]) -> Cut | None:
     if not anywhere and (not any(masks) or (alike and not all(masks))):
         return None  # the same everywhere, or one of them wants the whole tile and the others a part of that
     return Cut(tuple(mask for _, mask in uses), ranks, anywhere)
-
-
-def _apart(einsum: Einsum) -> set[str]:
-    """Ranks of tensors that an Einsum reads at indices which move apart, so that it depends on the place of a
-    tile what of them two reads share.
-    """
-    found = set()
-    for tensor in {access.tensor for access in einsum.reads}:
-        accesses = [access for access in einsum.reads if access.tensor == tensor]
-        if len({tuple(index.terms for index in access.indices) for access in accesses}) > 1:
-            found |= {rank for access in accesses for rank in access.ranks}
-    return found
-
-
-def _uses(draft: DraftOp, cascade: Cascade, tile: Box) -> tuple[Use, ...]:
-    """Everything that the leaves which a transfer serves touch of its tensor in one tile."""
-    found = []
-    for leaf in draft.served:
-        einsum = cascade.einsum(leaf.node.einsum)
-        box = {rank: tile[rank] for rank in einsum.ranks}
-        mask = mask_of(cascade, einsum.ranks) if cascade.bounds else None
-        accesses = (einsum.output,) if draft.kind == "store" else einsum.reads
-        found += [Use(access, box, mask or None) for access in accesses if access.tensor == draft.subject]
-    return tuple(found)
 
 
 def _compute_cost(
@@ -303,106 +274,6 @@ def _compute_cost(
         points=cost.points,
         active_pe_ticks=cost.active_pe_cycles * cycle,
     )
-
-
-def _ends(machine: Machine, draft: DraftOp) -> tuple[str, str]:
-    """Memory (or unit) that a transfer reads from and writes to."""
-    assert draft.home is not None
-    homes = draft.leaf.homes[draft.subject]
-    at = homes.index(draft.home)
-    outer = homes[at - 1].memory if at else machine.dram.name
-    inner = draft.home.memory
-    return (outer, inner) if draft.kind == "load" else (inner, outer)
-
-
-def _transfer_cost(
-    draft: DraftOp,
-    layout: Layout,
-    cascade: Cascade,
-    machine: Machine,
-    clock: Clock,
-    tile: Box,
-    private: bool,
-) -> Cost:
-    assert draft.home is not None
-    of = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
-    size = union_bytes(cascade, machine, draft.subject, _uses(draft, cascade, tile))
-    run, pitch = runs(cascade, machine, of, {rank: extent for rank, (_, extent) in tile.items()})
-    ahead = steps(cascade, machine, of)
-    source, target = _ends(machine, draft)
-    accesses = []
-    actions = {}
-    bits = max(1, cascade.tensor(draft.subject).bits)
-    every = _copies(draft, layout, cascade, machine, tile)
-    for name, reads in ((source, True), (target, False)):
-        if any(unit.name == name for unit in machine.units):
-            actions[f"{name}:register {'read' if reads else 'write'}"] = math.ceil(
-                -(-size * 8 // bits) * every
-            )
-            continue
-        inside = machine.memory(name).copies > 1
-        moved = math.ceil(size * every) if inside or not machine.multicast else size
-        accesses.append(
-            MemoryAccess(
-                memory=name,
-                tensor=draft.subject,
-                read_bytes=moved if reads else 0,
-                write_bytes=0 if reads else moved,
-                run_bytes=run,
-                pitch_bytes=pitch,
-                steps=ahead,
-            )
-        )
-    outer = target if draft.kind == "store" else source
-    own = setup = 0
-    streams = []
-    for access in accesses:
-        for stream in clock.transfer(access):
-            if access.memory == outer:
-                own += stream.ticks
-            else:
-                streams.append(stream)
-    if all(unit.name != draft.home.memory for unit in machine.units):
-        filled = machine.memory(draft.home.memory)
-        descriptor = filled.descriptor_cycles * clock.ticks_per_cycle
-        setup, own = (descriptor, own) if filled.dma_engines else (0, own + descriptor)
-        if filled.bus:
-            streams.append(Stream(port=bus_name(filled), ticks=size * clock.byte_ticks[bus_name(filled)]))
-        if machine.noc and filled.name in machine.near:
-            cores = machine.unit(draft.leaf.node.unit).dims.get("cores", 1)
-            times = 1 if private or machine.noc.multicast else cores
-            streams.append(Stream(port=NOC, ticks=size * times * clock.byte_ticks[NOC]))
-    return Cost(
-        ticks=own, streams=tuple(streams), accesses=tuple(accesses), actions=actions, setup_ticks=setup
-    )
-
-
-def _copies(draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, tile: Box) -> Fraction:
-    """Cores that take the same bytes into their own memory or registers; 1 for a memory that they share."""
-    home = draft.home
-    assert home is not None
-    units = {unit.name for unit in machine.units}
-    if home.memory in units:
-        if machine.multicast:
-            return Fraction(1)
-    elif machine.memory(home.memory).copies == 1:
-        return Fraction(1)
-    found = Fraction(1)
-    for leaf in layout.under(home.place):
-        einsum = cascade.einsum(leaf.node.einsum)
-        if home in leaf.homes.get(home.tensor, ()) and (
-            einsum.name == home.tensor or _reads(cascade, leaf, home.tensor)
-        ):
-            unit, moved = (
-                machine.unit(leaf.node.unit),
-                relevant_ranks(cascade, access_of(einsum, home.tensor)),
-            )
-            extents = points_below(layout, cascade, leaf.path)
-            shared = set(draft.path) & set(leaf.path)
-            here = {rank for loop in shared for rank in layout.loops[loop].ranks}
-            extents.update({rank: extent for rank, (_, extent) in tile.items() if rank in here})
-            found = max(found, copied(unit, leaf.node, moved, extents))
-    return found
 
 
 def _engines(machine: Machine, ops: tuple[Op, ...]) -> tuple[Engine, ...]:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from einsim.dataflow.mapper.archive import Goal, dominated, fits, insert, key_of
+from einsim.dataflow.mapper.cut import split, start, uncut
 from einsim.dataflow.mapper.model import choice, leaf
 from einsim.dataflow.mapper.objective import LATENCY, PARTS
-from einsim.dataflow.mapper.sums import split, start, uncut
 from einsim.dataflow.mapper.tables import ENGINES
 from einsim.specs.compiled import njit
 

@@ -23,20 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from einsim.dataflow.mapper.sums import (
-    COPIED,
-    READ,
-    TILES,
-    WRITTEN,
-    bytes_of,
-    split,
-    start,
-    steps,
-    sum_dims,
-    sum_ranks,
-    sum_uses,
-    uncut,
-)
+from einsim.dataflow.mapper.cut import COPIED, READ, TILES, WRITTEN, split, start, uncut
+from einsim.dataflow.mapper.sums import bytes_of, steps, sum_dims, sum_ranks, sum_uses
 from einsim.dataflow.mapper.tables import (
     APART,
     BUFFERS,

@@ -8,11 +8,11 @@ Counts are whole numbers in floats: exact below 2^53, and faster to divide.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from einsim.dataflow.feed import LACKS, MOVES, WHOLE, passed
+from einsim.dataflow.mapper.cut import COPIED, READ, TILES, WRITTEN, turn
 from einsim.dataflow.mapper.tables import (
     ACCESS,
     APART,
@@ -34,115 +34,8 @@ from einsim.dataflow.mapper.tables import (
     M,
     N,
 )
+from einsim.dataflow.passing import LACKS, MOVES, WHOLE, passed
 from einsim.specs.compiled import njit
-
-MOST_EXTENTS = 8  # different tile extents of one rank: one more than its loops
-
-#: What is moved of a tensor at one memory, in bytes: its tiles into a home, the same into as many cores as
-#: want it, and what the unit reads and writes there.
-TILES, COPIED, READ, WRITTEN, USES = range(5)
-
-
-class Cut(NamedTuple):
-    """How D loops cut R ranks into tiles, and the sums over them along the ranks and the S dimensions, for X
-    tensors and M memories.
-    """
-
-    trips: Any  # float [D + 1, R]: tiles of the rank below so many loops
-    reach: Any  # float [D + 1, R]: points of a full tile
-    again: Any  # int [D + 1]: whether some loop above repeats
-    extent: Any  # float [R, MOST_EXTENTS]: the extents of the rank's tiles
-    count: Any  # float [R, MOST_EXTENTS]: how often each occurs
-    kinds: Any  # int [R]: how many extents there are
-    open: Any  # int [R]: whether a loop over the rank has no tile yet
-    at: Any  # int [R]: the extent that a walk over all combinations stands at
-    every: Any  # int [R]: 0, to walk over all ranks
-    tile: Any  # float [R]: points of a tile
-    work: Any  # float [R]: those that are computed
-    places: Any  # float [R], scratch
-    marks: Any  # int [R], scratch
-    works: Any  # float [R]: points that are computed, over all tiles
-    folds: Any  # float [S]: folds of what is computed
-    values: Any  # float [X, 2]: values that pass in one tile, all cores together and each by itself
-    uses: Any  # float [X, M, USES]
-
-
-@njit(error_model="numpy", nogil=True)
-def uncut(t: Any) -> Any:
-    """Room for the cut of a nest; `start` fills it."""
-    depth, (tensors, ranks), dims = t.loop_rank.shape[0], t.moved.shape, max(1, t.dim.shape[0])
-    return Cut(
-        np.empty((depth + 1, ranks)), np.empty((depth + 1, ranks)), np.empty(depth + 1, np.int64),
-        np.empty((ranks, MOST_EXTENTS)), np.empty((ranks, MOST_EXTENTS)), np.empty(ranks, np.int64),
-        np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.zeros(ranks, np.int64), np.empty(ranks),
-        np.empty(ranks), np.empty(ranks), np.empty(ranks, np.int64), np.empty(ranks),
-        np.empty(dims), np.empty((tensors, 2)),
-        np.empty((tensors, t.mem.shape[0], USES)),
-    )  # fmt: skip
-
-
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def start(sizes: Any, cut: Any) -> None:
-    """The state above all loops: whole ranks, once each."""
-    for r in range(sizes.shape[0]):
-        cut.trips[0, r] = 1.0
-        cut.reach[0, r] = sizes[r]
-        cut.extent[r, 0] = sizes[r]
-        cut.count[r, 0] = 1.0
-        cut.kinds[r] = 1
-        cut.open[r] = 0
-    cut.again[0] = 0
-
-
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def split(cut: Any, r: int, d: int, size: float) -> None:
-    """Go into loop d, over rank r, with a tile size."""
-    trips, reach, again, ext, cnt = cut.trips, cut.reach, cut.again, cut.extent, cut.count
-    for other in range(trips.shape[1]):
-        trips[d + 1, other] = trips[d, other]
-        reach[d + 1, other] = reach[d, other]
-    again[d + 1] = again[d]
-    if size >= reach[d, r]:
-        return
-    again[d + 1] = 1
-    reach[d + 1, r] = size
-    full = 0.0
-    total = 0.0
-    kept = 0
-    for c in range(cut.kinds[r]):
-        extent, count = ext[r, c], cnt[r, c]
-        whole = np.floor(extent / size)
-        rest = extent - whole * size
-        full += whole * count
-        total += whole * count
-        if rest > 0.0:
-            total += count
-            found = -1
-            for k in range(kept):
-                if ext[r, k] == rest:
-                    found = k
-            if found >= 0:
-                cnt[r, found] += count
-            else:
-                ext[r, kept] = rest
-                cnt[r, kept] = count
-                kept += 1
-    ext[r, kept] = size
-    cnt[r, kept] = full
-    cut.kinds[r] = kept + 1
-    trips[d + 1, r] = total
-
-
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def turn(kinds: Any, at: Any, marks: Any, mark: int) -> bool:
-    """The next combination of extents of the ranks that bear a mark; False after the last one."""
-    for r in range(kinds.shape[0]):
-        if marks[r] == mark:
-            at[r] += 1
-            if at[r] < kinds[r]:
-                return True
-            at[r] = 0
-    return False
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)

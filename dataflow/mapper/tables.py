@@ -11,10 +11,11 @@ import numpy as np
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.clock import Clock, port_name
-from einsim.dataflow.feed import Laid, kind_of
+from einsim.dataflow.feed import LaidTile
 from einsim.dataflow.footprint import access_of, compressed
 from einsim.dataflow.leaf import cycles_per_point, issued_ops, passing_whole, sparse_rank
 from einsim.dataflow.mapper.nest import Nest, counts, operands
+from einsim.dataflow.passing import kind_of
 from einsim.specs.arrays import Floats, Ints
 from einsim.workloads.cascade import Access, Cascade, Einsum
 
@@ -118,7 +119,7 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
     every = operands(cascade, einsum)
     accesses = [access_of(einsum, operand.tensor) for operand in every]
     moved = np.array([[rank in operand.moved for rank in ranks] for operand in every], np.int64)
-    laid = Laid(unit, nest.node, einsum, {rank: (0, cascade.size(rank)) for rank in ranks}, {}, None)
+    laid = LaidTile(unit, nest.node, einsum, {rank: (0, cascade.size(rank)) for rank in ranks}, {}, None)
     passing = [passing_whole(cascade, unit, einsum, operand.tensor) for operand in every[:-1]]
     cores = laid.shared_out
     rows = [

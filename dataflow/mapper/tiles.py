@@ -55,7 +55,7 @@ def coarse_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sizes[at] for at in sorted({last // 3, 2 * last // 3, max(0, last - 1), last}))
 
 
-class Use(msgspec.Struct, frozen=True, kw_only=True):
+class RankUse(msgspec.Struct, frozen=True, kw_only=True):
     """What a nest does with one rank that a single loop walks.
 
     `dim` is the width of the unit's dimension that it lies along alone (0: it is walked in time); `refetch`
@@ -69,7 +69,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=4096)
-def undominated(sizes: tuple[int, ...], use: Use) -> tuple[int, ...]:
+def undominated(sizes: tuple[int, ...], use: RankUse) -> tuple[int, ...]:
     """The tile sizes of which none is dominated: an optimum over `sizes` is among them.
 
     A tile size acts through four numbers only: its bytes, its trips (how often tensors without the rank are

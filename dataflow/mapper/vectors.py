@@ -16,7 +16,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.mapper.nest import Nest, operands
 from einsim.dataflow.mapper.point import NestPoint
-from einsim.dataflow.mapper.tiles import Menu, Use, menu, menu_from, narrowest, undominated
+from einsim.dataflow.mapper.tiles import Menu, RankUse, menu, menu_from, narrowest, undominated
 from einsim.dataflow.mapping import Compute
 from einsim.specs.arrays import Ints
 from einsim.workloads.cascade import Cascade, Einsum
@@ -121,7 +121,7 @@ def pruned(space: TileSpace, nest: Nest, shared: TileVector = ()) -> list[TileVe
     for at, rank in enumerate(nest.loops):
         if rank in joint:
             continue
-        use = Use(
+        use = RankUse(
             size=space.cascade.size(rank), dim=dims.get(rank, 0),
             refetch=any(rank not in operand.moved for operand in operands(space.cascade, einsum)),
             gathers=rank in einsum.reduced and rank not in dims,

@@ -18,6 +18,7 @@ from einsim.dataflow.clock import Clock, bus_name
 from einsim.dataflow.footprint import access_of, tile_bytes
 from einsim.dataflow.leaf import LeafCost, Residence, array_cycles, exploited, latency_cycles, leaf_cost
 from einsim.dataflow.mapper.nest import Retention
+from einsim.dataflow.mapper.stateful.figures import CostTerm, Figures
 from einsim.dataflow.mapper.stateful.group import Group
 from einsim.dataflow.mapper.stateful.layouts import key_of
 from einsim.dataflow.mapper.stateful.pace import Stage, drain, pace
@@ -34,30 +35,6 @@ from einsim.dataflow.mapper.stateful.tile_counts import Extents, TileCounts, spl
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.program import MemoryAccess
 from einsim.workloads.cascade import Einsum
-
-
-class CostTerm(msgspec.Struct, frozen=True, kw_only=True):
-    """A share of a mapping's cost: ticks by engine, and joules without leakage."""
-
-    ticks: tuple[tuple[str, int], ...]
-    joules: float
-
-
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What a point costs. `bound` are the analytical model's ticks, `ticks` those with the pipeline's pace;
-    `held` bytes by memory or by the unit whose registers hold them.
-    """
-
-    ticks: int
-    bound: int
-    joules: float
-    held: dict[str, int]
-    fits: bool
-
-    @property
-    def bytes_held(self) -> int:
-        """All bytes held on chip."""
-        return sum(self.held.values())
 
 
 class Model:

@@ -21,7 +21,7 @@ from einsim.dataflow.mapper.makespan import makespan
 from einsim.dataflow.mapper.nest import Retention
 from einsim.dataflow.mapper.objective import Key, key_by
 from einsim.dataflow.mapper.stateful.descent import Descent, beats
-from einsim.dataflow.mapper.stateful.model import CostTerm
+from einsim.dataflow.mapper.stateful.figures import CostTerm
 from einsim.dataflow.mapper.stateful.point import StatefulPoint, Tiling
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
 from einsim.dataflow.mapper.stateful.tile_counts import TileCounts

@@ -15,7 +15,6 @@ from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import analyse, engine_ticks
-from einsim.dataflow.feed import LACKS, MOVES, WHOLE, passed
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.model import cost
@@ -23,6 +22,7 @@ from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point, mapping
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import tables
+from einsim.dataflow.passing import LACKS, MOVES, WHOLE, passed
 from einsim.dataflow.turns import arithmetic_name
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError

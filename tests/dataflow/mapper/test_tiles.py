@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from einsim.dataflow.mapper.tiles import Use, menu, undominated
+from einsim.dataflow.mapper.tiles import RankUse, menu, undominated
 
 
 def test_menus() -> None:
@@ -18,7 +18,7 @@ def test_menus() -> None:
 
 @given(size=st.integers(1, 200), dim=st.integers(0, 40), refetch=st.booleans(), gathers=st.booleans())
 def test_every_size_has_one_kept_that_is_no_worse(size: int, dim: int, refetch: bool, gathers: bool) -> None:
-    use = Use(size=size, dim=dim, refetch=refetch, gathers=gathers)
+    use = RankUse(size=size, dim=dim, refetch=refetch, gathers=gathers)
     kept = undominated(menu(size, "all"), use)
 
     def figures(tile: int) -> tuple[int, int, int, int]:
@@ -33,6 +33,6 @@ def test_every_size_has_one_kept_that_is_no_worse(size: int, dim: int, refetch: 
 
 
 def test_large_ranks_keep_few() -> None:
-    kept = undominated(menu(4096, "all"), Use(size=4096, dim=128, refetch=True, gathers=False))
+    kept = undominated(menu(4096, "all"), RankUse(size=4096, dim=128, refetch=True, gathers=False))
     assert len(kept) < 200
     assert {128, 256, 4096} <= set(kept)
