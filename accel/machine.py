@@ -48,10 +48,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `dims` is ordered, outermost first: `{"cores": 4, "rows": 128, "cols": 128}`, or `{"lanes": 256}`.
     `fused_ops` are op chains that issue as one. `reduction_latency_cycles` gives, per op, the extra cycles
     until a value reduced by it across the rows is visible (ops not listed: none; no list: log2 of what is
-    reduced). `fill` "exposed" adds rows + cols - 2 cycles to a result's latency. `convention` says what a
-    systolic tile's edges, filling and draining cost (`einsim.dataflow.array_time`); "" counts its streaming
-    only. `exploits` names sparsity patterns that save work here; others cost dense. `mode_of` names the unit
-    whose arithmetic this one is a mode of: of the two, one computes at a time.
+    reduced, none where a `convention` counts the drain). `fill` "exposed" adds rows + cols - 2 cycles to a
+    result's latency. `convention` says what a systolic tile's edges, filling and draining cost
+    (`einsim.dataflow.array_time`); "" counts its streaming only. `exploits` names sparsity patterns that save
+    work here; others cost dense. `mode_of` names the unit whose arithmetic this one is a mode of: of the two,
+    one computes at a time.
     """
 
     name: str

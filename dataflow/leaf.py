@@ -66,7 +66,7 @@ def latency_cycles(
     """Cycles from the end of issue until the results of a tile of `extents` can be used.
 
     What lies along a dimension and is reduced takes what the unit states; where it states nothing for any
-    op, it comes together two by two, a cycle each time.
+    op, it comes together two by two, a cycle each time, unless the unit's `convention` counts its drain.
     """
     extra = max((unit.cost(op).latency_cycles for op in issued_ops(cascade, unit, einsum)), default=0)
     reducing = "add" if einsum.reduce == "sum" else einsum.reduce or ""
@@ -75,7 +75,7 @@ def latency_cycles(
     rows = list(unit.dims)[-1] if unit.kind == "vector" else "rows"
     for dim, ranks in node.spatial.items():
         across = [rank for rank in ranks if rank in einsum.reduced]
-        if across:
+        if across and (unit.reduction_latency_cycles or not unit.convention):
             span = min(math.prod(extents[rank] for rank in across), unit.dims[dim])
             stated = unit.reduction_latency_cycles
             extra += (stated.get(reducing, 0) if dim == rows else 0) if stated else (span - 1).bit_length()

@@ -233,6 +233,6 @@ def latency_cycles(
             if unit.reduction_latency_cycles:
                 named = unit.reduction_latency_cycles if dim in ("rows", "lanes") else {}
                 latency += named.get(ops[-1].partition("@")[0], 0)
-            else:  # two values make one in a cycle at best
+            elif not unit.convention:  # two values make one in a cycle at best; a convention counts its drain
                 latency += math.ceil(math.log2(min(span, unit.dims[dim])))
     return latency
