@@ -20,6 +20,7 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
+from einsim.specs.errors import RuleError
 from einsim.workloads.notation import parse
 from einsim.workloads.sparsity import NM
 from tests.dataflow.cases import CASCADES, cascade, machine
@@ -164,11 +165,13 @@ def test_n_m_pays_where_it_is_exploited_and_nowhere_else(accel, level):
 
 
 def test_an_exposed_fill_is_never_negative():
-    """A vector unit of two cores has neither rows nor columns to fill: it waited -2 cycles, and runs died of it."""
+    """An array without columns fills along its rows only: it waited a cycle less, and one without either -2."""
     unit = Unit(
-        name="vec", kind="vector", dims={"cores": 2, "lanes": 4}, ops={"add": OpCost()}, reads_from="gb",
+        name="row", kind="array", dims={"cores": 2, "rows": 4}, ops={"add": OpCost()}, reads_from="gb",
         fill="exposed",
     )  # fmt: skip
     work = parse("rank i = 8\nZ[i] = A[i] + B[i]")
-    node = Compute(einsum="Z", unit="vec", spatial={"cores": ("i",)})
-    assert latency_cycles(work, unit, work.einsum("Z"), node) == 0
+    node = Compute(einsum="Z", unit="row", spatial={"cores": ("i",)})
+    assert latency_cycles(work, unit, work.einsum("Z"), node, {"i": 8}) == 3
+    with pytest.raises(RuleError, match="rows or cols"):
+        msgspec.structs.replace(unit, dims={"cores": 2, "lanes": 4})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -60,7 +62,7 @@ def chip_leaks(chip, name):
 def test_busy_and_stalls_add_up_to_the_cycles(seed):
     program, chip = lowered(seed)
     found = simulate(program, chip)
-    assert found.energy_j == sum(found.energy_by.values())
+    assert found.energy_j == math.fsum(found.energy_by.values())
     for engine in program.engines:
         if engine.kind == "unit":
             stalls = found.stalls_by_unit[engine.name]
