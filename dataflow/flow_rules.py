@@ -24,7 +24,6 @@ def check_flow(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
     for leaf in layout.leaves:
         flow.operands(leaf)
         flow.chained(leaf)
-        flow.sums(leaf)
     flow.order()
     for leaf in layout.leaves:
         for access in flow.einsum(leaf).reads:
@@ -128,23 +127,6 @@ class _Flow:
                 rule = f"{tensor} is not made on {leaf.node.unit} inside the same loops"
                 hint = f"leave {tensor} out of chained and keep it"
                 raise self._fault(leaf.place, rule, "chained", hint)
-
-    def sums(self, leaf: Leaf) -> None:
-        """Partial results stay where they are until the reduction over them is done."""
-        einsum = self.einsum(leaf)
-        homes = leaf.homes.get(einsum.name, ())
-        for slot, number in enumerate(leaf.path):
-            loop = self.layout.loops[number]
-            if loop.count == 1 or not set(loop.ranks) & set(einsum.reduced):
-                continue
-            if homes and homes[-1].depth <= slot:
-                continue
-            rule = f"its partial results leave the chip in every iteration of the loop over {loop.rank}"
-            if homes:
-                rule = f"{einsum.name} is reduced over {loop.rank} by a loop outside this keep"
-                place = homes[-1].place
-                raise self._fault(place, rule, hint=f"keep {einsum.name} above the loop over {loop.rank}")
-            raise self._fault(leaf.place, rule, hint=f"keep {einsum.name} above that loop")
 
     def order(self) -> None:
         """Producers stand before consumers; a state's steps are read inside the loop that makes them."""

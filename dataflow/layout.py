@@ -76,7 +76,7 @@ def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
                 ranks.append(node.rank)
                 extent *= cascade.size(node.rank)
             made = ProgramLoop(
-                id=len(loops), ranks=tuple(ranks), tile=node.tile,
+                id=len(loops), ranks=tuple(ranks), tile=min(node.tile, extent),
                 extent=extent, parent=parent, place=place,
             )  # fmt: skip
             loops.append(made)
@@ -134,3 +134,10 @@ def relevant_loops(
     ranks = relevant_ranks(cascade, access_of(cascade.einsum(leaf.node.einsum), tensor))
     for loop in leaf.path[depth:]:
         yield loop, bool(ranks & set(loops[loop].ranks))
+
+
+def summed(cascade: Cascade, layout: Layout, leaf: Leaf, depth: int | None = None) -> tuple[int, ...]:
+    """Loops of a leaf, or its `depth` outermost, in whose later iterations it goes on with partial sums."""
+    reduced = set(cascade.einsum(leaf.node.einsum).reduced)
+    loops = (layout.loops[loop] for loop in leaf.path[:depth])
+    return tuple(loop.id for loop in loops if loop.count > 1 and reduced & set(loop.ranks))

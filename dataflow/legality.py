@@ -30,7 +30,7 @@ def check(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites = N
     nodes = list(_visits(mapping.tree, (), (), sites))
     for place, node, above in nodes:
         if isinstance(node, Loop):
-            tree.loop(place, node, above)
+            tree.loop(place, node)
         elif isinstance(node, Keep):
             tree.keep(place, node, above)
         elif isinstance(node, Compute):
@@ -73,20 +73,16 @@ class _Tree:
         if name not in names:
             raise self.sites.error(*at, f"unknown {kind}", got=name, hint=near(name, names))
 
-    def loop(self, place: Place, node: Loop, above: tuple[Node, ...]) -> None:
-        """A known rank, and a tile from 1 to what is left of it here."""
+    def loop(self, place: Place, node: Loop) -> None:
+        """A known rank, and a tile of at least 1."""
         self._known((place, node, "for"), node.rank, self.ranks, "rank")
         if node.tile < 1:
             raise self.sites.error(place, node, "tile", "must be >= 1", got=node.tile)
-        limit = self._extent(node, above)
-        if node.tile > limit:
-            rule = f"a tile of {node.rank} must be <= {limit} here"
-            raise self.sites.error(place, node, "tile", rule, got=node.tile)
 
     def _extent(self, node: Loop, above: tuple[Node, ...]) -> int:
         """Points of a loop's rank that the loops above leave."""
         outer = [other.tile for other in above if isinstance(other, Loop) and other.rank == node.rank]
-        return outer[-1] if outer else self.cascade.size(node.rank)
+        return min((self.cascade.size(node.rank), *outer))
 
     def keep(self, place: Place, node: Keep, above: tuple[Node, ...]) -> None:
         """Known names, sensible options, and a memory inside the one that holds the tensor further out."""
@@ -194,7 +190,7 @@ class _Tree:
             rule = f"no Einsum below iterates {node.rank}"
             ranks = [rank for einsum in below for rank in einsum.ranks]
             raise self.sites.error(place, node, "for", rule, hint=near(node.rank, ranks))
-        if node.tile == self._extent(node, above):
+        if node.tile >= self._extent(node, above):
             return
         for einsum in below:
             if node.rank not in einsum.ranks:

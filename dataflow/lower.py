@@ -12,7 +12,7 @@ from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.footprint import access_of, disjoint, relevant_ranks
 from einsim.dataflow.held import held_bytes, points_below
 from einsim.dataflow.iteration import Path
-from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops
+from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops, summed
 from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
 from einsim.dataflow.mapping_text import mapping_text
@@ -77,12 +77,18 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     producer = next((leaf for leaf in nearest if leaf.node.einsum == tensor), None)
     readers = [leaf for leaf in nearest if leaf.node.einsum != tensor and reads_it(cascade, leaf, tensor)]
     made: list[DraftOp] = []
+    served = (producer,) if producer is not None else tuple(readers)
     if producer is None and readers:
         path, when = _loading(cascade, layout, readers, tensor, home)
+    elif producer is not None and summed(cascade, layout, producer, home.depth):
+        path, when = _chunk(cascade, layout, producer, tensor, home, "first")
+    else:
+        served = ()
+    if served:
         made.append(
             DraftOp(
-                kind="load", subject=tensor, leaf=readers[0], place=readers[0].place, path=path, when=when,
-                home=home, served=tuple(readers),
+                kind="load", subject=tensor, leaf=served[0], place=served[0].place, path=path, when=when,
+                home=home, served=served,
             )
         )  # fmt: skip
     if producer is not None:
@@ -143,8 +149,9 @@ def _op(
     ranks = einsum.ranks if draft.kind == "compute" else access_of(einsum, draft.subject).ranks
     loops = tuple(layout.loops[loop] for loop in draft.path)
     mine = {loop.rank for loop in loops}
-    reduced = set(einsum.reduced) if draft.kind == "compute" else set()
-    resumed = tuple(loop.id for loop in loops if loop.count > 1 and reduced & set(loop.ranks))
+    resumed: tuple[int, ...] = ()
+    if draft.resumes:
+        resumed = summed(cascade, layout, draft.leaf, draft.home.depth if draft.home else None)
     cut = _cut(draft, cascade, {rank for loop in loops if loop.id in resumed for rank in loop.ranks})
     key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
     path = Path(loops, draft.when, sizes, key_ranks, resumed, cut)
@@ -160,15 +167,15 @@ def _op(
     for key in path.instances():
         extents = {**sizes, **single, **dict(zip(key_ranks, key, strict=False))}
         tile = {**{rank: (0, extent) for rank, extent in extents.items()}, **path.tiles.get(key, {})}
-        if not all(key[: len(key_ranks)]):
+        resumes = bool(resumed and key[len(key_ranks)])
+        begun = key[len(key_ranks)] if resumed and cut is not None and cut.reduced else None
+        if not all(key[: len(key_ranks)]) or (draft.kind == "load" and draft.resumes and not resumes):
             costs[key] = Cost(ticks=0)
         elif draft.kind == "compute":
-            resumes = bool(resumed and key[len(key_ranks)])
             mask = cut.masks[0] if cut is not None else None
-            begun = key[len(key_ranks)] if resumed and cut is not None and cut.reduced else None
             costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, tile, mask, resumes, begun)
         else:
-            costs[key] = transfer_cost(draft, layout, cascade, machine, clock, tile, bool(private))
+            costs[key] = transfer_cost(draft, layout, cascade, machine, clock, tile, bool(private), begun)
         if private:
             points = math.prod(tile[rank][1] for rank in shared_out)
             costs[key] = msgspec.structs.replace(costs[key], cores=points)
@@ -209,24 +216,24 @@ def _op(
 
 def _cut(draft: DraftOp, cascade: Cascade, resumed: set[str]) -> Cut | None:
     """What bounds leave of an operation's tiles; None where they leave all, and only extents count. `resumed`
-    are reduced ranks in whose later tiles a compute goes on with partial results.
+    are reduced ranks in whose later tiles it goes on with partial results.
     """
     leaves = draft.served or (draft.leaf,)
     einsums = [cascade.einsum(leaf.node.einsum) for leaf in leaves]
     masks = tuple(mask_of(cascade, einsum.ranks) for einsum in einsums)
+    results = tuple(rank for rank in einsums[0].ranks if rank not in einsums[0].reduced)
+    along = next(iter(resumed)) if len(resumed) == 1 else ""
+    going_on = along if along in masks[0].tied else ""
     if draft.kind == "compute":
         apart = apart_of(einsums[0])
         if not masks[0] and not apart:
             return None
         tied = tuple(rank for rank in einsums[0].ranks if rank in masks[0].tied or rank in apart)
-        results = tuple(rank for rank in einsums[0].ranks if rank not in einsums[0].reduced)
-        along = next(iter(resumed)) if len(resumed) == 1 else ""
-        going_on = along if along in masks[0].tied else ""
         return Cut(masks, tied, anywhere=bool(apart), results=results, reduced=going_on)
     uses = [
         (access, mask)
         for einsum, mask in zip(einsums, masks, strict=True)
-        for access in ((einsum.output,) if draft.kind == "store" else einsum.reads)
+        for access in ((einsum.output,) if einsum.name == draft.subject else einsum.reads)
         if access.tensor == draft.subject
     ]
     ranks = tuple(dict.fromkeys(rank for access, _ in uses for rank in access.ranks))
@@ -234,7 +241,7 @@ def _cut(draft: DraftOp, cascade: Cascade, resumed: set[str]) -> Cut | None:
     alike = len({access.indices for access, _ in uses}) == 1
     if not anywhere and (not any(masks) or (alike and not all(masks))):
         return None  # the same everywhere, or one of them wants the whole tile and the others a part of that
-    return Cut(tuple(mask for _, mask in uses), ranks, anywhere)
+    return Cut(tuple(mask for _, mask in uses), ranks, anywhere, results, going_on)
 
 
 def _compute_cost(

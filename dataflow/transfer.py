@@ -15,6 +15,7 @@ from einsim.dataflow.mask import Box, mask_of
 from einsim.dataflow.program import Cost, MemoryAccess, Stream
 from einsim.dataflow.waits import DraftOp
 from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.sparsity import dense_bytes
 
 
 def reads_it(cascade: Cascade, leaf: Leaf, tensor: str) -> bool:
@@ -41,7 +42,7 @@ def uses_of(draft: DraftOp, cascade: Cascade, tile: Box) -> tuple[Use, ...]:
         einsum = cascade.einsum(leaf.node.einsum)
         box = {rank: tile[rank] for rank in einsum.ranks}
         mask = mask_of(cascade, einsum.ranks) if cascade.bounds else None
-        accesses = (einsum.output,) if draft.kind == "store" else einsum.reads
+        accesses = (einsum.output,) if einsum.name == draft.subject else einsum.reads
         found += [Use(access, box, mask or None) for access in accesses if access.tensor == draft.subject]
     return tuple(found)
 
@@ -64,13 +65,18 @@ def transfer_cost(
     clock: Clock,
     tile: Box,
     private: bool,
+    begun: int | None = None,
 ) -> Cost:
     """A load's or store's own ticks, the ports it streams through, its accesses; `private` where each core
-    takes bytes of its own.
+    takes bytes of its own; of partial results that come back, where bounds let only some be `begun`.
     """
     assert draft.home is not None
     of = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
-    size = union_bytes(cascade, machine, draft.subject, uses_of(draft, cascade, tile))
+    size = (
+        union_bytes(cascade, machine, draft.subject, uses_of(draft, cascade, tile))
+        if begun is None
+        else dense_bytes(cascade.tensor(draft.subject), begun)
+    )
     run, pitch = runs(cascade, machine, of, {rank: extent for rank, (_, extent) in tile.items()})
     ahead = steps(cascade, machine, of)
     source, target = ends_of(machine, draft)

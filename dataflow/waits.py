@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 
 from einsim.dataflow.footprint import access_of, relevant_ranks
-from einsim.dataflow.layout import Barrier, Home, Layout, Leaf
+from einsim.dataflow.layout import Barrier, Home, Layout, Leaf, summed
 from einsim.dataflow.program import Target, Wait
 from einsim.workloads.cascade import Access, Cascade
 
@@ -33,6 +33,11 @@ class DraftOp(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """For example `QK` or `load K`."""
         return self.subject if self.kind == "compute" else f"{self.kind} {self.subject}"
+
+    @property
+    def resumes(self) -> bool:
+        """Whether it goes on with partial results of earlier tiles, or brings those back."""
+        return self.kind == "compute" or (self.kind == "load" and self.subject == self.leaf.node.einsum)
 
 
 def add_waits(cascade: Cascade, layout: Layout, drafts: list[DraftOp]) -> list[tuple[Wait, ...]]:
@@ -66,6 +71,10 @@ class _WaitsOf:
             home = _inner(draft.leaf, draft.subject)
             if home is not None:
                 found += self._room(number, home)
+                found += self._brought(number, home)
+        elif draft.kind == "load" and draft.resumes:
+            assert draft.home is not None
+            found += [*self._left(number, draft.home), *self._room(number, draft.home)]
         elif draft.kind == "load":
             access = access_of(self.cascade.einsum(draft.leaf.node.einsum), draft.subject)
             found += self._data(number, access, _outer(draft))
@@ -107,7 +116,7 @@ class _WaitsOf:
         if home is None:
             return self._last_store(tensor)
         load = self.loads.get((tensor, home.place))
-        if load is not None:
+        if load is not None and not self.drafts[load].resumes:
             return load
         store = self._store_into(tensor, home)
         return store if store is not None else self.computes.get(tensor)
@@ -134,6 +143,37 @@ class _WaitsOf:
             provider = self.computes[draft.subject]
         targets = self._targets(provider, number, draft.subject, depth=None)
         return [Wait(producer=provider, targets=targets, cause="dependency")]
+
+    def _brought(self, number: int, home: Home) -> list[Wait]:
+        """Wait for the partial results that come back into a home."""
+        subject = self.drafts[number].subject
+        load = self.loads.get((subject, home.place))
+        if load is None:
+            return []
+        targets = self._targets(load, number, subject, depth=None)
+        return [Wait(producer=load, targets=targets, cause="bandwidth")]
+
+    def _left(self, number: int, home: Home) -> list[Wait]:
+        """Partial results come back after the tile before has left them, in the iteration before of each
+        reduced loop around their home; from further out they have to come first.
+        """
+        draft, outer = self.drafts[number], _outer(self.drafts[number])
+        store = self.stores[draft.subject, home.place]
+        targets = self._targets(store, number, draft.subject, depth=None)
+        found = self._brought(number, outer) if outer is not None else []
+        inside: set[int] = set()
+        for loop in reversed(summed(self.cascade, self.layout, draft.leaf, home.depth)):
+            if draft.path.index(loop) < (outer.depth if outer is not None else 0):
+                break
+            there = tuple(
+                Target(kind="last") if at in inside else target
+                for at, target in zip(self.drafts[store].path, targets, strict=True)
+            )
+            found.append(
+                Wait(producer=store, targets=there, cause="dependency", lag=1, lag_loop=loop, borrow=False)
+            )
+            inside.add(loop)
+        return found
 
     def _state_lag(self, number: int, access: Access) -> tuple[int, int]:
         """An access to the state before this step's update looks one iteration back."""

