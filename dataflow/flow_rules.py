@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
-from einsim.dataflow.footprint import access_of, relevant_ranks
+from einsim.dataflow.footprint import relevant_ranks
+from einsim.dataflow.held import points_below
 from einsim.dataflow.holds import levels, may_hold, passes_by, role_of, straight
+from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Home, Layout, Leaf
 from einsim.dataflow.mapping import Mapping, Node, children
+from einsim.dataflow.mask import Cut, mask_of
 from einsim.dataflow.sites import Place, Sites
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Access, Cascade, Einsum, Index
-from einsim.workloads.passes import pass_of
 
 
 def check_flow(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine, sites: Sites) -> None:
@@ -24,13 +27,9 @@ def check_flow(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
     for leaf in layout.leaves:
         flow.operands(leaf)
         flow.chained(leaf)
-    flow.order()
     for leaf in layout.leaves:
-        for access in flow.einsum(leaf).reads:
-            flow.shared(leaf, access)
-    flow.passes()
-    for home, path in layout.homes:
-        flow.state(home, path)
+        flow.order(leaf)
+    for home, _ in layout.homes:
         flow.overlay(home)
         flow.cores(home)
 
@@ -45,7 +44,7 @@ class _Flow:
         self.machine = machine
         self.sites = sites
         self.leaf_of = {leaf.node.einsum: leaf for leaf in layout.leaves}
-        self.rank_in_program = {leaf.node.einsum: at for at, leaf in enumerate(layout.leaves)}
+        self.order_of = {leaf.place: at for at, leaf in enumerate(layout.leaves)}
 
     def einsum(self, leaf: Leaf) -> Einsum:
         """The Einsum that a leaf computes."""
@@ -96,110 +95,142 @@ class _Flow:
         raise self._fault(leaf.place, rule, hint=f"keep {tensor} in {near} above it")
 
     def cores(self, home: Home) -> None:
-        """A core finds in its own memory what it needs: all leaves split a tensor there alike."""
-        units = {unit.name for unit in self.machine.units}
-        if home.memory in units or self.machine.memory(home.memory).copies == 1:
+        """A core finds in its own memory what it needs: where a leaf makes the tensor there, all use it on
+        the cores that have made it; else all split it alike.
+        """
+        unit = next((unit for unit in self.machine.units if unit.name == home.memory), None)
+        copies = unit.dims.get("cores", 1) if unit else self.machine.memory(home.memory).copies
+        if copies == 1:
             return
-        first: tuple[str, frozenset[str]] | None = None
-        for leaf in self.layout.under(home.place):
+        here = [leaf for leaf in self.layout.under(home.place) if home in leaf.homes.get(home.tensor, ())]
+        made = any(leaf.node.einsum == home.tensor for leaf in here)
+        first: tuple[str, object] | None = None
+        for leaf in here:
             einsum = self.einsum(leaf)
-            if home not in leaf.homes.get(home.tensor, ()) or home.tensor in leaf.node.chained:
-                continue
-            if einsum.name != home.tensor and not self._reads(leaf, home.tensor):
-                continue
-            moved = relevant_ranks(self.cascade, access_of(einsum, home.tensor))
-            split = frozenset(cores_ranks(leaf.node)) & moved
-            if first is None:
-                first = (einsum.name, split)
-            elif split != first[1]:
-                mine, theirs = (" ".join(sorted(ranks)) or "nothing" for ranks in (split, first[1]))
-                rule = f"{einsum.name} splits {home.tensor} over the cores by {mine}, {first[0]} by {theirs}"
-                rule += f", and a core reaches its own {home.memory} only"
-                raise self._fault(
-                    home.place, rule, "in", "lay the same ranks along the cores, or keep it outside"
-                )
+            for access in (einsum.output, *einsum.reads):
+                if access.tensor != home.tensor or home.tensor in leaf.node.chained:
+                    continue
+                moved = relevant_ranks(self.cascade, access)
+                split: object = {
+                    rank for rank in cores_ranks(leaf.node) if self.cascade.size(rank) > 1
+                } & moved
+                if made:
+                    split = self._core(leaf, access)
+                first = first or (einsum.name, split)
+                if split != first[1]:
+                    rule = f"{einsum.name} splits {home.tensor} over the cores otherwise than {first[0]}"
+                    rule += f", and a core reaches its own {home.memory} only"
+                    hint = "lay the same ranks along the cores, or keep it outside"
+                    raise self._fault(home.place, rule, "in", hint)
+
+    def _core(self, leaf: Leaf, access: Access) -> tuple[object, ...]:
+        """What decides the core on which a leaf has an element: the same for two that have it on the same."""
+        cores, ranks = self.machine.unit(leaf.node.unit).dims.get("cores", 1), cores_ranks(leaf.node)
+        extents, stride, even = points_below(self.layout, self.cascade, leaf.path), 1, True
+        found: list[tuple[object, ...]] = []
+        for rank in reversed(ranks):  # the last is the fastest; the first counts from its own beginning
+            first = rank == ranks[0]
+            loops = [loop for at in leaf.path if rank in (loop := self.layout.loops[at]).ranks]
+            steps = [] if first else [(loop.tile, loop.extent) for loop in loops if loop.count > 1]
+            place = [(dim, _moved(index)) for dim, index in enumerate(access.indices) if rank in index.ranks]
+            still = (self.cascade.size(rank) if first else extents[rank]) == 1
+            if not still and (stride % cores or not even):
+                found.append((place or rank, stride % cores, steps))
+            stride *= extents[rank]
+            even = even and all(loop.extent % loop.tile == 0 for loop in loops)
+        return tuple(found)
 
     def chained(self, leaf: Leaf) -> None:
-        """A chained operand is made by an earlier leaf on the same unit inside the same loops."""
-        for tensor in leaf.node.chained:
-            maker = self.leaf_of.get(tensor)
-            if maker is None or maker.node.unit != leaf.node.unit or maker.path != leaf.path:
-                rule = f"{tensor} is not made on {leaf.node.unit} inside the same loops"
-                hint = f"leave {tensor} out of chained and keep it"
+        """A chained operand is what an earlier leaf on the same unit has just made, on the same cores."""
+        for access in self.einsum(leaf).reads:
+            maker = self.leaf_of.get(access.tensor)
+            if access.tensor in leaf.node.chained and (
+                maker is None or not self._just_made(leaf, maker, access)
+            ):
+                rule = f"{access.tensor} is not made on {leaf.node.unit} inside the same loops"
+                hint = f"leave {access.tensor} out of chained and keep it"
                 raise self._fault(leaf.place, rule, "chained", hint)
 
-    def order(self) -> None:
-        """Producers stand before consumers; a state's steps are read inside the loop that makes them."""
-        for leaf in self.layout.leaves:
-            einsum = self.einsum(leaf)
-            for access in einsum.reads:
-                producer = self.cascade.producer(access.tensor)
-                if producer is None or producer.name == einsum.name:
-                    continue
-                rank = _step(access, producer)
-                shared = [r for at in self._common(leaf, producer.name) for r in self.layout.loops[at].ranks]
-                if rank is not None and rank not in shared and self.cascade.size(rank) > 1:
-                    rule = f"reads all steps of {access.tensor} along {rank}, but only the last one is kept"
+    def _just_made(self, leaf: Leaf, maker: Leaf, access: Access) -> bool:
+        made, extents = self.einsum(maker), points_below(self.layout, self.cascade, maker.path)
+        walks = [[n for n in one.path if self.layout.loops[n].count > 1] for one in (leaf, maker)]
+        looped = {rank for number in walks[0] for rank in self.layout.loops[number].ranks}
+        stepped = {written.ranks[0] for written in _steps(access, made) if extents[written.ranks[0]] > 1}
+        return (
+            maker.node.unit == leaf.node.unit
+            and walks[0] == walks[1]
+            and not stepped
+            and self._core(leaf, access) == self._core(maker, made.output)
+            and all(_ahead(self.cascade, access, made, rank) == (0, 0) for rank in looped)
+        )
+
+    def order(self, leaf: Leaf) -> None:
+        """What a leaf reads has been made: by an earlier iteration of a loop that it shares with what makes
+        it, or by an earlier leaf in the same one.
+        """
+        for access in self.einsum(leaf).reads:
+            producer = self.cascade.producer(access.tensor)
+            if producer is None:
+                continue
+            maker = self.leaf_of[producer.name]
+            shared = {rank for at in self._common(leaf, maker) for rank in self.layout.loops[at].ranks}
+            steps = [rank for index in _steps(access, producer) for rank in index.ranks]
+            for rank in steps if maker is not leaf else []:
+                if rank not in shared and self.cascade.size(rank) > 1:
+                    rule = f"not modelled: reads all steps of {access.tensor} along {rank}, not the last one"
                     hint = f"put both inside one loop over {rank} in steps of 1"
                     raise self._fault(leaf.place, rule, hint=hint)
-                after = self.rank_in_program[producer.name] > self.rank_in_program[einsum.name]
-                if after and not (rank is not None and _is_old(access, producer)):
-                    raise self._fault(leaf.place, f"reads {access.tensor} before it is computed")
+            before = any(self._behind(leaf, maker, access, number) for number in self._common(leaf, maker))
+            if not before and self.order_of[maker.place] > self.order_of[leaf.place]:
+                raise self._fault(leaf.place, f"reads {access.tensor} before it is computed")
 
-    def _common(self, leaf: Leaf, other: str) -> Iterator[int]:
+    def _behind(self, leaf: Leaf, maker: Leaf, access: Access, number: int) -> bool:
+        """Whether an access always finds what an earlier iteration of a shared loop has made. A fault where
+        it may want what a later one makes, or what a keep inside the loop no longer has.
+        """
+        loop, producer = self.layout.loops[number], self.einsum(maker)
+        if loop.count == 1 or (self._single(leaf, number) and self._single(maker, number)):
+            return False
+        for rank in loop.ranks:
+            low, high = _ahead(self.cascade, access, producer, rank)
+            if high > 0:
+                rule = f"reads {access.tensor} at a {rank} that the shared loop over it has not made"
+                if rank in producer.reduced:
+                    rule = f"reads {access.tensor} inside the loop over {rank} that still reduces it"
+                raise self._fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
+            homes = [home for home in leaf.homes.get(access.tensor, ()) if home.place in self._places(maker)]
+            if low < 0 and homes and homes[-1].depth > leaf.path.index(number):
+                rule = (
+                    f"not modelled: it stands inside the loop over {rank}, of which {leaf.node.einsum} reads"
+                )
+                rule += f" {access.tensor} from an earlier iteration"
+                hint = f"keep {access.tensor} above that loop"
+                raise self._fault(homes[-1].place, rule, "keep", hint)
+            if high <= -loop.tile:
+                return True
+        return False
+
+    def _places(self, leaf: Leaf) -> set[Place]:
+        return {leaf.place[:depth] for depth in range(len(leaf.place))}
+
+    def _single(self, leaf: Leaf, number: int) -> bool:
+        """Whether bounds leave a leaf one iteration of a loop, wherever the loops outside stand."""
+        mask = mask_of(self.cascade, self.einsum(leaf).ranks)
+        loops = tuple(self.layout.loops[at] for at in leaf.path[: leaf.path.index(number) + 1])
+        if not mask.tied & set(loops[-1].ranks):
+            return False
+        cut = Cut((mask,), tuple(sorted(mask.tied)))
+        with_it, without = (
+            Path(part, {}, self.cascade.sizes, cut=cut).total() for part in (loops, loops[:-1])
+        )
+        return with_it == without
+
+    def _common(self, leaf: Leaf, other: Leaf) -> Iterator[int]:
         """Loops that enclose both leaves, outermost first."""
-        for mine, theirs in zip(leaf.path, self.leaf_of[other].path, strict=False):
+        for mine, theirs in zip(leaf.path, other.path, strict=False):
             if mine != theirs:
                 return
             yield mine
-
-    def shared(self, leaf: Leaf, access: Access) -> None:
-        """A loop shared with the producer has made what this iteration reads: the same tile, complete."""
-        producer = self.cascade.producer(access.tensor)
-        if producer is None:
-            return
-        for number in self._common(leaf, producer.name):
-            loop = self.layout.loops[number]
-            if loop.count == 1:
-                continue
-            for rank in loop.ranks:
-                if rank in producer.reduced and producer.name != leaf.node.einsum:
-                    rule = f"reads {access.tensor} inside the loop over {rank} that still reduces it"
-                    raise self._fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
-                for written, read in zip(producer.output.indices, access.indices, strict=True):
-                    if rank not in written.ranks or _same_tile(written, read, rank in producer.iterative):
-                        continue
-                    rule = f"reads {access.tensor} at a {rank} that the shared loop over it has not made"
-                    raise self._fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
-
-    def passes(self) -> None:
-        """Einsums in different passes of a rank can't share a loop over it: one needs all of the other."""
-        by_rank: dict[str, dict[str, int]] = {}
-        for number, leaf in enumerate(self.layout.leaves):
-            for other in self.layout.leaves[:number]:
-                for at in self._common(leaf, other.node.einsum):
-                    loop = self.layout.loops[at]
-                    for rank in loop.ranks if loop.count > 1 else ():
-                        if rank not in by_rank:
-                            by_rank[rank] = dict(pass_of(self.cascade, rank))
-                        mine = by_rank[rank].get(leaf.node.einsum)
-                        theirs = by_rank[rank].get(other.node.einsum)
-                        if mine is None or theirs is None or mine == theirs:
-                            continue
-                        rule = f"is in pass {mine} over {rank} and {other.node.einsum} in pass {theirs}"
-                        rule += f": they can't share a loop over {rank}"
-                        raise self._fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
-
-    def state(self, home: Home, path: tuple[int, ...]) -> None:
-        """State that is carried from step to step is kept outside the loop over the steps."""
-        producer = self.cascade.producer(home.tensor)
-        if producer is None or self.leaf_of[producer.name] not in self.layout.under(home.place):
-            return
-        for number in path:
-            for rank in self.layout.loops[number].ranks:
-                if rank in producer.iterative and self.layout.loops[number].count > 1:
-                    rule = f"{home.tensor} carries state along {rank}, so it must be kept outside that loop"
-                    raise self._fault(home.place, rule, "keep")
 
     def overlay(self, home: Home) -> None:
         """Tensors that share bytes take turns: all readers of one are done before the next is written."""
@@ -221,6 +252,24 @@ class _Flow:
                 if reader.name in here and reader.name not in before:
                     rule = f"{reader.name} reads {old}, but nothing holds {new} back until it has"
                     raise self._fault(home.place, rule, "overlay")
+            if not self._takes_turns(home, old, self.leaf_of[new]):
+                rule = f"tiles of {new} take bytes of {old} that later tiles still want"
+                raise self._fault(home.place, rule, "overlay")
+
+    def _takes_turns(self, home: Home, old: str, maker: Leaf) -> bool:
+        """Whether what makes a tensor runs after all that touch the one whose bytes it takes; inside one loop
+        both lie alike, so that a tile takes the bytes of the same tile.
+        """
+        new = self.einsum(maker).output
+        for leaf in self.layout.under(home.place):
+            for access in (self.einsum(leaf).output, *self.einsum(leaf).reads):
+                inside = set(self._common(leaf, maker)) - set(maker.path[: home.depth])
+                if access.tensor != old or all(self.layout.loops[loop].count == 1 for loop in inside):
+                    continue
+                bits = [self.cascade.tensor(name).bits for name in (old, new.tensor)]
+                if access.indices != new.indices or bits[0] != bits[1]:
+                    return False
+        return True
 
     def _ancestors(self, name: str) -> set[str]:
         found: set[str] = set()
@@ -242,22 +291,30 @@ class _Flow:
         return any(access.tensor == tensor for access in self.einsum(leaf).reads)
 
 
-def _step(access: Access, producer: Einsum) -> str | None:
-    """The rank along which an access reads a state step by step; None for one fixed step, or no state."""
-    for read, written in zip(access.indices, producer.output.indices, strict=True):
-        if len(written.terms) == 1 and written.terms[0].rank in producer.iterative and read.terms:
-            return written.terms[0].rank
-    return None
+def _steps(access: Access, producer: Einsum) -> list[Index]:
+    """The indices of a result along which an access reads a state step by step, not at one fixed step."""
+    return [
+        written
+        for read, written in zip(access.indices, producer.output.indices, strict=True)
+        if read.terms and set(written.ranks) & set(producer.iterative)
+    ]
 
 
-def _is_old(access: Access, producer: Einsum) -> bool:
-    """Whether an access reads the state that an earlier step left."""
-    pairs = zip(access.indices, producer.output.indices, strict=True)
-    return any(read.terms == written.terms and read.offset < written.offset for read, written in pairs)
+def _moved(index: Index) -> object:
+    """An index, whatever its rank is called where it is a single one."""
+    return index.offset if [term.coefficient for term in index.terms] == [1] else index
 
 
-def _same_tile(written: Index, read: Index, iterative: bool) -> bool:
-    """Whether both indices walk a dimension alike; a state may be read one step back."""
-    return written.terms == read.terms and (
-        written.offset == read.offset or (iterative and read.offset < written.offset)
-    )
+def _ahead(cascade: Cascade, access: Access, producer: Einsum, rank: str) -> tuple[float, float]:
+    """How many points along a rank of its own an access looks ahead of itself, at least and at most, to the
+    point of the producer that makes what it reads; anywhere where the producer reduces the rank.
+    """
+    for written, read in zip(producer.output.indices, access.indices, strict=True):
+        if rank in written.ranks:
+            slopes = {rank: -1}
+            for term in read.terms:
+                slopes[term.rank] = slopes.get(term.rank, 0) + term.coefficient
+            spans = [slope * (cascade.size(name) - 1) for name, slope in slopes.items()]
+            fixed = read.offset - written.offset
+            return fixed + sum(min(0, span) for span in spans), fixed + sum(max(0, span) for span in spans)
+    return -math.inf, math.inf

@@ -20,6 +20,7 @@ from einsim.dataflow.sites import DEEPEST, NOWHERE, Place, Sites
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.ops import prune_parts
 
 Visit = tuple[Place, Node, tuple[Node, ...]]
 
@@ -196,9 +197,15 @@ class _Tree:
             if node.rank not in einsum.ranks:
                 rule = f"{einsum.name} below does not iterate {node.rank}: this loop would compute it again"
                 raise self.sites.error(place, node, "for", rule, hint=f"move {einsum.name} out of the loop")
+            _, group, along = prune_parts(getattr(einsum.expr, "op", "")) or (0, 1, "")
+            if node.rank == along and node.tile % group:
+                rule = (
+                    f"{einsum.name} chooses of {group} along {along} at a time: must be a multiple of {group}"
+                )
+                raise self.sites.error(place, node, "tile", rule, got=node.tile)
             carried = {rank for read in einsum.reads for rank in self._state_ranks(read.tensor)}
             if node.rank in {*einsum.iterative, *carried} and node.tile != 1:
-                rule = f"{einsum.name} takes one step of {node.rank} after the other: must be 1"
+                rule = f"not modelled: {einsum.name} takes several steps of {node.rank} in one tile, not 1"
                 raise self.sites.error(place, node, "tile", rule, got=node.tile)
 
     def _state_ranks(self, tensor: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from einsim.workloads.cascade import Cascade, Einsum
 def impossible(cascade: Cascade, machine: Machine, mapping: Mapping) -> Iterator[str]:
     """One reason a line; nothing where units, memories and networks can do it."""
     units = {unit.name: unit for unit in machine.units}
+    leaves = [node for node, _ in walk(mapping.tree) if isinstance(node, Compute)]
     for node, above in walk(mapping.tree):
         keeps = [outer for outer in above if isinstance(outer, Keep)]
         if isinstance(node, Keep):
@@ -27,6 +28,10 @@ def impossible(cascade: Cascade, machine: Machine, mapping: Mapping) -> Iterator
                 yield f"{node.memory} has no registers"
         if isinstance(node, Compute):
             yield from _compute(cascade, machine, node, keeps)
+            makers = {leaf.einsum: leaf.unit for leaf in leaves}
+            for tensor in node.chained:
+                if makers.get(tensor) != node.unit:
+                    yield f"{tensor} is not in the lanes of {node.unit}"
 
 
 def around(machine: Machine, name: str) -> list[str]:

@@ -52,3 +52,29 @@ def test_a_tile_beyond_its_rank_is_one_step() -> None:
     text = "keep A B Z in gb x1\n  for m/{}\n    for m/{}\n      Z on grid rows=m cols=n"
     for outer, inner in ((9, 2), (2, 9), (9, 9)):
         assert not verdict(PRODUCT, text.format(outer, inner)).found
+
+
+HALO = parse("H[x] = exp(I[x])\nO[x] = H[x-r] * W[r]\nwhere r <= x", name="halo", sizes={"x": 8, "r": 2})
+LATE = parse(
+    "where m >= 4\nG[p] = max[m](X[m,p])\nY[m,p] = X[m,p] - G[p]", name="late", sizes={"m": 8, "p": 3}
+)
+
+
+def test_what_an_earlier_iteration_has_made_may_be_read() -> None:
+    found = verdict(
+        HALO, "keep I H O W in gb x1\n  for x/2\n    pipeline\n      H on lanes\n      O on grid rows=x"
+    )
+    assert not found.found, found.found
+
+
+def test_a_loop_of_which_bounds_leave_one_iteration_may_be_shared_with_a_reduction() -> None:
+    found = verdict(
+        LATE, "keep X G Y in gb x1\n  for m/4\n    sequence\n      G on lanes lanes=p\n      Y on lanes"
+    )
+    assert not found.found, found.found
+
+
+def test_cores_that_do_not_share_out_a_rank_of_one_point_agree() -> None:
+    work = parse("G[p] = max[m](X[m,p])\nY[m,p] = X[m,p] - G[p]", name="one", sizes={"m": 3, "p": 1})
+    text = "keep X G Y in gb x1\n  keep X Y G in near x1\n    sequence\n      G on lanes cores=p\n      Y on lanes lanes=m"
+    assert not verdict(work, text, machine(cores=2, copies=2)).found
