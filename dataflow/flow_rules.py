@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-
-import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
-from einsim.dataflow.footprint import relevant_ranks
+from einsim.dataflow.footprint import relevant_ranks, uses
 from einsim.dataflow.held import points_below
 from einsim.dataflow.holds import levels, may_hold, passes_by, role_of, straight
 from einsim.dataflow.iteration import Path
-from einsim.dataflow.layout import Home, Layout, Leaf
+from einsim.dataflow.layout import Home, Layout, Leaf, common_loops
 from einsim.dataflow.mapping import Mapping, Node, children
 from einsim.dataflow.mask import Cut, mask_of
+from einsim.dataflow.overlay import overlay_fault
 from einsim.dataflow.sites import Place, Sites
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Access, Cascade, Einsum, Index
@@ -30,7 +28,9 @@ def check_flow(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
     for leaf in layout.leaves:
         flow.order(leaf)
     for home, _ in layout.homes:
-        flow.overlay(home)
+        fault = overlay_fault(home, layout, cascade) if home.tensor == next(iter(home.overlay), "") else None
+        if fault is not None:
+            raise flow.fault(home.place, fault, "overlay")
         flow.cores(home)
 
 
@@ -50,7 +50,7 @@ class _Flow:
         """The Einsum that a leaf computes."""
         return self.cascade.einsum(leaf.node.einsum)
 
-    def _fault(self, place: Place, rule: str, key: str = "", hint: str = "") -> SpecError:
+    def fault(self, place: Place, rule: str, key: str = "", hint: str = "") -> SpecError:
         node: Node = self.tree
         for at in place:
             node = children(node)[at]
@@ -74,7 +74,7 @@ class _Flow:
                 continue
             held = f"is in {homes[-1].memory}" if homes else f"is in {self.machine.dram.name} only"
             rule = f"operand {tensor} {held}, but unit {unit.name} reads from {unit.reads_from}"
-            raise self._fault(leaf.place, rule, hint=f"keep {tensor} in {unit.reads_from} above it")
+            raise self.fault(leaf.place, rule, hint=f"keep {tensor} in {unit.reads_from} above it")
 
     def _held(self, leaf: Leaf, tensor: str, homes: tuple[Home, ...]) -> None:
         """Every memory on the way may hold the operand; one in each core isn't passed by what it holds."""
@@ -86,13 +86,13 @@ class _Flow:
                 rule = (
                     f"{home.memory} holds {' and '.join(holds)} only, and {tensor} is {role} of {node.einsum}"
                 )
-                raise self._fault(home.place, rule, "keep", f"leave {tensor} out of {home.memory}")
+                raise self.fault(home.place, rule, "keep", f"leave {tensor} out of {home.memory}")
         inner = homes[-1].memory if homes else machine.dram.name
         near = machine.unit(node.unit).reads_from
         if inner in (near, node.unit) or passes_by(cascade, machine, node, tensor):
             return
         rule = f"operand {tensor} is in {inner}, but a core reads it from its own {near}"
-        raise self._fault(leaf.place, rule, hint=f"keep {tensor} in {near} above it")
+        raise self.fault(leaf.place, rule, hint=f"keep {tensor} in {near} above it")
 
     def cores(self, home: Home) -> None:
         """A core finds in its own memory what it needs: where a leaf makes the tensor there, all use it on
@@ -106,22 +106,18 @@ class _Flow:
         made = any(leaf.node.einsum == home.tensor for leaf in here)
         first: tuple[str, object] | None = None
         for leaf in here:
-            einsum = self.einsum(leaf)
-            for access in (einsum.output, *einsum.reads):
-                if access.tensor != home.tensor or home.tensor in leaf.node.chained:
-                    continue
+            if home.tensor in leaf.node.chained:
+                continue
+            for access in uses(self.einsum(leaf), home.tensor)[: None if made else 1]:
                 moved = relevant_ranks(self.cascade, access)
-                split: object = {
-                    rank for rank in cores_ranks(leaf.node) if self.cascade.size(rank) > 1
-                } & moved
-                if made:
-                    split = self._core(leaf, access)
-                first = first or (einsum.name, split)
+                split: object = {r for r in cores_ranks(leaf.node) if self.cascade.size(r) > 1 and r in moved}
+                split = self._core(leaf, access) if made else split
+                first = first or (leaf.node.einsum, split)
                 if split != first[1]:
-                    rule = f"{einsum.name} splits {home.tensor} over the cores otherwise than {first[0]}"
+                    rule = f"{leaf.node.einsum} splits {home.tensor} over the cores otherwise than {first[0]}"
                     rule += f", and a core reaches its own {home.memory} only"
                     hint = "lay the same ranks along the cores, or keep it outside"
-                    raise self._fault(home.place, rule, "in", hint)
+                    raise self.fault(home.place, rule, "in", hint)
 
     def _core(self, leaf: Leaf, access: Access) -> tuple[object, ...]:
         """What decides the core on which a leaf has an element: the same for two that have it on the same."""
@@ -149,7 +145,7 @@ class _Flow:
             ):
                 rule = f"{access.tensor} is not made on {leaf.node.unit} inside the same loops"
                 hint = f"leave {access.tensor} out of chained and keep it"
-                raise self._fault(leaf.place, rule, "chained", hint)
+                raise self.fault(leaf.place, rule, "chained", hint)
 
     def _just_made(self, leaf: Leaf, maker: Leaf, access: Access) -> bool:
         made, extents = self.einsum(maker), points_below(self.layout, self.cascade, maker.path)
@@ -173,16 +169,16 @@ class _Flow:
             if producer is None:
                 continue
             maker = self.leaf_of[producer.name]
-            shared = {rank for at in self._common(leaf, maker) for rank in self.layout.loops[at].ranks}
+            shared = {rank for at in common_loops(leaf, maker) for rank in self.layout.loops[at].ranks}
             steps = [rank for index in _steps(access, producer) for rank in index.ranks]
             for rank in steps if maker is not leaf else []:
                 if rank not in shared and self.cascade.size(rank) > 1:
                     rule = f"not modelled: reads all steps of {access.tensor} along {rank}, not the last one"
                     hint = f"put both inside one loop over {rank} in steps of 1"
-                    raise self._fault(leaf.place, rule, hint=hint)
-            before = any(self._behind(leaf, maker, access, number) for number in self._common(leaf, maker))
+                    raise self.fault(leaf.place, rule, hint=hint)
+            before = any(self._behind(leaf, maker, access, number) for number in common_loops(leaf, maker))
             if not before and self.order_of[maker.place] > self.order_of[leaf.place]:
-                raise self._fault(leaf.place, f"reads {access.tensor} before it is computed")
+                raise self.fault(leaf.place, f"reads {access.tensor} before it is computed")
 
     def _behind(self, leaf: Leaf, maker: Leaf, access: Access, number: int) -> bool:
         """Whether an access always finds what an earlier iteration of a shared loop has made. A fault where
@@ -197,21 +193,22 @@ class _Flow:
                 rule = f"reads {access.tensor} at a {rank} that the shared loop over it has not made"
                 if rank in producer.reduced:
                     rule = f"reads {access.tensor} inside the loop over {rank} that still reduces it"
-                raise self._fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
-            homes = [home for home in leaf.homes.get(access.tensor, ()) if home.place in self._places(maker)]
+                raise self.fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
+            homes = [
+                home
+                for home in leaf.homes.get(access.tensor, ())
+                if home in maker.homes.get(access.tensor, ())
+            ]
             if low < 0 and homes and homes[-1].depth > leaf.path.index(number):
                 rule = (
                     f"not modelled: it stands inside the loop over {rank}, of which {leaf.node.einsum} reads"
                 )
                 rule += f" {access.tensor} from an earlier iteration"
                 hint = f"keep {access.tensor} above that loop"
-                raise self._fault(homes[-1].place, rule, "keep", hint)
+                raise self.fault(homes[-1].place, rule, "keep", hint)
             if high <= -loop.tile:
                 return True
         return False
-
-    def _places(self, leaf: Leaf) -> set[Place]:
-        return {leaf.place[:depth] for depth in range(len(leaf.place))}
 
     def _single(self, leaf: Leaf, number: int) -> bool:
         """Whether bounds leave a leaf one iteration of a loop, wherever the loops outside stand."""
@@ -224,71 +221,6 @@ class _Flow:
             Path(part, {}, self.cascade.sizes, cut=cut).total() for part in (loops, loops[:-1])
         )
         return with_it == without
-
-    def _common(self, leaf: Leaf, other: Leaf) -> Iterator[int]:
-        """Loops that enclose both leaves, outermost first."""
-        for mine, theirs in zip(leaf.path, other.path, strict=False):
-            if mine != theirs:
-                return
-            yield mine
-
-    def overlay(self, home: Home) -> None:
-        """Tensors that share bytes take turns: all readers of one are done before the next is written."""
-        if not home.overlay or home.tensor != home.overlay[0]:
-            return
-        here = [leaf.node.einsum for leaf in self.layout.under(home.place)]
-        for old, new in zip(home.overlay, home.overlay[1:], strict=False):
-            if new not in here:
-                rule = f"{new} is not computed below, and only the first tensor of an overlay can be loaded"
-                raise self._fault(home.place, rule, "overlay")
-            before = self._ancestors(new) | {new}
-            if old in here and old not in before:
-                rule = f"{new} does not depend on {old}, whose bytes it takes"
-                raise self._fault(home.place, rule, "overlay")
-            if old in here and self._emptied(msgspec.structs.replace(home, tensor=old)):
-                rule = f"{old} leaves {home.memory}, but nothing holds {new} back until it has"
-                raise self._fault(home.place, rule, "overlay")
-            for reader in self.cascade.consumers(old):
-                if reader.name in here and reader.name not in before:
-                    rule = f"{reader.name} reads {old}, but nothing holds {new} back until it has"
-                    raise self._fault(home.place, rule, "overlay")
-            if not self._takes_turns(home, old, self.leaf_of[new]):
-                rule = f"tiles of {new} take bytes of {old} that later tiles still want"
-                raise self._fault(home.place, rule, "overlay")
-
-    def _takes_turns(self, home: Home, old: str, maker: Leaf) -> bool:
-        """Whether what makes a tensor runs after all that touch the one whose bytes it takes; inside one loop
-        both lie alike, so that a tile takes the bytes of the same tile.
-        """
-        new = self.einsum(maker).output
-        for leaf in self.layout.under(home.place):
-            for access in (self.einsum(leaf).output, *self.einsum(leaf).reads):
-                inside = set(self._common(leaf, maker)) - set(maker.path[: home.depth])
-                if access.tensor != old or all(self.layout.loops[loop].count == 1 for loop in inside):
-                    continue
-                bits = [self.cascade.tensor(name).bits for name in (old, new.tensor)]
-                if access.indices != new.indices or bits[0] != bits[1]:
-                    return False
-        return True
-
-    def _ancestors(self, name: str) -> set[str]:
-        found: set[str] = set()
-        pending = [name]
-        while pending:
-            for access in self.cascade.einsum(pending.pop()).reads:
-                if self.cascade.producer(access.tensor) is not None and access.tensor not in found:
-                    found.add(access.tensor)
-                    pending.append(access.tensor)
-        return found
-
-    def _emptied(self, home: Home) -> bool:
-        """Whether the tensor leaves this home: it is a result, or a leaf outside reads it."""
-        inside = {leaf.place for leaf in self.layout.under(home.place)}
-        readers = [leaf for leaf in self.layout.leaves if self._reads(leaf, home.tensor)]
-        return self.cascade.is_output(home.tensor) or any(leaf.place not in inside for leaf in readers)
-
-    def _reads(self, leaf: Leaf, tensor: str) -> bool:
-        return any(access.tensor == tensor for access in self.einsum(leaf).reads)
 
 
 def _steps(access: Access, producer: Einsum) -> list[Index]:

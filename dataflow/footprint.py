@@ -283,8 +283,11 @@ def stored_bits(cascade: Cascade, tensor: Tensor, uses: tuple[Use, ...], count: 
     )
 
 
+def uses(einsum: Einsum, tensor: str) -> tuple[Access, ...]:
+    """The Einsum's accesses to a tensor: its output first, then its reads."""
+    return tuple(access for access in (einsum.output, *einsum.reads) if access.tensor == tensor)
+
+
 def access_of(einsum: Einsum, tensor: str) -> Access:
     """The Einsum's access to a tensor: its output, or the first read of it."""
-    if einsum.output.tensor == tensor:
-        return einsum.output
-    return next(access for access in einsum.reads if access.tensor == tensor)
+    return uses(einsum, tensor)[0]

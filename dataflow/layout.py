@@ -141,3 +141,11 @@ def summed(cascade: Cascade, layout: Layout, leaf: Leaf, depth: int | None = Non
     reduced = set(cascade.einsum(leaf.node.einsum).reduced)
     loops = (layout.loops[loop] for loop in leaf.path[:depth])
     return tuple(loop.id for loop in loops if loop.count > 1 and reduced & set(loop.ranks))
+
+
+def common_loops(leaf: Leaf, other: Leaf) -> Iterator[int]:
+    """Loops that enclose both leaves, outermost first."""
+    for mine, theirs in zip(leaf.path, other.path, strict=False):
+        if mine != theirs:
+            return
+        yield mine
