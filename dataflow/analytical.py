@@ -7,7 +7,7 @@ Bound of a node, over all its iterations (T):
     pipeline           max of T(child) and of every engine's busy time below it
     loop               T(body)
 
-Each is a true bound: an engine serves one operation at a time, a sequence lets one child run at a time and
+and of the whole program its dependent chain (`einsim.dataflow.chain`), if that is longer. Each is a true bound: an engine serves one operation at a time, a sequence lets one child run at a time and
 ends an iteration before the next begins, and a pipeline can't beat its busiest engine. Memory and compute
 overlap perfectly inside a pipeline.
 """
@@ -18,6 +18,7 @@ import math
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import Books, keep_books, static_counts
+from einsim.dataflow.chain import chain_ticks
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.program import Op, Program, ScheduleNode
 from einsim.dataflow.result import Result
@@ -30,8 +31,7 @@ def analyse(program: Program, machine: Machine) -> Result:
     for op in program.ops:
         for engine, ticks in engine_ticks(op, counts[op.id]).items():
             total[engine] += ticks
-    bounds = Bounds(program, counts)
-    ticks = bounds.of(program.shape)
+    ticks = least_ticks(program, counts)
     cycles = -(-ticks // program.ticks_per_cycle)
     seconds = ticks / program.ticks_per_cycle / program.clock_hz
     books = keep_books(program, machine, counts, seconds)
@@ -47,6 +47,11 @@ def analyse(program: Program, machine: Machine) -> Result:
         bottleneck=bottleneck(busiest, total, ticks), stalls=stalls[critical], stalls_by_unit=stalls,
         breakdown_by_unit=rows,
     )  # fmt: skip
+
+
+def least_ticks(program: Program, counts: dict[int, dict[tuple[int, ...], int]]) -> int:
+    """The bound of the whole program: no shorter than its dependent chain either."""
+    return max(Bounds(program, counts).of(program.shape), chain_ticks(program, counts))
 
 
 def bottleneck(busiest: str, total: dict[str, int], ticks: int) -> str:

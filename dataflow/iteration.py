@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from einsim.dataflow.mask import Box, Cut, Interval
-from einsim.dataflow.program import Op, ProgramLoop
+from einsim.dataflow.program import Op, ProgramLoop, Wait
 
 MOST_KEYS = 200_000
 """Places to which bounds tie a tile whose key a path remembers."""
@@ -17,7 +18,8 @@ class Path:
     Positions are lists of iteration numbers, one for each loop. A loop that bounds cut (causal, window) runs
     over a range that depends on the loops outside it; a loop pinned by `when` has one iteration, which stands
     for all of them. `resumed` are the ids of loops in whose later iterations the operation goes on with
-    partial results. `cut` says what bounds leave of its tiles; None: all of them.
+    partial results. `cut` says what bounds leave of its tiles; None: all of them. `last` keeps only so many
+    of a loop's iterations, by its id: the last ones.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class Path:
         key_ranks: tuple[str, ...] = (),
         resumed: tuple[int, ...] = (),
         cut: Cut | None = None,
+        last: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         self.loops = loops
         self.sizes = sizes
@@ -41,9 +44,12 @@ class Path:
         self.slots = slots
         self.innermost = {loop.rank: at for at, loop in enumerate(loops)}
         self.depth = len(loops)
-        self._whole = tuple((0, loop.count) for loop in loops)
+        self._most = [last.get(loop.id, loop.count) for loop in loops]
+        self._whole = tuple(
+            (max(0, loop.count - n), loop.count) for loop, n in zip(loops, self._most, strict=True)
+        )
         self.resumed = tuple(at for at, loop in enumerate(loops) if loop.id in resumed)
-        even = cut is None and all(loop.extent % loop.tile == 0 for loop in loops)
+        even = cut is None and not last and all(loop.extent % loop.tile == 0 for loop in loops)
         self.regular = even and not self.resumed
         self.bounded = not even
         self._points = {rank: (0, 1) for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
@@ -101,14 +107,14 @@ class Path:
         """First and one-past-last iteration of the loop at slot `at`, given the loops outside it."""
         if not self.bounded:
             return self._whole[at]
-        loop = self.loops[at]
         coupled = self._couples[at]
         if not coupled and at not in self.tied:
-            return 0, loop.count
+            return self._whole[at]
         key = (at, *(position[slot] for slot in coupled))
         found = self._spans.get(key)
         if found is None:
-            found = self._spans[key] = self._make_span(position, at)
+            first, stop = self._make_span(position, at)
+            found = self._spans[key] = (max(first, stop - self._most[at]), stop)
         return found
 
     def _range(self, position: list[int] | tuple[int, ...], at: int) -> Interval:
@@ -320,6 +326,49 @@ class Path:
         return sum(self.instances().values())
 
 
-def path_of(op: Op, loops: tuple[ProgramLoop, ...], sizes: Mapping[str, int]) -> Path:
+def path_of(
+    op: Op, loops: tuple[ProgramLoop, ...], sizes: Mapping[str, int],
+    last: Mapping[int, int] = MappingProxyType({}),
+) -> Path:  # fmt: skip
     """The path of an operation of a program."""
-    return Path(tuple(loops[loop] for loop in op.path), op.when, sizes, op.key_ranks, op.resumed, op.cut)
+    own = tuple(loops[loop] for loop in op.path)
+    return Path(own, op.when, sizes, op.key_ranks, op.resumed, op.cut, last)
+
+
+class Lookup:
+    """Where the producer of a wait must have been, seen from an instance of the operation that waits."""
+
+    def __init__(self, wait: Wait, mine: Path, theirs: Path) -> None:
+        self.wait, self.mine, self.theirs = wait, mine, theirs
+        self.targets = [
+            (target.kind, mine.slots[target.loop] if target.kind == "same" else -1) for target in wait.targets
+        ]
+        self.lag_slot = mine.slots[wait.lag_loop] if wait.lag else -1
+        counts = [loop.count for loop in theirs.loops]
+        plan = [
+            source if kind == "same" else -1 if kind == "first" else -counts[slot]
+            for slot, (kind, source) in enumerate(self.targets)
+        ]
+        self._plan = None if theirs.bounded else plan  # own slot, or -1 less the iteration waited for
+
+    def before(self, position: list[int]) -> list[int] | None:
+        """Where it must have been before the instance at `position` starts; None: nothing to wait for."""
+        base = position
+        if self.wait.lag:
+            base = list(position)
+            if not self.mine.before(base, self.lag_slot, self.wait.lag, self.wait.borrow):
+                return None
+        return self.resolved(base)
+
+    def resolved(self, base: list[int]) -> list[int] | None:
+        """Where it stands when it is done with the tile at `base`, without lag."""
+        if self._plan is not None:
+            return [base[source] if source >= 0 else -1 - source for source in self._plan]
+        found: list[int] = []
+        for slot, (kind, source) in enumerate(self.targets):
+            if kind == "same":
+                found.append(base[source])
+            else:
+                first, stop = self.theirs.span(found, slot)
+                found.append(first if kind == "first" else max(first, stop - 1))
+        return self.theirs.floor(found)

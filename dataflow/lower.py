@@ -27,7 +27,8 @@ from einsim.workloads.cascade import Cascade
 
 def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
     """Lower a legal mapping; whether it is one is for `einsim.dataflow.legality.check` to say."""
-    layout = lay_out(mapping, cascade)
+    stepped = msgspec.structs.replace(mapping, tree=_stepped(mapping.tree, cascade, cascade.sizes))
+    layout = lay_out(stepped, cascade)
     clock = Clock(machine, tuple(tensor.name for tensor in cascade.tensors))
     drafts = _computes(layout)
     for home, _ in layout.homes:
@@ -50,12 +51,26 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
         loops=layout.loops,
         ops=ops,
         engines=_engines(machine, ops),
-        shape=_shape(mapping.tree, (), drafts),
-        buffers=held_bytes(mapping, layout, cascade, machine),
+        shape=_shape(stepped.tree, (), drafts),
+        buffers=held_bytes(stepped, layout, cascade, machine),
         notes=(*mapping.notes, *remarks(mapping, cascade, machine)),
         macs=cascade.macs,
         dma={f"dma {memory.name}": memory.dma_engines for memory in machine.memories if memory.dma_engines},
     )
+
+
+def _stepped(node: Node, cascade: Cascade, tiles: MappingType[str, int]) -> Node:
+    """The tree with a loop around each Einsum that takes steps of its own state in a tile: one a step."""
+    if isinstance(node, Compute):
+        einsum, wrapped = cascade.einsum(node.einsum), node
+        own = einsum.iterative if any(read.tensor == einsum.name for read in einsum.reads) else ()
+        for rank in reversed([rank for rank in own if tiles[rank] > 1]):
+            wrapped = Loop(rank=rank, tile=1, body=wrapped)
+        return wrapped
+    if isinstance(node, (Loop, Keep)):
+        below = {**tiles, node.rank: node.tile} if isinstance(node, Loop) else tiles
+        return msgspec.structs.replace(node, body=_stepped(node.body, cascade, below))
+    return type(node)(children=tuple(_stepped(child, cascade, tiles) for child in node.children))
 
 
 def _computes(layout: Layout) -> list[DraftOp]:

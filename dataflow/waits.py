@@ -11,7 +11,7 @@ import msgspec
 from einsim.dataflow.footprint import access_of, relevant_ranks
 from einsim.dataflow.layout import Barrier, Home, Layout, Leaf, summed
 from einsim.dataflow.program import Target, Wait
-from einsim.workloads.cascade import Access, Cascade
+from einsim.workloads.cascade import Access, Cascade, Einsum
 
 #: Versions of an iterative tensor that are alive at once: the one read and the one written.
 STATE_VERSIONS = 2
@@ -68,6 +68,7 @@ class _WaitsOf:
             einsum = self.cascade.einsum(draft.subject)
             for access in einsum.reads:
                 found += self._data(number, access, _inner(draft.leaf, access.tensor))
+            found += self._sums(number, einsum)
             home = _inner(draft.leaf, draft.subject)
             if home is not None:
                 found += self._room(number, home)
@@ -109,6 +110,25 @@ class _WaitsOf:
                 lag_loop=lag_loop,
                 borrow=False,
             )
+        ]
+
+    def _sums(self, number: int, einsum: Einsum) -> list[Wait]:
+        """A tile goes on with the partial sums that the one before left, of the same results."""
+        path, loops, reduced = self.drafts[number].path, self.layout.loops, set(einsum.reduced)
+        over = [loop for loop in path if loops[loop].count > 1 and reduced & set(loops[loop].ranks)]
+        return [
+            Wait(
+                producer=number,
+                targets=tuple(
+                    Target(kind="last") if loop in over[at + 1 :] else Target(kind="same", loop=loop)
+                    for loop in path
+                ),
+                cause="dependency",
+                lag=1,
+                lag_loop=lag_loop,
+                borrow=False,
+            )
+            for at, lag_loop in enumerate(over)
         ]
 
     def _provider(self, tensor: str, home: Home | None) -> int | None:

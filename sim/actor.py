@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
-from einsim.dataflow.iteration import Path, path_of
-from einsim.dataflow.program import Cost, Op, Program, Wait
+from einsim.dataflow.iteration import Lookup, Path, path_of
+from einsim.dataflow.program import Cost, Op, Program
 from einsim.sim.stateful import Base, Period
 
 Position = list[int]
@@ -53,10 +53,7 @@ class Actor:
         self.past_blamed: Actor | None = None
         self.past_ready_at = 0
         self.started_at = 0
-        self.waits: list[tuple[Wait, Actor, list[tuple[str, int]], int]] = []
-        self._plans: list[
-            list[int] | None
-        ] = []  # of a wait: own slot, or -1 less the iteration that is waited for
+        self.waits: list[tuple[Lookup, Actor]] = []
         self._constant = (
             op.costs[self.path.key(self.position)] if self.path.regular and first is not None else None
         )
@@ -64,21 +61,10 @@ class Actor:
         self._slots = _place_slots(op, program)
 
     def connect(self, actors: list[Actor]) -> None:
-        """Resolve waits to actors and loop ids to slots."""
+        """Resolve waits to actors."""
         for wait in self.op.waits:
             producer = actors[wait.producer]
-            targets = [
-                (target.kind, self.path.slots[target.loop] if target.kind == "same" else -1)
-                for target in wait.targets
-            ]
-            lag_slot = self.path.slots[wait.lag_loop] if wait.lag else -1
-            self.waits.append((wait, producer, targets, lag_slot))
-            counts = [loop.count for loop in producer.path.loops]
-            plan = [
-                source if kind == "same" else -1 if kind == "first" else -counts[slot]
-                for slot, (kind, source) in enumerate(targets)
-            ]
-            self._plans.append(None if producer.path.bounded else plan)
+            self.waits.append((Lookup(wait, self.path, producer.path), producer))
 
     def cost(self) -> tuple[tuple[int, ...], Cost]:
         """Key and cost of the next instance."""
@@ -86,31 +72,6 @@ class Actor:
             return self._key, self._constant
         key = self.path.key(self.position)
         return key, self.op.costs[key]
-
-    def target(self, at: int, position: Position) -> Position | None:
-        """Where the producer of wait `at` must have been before `position`; None: nothing to wait for."""
-        wait, _, _, lag_slot = self.waits[at]
-        base = position
-        if wait.lag:
-            base = list(position)
-            if not self.path.before(base, lag_slot, wait.lag, wait.borrow):
-                return None
-        return self.resolved(at, base)
-
-    def resolved(self, at: int, base: Position) -> Position | None:
-        """Where the producer of wait `at` stands when it is done with the tile at `base`, without lag."""
-        plan = self._plans[at]
-        if plan is not None:
-            return [base[source] if source >= 0 else -1 - source for source in plan]
-        _, producer, targets, _ = self.waits[at]
-        found: Position = []
-        for slot, (kind, source) in enumerate(targets):
-            if kind == "same":
-                found.append(base[source])
-            else:
-                first, stop = producer.path.span(found, slot)
-                found.append(first if kind == "first" else max(first, stop - 1))
-        return producer.path.floor(found) if producer.path.bounded else found
 
     def reached(self, target: Position) -> bool:
         """Whether the instance at `target` of this actor, or a later one, is visible."""
@@ -179,7 +140,7 @@ class Actor:
             if position is not None and position[:at] == prefix:
                 position[at] += ahead
         if self.blocked_target is not None:
-            self.blocked_target = self.target(self.blocked_on, self.position)
+            self.blocked_target = self.waits[self.blocked_on][0].before(self.position)
 
     def age(self) -> tuple[int, ...]:
         """Place of the next instance in the sequential program: the engine serves the smallest first."""

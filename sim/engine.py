@@ -19,7 +19,7 @@ import simpy
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import keep_books, static_counts
-from einsim.dataflow.analytical import Bounds, bottleneck, engine_ticks, make_result
+from einsim.dataflow.analytical import bottleneck, engine_ticks, least_ticks, make_result
 from einsim.dataflow.program import Cost, Op, Program, Stream
 from einsim.dataflow.result import Result
 from einsim.sim.actor import Actor
@@ -180,8 +180,8 @@ class Simulation:
     def _wait(self, actor: Actor) -> Generator[simpy.Event, None, None]:
         if self.now() > actor.ready_at:  # else it is ready together with the one before and shares its reason
             actor.cause, actor.blamed = "fill", None
-        for at, (wait, producer, _, _) in enumerate(actor.waits):
-            target = actor.target(at, actor.position)
+        for at, (lookup, producer) in enumerate(actor.waits):
+            target = lookup.before(actor.position)
             if target is None or producer.reached(target):
                 continue
             event = self.env.event()
@@ -190,7 +190,7 @@ class Simulation:
             producer.waiters.append((actor, event))
             yield event
             actor.blocked_on, actor.blocked_target = -1, None
-            actor.cause, actor.blamed = wait.cause, producer
+            actor.cause, actor.blamed = lookup.wait.cause, producer
 
     def _serve(self, actor: Actor, key: tuple[int, ...], cost: Cost) -> Generator[simpy.Event, None, None]:
         """Hold the engine for the tile's ticks; a unit also until every port has moved its operands.
@@ -295,7 +295,7 @@ class Simulation:
             books = msgspec.structs.replace(books, energy_by=by_command(books.energy_by, name, port, seconds))
         busiest = max(total, key=lambda name: total[name])
         bound_by = {name: -(-value // program.ticks_per_cycle) for name, value in total.items()}
-        bound = Bounds(program, static_counts(program)).of(program.shape)
+        bound = least_ticks(program, static_counts(program))
         bound_by["schedule"] = -(-bound // program.ticks_per_cycle)
         result = make_result(
             program, machine, books, level="sim", ticks=ticks, bottleneck=bottleneck(busiest, total, bound),

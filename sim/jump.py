@@ -224,10 +224,10 @@ class Jumper:
             future = list(actor.position)
             _, stop = actor.path.span(actor.position, at)
             future[at] = min(future[at] + ahead, stop - 1)
-            for number_of_wait, (_, producer, _, _) in enumerate(actor.waits):
+            for lookup, producer in actor.waits:
                 if producer.op.id in movers:
                     continue
-                target = actor.target(number_of_wait, future)
+                target = lookup.before(future)
                 if target is not None and not producer.reached(target):
                     return False
         return True

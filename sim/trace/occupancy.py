@@ -83,7 +83,7 @@ def held_bytes(tile: Allocation, actors: list[Actor]) -> int:
         free = all(
             target is None or writer.waits[at][1].reached(target)
             for at in tile.waits
-            for target in (writer.resolved(at, whole),)
+            for target in (writer.waits[at][0].resolved(whole),)
         )
         held += 0 if free else tile.tile_bytes
         if not writer.path.before(base, tile.depth - 1, 1, borrow=True):

@@ -72,7 +72,8 @@ def test_stalled_tiles_wait_for_their_maximum(seq, e):
     tile = e + (1 + 256) + 1 + middle + e
     assert tile == 458 or e != 64
     found = analyse(program, machine)
-    assert found.cycles == tiles * tile
+    chain = tiles * (tile - 1) + e  # RM and PRM take turns on their array, not for want of data; AV is last
+    assert found.cycles == max(tiles * tile, chain)
 
 
 @pytest.mark.parametrize("template", ["fusemax-interleaved", "fusemax-stalled"])

@@ -113,6 +113,9 @@ def judge(case: DrawnCase) -> Verdict:
         prefix = "" if result.level == "analytical" else "sim only: "
         found += [msgspec.structs.replace(one, kind=prefix + one.kind) for one in new if one not in seen]
         seen |= set(new)
+    if levels and levels[0].cycles > levels[1].cycles:
+        text = f"{levels[0].cycles} cycles, simulated {levels[1].cycles}"
+        found.append(Disagreement(kind="analytical above sim", text=text))
     return Verdict(case=case, legal=True, right=whole, found=tuple(found))
 
 
