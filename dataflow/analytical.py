@@ -7,9 +7,10 @@ Bound of a node, over all its iterations (T):
     pipeline           max of T(child) and of every engine's busy time below it
     loop               T(body)
 
-and of the whole program its dependent chain (`einsim.dataflow.chain`), if that is longer. Each is a true bound: an engine serves one operation at a time, a sequence lets one child run at a time and
-ends an iteration before the next begins, and a pipeline can't beat its busiest engine. Memory and compute
-overlap perfectly inside a pipeline.
+and of the whole program its dependent chain (`einsim.dataflow.chain`), if that is longer. Each is a true
+bound: an engine serves one operation at a time, a sequence lets one child run at a time and ends an iteration
+before the next begins, and a pipeline can't beat its busiest engine. Memory and compute overlap perfectly
+inside a pipeline.
 """
 
 from __future__ import annotations

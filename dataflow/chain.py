@@ -20,7 +20,7 @@ FEW = 3
 
 
 def chain_ticks(program: Program, counts: Mapping[int, Mapping[tuple[int, ...], int]]) -> int:
-    """Ticks from the start of a program to its last result, `counts` being the instances of each operation."""
+    """Ticks from a program's start to its last result; `counts` are the instances of each operation."""
     if sum(sum(times.values()) for times in counts.values()) <= MOST:
         return _longest(program, {})
     waits = [wait for op in program.ops for wait in op.waits if wait.lag and wait.cause == "dependency"]
@@ -57,6 +57,7 @@ class _Run:
         self.visible: dict[tuple[int, ...], int] = {}
         self.reached: tuple[int, ...] = (-1,)
         self.latest = 0
+        self.asking = False
 
     def connect(self, runs: list[_Run]) -> None:
         self.waits = [
@@ -68,11 +69,12 @@ class _Run:
     def step(self) -> None:
         """Take the next instance."""
         assert self.position is not None
-        start = 0
+        start, self.asking = 0, True
         for lookup, producer in self.waits:
             target = lookup.before(self.position)
             if target is not None:
                 start = max(start, producer.at(tuple(target)))
+        self.asking = False
         if self.op.kind == "compute":
             cost = self.op.costs[self.whole.key(self.position)]
             start += cost.ticks + (self.op.latency_ticks if cost.ticks else 0)
@@ -83,7 +85,7 @@ class _Run:
             self.position = None
 
     def at(self, target: tuple[int, ...]) -> int:
-        """When the instance at `target` is visible."""
-        while self.position is not None and self.reached < target:
+        """When the instance at `target` is visible; what would have to wait for itself does not wait."""
+        while self.position is not None and self.reached < target and not self.asking:
             self.step()
         return self.visible.get(target, self.latest)

@@ -14,7 +14,7 @@ from einsim.dataflow.held import held_bytes, points_below
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops, summed
 from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost
-from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, chain
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.mask import Box, Cut, Mask, mask_of
 from einsim.dataflow.program import Cost, Engine, Op, Program, ScheduleNode, Stream
@@ -62,11 +62,9 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
 def _stepped(node: Node, cascade: Cascade, tiles: MappingType[str, int]) -> Node:
     """The tree with a loop around each Einsum that takes steps of its own state in a tile: one a step."""
     if isinstance(node, Compute):
-        einsum, wrapped = cascade.einsum(node.einsum), node
+        einsum = cascade.einsum(node.einsum)
         own = einsum.iterative if any(read.tensor == einsum.name for read in einsum.reads) else ()
-        for rank in reversed([rank for rank in own if tiles[rank] > 1]):
-            wrapped = Loop(rank=rank, tile=1, body=wrapped)
-        return wrapped
+        return chain(*((rank, 1) for rank in own if tiles[rank] > 1), node)
     if isinstance(node, (Loop, Keep)):
         below = {**tiles, node.rank: node.tile} if isinstance(node, Loop) else tiles
         return msgspec.structs.replace(node, body=_stepped(node.body, cascade, below))

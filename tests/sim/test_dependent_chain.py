@@ -1,4 +1,4 @@
-"""A recurrence whose steps sum along an array's rows pays for that sum in each step of a simulation."""
+"""A recurrence whose steps sum along an array's rows pays for that sum in each step, at both levels."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import random
 import msgspec
 import pytest
 
-from einsim.dataflow.analytical import analyse
+from einsim.accel.machine import Machine
+from einsim.dataflow import chain
+from einsim.dataflow.account import static_counts
+from einsim.dataflow.analytical import analyse, least_ticks
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping_text import parse_text
 from einsim.sim.engine import simulate
 from einsim.workloads.notation import parse
-from tests.dataflow.cases import machine
+from tests.dataflow.cases import machine, program_case
 
 STEPS = 40
 WORK = parse(
@@ -30,8 +33,7 @@ keep A X H M in gb x1
 """
 
 
-@pytest.mark.parametrize(("stated", "each"), [({}, 4), ({"mac": 9}, 9), ({"max": 9}, 0)])
-def test_each_step_waits_for_the_sum_of_the_one_before(stated, each):
+def chip_that_takes(stated: dict[str, int]) -> Machine:
     plain = machine(random.Random(5), levels=1, ideal=True)
     ops = {
         op: msgspec.structs.replace(cost, cycles=1, latency_cycles=0, by_bits={})
@@ -46,9 +48,62 @@ def test_each_step_waits_for_the_sum_of_the_one_before(stated, each):
         reduction_latency_cycles=stated,
     )
     vec = msgspec.structs.replace(plain.unit("vec"), dims={"lanes": 16}, ops=ops, clock_hz=None, bits=())
-    chip = msgspec.structs.replace(plain, units=(mm, vec))
-    mapping = parse_text(f"chain on chip (test){TEXT}")
+    return msgspec.structs.replace(plain, units=(mm, vec))
+
+
+@pytest.mark.parametrize(("stated", "each"), [({}, 4), ({"mac": 9}, 9), ({"max": 9}, 0)])
+def test_each_step_waits_for_the_sum_of_the_one_before(stated, each):
+    chip, mapping = chip_that_takes(stated), parse_text(f"chain on chip (test){TEXT}")
     check(mapping, WORK, chip)
     program = lower(mapping, WORK, chip)
+    assert STEPS * (2 + each) == analyse(program, chip).cycles
     assert STEPS * (2 + each) <= simulate(program, chip).cycles <= STEPS * (2 + each) + 4
-    assert analyse(program, chip).cycles <= simulate(program, chip).cycles
+
+
+def test_many_steps_take_as_many_times_what_one_takes():
+    steps = 10**6
+    work = msgspec.structs.replace(
+        WORK,
+        ranks=tuple(
+            msgspec.structs.replace(rank, size=steps) if rank.name == "t" else rank for rank in WORK.ranks
+        ),
+    )
+    chip, mapping = chip_that_takes({}), parse_text(f"chain on chip (test){TEXT}")
+    assert analyse(lower(mapping, work, chip), chip).cycles == steps * (2 + 4)
+
+
+def test_a_tile_that_goes_on_with_a_sum_waits_for_the_one_before():
+    """Three tiles of 4 along k: a cycle each, and 2 until 4 rows have come together."""
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", name="sum", sizes={"m": 1, "n": 1, "k": 12})
+    chip = chip_that_takes({})
+    mapping = parse_text("sum on chip (test)\nkeep A B Z in gb x2\n  for k/4\n    Z on mm rows=k")
+    program = lower(mapping, work, chip)
+    assert analyse(program, chip).cycles == simulate(program, chip).cycles == 3 * (1 + 2)
+
+
+def test_steps_of_its_own_state_in_one_tile_are_steps_one_by_one():
+    work = parse(
+        "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * G[c]",
+        name="last",
+        sizes={"t": 5, "c": 6},
+    )
+    text = "last on chip (test)\nkeep S D X G Y in gb x2\n  pipeline\n    {}S on vec lanes=c\n    Y on vec lanes=c"
+    chip = chip_that_takes({})
+    one, many = (lower(parse_text(text.format(loop)), work, chip) for loop in ("", "for t/1\n      "))
+    for level in (analyse, simulate):
+        found, wanted = level(one, chip), level(many, chip)
+        assert found.cycles == wanted.cycles
+        assert found.traffic == wanted.traffic
+        assert found.energy_by == wanted.energy_by
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_last_iterations_are_no_longer_than_all(seed, monkeypatch):
+    if (case := program_case(seed)) is None:
+        return
+    work, chip, mapping = case
+    program = lower(mapping, work, chip)
+    counts = static_counts(program)
+    whole = chain.chain_ticks(program, counts)
+    monkeypatch.setattr(chain, "MOST", 0)
+    assert 0 < chain.chain_ticks(program, counts) <= whole <= least_ticks(program, counts)

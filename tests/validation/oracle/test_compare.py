@@ -13,7 +13,10 @@ BOXED = {
     "n:m", "n:m-1:4", "block", "density", "pruned",
 }  # fmt: skip
 # Kinds of figures that no case may differ in.
-NEVER = ("values", "computed again", "impossible", "utilisation")
+NEVER = (
+    "values", "computed again", "impossible", "utilisation", "cycles chain", "sim only: cycles chain",
+    "analytical above sim",
+)  # fmt: skip
 FAST, SLOW = 300, 3000
 
 
