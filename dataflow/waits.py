@@ -11,7 +11,7 @@ import msgspec
 from einsim.dataflow.footprint import access_of, relevant_ranks
 from einsim.dataflow.layout import Barrier, Home, Layout, Leaf, summed
 from einsim.dataflow.program import Target, Wait
-from einsim.workloads.cascade import Access, Cascade, Einsum
+from einsim.workloads.cascade import Access, Cascade
 
 #: Versions of an iterative tensor that are alive at once: the one read and the one written.
 STATE_VERSIONS = 2
@@ -68,7 +68,7 @@ class _WaitsOf:
             einsum = self.cascade.einsum(draft.subject)
             for access in einsum.reads:
                 found += self._data(number, access, _inner(draft.leaf, access.tensor))
-            found += self._sums(number, einsum)
+            found += self._going_on(number, number, summed(self.cascade, self.layout, draft.leaf))
             home = _inner(draft.leaf, draft.subject)
             if home is not None:
                 found += self._room(number, home)
@@ -110,25 +110,6 @@ class _WaitsOf:
                 lag_loop=lag_loop,
                 borrow=False,
             )
-        ]
-
-    def _sums(self, number: int, einsum: Einsum) -> list[Wait]:
-        """A tile goes on with the partial sums that the one before left, of the same results."""
-        path, loops, reduced = self.drafts[number].path, self.layout.loops, set(einsum.reduced)
-        over = [loop for loop in path if loops[loop].count > 1 and reduced & set(loops[loop].ranks)]
-        return [
-            Wait(
-                producer=number,
-                targets=tuple(
-                    Target(kind="last") if loop in over[at + 1 :] else Target(kind="same", loop=loop)
-                    for loop in path
-                ),
-                cause="dependency",
-                lag=1,
-                lag_loop=lag_loop,
-                borrow=False,
-            )
-            for at, lag_loop in enumerate(over)
         ]
 
     def _provider(self, tensor: str, home: Home | None) -> int | None:
@@ -179,21 +160,31 @@ class _WaitsOf:
         """
         draft, outer = self.drafts[number], _outer(self.drafts[number])
         store = self.stores[draft.subject, home.place]
-        targets = self._targets(store, number, draft.subject, depth=None)
+        around = summed(self.cascade, self.layout, draft.leaf, home.depth)
+        begin = outer.depth if outer is not None else 0
+        loops = tuple(loop for loop in around if draft.path.index(loop) >= begin)
         found = self._brought(number, outer) if outer is not None else []
-        inside: set[int] = set()
-        for loop in reversed(summed(self.cascade, self.layout, draft.leaf, home.depth)):
-            if draft.path.index(loop) < (outer.depth if outer is not None else 0):
-                break
-            there = tuple(
-                Target(kind="last") if at in inside else target
-                for at, target in zip(self.drafts[store].path, targets, strict=True)
+        return found + self._going_on(store, number, loops)
+
+    def _going_on(self, producer: int, number: int, loops: tuple[int, ...]) -> list[Wait]:
+        """Partial sums of the same results are those of the iteration before of each of these loops, at the
+        end of those inside it.
+        """
+        targets = self._targets(producer, number, self.drafts[number].subject, depth=None)
+        return [
+            Wait(
+                producer=producer,
+                targets=tuple(
+                    Target(kind="last") if loop in loops[at + 1 :] else target
+                    for loop, target in zip(self.drafts[producer].path, targets, strict=True)
+                ),
+                cause="dependency",
+                lag=1,
+                lag_loop=lag_loop,
+                borrow=False,
             )
-            found.append(
-                Wait(producer=store, targets=there, cause="dependency", lag=1, lag_loop=loop, borrow=False)
-            )
-            inside.add(loop)
-        return found
+            for at, lag_loop in enumerate(loops)
+        ]
 
     def _state_lag(self, number: int, access: Access) -> tuple[int, int]:
         """An access to the state before this step's update looks one iteration back."""
