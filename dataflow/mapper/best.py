@@ -36,6 +36,9 @@ from einsim.workloads.sparsity import DENSE
 #: Partial mappings that a search looks at, at most: some seconds.
 MOST_NODES = 1_500_000
 
+#: Why what a complete search found is not proven: it leaves out that tiles wait for one another.
+WAITS = "not proven: its tiles wait for one another, in which another mapping could be faster"
+
 #: Called with groups of Einsums done, groups in all, and the best seconds, joules and bytes so far, if any.
 Progress = Callable[[int, int, tuple[float, float, float] | None], None]
 
@@ -128,6 +131,12 @@ def best_mapping(
         if objective not in ("buffer", "pareto"):
             points = (doubled_where_it_fits(tree, cascade, machine, within_bytes) for tree in points)
         found = [pair for tree in points if (pair := judged(tree, cascade, machine)) is not None]
+        if proven and objective != "pareto":
+            bottom = min(
+                key_by(objective, one.ticks * seconds, one.joules, one.held)[0] for one in outcome.found
+            )
+            proven = min(_rank(pair[1], objective)[0] for pair in found) <= bottom * (1 + 1e-9)
+            note = note if proven else WAITS
     front = tuple(found)
     mine = min(found, key=lambda pair: _rank(pair[1], objective), default=None)
     if templates and not given:
