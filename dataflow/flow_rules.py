@@ -168,6 +168,9 @@ class _Flow:
             producer = self.cascade.producer(access.tensor)
             if producer is None:
                 continue
+            ends = ((rank, _ahead(self.cascade, access, producer, rank)[1]) for rank in producer.iterative)
+            if any(last <= -self.cascade.size(rank) for rank, last in ends):
+                continue  # it finds the initial state only
             maker = self.leaf_of[producer.name]
             shared = {rank for at in common_loops(leaf, maker) for rank in self.layout.loops[at].ranks}
             steps = [rank for index in _steps(access, producer) for rank in index.ranks]
