@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.footprint import access_of, relevant_ranks
+from einsim.dataflow.footprint import access_of
 from einsim.dataflow.mapping import Compute
 from einsim.workloads.cascade import Cascade
 
@@ -35,9 +35,7 @@ def role_of(cascade: Cascade, node: Compute, tensor: str) -> str:
     if tensor == einsum.name:
         return "outputs"
     placed = {rank for dim in ("rows", "cols") for rank in node.spatial.get(dim, ())}
-    stays = {"rows", "cols"} <= set(node.spatial) and placed <= relevant_ranks(
-        cascade, access_of(einsum, tensor)
-    )
+    stays = {"rows", "cols"} <= set(node.spatial) and placed <= set(access_of(einsum, tensor).ranks)
     return "weights" if stays and placed else "inputs"
 
 

@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=300, help="how many are drawn")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", default="", help="kinds of cascades, with commas; all of them otherwise")
+    parser.add_argument("--reworked", action="store_true", help="with more changes in each mapping")
     parser.add_argument("--case", type=int, help="only this one, with all that differs")
     asked = parser.parse_args()
     kinds = tuple(asked.kinds.split(",")) if asked.kinds else tuple(KINDS)
@@ -28,7 +29,7 @@ def main() -> None:
     by_kind: dict[str, Counter[str]] = {}
     smallest: dict[str, tuple[DrawnCase, Disagreement]] = {}
     for number in [asked.case] if asked.case is not None else range(asked.cases):
-        case = draw(asked.seed, number, kinds)
+        case = draw(asked.seed, number, kinds, reworked=asked.reworked)
         if case is None:
             continue
         verdict = judge(case)

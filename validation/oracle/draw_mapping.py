@@ -155,6 +155,68 @@ def mutate(tree: Node, work: Cascade, chip: Machine, rng: random.Random) -> Node
     return _replaced(tree, chosen, lambda node: _changed(node, work, chip, rng))
 
 
+def rework(tree: Node, work: Cascade, chip: Machine, rng: random.Random) -> Node:
+    """The tree after one to five changes, of which few leave it as good as it was."""
+    for _ in range(rng.choice((1, 1, 2, 2, 3, 5))):
+        change = rng.choice((mutate, _wrapped, _wrapped, _without, _elsewhere, _laid_anew))
+        tree = change(tree, work, chip, rng)
+    return tree
+
+
+def _wrapped(tree: Node, work: Cascade, chip: Machine, rng: random.Random) -> Node:
+    """One more loop, or one more keep, around some node."""
+    node = rng.choice([node for node, _ in walk(tree)])
+    einsums = [work.einsum(leaf.einsum) for leaf, _ in walk(node) if isinstance(leaf, Compute)]
+    ranks = sorted({rank for einsum in einsums for rank in einsum.ranks})
+    if ranks and rng.random() < 0.5:
+        rank = rng.choice(ranks)
+        tile = rng.randint(1, work.size(rank) + 1)
+        return _replaced(tree, node, lambda node: Loop(rank=rank, tile=tile, body=node))
+    names = sorted({name for e in einsums for name in (e.name, *(read.tensor for read in e.reads))})
+    memory = rng.choice([*(memory.name for memory in chip.memories if memory.parent), chip.units[0].name])
+    some = tuple(rng.sample(names, rng.randint(1, min(2, len(names)))))
+    return _replaced(tree, node, lambda node: Keep(tensors=some, memory=memory, body=node))
+
+
+def _without(tree: Node, work: Cascade, chip: Machine, rng: random.Random) -> Node:
+    """A loop or a keep less, or one tensor of it."""
+    inner = [node for node, _ in walk(tree) if isinstance(node, (Loop, Keep))]
+    return _replaced(tree, rng.choice(inner), lambda node: _thinned(node, rng)) if inner else tree
+
+
+def _thinned(node: Node, rng: random.Random) -> Node:
+    assert isinstance(node, (Loop, Keep))
+    if isinstance(node, Keep) and len(node.tensors) > 1 and rng.random() < 0.7:
+        left = tuple(rng.sample(node.tensors, len(node.tensors) - 1))
+        return msgspec.structs.replace(node, tensors=left)
+    return node.body
+
+
+def _elsewhere(tree: Node, work: Cascade, chip: Machine, rng: random.Random) -> Node:
+    """One tensor is kept around another node."""
+    keeps = [node for node, _ in walk(tree) if isinstance(node, Keep)]
+    if not keeps:
+        return tree
+    keep = rng.choice(keeps)
+    tensor = rng.choice(keep.tensors)
+    left = tuple(name for name in keep.tensors if name != tensor)
+    tree = _replaced(tree, keep, lambda _: msgspec.structs.replace(keep, tensors=left) if left else keep.body)
+    node = rng.choice([node for node, _ in walk(tree)])
+    return _replaced(tree, node, lambda node: msgspec.structs.replace(keep, tensors=(tensor,), body=node))
+
+
+def _laid_anew(tree: Node, work: Cascade, chip: Machine, rng: random.Random) -> Node:
+    """Other ranks along a dimension of a leaf, or an operand that it takes chained."""
+    leaf = rng.choice([node for node, _ in walk(tree) if isinstance(node, Compute)])
+    einsum = work.einsum(leaf.einsum)
+    reads = sorted({read.tensor for read in einsum.reads} - {einsum.name})
+    if reads and rng.random() < 0.3:
+        return _replaced(tree, leaf, lambda _: msgspec.structs.replace(leaf, chained=(rng.choice(reads),)))
+    ranks = tuple(rng.sample(einsum.ranks, min(len(einsum.ranks), rng.randint(1, 2))))
+    spatial = {**leaf.spatial, rng.choice(sorted(chip.unit(leaf.unit).dims)): ranks}
+    return _replaced(tree, leaf, lambda _: msgspec.structs.replace(leaf, spatial=spatial))
+
+
 def _replaced(node: Node, chosen: Node, change: Callable[[Node], Node]) -> Node:
     if node is chosen:
         return change(node)
