@@ -1,0 +1,102 @@
+"""Laws over drawn cases: a mask never costs more than none, a bus or network that never limits costs nothing."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from einsim.accel.machine import LEAKAGE, Machine, Noc
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.result import Result
+from einsim.sim.engine import simulate
+from einsim.specs.errors import SpecError
+from einsim.validation.oracle.compare import DrawnCase, draw
+
+BOUNDED = ("causal", "window", "late-keys", "causal-decode", "window-decode", "band", "documents")
+ENDLESS = 10**15
+
+
+def both_levels(case: DrawnCase) -> tuple[Result, Result] | None:
+    try:
+        check(case.mapping, case.work, case.chip)
+    except SpecError:
+        return None
+    program = lower(case.mapping, case.work, case.chip)
+    return analyse(program, case.chip), simulate(program, case.chip)
+
+
+def dynamic(found: Result) -> dict[str, float]:
+    return {name: energy for name, energy in found.energy_by.items() if name != LEAKAGE}
+
+
+def masks(seed: int, count: int) -> int:
+    held = 0
+    for number in range(count):
+        case = draw(seed, number, BOUNDED)
+        masked = both_levels(case) if case else None
+        if case is None or masked is None:
+            continue
+        whole = both_levels(msgspec.structs.replace(case, work=msgspec.structs.replace(case.work, bounds=())))
+        for less, more in zip(masked, whole or (), strict=bool(whole)):
+            held += 1
+            assert less.cycles <= more.cycles, case.name
+            assert all(energy <= dynamic(more)[of] * (1 + 1e-9) for of, energy in dynamic(less).items()), (
+                case.name
+            )
+            for memory, tensors in less.traffic.items():
+                assert all(size <= more.traffic[memory][name] for name, size in tensors.items()), case.name
+    return held
+
+
+def fast_bus(chip: Machine) -> Machine:
+    memories = (
+        msgspec.structs.replace(one, bus="wire", bus_bytes_per_s=ENDLESS) if one.parent else one
+        for one in chip.memories
+    )
+    return msgspec.structs.replace(chip, memories=tuple(memories))
+
+
+def fast_network(chip: Machine) -> Machine:
+    return msgspec.structs.replace(chip, noc=Noc(bytes_per_s=ENDLESS, multicast=chip.multicast))
+
+
+def ways(seed: int, count: int) -> int:
+    """A simulated run is the same within a cycle and 5 %: what is never late by itself may still come first."""
+    held = 0
+    for number in range(count):
+        case = draw(seed, number)
+        plain = both_levels(case) if case else None
+        if case is None or plain is None:
+            continue
+        several = "cores" in case.chip.units[0].dims
+        for chip in (fast_bus(case.chip), *((fast_network(case.chip),) if several else ())):
+            held += 1
+            for alone, passing in zip(
+                plain, both_levels(msgspec.structs.replace(case, chip=chip)) or (), strict=True
+            ):
+                assert passing.traffic == alone.traffic, case.name
+                assert dynamic(passing) == pytest.approx(dynamic(alone)), case.name
+                if chip.noc is None or alone.level == "analytical":
+                    near = 0 if alone.level == "analytical" else max(1, 0.05 * alone.cycles)
+                    assert passing.cycles == pytest.approx(alone.cycles, abs=near), case.name
+    return held
+
+
+def test_a_mask_never_costs_more_than_none() -> None:
+    assert masks(0, 40) > 20
+
+
+def test_what_never_limits_costs_nothing() -> None:
+    assert ways(0, 30) > 15
+
+
+@pytest.mark.slow
+def test_a_mask_never_costs_more_than_none_in_many() -> None:
+    assert masks(1, 1000) > 500
+
+
+@pytest.mark.slow
+def test_what_never_limits_costs_nothing_in_many() -> None:
+    assert ways(1, 600) > 300
