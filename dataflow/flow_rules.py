@@ -10,8 +10,8 @@ from einsim.dataflow.footprint import relevant_ranks, uses
 from einsim.dataflow.held import points_below
 from einsim.dataflow.holds import levels, may_hold, passes_by, role_of, straight
 from einsim.dataflow.iteration import Path
-from einsim.dataflow.layout import Home, Layout, Leaf, common_loops
-from einsim.dataflow.mapping import Mapping, Node, children
+from einsim.dataflow.layout import Home, Layout, Leaf, common_loops, users
+from einsim.dataflow.mapping import Mapping, node_at
 from einsim.dataflow.mask import Cut, mask_of
 from einsim.dataflow.overlay import overlay_fault
 from einsim.dataflow.sites import Place, Sites
@@ -51,10 +51,7 @@ class _Flow:
         return self.cascade.einsum(leaf.node.einsum)
 
     def fault(self, place: Place, rule: str, key: str = "", hint: str = "") -> SpecError:
-        node: Node = self.tree
-        for at in place:
-            node = children(node)[at]
-        return self.sites.error(place, node, key, rule, hint=hint)
+        return self.sites.error(place, node_at(self.tree, place), key, rule, hint=hint)
 
     def operands(self, leaf: Leaf) -> None:
         """Every operand is in a memory that the unit reaches, or in its own registers."""
@@ -102,7 +99,7 @@ class _Flow:
         copies = unit.dims.get("cores", 1) if unit else self.machine.memory(home.memory).copies
         if copies == 1:
             return
-        here = [leaf for leaf in self.layout.under(home.place) if home in leaf.homes.get(home.tensor, ())]
+        here = users(self.cascade, self.layout, home)
         made = any(leaf.node.einsum == home.tensor for leaf in here)
         first: tuple[str, object] | None = None
         for leaf in here:
@@ -188,7 +185,7 @@ class _Flow:
         it may want what a later one makes, or what a keep inside the loop no longer has.
         """
         loop, producer = self.layout.loops[number], self.einsum(maker)
-        if loop.count == 1 or (self._single(leaf, number) and self._single(maker, number)):
+        if loop.count == 1 or self._single(leaf, maker, number):
             return False
         for rank in loop.ranks:
             low, high = _ahead(self.cascade, access, producer, rank)
@@ -197,27 +194,22 @@ class _Flow:
                 if rank in producer.reduced:
                     rule = f"reads {access.tensor} inside the loop over {rank} that still reduces it"
                 raise self.fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
-            homes = [
-                home
-                for home in leaf.homes.get(access.tensor, ())
-                if home in maker.homes.get(access.tensor, ())
-            ]
+            theirs = maker.homes.get(access.tensor, ())
+            homes = [home for home in leaf.homes.get(access.tensor, ()) if home in theirs]
             if low < 0 and homes and homes[-1].depth > leaf.path.index(number):
-                rule = (
-                    f"not modelled: it stands inside the loop over {rank}, of which {leaf.node.einsum} reads"
-                )
-                rule += f" {access.tensor} from an earlier iteration"
+                rule = f"not modelled: it stands inside the loop over {rank}, of which {leaf.node.einsum}"
+                rule += f" reads {access.tensor} from an earlier iteration"
                 hint = f"keep {access.tensor} above that loop"
                 raise self.fault(homes[-1].place, rule, "keep", hint)
             if high <= -loop.tile:
                 return True
         return False
 
-    def _single(self, leaf: Leaf, number: int) -> bool:
-        """Whether bounds leave a leaf one iteration of a loop, wherever the loops outside stand."""
-        mask = mask_of(self.cascade, self.einsum(leaf).ranks)
+    def _single(self, leaf: Leaf, other: Leaf, number: int) -> bool:
+        """Whether bounds leave both leaves the same iteration of a loop, wherever the loops outside stand."""
+        mask, theirs = (mask_of(self.cascade, self.einsum(one).ranks) for one in (leaf, other))
         loops = tuple(self.layout.loops[at] for at in leaf.path[: leaf.path.index(number) + 1])
-        if not mask.tied & set(loops[-1].ranks):
+        if mask.bounds != theirs.bounds or not mask.tied & set(loops[-1].ranks):
             return False
         cut = Cut((mask,), tuple(sorted(mask.tied)))
         with_it, without = (

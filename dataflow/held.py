@@ -7,7 +7,7 @@ import math
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import share
 from einsim.dataflow.footprint import access_of, relevant_ranks, tile_bytes
-from einsim.dataflow.layout import Home, Layout, Leaf
+from einsim.dataflow.layout import Home, Layout, users
 from einsim.dataflow.mapping import Mapping, Node, Sequence, children
 from einsim.workloads.cascade import Cascade
 
@@ -46,14 +46,7 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
     In a memory of each core they are those of the core with most, times the cores.
     """
     extents = points_below(layout, cascade, path)
-    user = next(
-        (
-            leaf
-            for leaf in layout.under(home.place)
-            if leaf.node.einsum == home.tensor or _reads(cascade, leaf, home.tensor)
-        ),
-        None,
-    )
+    user = next(iter(users(cascade, layout, home)), None)
     if user is None:
         return 0
     access, copies = access_of(cascade.einsum(user.node.einsum), home.tensor), 1
@@ -73,7 +66,3 @@ def points_below(layout: Layout, cascade: Cascade, path: tuple[int, ...]) -> dic
     for loop in path:
         extents.update(dict.fromkeys(layout.loops[loop].ranks, layout.loops[loop].tile))
     return extents
-
-
-def _reads(cascade: Cascade, leaf: Leaf, tensor: str) -> bool:
-    return any(access.tensor == tensor for access in cascade.einsum(leaf.node.einsum).reads)

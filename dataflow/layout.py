@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from einsim.dataflow.footprint import access_of, relevant_ranks
+from einsim.dataflow.footprint import access_of, relevant_ranks, uses
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
 from einsim.dataflow.program import ProgramLoop
 from einsim.workloads.cascade import Cascade
@@ -134,6 +134,12 @@ def relevant_loops(
     ranks = relevant_ranks(cascade, access_of(cascade.einsum(leaf.node.einsum), tensor))
     for loop in leaf.path[depth:]:
         yield loop, bool(ranks & set(loops[loop].ranks))
+
+
+def users(cascade: Cascade, layout: Layout, home: Home) -> tuple[Leaf, ...]:
+    """Leaves below a keep that make or read one of its tensors."""
+    here = layout.under(home.place)
+    return tuple(leaf for leaf in here if uses(cascade.einsum(leaf.node.einsum), home.tensor))
 
 
 def summed(cascade: Cascade, layout: Layout, leaf: Leaf, depth: int | None = None) -> tuple[int, ...]:

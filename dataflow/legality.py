@@ -14,7 +14,7 @@ from einsim.dataflow.flow_rules import check_flow
 from einsim.dataflow.held import held_bytes, home_bytes
 from einsim.dataflow.holds import levels
 from einsim.dataflow.layout import Home, Layout, lay_out
-from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children, node_at
 from einsim.dataflow.outside import dram_bytes
 from einsim.dataflow.sites import DEEPEST, NOWHERE, Place, Sites
 from einsim.specs.errors import SpecError
@@ -269,10 +269,3 @@ def _dram(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine) 
 def _bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Cascade, machine: Machine) -> int:
     size = home_bytes(home, path, layout, cascade, machine)
     return -(-size // len(home.overlay)) if home.overlay else size
-
-
-def node_at(tree: Node, place: Place) -> Node:
-    """The node at a place."""
-    for at in place:
-        tree = children(tree)[at]
-    return tree

@@ -9,20 +9,21 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock, port_name
-from einsim.dataflow.footprint import access_of, disjoint, relevant_ranks
+from einsim.dataflow.footprint import access_of, disjoint, relevant_ranks, uses
 from einsim.dataflow.held import held_bytes, points_below
 from einsim.dataflow.iteration import Path
-from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops, summed
+from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops, summed, users
 from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, chain
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.mask import Box, Cut, Mask, mask_of
 from einsim.dataflow.program import Cost, Engine, Op, Program, ScheduleNode, Stream
 from einsim.dataflow.remarks import remarks
-from einsim.dataflow.transfer import apart_of, ends_of, reads_it, transfer_cost
+from einsim.dataflow.transfer import apart_of, ends_of, transfer_cost
 from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.order import lags
 
 
 def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
@@ -85,19 +86,12 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     if home.memory == machine.dram.name:
         return []
     tensor = home.tensor
-    here = layout.under(home.place)
-    nearest = [leaf for leaf in here if home in leaf.homes.get(tensor, ())]
-    producer = next((leaf for leaf in nearest if leaf.node.einsum == tensor), None)
-    readers = [leaf for leaf in nearest if leaf.node.einsum != tensor and reads_it(cascade, leaf, tensor)]
+    here = users(cascade, layout, home)
+    producer = next((leaf for leaf in here if leaf.node.einsum == tensor), None)
     made: list[DraftOp] = []
-    served = (producer,) if producer is not None else tuple(readers)
-    if producer is None and readers:
-        path, when = _loading(cascade, layout, readers, tensor, home)
-    elif producer is not None and summed(cascade, layout, producer, home.depth):
-        path, when = _chunk(cascade, layout, producer, tensor, home, "first")
-    else:
-        served = ()
-    if served:
+    if producer is None or summed(cascade, layout, producer, home.depth):  # partial sums come back
+        served = here if producer is None else (producer,)
+        path, when = _loading(cascade, layout, served, tensor, home)
         made.append(
             DraftOp(
                 kind="load", subject=tensor, leaf=served[0], place=served[0].place, path=path, when=when,
@@ -105,11 +99,9 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
             )
         )  # fmt: skip
     if producer is not None:
-        inside = {leaf.place for leaf in here}
-        used_outside = any(
-            leaf.place not in inside and reads_it(cascade, leaf, tensor) for leaf in layout.leaves
-        )
-        if used_outside or cascade.is_output(tensor):
+        inside = {leaf.node.einsum for leaf in here}
+        outside = any(reader.name not in inside for reader in cascade.consumers(tensor))
+        if outside or cascade.is_output(tensor):
             path, when = _chunk(cascade, layout, producer, tensor, home, "last")
             made.append(
                 DraftOp(
@@ -121,17 +113,19 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
 
 
 def _loading(
-    cascade: Cascade, layout: Layout, readers: list[Leaf], tensor: str, home: Home
+    cascade: Cascade, layout: Layout, served: tuple[Leaf, ...], tensor: str, home: Home
 ) -> tuple[tuple[int, ...], dict[int, str]]:
     """Path of a load: tile by tile as the first reader goes, where all readers use each element alike and no
     two of those tiles share one; else all at once, so that what several want crosses once.
     """
-    accesses = {a for leaf in readers for a in cascade.einsum(leaf.node.einsum).reads if a.tensor == tensor}
-    path, when = _chunk(cascade, layout, readers[0], tensor, home, "first")
+    accesses = {a for leaf in served for a in cascade.einsum(leaf.node.einsum).reads if a.tensor == tensor}
+    path, when = _chunk(cascade, layout, served[0], tensor, home, "first")
+    if served[0].node.einsum == tensor:
+        return path, when
     walked = [rank for loop in path[home.depth :] if loop not in when for rank in layout.loops[loop].ranks]
     if len(accesses) == 1 and disjoint(cascade, next(iter(accesses)), walked):
         return path, when
-    return readers[0].path[: home.depth], {}
+    return served[0].path[: home.depth], {}
 
 
 def _chunk(
@@ -162,10 +156,7 @@ def _op(
     ranks = einsum.ranks if draft.kind == "compute" else access_of(einsum, draft.subject).ranks
     loops = tuple(layout.loops[loop] for loop in draft.path)
     mine = {loop.rank for loop in loops}
-    resumed: tuple[int, ...] = ()
-    if draft.resumes:
-        resumed = summed(cascade, layout, draft.leaf, draft.home.depth if draft.home else None)
-    cut = _cut(draft, cascade, {rank for loop in loops if loop.id in resumed for rank in loop.ranks})
+    resumed, cut = _resumed(draft, cascade, layout), _cut(draft, cascade, layout)
     key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
     path = Path(loops, draft.when, sizes, key_ranks, resumed, cut)
     shared_out = draft.leaf.node.spatial.get("cores", ())
@@ -182,7 +173,7 @@ def _op(
         tile = {**{rank: (0, extent) for rank, extent in extents.items()}, **path.tiles.get(key, {})}
         resumes = bool(resumed and key[len(key_ranks)])
         begun = key[len(key_ranks)] if resumed and cut is not None and cut.reduced else None
-        if not all(key[: len(key_ranks)]) or (draft.kind == "load" and draft.resumes and not resumes):
+        if not all(key[: len(key_ranks)]) or (draft.kind == "load" and resumed and not resumes):
             costs[key] = Cost(ticks=0)
         elif draft.kind == "compute":
             mask = cut.masks[0] if cut is not None else None
@@ -227,10 +218,27 @@ def _op(
     )
 
 
-def _cut(draft: DraftOp, cascade: Cascade, resumed: set[str]) -> Cut | None:
-    """What bounds leave of an operation's tiles; None where they leave all, and only extents count. `resumed`
-    are reduced ranks in whose later tiles it goes on with partial results.
+def _resumed(draft: DraftOp, cascade: Cascade, layout: Layout) -> tuple[int, ...]:
+    """Loops in whose later iterations an operation goes on with partial results, or loads a state as the
+    iteration before has left it.
     """
+    depth = draft.home.depth if draft.home is not None else None
+    producer = cascade.producer(draft.subject)
+    if draft.resumes:
+        return summed(cascade, layout, draft.leaf, depth)
+    if draft.kind == "store" or producer is None:
+        return ()
+    reads = [read for leaf in draft.served for read in uses(cascade.einsum(leaf.node.einsum), draft.subject)]
+    behind = [{rank for rank, steps in lags(read, producer).items() if steps} for read in reads]
+    stepped = set.intersection(*behind)
+    loops = (layout.loops[loop] for loop in draft.path[:depth])
+    return tuple(loop.id for loop in loops if loop.count > 1 and stepped & set(loop.ranks))
+
+
+def _cut(draft: DraftOp, cascade: Cascade, layout: Layout) -> Cut | None:
+    """What bounds leave of an operation's tiles; None where they leave all, and only extents count."""
+    loops = _resumed(draft, cascade, layout) if draft.resumes else ()
+    resumed = {rank for loop in loops for rank in layout.loops[loop].ranks}
     leaves = draft.served or (draft.leaf,)
     einsums = [cascade.einsum(leaf.node.einsum) for leaf in leaves]
     masks = tuple(mask_of(cascade, einsum.ranks) for einsum in einsums)

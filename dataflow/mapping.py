@@ -140,3 +140,10 @@ def keep(
     if not names:
         return None
     return Keep(tensors=names, memory=memory, body=HOLE, buffers=buffers, overlay=overlay, spill=spill)
+
+
+def node_at(tree: Node, place: tuple[int, ...]) -> Node:
+    """The node at a place."""
+    for at in place:
+        tree = children(tree)[at]
+    return tree

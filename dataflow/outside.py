@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.footprint import compressed, iterative_ranks
+from einsim.dataflow.footprint import compressed, iterative_ranks, uses
 from einsim.dataflow.held import home_bytes
-from einsim.dataflow.layout import Layout, Leaf
+from einsim.dataflow.layout import Layout
 from einsim.dataflow.mapping import Compute, Keep, Mapping, Node, Sequence, walk
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.sparsity import dense_bytes, stored_bytes
@@ -53,17 +53,14 @@ def _steps(node: Node) -> list[tuple[Compute, ...]]:
 
 def _passes(layout: Layout, cascade: Cascade, machine: Machine, tensor: str) -> bool:
     """Whether a result leaves the chip: no keep on it holds what makes it and all that read it."""
-    touching = [leaf for leaf in layout.leaves if _touches(leaf, cascade, tensor)]
+    touching = [
+        leaf
+        for leaf in layout.leaves
+        if tensor not in leaf.node.chained and uses(cascade.einsum(leaf.node.einsum), tensor)
+    ]
     outermost = {next((h.place for h in leaf.homes.get(tensor, ())), None) for leaf in touching}
     first = [leaf.homes[tensor][0].memory for leaf in touching if leaf.homes.get(tensor)]
     return len(outermost) != 1 or None in outermost or machine.dram.name in first
-
-
-def _touches(leaf: Leaf, cascade: Cascade, tensor: str) -> bool:
-    if tensor in leaf.node.chained:
-        return False
-    einsum = cascade.einsum(leaf.node.einsum)
-    return einsum.name == tensor or any(read.tensor == tensor for read in einsum.reads)
 
 
 def _whole_bytes(cascade: Cascade, machine: Machine, name: str) -> int:

@@ -10,17 +10,12 @@ from einsim.dataflow.clock import NOC, Clock, bus_name
 from einsim.dataflow.cores import copied
 from einsim.dataflow.footprint import Use, access_of, relevant_ranks, runs, steps, union_bytes
 from einsim.dataflow.held import points_below
-from einsim.dataflow.layout import Layout, Leaf
+from einsim.dataflow.layout import Layout, users
 from einsim.dataflow.mask import Box, mask_of
 from einsim.dataflow.program import Cost, MemoryAccess, Stream
 from einsim.dataflow.waits import DraftOp
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.sparsity import dense_bytes
-
-
-def reads_it(cascade: Cascade, leaf: Leaf, tensor: str) -> bool:
-    """Whether a leaf's Einsum reads a tensor."""
-    return any(access.tensor == tensor for access in cascade.einsum(leaf.node.einsum).reads)
 
 
 def apart_of(einsum: Einsum) -> set[str]:
@@ -138,18 +133,11 @@ def _copies(draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, 
     elif machine.memory(home.memory).copies == 1:
         return Fraction(1)
     found = Fraction(1)
-    for leaf in layout.under(home.place):
-        einsum = cascade.einsum(leaf.node.einsum)
-        if home in leaf.homes.get(home.tensor, ()) and (
-            einsum.name == home.tensor or reads_it(cascade, leaf, home.tensor)
-        ):
-            unit, moved = (
-                machine.unit(leaf.node.unit),
-                relevant_ranks(cascade, access_of(einsum, home.tensor)),
-            )
-            extents = points_below(layout, cascade, leaf.path)
-            shared = set(draft.path) & set(leaf.path)
-            here = {rank for loop in shared for rank in layout.loops[loop].ranks}
-            extents.update({rank: extent for rank, (_, extent) in tile.items() if rank in here})
-            found = max(found, copied(unit, leaf.node, moved, extents))
+    for leaf in users(cascade, layout, home):
+        moved = relevant_ranks(cascade, access_of(cascade.einsum(leaf.node.einsum), home.tensor))
+        extents = points_below(layout, cascade, leaf.path)
+        shared = set(draft.path) & set(leaf.path)
+        here = {rank for loop in shared for rank in layout.loops[loop].ranks}
+        extents.update({rank: extent for rank, (_, extent) in tile.items() if rank in here})
+        found = max(found, copied(machine.unit(leaf.node.unit), leaf.node, moved, extents))
     return found

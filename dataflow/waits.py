@@ -114,26 +114,18 @@ class _WaitsOf:
 
     def _provider(self, tensor: str, home: Home | None) -> int | None:
         """The operation that fills a home, or leaves the tensor in DRAM; None for the workload's input."""
-        if home is None:
-            return self._last_store(tensor)
-        load = self.loads.get((tensor, home.place))
+        load = self.loads.get((tensor, home.place)) if home is not None else None
         if load is not None and not self.drafts[load].resumes:
             return load
         store = self._store_into(tensor, home)
         return store if store is not None else self.computes.get(tensor)
 
-    def _store_into(self, tensor: str, home: Home) -> int | None:
-        """The store from an inner home of the tensor's producer into `home`."""
+    def _store_into(self, tensor: str, home: Home | None) -> int | None:
+        """The store from an inner home of the tensor's producer into `home`, or into DRAM."""
         for (name, _), number in self.stores.items():
             if name == tensor and _outer(self.drafts[number]) == home:
                 return number
         return None
-
-    def _last_store(self, tensor: str) -> int | None:
-        for (name, _), number in self.stores.items():
-            if name == tensor and _outer(self.drafts[number]) is None:
-                return number
-        return self.computes.get(tensor)
 
     def _written(self, number: int) -> list[Wait]:
         """A store waits for the tile that it moves."""
