@@ -27,10 +27,11 @@ def long(machine: Machine) -> str:
     lines += [f"  {line}" for unit in machine.units for line in _unit(machine, unit)]
     lines.append("memories")
     lines += [f"  {_memory(memory)}" for memory in machine.memories]
-    if machine.leakage_w:
-        lines.append(f"leakage {machine.leakage_w:g} W")
+    leakage = "not stated" if machine.leakage_w is None else f"{machine.leakage_w:g} W"
+    lines.append(f"leakage {leakage}")
     if machine.area_um2:
-        lines.append(f"area {total_um2(machine) / 1e6:.2f} mm2")
+        without = f", {' and '.join(machine.area_not_stated)} not stated" if machine.area_not_stated else ""
+        lines.append(f"area {total_um2(machine) / 1e6:.2f} mm2{without}")
         lines += [f"  {name} {area / 1e6:.3f} mm2" for name, area in machine.area_um2.items()]
     if machine.resources:
         needs = ", ".join(f"{need:,} {RESOURCES[key]}" for key, need in machine.resources.items())
@@ -61,18 +62,20 @@ def _unit(machine: Machine, unit: Unit) -> list[str]:
 
 def _op(name: str, written: OpCost, cost: OpCost) -> str:
     made = " + ".join(f"{count} {part}" for part, count in (written.made_of or {}).items())
-    energy = f" {cost.energy_pj:g} pJ" if cost.energy_pj else ""
-    return f"{name} {cost.cycles} cycle{'s' if cost.cycles > 1 else ''}{energy}" + (
-        f" ({made})" if made else ""
-    )
+    cycles = f"{cost.cycles} cycle{'s' if cost.cycles > 1 else ''}"
+    return f"{name} {cycles} {_pj(cost.energy_pj)} pJ" + (f" ({made})" if made else "")
 
 
 def _memory(memory: Memory) -> str:
     size = "unbounded" if memory.capacity_bytes is None else format_bytes(memory.capacity_bytes)
-    energy = f", {memory.read_pj:g}/{memory.write_pj:g} pJ per {format_bytes(memory.access_bytes)}"
+    energy = f"{_pj(memory.read_pj)}/{_pj(memory.write_pj)} pJ per {format_bytes(memory.access_bytes)}"
     holds = f", holds {' and '.join(memory.holds)} only" if memory.holds else ""
     inside = f" in {memory.parent}" if memory.parent else ""
-    return f"{memory.name}{inside}: {size}, {_rate(memory)}{energy if memory.read_pj else ''}{holds}"
+    return f"{memory.name}{inside}: {size}, {_rate(memory)}, {energy}{holds}"
+
+
+def _pj(energy_pj: float | None) -> str:
+    return "?" if energy_pj is None else f"{energy_pj:g}"
 
 
 def _rate(memory: Memory) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -19,7 +20,8 @@ DATAFLOWS = ("output-stationary", "weight-stationary", "input-stationary")
 
 
 class OpCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one op costs on one lane: issue cycles, energy in pJ, and cycles until its result is visible.
+    """What one op costs on one lane: issue cycles, energy in pJ (None: not stated), and cycles until its
+    result is visible.
 
     `made_of` such as `{"mac": 6}` says that the op is issued as other ops of the same unit; its cycles
     and energy are then the sum of theirs, and the own figures are ignored.
@@ -28,18 +30,28 @@ class OpCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     cycles: int = 1
-    energy_pj: float = 0.0
+    energy_pj: float | None = None
     made_of: dict[str, int] | None = None
     latency_cycles: int = 0
     by_bits: dict[str, OpCost] = {}
 
 
+def total_pj(parts: Iterable[tuple[float | None, int]]) -> float | None:
+    """The sum of energies times counts; None where one of them isn't stated."""
+    found = 0.0
+    for energy_pj, count in parts:
+        if energy_pj is None:
+            return None
+        found += energy_pj * count
+    return found
+
+
 class RegisterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The registers of one PE: bytes, and energy in pJ per value read or written."""
+    """The registers of one PE: bytes, and energy in pJ per value read or written; None: not stated."""
 
     bytes_per_pe: int
-    read_pj: float
-    write_pj: float
+    read_pj: float | None = None
+    write_pj: float | None = None
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,7 +146,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         parts = [(self.cost(part), count) for part, count in own.made_of.items()]
         return OpCost(
             cycles=sum(cost.cycles * count for cost, count in parts),
-            energy_pj=sum(cost.energy_pj * count for cost, count in parts),
+            energy_pj=total_pj((cost.energy_pj, count) for cost, count in parts),
             latency_cycles=own.latency_cycles,
         )
 
@@ -143,7 +155,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One memory. `parent` is the next one outward; None marks DRAM, the root.
 
     Rates are bytes per second, None where they never limit; with `shared_port`, reads and writes share one
-    port of `read_bytes_per_s`. Energies are pJ per access of `access_bytes`. `holds` empty: any tensor.
+    port of `read_bytes_per_s`. Energies are pJ per access of `access_bytes`, None where they aren't stated.
+    `holds` empty: any tensor.
     `timing` names a DRAM standard whose commands the simulation follows; "" is an ideal pipe.
     `timing_channels` is how many channels of it there are, 0 for the standard's own number.
     `refresh` "average" slows its clock by what refresh takes, "exact" sends each when it is due,
@@ -165,8 +178,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     write_bytes_per_s: int | None
     shared_port: bool = True
     access_bytes: int = 1
-    read_pj: float = 0.0
-    write_pj: float = 0.0
+    read_pj: float | None = None
+    write_pj: float | None = None
     leakage_w: float = 0.0
     holds: tuple[str, ...] = ()
     timing: str = ""
@@ -229,8 +242,10 @@ class Noc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Memories and units with where each figure comes from.
 
+    `leakage_w` is drawn all the time, beside what memories state of their own; None: not stated.
     `multicast`: one read of a memory outside the cores serves every core that wants the same bytes; without
-    it each core reads them for itself. `area_um2` is by component, `resources` are FPGA primitives by name.
+    it each core reads them for itself. `area_um2` is by component, `area_not_stated` names
+    the components that are left out of it, `resources` are FPGA primitives by name.
     `sources` maps the dotted path of a figure in the machine's YAML to its citation; `assumed` lists the
     paths of figures that have none.
     """
@@ -240,10 +255,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     clock_hz: float
     memories: tuple[Memory, ...]
     units: tuple[Unit, ...]
-    leakage_w: float = 0.0
+    leakage_w: float | None = None
     noc: Noc | None = None
     multicast: bool = True
     area_um2: dict[str, float] = {}
+    area_not_stated: tuple[str, ...] = ()
     resources: dict[str, int] = {}
     technology: str = ""
     sources: dict[str, str] = {}
@@ -317,6 +333,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 return memory
         hint = near(name, [memory.name for memory in self.memories])
         raise RuleError(f"machine '{self.name}' has no memory '{name}'", hint=hint)
+
+    @property
+    def static_w(self) -> float:
+        """Power that is drawn all the time, as far as it is stated: the machine's own and its memories'."""
+        return (self.leakage_w or 0.0) + sum(memory.leakage_w for memory in self.memories)
 
     @property
     def dram(self) -> Memory:

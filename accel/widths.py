@@ -86,4 +86,4 @@ def _widths(unit: Unit, op: str) -> Iterator[tuple[str, tuple[int, int]]]:
 
 def _key(unit: Unit, way: tuple[str, ...]) -> tuple[int, float, str]:
     cost = unit.cost(way[0])
-    return len(way) * cost.cycles, len(way) * cost.energy_pj, way[0]
+    return len(way) * cost.cycles, len(way) * (cost.energy_pj or 0.0), way[0]

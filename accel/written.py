@@ -51,8 +51,12 @@ class WrittenWidth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     cycles: Cycles = 1
     """Cycles between two issues of the op on one lane, on operands of this width."""
-    energy: Picojoules = Picojoules(0)
-    """Energy of one op on one lane, on operands of this width."""
+    energy: Picojoules | None = None
+    """Energy of one op on one lane, on operands of this width; not stated where it is left out."""
+
+
+def _figure(written: float | None) -> float | None:
+    return None if written is None else float(written)
 
 
 class WrittenOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,8 +64,8 @@ class WrittenOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     cycles: Cycles = 1
     """Cycles between two issues of this op on one lane."""
-    energy: Picojoules = Picojoules(0)
-    """Energy of one op on one lane."""
+    energy: Picojoules | None = None
+    """Energy of one op on one lane; not stated where it is left out."""
     made_of: Annotated[dict[str, Cycles], msgspec.Meta(min_length=1)] | None = None
     """Other ops of this unit that it is issued as, such as `{mac: 6}`; its cycles and energy are then theirs.
     """
@@ -76,12 +80,12 @@ class WrittenOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """The machine's op."""
         return OpCost(
             cycles=self.cycles,
-            energy_pj=float(self.energy),
+            energy_pj=_figure(self.energy),
             made_of=self.made_of,
             latency_cycles=self.latency_cycles,
             by_bits={
                 bits: OpCost(
-                    cycles=one.cycles, energy_pj=float(one.energy), latency_cycles=self.latency_cycles
+                    cycles=one.cycles, energy_pj=_figure(one.energy), latency_cycles=self.latency_cycles
                 )
                 for bits, one in self.by_bits.items()
             },
@@ -93,17 +97,17 @@ class WrittenRegisters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     bytes_per_pe: Bytes
     """Register bytes of one PE."""
-    read_energy: Picojoules = Picojoules(0)
-    """Energy of reading one value."""
-    write_energy: Picojoules = Picojoules(0)
-    """Energy of writing one value."""
+    read_energy: Picojoules | None = None
+    """Energy of reading one value; not stated where it is left out."""
+    write_energy: Picojoules | None = None
+    """Energy of writing one value; not stated where it is left out."""
 
     def registers(self) -> RegisterFile:
         """The machine's register file."""
         return RegisterFile(
             bytes_per_pe=int(self.bytes_per_pe),
-            read_pj=float(self.read_energy),
-            write_pj=float(self.write_energy),
+            read_pj=_figure(self.read_energy),
+            write_pj=_figure(self.write_energy),
         )
 
 
@@ -121,12 +125,12 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Rate of the write port, where reads and writes have a port each."""
     access: Bytes = Bytes(1)
     """Bytes that one access moves; every transfer is rounded up to whole accesses."""
-    read_energy: Picojoules = Picojoules(0)
-    """Energy of one read access."""
+    read_energy: Picojoules | None = None
+    """Energy of one read access; not stated where it is left out."""
     write_energy: Picojoules | None = None
     """Energy of one write access; that of a read where it is left out."""
     leakage: Watts = Watts(0)
-    """Power that it draws all the time."""
+    """Power that it draws all the time, beyond the machine's own."""
     holds: tuple[Name, ...] = ()
     """What a unit may find here, of `inputs`, `outputs`, `weights`; none: anything."""
     timing: str = ""
@@ -183,8 +187,8 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             write_bytes_per_s=None if write is None else int(write) * copies,
             shared_port=shared,
             access_bytes=int(self.access),
-            read_pj=float(self.read_energy),
-            write_pj=float(self.read_energy if self.write_energy is None else self.write_energy),
+            read_pj=_figure(self.read_energy),
+            write_pj=_figure(self.read_energy if self.write_energy is None else self.write_energy),
             leakage_w=float(self.leakage) * copies,
             holds=self.holds,
             timing=self.timing,
@@ -321,8 +325,10 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Cycles per second."""
     technology: str = ""
     """The process or device that the figures are for."""
-    leakage: Watts = Watts(0)
-    """Power that the machine draws all the time beside its memories."""
+    leakage: Watts | None = None
+    """Power that the machine draws all the time beside what its memories state; not stated where it
+    is left out.
+    """
     noc: WrittenNoc | None = None
     """The network that fills and empties the memories next to the cores; without it they begin and end a tile
     together.
@@ -351,7 +357,7 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             clock_hz=float(self.clock),
             memories=memories,
             units=tuple(units.values()),
-            leakage_w=float(self.leakage),
+            leakage_w=_figure(self.leakage),
             noc=self.noc.noc(multicast=multicast) if self.noc else None,
             multicast=multicast,
             technology=self.technology,

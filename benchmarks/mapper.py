@@ -231,6 +231,7 @@ def against_accelforge(table: Table, python: str, sizes: list[int], shown: bool)
         joules, seconds = judge(answer.mapping, work)
         run = simulate(lower(answer.mapping, work, machine), machine)
         assert run.traffic == answer.result.traffic, "simulated and analytical traffic differ"
+        assert run.energy_j is not None, run.energy_not_stated
         assert math.isclose(run.energy_j, joules, rel_tol=1e-9), "the simulator and the rules differ"
         other = theirs(python, work, objective, fused) if python else ACCELFORGE.get(name, (0.0, 0.0, 0.0))
         sure = "proven" if answer.proven else f"gap {answer.gap:.1%}"

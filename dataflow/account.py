@@ -7,29 +7,33 @@ those.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
 
 from einsim.accel.machine import LEAKAGE, Machine
 from einsim.dataflow.iteration import path_of
-from einsim.dataflow.program import Program
+from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess, Program
 from einsim.dataflow.result import EinsumCost
 
 #: Instances of each operation by its tile extents.
 Counts = Mapping[int, Mapping[tuple[int, ...], int]]
 
 PICO = 1e-12
-REGISTER_ACCESSES = ("register read", "register write")
-"""Actions of a unit beside its ops."""
+MOVES = "loads and stores"
+"""What no Einsum spends by itself: the energy of transfers between memories."""
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):
-    """Energy in J by component, bytes by memory and tensor, useful ones and those of whole accesses, and each
-    Einsum's share.
+    """Energy in J by component and what of it isn't stated, bytes by memory and tensor, useful ones and
+    those of whole accesses, each Einsum's share, and the energy that is no Einsum's.
     """
 
     energy_by: dict[str, float]
+    energy_not_stated: tuple[str, ...]
+    energy_beside: dict[str, float]
     traffic: dict[str, dict[str, int]]
     moved_bytes: dict[str, dict[str, int]]
     by_einsum: dict[str, EinsumCost]
@@ -37,67 +41,73 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     dram_bytes: int
 
 
-def keep_books(program: Program, machine: Machine, counts: Counts, seconds: float) -> Books:
-    """Sum what every operation did, `counts` times each."""
-    actions: dict[str, int] = {}
-    reads: dict[tuple[str, str], int] = {}
-    writes: dict[tuple[str, str], int] = {}
-    memories = {memory.name: memory for memory in machine.memories}
-    accesses: dict[tuple[str, str], int] = {}
+def keep_books(
+    program: Program,
+    machine: Machine,
+    counts: Counts,
+    seconds: float,
+    commands: Mapping[str, Mapping[str, float]] = {},
+) -> Books:
+    """Sum what every operation did, `counts` times each.
+
+    `commands` gives the energy in J by command of memories that were timed: it stands for that of their
+    accesses, and has their background, which is not known without.
+    """
+    actions: Counter[Action] = Counter()
+    moves: Counter[Action] = Counter()
+    places = [memory.name for memory in machine.memories if memory.name not in commands]
+    accesses = Counter({Action(name, "access", what): 0 for name in places for what in (READ, WRITE)})
+    traffic: dict[str, dict[str, int]] = {memory.name: {} for memory in machine.memories}
     moved: dict[str, dict[str, int]] = {memory.name: {} for memory in machine.memories}
     shares: dict[str, EinsumCost] = {}
     active: dict[str, int] = {unit.name: 0 for unit in machine.units}
     for op in program.ops:
-        own: dict[str, int] = {}
+        own: Counter[Action] = Counter()
         ticks = points = 0
         for key, times in counts[op.id].items():
             cost = op.costs[key]
             for action, number in cost.actions.items():
-                own[action] = own.get(action, 0) + number * times
+                own[action] += number * times
             for access in cost.accesses:
-                at = (access.memory, access.tensor)
-                reads[at] = reads.get(at, 0) + access.read_bytes * times
-                writes[at] = writes.get(at, 0) + access.write_bytes * times
-                for kind, size in (("read", access.read_bytes), ("write", access.write_bytes)):
-                    memory = memories[access.memory]
-                    count = memory.accesses(size) * times
-                    accesses[memory.name, kind] = accesses.get((memory.name, kind), 0) + count
-                    whole = moved[memory.name].get(access.tensor, 0) + count * memory.access_bytes
-                    moved[memory.name][access.tensor] = whole
+                at, tensor = access.memory, access.tensor
+                size = access.read_bytes + access.write_bytes
+                traffic[at][tensor] = traffic[at].get(tensor, 0) + size * times
+                for action, number in accesses_of(machine, access):
+                    if action in accesses:
+                        own[action] += number * times
+                    whole = number * times * machine.memory(at).access_bytes
+                    moved[at][tensor] = moved[at].get(tensor, 0) + whole
             ticks += cost.ticks * times
             points += cost.points * times
             if op.kind == "compute":
                 active[op.engine] += cost.active_pe_ticks * times
         for action, number in own.items():
-            actions[action] = actions.get(action, 0) + number
+            (accesses if action.kind == "access" else actions)[action] += number
         if op.kind == "compute":
+            spent, unknown = priced(machine, own)
             shares[op.subject] = EinsumCost(
-                unit=op.engine,
-                cycles=-(-ticks // program.ticks_per_cycle),
-                energy_j=sum(action_pj(machine, action) * number for action, number in own.items()) * PICO,
-                points=points,
-            )
-    energy: dict[str, float] = {}
-    for action, number in actions.items():
-        unit, _, done = action.partition(":")
-        name = f"{unit} registers" if done in REGISTER_ACCESSES else f"{unit} {done.partition('@')[0]}"
-        energy[name] = energy.get(name, 0.0) + action_pj(machine, action) * number * PICO
-    traffic: dict[str, dict[str, int]] = {memory.name: {} for memory in machine.memories}
-    leakage = machine.leakage_w
-    for memory in machine.memories:
-        for (name, tensor), size in reads.items():
-            if name == memory.name:
-                traffic[name][tensor] = size + writes[name, tensor]
-        counts_of = (accesses.get((memory.name, kind), 0) for kind in ("read", "write"))
-        energy[memory.name] = sum(
-            count * each * PICO
-            for count, each in zip(counts_of, (memory.read_pj, memory.write_pj), strict=True)
-        )
-        leakage += memory.leakage_w
-    if leakage:
-        energy[LEAKAGE] = leakage * seconds
+                unit=op.engine, cycles=-(-ticks // program.ticks_per_cycle), points=points,
+                energy_stated_j=math.fsum(spent.values()) if spent else None, energy_not_stated=unknown,
+            )  # fmt: skip
+        else:
+            moves.update(own)
+    energy, missing = priced(machine, {**actions, **accesses})
+    moving = priced(machine, moves)[0]
+    beside = {MOVES: math.fsum(moving.values())} if moving else {}
+    for name, by_command in commands.items():
+        each = {f"{name} {command}": joules for command, joules in by_command.items()}
+        energy |= each
+        beside |= each
+    if machine.dram.timing and machine.dram.name in places:
+        missing = (*missing, f"{machine.dram.name} background")
+    if machine.leakage_w is None:
+        missing = (*missing, LEAKAGE)
+    if machine.static_w:
+        energy[LEAKAGE] = beside[LEAKAGE] = machine.static_w * seconds
     return Books(
         energy_by=energy,
+        energy_not_stated=missing,
+        energy_beside=beside,
         traffic=traffic,
         moved_bytes=moved,
         by_einsum=shares,
@@ -106,15 +116,39 @@ def keep_books(program: Program, machine: Machine, counts: Counts, seconds: floa
     )
 
 
-def action_pj(machine: Machine, action: str) -> float:
-    """Energy of one action ("unit:op", or of its registers) in pJ."""
-    unit_name, _, op = action.partition(":")
-    unit = machine.unit(unit_name)
-    if op in REGISTER_ACCESSES:
-        if unit.registers is None:
-            return 0.0
-        return unit.registers.read_pj if op.endswith("read") else unit.registers.write_pj
-    return unit.cost(op).energy_pj
+def accesses_of(machine: Machine, access: MemoryAccess) -> tuple[tuple[Action, int], ...]:
+    """Whole accesses of a memory, those that read and those that write."""
+    memory = machine.memory(access.memory)
+    return (
+        (Action(memory.name, "access", READ), memory.accesses(access.read_bytes)),
+        (Action(memory.name, "access", WRITE), memory.accesses(access.write_bytes)),
+    )
+
+
+def priced(machine: Machine, actions: Mapping[Action, int]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Joules by component of so many actions, and the labels of those whose energy isn't stated."""
+    energy: dict[str, float] = {}
+    missing = []
+    for action, number in actions.items():
+        each_pj = action_pj(machine, action)
+        if each_pj is not None:
+            energy[action.component] = energy.get(action.component, 0.0) + each_pj * number * PICO
+        elif number:
+            missing.append(action.label)
+    return energy, tuple(missing)
+
+
+def action_pj(machine: Machine, action: Action) -> float | None:
+    """Energy of one action in pJ, None where the machine doesn't state it."""
+    if action.kind == "op":
+        return machine.unit(action.holder).cost(action.what).energy_pj
+    if action.kind == "access":
+        holder = machine.memory(action.holder)
+        return holder.read_pj if action.what == READ else holder.write_pj
+    registers = machine.unit(action.holder).registers
+    if registers is None:
+        return 0.0
+    return registers.read_pj if action.what == READ else registers.write_pj
 
 
 def static_counts(program: Program) -> dict[int, dict[tuple[int, ...], int]]:

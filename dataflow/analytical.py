@@ -15,8 +15,6 @@ inside a pipeline.
 
 from __future__ import annotations
 
-import math
-
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import Books, keep_books, static_counts
 from einsim.dataflow.chain import chain_ticks
@@ -154,7 +152,6 @@ def make_result(
         mapping=program.mapping,
         cycles=-(-ticks // program.ticks_per_cycle),
         latency_s=ticks / program.ticks_per_cycle / program.clock_hz,
-        energy_j=math.fsum(books.energy_by.values()),
         dram_bytes=books.dram_bytes,
         utilization={
             unit: books.active_pe_ticks[unit] / (pes[unit] * ticks) if ticks else 0.0 for unit in pes
@@ -163,6 +160,8 @@ def make_result(
         stalls_by_unit=stalls_by_unit,
         breakdown_by_unit=breakdown_by_unit,
         energy_by=books.energy_by,
+        energy_not_stated=books.energy_not_stated,
+        energy_beside=books.energy_beside,
         traffic=books.traffic,
         moved_bytes=books.moved_bytes,
         bottleneck=bottleneck,
@@ -174,5 +173,6 @@ def make_result(
         assumed=machine.assumed,
         macs=program.macs,
         area_um2=machine.area_um2,
+        area_not_stated=machine.area_not_stated,
         resources=machine.resources,
     )

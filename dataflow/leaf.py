@@ -15,7 +15,7 @@ from einsim.dataflow.feed import LaidTile
 from einsim.dataflow.footprint import Use, compressed, runs, steps, stored_bits, touched
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
-from einsim.dataflow.program import MemoryAccess
+from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
 from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.sparsity import dense_bytes
 
@@ -32,7 +32,7 @@ class LeafCost(msgspec.Struct, frozen=True, kw_only=True):
 
     cycles: int
     accesses: tuple[MemoryAccess, ...]
-    actions: dict[str, int]
+    actions: dict[Action, int]
     points: int
     active_pe_cycles: int
 
@@ -154,9 +154,9 @@ def leaf_cost(
     points = laid.points()
     issues = issued_ops(cascade, unit, einsum)
     each = max(1, cycles_per_point(unit, issues))
-    actions: Counter[str] = Counter()
+    actions: Counter[Action] = Counter()
     for op in issues:
-        actions[f"{unit.name}:{op}"] += points
+        actions[Action(unit.name, "op", op)] += points
     accesses = [
         _operand(cascade, machine, laid, tensor, residences[tensor], actions)
         for tensor in dict.fromkeys(access.tensor for access in einsum.reads)
@@ -175,7 +175,7 @@ def leaf_cost(
 
 
 def _operand(
-    cascade: Cascade, machine: Machine, laid: LaidTile, tensor: str, home: Residence, actions: Counter[str]
+    cascade: Cascade, machine: Machine, laid: LaidTile, tensor: str, home: Residence, actions: Counter[Action]
 ) -> tuple[MemoryAccess, ...]:
     """What the unit reads of one operand; from registers it is counted in values, with `actions`."""
     einsum, node = laid.einsum, laid.node
@@ -185,14 +185,14 @@ def _operand(
     whole = passing_whole(cascade, machine.unit(node.unit), einsum, tensor)
     count = laid.read(accesses, whole, apart=apart)
     if in_unit:
-        actions[f"{node.unit}:register read"] += count
+        actions[Action(node.unit, "register", READ)] += count
         return ()
     size = _streamed_bytes(cascade, machine, laid, accesses, count)
     return _traffic(cascade, machine, laid, accesses[0], home, (size, 0))
 
 
 def _result(
-    cascade: Cascade, machine: Machine, laid: LaidTile, home: Residence, actions: Counter[str], begun: int
+    cascade: Cascade, machine: Machine, laid: LaidTile, home: Residence, actions: Counter[Action], begun: int
 ) -> tuple[MemoryAccess, ...]:
     """What the unit writes of its results and reads back of partial ones.
 
@@ -207,12 +207,12 @@ def _result(
         written, read = steps, max(0, steps - once) + begun
     else:
         written, read = once, begun
-        if steps > once:
-            actions[f"{unit}:register read"] += steps
-            actions[f"{unit}:register write"] += steps
+        if steps > once and machine.unit(unit).registers is not None:  # else its ops' energy has them
+            actions[Action(unit, "register", READ)] += steps
+            actions[Action(unit, "register", WRITE)] += steps
     if kept_in_unit:
-        actions[f"{unit}:register read"] += read
-        actions[f"{unit}:register write"] += written
+        actions[Action(unit, "register", READ)] += read
+        actions[Action(unit, "register", WRITE)] += written
         return ()
     sizes = [
         _streamed_bytes(cascade, machine, laid, (einsum.output,), count) if count else 0

@@ -11,6 +11,8 @@ duration is a whole number of ticks: sums are exact and runs repeat bit for bit.
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import msgspec
 
 from einsim.dataflow.mask import Cut
@@ -91,13 +93,39 @@ class MemoryAccess(msgspec.Struct, frozen=True, kw_only=True):
     offset_bytes: int = 0  # where a core's part begins in the tile
 
 
+READ, WRITE = "read", "write"
+
+
+class Action(NamedTuple):
+    """What energy is spent on: an op issued on a lane of a unit, an access of its registers or of a memory.
+
+    `what` is an op as `Unit.cost` takes it, such as "mac" or "mac@16"; else READ or WRITE.
+    """
+
+    holder: str  # the unit or memory
+    kind: Literal["op", "register", "access"]
+    what: str
+
+    @property
+    def component(self) -> str:
+        """The component of the energy that it counts for."""
+        if self.kind == "access":
+            return self.holder
+        return f"{self.holder} {'registers' if self.kind == 'register' else self.what.partition('@')[0]}"
+
+    @property
+    def label(self) -> str:
+        """What a reader knows it by: `gb read`, `grid mac`, `grid register write`."""
+        return f"{self.holder} {'register ' if self.kind == 'register' else ''}{self.what}"
+
+
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """What one instance of an operation costs for one set of tile extents."""
 
     ticks: int
     streams: tuple[Stream, ...] = ()
     accesses: tuple[MemoryAccess, ...] = ()
-    actions: dict[str, int] = {}  # "unit:op" -> how often
+    actions: dict[Action, int] = {}  # ops and register accesses: how often
     setup_ticks: int = 0  # of its DMA engine, before it asks for its port
     points: int = 0
     active_pe_ticks: int = 0  # PEs at work times ticks

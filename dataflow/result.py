@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,26 +24,37 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EinsumCost(msgspec.Struct, frozen=True, kw_only=True):
-    """One Einsum's share: issue cycles on its unit, energy of its ops and registers, and points computed."""
+    """One Einsum's share: issue cycles on its unit, points computed, and energy: of its ops, its unit's
+    registers and what the unit reads from and writes to memories, as far as it is stated (None: nothing is).
+    """
 
     unit: str
     cycles: int
-    energy_j: float
     points: int
+    energy_stated_j: float | None
+    energy_not_stated: tuple[str, ...] = ()
+
+    @property
+    def energy_j(self) -> float | None:
+        """All of it in J; None where some of it isn't stated."""
+        return None if self.energy_not_stated else self.energy_stated_j
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What a workload costs on a machine. `level` is "analytical" or "sim".
+    """What a workload costs on a machine. `level` is "analytical", "sim", or a GPU's "kernel".
 
     `stalls` belong to the bottleneck unit: its busy cycles and its stalls add up to `cycles`.
     `breakdown_by_unit` says of each unit what all its `cycles` went to: "busy", or a cause and what it is
     about, such as "bandwidth:dram" or "dependency:LM"; `einsim.breakdown` puts it in words.
-    `energy_by` is in J by component, `traffic` in useful bytes by memory and tensor, `moved_bytes` the same
-    in whole accesses, which is what costs energy and port time, `utilization` 0..1 by unit.
+    `energy_by` is in J by component, as far as the machine states it; `energy_not_stated` names the actions
+    that it leaves out, such as "gb write", "array2d exp" or "leakage". `energy_beside` is what is no Einsum's
+    of it, such as "loads and stores": with what `by_einsum` states it adds up to `energy_stated_j`.
+    `traffic` is in useful bytes by memory and tensor, `moved_bytes` the same in whole accesses, which is what
+    costs energy and port time, `utilization` 0..1 by unit.
     `bound_by` gives the lower bounds in cycles by what sets them; `buffers` the most bytes held by memory.
     `macs` are the multiply-accumulates that the workload asks for, None where they aren't known.
     `area_um2` by component and `resources` (FPGA primitives by name) are empty where the machine doesn't
-    state them.
+    state them; `area_not_stated` names components that are left out of the area.
     """
 
     workload: str
@@ -51,7 +63,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     mapping: str
     cycles: int
     latency_s: float
-    energy_j: float
     dram_bytes: int
     utilization: dict[str, float]
     stalls: dict[str, int]
@@ -68,13 +79,26 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     assumed: tuple[str, ...] = ()
     macs: int | None = None
     area_um2: dict[str, float] = {}
+    area_not_stated: tuple[str, ...] = ()
     resources: dict[str, int] = {}
     moved_bytes: dict[str, dict[str, int]] = {}
+    energy_not_stated: tuple[str, ...] = ()
+    energy_beside: dict[str, float] = {}
+
+    @property
+    def energy_j(self) -> float | None:
+        """All energy in J; None where some of it isn't stated."""
+        return None if self.energy_not_stated else self.energy_stated_j
+
+    @property
+    def energy_stated_j(self) -> float | None:
+        """Energy in J as far as it is stated; None where nothing of it is."""
+        return math.fsum(self.energy_by.values()) if self.energy_by else None
 
     @property
     def power_w(self) -> float | None:
-        """Energy over latency, W; None where the machine states no energy."""
-        return self.energy_j / self.latency_s if self.energy_j and self.latency_s else None
+        """Energy over latency, W; None where some of the energy isn't stated."""
+        return self.energy_j / self.latency_s if self.energy_j is not None and self.latency_s else None
 
     @property
     def tops(self) -> float | None:
@@ -88,8 +112,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def area_mm2(self) -> float | None:
-        """Silicon area of all components, None where the machine states none."""
-        return sum(self.area_um2.values()) / 1e6 if self.area_um2 else None
+        """Silicon area of all components, None where that of one isn't stated."""
+        return sum(self.area_um2.values()) / 1e6 if self.area_um2 and not self.area_not_stated else None
 
     @property
     def _tera_ops(self) -> float | None:
@@ -101,8 +125,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         None stands for what isn't stated, also for the resources of a machine that has none.
         """
         data: dict[str, Any] = msgspec.to_builtins(self)
-        for name in ("power_w", "tops", "tops_per_w", "area_mm2"):
+        for name in ("energy_j", "energy_stated_j", "power_w", "tops", "tops_per_w", "area_mm2"):
             data[name] = getattr(self, name)
+        for name, cost in self.by_einsum.items():
+            data["by_einsum"][name] |= {
+                "energy_j": cost.energy_j,
+                "energy_not_stated": [*cost.energy_not_stated],
+            }
         lists = {name: list(value) for name, value in data.items() if isinstance(value, tuple)}
         return {**data, **lists, "resources": self.resources or None}
 

@@ -12,7 +12,7 @@ from einsim.dataflow.footprint import Use, access_of, relevant_ranks, runs, step
 from einsim.dataflow.held import points_below
 from einsim.dataflow.layout import Layout, users
 from einsim.dataflow.mask import Box, mask_of
-from einsim.dataflow.program import Cost, MemoryAccess, Stream
+from einsim.dataflow.program import READ, WRITE, Action, Cost, MemoryAccess, Stream
 from einsim.dataflow.waits import DraftOp
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.sparsity import dense_bytes
@@ -81,9 +81,8 @@ def transfer_cost(
     every = _copies(draft, layout, cascade, machine, tile)
     for name, reads in ((source, True), (target, False)):
         if any(unit.name == name for unit in machine.units):
-            actions[f"{name}:register {'read' if reads else 'write'}"] = math.ceil(
-                -(-size * 8 // bits) * every
-            )
+            values = math.ceil(-(-size * 8 // bits) * every)
+            actions[Action(name, "register", READ if reads else WRITE)] = values
             continue
         inside = machine.memory(name).copies > 1
         moved = math.ceil(size * every) if inside or not machine.multicast else size

@@ -21,7 +21,7 @@ from einsim.version import VERSION
 SUMMARY = (
     "workload", "accel", "level", "cycles", "latency_s", "energy_j", "dram_bytes", "utilization", "stalls",
     "energy_by", "traffic", "mapping", "power_w", "tops", "tops_per_w",
-    "area_mm2", "resources",
+    "area_mm2", "resources", "energy_stated_j", "energy_not_stated", "area_not_stated",
 )  # fmt: skip
 
 UNWRITTEN = "0.1.0"  # the last version that did not write its number into results

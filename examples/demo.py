@@ -27,6 +27,8 @@ def main() -> None:
         cases.append(einsim.Case(result=found.result, machine=found.machine, command=command))
     ours, theirs = (case.result for case in cases)
     print(einsim.comparison([ours, theirs], styled=sys.stdout.isatty()))
+    assert ours.energy_j is not None  # both machines state all of it
+    assert theirs.energy_j is not None
     speed, energy = theirs.latency_s / ours.latency_s, ours.energy_j / theirs.energy_j
     print(
         f"{ours.accel} runs it at {speed:.2f}× the speed of {theirs.accel}, for {energy:.1%} of its energy."

@@ -27,7 +27,7 @@ from einsim.sim.cores import apart
 from einsim.sim.jump import Jumper
 from einsim.sim.ledger import Ledger
 from einsim.sim.memory.dram_port import DramPort
-from einsim.sim.memory.timed import by_command, scaled, timed
+from einsim.sim.memory.timed import scaled, timed
 from einsim.sim.server import Server
 from einsim.sim.stateful import Stateful
 from einsim.sim.watch import Watch
@@ -278,7 +278,8 @@ class Simulation:
         ticks = self.ledger.last
         seconds = ticks / program.ticks_per_cycle / program.clock_hz
         counts = {op: self.actors[instance].counts for op, instance in first.items()}
-        books = keep_books(program, machine, counts, seconds)
+        commands = {name: port.energy_j(seconds) for name, port in self.ports.items()}
+        books = keep_books(program, machine, counts, seconds, commands)
         cycles = -(-ticks // program.ticks_per_cycle)
         stalls = self.ledger.stalls(ticks, cycles)
         total = dict.fromkeys((engine.name for engine in self.program.engines), 0)
@@ -291,8 +292,6 @@ class Simulation:
             cores = [name for name in units if name.startswith(f"{unit.name}/")]
             if cores:
                 stalls[unit.name] = stalls[max(cores, key=lambda name: total[name])]
-        for name, port in self.ports.items():
-            books = msgspec.structs.replace(books, energy_by=by_command(books.energy_by, name, port, seconds))
         busiest = max(total, key=lambda name: total[name])
         bound_by = {name: -(-value // program.ticks_per_cycle) for name, value in total.items()}
         bound = least_ticks(program, static_counts(program))

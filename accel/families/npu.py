@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from einsim.accel.machine import Machine, OpCost
+from einsim.accel.machine import Machine, OpCost, total_pj
 from einsim.accel.written import Count, Cycles, WrittenDram, WrittenFamily, WrittenLanes, WrittenPort
 from einsim.specs.errors import RuleError, below
 from einsim.specs.units import Bytes
@@ -52,7 +52,8 @@ class TensorEngine(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_field
         """Ops at 8 by 8 bits, and where 16 bits are built, at 16 by 8: two products' energy."""
         found = {}
         for op, cost in super().costs().items():
-            wide = msgspec.structs.replace(cost, cycles=self.mac_cycles.int16, energy_pj=2 * cost.energy_pj)
+            double = total_pj([(cost.energy_pj, 2)])
+            wide = msgspec.structs.replace(cost, cycles=self.mac_cycles.int16, energy_pj=double)
             found[op] = cost if cost.made_of is not None else msgspec.structs.replace(
                 cost, cycles=self.mac_cycles.int8,
                 by_bits={"16x8": wide} if not self.bits or max(self.bits) > 8 else {},
@@ -125,7 +126,7 @@ def _on_lanes(ops: dict[str, OpCost], bits: tuple[int, ...], precision: int) -> 
             cost, by_bits={
                 **{
                     str(wide): msgspec.structs.replace(
-                        cost, cycles=cost.cycles * count, energy_pj=cost.energy_pj * count
+                        cost, cycles=cost.cycles * count, energy_pj=total_pj([(cost.energy_pj, count)])
                     )
                     for wide, count in times.items()
                 },

@@ -42,8 +42,10 @@ class VectorArray(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields
 class AreaFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Areas in um^2: the global buffer by the MiB, and the parts of one PE of each array."""
 
-    buffer_um2_per_mib: Area = 0.0
-    """Area of the global buffer in um^2 per MiB."""
+    buffer_um2_per_mib: Area | None = None
+    """Area of the global buffer in um^2 per MiB; not stated where it is left out."""
+    local_um2_per_mib: Area | None = None
+    """Area of the local buffers in um^2 per MiB; not stated where it is left out."""
     array_pe_um2: dict[Name, Area] = {}
     """Areas in um^2 of the parts of one PE of the 2D array, by name."""
     vector_pe_um2: dict[Name, Area] = {}
@@ -87,11 +89,25 @@ def derive(spec: SpatialArray, name: str) -> Machine:
     dims = {**cores, "lanes": spec.vector.lanes}
     with below("vector"):
         vector = spec.vector.unit("array1d", kind="vector", dims=dims, reads_from=nearest)
-    area = {} if spec.area is None else {
-        "gb": spec.area.buffer_um2_per_mib * int(spec.buffer) / 2**20,
-        **component_areas("array2d", spec.area.array_pe_um2, array.pes),
-        **component_areas("array1d", spec.area.vector_pe_um2, vector.pes),
-    }  # fmt: skip
     units = {"array": array, "vector": vector}
     machine = spec.assembled(name, spec.family, memories, units, multicast=spec.multicast)
-    return msgspec.structs.replace(machine, area_um2=area)
+    if spec.area is None:
+        return machine
+    area, missing = _area(spec.area, machine)
+    return msgspec.structs.replace(machine, area_um2=area, area_not_stated=missing)
+
+
+def _area(figures: AreaFigures, machine: Machine) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Area in um^2 by component, and the parts of the chip whose area isn't stated."""
+    per_mib = {"gb": figures.buffer_um2_per_mib, "local": figures.local_um2_per_mib}
+    each = {
+        memory.name: {} if (um2 := per_mib[memory.name]) is None
+        else {memory.name: um2 * (memory.capacity_bytes or 0) / 2**20}
+        for memory in machine.memories
+        if memory.parent is not None
+    }  # fmt: skip
+    of_pes = {"array2d": figures.array_pe_um2, "array1d": figures.vector_pe_um2}
+    for name, pe_um2 in of_pes.items():
+        each[name] = component_areas(name, pe_um2, machine.unit(name).pes)
+    found = {name: um2 for some in each.values() for name, um2 in some.items()}
+    return found, tuple(name for name, some in each.items() if not some)

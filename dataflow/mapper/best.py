@@ -24,6 +24,7 @@ from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.stateful.best import carried_state
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
 from einsim.dataflow.mapper.tiles import Menu
+from einsim.dataflow.mapper.unpriced import check_priced
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import Layouts
@@ -92,11 +93,13 @@ def best_mapping(
     once) nor the speed of the machine changes the answer; a `budget_s` that runs out does. With
     `templates`, the library's mappings compete too, unless `space` restricts the search. A cascade that
     carries state is searched as one fused group, with these `layouts`. Raises SpecError for an unknown
-    objective and EinsimError where no mapping fits.
+    objective, or one of energy on a machine that doesn't state what it costs, and EinsimError where no
+    mapping fits.
     """
     if objective not in OBJECTIVES:
         hint = near(objective, OBJECTIVES)
         raise SpecError("", "unknown objective", got=objective, where="--objective", hint=hint)
+    check_priced(cascade, machine, objective)
     start = time.monotonic()
     given = space is not None
     space = space or default_space(cascade, machine, objective)
@@ -151,6 +154,9 @@ def best_mapping(
         cap = f" within {within_bytes:.0f} bytes" if within_bytes < math.inf else ""
         why = f" ({reason})" if reason else ""
         raise EinsimError(f"{machine.name}: found no mapping of {cascade.name} that fits{cap}{why}")
+    if mine[1].energy_not_stated and objective in ("energy", "edp", "pareto"):
+        without = f"energies are compared without {', '.join(mine[1].energy_not_stated)}: not stated"
+        note = f"{note}; {without}" if note else without
     return Answer(
         mapping=mine[0], result=mine[1], proven=proven, space=used, nodes=looked,
         gap=0.0 if proven else _gap(mine, space, objective, bottom), note=note,
@@ -235,4 +241,6 @@ def better(one: Result, other: Result, objective: str) -> bool:
 
 def _rank(result: Result, objective: str) -> Key:
     """The objective, then the figure that breaks ties, from a result."""
-    return key_by(objective, result.latency_s, result.energy_j, float(sum(result.buffers.values())))
+    return key_by(
+        objective, result.latency_s, result.energy_stated_j or 0.0, float(sum(result.buffers.values()))
+    )

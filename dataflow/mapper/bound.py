@@ -49,8 +49,7 @@ def least(space: MapSpace, *, streamed: bool = True) -> Least:
     traffic, pj = _compulsory(cascade, machine)
     points = sum(_energy_pj(space, einsum, streamed) for einsum in cascade.einsums)
     seconds = max(split_makespan(times), traffic)
-    leakage = machine.leakage_w + sum(memory.leakage_w for memory in machine.memories)
-    return Least(latency_s=seconds, energy_j=(points + pj) * PICO + leakage * seconds)
+    return Least(latency_s=seconds, energy_j=(points + pj) * PICO + machine.static_w * seconds)
 
 
 def _seconds(space: MapSpace, einsum: Einsum) -> dict[str, float]:
@@ -83,10 +82,14 @@ def _energy_pj(space: MapSpace, einsum: Einsum, streamed: bool) -> float:
         unit = machine.unit(node.unit)
         lives = {name: Residence(memory=machine.dram.name) for name in _names(einsum)}
         cost = leaf_cost(cascade, machine, einsum, node, whole, lives)
-        total = share * cost.points * sum(unit.cost(op).energy_pj for op in issued_ops(cascade, unit, einsum))
+        total = (
+            share
+            * cost.points
+            * sum(unit.cost(op).energy_pj or 0.0 for op in issued_ops(cascade, unit, einsum))
+        )
         if streamed and not cascade.bounds:
-            read = min(memory.read_pj / memory.access_bytes for memory in machine.memories)
-            write = min(memory.write_pj / memory.access_bytes for memory in machine.memories)
+            read = min((memory.read_pj or 0.0) / memory.access_bytes for memory in machine.memories)
+            write = min((memory.write_pj or 0.0) / memory.access_bytes for memory in machine.memories)
             total += sum(
                 size * (write if written else read)
                 for name, size, written in _streamed(cascade, machine, einsum, node, cost)
@@ -150,7 +153,7 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[float, float]:
         port = port_name(dram, reads)
         ticks[port] = ticks.get(port, 0) + size * clock.byte_ticks.get(port, 0)
     seconds = max(ticks.values()) / clock.ticks_per_cycle / machine.clock_hz
-    return seconds, (read * dram.read_pj + written * dram.write_pj) / dram.access_bytes
+    return seconds, (read * (dram.read_pj or 0.0) + written * (dram.write_pj or 0.0)) / dram.access_bytes
 
 
 def least_seconds(cascade: Cascade, machine: Machine) -> float:

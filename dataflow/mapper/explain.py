@@ -28,11 +28,14 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of the machine, with the latency and energy that the mapping (or a new one) then has."""
+    """One change of the machine, with the latency and energy (as far as it is stated) that the mapping
+    (or a new one) then has.
+    """
 
     what: str
     latency_s: float
-    energy_j: float
+    energy_j: float | None
+    energy_stated_j: float | None
     speedup: float
     remapped: bool = False
 
@@ -86,7 +89,7 @@ def explain(mapping: Mapping, cascade: Cascade, machine: Machine, *, budget_s: f
             changes.append(_change(what, new, result, remapped=True))
     return Explanation(
         result=result, limits=tuple(sorted(limits, key=lambda one: -one.busy_cycles)),
-        changes=tuple(sorted(changes, key=lambda one: (-one.speedup, one.energy_j))),
+        changes=tuple(sorted(changes, key=lambda one: (-one.speedup, one.energy_stated_j or 0.0))),
         macs_per_byte=cascade.macs / max(1, result.dram_bytes), ridge_macs_per_byte=_ridge(machine),
         time_bound_s=max((one.busy_cycles for one in limits), default=0) / clock,
         memories=_memories(result, machine), passes=_passes(cascade),
@@ -142,7 +145,8 @@ def _with(node: Node, old: Compute, new: Compute) -> Node:
 
 def _change(what: str, new: Result, old: Result, *, remapped: bool) -> Change:
     return Change(
-        what=what, latency_s=new.latency_s, energy_j=new.energy_j, remapped=remapped,
+        what=what, latency_s=new.latency_s, energy_j=new.energy_j, energy_stated_j=new.energy_stated_j,
+        remapped=remapped,
         speedup=old.latency_s / new.latency_s if new.latency_s else 1.0,
     )  # fmt: skip
 

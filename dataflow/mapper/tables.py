@@ -58,8 +58,8 @@ def scales(machine: Machine, taken: Mapping[str, int] = {}) -> Scales:
     return Scales(
         engines=engines, memories=tuple(m.name for m in memories), unit_ticks=clock.unit_ticks,
         read=port(True), write=port(False),
-        read_j=tuple(m.read_pj / m.access_bytes * PICO for m in memories),
-        write_j=tuple(m.write_pj / m.access_bytes * PICO for m in memories),
+        read_j=tuple((m.read_pj or 0.0) / m.access_bytes * PICO for m in memories),
+        write_j=tuple((m.write_pj or 0.0) / m.access_bytes * PICO for m in memories),
         capacity=tuple(
             math.inf
             if m.capacity_bytes is None or m.parent is None
@@ -67,7 +67,7 @@ def scales(machine: Machine, taken: Mapping[str, int] = {}) -> Scales:
             for m in memories
         ),
         ticks_per_cycle=clock.ticks_per_cycle, tick_s=1 / (clock.ticks_per_cycle * machine.clock_hz),
-        leakage_w=machine.leakage_w + sum(m.leakage_w for m in machine.memories),
+        leakage_w=machine.static_w,
     )  # fmt: skip
 
 
@@ -160,8 +160,8 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
         one=np.array([
             at[cores[0]] if len(cores) == 1 else -1, laid.cores, least,
             scale.engines.index(unit.mode_of or unit.name), cycles * scale.unit_ticks[unit.name],
-            sum(unit.cost(op).energy_pj for op in issues) * PICO,
-            (registers.read_pj + registers.write_pj) * PICO if registers else 0.0,
+            sum(unit.cost(op).energy_pj or 0.0 for op in issues) * PICO,
+            ((registers.read_pj or 0.0) + (registers.write_pj or 0.0)) * PICO if registers else 0.0,
             nest.buffers, len(scale.engines), stays,
         ], np.float64),
     )  # fmt: skip

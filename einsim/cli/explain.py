@@ -14,6 +14,8 @@ from einsim.cli.terminal import console
 from einsim.dataflow.mapper.explain import Explanation, explain
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.evaluation import find_mapping
+from einsim.report.quantity import joules
+from einsim.report.stated import cells, energy
 from einsim.specs.units import Seconds
 
 HELP = """Explain a mapping: its loop nest, what limits it, and what one change of the machine would gain.
@@ -44,7 +46,7 @@ def command(
     tree = find_mapping(cascade, machine, mapping)
     found = explain(tree, cascade, machine, budget_s=budget_s)
     if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
+        click.echo(json.dumps({**msgspec.to_builtins(found), "result": found.result.to_dict()}, indent=2))
         return
     click.echo(mapping_text(tree))
     _print(found)
@@ -53,7 +55,7 @@ def command(
 def _print(found: Explanation) -> None:
     out = console()
     result = found.result
-    out.print(f"\n{result.latency_s:.4g} s, {result.energy_j:.4g} J, bound by {result.bottleneck}")
+    out.print(f"\n{result.latency_s:.4g} s, energy {energy(result)}, bound by {result.bottleneck}")
     out.print(f"no order of this work takes less than {found.time_bound_s:.4g} s")
     if found.ridge_macs_per_byte is not None:
         side = "left of" if found.macs_per_byte < found.ridge_macs_per_byte else "right of"
@@ -74,10 +76,10 @@ def _print(found: Explanation) -> None:
     for limit in found.limits:
         limits.add_row(limit.engine, f"{limit.busy_cycles:,}", f"{limit.share:.1%}")
     out.print(limits)
-    changes = Table("one change", "latency", "energy", "times faster")
+    whole = "energy" if result.energy_j is not None else "energy stated"
+    changes = Table("one change", "latency", whole, "times faster")
     for change in found.changes:
         name = f"{change.what} (new mapping)" if change.remapped else change.what
-        changes.add_row(
-            name, f"{change.latency_s:.4g} s", f"{change.energy_j:.4g} J", f"{change.speedup:.3f}"
-        )
+        spent = cells([change.energy_stated_j], joules)[0]
+        changes.add_row(name, f"{change.latency_s:.4g} s", spent, f"{change.speedup:.3f}")
     out.print(changes)

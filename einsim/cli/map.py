@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import get_args
 
 import click
-import msgspec
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from einsim.accel.load import load_machine
@@ -41,6 +40,7 @@ from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import Layouts
 from einsim.dataflow.templates import preferred_passes
 from einsim.machine_keys import machine_keys
+from einsim.report.stated import energy
 from einsim.settings import read_pairs, split
 from einsim.specs.errors import RuleError, SpecError
 from einsim.specs.units import Bytes, Seconds, format_bytes
@@ -48,7 +48,9 @@ from einsim.workload import PASSES, WorkloadSource, find_workload
 from einsim.workloads.cascade import Cascade
 
 # What is the same of every mapping stands in `run --json`.
-NOT_SEARCHED = ("macs", "area_um2", "resources")
+NOT_SEARCHED = (
+    "macs", "tops", "tops_per_w", "area_um2", "area_mm2", "area_not_stated", "resources",
+)  # fmt: skip
 
 HELP = """Search for the best mapping of WORKLOAD on an accelerator.
 
@@ -146,7 +148,7 @@ def command(
                 click.echo(str(space(cascade) or default_space(cascade, machine, objective)))
         return
 
-    with _progress() as report:
+    with _progress(joules=objective in ("energy", "edp")) as report:
 
         def search(cascade: Cascade) -> Answer:
             if dataflow is not None:
@@ -179,7 +181,7 @@ def _brief(one: Compared) -> dict[str, object]:
     return {
         "workload": one.cascade.name,
         "latency_s": None if result is None else result.latency_s,
-        "energy_j": None if result is None else result.energy_j,
+        **({"energy_j": None, "energy_stated_j": None} if result is None else _energy(result)),
         "proven": one.answer is not None and one.answer.proven,
         "latency_bound_s": one.bound_s,
     }
@@ -192,7 +194,7 @@ def _beaten(other: Compared) -> str:
     if other.answer is None:
         return f"{other.cascade.name}: not searched, since no mapping of it is below {other.bound_s:.4g} s"
     result = other.answer.result
-    return f"{other.cascade.name}: {result.latency_s:.4g} s, {result.energy_j:.4g} J"
+    return f"{other.cascade.name}: {result.latency_s:.4g} s, {energy(result)}"
 
 
 def quantity(kind: type[Bytes] | type[Seconds], text: str, option: str) -> float:
@@ -249,8 +251,8 @@ def _space(
 
 
 @contextmanager
-def _progress() -> Iterator[Report]:
-    """A bar on stderr with the best so far, on a terminal only."""
+def _progress(*, joules: bool) -> Iterator[Report]:
+    """A bar on stderr with the best so far, on a terminal only; `joules`: with its energy."""
     out = console(error=True)
     if not out.is_terminal:
         yield lambda *_: None
@@ -264,7 +266,7 @@ def _progress() -> Iterator[Report]:
         task = bar.add_task("", total=None)
 
         def report(done: int, groups: int, best: tuple[float, float, float] | None) -> None:
-            text = "" if best is None else f"best {best[0]:.3g} s, {best[1]:.3g} J"
+            text = "" if best is None else f"best {best[0]:.3g} s" + (f", {best[1]:.3g} J" if joules else "")
             bar.update(task, completed=done, total=groups, description=text)
 
         yield report
@@ -279,24 +281,27 @@ def _summary(answer: Answer) -> dict[str, object]:
         "gap": answer.gap,
         "note": answer.note,
         "latency_s": answer.result.latency_s,
-        "energy_j": answer.result.energy_j,
+        **_energy(answer.result),
+        "energy_not_stated": answer.result.energy_not_stated,
         "buffer_bytes": sum(answer.result.buffers.values()),
         "nodes": answer.nodes,
         "seconds": answer.seconds,
         "front": [
             {
                 "latency_s": result.latency_s,
-                "energy_j": result.energy_j,
+                **_energy(result),
                 "buffer_bytes": sum(result.buffers.values()),
                 "mapping": mapping_text(tree),
             }
             for tree, result in answer.front
         ],
-        "result": {
-            key: value for key, value in msgspec.to_builtins(answer.result).items() if key not in NOT_SEARCHED
-        },
+        "result": {key: value for key, value in answer.result.to_dict().items() if key not in NOT_SEARCHED},
         "mapping": mapping_text(answer.mapping),
     }
+
+
+def _energy(result: Result) -> dict[str, float | None]:
+    return {"energy_j": result.energy_j, "energy_stated_j": result.energy_stated_j}
 
 
 def _print(answer: Answer, objective: str) -> None:
@@ -305,7 +310,7 @@ def _print(answer: Answer, objective: str) -> None:
     held = format_bytes(sum(result.buffers.values()))
     out.print(
         f"[bold]{result.workload}[/] on [bold]{result.accel}[/]: {result.latency_s:.4g} s, "
-        f"{result.energy_j:.4g} J, {held} on chip, bound by {result.bottleneck}"
+        f"energy {energy(result)}, {held} on chip, bound by {result.bottleneck}"
     )
     sure = f"the best found; nothing is more than {answer.gap:.1%} better"
     if answer.proven:
@@ -320,5 +325,5 @@ def _print(answer: Answer, objective: str) -> None:
     if objective == "pareto":
         for _, one in answer.front:
             size = format_bytes(sum(one.buffers.values()))
-            out.print(f"  {one.latency_s:.4g} s  {one.energy_j:.4g} J  {size}", markup=False)
+            out.print(f"  {one.latency_s:.4g} s  {energy(one)}  {size}", markup=False)
     out.print(mapping_text(answer.mapping), markup=False)

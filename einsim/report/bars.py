@@ -84,13 +84,14 @@ def busy_parts(case: Case, unit: str, colours: Mapping[str, str]) -> list[Segmen
 def energy_bars(cases: Sequence[Case]) -> str:
     """The cases' energy by component, all bars on the scale of the largest."""
     colours = work_colours(name for case in cases for name in case.result.energy_by)
-    most = max((case.result.energy_j for case in cases), default=0.0)
+    wholes = [case.result.energy_stated_j or 0.0 for case in cases]
+    most = max(wholes, default=0.0)
     drawn = ""
-    for case in cases:
+    for case, whole in zip(cases, wholes, strict=True):
         parts = [
             Segment(
                 name=name, share=value / most if most else 0.0, colour=colours[name],
-                tip=f"{name}: {joules(value)}, {percent(value / case.result.energy_j if case.result.energy_j else 0)}",
+                tip=f"{name}: {joules(value)}, {percent(value / whole if whole else 0)}",
             )
             for name, value in case.result.energy_by.items()
         ]  # fmt: skip

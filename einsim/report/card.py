@@ -54,8 +54,8 @@ def block_height(case: Case) -> int:
 def block(case: Case, top: int, colours: dict[str, str], slowest: float) -> str:
     """One case from `top` on."""
     result = case.result
-    known = f"{joules(result.energy_j)}   " if result.energy_j else ""
-    figures = f"{seconds(result.latency_s)}   {known}{size(result.dram_bytes)} from DRAM"
+    known = "energy not stated" if result.energy_j is None else joules(result.energy_j)
+    figures = f"{seconds(result.latency_s)}   {known}   {size(result.dram_bytes)} from DRAM"
     drawn = (
         f'<text x="{MARGIN}" y="{top + 22}" font-size="16" font-weight="650" fill="#2f6fd0">{text(case.label)}'
         f'<tspan fill="#1c2430" font-weight="400" dx="14" xml:space="preserve">{text(figures)}</tspan></text>'

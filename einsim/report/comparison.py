@@ -10,7 +10,7 @@ from rich.text import Text
 
 from einsim.dataflow.result import Result
 from einsim.report.quantity import count, joules, percent, seconds, size, times
-from einsim.report.stated import NOT_STATED, energies, stated
+from einsim.report.stated import NOT_STATED, stated
 from einsim.sim.breakdown import by_unit
 
 # Lines of a breakdown that are shown; smaller ones are summed in one more line.
@@ -54,7 +54,7 @@ def figures(results: Sequence[Result]) -> list[tuple[str, list[str | Text]]]:
     rows: list[tuple[str, list[str | Text]]] = [
         ("latency", compared([result.latency_s for result in results], seconds)),
         ("cycles", [f"{result.cycles:,}" for result in results]),
-        ("energy", compared(energies(results), joules)),
+        ("energy", compared([result.energy_j for result in results], joules)),
         *((name, list[str | Text](cells)) for name, cells in stated(results)),
         ("DRAM traffic", compared([float(result.dram_bytes) for result in results], size)),
         ("bottleneck", [Text(result.bottleneck, style="bold") for result in results]),
@@ -77,7 +77,11 @@ def where_time_went(result: Result) -> Table:
     return table
 
 
-LEVELS = {"analytical": "analytical model", "sim": "cycle-level simulation"}
+LEVELS = {
+    "analytical": "analytical model",
+    "sim": "cycle-level simulation",
+    "kernel": "model of a GPU's kernels",
+}
 
 
 def compared(values: Sequence[float | None], shown: Callable[[float], str]) -> list[str | Text]:

@@ -11,6 +11,7 @@ from einsim.report.case import Case
 from einsim.report.markup import text
 from einsim.report.quantity import joules, percent, seconds, times
 from einsim.report.sections import sections
+from einsim.report.stated import energy
 from einsim.version import VERSION
 
 
@@ -46,11 +47,13 @@ def verdict(cases: Sequence[Case]) -> str:
 
 
 def spent(result: Result) -> str:
-    """` and <b>31 J</b>`, or that the machine states no energy."""
-    return f" and <b>{joules(result.energy_j)}</b>" if result.energy_j else " (its energy is not stated)"
+    """` and <b>31 J</b>`, or that the machine doesn't state all of its energy."""
+    if result.energy_j is None:
+        return f" (its energy is {text(energy(result))})"
+    return f" and <b>{joules(result.energy_j)}</b>"
 
 
-def share(part: float, whole: float) -> str:
+def share(part: float | None, whole: float | None) -> str:
     """` for <b>78 %</b> of its energy`; nothing where one of the two is not stated."""
     return f" for <b>{percent(part / whole)}</b> of its energy" if part and whole else ""
 

@@ -1,4 +1,4 @@
-"""Power, rate, and what a machine takes, as rows of any table of results: "not stated" is never 0."""
+"""Energy, power, rate, and what a machine takes, as any table of results shows them: "not stated" is never 0."""
 
 from __future__ import annotations
 
@@ -11,26 +11,33 @@ NOT_STATED = "not stated"
 
 
 def stated(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
-    """Rows (name, a cell a result). Area and FPGA resources have a row where one of the results states them; area
-    also where none of them states either.
+    """Rows (name, a cell a result). What is stated of an energy, and what is left out, have rows where one of them isn't
+    whole; area and FPGA resources where one of the results states them, area also where none of them states either.
     """
     areas = [result.area_mm2 for result in results]
     resources = [taken(result) for result in results]
     rows = [
+        *partly_stated(results),
         ("power", cells([result.power_w for result in results], watts)),
         ("TOPS", cells([result.tops for result in results], digits)),
         ("TOPS/W", cells([result.tops_per_w for result in results], digits)),
     ]
     if any(areas) or not any(resources):
         rows.append(("area", cells(areas, lambda area: f"{digits(area)} mm²")))
+    if any(result.area_not_stated for result in results):
+        rows.append(("area not stated", [", ".join(result.area_not_stated) or "-" for result in results]))
     if any(resources):
         rows.append(("FPGA resources", [each or NOT_STATED for each in resources]))
     return rows
 
 
-def energies(results: Sequence[Result]) -> list[float | None]:
-    """Energies in J, None where the machine states none."""
-    return [result.energy_j or None for result in results]
+def partly_stated(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
+    """The energy as far as it is stated, and the actions of which it isn't; no rows where all of it is."""
+    if not any(result.energy_not_stated for result in results):
+        return []
+    known = [result.energy_stated_j for result in results]
+    rows = [("energy stated", cells(known, joules))] if any(part is not None for part in known) else []
+    return [*rows, ("energy not stated", [", ".join(each.energy_not_stated) or "-" for each in results])]
 
 
 def cells(values: Sequence[float | None], shown: Callable[[float], str]) -> list[str]:
@@ -39,8 +46,12 @@ def cells(values: Sequence[float | None], shown: Callable[[float], str]) -> list
 
 
 def energy(result: Result) -> str:
-    """A result's energy."""
-    return cells(energies([result]), joules)[0]
+    """`30.9 J`, `not stated`, or `not stated (1.20 mJ without gb write, leakage)`."""
+    if result.energy_j is not None:
+        return joules(result.energy_j)
+    if result.energy_stated_j is None:
+        return NOT_STATED
+    return f"{NOT_STATED} ({joules(result.energy_stated_j)} without {', '.join(result.energy_not_stated)})"
 
 
 def taken(result: Result) -> str:

@@ -8,7 +8,7 @@ from einsim.accel.machine import Machine
 from einsim.report.case import Case, NotAtHand
 from einsim.report.markup import table, text
 from einsim.report.quantity import count, joules, percent, seconds, size, times
-from einsim.report.stated import NOT_STATED, energies, stated
+from einsim.report.stated import NOT_STATED, cells, stated
 from einsim.sim.breakdown import by_unit
 
 
@@ -17,14 +17,14 @@ def summary(cases: Sequence[Case]) -> str:
     rows: list[tuple[str, list[str]]] = [
         ("Latency", compared([case.result.latency_s for case in cases], seconds)),
         ("Cycles", [count(case.result.cycles) for case in cases]),
-        ("Energy", compared(energies([case.result for case in cases]), joules)),
+        ("Energy", compared([case.result.energy_j for case in cases], joules)),
         (
             "Energy-delay product",
             compared([product(case) for case in cases], lambda value: f"{joules(value)}·s"),
         ),
         *(
-            (name[0].upper() + name[1:], [text(cell) for cell in cells])
-            for name, cells in stated([case.result for case in cases])
+            (name[0].upper() + name[1:], [text(cell) for cell in row])
+            for name, row in stated([case.result for case in cases])
         ),
         ("DRAM traffic", compared([float(case.result.dram_bytes) for case in cases], size)),
         ("Bottleneck", [f"<b>{text(case.result.bottleneck)}</b>" for case in cases]),
@@ -36,12 +36,16 @@ def summary(cases: Sequence[Case]) -> str:
     return table(head, [[text(name), *cells] for name, cells in rows], kind="summary")
 
 
-LEVELS = {"analytical": "analytical model (a lower bound)", "sim": "cycle-level simulation"}
+LEVELS = {
+    "analytical": "analytical model (a lower bound)",
+    "sim": "cycle-level simulation",
+    "kernel": "model of a GPU's kernels",
+}
 
 
 def product(case: Case) -> float | None:
-    """Energy times latency, J·s; None where no energy is stated."""
-    return case.result.energy_j * case.result.latency_s or None
+    """Energy times latency, J·s; None where some of the energy isn't stated."""
+    return None if case.result.energy_j is None else case.result.energy_j * case.result.latency_s
 
 
 def compared(values: Sequence[float | None], shown: Callable[[float], str]) -> list[str]:
@@ -82,7 +86,7 @@ def traffic(case: Case) -> str:
 
 
 def einsums(case: Case) -> str:
-    """What each Einsum took: its unit, points, cycles and energy."""
+    """What each Einsum took: its unit, points, cycles and energy; with what is no Einsum's, energies add up."""
     rows = [
         [
             text(name),
@@ -90,10 +94,25 @@ def einsums(case: Case) -> str:
             count(each.points),
             count(each.cycles),
             percent(each.cycles / case.result.cycles if case.result.cycles else 0.0),
-            joules(each.energy_j) if case.result.energy_j else NOT_STATED,
+            cells([each.energy_j], joules)[0],
         ]
         for name, each in case.result.by_einsum.items()
     ]
+    rows += [[text(name), "", "", "", "", joules(each)] for name, each in case.result.energy_beside.items()]
+    if rows and case.result.energy_not_stated:
+        without = f"without {text(', '.join(case.result.energy_not_stated))}"
+        rows.append(
+            [
+                "<b>all that is stated</b>",
+                without,
+                "",
+                "",
+                "",
+                cells([case.result.energy_stated_j], joules)[0],
+            ]
+        )
+    elif rows:
+        rows.append(["<b>all</b>", "", "", "", "", f"<b>{cells([case.result.energy_j], joules)[0]}</b>"])
     return table(["Einsum", "unit", "points", "busy cycles", "of the run", "energy"], rows, kind="einsums")
 
 

@@ -13,11 +13,13 @@ J_PER_KWH = 3.6e6
 
 def carbon(cases: Sequence[einsim.Case]) -> str:
     """A row a case: grams of a million runs."""
-    rows = [
-        [einsim.html_text(case.label), f"{case.result.energy_j * 1e6 / J_PER_KWH * GRAMS_PER_KWH:.2f} g"]
-        for case in cases
-    ]
+    rows = [[einsim.html_text(case.label), grams(case.result.energy_j)] for case in cases]
     return einsim.html_table(["machine", "CO2 of a million runs"], rows)
+
+
+def grams(energy_j: float | None) -> str:
+    """A million times an energy; None where the machine doesn't state all of it."""
+    return "not stated" if energy_j is None else f"{energy_j * 1e6 / J_PER_KWH * GRAMS_PER_KWH:.2f} g"
 
 
 einsim.register_section("carbon", "What the energy means", carbon, lead=f"At {GRAMS_PER_KWH} g a kWh.")

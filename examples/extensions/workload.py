@@ -28,6 +28,7 @@ def main() -> None:
     """What the adapter adds, by its rank."""
     for rank in (8, 16, 64):
         result = einsim.evaluate("low-rank-adapter", "tpu-v4i", settings={"rank": rank}).result
+        assert result.energy_j is not None  # tpu-v4i states all of it
         print(f"rank {rank}: {result.latency_s * 1e6:.1f} us, {result.energy_j * 1e3:.3f} mJ")
 
 

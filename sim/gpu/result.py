@@ -16,7 +16,7 @@ from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade
 
-LEVEL = "analytical"
+LEVEL = "kernel"
 STARTS, BANDWIDTH, DEPENDENCY = "fill and drain", "bandwidth", "dependency"
 MEMORIES = ("l2", "dram", "l2-port")
 
@@ -69,6 +69,7 @@ def result(choice: Choice, gpu: Gpu, cascade: Cascade, notes: Sequence[str] = ()
         f"clock {clock / 1e6:.0f} MHz" + (", held down by the power cap" if clock < gpu.clock_hz else ""),
         f"calibrated on kernels captured on {'this device' if measured(gpu) else LIKE}; errors: docs/gpu.md",
         "inputs are taken to lie in DRAM",
+        "a GPU has one model, of its kernels, whatever level is asked for",
         *notes,
     )
     return Result(
@@ -78,7 +79,6 @@ def result(choice: Choice, gpu: Gpu, cascade: Cascade, notes: Sequence[str] = ()
         mapping="\n".join(mapped(launch, gpu) for launch in case.launches),
         cycles=cycles,
         latency_s=found.seconds,
-        energy_j=found.joules,
         dram_bytes=round(found.dram_bytes),
         utilization={name: min(1.0, seconds / found.seconds) for name, seconds in found.bounds.items()},
         stalls=stalls,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from fractions import Fraction
 from functools import lru_cache
 
@@ -15,17 +14,6 @@ from einsim.sim.dram.standard import standard as standard_of
 from einsim.sim.memory.addresses import Addresses
 from einsim.sim.memory.dram_port import DramPort, slowed
 from einsim.specs.errors import SpecError
-
-
-def by_command(energy_by: Mapping[str, float], name: str, port: DramPort, seconds: float) -> dict[str, float]:
-    """Energy by component with a memory's own entry replaced by one for each kind of command."""
-    found = {}
-    for component, value in energy_by.items():
-        if component == name:
-            found.update({f"{name} {kind}": joules for kind, joules in port.energy_j(seconds).items()})
-        else:
-            found[component] = value
-    return found
 
 
 def timed(program: Program, machine: Machine) -> tuple[Program, dict[str, DramPort]]:

@@ -13,7 +13,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.layout import Home, Layout, lay_out
 from einsim.dataflow.mapping import Mapping
-from einsim.dataflow.program import Op, Program
+from einsim.dataflow.program import WRITE, Action, Op, Program
 from einsim.sim.actor import Actor, Position
 from einsim.workloads.cascade import Cascade
 
@@ -119,7 +119,7 @@ def _writer(program: Program, machine: Machine, layout: Layout, home: Home) -> O
         }
         if home.memory in into:
             return op
-        if registers and home.memory not in into and f"{home.memory}:register write" in cost.actions:
+        if registers and home.memory not in into and Action(home.memory, "register", WRITE) in cost.actions:
             inner = [other for other, _ in layout.homes if other.tensor == home.tensor][-1]
             if op.kind != "compute" or inner == home:
                 return op

@@ -139,7 +139,7 @@ CHANGES: dict[str, Change] = {
     "tensor.kind": Change("array", base={"dataflows": ["weight-stationary"]}),
     "units.mm.kind": Change("array", base={"dataflows": ["weight-stationary"]}), "units.vec.kind": Change("array"),
     "cores": Change(3), "multicast": Change(False),
-    "buffer_um2_per_mib": Change(9.0), "array_pe_um2": Change({"mac": 2.0}), "vector_pe_um2": Change({"mac": 2.0}),
+    "buffer_um2_per_mib": Change(9.0), "local_um2_per_mib": Change(9.0), "array_pe_um2": Change({"mac": 2.0}), "vector_pe_um2": Change({"mac": 2.0}),
     "precision": Change(16), "efficiency": Change(0.5), "int8": Change(2), "int16": Change(1), "units": Change(2),
     "width_bits": Change(64), "part": Change("u280", base={"part": "vhk158", "clock": "1GHz"}), "channels": Change(8), "placement": Change("bad"),
     "dram.efficiency": Change({"good": 0.125}),
@@ -279,4 +279,4 @@ def _run(chip: Machine, work: Cascade, mapping: Mapping | None, level: Any) -> A
         result = level(lower(mapping, work, chip), chip)
     except EinsimError as error:
         return type(error).__name__
-    return result.cycles, result.energy_j, result.traffic, result.utilization
+    return result.cycles, result.energy_stated_j, result.traffic, result.utilization

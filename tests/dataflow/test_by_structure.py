@@ -36,7 +36,7 @@ def figures(cascade: Cascade, accel: str, template: str = "template") -> tuple[M
     mapping = build_mapping(cascade, machine, template)
     program = lower(mapping, cascade, machine)
     results: list[Result] = [analyse(program, machine), simulate(program, machine)]
-    return mapping, [f for one in results for f in (one.cycles, one.energy_j, one.dram_bytes)]
+    return mapping, [f for one in results for f in (one.cycles, one.energy_stated_j, one.dram_bytes)]
 
 
 @pytest.mark.parametrize("accel", ["flat-cloud", "fusemax-cloud", "tpu-v4i"])

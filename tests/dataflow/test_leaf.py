@@ -18,6 +18,7 @@ from einsim.dataflow.footprint import elements, tile_bytes
 from einsim.dataflow.leaf import Residence, array_cycles, issue_ops, latency_cycles, leaf_cost
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.program import Action
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
 from einsim.specs.errors import RuleError
@@ -107,7 +108,7 @@ def test_actions_and_accesses_are_counted(seed):
     assert cost.points == points
     ops = [name for op, bits in work.wide_ops(einsum.name) for name in issued(unit, op, bits)]
     for op in set(ops):
-        assert cost.actions[f"{unit.name}:{op}"] == points * ops.count(op)
+        assert cost.actions[Action(unit.name, "op", op)] == points * ops.count(op)
     written = sum(access.write_bytes for access in cost.accesses)
     assert written == tile_bytes(work, chip, einsum.output, extents)
     for access in einsum.reads:

@@ -13,13 +13,15 @@ from einsim.dataflow.result import EinsumCost, Result
 from einsim.specs.errors import EinsimError
 
 RESULT = Result(
-    workload="small", accel="chip", level="sim", mapping="for m/256", cycles=100, latency_s=1e-6, energy_j=4e-6,
+    workload="small", accel="chip", level="sim", mapping="for m/256", cycles=100, latency_s=1e-6,
     dram_bytes=2000, utilization={"array": 0.6}, stalls={"bandwidth": 40}, stalls_by_unit={"array": {"bandwidth": 40}},
     energy_by={"dram": 4e-6}, traffic={"dram": {"Q": 1500, "K": 500}}, bottleneck="array", bound_by={"array": 60},
-    by_einsum={"QK": EinsumCost(unit="array", cycles=60, energy_j=3e-6, points=4096)},
+    by_einsum={"QK": EinsumCost(unit="array", cycles=60, energy_stated_j=3e-6, points=4096)},
     notes=("a note",), macs=4_000_000, area_um2={"gb": 2e6, "array.mac": 5e5}, resources={"dsp": 12},
 )  # fmt: skip
-BARE = msgspec.structs.replace(RESULT, energy_j=0.0, macs=None, area_um2={}, resources={})
+BARE = msgspec.structs.replace(
+    RESULT, energy_by={}, energy_not_stated=("dram read",), macs=None, area_um2={}, resources={}
+)
 
 
 def test_power_and_operations_follow_from_time_energy_and_macs():
@@ -33,7 +35,7 @@ def test_what_is_not_stated_is_none():
     assert (BARE.power_w, BARE.tops, BARE.tops_per_w, BARE.area_mm2) == (None, None, None, None)
     data = BARE.to_dict()
     assert all(data[name] is None for name in ("power_w", "tops", "tops_per_w", "area_mm2", "resources"))
-    assert msgspec.structs.replace(BARE, energy_j=1.0).tops_per_w is None
+    assert msgspec.structs.replace(BARE, energy_by={"dram": 1.0}).tops_per_w is None
     assert msgspec.structs.replace(RESULT, macs=0).tops == 0.0  # a softmax has none, which is known
 
 

@@ -62,7 +62,11 @@ def chip_leaks(chip, name):
 def test_busy_and_stalls_add_up_to_the_cycles(seed):
     program, chip = lowered(seed)
     found = simulate(program, chip)
-    assert found.energy_j == math.fsum(found.energy_by.values())
+    assert found.energy_stated_j == math.fsum(found.energy_by.values())
+    shared = [share.energy_stated_j or 0.0 for share in found.by_einsum.values()]
+    assert sum((*shared, *found.energy_beside.values())) == pytest.approx(found.energy_stated_j)
+    missing = {label for share in found.by_einsum.values() for label in share.energy_not_stated}
+    assert missing <= set(found.energy_not_stated)
     for engine in program.engines:
         if engine.kind == "unit":
             stalls = found.stalls_by_unit[engine.name]

@@ -12,19 +12,21 @@ PICO = 1e-12
 
 
 def dynamic_energy(machine: Machine, outcome: Execution) -> dict[str, float]:
-    """Joules of operations, registers and whole accesses, by "UNIT OP", "UNIT registers" and memory."""
+    """Joules of operations, registers and whole accesses, by "UNIT OP", "UNIT registers" and memory, as
+    far as the machine states them.
+    """
     found: Counter[str] = Counter()
     for (unit_name, op), count in outcome.ops.items():
-        joules = count * machine.unit(unit_name).cost(op).energy_pj * PICO
+        joules = count * (machine.unit(unit_name).cost(op).energy_pj or 0.0) * PICO
         found[f"{unit_name} {op.partition('@')[0]}"] += joules  # type: ignore[assignment]
     for (unit_name, kind), count in outcome.books.registers.items():
         registers = machine.unit(unit_name).registers
-        each = 0.0 if registers is None else registers.read_pj if kind == "read" else registers.write_pj
-        found[f"{unit_name} registers"] += count * each * PICO  # type: ignore[assignment]
+        each = None if registers is None else registers.read_pj if kind == "read" else registers.write_pj
+        found[f"{unit_name} registers"] += count * (each or 0.0) * PICO  # type: ignore[assignment]
     for (name, _, kind), size in outcome.books.moved.items():
         memory = machine.memory(name)
         each = memory.read_pj if kind == "read" else memory.write_pj
-        found[name] += size // memory.access_bytes * each * PICO  # type: ignore[assignment]
+        found[name] += size // memory.access_bytes * (each or 0.0) * PICO  # type: ignore[assignment]
     return {name: float(joules) for name, joules in found.items()}
 
 

@@ -86,4 +86,4 @@ def _cycles(unit: Unit, way: list[str]) -> int:
 
 
 def _energy(unit: Unit, way: list[str]) -> float:
-    return len(way) * unit.cost(way[0]).energy_pj
+    return len(way) * (unit.cost(way[0]).energy_pj or 0.0)

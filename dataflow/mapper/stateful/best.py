@@ -125,4 +125,4 @@ def _waits(result: StatefulFound, space: StatefulSpace, seconds: float) -> str:
 
 def _figures(pair: Judged) -> tuple[float, float, int]:
     """Latency, energy and bytes."""
-    return pair[1].latency_s, pair[1].energy_j, sum(pair[1].buffers.values())
+    return pair[1].latency_s, pair[1].energy_stated_j or 0.0, sum(pair[1].buffers.values())

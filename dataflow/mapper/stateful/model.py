@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.account import PICO, REGISTER_ACCESSES, action_pj
+from einsim.dataflow.account import PICO, accesses_of, action_pj
 from einsim.dataflow.clock import Clock, bus_name
 from einsim.dataflow.footprint import access_of, tile_bytes
 from einsim.dataflow.leaf import LeafCost, Residence, array_cycles, exploited, latency_cycles, leaf_cost
@@ -33,7 +33,7 @@ from einsim.dataflow.mapper.stateful.point import (
 )  # fmt: skip
 from einsim.dataflow.mapper.stateful.tile_counts import Extents, TileCounts, split
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.program import MemoryAccess
+from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
 from einsim.workloads.cascade import Einsum
 
 
@@ -48,9 +48,7 @@ class Model:
         self.sizes = group.cascade.sizes
         self.steps = self.sizes[group.step]
         self.units = {unit.name: unit for unit in machine.units}
-        self.leak_j = (machine.leakage_w + sum(memory.leakage_w for memory in machine.memories)) / (
-            self.clock.ticks_per_cycle * machine.clock_hz
-        )
+        self.leak_j = machine.static_w / (self.clock.ticks_per_cycle * machine.clock_hz)
         self.capacity = {memory.name: memory.capacity_bytes for memory in machine.memories} | {
             unit.name: unit.registers.bytes_per_pe * unit.pes if unit.registers else 0
             for unit in machine.units
@@ -103,23 +101,23 @@ class Model:
                             ticks[stream.port] = ticks.get(stream.port, 0) + runs * stream.ticks
                 else:
                     cost = self._alone(node, tile, (), "", resumes)
-                    actions = {name: times for name, times in cost.actions.items() if not _in_registers(name)}
+                    actions = {one: times for one, times in cost.actions.items() if one.kind == "op"}
                     cycles = cost.cycles * self.clock.unit_ticks[node.unit]
                     ticks[node.unit] = ticks.get(node.unit, 0) + runs * cycles
-                joules += runs * sum(self._action_j(name) * times for name, times in actions.items())
+                joules += runs * sum(self._action_j(one) * times for one, times in actions.items())
         return CostTerm(ticks=tuple(ticks.items()), joules=joules)
 
     def _operand(
         self, node: Compute, tile: Mapping[str, int], tensor: str, home: str, resumes: bool
-    ) -> tuple[list[MemoryAccess], dict[str, int]]:
+    ) -> tuple[list[MemoryAccess], dict[Action, int]]:
         """Accesses and register actions of one tensor: what it adds to a tile whose other operands are free.
         A result that adds up in registers is read and written there, wherever it goes then.
         """
         cost = self._alone(node, tile, (tensor,), home, resumes)
-        actions = {name: times for name, times in cost.actions.items() if _in_registers(name)}
+        actions = {one: times for one, times in cost.actions.items() if one.kind == "register"}
         if tensor != node.einsum:
             without = self._alone(node, tile, (), "", resumes).actions
-            actions = {name: times - without.get(name, 0) for name, times in actions.items()}
+            actions = {one: times - without.get(one, 0) for one, times in actions.items()}
         return [access for access in cost.accesses if access.tensor == tensor], actions
 
     def _alone(
@@ -143,13 +141,11 @@ class Model:
             return (1, False), (times - 1, True)
         return ((times, False),)
 
-    def _action_j(self, action: str) -> float:
-        return PICO * action_pj(self.machine, action)
+    def _action_j(self, action: Action) -> float:
+        return PICO * (action_pj(self.machine, action) or 0.0)
 
     def _access_j(self, access: MemoryAccess) -> float:
-        memory = self.machine.memory(access.memory)
-        reads, writes = memory.accesses(access.read_bytes), memory.accesses(access.write_bytes)
-        return (reads * memory.read_pj + writes * memory.write_pj) * PICO
+        return sum(number * self._action_j(action) for action, number in accesses_of(self.machine, access))
 
     def size(self, tensor: str, extents: Extents) -> int:
         """Bytes of a tensor's tile."""
@@ -201,7 +197,7 @@ class Model:
             for name, reads in ((source, True), (target, False)):
                 if name in self.units:
                     value = max(1, self.cascade.tensor(tensor).bits)
-                    action = f"{name}:register {'read' if reads else 'write'}"
+                    action = Action(name, "register", READ if reads else WRITE)
                     joules += count * -(-size * 8 // value) * self._action_j(action)
                     continue
                 access = MemoryAccess(
@@ -378,8 +374,3 @@ class Model:
     def outer_tiles(self, tiling: Tiling) -> int:
         """Iterations of the loops around the steps."""
         return math.prod(-(-self.sizes[rank] // tile) for rank, tile in tiling.outer)
-
-
-def _in_registers(action: str) -> bool:
-    """Whether an action reads or writes a unit's registers."""
-    return action.partition(":")[2] in REGISTER_ACCESSES

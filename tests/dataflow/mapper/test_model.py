@@ -54,7 +54,9 @@ def agree(space: MapSpace, point: Point) -> None:
     bound = max(bound, chain_ticks(program, counts))  # which the model leaves out
     assert -(-bound // scale.ticks_per_cycle) == result.cycles
     joules = rows[:, engines].sum() + scale.leakage_w * scale.tick_s * bound
-    assert joules == pytest.approx(result.energy_j, rel=1e-12)  # the same terms, added in another order
+    assert joules == pytest.approx(
+        result.energy_stated_j, rel=1e-12
+    )  # the same terms, added in another order
     held = rows[:, engines + 1 :].max(axis=0)
     if point.resident:
         held[scale.memories.index(point.global_buffer)] += sum(

@@ -32,7 +32,7 @@ def agrees(space: StatefulSpace, point: StatefulPoint) -> None:
     chain = chain_ticks(program, static_counts(program))  # which the model leaves out
     assert max(figures.bound, chain) == pytest.approx(ticks, rel=1e-12)
     paced = space.model.leak_j * (figures.ticks - ticks)
-    assert figures.joules - paced == pytest.approx(result.energy_j, rel=1e-9)
+    assert figures.joules - paced == pytest.approx(result.energy_stated_j, rel=1e-9)
     assert {k: v for k, v in figures.held.items() if v} == {k: v for k, v in program.buffers.items() if v}
     run = simulate(program, space.machine)
     assert run.traffic == result.traffic

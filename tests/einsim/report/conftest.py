@@ -14,7 +14,7 @@ def result() -> Result:
     """100 cycles: array2d works 60 and waits 40, array1d works 30 and waits 70."""
     return Result(
         workload="small", accel="fusemax-cloud", level="sim", mapping="for m/256\n  QK <on> array2d",
-        cycles=100, latency_s=1e-7, energy_j=4e-6, dram_bytes=2000,
+        cycles=100, latency_s=1e-7, dram_bytes=2000,
         utilization={"array2d": 0.6, "array1d": 0.3},
         stalls={"bandwidth": 40}, stalls_by_unit={"array2d": {"bandwidth": 40}, "array1d": {"dependency": 70}},
         breakdown_by_unit={
@@ -24,8 +24,8 @@ def result() -> Result:
         energy_by={"array2d": 3e-6, "dram": 1e-6}, traffic={"dram": {"Q": 1500, "K": 500}},
         bottleneck="array2d", bound_by={"array2d": 60},
         by_einsum={
-            "QK": EinsumCost(unit="array2d", cycles=60, energy_j=3e-6, points=4096),
-            "SN": EinsumCost(unit="array1d", cycles=30, energy_j=1e-6, points=64),
+            "QK": EinsumCost(unit="array2d", cycles=60, energy_stated_j=3e-6, points=4096),
+            "SN": EinsumCost(unit="array1d", cycles=30, energy_stated_j=1e-6, points=64),
         },
         timeline=(
             Slice(engine="array2d", name="QK", start_cycle=0, end_cycle=10),

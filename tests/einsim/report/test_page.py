@@ -36,7 +36,9 @@ class Balance(HTMLParser):
 
 
 def slower(case: Case) -> Case:
-    result = msgspec.structs.replace(case.result, accel="slow", cycles=250, latency_s=2.5e-7, energy_j=5e-6)
+    result = msgspec.structs.replace(
+        case.result, accel="slow", cycles=250, latency_s=2.5e-7, energy_by={"array2d": 5e-6}
+    )
     return msgspec.structs.replace(case, result=result)
 
 

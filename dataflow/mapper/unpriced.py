@@ -1,0 +1,36 @@
+"""What a search for the least energy can't do without: the energies of all that a mapping may spend."""
+
+from __future__ import annotations
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.account import priced
+from einsim.dataflow.leaf import issued_ops
+from einsim.dataflow.program import READ, WRITE, Action
+from einsim.dataflow.spatial import able
+from einsim.specs.errors import SpecError
+from einsim.workloads.cascade import Cascade
+
+
+def unpriced(cascade: Cascade, machine: Machine) -> tuple[str, ...]:
+    """Labels of the actions that a mapping may take and whose energy the machine doesn't state."""
+    actions = {
+        Action(memory.name, "access", what): 1 for memory in machine.memories for what in (READ, WRITE)
+    }
+    for einsum in cascade.einsums:
+        for unit in able(cascade, machine, einsum):
+            actions |= {Action(unit.name, "op", op): 1 for op in issued_ops(cascade, unit, einsum)}
+            if unit.registers is not None:
+                actions |= {Action(unit.name, "register", what): 1 for what in (READ, WRITE)}
+    return priced(machine, actions)[1]
+
+
+def check_priced(cascade: Cascade, machine: Machine, objective: str) -> None:
+    """SpecError where a search for the least energy would take what isn't stated for free.
+
+    Leakage may be missing: without it the energy that is compared is that of the actions.
+    """
+    missing = unpriced(cascade, machine) if objective in ("energy", "edp") else ()
+    if missing:
+        rule = f"{machine.name} doesn't state the energy of {', '.join(missing)}: it would count for nothing"
+        hint = "state it (0pJ is a statement), or choose --objective latency, buffer or pareto"
+        raise SpecError("", rule, got=objective, where="--objective", hint=hint)
