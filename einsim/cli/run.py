@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 import click
+import msgspec
 
+from einsim.accel.gpu.machine import is_gpu
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
@@ -16,6 +19,8 @@ from einsim.evaluation import TEMPLATE, Level, evaluate
 from einsim.report.comparison import comparison_table, where_time_went
 from einsim.saved import save_result, summary
 from einsim.settings import read_pairs
+from einsim.specs.errors import SpecError
+from einsim.validation.oracle.check import Report, check_mapping
 
 HELP = """Map WORKLOAD onto an accelerator, judge the mapping and explain the result.
 
@@ -41,6 +46,11 @@ WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hug
     "--level", type=Named(get_args(Level)), default="sim", show_default=True,
     help="The analytical model (a lower bound) or the cycle-level simulation.",
 )  # fmt: skip
+@click.option(
+    "--check", is_flag=True,
+    help="Also hold the mapping, at a size of seconds, against the oracle, which does it point by point; "
+    "exit code 1 where points, actions, bytes, energy or values differ.",
+)  # fmt: skip
 @click.option("--save-mapping", type=click.Path(path_type=Path), help="Write the mapping as YAML.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
@@ -53,19 +63,25 @@ def command(
     settings: tuple[str, ...],
     mapping: str,
     level: Level,
+    check: bool,
     save_mapping: Path | None,
     as_json: bool,
     output: Path | None,
-) -> None:
-    """Evaluate and print."""
+) -> int:
+    """Evaluate and print; 1 where a check finds a difference."""
+    if check and is_gpu(accel):
+        raise SpecError("", "is for mappings, and a GPU runs kernels", got=accel, where="--check")
     found = evaluate(workload, accel, settings=read_pairs(settings), mapping=mapping, level=level)
     if output:
         save_result(found, output)
     if save_mapping:
         save_mapping.write_text(dump_mapping(found.mapped.mapping), encoding="utf-8")
+    checked = check_mapping(found.cascade, found.mapped.machine, found.mapped.mapping) if check else None
+    code = 0 if checked is None or checked.equal else 1
     if as_json:
-        click.echo(json.dumps(summary(found.result), indent=2))
-        return
+        more = {} if checked is None else {"check": {"equal": checked.equal, **msgspec.to_builtins(checked)}}
+        click.echo(json.dumps({**summary(found.result), **more}, indent=2))
+        return code
     out = console()
     sizes = " ".join(f"{rank.name}={rank.size}" for rank in found.cascade.ranks)
     out.print(f"[bold]{found.result.workload}[/] on [bold]{found.result.accel}[/]  [dim]{sizes}[/]\n")
@@ -79,3 +95,22 @@ def command(
         out.print(f"note: {note}", markup=False)
     if found.result.assumed:
         out.print(f"assumed, no published figure: {', '.join(found.result.assumed)}", markup=False)
+    if checked is not None:
+        out.print("\n[bold]checked against the oracle[/]")
+        out.print("\n".join(told(checked)), markup=False)
+    return code
+
+
+def told(checked: Report) -> Iterator[str]:
+    """What was compared and how that ended, a line each."""
+    shrunk = [f"{name} {old:,} -> {new:,}" for name, (old, new) in {**checked.sizes, **checked.units}.items()]
+    yield f"shrunk to {', '.join(shrunk)}" if shrunk else "as it is: small enough to be walked whole"
+    yield from (f"not shrunk: {why}" for why in checked.kept)
+    compared = ", ".join(f"{number:,} {kind}" for kind, number in checked.compared.items())
+    yield f"compared, analytical model and simulation with the oracle: {compared or 'nothing'}"
+    if checked.equal:
+        yield "all are equal"
+        return
+    yield f"DIFFERS: {checked.differences[0]}"
+    if len(checked.differences) > 1:
+        yield f"and {len(checked.differences) - 1} more: --json has them all"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from einsim.accel.machine import Machine
+from einsim.accel.machine import LEAKAGE, Machine
+from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping, walk
+from einsim.dataflow.program import Action, Program
 from einsim.dataflow.result import Result
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
@@ -52,13 +56,24 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What was found of a case. `legal`: legality takes it; `right`: the machine can do it, and it computes
-    every point once and the right values.
+    every point once and the right values. `compared`: how many figures of each kind were compared.
     """
 
     case: DrawnCase
     legal: bool
     right: bool
     found: tuple[Disagreement, ...]
+    compared: dict[str, int] = {}
+
+
+class Pair(NamedTuple):
+    """One figure as it was found, and as the oracle has it; `where` is the kind of place that it is of."""
+
+    kind: str
+    where: str
+    what: str
+    theirs: float
+    ours: float
 
 
 def draw(
@@ -104,9 +119,11 @@ def judge(case: DrawnCase, *, figures: bool = True) -> Verdict:
         found.append(Disagreement(kind="values", text=f"missing: {sorted(outcome.missing) or 'nothing'}"))
     if not once:
         found.append(Disagreement(kind="computed again", text=str(dict(outcome.visited))))
+    compared: dict[str, int] = {}
     if figures:
-        found += _figures(case, outcome)
-    return Verdict(case=case, legal=True, right=whole, found=tuple(found))
+        differing, compared = _figures(case, outcome)
+        found += differing
+    return Verdict(case=case, legal=True, right=whole, found=tuple(found), compared=compared)
 
 
 def _executed(case: DrawnCase, seed: int) -> tuple[Execution, bool]:
@@ -119,7 +136,8 @@ def _executed(case: DrawnCase, seed: int) -> tuple[Execution, bool]:
     )
 
 
-def _figures(case: DrawnCase, outcome: Execution) -> list[Disagreement]:
+def _figures(case: DrawnCase, outcome: Execution) -> tuple[list[Disagreement], dict[str, int]]:
+    """Where figures of either level differ, and how many of each kind were compared."""
     found = []
     try:
         program = lower(case.mapping, case.work, case.chip)
@@ -128,15 +146,22 @@ def _figures(case: DrawnCase, outcome: Execution) -> list[Disagreement]:
         found.append(Disagreement(kind=f"fails: {type(error).__name__}", text=str(error)))
         levels = []
     seen: set[Disagreement] = set()
+    compared = Counter(values=sum(int(asked.sum()) for asked in outcome.results.values()))
+    if levels:
+        pairs = list(_actions(case.chip, program, outcome))
+        compared["actions"] = len(pairs)
+        found += [one for pair in pairs for one in _apart(pair)]
     for result in levels:  # where the simulator errs just as the analytical model does, it is said once
-        new = list(_differences(case, outcome, result))
+        pairs = list(_pairs(case, outcome, result))
+        compared.update(pair.kind for pair in pairs)
+        new = [*(one for pair in pairs for one in _apart(pair)), *_limits(case, outcome, result)]
         prefix = "" if result.level == "analytical" else "sim only: "
         found += [msgspec.structs.replace(one, kind=prefix + one.kind) for one in new if one not in seen]
         seen |= set(new)
     if levels and levels[0].cycles > levels[1].cycles:
         text = f"{levels[0].cycles} cycles, simulated {levels[1].cycles}"
         found.append(Disagreement(kind="analytical above sim", text=text))
-    return found
+    return found, dict(compared)
 
 
 def _rule(error: EinsimError) -> str:
@@ -144,27 +169,47 @@ def _rule(error: EinsimError) -> str:
     return " ".join(word for word in str(error).split(": ", 1)[-1].split() if word.islower())[:60]
 
 
-def _differences(case: DrawnCase, outcome: Execution, result: Result) -> Iterator[Disagreement]:
+def _apart(pair: Pair) -> Iterator[Disagreement]:
+    """The disagreement, where the figures are not equal but for rounding."""
+    theirs, ours = pair.theirs, pair.ours
+    if abs(theirs - ours) > NEAR * max(abs(theirs), abs(ours), 1e-18):
+        kind = " ".join(word for word in (pair.kind, pair.where, "more" if theirs > ours else "less") if word)
+        yield Disagreement(kind=kind, text=f"{pair.what} {theirs:g}, oracle {ours:g}")
+
+
+def _actions(chip: Machine, program: Program, outcome: Execution) -> Iterator[Pair]:
+    """Ops and register accesses by unit. What a unit without registers holds is part of its ops."""
+    theirs: Counter[Action] = Counter()
+    for op in program.ops:
+        for key, times in static_counts(program)[op.id].items():
+            for action, number in op.costs[key].actions.items():
+                theirs[action] += number * times
+    ours = Counter({Action(unit, "op", op): count for (unit, op), count in outcome.ops.items()})
+    for (unit, what), count in outcome.books.registers.items():
+        if chip.unit(unit).registers is not None:
+            ours[Action(unit, "register", what)] = count
+    for action in sorted(theirs | ours):
+        yield Pair("actions", action.kind, action.label, theirs[action], ours[action])
+
+
+def _pairs(case: DrawnCase, outcome: Execution, result: Result) -> Iterator[Pair]:
+    """Points, bytes and dynamic energy."""
     where = {memory.name: "near" for memory in case.chip.memories} | {case.chip.dram.name: "dram"}
-
-    def differs(kind: str, what: str, theirs: float, ours: float) -> Iterator[Disagreement]:
-        if abs(theirs - ours) > NEAR * max(abs(theirs), abs(ours), 1e-18):
-            more = "more" if theirs > ours else "less"
-            yield Disagreement(kind=f"{kind} {more}", text=f"{what} {theirs:g}, oracle {ours:g}")
-
     for name, cost in result.by_einsum.items():
-        yield from differs("points", name, cost.points, outcome.points[name])
+        yield Pair("points", "", name, cost.points, outcome.points[name])
     for memory, tensors in result.traffic.items():
-        for tensor in {
-            *tensors,
-            *(t for m, t in (*outcome.books.reads, *outcome.books.writes) if m == memory),
-        }:
+        moved = (t for m, t in (*outcome.books.reads, *outcome.books.writes) if m == memory)
+        for tensor in dict.fromkeys((*tensors, *moved)):
             ours = outcome.books.reads[memory, tensor] + outcome.books.writes[memory, tensor]
-            yield from differs(f"bytes {where[memory]}", f"{memory} {tensor}", tensors.get(tensor, 0), ours)
+            yield Pair("bytes", where[memory], f"{memory} {tensor}", tensors.get(tensor, 0), ours)
     energy = dynamic_energy(case.chip, outcome)
-    for name in {*energy, *result.energy_by} - {"leakage"}:
+    for name in [name for name in dict.fromkeys((*energy, *result.energy_by)) if name != LEAKAGE]:
         kind = where.get(name, "registers" if name.endswith("registers") else "op")
-        yield from differs(f"energy {kind}", name, result.energy_by.get(name, 0.0), energy.get(name, 0.0))
+        yield Pair("energy", kind, name, result.energy_by.get(name, 0.0), energy.get(name, 0.0))
+
+
+def _limits(case: DrawnCase, outcome: Execution, result: Result) -> Iterator[Disagreement]:
+    """Units more than busy, and cycles below what no unit, port or chain can do with less."""
     for name, share in result.utilization.items():
         if share > 1 + NEAR:
             yield Disagreement(kind="utilisation", text=f"{name} {share:g}")

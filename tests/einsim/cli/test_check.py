@@ -1,0 +1,61 @@
+"""`einsim run --check`: what it says, its exit codes, and what it is not for."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from einsim.cli.main import main
+from einsim.validation.oracle import compare
+
+SMALL = ["run", "softmax", "--set", "p=8", "d=8", "--accel", "tpu-v4i", "--check"]
+
+
+@pytest.mark.parametrize("mapping", ["template", "auto", "unfused"])
+def test_it_says_what_was_compared(capsys: pytest.CaptureFixture[str], mapping: str) -> None:
+    assert main([*SMALL, "--mapping", mapping]) == 0
+    text = capsys.readouterr().out.partition("checked against the oracle\n")[2]
+    assert text.startswith(
+        "as it is: small enough to be walked whole\ncompared, analytical model and simulation"
+    )
+    assert " 64 values, " in text
+    assert text.endswith("all are equal\n")
+    assert main([*SMALL, "--mapping", mapping, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["check"]
+    assert (found["equal"], found["differences"], found["sizes"]) == (True, [], {})
+    assert found["compared"]["points"] == 8
+
+
+def test_what_is_shrunk_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL[:3], "p=4K", "d=64", *SMALL[5:]]) == 0
+    text = capsys.readouterr().out
+    assert "\nshrunk to p 4,096 -> 64, d 64 -> 16" in text
+    assert "all are equal" in text
+
+
+def test_a_difference_is_exit_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate = compare.simulate
+
+    def wrong(*arguments: object) -> object:
+        result = simulate(*arguments)  # type: ignore[arg-type]
+        return msgspec.structs.replace(result, energy_by={**result.energy_by, "dram": 0.0, "gb": 0.0})
+
+    monkeypatch.setattr(compare, "simulate", wrong)
+    assert main(SMALL) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("DIFFERS: sim only: energy ")
+    assert lines[-1] == "and 1 more: --json has them all"
+    assert main([*SMALL, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)["check"]
+    assert (found["equal"], len(found["differences"])) == (False, 2)
+
+
+def test_it_is_not_for_kernels(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "softmax", "--accel", "h100-sxm", "--check"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --check: is for mappings, and a GPU runs kernels (got 'h100-sxm')\n"
+    )
