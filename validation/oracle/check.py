@@ -12,13 +12,16 @@ from einsim.validation.oracle.compare import DrawnCase, judge
 from einsim.validation.oracle.shrink import Shrunk, shrink, visits
 from einsim.workloads.cascade import Cascade
 
-WHOLE = (1 << 40, 1 << 40)
-LADDER = (WHOLE, (16, 4), (12, 4), (8, 4), (8, 3), (6, 3), (4, 3), (4, 2), (3, 2), (2, 2), (1, 2))
+LADDER = ((0, 0), (16, 4), (12, 4), (8, 4), (8, 3), (6, 3), (4, 3), (4, 2), (3, 2), (2, 2), (1, 2))
 """Points of an innermost tile and iterations of a loop, at most: from the case as it is to the smallest."""
 SECONDS = 3.0
 """What a walk may take of a core; twice or three times that where others share it."""
 TILE_S, POINT_S = 1.4e-3, 8e-6
 """What a tile and a point take, measured on the library's templates."""
+
+
+UNBOUND = "cycles chain"
+"""Of the analytical model no fault: its cycles and the longest chain are both lower bounds."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +67,7 @@ def _judged(small: Shrunk, kept: tuple[str, ...]) -> Report:
     verdict = judge(case)
     return Report(
         sizes=small.sizes, units=small.units, kept=(*kept, *small.kept), compared=verdict.compared,
-        differences=tuple(f"{one.kind}: {one.text}" for one in verdict.found),
+        differences=tuple(f"{one.kind}: {one.text}" for one in verdict.found if one.kind != UNBOUND),
     )  # fmt: skip
 
 

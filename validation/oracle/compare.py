@@ -221,5 +221,5 @@ def _limits(case: DrawnCase, outcome: Execution, result: Result) -> Iterator[Dis
             text = f"{name}: busy for {busy[name]} cycles, at least {least:g}"
             yield Disagreement(kind=f"busy {name.split()[0]}", text=text)
         if result.cycles + 1 < least:  # reported cycles are whole ones
-            text = f"{name}: {result.cycles} cycles, at least {least:g}"
+            text = f"{name}: {result.cycles} cycles ({result.level}), at least {least:g}"
             yield Disagreement(kind=f"cycles {name.split()[0]}", text=text)

@@ -41,7 +41,9 @@ class Shrunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shrink(work: Cascade, chip: Machine, mapping: Mapping, points: int, rounds: int) -> Shrunk:
-    """The case with innermost tiles of at most `points` and loops of at most `rounds`."""
+    """The case with innermost tiles of at most `points` and loops of at most `rounds`; 0: as it is."""
+    if not points:
+        return Shrunk(work=work, chip=chip, mapping=mapping)
     sizes = _sizes(work, mapping, points, rounds)
     small = _Rewriter(work, sizes).cascade()
     tree = _tiles(mapping.tree, work.sizes, sizes, rounds)

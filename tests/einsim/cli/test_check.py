@@ -29,9 +29,9 @@ def test_it_says_what_was_compared(capsys: pytest.CaptureFixture[str], mapping: 
 
 
 def test_what_is_shrunk_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*SMALL[:3], "p=4K", "d=64", *SMALL[5:]]) == 0
+    assert main([*SMALL[:3], "p=4K", "d=768", *SMALL[5:]]) == 0
     text = capsys.readouterr().out
-    assert "\nshrunk to p 4,096 -> 64, d 64 -> 16" in text
+    assert "\nshrunk to p 4,096 -> 64, d 768 -> 16, array1d lanes 128 -> 4\n" in text
     assert "all are equal" in text
 
 

@@ -18,7 +18,7 @@ from einsim.workloads.notation import parse
 
 CASES = {
     "partitions": ("attention", "fusemax-cloud", {"b": 1, "h": 1, "e": 64, "p": 256, "m": 257, "passes": 1}),
-    "causal rows": ("attention", "flat-cloud", {"b": 1, "h": 2, "e": 64, "seq": 2048, "causal": True, "passes": 3}),
+    "documents": ("attention", "sa8295p", {"b": 1, "h": 2, "e": 64, "seq": 1024, "documents": 128}),
     "a window": ("attention-decode", "tpu-v4i", {"b": 1, "h": 32, "kv_heads": 8, "e": 128, "seq": "16K", "window": 4096}),
     "n:m": ("linear-training", "vcu1525-sat", {"n": 512, "i": 768, "o": 512, "sparsity": "2:8"}),
     "a halo": ("conv", "eyeriss-like", {"b": 1, "c": 16, "k": 16, "y": 56, "x": 56, "stride": 2}),
@@ -40,7 +40,7 @@ def test_the_librarys_mappings_are_as_the_oracle_has_them(case: str, monkeypatch
 def test_loops_tiles_and_units_keep_their_proportions() -> None:
     work = parse("Z[m,n] = A[m,k] * B[k,n]", sizes={"m": 4096, "n": 1000, "k": 512})
     chip = load_machine("tpu-v4i", {"cores": 1})
-    tree = parse_text("gemm on tpu-v4i (test)\nfor m/512\n  keep A B Z in gb x2\n    for n/256\n      Z on array2d rows=m cols=n")  # fmt: skip
+    tree = parse_text("gemm on tpu-v4i (test)\nfor m/512\n  keep A B Z in gb x2\n    for n/256\n      Z on array2d rows=m cols=n weight-stationary")  # fmt: skip
     small = shrink(work, chip, tree, points=8, rounds=3)
     loops = {node.rank: node.tile for node, _ in walk(small.mapping.tree) if isinstance(node, Loop)}
     assert small.sizes == {
