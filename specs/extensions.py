@@ -11,6 +11,7 @@ import inspect
 import os
 import sys
 import traceback
+import zlib
 from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -21,6 +22,8 @@ from einsim.specs.errors import EinsimError, SpecError
 
 VARIABLE: Final = "EINSIM_EXTENSIONS"
 GROUP: Final = "einsim.extensions"
+FILES: Final = "einsim_extension_"
+"""What the names of modules that are files begin with: `json.py` is not in the way of `json`."""
 
 R = TypeVar("R")
 
@@ -66,12 +69,13 @@ def found() -> Iterator[tuple[str, Callable[[], object]]]:
 
 
 def run_file(path: Path) -> object:
-    """The module of a file that need not be on the path."""
-    spec = spec_from_file_location(path.stem, path)
+    """The module of a file that need not be on the path, whatever modules are called like it."""
+    name = f"{FILES}{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
+    spec = spec_from_file_location(name, path)
     assert spec is not None  # a name that ends in .py has a loader
     assert spec.loader is not None
     module = module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

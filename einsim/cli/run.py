@@ -101,13 +101,23 @@ def command(
     return code
 
 
+COMPARED = {
+    "values": "values of outputs",
+    "points": "points by Einsum",
+    "actions": "ops and register accesses by unit",
+    "bytes": "bytes by memory and tensor",
+    "energy": "energies by component",
+}
+"""What kinds of figures a check compares, in words."""
+
+
 def told(checked: Report) -> Iterator[str]:
     """What was compared and how that ended, a line each."""
     shrunk = [f"{name} {old:,} -> {new:,}" for name, (old, new) in {**checked.sizes, **checked.units}.items()]
     yield f"shrunk to {', '.join(shrunk)}" if shrunk else "as it is: small enough to be walked whole"
     yield from (f"not shrunk: {why}" for why in checked.kept)
-    compared = ", ".join(f"{number:,} {kind}" for kind, number in checked.compared.items())
-    yield f"compared, analytical model and simulation with the oracle: {compared or 'nothing'}"
+    known = {words: checked.compared.get(kind, 0) for kind, words in COMPARED.items()}
+    yield "figures compared, of both levels: " + ", ".join(f"{words} {known[words]:,}" for words in known)
     if checked.equal:
         yield "all are equal"
         return

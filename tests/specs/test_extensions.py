@@ -54,6 +54,18 @@ def test_an_extension_may_look_names_up_while_it_is_loaded(tmp_path):
     assert run(LISTS, tmp_path, EINSIM_EXTENSIONS="mine")[0] == "tpu-v4i\n\nTrue\n"
 
 
+def test_a_file_is_in_no_modules_way(tmp_path):
+    """One called json.py stood for json from then on; two of one name are two."""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "json.py").write_text(
+            f"print({folder!r}, __name__.startswith('einsim_extension_json_'))"
+        )
+    code = "from einsim.workloads.ops import OPS\nlen(OPS)\nimport json, sys\nprint(json.loads('[1]'), sys.modules['json'] is json)"
+    out, err = run(code, tmp_path, EINSIM_EXTENSIONS="one/json.py,two/json.py")
+    assert (out, err) == ("one True\ntwo True\n[1] True\n", "")
+
+
 def test_nothing_is_loaded_before_a_name_is_looked_up(tmp_path):
     (tmp_path / "mine.py").write_text("raise SystemExit('loaded')")
     assert run("import einsim.cli.main; print('quick')", tmp_path, EINSIM_EXTENSIONS="mine") == (

@@ -18,7 +18,7 @@ def test_it_says_what_was_compared(capsys: pytest.CaptureFixture[str], mapping: 
     assert main([*SMALL, "--mapping", mapping]) == 0
     text = capsys.readouterr().out.partition("checked against the oracle\n")[2]
     assert text.startswith(
-        "as it is: small enough to be walked whole\ncompared, analytical model and simulation"
+        "as it is: small enough to be walked whole\nfigures compared, of both levels: values of outputs 64, points"
     )
     assert " 64 values, " in text
     assert text.endswith("all are equal\n")
