@@ -20,10 +20,6 @@ TILE_S, POINT_S = 1.4e-3, 8e-6
 """What a tile and a point take, measured on the library's templates."""
 
 
-UNBOUND = "cycles chain"
-"""Of the analytical model no fault: its cycles and the longest chain are both lower bounds."""
-
-
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was compared and how that ended: `sizes` of ranks and `units` before and after, what was `kept`
     and why, how many figures were `compared` by kind, and the `differences`, the first one first.
@@ -67,7 +63,7 @@ def _judged(small: Shrunk, kept: tuple[str, ...]) -> Report:
     verdict = judge(case)
     return Report(
         sizes=small.sizes, units=small.units, kept=(*kept, *small.kept), compared=verdict.compared,
-        differences=tuple(f"{one.kind}: {one.text}" for one in verdict.found if one.kind != UNBOUND),
+        differences=tuple(f"{one.kind}: {one.text}" for one in verdict.found),
     )  # fmt: skip
 
 
