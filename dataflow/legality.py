@@ -203,8 +203,9 @@ class _Tree:
                     f"{einsum.name} chooses of {group} along {along} at a time: must be a multiple of {group}"
                 )
                 raise self.sites.error(place, node, "tile", rule, got=node.tile)
-            carried = {rank for read in einsum.reads for rank in self._state_ranks(read.tensor)}
-            if node.rank in {*einsum.iterative, *carried} and node.tile != 1:
+            reads = {read.tensor for read in einsum.reads}
+            apart = {einsum.name, *reads} - ({einsum.name} & reads)  # its own state it takes step by step
+            if node.tile != 1 and any(node.rank in self._state_ranks(tensor) for tensor in apart):
                 rule = f"not modelled: {einsum.name} takes several steps of {node.rank} in one tile, not 1"
                 raise self.sites.error(place, node, "tile", rule, got=node.tile)
 

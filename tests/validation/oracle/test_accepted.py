@@ -78,3 +78,16 @@ def test_cores_that_do_not_share_out_a_rank_of_one_point_agree() -> None:
     work = parse("G[p] = max[m](X[m,p])\nY[m,p] = X[m,p] - G[p]", name="one", sizes={"m": 3, "p": 1})
     text = "keep X G Y in gb x1\n  keep X Y G in near x1\n    sequence\n      G on lanes cores=p\n      Y on lanes lanes=m"
     assert not verdict(work, text, machine(cores=2, copies=2)).found
+
+
+LAST = parse(
+    "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * G[c]",
+    name="last",
+    sizes={"t": 7, "c": 3},
+)
+
+
+@pytest.mark.parametrize("tile", [2, 3, 7])
+def test_an_einsum_takes_its_own_state_through_tiles_of_several_steps(tile: int) -> None:
+    text = f"keep S D X G Y in gb x1\n  pipeline\n    for t/{tile}\n      S on lanes lanes=c\n    Y on lanes lanes=c"
+    assert not verdict(LAST, text).found
