@@ -177,10 +177,6 @@ class _Flow:
                     hint = f"put both inside one loop over {rank} in steps of 1"
                     raise self.fault(leaf.place, rule, hint=hint)
             before = any(self._behind(leaf, maker, access, number) for number in common_loops(leaf, maker))
-            before = before or any(
-                self.cascade.size(rank) == 1 and _ahead(self.cascade, access, producer, rank)[1] < 0
-                for rank in producer.iterative
-            )
             if not before and self.order_of[maker.place] > self.order_of[leaf.place]:
                 raise self.fault(leaf.place, f"reads {access.tensor} before it is computed")
 
@@ -190,8 +186,7 @@ class _Flow:
         """
         loop, producer = self.layout.loops[number], self.einsum(maker)
         if loop.count == 1 or self._single(leaf, maker, number):
-            step = min(loop.tile, loop.extent)  # what is earlier than the only one is there from the start
-            return any(_ahead(self.cascade, access, producer, rank)[1] <= -step for rank in loop.ranks)
+            return False
         for rank in loop.ranks:
             low, high = _ahead(self.cascade, access, producer, rank)
             if high > 0:

@@ -31,7 +31,7 @@ def check(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites = N
     nodes = list(_visits(mapping.tree, (), (), sites))
     for place, node, above in nodes:
         if isinstance(node, Loop):
-            tree.loop(place, node, above)
+            tree.loop(place, node)
         elif isinstance(node, Keep):
             tree.keep(place, node, above)
         elif isinstance(node, Compute):
@@ -74,14 +74,14 @@ class _Tree:
         if name not in names:
             raise self.sites.error(*at, f"unknown {kind}", got=name, hint=near(name, names))
 
-    def loop(self, place: Place, node: Loop, above: tuple[Node, ...]) -> None:
-        """A known rank, and a tile from 1 to what is left of it here."""
+    def loop(self, place: Place, node: Loop) -> None:
+        """A known rank, and a tile from 1 to all of it."""
         self._known((place, node, "for"), node.rank, self.ranks, "rank")
         if node.tile < 1:
             raise self.sites.error(place, node, "tile", "must be >= 1", got=node.tile)
-        limit = self._extent(node, above)
+        limit = self.cascade.size(node.rank)
         if node.tile > limit:
-            rule = f"a tile of {node.rank} must be <= {limit} here"
+            rule = f"a tile of {node.rank} must be <= {limit}"
             raise self.sites.error(place, node, "tile", rule, got=node.tile)
 
     def _extent(self, node: Loop, above: tuple[Node, ...]) -> int:

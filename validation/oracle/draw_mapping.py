@@ -170,7 +170,7 @@ def _wrapped(tree: Node, work: Cascade, chip: Machine, rng: random.Random) -> No
     ranks = sorted({rank for einsum in einsums for rank in einsum.ranks})
     if ranks and rng.random() < 0.5:
         rank = rng.choice(ranks)
-        tile = rng.randint(1, work.size(rank) + 1)
+        tile = rng.randint(1, work.size(rank))
         return _replaced(tree, node, lambda node: Loop(rank=rank, tile=tile, body=node))
     names = sorted({name for e in einsums for name in (e.name, *(read.tensor for read in e.reads))})
     memory = rng.choice([*(memory.name for memory in chip.memories if memory.parent), chip.units[0].name])

@@ -48,6 +48,11 @@ def test_partial_sums_in_an_inner_keep_go_out_and_in(work: Cascade, text: str) -
     assert not found.found, found.found
 
 
+def test_a_tile_beyond_what_is_left_is_one_step() -> None:
+    text = "keep A B Z in gb x1\n  for m/{}\n    for m/{}\n      Z on grid rows=m cols=n"
+    assert not verdict(PRODUCT, text.format(2, 4)).found
+
+
 HALO = parse("H[x] = exp(I[x])\nO[x] = H[x-r] * W[r]\nwhere r <= x", name="halo", sizes={"x": 8, "r": 2})
 LATE = parse(
     "where m >= 4\nG[p] = max[m](X[m,p])\nY[m,p] = X[m,p] - G[p]", name="late", sizes={"m": 8, "p": 3}
