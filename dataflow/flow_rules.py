@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import relevant_ranks, uses
@@ -16,6 +14,7 @@ from einsim.dataflow.mask import Cut, mask_of
 from einsim.dataflow.overlay import overlay_fault
 from einsim.dataflow.sites import Place, Sites
 from einsim.specs.errors import SpecError
+from einsim.workloads.ahead import Dependence, ahead, in_place, meets
 from einsim.workloads.cascade import Access, Cascade, Einsum, Index
 
 
@@ -154,8 +153,11 @@ class _Flow:
             and walks[0] == walks[1]
             and not stepped
             and self._core(leaf, access) == self._core(maker, made.output)
-            and all(_ahead(self.cascade, access, made, rank) == (0, 0) for rank in looped)
+            and all(in_place(self.cascade, self._read(leaf, maker, access), rank, {}) for rank in looped)
         )
+
+    def _read(self, leaf: Leaf, maker: Leaf, access: Access) -> Dependence:
+        return Dependence(self.einsum(maker), self.einsum(leaf), access)
 
     def order(self, leaf: Leaf) -> None:
         """What a leaf reads has been made: by an earlier iteration of a loop that it shares with what makes
@@ -165,13 +167,14 @@ class _Flow:
             producer = self.cascade.producer(access.tensor)
             if producer is None:
                 continue
-            ends = ((rank, _ahead(self.cascade, access, producer, rank)[1]) for rank in producer.iterative)
-            if any(last <= -self.cascade.size(rank) for rank, last in ends):
-                continue  # it finds the initial state only
             maker = self.leaf_of[producer.name]
+            lone = any(self.cascade.size(rank) == 1 for rank in producer.iterative)
+            if lone and not meets(self.cascade, self._read(leaf, maker, access), ()):
+                continue  # it finds the initial state only
             shared = {rank for at in common_loops(leaf, maker) for rank in self.layout.loops[at].ranks}
-            steps = [rank for index in _steps(access, producer) for rank in index.ranks]
-            for rank in steps if maker is not leaf else []:
+            steps = {rank for index in _steps(access, producer) for rank in index.ranks}
+            lost = steps & {*self.cascade.overwritten.get(producer.name, ())}
+            for rank in sorted(lost) if maker is not leaf else ():
                 if rank not in shared and self.cascade.size(rank) > 1:
                     rule = f"not modelled: reads all steps of {access.tensor} along {rank}, not the last one"
                     hint = f"put both inside one loop over {rank} in steps of 1"
@@ -187,9 +190,14 @@ class _Flow:
         loop, producer = self.layout.loops[number], self.einsum(maker)
         if loop.count == 1 or self._single(leaf, maker, number):
             return False
+        outside = [self.layout.loops[at] for at in leaf.path[: leaf.path.index(number)]]
+        given = {rank: other.tile for other in outside for rank in other.ranks}
         for rank in loop.ranks:
-            low, high = _ahead(self.cascade, access, producer, rank)
-            if high > 0:
+            ends = ahead(self.cascade, self._read(leaf, maker, access), rank, given)
+            if ends is None:
+                return True
+            low, high = ends
+            if high > 0 or rank in producer.reduced:
                 rule = f"reads {access.tensor} at a {rank} that the shared loop over it has not made"
                 if rank in producer.reduced:
                     rule = f"reads {access.tensor} inside the loop over {rank} that still reduces it"
@@ -230,18 +238,3 @@ def _steps(access: Access, producer: Einsum) -> list[Index]:
 def _moved(index: Index) -> object:
     """An index, whatever its rank is called where it is a single one."""
     return index.offset if [term.coefficient for term in index.terms] == [1] else index
-
-
-def _ahead(cascade: Cascade, access: Access, producer: Einsum, rank: str) -> tuple[float, float]:
-    """How many points along a rank of its own an access looks ahead of itself, at least and at most, to the
-    point of the producer that makes what it reads; anywhere where the producer reduces the rank.
-    """
-    for written, read in zip(producer.output.indices, access.indices, strict=True):
-        if rank in written.ranks:
-            slopes = {rank: -1}
-            for term in read.terms:
-                slopes[term.rank] = slopes.get(term.rank, 0) + term.coefficient
-            spans = [slope * (cascade.size(name) - 1) for name, slope in slopes.items()]
-            fixed = read.offset - written.offset
-            return fixed + sum(min(0, span) for span in spans), fixed + sum(max(0, span) for span in spans)
-    return -math.inf, math.inf

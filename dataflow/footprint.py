@@ -22,15 +22,11 @@ MOST_VISITED = 2**22
 """Points that a count visits one by one at most."""
 
 
-def iterative_ranks(cascade: Cascade, tensor: str) -> tuple[str, ...]:
-    """Ranks along which the tensor's producer carries state from one iteration to the next."""
-    producer = cascade.producer(tensor)
-    return producer.iterative if producer is not None else ()
-
-
 def relevant_ranks(cascade: Cascade, access: Access) -> frozenset[str]:
-    """Ranks whose position decides which elements the access touches; the state's own rank is left out."""
-    state = iterative_ranks(cascade, access.tensor)
+    """Ranks whose position decides which elements the access touches, but those along which only one step of
+    a state is kept.
+    """
+    state = cascade.overwritten.get(access.tensor, ())
     return frozenset(term.rank for index in access.indices for term in index.terms if term.rank not in state)
 
 
@@ -82,7 +78,7 @@ class _Touch:
     """What one access touches: the values of each dimension, and whether all their combinations occur."""
 
     def __init__(self, cascade: Cascade, access: Access, box: Box, mask: Mask | None) -> None:
-        state = set(iterative_ranks(cascade, access.tensor))
+        state = set(cascade.overwritten.get(access.tensor, ()))
         self.cascade, self.box = cascade, box
         self.indices = [index for index in access.indices if not state & set(index.ranks)]
         self.sizes = [
@@ -235,7 +231,7 @@ def steps(cascade: Cascade, machine: Machine, access: Access) -> tuple[tuple[str
     if not machine.dram.timing:
         return ()
     tensor, shape = cascade.tensor(access.tensor), cascade.shape(access.tensor)
-    state = iterative_ranks(cascade, access.tensor)
+    state = cascade.overwritten.get(access.tensor, ())
     pitch, found = tensor.bits, dict[str, int]()
     if compressed(machine, tensor):
         pitch = max(1, 8 * stored_bytes(tensor, math.prod(shape)) // math.prod(shape))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.footprint import compressed, iterative_ranks, uses
+from einsim.dataflow.footprint import compressed, uses
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.layout import Layout
 from einsim.dataflow.mapping import Compute, Keep, Mapping, Node, Sequence, walk
@@ -64,10 +64,10 @@ def _passes(layout: Layout, cascade: Cascade, machine: Machine, tensor: str) -> 
 
 
 def _whole_bytes(cascade: Cascade, machine: Machine, name: str) -> int:
-    """Bytes of all of a tensor; of a state of its last step."""
+    """Bytes of all of a tensor; of a state of its last step where that is all there is."""
     tensor, shape = cascade.tensor(name), cascade.shape(name)
     producer = cascade.producer(name)
-    state = set(iterative_ranks(cascade, name))
+    state = set(cascade.overwritten.get(name, ()))
     indices = producer.output.indices if producer is not None else None
     count = math.prod(
         size for at, size in enumerate(shape) if indices is None or not state & set(indices[at].ranks)

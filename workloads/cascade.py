@@ -124,6 +124,21 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
             return self.size(declared)
         return reach(index, self.sizes)[1] + 1
 
+    @cached_property
+    def overwritten(self) -> dict[str, tuple[str, ...]]:
+        """Of each state, the ranks along which a step takes the place of the one before.
+
+        Along the others some Einsum reads many steps at once, by another rank, so all of them are kept.
+        """
+        found: dict[str, tuple[str, ...]] = {}
+        for einsum in self.einsums:
+            reads = [read for other in self.einsums for read in other.reads if read.tensor == einsum.name]
+            for at, index in enumerate(einsum.output.indices):
+                rank = index.ranks[0] if index.offset == 1 and index.terms else ""
+                if rank and all(set(read.indices[at].ranks) <= {rank} for read in reads):
+                    found[einsum.name] = (*found.get(einsum.name, ()), rank)
+        return found
+
     def elements(self, tensor: str) -> int:
         """Elements of the whole tensor, dense."""
         product = 1

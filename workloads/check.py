@@ -9,11 +9,12 @@ import msgspec
 
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
+from einsim.workloads.ahead import Dependence, ahead, dependences
 from einsim.workloads.bound import SameBlock
 from einsim.workloads.canonical.order import in_order
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.expression import Index
-from einsim.workloads.order import components, cycle, lags, trails
+from einsim.workloads.order import components, cycle, loop_ranks
 from einsim.workloads.points import MOST_STEPS, count_points
 from einsim.workloads.shape import radix, reach
 
@@ -134,28 +135,23 @@ def _ordered(cascade: Cascade, places: Mapping[str, str]) -> tuple[Einsum, ...]:
         rule = f"the cascade is cyclic: {' <- '.join(around)}"
         raise SpecError(f"einsums.{around[0]}", rule, where=places.get(around[0], cascade.source))
     for group in components(order):
-        names = {einsum.name for einsum in group}
         looped = loop_ranks(cascade, group)
-        for einsum in group if looped else ():
-            where, path = places.get(einsum.name, cascade.source), f"einsums.{einsum.name}"
-            if not set(looped) <= set(einsum.output.ranks):
-                rank = next(rank for rank in looped if rank not in einsum.output.ranks)
-                raise SpecError(
-                    path, f"is part of a recurrence along '{rank}', so it can't leave it", where=where
+        for einsum in group:
+            gone = next((rank for rank in looped if rank not in einsum.output.ranks), "")
+            if gone:
+                rule, where = (
+                    f"is part of a recurrence along '{gone}'",
+                    places.get(einsum.name, cascade.source),
                 )
-            for read in einsum.reads:
-                producer = cascade.producer(read.tensor) if read.tensor in names else None
-                if producer is not None and min(lags(read, producer).values(), default=0) < 0:
-                    raise SpecError(path, f"reads a later step of '{read.tensor}' than is known", where=where)
+                raise SpecError(f"einsums.{einsum.name}", f"{rule}, so it can't leave it", where=where)
+        for edge in dependences(cascade) if looped else ():
+            if edge.writer in group and edge.reader in group and _reads_later(cascade, edge, looped):
+                rule, name = f"reads a later step of '{edge.writer.name}' than is known", edge.reader.name
+                raise SpecError(f"einsums.{name}", rule, where=places.get(name, cascade.source))
     return order
 
 
-def loop_ranks(cascade: Cascade, group: tuple[Einsum, ...]) -> tuple[str, ...]:
-    """Ranks along which a group of Einsums must step, outermost first; () when it runs at once."""
-    found: dict[str, None] = {}
-    for einsum in group:
-        for other in group:
-            for access in cascade.accesses(einsum.name):
-                if access in other.reads and trails(access, einsum):
-                    found.update(dict.fromkeys(lags(access, einsum)))
-    return tuple(found)
+def _reads_later(cascade: Cascade, edge: Dependence, looped: tuple[str, ...]) -> bool:
+    """Whether a part of a recurrence reads a step that comes after its own."""
+    found = (ahead(cascade, edge, rank, {}) for rank in looped)
+    return any(ends is not None and ends[1] > 0 for ends in found)

@@ -12,10 +12,9 @@ from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workloads.bound import SameBlock
 from einsim.workloads.cascade import Cascade, Einsum
-from einsim.workloads.check import loop_ranks
 from einsim.workloads.expression import Access, Apply, Expr, Index, Literal
 from einsim.workloads.ops import IDENTITY, OPS, Array, position_rank, prune_parts
-from einsim.workloads.order import components
+from einsim.workloads.order import components, loop_ranks
 from einsim.workloads.points import acts, block_starts, difference, relaxed
 
 Ranges = Mapping[str, tuple[int, int]]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from einsim.workloads.cascade import Einsum
+    from einsim.workloads.cascade import Cascade, Einsum
     from einsim.workloads.expression import Access
 
 
@@ -53,6 +53,17 @@ def cycle(einsums: Sequence[Einsum]) -> tuple[str, ...]:
         if found:
             return found
     return ()
+
+
+def loop_ranks(cascade: Cascade, group: tuple[Einsum, ...]) -> tuple[str, ...]:
+    """Ranks along which a group of Einsums must step, outermost first; () when it runs at once."""
+    found: dict[str, None] = {}
+    for einsum in group:
+        for other in group:
+            for access in cascade.accesses(einsum.name):
+                if access in other.reads and trails(access, einsum):
+                    found.update(dict.fromkeys(lags(access, einsum)))
+    return tuple(found)
 
 
 def components(einsums: Sequence[Einsum]) -> tuple[tuple[Einsum, ...], ...]:

@@ -1,184 +1,172 @@
-"""Pass analysis: how many traversals of a rank's fibres a cascade forces on every mapping of it.
+"""Pass analysis: how many loops over a rank a cascade forces on every mapping of it.
 
-A pass is one traversal of every element of a fibre; needing an element again after all the others of that
-fibre were visited adds a pass (Nayak et al., FuseMax, MICRO 2024, arXiv 2406.10491). Reads are of two kinds:
+A pass is one walk along a rank, in which every Einsum of the pass takes its points in order. A read of what
+the same walk has made already, here or further back, is a *stream*; one of what it makes only later is a
+*barrier* and needs a later walk, as does a result from which the rank is gone (Nayak et al., FuseMax, MICRO
+2024, arXiv 2406.10491). An Einsum's time is 2k - 1 in pass k and 2k between it and the next: the longest path
+of what it reads. Passes are counted for each occurrence of a rank, that is for given loops outside: there
+only what is written and read in the same iteration of those counts, which no barrier over one of them
+separates.
 
-- a *stream* read takes a value that exists as soon as its own part of the fibre was visited: an element, a
-  block's partial result, or the state that an iterative rank carries along;
-- a *barrier* read takes a value that exists only once the whole fibre was visited: a result from which the
-  rank is gone, the last state, or the fibre in another order.
-
-An element-wise function of a fibre counts as that fibre: it can be computed again only by reading it again.
+Where a recurrence needs more passes at each of its steps, no number of them does outside of the steps: the
+loop over the steps is then one of those outside.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Set
 
 import msgspec
 
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
+from einsim.workloads.ahead import dependences, digits, meets, trail
 from einsim.workloads.cascade import Cascade, Einsum
-from einsim.workloads.expression import Access, Index, Term
-from einsim.workloads.shape import radix
-
-Parts = dict[tuple[Term, ...], str]
-_WHOLE, _PART, _NONE = "whole", "part", "none"
+from einsim.workloads.order import components, loop_ranks
 
 
 class PassReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`passes` over the rank's family, over each tensor read along it, and each Einsum's pass.
+    """`passes` over a rank in each iteration of the loops over the ranks `given`, each in steps of one.
 
-    An Einsum that runs on partial results between two passes counts with the pass before it.
+    `einsums` says in which pass, from 1, each Einsum that iterates all these ranks runs at the earliest;
+    `tensors` how many passes read a tensor along the rank, or what is made of it element by element.
     """
 
     rank: str
-    family: tuple[str, ...]
+    given: tuple[str, ...]
     passes: int
     tensors: dict[str, int]
     einsums: dict[str, int]
 
-
-def family(cascade: Cascade, rank: str) -> tuple[str, ...]:
-    """The rank, its parts, the rank it is a part of and that one's parts, in declared order."""
-    sizes = {known.name: known.size for known in cascade.ranks}
-    if rank not in sizes:
-        raise SpecError("rank", f"unknown rank '{rank}'", where=cascade.source, hint=near(rank, sizes))
-    groups = [{part.rank, *part.into} for part in cascade.partitions]
-    for einsum in cascade.einsums:
-        for access in (einsum.output, *einsum.reads):
-            groups += [set(radix(index, sizes)) for index in access.indices]
-    found, before = {rank}, set[str]()
-    while found != before:
-        before = set(found)
-        found = found.union(*(group for group in groups if group & found))
-    return tuple(name for name in sizes if name in found)
+    @property
+    def where(self) -> str:
+        """`e in each step of t`."""
+        return f"{self.rank} in each step of {', '.join(self.given)}" if self.given else self.rank
 
 
-def passes(cascade: Cascade, rank: str) -> PassReport:
-    """The least number of passes that any mapping of the cascade makes over fibres of a rank.
+def passes(cascade: Cascade, rank: str, given: tuple[str, ...] | None = None) -> PassReport:
+    """The occurrence of a rank that takes most passes; see `occurrences`."""
+    return max(occurrences(cascade, rank, given), key=lambda report: report.passes)
 
-    Raises SpecError for a rank that the cascade doesn't have.
+
+def every_occurrence(cascade: Cascade) -> tuple[PassReport, ...]:
+    """The occurrences of every rank, those inside others last, and most passes first.
+
+    The outermost part of a rank stands for itself only where it takes more walks than the rank does, as some
+    are of partial results alone.
     """
-    ranks = family(cascade, rank)
-    partitioned = {part.rank for part in cascade.partitions}
-    whole = [name for name in ranks if name not in partitioned]
-    walks = {e.name: _walk_kind(cascade, e, whole, set(ranks)) for e in cascade.einsums}
-    times = _times(cascade, set(ranks), walks)
-    tensors = {}
-    for tensor in cascade.tensors:
-        carriers = _carriers(cascade, tensor.name, set(ranks))
-        own = [name for access in cascade.accesses(tensor.name) for name in access.ranks if name in ranks]
-        walks_it = {
-            e.name: _walk_kind(cascade, e, own, set(ranks)) if e.name in carriers else _NONE
-            for e in cascade.einsums
-        }
-        if _WHOLE in walks_it.values():
-            tensors[tensor.name] = _last_pass(_times(cascade, set(ranks), walks_it), walks_it)
-    einsums = {name: max(1, -(-times[name] // 2)) for name, kind in walks.items() if kind != _NONE}
-    count = _last_pass(times, walks)
-    return PassReport(rank=rank, family=ranks, passes=count, tensors=tensors, einsums=einsums)
-
-
-def pass_of(cascade: Cascade, rank: str) -> dict[str, int]:
-    """The earliest loop over a rank's family, from 1, in which each Einsum that iterates it can run.
-
-    Einsums of different numbers can't share a loop over the rank; Einsums that don't iterate it are left out.
-    The number is the Einsum's pass, except that a walk over partial results alone (m1 of m1, m0) which stands
-    between two passes has a number of its own.
-    """
-    ranks = set(family(cascade, rank))
-    walks = {e.name: _WHOLE if ranks & set(e.ranks) else _NONE for e in cascade.einsums}
-    times = _times(cascade, ranks, walks)
-    return {name: (times[name] + 1) // 2 for name, kind in walks.items() if kind != _NONE}
-
-
-def _walk_kind(cascade: Cascade, einsum: Einsum, fibre: list[str], ranks: set[str]) -> str:
-    """Whether an Einsum visits every element of a fibre over these ranks, partial results, or neither."""
-    if not ranks & set(einsum.ranks):
-        return _NONE
-    reached = set(einsum.ranks)
+    found = {rank.name: occurrences(cascade, rank.name) for rank in cascade.ranks}
     for part in cascade.partitions:
-        if part.rank in reached:
-            reached |= set(part.into)
-        elif set(part.into) <= reached:
-            reached.add(part.rank)
-    return _WHOLE if set(fibre) <= reached else _PART
+        if found[part.rank][0].passes == found[part.into[0]][0].passes:
+            del found[part.into[0]]
+    reports = (report for several in found.values() for report in several)
+    return tuple(sorted(reports, key=lambda report: (bool(report.given), -report.passes)))
 
 
-def _last_pass(times: dict[str, int], walks: dict[str, str]) -> int:
-    return max(((times[name] + 1) // 2 for name, kind in walks.items() if kind == _WHOLE), default=0)
+def occurrences(cascade: Cascade, rank: str, given: tuple[str, ...] | None = None) -> tuple[PassReport, ...]:
+    """The least passes of any mapping over a rank, with the loops over `given` outside it.
+
+    Where nothing is given they are those over the outer parts, if the rank is a part of another one. Over a
+    rank that is itself walked in parts, a pass is a walk along the outermost one that visits all parts: what
+    walks the outermost one alone, over partial results, goes along with a pass or between two. There is one
+    more report for each recurrence of which every step takes several passes: its rank is in `given` there,
+    and its Einsums are in no other one. Raises SpecError for a rank that the cascade doesn't have.
+    """
+    for name in (rank, *(given or ())):
+        if name not in cascade.sizes:
+            hint = near(name, cascade.sizes)
+            raise SpecError("rank", f"unknown rank '{name}'", where=cascade.source, hint=hint)
+    if given is None:
+        into = next((part.into for part in cascade.partitions if rank in part.into), (rank,))
+        given = into[: into.index(rank)]
+    along = next((part.into[0] for part in cascade.partitions if part.rank == rank), rank)
+    inside = tuple(einsum for einsum in cascade.einsums if set(given) <= set(einsum.ranks))
+    walking = frozenset(einsum.name for einsum in inside if along in einsum.ranks)
+    visits = _elements(cascade, rank)
+    whole = frozenset(e.name for e in inside if any(ranks <= set(e.ranks) for ranks in visits))
+    found: tuple[PassReport, ...] = ()
+    while isinstance(times := _times(cascade, inside, along, given, (walking, whole)), str):
+        found += occurrences(cascade, rank, (*given, times))
+        stepping = {einsum.name for einsum in inside if times in einsum.ranks}
+        walking, whole = walking - stepping, whole - stepping
+    if found and not walking:
+        return found
+    numbers = {name: max(1, (time + 1) // 2) for name, time in times.items() if name in walking}
+    reading = {t.name: whole & _reading(cascade, t.name, along, walking) for t in cascade.tensors}
+    report = PassReport(
+        rank=rank, given=given, einsums=numbers, passes=max((numbers[name] for name in whole), default=0),
+        tensors={name: len({numbers[each] for each in by}) for name, by in reading.items() if by},
+    )  # fmt: skip
+    return (report, *found)
 
 
-def _carriers(cascade: Cascade, tensor: str, ranks: set[str]) -> set[str]:
-    """Einsums that read the tensor's fibre, or one made of it element by element."""
-    fibres, found = {tensor}, set[str]()
-    grown = True
+def _elements(cascade: Cascade, rank: str) -> list[set[str]]:
+    """Ranks by which an Einsum visits every element of a rank: itself, or parts in its place."""
+    found = [set(part.into) for part in cascade.partitions if part.rank == rank]
+    if not found:
+        return [{rank}]
+    outermost = next(part.into[0] for part in cascade.partitions if part.rank == rank)
+    for tensor in cascade.tensors:
+        every = (digits(cascade, index) for a in cascade.accesses(tensor.name) for index in a.indices)
+        found += [set(ranks) for ranks in every if ranks[:1] == (outermost,)]
+    return found
+
+
+def _times(
+    cascade: Cascade,
+    inside: tuple[Einsum, ...],
+    rank: str,
+    given: tuple[str, ...],
+    walkers: tuple[Set[str], Set[str]],
+) -> dict[str, int] | str:
+    """When each Einsum runs, or the rank of a recurrence whose steps take more passes each.
+
+    `walkers` are those that walk the rank, and those of them that need a pass for it.
+    """
+    walking, whole = walkers
+    names = {einsum.name for einsum in inside}
+    active = [
+        (edge, trail(cascade, edge, rank, dict.fromkeys(given, 1)) if edge.within(walking) else math.inf)
+        for edge in dependences(cascade)
+        if edge.within(names) and meets(cascade, edge, given)
+    ]
+    times = {name: (int(name in whole), 0.0) for name in names}  # and by how far it trails in its pass
+    for group in components(inside):
+        for _ in range(len(group) + 2):
+            before = dict(times)
+            for edge, behind in active:
+                if edge.reader in group:
+                    ready = _ready(times[edge.writer.name], behind, edge.reader.name in whole)
+                    times[edge.reader.name] = max(times[edge.reader.name], ready)
+            if times == before:
+                break
+        else:
+            return next(each for each in loop_ranks(cascade, group) if each not in (rank, *given))
+    return {einsum.name: times[einsum.name][0] for einsum in inside}
+
+
+def _ready(written: tuple[int, float], behind: float, whole: bool) -> tuple[int, float]:
+    """When a reader can run, from when its writer does and how far it trails that; infinite for a barrier."""
+    time, trailing = written
+    now = time if behind < math.inf else time + time % 2
+    if whole and now % 2 == 0:
+        return now + 1, 0.0
+    return now, trailing + behind if behind < math.inf else 0.0
+
+
+def _reading(cascade: Cascade, tensor: str, rank: str, walking: Set[str]) -> set[str]:
+    """Einsums that read the tensor's fibre along a rank, or one made of it element by element."""
+    found, fibres, grown = set[str](), {tensor}, True
     while grown:
         reading = {
             einsum.name
             for einsum in cascade.einsums
-            if any(read.tensor in fibres and ranks & set(read.ranks) for read in einsum.reads)
+            if einsum.name in walking
+            and any(read.tensor in fibres and rank in read.ranks for read in einsum.reads)
         }
         found |= reading
-        kept = {name for name in reading if ranks & set(cascade.einsum(name).output.ranks)}
+        kept = {name for name in reading if rank in cascade.einsum(name).output.ranks}
         grown = not kept <= fibres
         fibres |= kept
-    return found
-
-
-def _times(cascade: Cascade, ranks: set[str], walks: dict[str, str]) -> dict[str, int]:
-    """When every Einsum runs: 2k - 1 is during pass k, 2k is after pass k and before the next.
-
-    A whole walk needs a pass of its own from the next one on when something that it reads is complete only
-    after a pass. A partial one goes along with the pass whose results it takes in, or runs between passes.
-    Reads of a recurrence are stream reads, so times settle within one round an Einsum.
-    """
-    parts = _parts(cascade)
-    times = {einsum.name: int(walks[einsum.name] == _WHOLE) for einsum in cascade.einsums}
-    for _ in range(len(cascade.einsums) + 1):
-        before = dict(times)
-        for einsum in cascade.einsums:
-            time = times[einsum.name]
-            for read in einsum.reads:
-                producer = cascade.producer(read.tensor)
-                if producer is None:
-                    continue
-                walked = walks[producer.name] != _NONE and walks[einsum.name] != _NONE
-                made = times[producer.name]
-                ready = made if walked and _streams(read, producer, ranks, parts) else made + made % 2
-                time = max(time, ready + 1 if walks[einsum.name] == _WHOLE and ready % 2 == 0 else ready)
-            times[einsum.name] = time
-        if times == before:
-            break
-    return times
-
-
-def _streams(read: Access, producer: Einsum, ranks: set[str], parts: Parts) -> bool:
-    """Whether the value read exists as soon as its own part of the fibre was visited."""
-    carried = False
-    for written, index in zip(producer.output.indices, read.indices, strict=True):
-        if not ranks & set(written.ranks):
-            continue
-        first = not index.terms and index.offset == 0
-        # A window around the place written (t + r) visits the dimension in the order written too.
-        if not first and not _walk(written, parts) <= _walk(index, parts):
-            return False
-        carried = True
-    return carried
-
-
-def _walk(index: Index, parts: Parts) -> set[Term]:
-    """The terms, those of a partitioned rank's parts as that rank."""
-    whole = parts.get(index.terms)
-    return {Term(1, whole)} if whole else set(index.terms)
-
-
-def _parts(cascade: Cascade) -> Parts:
-    found = {}
-    for part in cascade.partitions:
-        stride, terms = 1, []
-        for rank in reversed(part.into):
-            terms.append(Term(stride, rank))
-            stride *= cascade.size(rank)
-        found[tuple(reversed(terms))] = part.rank
     return found

@@ -16,7 +16,7 @@ from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import placements
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.passes import passes
+from einsim.workloads.passes import PassReport, every_occurrence
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,8 +46,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     `macs_per_byte` is the work over DRAM's traffic; below `ridge_macs_per_byte`, the point where the fastest
     matrix unit and DRAM take equally long, DRAM is what limits (None: DRAM or macs are without limit).
     `time_bound_s` is the longest that a single engine is busy: no order of the same work beats it.
-    `memories` gives the share of each on-chip memory that is taken, the fullest first; `passes` the passes
-    over each rank that has several: what they read stays on chip or comes again.
+    `memories` gives the share of each on-chip memory that is taken, the fullest first; `passes` the
+    occurrences of ranks that take several: what they read stays on chip or comes again.
     """
 
     result: Result
@@ -57,7 +57,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     ridge_macs_per_byte: float | None
     time_bound_s: float
     memories: tuple[tuple[str, float], ...] = ()
-    passes: tuple[tuple[str, int], ...] = ()
+    passes: tuple[PassReport, ...] = ()
 
 
 def explain(mapping: Mapping, cascade: Cascade, machine: Machine, *, budget_s: float = 0.0) -> Explanation:
@@ -92,7 +92,8 @@ def explain(mapping: Mapping, cascade: Cascade, machine: Machine, *, budget_s: f
         changes=tuple(sorted(changes, key=lambda one: (-one.speedup, one.energy_stated_j or 0.0))),
         macs_per_byte=cascade.macs / max(1, result.dram_bytes), ridge_macs_per_byte=_ridge(machine),
         time_bound_s=max((one.busy_cycles for one in limits), default=0) / clock,
-        memories=_memories(result, machine), passes=_passes(cascade),
+        memories=_memories(result, machine),
+        passes=tuple(report for report in every_occurrence(cascade) if report.passes > 1),
     )  # fmt: skip
 
 
@@ -104,12 +105,6 @@ def _memories(result: Result, machine: Machine) -> tuple[tuple[str, float], ...]
         if memory.parent is not None and memory.capacity_bytes
     ]
     return tuple(sorted(shares, key=lambda item: -item[1]))
-
-
-def _passes(cascade: Cascade) -> tuple[tuple[str, int], ...]:
-    """Ranks over which the cascade makes more than one pass."""
-    found = ((rank.name, passes(cascade, rank.name).passes) for rank in cascade.ranks)
-    return tuple((name, number) for name, number in found if number > 1)
 
 
 def elsewhere(mapping: Mapping, cascade: Cascade, machine: Machine) -> Iterator[tuple[str, Mapping]]:

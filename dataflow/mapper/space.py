@@ -48,8 +48,8 @@ from einsim.dataflow.mapping import Compute
 from einsim.dataflow.spatial import placements
 from einsim.specs.arrays import Floats
 from einsim.specs.errors import SpecError
+from einsim.workloads.ahead import dependences, in_place
 from einsim.workloads.cascade import Cascade, Einsum
-from einsim.workloads.passes import pass_of
 
 #: Results of a cascade up to which every set of them is tried as resident.
 MOST_SUBSETS = 2
@@ -204,7 +204,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         common = frozenset(name for name in reads if name not in fused and reads.count(name) > 1)
         memories = common_levels(self.machine, (n.unit for e in group for n in self.leaves(e)))
         places = [(memory, core) for memory in memories for core in self._cores(group, fused, memory)]
-        ranks = [rank for rank in group[0].ranks if self._shareable(rank, group, made)]
+        ranks = [rank for rank in group[0].ranks if self._shareable(rank, group)]
         for count in range(len(ranks) + 1):
             for chosen in itertools.combinations(ranks, count):
                 for shared, (memory, core) in itertools.product(self._shared_orders(group, chosen), places):
@@ -231,13 +231,12 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             and all(rank in operand.moved for operand in reads)
         )
 
-    def _shareable(self, rank: str, group: tuple[Einsum, ...], made: list[Einsum]) -> bool:
+    def _shareable(self, rank: str, group: tuple[Einsum, ...]) -> bool:
+        """Whether a loop over a rank may hold a group: one pass for all, which read what it just made."""
         if self.cascade.size(rank) == 1 or any(rank not in einsum.ranks for einsum in group):
             return False
-        if any(rank in einsum.reduced for einsum in made):
-            return False
-        passes = dict(pass_of(self.cascade, rank))
-        return len({passes[e.name] for e in group if passes.get(e.name) is not None}) <= 1
+        within = (edge for edge in dependences(self.cascade) if edge.writer in group and edge.reader in group)
+        return all(in_place(self.cascade, edge, rank, {}) for edge in within)
 
     def _shared_orders(self, group: tuple[Einsum, ...], ranks: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         """Orders of shared loops: ranks that move every tensor of the group stand outermost."""

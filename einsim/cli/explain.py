@@ -65,8 +65,8 @@ def _print(found: Explanation) -> None:
         )
     for memory, share in found.memories[:1]:
         out.print(f"fullest memory: {memory}, {share:.0%} taken")
-    for rank, number in found.passes:
-        out.print(f"{number} passes over {rank}: what they read stays on chip or comes again")
+    for report in found.passes:
+        out.print(f"{report.passes} passes over {report.where}: what they read stays on chip or comes again")
     best = next((change for change in found.changes if not change.remapped or change.speedup > 1), None)
     if best is not None and best.speedup > 1.0005:
         out.print(f"most would gain: {best.what} ({best.speedup:.3g} times as fast)")

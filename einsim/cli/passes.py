@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 import msgspec
@@ -15,27 +16,32 @@ from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workload import find_workload
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.passes import PassReport, passes
+from einsim.workloads.passes import PassReport, every_occurrence, occurrences
 
 HELP = """How many passes a cascade needs over each rank, from the cascade alone.
 
-A pass is one traversal of every element of a fibre. Einsums of different passes can't share a loop over
-the rank, so two passes over a long rank mean a buffer for the whole rank, or reading it twice.
+A pass is one walk along a rank. What is read before its walk has made it needs a later one, and the two can't
+share a loop over the rank: two passes over a long rank mean a buffer for the whole rank, or reading it twice.
+Inner parts of a rank are counted inside the outer ones, and where each step of a recurrence takes several
+passes, inside its steps.
 
 \b
   einsim passes attention-3pass --rank m
-  einsim passes my-cascade.yaml
+  einsim passes my-cascade.yaml --rank e --in t
 """
 
 
 @click.command(cls=SettingsCommand, help=HELP)
 @click.argument("workload")
+@click.option("--rank", metavar="RANK", help="Only this rank.")
 @click.option(
-    "--rank", metavar="RANK", help="Only this rank, with the passes over each tensor and of each Einsum."
+    "--in", "given", metavar="RANKS", help="With --rank: the ranks of the loops outside, such as t or b,t."
 )
 @settings_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(workload: str, rank: str | None, settings: tuple[str, ...], as_json: bool) -> None:
+def command(
+    workload: str, rank: str | None, given: str | None, settings: tuple[str, ...], as_json: bool
+) -> None:
     """Analyse and print."""
     source = find_workload(workload)
     pairs = read_pairs(settings)
@@ -45,7 +51,10 @@ def command(workload: str, rank: str | None, settings: tuple[str, ...], as_json:
                 key, "the workload has no such setting", where="--set", hint=near(key, source.keys)
             )
     cascade = source.build(pairs)
-    reports = [passes(cascade, rank)] if rank else every_family(cascade)
+    if given is not None and rank is None:
+        raise SpecError("--in", "needs --rank, the rank of the loop inside")
+    outside = None if given is None else tuple(name.strip() for name in given.split(",") if name.strip())
+    reports = occurrences(cascade, rank, outside) if rank else every_occurrence(cascade)
     if as_json:
         click.echo(json.dumps([msgspec.to_builtins(report) for report in reports], indent=2))
         return
@@ -54,23 +63,21 @@ def command(workload: str, rank: str | None, settings: tuple[str, ...], as_json:
     for name in ("rank", "passes", "tensors read more than once", "Einsums by pass"):
         table.add_column(name, overflow="fold")
     for report in reports:
-        table.add_row(", ".join(report.family), f"[bold]{report.passes}[/]", again(report), by_pass(report))
-    most = max(reports, key=lambda report: report.passes)
-    plural = "pass" if most.passes == 1 else "passes"
-    over = "every rank" if most.passes == 1 and not rank else most.rank
-    out.print(
-        f"[bold]{cascade.name}[/]: {most.passes} {plural} over {over}, the least that any mapping needs\n"
-    )
+        table.add_row(report.where, f"[bold]{report.passes}[/]", again(report), by_pass(report))
+    out.print(f"[bold]{cascade.name}[/]: {most(reports, cascade)}, the least that any mapping needs\n")
     out.print(table)
 
 
-def every_family(cascade: Cascade) -> list[PassReport]:
-    """A report for every rank, ranks that are walked as one another's parts only once, most passes first."""
-    reports: dict[tuple[str, ...], PassReport] = {}
-    for rank in cascade.ranks:
-        report = passes(cascade, rank.name)
-        reports.setdefault(report.family, report)
-    return sorted(reports.values(), key=lambda report: -report.passes)
+def most(reports: Sequence[PassReport], cascade: Cascade) -> str:
+    """`1 pass over t, 2 passes over e in each step of t`: what takes several, and the steps that it is in."""
+    steps = {rank for report in reports if report.passes > 1 for rank in report.given}
+    steps |= {part.rank for part in cascade.partitions if part.into[0] in steps}
+    told = [report for report in reports if report.passes > 1 or report.rank in steps]
+    if len(reports) > 1 and not told:
+        return "1 pass over every rank"
+    return ", ".join(
+        f"{report.passes} pass{'es' * (report.passes != 1)} over {report.where}" for report in told or reports
+    )
 
 
 def again(report: PassReport) -> str:

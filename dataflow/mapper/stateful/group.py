@@ -9,7 +9,7 @@ import msgspec
 from einsim.accel.machine import Machine
 from einsim.dataflow.footprint import compressed, relevant_ranks
 from einsim.workloads.cascade import Cascade, Einsum
-from einsim.workloads.passes import pass_of
+from einsim.workloads.passes import passes
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -115,8 +115,7 @@ def group_of(cascade: Cascade) -> Group | str:
         early = next((read.tensor for read in einsum.reads if read.tensor in late), "")
         if early:
             return f"{einsum.name} reads {early}, which must be whole before the first step of {step}"
-    numbers = pass_of(cascade, step)
-    if len({numbers[einsum.name] for einsum in body if einsum.name in numbers}) > 1:
+    if passes(cascade, step).passes > 1:
         return f"its Einsums are in several passes over {step}"
     reduced = {rank for einsum in cascade.einsums for rank in einsum.reduced}
     free = tuple(

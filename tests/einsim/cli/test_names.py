@@ -47,5 +47,8 @@ def test_the_three_attentions_need_3_2_and_1_passes(
 
 def test_without_a_rank_every_rank_is_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["passes", "attention-1pass", "--json"]) == 0
-    families = [rank for report in json.loads(capsys.readouterr().out) for rank in report["family"]]
-    assert sorted(families) == ["b", "e", "f", "h", "m", "m0", "m1", "p"]
+    reports = json.loads(capsys.readouterr().out)
+    places = [(report["rank"], report["given"]) for report in reports]  # m stands for m1, its outer part
+    assert sorted(places) == [*((rank, []) for rank in "befhm"), ("m0", ["m1"]), ("p", [])]
+    assert main(["passes", "attention-1pass", "--rank", "m0", "--in", "", "--json"]) == 0
+    assert [report["given"] for report in json.loads(capsys.readouterr().out)] == [[]]

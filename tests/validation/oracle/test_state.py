@@ -6,7 +6,10 @@ import msgspec
 import pytest
 
 from einsim.accel.machine import OpCost
-from einsim.dataflow.mapping import Compute, Sequence, chain, keep
+from einsim.dataflow.legality import check
+from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
+from einsim.specs.errors import SpecError
+from einsim.validation.oracle.compare import DrawnCase, judge
 from einsim.validation.oracle.price import least_cycles
 from einsim.workloads.notation import parse
 from tests.validation.oracle.small import machine, outcome, right, traffic
@@ -118,3 +121,51 @@ def test_an_output_that_is_read_on_ends_in_dram_too() -> None:
         found = outcome(work, machine(), chain(keep("A B Y", "gb"), Sequence(children=leaves)))
         assert traffic(found, "dram", "B") == size
         assert right(work, found)
+
+
+#: Gated linear attention in chunks: `B` sums the decays of a chunk, and all its steps are read together.
+GATED = """
+rank h = 2, n = 12, e = 3, f = 3, i = 4, j = 4
+n -> c, i
+where j <= i
+initial B = 0
+initial S = 0
+B[h,c,i+1,e] = B[h,c,i,e] + LA[h,c*I+i,e]
+QB[h,c,i,e]  = Q[h,c*I+i,e] * exp(B[h,c,i+1,e])
+KB[h,c,j,e]  = K[h,c*I+j,e] * exp(0 - B[h,c,j+1,e])
+P[h,c,i,j]   = QB[h,c,i,e] * KB[h,c,j,e]
+OI[h,c,i,f]  = P[h,c,i,j] * V[h,c*I+j,f]
+KG[h,c,j,e]  = K[h,c*I+j,e] * exp(B[h,c,I,e] - B[h,c,j+1,e])
+DS[h,c,e,f]  = KG[h,c,j,e] * V[h,c*I+j,f]
+S[h,c+1,e,f] = S[h,c,e,f] * exp(B[h,c,I,e]) + DS[h,c,e,f]
+OX[h,c,i,f]  = QB[h,c,i,e] * S[h,c,e,f]
+O[h,n,f]     = OI[h,c,i,f] + OX[h,c,i,f]
+"""
+
+
+def test_chunks_share_a_loop_and_all_steps_of_a_chunk_stay() -> None:
+    """Legal, and what it counts is what happens, to the byte: the inputs come in once, O goes out once."""
+    work, chip = parse(GATED, name="gated"), machine()
+    inner = "LA Q K V B QB KB P OI KG DS OX O"
+    leaves: dict[str, Node] = {
+        e.name: Compute(einsum=e.name, unit="grid" if e.contracts else "lanes") for e in work.einsums
+    }
+    leaves["B"] = chain(("i", 1), leaves["B"])
+    tree = chain(
+        ("h", 1), keep("S", "gb"), ("c", 1), keep(inner, "gb"), Pipeline(children=tuple(leaves.values()))
+    )
+    made = Mapping(cascade="gated", machine="small", template="hand", tree=tree)
+    case = DrawnCase(name="0/0", kind="state", work=work, chip=chip, mapping=made)
+    verdict = judge(case)
+    assert verdict.legal
+    assert verdict.right
+    assert not verdict.found
+    found = outcome(work, chip, tree)
+    assert {name: traffic(found, "dram", name) for name in ("LA", "Q", "K", "V", "O", "B", "S")} == {
+        **dict.fromkeys(("LA", "Q", "K", "V", "O"), 2 * 12 * 3 * 2), "B": 0, "S": 0,
+    }  # fmt: skip
+    two = chain(
+        ("h", 1), keep("S", "gb"), ("c", 2), keep(inner, "gb"), Pipeline(children=tuple(leaves.values()))
+    )
+    with pytest.raises(SpecError, match="OX takes several steps of c in one tile"):
+        check(msgspec.structs.replace(made, tree=two), work, chip)
