@@ -47,8 +47,10 @@ def _over(home: Home, layout: Layout, cascade: Cascade, use: tuple[Leaf, Access]
     new = cascade.einsum(maker.node.einsum).output
     bits = [cascade.tensor(one.tensor).bits for one in (access, new)]
     loops = [layout.loops[loop] for loop in list(common_loops(leaf, maker))[home.depth :]]
-    if all(loop.count == 1 for loop in loops) or (access.indices == new.indices and bits[0] == bits[1]):
-        return True
+    loops = [loop for loop in loops if loop.count > 1]
+    alike = access.indices == new.indices and bits[0] == bits[1]
+    if not loops or (alike and all(set(loop.ranks) <= set(new.ranks) for loop in loops)):
+        return True  # each tile takes the bytes of the same one
     above = [layout.loops[loop] for loop in maker.path[: home.depth]]
     extents = points_below(layout, cascade, maker.path[: home.depth])
     most = max(math.prod(extents[rank] for rank in one.ranks) for one in (access, new))
@@ -64,8 +66,8 @@ def _by_bit(
     access: Access, bits: int, loops: list[ProgramLoop], extents: dict[str, int], *, last: bool
 ) -> NDArray[np.int64]:
     """Iteration of some loops in which each bit of a box is used last, or first; in gaps always or never."""
-    at = dict(zip(access.ranks, np.indices([extents[rank] for rank in access.ranks]), strict=True))
-    place = np.zeros_like(next(iter(at.values())))
+    sides = [extents[rank] for rank in access.ranks]
+    at, place = dict(zip(access.ranks, np.indices(sides), strict=True)), np.zeros(sides, dtype=np.int64)
     for index in access.indices:
         step = sum((term.coefficient * at[term.rank] for term in index.terms), np.zeros_like(place))
         place = place * (np.ptp(step) + 1) + step - step.min()

@@ -90,3 +90,27 @@ LAST = parse(
 def test_an_einsum_takes_its_own_state_through_tiles_of_several_steps(tile: int) -> None:
     text = f"keep S D X G Y in gb x1\n  pipeline\n    for t/{tile}\n      S on lanes lanes=c\n    Y on lanes lanes=c"
     assert not verdict(LAST, text).found
+
+
+SHARED = parse(
+    "G[p] = max[m](X[m,p])\nS[m,p] = exp(X[m,p] - G[p])\nD[p] = sum[m](S[m,p])",
+    name="shared",
+    sizes={"m": 4, "p": 3},
+)
+
+
+@pytest.mark.parametrize(
+    ("work", "text"),
+    [
+        (SHARED, "keep X S in gb x1\n  keep G D in gb x1 overlay\n    sequence\n      G on lanes\n      for m/2\n        sequence\n          S on lanes\n          D on lanes"),
+        (PRODUCT, "keep B in gb x1\n  keep A Z in gb x1 overlay\n    for n/1\n      Z on grid rows=m"),
+        (parse("P[k,n] = prune[2:4,k](W[k,n])", name="cut", sizes={"k": 8, "n": 2}), "keep W P in gb x1\n  for k/2\n    P on lanes"),
+        (parse("B[i,j] = exp(A[i,j])\nC[i,j] = B[i,j] * 2", name="split", sizes={"i": 4, "j": 3}), "keep A B C in gb x1\n  keep A B C in near x1\n    sequence\n      B on lanes cores=i\n      C on lanes cores=j"),
+    ],
+)  # fmt: skip
+def test_what_is_no_longer_there_is_refused(work: Cascade, text: str) -> None:
+    chip = machine(cores=2, copies=2) if "near" in text else machine()
+    made = parse_text(f"{work.name} on {chip.name} (test)\n{text}")
+    found = judge(DrawnCase(name="", kind="", work=work, chip=chip, mapping=made))
+    assert not found.legal
+    assert not found.right
