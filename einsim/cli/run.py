@@ -97,14 +97,14 @@ def command(
         out.print(f"assumed, no published figure: {', '.join(found.result.assumed)}", markup=False)
     if checked is not None:
         out.print("\n[bold]checked against the oracle[/]")
-        out.print("\n".join(told(checked)), markup=False)
+        out.print("\n".join(told(checked)), markup=False, soft_wrap=True)
     return code
 
 
 COMPARED = {
     "values": "values of outputs",
     "points": "points by Einsum",
-    "actions": "ops and register accesses by unit",
+    "actions": "actions by unit",
     "bytes": "bytes by memory and tensor",
     "energy": "energies by component",
 }
