@@ -8,25 +8,22 @@ multicasts, they read together; else each core reads for itself. docs/mappings.m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from einsim.accel.machine import Unit
 from einsim.dataflow.cores import copied, cores_ranks
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.passing import kind_of, passed
-from einsim.workloads.cascade import Access, Einsum, Index
-
-Ints = NDArray[np.int64]
+from einsim.dataflow.visit import Ints, Skip, Visit, different, stored_bits
+from einsim.workloads.cascade import Access, Einsum, Index, Tensor
+from einsim.workloads.sparsity import group_size
 
 MOST_VISITED = 2**15
 """Points of a tile that are visited one by one at most."""
-DENSE = 64
-"""Numbers up to so many times their count are told apart in a table, which is faster than sorting them."""
 MOST_FOLDS = 4096
 """Folds of a tile in which what bounds leave is counted one by one."""
 
@@ -51,16 +48,11 @@ class LaidTile:
     """
 
     def __init__(
-        self, unit: Unit, node: Compute, einsum: Einsum, tile: Box, work: Mapping[str, int], mask: Mask | None
-    ) -> None:
-        self.unit, self.node, self.einsum, self.tile, self.work, self.mask = (
-            unit,
-            node,
-            einsum,
-            tile,
-            work,
-            mask,
-        )
+        self, unit: Unit, node: Compute, einsum: Einsum, tile: Box, work: Mapping[str, int],
+        mask: Mask | None, skips: Sequence[Skip] = (),
+    ) -> None:  # fmt: skip
+        self.unit, self.node, self.einsum, self.tile = unit, node, einsum, tile
+        self.work, self.mask, self.skips = work, mask, skips
         self.cores = unit.dims.get("cores", 1)
         self.shared_out = cores_ranks(node)
         self.dims = {dim: ranks for dim, ranks in node.spatial.items() if dim != "cores"}
@@ -68,24 +60,24 @@ class LaidTile:
         self.alone = tuple(rank for rank in self.shared_out if rank not in self.placed)
         self.in_time = tuple(rank for rank in einsum.ranks if rank not in {*self.placed, *self.shared_out})
         self.still = stationary(node, einsum)
-        self._grid: dict[frozenset[str], tuple[dict[str, Ints], Ints, Ints]] = {}
+        self._visits: dict[frozenset[str], Visit] = {}
 
     def points(self) -> int:
         """Points that are computed."""
         whole = math.prod(self.work[rank] for rank in self.einsum.ranks)
         if self.mask is None:
             return whole
+        if self.skips and self._few():
+            visit = self._visit()
+            return int(visit.worked.sum()) * self._times(self._free(visit))
         dense = math.prod(self.tile[rank][1] for rank in self.einsum.ranks)
         return -(-self.mask.points(self.tile, self.einsum.ranks) * whole // dense)
 
     def steps(self) -> int:
         """Steps of the core that has most; one in which no lane has a point takes none."""
-        if (self.mask is not None or self._mixed) and self._few():
-            at, core, step = self._visited(frozenset())
-            steps = int(step.max(initial=-1)) + 1
-            pairs = np.unique(core * steps + step)
-            free = [rank for rank in self.in_time if rank not in at]
-            return (int(np.bincount(pairs // steps).max()) if steps else 0) * self._times(free)
+        if self._irregular and self._few():
+            visit = self._visit()
+            return visit.steps() * self._times(self._free(visit))
         folds = math.prod(self.folds(dim) for dim in self.dims if not self._cut_by_folds({*self.dims[dim]}))
         free = [rank for rank in self.in_time if not self._cut_by_folds({rank})]
         return (
@@ -146,14 +138,32 @@ class LaidTile:
         whole = next((at for at in range(folds) if at not in alone), None)
         return found if whole is None else [*found, (folds - len(alone), (low + whole * lanes, lanes))]
 
-    def _few(self) -> bool:
-        """Whether the points that bounds tie, and what lies along the unit with them, can be visited."""
-        return math.prod(self.tile[rank][1] for rank in self._grid_ranks(frozenset())) <= MOST_VISITED
+    @property
+    def _irregular(self) -> bool:
+        """Whether bounds, cores that share out ranks in parts, or cut groups leave no closed form."""
+        cut = any(self.tile[rank][0] % group_size(sparsity) for rank, sparsity in self.skips)
+        return self.mask is not None or self._mixed or cut
 
-    def _grid_ranks(self, more: frozenset[str]) -> list[str]:
+    def _few(self, more: frozenset[str] = frozenset()) -> bool:
+        """Whether the points that bounds tie, and what lies along the unit with them, can be visited."""
+        return math.prod(self.tile[rank][1] for rank in self._visited_ranks(more)) <= MOST_VISITED
+
+    def _visited_ranks(self, more: frozenset[str]) -> list[str]:
         tied = self.mask.tied if self.mask is not None else frozenset()
-        chosen = {*self.placed, *self.shared_out, *tied, *more}
+        chosen = {*self.placed, *self.shared_out, *tied, *more, *(rank for rank, _ in self.skips)}
         return [rank for rank in self.einsum.ranks if rank in chosen]
+
+    def _visit(self, more: frozenset[str] = frozenset()) -> Visit:
+        """The tile visited point by point, but for ranks walked in time that change nothing."""
+        if more not in self._visits:
+            ranks = self._visited_ranks(more)
+            self._visits[more] = Visit(
+                self.unit, self.node, self.einsum, self.tile, self.mask, self.skips, ranks
+            )
+        return self._visits[more]
+
+    def _free(self, visit: Visit) -> list[str]:
+        return [rank for rank in self.in_time if rank not in visit.at]
 
     def folds(self, dim: str) -> int:
         """Folds of the tile over one dimension, on the core that has most of it."""
@@ -185,41 +195,54 @@ class LaidTile:
         return math.prod(self.work[rank] for rank in ranks)
 
     def read(self, accesses: tuple[Access, ...], whole: frozenset[str], *, apart: bool) -> int:
-        """Elements of one tensor that all its accesses read. `whole` are ranks along which the operand, or
-        another one that the unit skips by, is sparse: what moves with them passes whole. `apart`: each core
-        by itself.
+        """Elements of one tensor that all its accesses read, or of the result that is added to. `whole` are
+        ranks along which the operand, or another one that the unit skips by, is sparse: what moves with them
+        passes whole. `apart`: each core by itself.
         """
-        mixed = frozenset(
-            rank for rank in self.in_time if len({_terms(access, rank) for access in accesses}) > 1
-        )
+        found = self._rows(accesses, whole, apart=apart)
+        if found is not None:
+            return len(found[0][0]) * found[1]
+        return sum(self._read_one(one, whole & set(one.ranks), apart=apart) for one in accesses)
+
+    def stored(
+        self, tensor: Tensor, accesses: tuple[Access, ...], whole: frozenset[str], *, apart: bool,
+        at_once: bool = False,
+    ) -> int | None:  # fmt: skip
+        """Bits of what `read` counts as they are stored compressed, `at_once` rather than step by step; None
+        where that goes by the rate of the tile.
+        """
+        along = tensor.sparsity.rank
+        ranks = accesses[0].indices[tensor.ranks.index(along)].ranks if along else ()
+        parted = bool(set(ranks) - whole)  # steps part its groups
+        found = self._rows(accesses, whole, apart=apart, more=frozenset(ranks), visiting=parted)
+        if found is None:
+            return None
+        rows, times = found
+        return stored_bits(tensor, different([rows[0], *rows[2:]]) if at_once else rows, times)
+
+    def _rows(
+        self, accesses: tuple[Access, ...], whole: frozenset[str], *, apart: bool,
+        more: frozenset[str] = frozenset(), visiting: bool = False,
+    ) -> tuple[list[Ints], int] | None:  # fmt: skip
+        """What passes the unit's edge, where it is visited (with the ranks `more`), and how often all of that
+        does.
+        """
+        result = accesses[0] == self.einsum.output
+        mixed = frozenset(r for r in self.in_time if len({_terms(access, r) for access in accesses}) > 1)
+        if len(accesses) > 1 and self.still in accesses:
+            mixed = frozenset(self.in_time)
         plain = (
             len(accesses) == 1 and self._separable(accesses[0]) and not (apart and self._split(accesses[0]))
         )
-        few = math.prod(self.tile[rank][1] for rank in self._grid_ranks(mixed)) <= MOST_VISITED
-        if few and not (plain and self.mask is None and not self._mixed):
-            return self._read_visited(accesses, mixed, apart=apart)
-        return sum(self._read_one(one, whole & set(one.ranks), apart=apart) for one in accesses)
-
-    def _read_visited(self, accesses: tuple[Access, ...], mixed: frozenset[str], *, apart: bool) -> int:
-        at, core, step = self._visited(mixed)
-        free = [rank for rank in self.in_time if rank not in at]
+        if (plain and not self._irregular and not visiting) or not self._few(mixed | more):
+            return None
+        visit = self._visit(mixed | more)
+        free = self._free(visit)
+        if result:
+            return visit.results(accesses[0], apart=apart), self._times(free)
         if self.still in accesses:
             free = [rank for rank in free if rank in accesses[0].ranks]
-        found = []
-        for access in accesses:
-            columns = [core if apart else np.zeros_like(core), self._pass(access, at, step)]
-            for index in access.indices:
-                terms = (term.coefficient * at[term.rank] for term in index.terms if term.rank in at)
-                columns.append(sum(terms, np.zeros_like(core)) + index.offset)
-            found.append(np.stack(columns))
-        return _different(np.concatenate(found, axis=1)) * self._times(free)
-
-    def _pass(self, access: Access, at: Mapping[str, Ints], step: Ints) -> Ints:
-        """The step in which a visited point's operand passes: of the stationary one, its fold."""
-        if access != self.still:
-            return step
-        columns = [at[rank] for rank in self.in_time if rank in at and rank in access.ranks]
-        return _number(np.stack([self._fold, *columns]))
+        return visit.rows(accesses, self.still, whole, apart=apart), self._times(free)
 
     def _read_one(self, access: Access, whole: frozenset[str] | set[str], *, apart: bool) -> int:
         mine, still = set(access.ranks), access == self.still
@@ -273,96 +296,6 @@ class LaidTile:
         return all(
             len(spatial & set(index.ranks)) < 2 or _nested(index, self.tile) for index in access.indices
         )
-
-    def _visited(self, more: frozenset[str]) -> tuple[dict[str, Ints], Ints, Ints]:
-        """Values of the ranks that lie along the unit or are tied by bounds, core and step of every point
-        that is left, visited one by one.
-        """
-        if more in self._grid:
-            return self._grid[more]
-        ranks = self._grid_ranks(more)
-        sides = [self.tile[rank] for rank in ranks]
-        grid = np.meshgrid(*(np.arange(low, low + extent) for low, extent in sides), indexing="ij")
-        at = {rank: values.reshape(-1) for rank, values in zip(ranks, grid, strict=True)}
-        if self.mask is not None:
-            kept = self.mask.keeps(at, next(iter(at.values())).shape)
-            at = {rank: values[kept] for rank, values in at.items()}
-        count = len(next(iter(at.values()))) if at else 1
-        core = self._flat(self.shared_out, at, count, absolute=True) % self.cores
-        columns = []
-        for dim, dim_ranks in self.dims.items():
-            columns.append(self._own(dim_ranks, at, core, count) // self.unit.dims[dim])
-        columns = columns or [np.zeros(count, dtype=np.int64)]
-        self._fold = _number(np.stack(columns))
-        columns.append(self._own(self.alone, at, core, count))
-        columns += [at[rank] for rank in self.in_time if rank in at]
-        step = _number(np.stack(columns))
-        self._grid[more] = (at, core, step)
-        return at, core, step
-
-    def _flat(
-        self, ranks: tuple[str, ...], at: Mapping[str, Ints], count: int, *, absolute: bool = False
-    ) -> Ints:
-        """Places of several ranks as one number, the first from 0 if `absolute`, all others from the tile's
-        first.
-        """
-        found = np.zeros(count, dtype=np.int64)
-        for number, rank in enumerate(ranks):
-            low, extent = self.tile[rank]
-            found = found * extent + at[rank] - (0 if absolute and not number else low)
-        return found
-
-    def _own(self, ranks: tuple[str, ...], at: Mapping[str, Ints], core: Ints, count: int) -> Ints:
-        """Places along some ranks; of those that go round the cores, among its core's own."""
-        if not set(self.shared_out) & set(ranks):
-            return self._flat(ranks, at, count)
-        if ranks == self.shared_out:
-            return self._flat(ranks, at, count) // self.cores
-        every = np.meshgrid(
-            *(np.arange(self.tile[r][0], sum(self.tile[r])) for r in self._around(ranks)), indexing="ij"
-        )
-        box = {rank: values.reshape(-1) for rank, values in zip(self._around(ranks), every, strict=True)}
-        size = len(next(iter(box.values())))
-        home = self._flat(self.shared_out, box, size, absolute=True) % self.cores
-        mine, theirs = self._flat(ranks, at, count), self._flat(ranks, box, size)
-        found = np.zeros(count, dtype=np.int64)
-        for number in np.unique(core):
-            found[core == number] = np.searchsorted(np.unique(theirs[home == number]), mine[core == number])
-        return found
-
-    def _around(self, ranks: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*ranks, *self.shared_out)))
-
-
-def _key(columns: Ints) -> tuple[Ints, int]:
-    """One number for each column of an array, the same for the same numbers, and what all are below."""
-    key: Ints = np.zeros(columns.shape[1], dtype=np.int64)
-    below = 1
-    for row in columns:
-        low = int(row.min(initial=0))
-        size = int(row.max(initial=0)) - low + 1
-        if below * size > DENSE * len(key):
-            key, below = _closed(key, below)
-        key, below = key * size + (row - low), below * size
-    return key, below
-
-
-def _closed(key: Ints, below: int) -> tuple[Ints, int]:
-    """The numbers' places among the different ones, and how many those are."""
-    if below <= DENSE * len(key):
-        there = np.bincount(key) > 0
-        return (np.cumsum(there) - 1)[key], int(np.count_nonzero(there))
-    different, places = np.unique(key, return_inverse=True)
-    return places.reshape(-1), len(different)
-
-
-def _different(columns: Ints) -> int:
-    return _closed(*_key(columns))[1]
-
-
-def _number(columns: Ints) -> Ints:
-    """The columns' places among the different ones."""
-    return _closed(*_key(columns))[0]
 
 
 def _terms(access: Access, rank: str) -> tuple[int, ...]:

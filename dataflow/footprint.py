@@ -191,15 +191,6 @@ def _injective(index: Index, box: Box, cascade: Cascade) -> bool:
     return True
 
 
-def disjoint(cascade: Cascade, access: Access, looped: Iterable[str]) -> bool:
-    """Whether different tiles of looped ranks touch different elements, whatever the tile sizes."""
-    whole: Box = {}
-    return all(
-        any(rank in index.ranks and _injective(index, whole, cascade) for index in access.indices)
-        for rank in looped
-    )
-
-
 def runs(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, int]) -> tuple[int, int]:
     """(bytes of a tile that lie side by side, bytes from one such run to the next); (0, 0) for a single run.
 
@@ -251,16 +242,14 @@ def compressed(machine: Machine, tensor: Tensor) -> bool:
 def tile_bytes(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, int]) -> int:
     """Bytes that the tile takes on this machine: values and metadata where it keeps the tensor compressed."""
     box = {rank: (0, extent) for rank, extent in extents.items()}
-    return union_bytes(cascade, machine, access.tensor, (Use(access, box),))
+    return -(-union_bits(cascade, machine, access.tensor, (Use(access, box),)) // 8)
 
 
-def union_bytes(cascade: Cascade, machine: Machine, name: str, uses: tuple[Use, ...]) -> int:
-    """Bytes of what several uses of a tensor touch together."""
+def union_bits(cascade: Cascade, machine: Machine, name: str, uses: tuple[Use, ...]) -> int:
+    """Bits of what several uses of a tensor touch together."""
     tensor = cascade.tensor(name)
     count = touched(cascade, uses)
-    if not compressed(machine, tensor):
-        return dense_bytes(tensor, count)
-    return -(-stored_bits(cascade, tensor, uses, count) // 8)
+    return stored_bits(cascade, tensor, uses, count) if compressed(machine, tensor) else count * tensor.bits
 
 
 def stored_bits(cascade: Cascade, tensor: Tensor, uses: tuple[Use, ...], count: int) -> int:
@@ -268,13 +257,14 @@ def stored_bits(cascade: Cascade, tensor: Tensor, uses: tuple[Use, ...], count: 
     pattern leaves of the points that are touched there.
     """
     sparsity = tensor.sparsity
-    along = count
-    if sparsity.rank in tensor.ranks and uses:
-        dim = tensor.ranks.index(sparsity.rank)
-        along = max(len(values(use.access.indices[dim], use.box, cascade)) for use in uses)
+    if sparsity.rank not in tensor.ranks or not uses:
+        return sparsity.kept(count) * tensor.bits + sparsity.metadata_bits(count)
+    dim = tensor.ranks.index(sparsity.rank)
+    every = [values(use.access.indices[dim], use.box, cascade) for use in uses]
+    along, start = max(map(len, every)), min(int(one[0]) for one in every)
     fibres, rest = divmod(count, along) if along else (0, 0)
     return sum(
-        times * (sparsity.kept(points) * tensor.bits + sparsity.metadata_bits(points))
+        times * (sparsity.kept(points, start) * tensor.bits + sparsity.metadata_bits(points, start))
         for times, points in ((fibres, along), (1, rest))
     )
 

@@ -42,7 +42,7 @@ class Path:
             -1 if loop.parent is None or loop.parent not in slots else slots[loop.parent] for loop in loops
         )
         self.slots = slots
-        self.innermost = {loop.rank: at for at, loop in enumerate(loops)}
+        self.innermost = {loop.rank: at for at, loop in enumerate(loops) if not self.pins[at]}
         self.depth = len(loops)
         self._most = [last.get(loop.id, loop.count) for loop in loops]
         self._whole = tuple(
@@ -60,9 +60,7 @@ class Path:
         self.tied = tuple(
             at
             for at, loop in enumerate(loops)
-            if cut
-            and not self.pins[at]
-            and (tied | (set(cut.ranks) if cut.anywhere else set())) & set(loop.ranks)
+            if cut and not self.pins[at] and (tied | set(cut.places)) & set(loop.ranks)
         )
         self._couples = tuple(self._coupled(at) for at in range(self.depth))
         keyed = {at for at, loop in enumerate(loops) if set(loop.ranks) & set(key_ranks)}
@@ -140,9 +138,9 @@ class Path:
         first, stop = self.span(position, at)
         if self.cut is None or at not in self.tied:
             return [(first, stop)] if first < stop else []
-        if self.cut.anywhere:
-            return [(index, index + 1) for index in range(first, stop)]
         loop = self.loops[at]
+        if set(loop.ranks) & set(self.cut.places):
+            return [(index, index + 1) for index in range(first, stop)]
         outside, own = self.box(position, at), self._range(position, at)
         boxes = [outside]
         if self.cut.reduced in outside:  # which results have been begun depends on all tiles up to this one
@@ -272,6 +270,8 @@ class Path:
             return found
         box = self.box(position)
         left = cut.trim(box)
+        if left is not None:
+            left |= {rank: box.get(rank, (0, self.sizes[rank])) for rank in cut.uncut if rank in left}
         resumes: tuple[int, ...] = ()
         if self.resumed:
             begun = cut.begun(left) if cut.reduced and left is not None else self._resumes(position)

@@ -16,8 +16,9 @@ from einsim.dataflow.footprint import Use, compressed, runs, steps, stored_bits,
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
+from einsim.dataflow.visit import Skip
 from einsim.workloads.cascade import Access, Cascade, Einsum
-from einsim.workloads.sparsity import dense_bytes
+from einsim.workloads.sparsity import dense_bytes, stored_bytes
 
 
 class Residence(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,21 +85,30 @@ def latency_cycles(
     return extra
 
 
-def exploited(cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str, int]) -> dict[str, int]:
-    """Extents with the work that sparsity removes on this unit taken off the ranks it lies along.
+def skips(cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str, int]) -> tuple[Skip, ...]:
+    """The ranks along which the unit skips, each with the pattern that it skips by.
 
-    Unstructured patterns, which name no rank, take it off the largest reduced rank.
+    Unstructured patterns, which name no rank, take work off the largest reduced rank.
+    """
+    found = []
+    for access in einsum.reads if "mac" in einsum.ops else ():
+        sparsity = cascade.tensor(access.tensor).sparsity
+        if set(sparsity.patterns) & set(unit.exploits):
+            rank = sparsity.rank or max(einsum.reduced, key=lambda name: extents[name])
+            found += [(rank, sparsity)] if rank in extents else []
+    return tuple(found)
+
+
+def exploited(
+    cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str, int], tile: Box | None = None
+) -> dict[str, int]:
+    """Extents with the work that sparsity removes on this unit taken off the ranks it lies along. `tile` says
+    where they begin, if not where a group does.
     """
     left = dict(extents)
-    if "mac" not in einsum.ops:
-        return left
-    for access in einsum.reads:
-        sparsity = cascade.tensor(access.tensor).sparsity
-        if not set(sparsity.patterns) & set(unit.exploits):
-            continue
-        rank = sparsity.rank or max(einsum.reduced, key=lambda name: extents[name])
-        if rank in left:
-            left[rank] = min(left[rank], sparsity.kept(extents[rank]))
+    for rank, sparsity in skips(cascade, unit, einsum, extents):
+        start = tile[rank][0] if tile else 0
+        left[rank] = min(left[rank], sparsity.kept(extents[rank], start))
     return left
 
 
@@ -150,7 +160,8 @@ def leaf_cost(
     unit = machine.unit(node.unit)
     box = tile or {rank: (0, extents[rank]) for rank in einsum.ranks}
     cutting = mask if mask and not mask.whole(box) else None
-    laid = LaidTile(unit, node, einsum, box, exploited(cascade, unit, einsum, extents), cutting)
+    work = exploited(cascade, unit, einsum, extents, box)
+    laid = LaidTile(unit, node, einsum, box, work, cutting, skips(cascade, unit, einsum, extents))
     points = laid.points()
     issues = issued_ops(cascade, unit, einsum)
     each = max(1, cycles_per_point(unit, issues))
@@ -180,15 +191,23 @@ def _operand(
     """What the unit reads of one operand; from registers it is counted in values, with `actions`."""
     einsum, node = laid.einsum, laid.node
     accesses = tuple(access for access in einsum.reads if access.tensor == tensor)
-    in_unit = home.memory == node.unit
-    apart = not machine.multicast or (laid.cores > 1 if in_unit else machine.memory(home.memory).copies > 1)
+    in_unit, apart = home.memory == node.unit, _apart(machine, home.memory, laid)
     whole = passing_whole(cascade, machine.unit(node.unit), einsum, tensor)
+    whole = (whole | {rank for rank, _ in laid.skips}) - set(laid.shared_out)
     count = laid.read(accesses, whole, apart=apart)
     if in_unit:
         actions[Action(node.unit, "register", READ)] += count
         return ()
-    size = _streamed_bytes(cascade, machine, laid, accesses, count)
+    spec = cascade.tensor(tensor)
+    stored = laid.stored(spec, accesses, whole, apart=apart) if compressed(machine, spec) else None
+    size = _streamed_bytes(cascade, machine, laid, accesses, count, stored)
     return _traffic(cascade, machine, laid, accesses[0], home, (size, 0))
+
+
+def _apart(machine: Machine, memory: str, laid: LaidTile) -> bool:
+    """Whether each core reads a memory, or a unit's registers, by itself."""
+    in_unit = memory == laid.node.unit
+    return not machine.multicast or (laid.cores > 1 if in_unit else machine.memory(memory).copies > 1)
 
 
 def _result(
@@ -214,24 +233,33 @@ def _result(
         actions[Action(unit, "register", READ)] += read
         actions[Action(unit, "register", WRITE)] += written
         return ()
+    stored = None
+    if compressed(machine, cascade.tensor(einsum.name)):
+        apart, at_once = _apart(machine, home.memory, laid), laid.node.stationarity == "output-stationary"
+        results = (einsum.output,)
+        stored = laid.stored(cascade.tensor(einsum.name), results, frozenset(), apart=apart, at_once=at_once)
     sizes = [
-        _streamed_bytes(cascade, machine, laid, (einsum.output,), count) if count else 0
-        for count in (read, written)
+        _streamed_bytes(cascade, machine, laid, (einsum.output,), count, bits) if count else 0
+        for count, bits in ((read, None), (written, stored))
     ]
     return _traffic(cascade, machine, laid, einsum.output, home, (sizes[0], sizes[1]))
 
 
 def _streamed_bytes(
-    cascade: Cascade, machine: Machine, laid: LaidTile, accesses: tuple[Access, ...], count: int
-) -> int:
-    """Bytes of so many values, of a compressed tensor at the rate of its tile."""
+    cascade: Cascade, machine: Machine, laid: LaidTile, accesses: tuple[Access, ...], count: int,
+    stored: int | None = None,
+) -> int:  # fmt: skip
+    """Bytes of so many values; of a compressed tensor those `stored`, or at the rate of its tile."""
     tensor = cascade.tensor(accesses[0].tensor)
     if not compressed(machine, tensor):
         return dense_bytes(tensor, count)
+    if stored is not None:
+        return -(-stored // 8)
+    if not tensor.sparsity.rank:
+        return stored_bytes(tensor, count)
     uses = tuple(Use(access, laid.tile, laid.mask) for access in accesses)
     there = touched(cascade, uses)
-    stored = stored_bits(cascade, tensor, uses, there)
-    return -(-stored * count // (8 * there)) if there else 0
+    return -(-stored_bits(cascade, tensor, uses, there) * count // (8 * there)) if there else 0
 
 
 def _traffic(

@@ -20,7 +20,6 @@ from einsim.dataflow.sites import DEEPEST, NOWHERE, Place, Sites
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade, Einsum
-from einsim.workloads.ops import prune_parts
 
 Visit = tuple[Place, Node, tuple[Node, ...]]
 
@@ -201,11 +200,9 @@ class _Tree:
             if node.rank not in einsum.ranks:
                 rule = f"{einsum.name} below does not iterate {node.rank}: this loop would compute it again"
                 raise self.sites.error(place, node, "for", rule, hint=f"move {einsum.name} out of the loop")
-            _, group, along = prune_parts(getattr(einsum.expr, "op", "")) or (0, 1, "")
-            if node.rank == along and node.tile % group:
-                rule = (
-                    f"{einsum.name} chooses of {group} along {along} at a time: must be a multiple of {group}"
-                )
+            if node.tile % (group := einsum.group(node.rank)):
+                rule = f"{einsum.name} chooses of {group} along {node.rank} at a time"
+                rule += f": must be a multiple of {group}"
                 raise self.sites.error(place, node, "tile", rule, got=node.tile)
             reads = {read.tensor for read in einsum.reads}
             apart = {einsum.name, *reads} - ({einsum.name} & reads)  # its own state it takes step by step

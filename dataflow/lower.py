@@ -9,17 +9,19 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock, port_name
-from einsim.dataflow.footprint import access_of, disjoint, relevant_ranks, uses
+from einsim.dataflow.crossing import share_elements
+from einsim.dataflow.cutting import cut_of, moving_ranks
+from einsim.dataflow.footprint import relevant_ranks, uses
 from einsim.dataflow.held import held_bytes, points_below
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops, summed, users
 from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, chain
 from einsim.dataflow.mapping_text import mapping_text
-from einsim.dataflow.mask import Box, Cut, Mask, mask_of
+from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import Cost, Engine, Op, Program, ScheduleNode, Stream
 from einsim.dataflow.remarks import remarks
-from einsim.dataflow.transfer import apart_of, ends_of, transfer_cost
+from einsim.dataflow.transfer import ends_of, transfer_cost
 from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.workloads.cascade import Cascade
@@ -122,8 +124,8 @@ def _loading(
     path, when = _chunk(cascade, layout, served[0], tensor, home, "first")
     if served[0].node.einsum == tensor:
         return path, when
-    walked = [rank for loop in path[home.depth :] if loop not in when for rank in layout.loops[loop].ranks]
-    if len(accesses) == 1 and disjoint(cascade, next(iter(accesses)), walked):
+    walked = [loop for loop in path if loop not in when]
+    if len(accesses) == 1 and not share_elements(cascade, layout, next(iter(accesses)), walked, home.depth):
         return path, when
     return served[0].path[: home.depth], {}
 
@@ -153,10 +155,12 @@ def _op(
     sizes: MappingType[str, int],
 ) -> Op:
     einsum = cascade.einsum(draft.leaf.node.einsum)
-    ranks = einsum.ranks if draft.kind == "compute" else access_of(einsum, draft.subject).ranks
+    ranks = einsum.ranks if draft.kind == "compute" else moving_ranks(draft, cascade, machine)
     loops = tuple(layout.loops[loop] for loop in draft.path)
     mine = {loop.rank for loop in loops}
-    resumed, cut = _resumed(draft, cascade, layout), _cut(draft, cascade, layout)
+    resumed = _resumed(draft, cascade, layout)
+    goes_on = {rank for loop in loops if draft.resumes and loop.id in resumed for rank in loop.ranks}
+    cut = cut_of(draft, cascade, machine, loops, goes_on)
     key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
     path = Path(loops, draft.when, sizes, key_ranks, resumed, cut)
     shared_out = draft.leaf.node.spatial.get("cores", ())
@@ -233,36 +237,6 @@ def _resumed(draft: DraftOp, cascade: Cascade, layout: Layout) -> tuple[int, ...
     stepped = set.intersection(*behind)
     loops = (layout.loops[loop] for loop in draft.path[:depth])
     return tuple(loop.id for loop in loops if loop.count > 1 and stepped & set(loop.ranks))
-
-
-def _cut(draft: DraftOp, cascade: Cascade, layout: Layout) -> Cut | None:
-    """What bounds leave of an operation's tiles; None where they leave all, and only extents count."""
-    loops = _resumed(draft, cascade, layout) if draft.resumes else ()
-    resumed = {rank for loop in loops for rank in layout.loops[loop].ranks}
-    leaves = draft.served or (draft.leaf,)
-    einsums = [cascade.einsum(leaf.node.einsum) for leaf in leaves]
-    masks = tuple(mask_of(cascade, einsum.ranks) for einsum in einsums)
-    results = tuple(rank for rank in einsums[0].ranks if rank not in einsums[0].reduced)
-    along = next(iter(resumed)) if len(resumed) == 1 else ""
-    going_on = along if along in masks[0].tied else ""
-    if draft.kind == "compute":
-        apart = apart_of(einsums[0])
-        if not masks[0] and not apart:
-            return None
-        tied = tuple(rank for rank in einsums[0].ranks if rank in masks[0].tied or rank in apart)
-        return Cut(masks, tied, anywhere=bool(apart), results=results, reduced=going_on)
-    uses = [
-        (access, mask)
-        for einsum, mask in zip(einsums, masks, strict=True)
-        for access in ((einsum.output,) if einsum.name == draft.subject else einsum.reads)
-        if access.tensor == draft.subject
-    ]
-    ranks = tuple(dict.fromkeys(rank for access, _ in uses for rank in access.ranks))
-    anywhere = len({tuple(index.terms for index in access.indices) for access, _ in uses}) > 1
-    alike = len({access.indices for access, _ in uses}) == 1
-    if not anywhere and (not any(masks) or (alike and not all(masks))):
-        return None  # the same everywhere, or one of them wants the whole tile and the others a part of that
-    return Cut(tuple(mask for _, mask in uses), ranks, anywhere, results, going_on)
 
 
 def _compute_cost(

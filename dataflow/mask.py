@@ -230,13 +230,16 @@ class Mask:
 
 class Cut(msgspec.Struct, frozen=True):
     """What bounds do to an operation: the masks of the Einsums that it serves, of which one may leave what
-    another leaves out. `ranks` are those whose points decide its cost; `anywhere` that the place of its tile
-    decides it too, bounds or not. `reduced` is the rank along which a compute goes on with partial results.
+    another leaves out. `ranks` are those whose points decide its cost; of those in `places` where its tile
+    begins does too, bounds or not, modulo the number there (0: wherever that is). Of those that are `uncut` a
+    tile keeps what its loops give it, since cores are counted by that. `reduced` is the rank along
+    which a compute goes on with partial results.
     """
 
     masks: tuple[Mask, ...]
     ranks: tuple[str, ...]
-    anywhere: bool = False
+    places: dict[str, int] = {}
+    uncut: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
     reduced: str = ""
 
@@ -268,12 +271,12 @@ class Cut(msgspec.Struct, frozen=True):
 
     def standing(self, box: Box) -> tuple[int, ...]:
         """What sets boxes of the same extents apart; empty where nothing does."""
-        if self.anywhere:
-            return tuple(box[rank][0] if rank in box else 0 for rank in self.ranks)
+        starts = {rank: box[rank][0] if rank in box else 0 for rank in self.places}
+        at = tuple(low % self.places[rank] if self.places[rank] else low for rank, low in starts.items())
         found = [mask.standing(box) if mask else () for mask in self.masks]
         if not any(found):
-            return ()
-        return tuple(number for one in found for number in (len(one), *one))
+            return at
+        return (*at, *(number for one in found for number in (len(one), *one)))
 
 
 def _hull(one: Box, other: Box, sizes: Mapping[str, int]) -> dict[str, Interval]:

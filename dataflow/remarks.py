@@ -1,19 +1,37 @@
-"""What a reader of a result should know of its mapping: products that no matrix unit computes."""
+"""What a reader of a result should know of its mapping: products that no matrix unit computes, groups of a
+sparse operand that its tiles cut.
+"""
 
 from __future__ import annotations
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.mapping import Compute, Mapping, walk
+from einsim.dataflow.leaf import skips
+from einsim.dataflow.mapping import Compute, Loop, Mapping, walk
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.expression import Apply, Expr, expression_ranks, nodes
+from einsim.workloads.sparsity import group_size
 
 
 def remarks(mapping: Mapping, cascade: Cascade, machine: Machine) -> tuple[str, ...]:
-    """A note for each sum of products that a vector unit computes because other ops stand beside it."""
+    """A note for each sum of products that a vector unit computes because other ops stand beside it, and for
+    each unit that skips less than it could.
+    """
     matrix = [unit.name for unit in machine.matrix_units if unit.supports("mac")]
     found = []
-    for leaf in (node for node, _ in walk(mapping.tree) if isinstance(node, Compute)):
+    for leaf, above in walk(mapping.tree):
+        if not isinstance(leaf, Compute):
+            continue
         einsum, unit = cascade.einsum(leaf.einsum), machine.unit(leaf.unit)
+        for rank, sparsity in skips(cascade, unit, einsum, cascade.sizes):
+            tile = min(
+                (node.tile for node in above if isinstance(node, Loop) and node.rank == rank), default=0
+            )
+            if tile % group_size(sparsity):
+                less = "computes all of it" if sparsity.kept(tile) == tile else "skips less than it could"
+                found.append(
+                    f"tiles of {tile} along {rank} cut groups of {group_size(sparsity)} that are sparse, so "
+                    f"{unit.name} {less} in {einsum.name}"
+                )
         if matrix and unit.kind == "vector" and _hides_a_product(einsum):
             others = ", ".join(dict.fromkeys(op for op in einsum.ops if op not in ("mul", "add", "mac")))
             found.append(

@@ -7,6 +7,7 @@ from functools import cached_property
 import msgspec
 
 from einsim.workloads.expression import Access, Expr, accesses, expression_ops
+from einsim.workloads.ops import prune_parts
 from einsim.workloads.sparsity import DENSE, Sparsity
 
 
@@ -65,6 +66,11 @@ class Einsum(msgspec.Struct, frozen=True, dict=True):
     def contracts(self) -> bool:
         """Whether it multiplies two tensors and sums: what matrix units are for."""
         return self.ops == ("mac",) and len(self.reads) == 2
+
+    def group(self, rank: str) -> int:
+        """Points of a rank that it needs together: of what it prunes, a whole group."""
+        parts = prune_parts(getattr(self.expr, "op", ""))
+        return parts[1] if parts and parts[2] == rank else 1
 
     @cached_property
     def iterative(self) -> tuple[str, ...]:

@@ -18,12 +18,12 @@ class Dense(msgspec.Struct, frozen=True, tag="dense"):
         """Names under which a machine may say it exploits this: none needed."""
         return ()
 
-    def kept(self, extent: int) -> int:
-        """Elements that remain of `extent` consecutive ones."""
+    def kept(self, extent: int, start: int = 0) -> int:
+        """Elements that remain of `extent` consecutive ones from `start` on."""
         return extent
 
-    def metadata_bits(self, elements: int) -> int:
-        """Bits of metadata stored for `elements` elements."""
+    def metadata_bits(self, elements: int, start: int = 0) -> int:
+        """Bits of metadata stored for `elements` elements from `start` on."""
         return 0
 
 
@@ -43,13 +43,18 @@ class NM(msgspec.Struct, frozen=True, tag="n:m"):
         """Names under which a machine may say it exploits this."""
         return (f"{self.n}:{self.m}", "n:m")
 
-    def kept(self, extent: int) -> int:
-        """floor(extent / m) * n + min(extent mod m, n)."""
-        return extent // self.m * self.n + min(extent % self.m, self.n)
+    @property
+    def group(self) -> tuple[int, int]:
+        """(n, m): at most n of every m remain."""
+        return self.n, self.m
 
-    def metadata_bits(self, elements: int) -> int:
-        """Bits of metadata stored for `elements` elements."""
-        return self.kept(elements) * (self.m - 1).bit_length()
+    def kept(self, extent: int, start: int = 0) -> int:
+        """Elements that remain of `extent` from `start` on: up to n of each part of a group."""
+        return _of_groups(self.group, extent, start)
+
+    def metadata_bits(self, elements: int, start: int = 0) -> int:
+        """Bits of metadata stored for `elements` elements from `start` on."""
+        return self.kept(elements, start) * (self.m - 1).bit_length()
 
 
 class TopK(msgspec.Struct, frozen=True, tag="top-k"):
@@ -64,13 +69,18 @@ class TopK(msgspec.Struct, frozen=True, tag="top-k"):
         """Names under which a machine may say it exploits this."""
         return ("top-k",)
 
-    def kept(self, extent: int) -> int:
-        """Elements that remain of `extent` consecutive ones."""
-        return extent // self.of * self.k + min(extent % self.of, self.k)
+    @property
+    def group(self) -> tuple[int, int]:
+        """(k, of): at most k of every `of` remain."""
+        return self.k, self.of
 
-    def metadata_bits(self, elements: int) -> int:
-        """Bits of metadata stored for `elements` elements."""
-        return self.kept(elements) * (self.of - 1).bit_length()
+    def kept(self, extent: int, start: int = 0) -> int:
+        """Elements that remain of `extent` consecutive ones from `start` on."""
+        return _of_groups(self.group, extent, start)
+
+    def metadata_bits(self, elements: int, start: int = 0) -> int:
+        """Bits of metadata stored for `elements` elements from `start` on."""
+        return self.kept(elements, start) * (self.of - 1).bit_length()
 
 
 class Block(msgspec.Struct, frozen=True, tag="block"):
@@ -85,14 +95,18 @@ class Block(msgspec.Struct, frozen=True, tag="block"):
         """Names under which a machine may say it exploits this."""
         return ("block",)
 
-    def kept(self, extent: int) -> int:
-        """Elements that remain of `extent` consecutive ones."""
-        blocks = -(-extent // self.size)
-        return min(extent, _share(blocks, self.density) * self.size)
+    def share(self, blocks: int) -> int:
+        """Blocks that remain of so many."""
+        return _share(blocks, self.density)
 
-    def metadata_bits(self, elements: int) -> int:
-        """Bits of metadata stored for `elements` elements."""
-        return -(-elements // self.size)
+    def kept(self, extent: int, start: int = 0) -> int:
+        """Elements that remain of `extent` consecutive ones from `start` on: those of the first blocks."""
+        lead = start % self.size
+        return max(0, min(extent, self.share(self.metadata_bits(extent, start)) * self.size - lead))
+
+    def metadata_bits(self, elements: int, start: int = 0) -> int:
+        """Bits of metadata stored for `elements` elements from `start` on: one for each block of them."""
+        return -(-(start % self.size + elements) // self.size) if elements else 0
 
 
 class Density(msgspec.Struct, frozen=True, tag="density"):
@@ -106,13 +120,24 @@ class Density(msgspec.Struct, frozen=True, tag="density"):
         """Names under which a machine may say it exploits this."""
         return ("unstructured",)
 
-    def kept(self, extent: int) -> int:
-        """Elements that remain of `extent` consecutive ones."""
-        return _share(extent, self.density)
+    def share(self, count: int) -> int:
+        """Elements that remain of so many."""
+        return _share(count, self.density)
 
-    def metadata_bits(self, elements: int) -> int:
+    def kept(self, extent: int, start: int = 0) -> int:
+        """Elements that remain of `extent` of them, wherever they stand."""
+        return self.share(extent)
+
+    def metadata_bits(self, elements: int, start: int = 0) -> int:
         """Bits of metadata stored for `elements` elements."""
         return elements
+
+
+def _of_groups(group: tuple[int, int], extent: int, start: int) -> int:
+    kept, of = group
+    head = min(-start % of, extent)
+    whole, rest = divmod(extent - head, of)
+    return min(kept, head) + whole * kept + min(kept, rest)
 
 
 def _share(count: int, density: float) -> int:
@@ -121,6 +146,15 @@ def _share(count: int, density: float) -> int:
 
 
 Sparsity = Dense | NM | TopK | Block | Density
+
+
+def group_size(sparsity: Sparsity) -> int:
+    """Elements along its rank that a pattern takes together: a group, a block, or each by itself."""
+    if isinstance(sparsity, NM | TopK):
+        return sparsity.group[1]
+    return sparsity.size if isinstance(sparsity, Block) else 1
+
+
 DENSE = Dense()
 
 

@@ -13,8 +13,8 @@ from einsim.specs.compiled import njit
 
 MOST_EXTENTS = 8  # different tile extents of one rank: one more than its loops
 
-#: What is moved of a tensor at one memory, in bytes: its tiles into a home, the same into as many cores as
-#: want it, and what the unit reads and writes there.
+#: What is moved of a tensor at one memory, in bytes: its tiles into a home, the same into all cores, and what
+#: the unit reads and writes there.
 TILES, COPIED, READ, WRITTEN, USES = range(5)
 
 
@@ -40,6 +40,7 @@ class NestCut(NamedTuple):
     folds: Any  # float [S]: folds of what is computed
     values: Any  # float [X, 2]: values that pass in one tile, all cores together and each by itself
     uses: Any  # float [X, M, USES]
+    parts: Any  # float [2, MOST_EXTENTS], scratch: extents of a rank's tiles and how often each occurs
 
 
 @njit(error_model="numpy", nogil=True)
@@ -52,7 +53,7 @@ def uncut(t: Any) -> Any:
         np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.zeros(ranks, np.int64), np.empty(ranks),
         np.empty(ranks), np.empty(ranks), np.empty(ranks, np.int64), np.empty(ranks),
         np.empty(dims), np.empty((tensors, 2)),
-        np.empty((tensors, t.mem.shape[0], USES)),
+        np.empty((tensors, t.mem.shape[0], USES)), np.empty((2, MOST_EXTENTS)),
     )  # fmt: skip
 
 
@@ -69,6 +70,29 @@ def start(sizes: Any, cut: Any) -> None:
     cut.again[0] = 0
 
 
+@njit(error_model="numpy", nogil=True, allocates=False)
+def parted(extents: Any, counts: Any, kinds: int, size: float) -> int:
+    """Cut tiles of so many extents into parts of `size` points and what remains; returns how many extents
+    there are then.
+    """
+    full, kept = 0.0, 0
+    for c in range(kinds):
+        extent, count = extents[c], counts[c]
+        whole = np.floor(extent / size)
+        rest = extent - whole * size
+        full += whole * count
+        if rest > 0.0:
+            found = kept
+            for k in range(kept):
+                if extents[k] == rest:
+                    found = k
+            counts[found] = count + (counts[found] if found < kept else 0.0)
+            extents[found] = rest
+            kept = max(kept, found + 1)
+    extents[kept], counts[kept] = size, full
+    return kept + 1
+
+
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def split(cut: Any, r: int, d: int, size: float) -> None:
     """Go into loop d, over rank r, with a tile size."""
@@ -81,30 +105,10 @@ def split(cut: Any, r: int, d: int, size: float) -> None:
         return
     again[d + 1] = 1
     reach[d + 1, r] = size
-    full = 0.0
+    cut.kinds[r] = parted(ext[r], cnt[r], cut.kinds[r], size)
     total = 0.0
-    kept = 0
-    for c in range(cut.kinds[r]):
-        extent, count = ext[r, c], cnt[r, c]
-        whole = np.floor(extent / size)
-        rest = extent - whole * size
-        full += whole * count
-        total += whole * count
-        if rest > 0.0:
-            total += count
-            found = -1
-            for k in range(kept):
-                if ext[r, k] == rest:
-                    found = k
-            if found >= 0:
-                cnt[r, found] += count
-            else:
-                ext[r, kept] = rest
-                cnt[r, kept] = count
-                kept += 1
-    ext[r, kept] = size
-    cnt[r, kept] = full
-    cut.kinds[r] = kept + 1
+    for k in range(cut.kinds[r]):
+        total += cnt[r, k]
     trips[d + 1, r] = total
 
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from einsim.dataflow.mapper.cut import COPIED, READ, TILES, WRITTEN, split, start, uncut
-from einsim.dataflow.mapper.sums import bytes_of, steps, sum_dims, sum_ranks, sum_uses
+from einsim.dataflow.mapper.cut import READ, TILES, WRITTEN, split, start, uncut
+from einsim.dataflow.mapper.sums import bytes_of, copied, into_cores, steps, sum_dims, sum_ranks, sum_uses
 from einsim.dataflow.mapper.tables import (
     APART,
     BUFFERS,
@@ -116,8 +116,10 @@ def choice(t: Any, cut: Any, x: int, o: int, chosen: int, row: Any) -> bool:
                 if not moved[x, r]:
                     again *= cut.trips[d, r]
             for way, place in ((out, source), (1 - out, memory)):
-                use = COPIED if copies > 1.0 and mem[place, APART] else TILES
-                _move(mem, engines, row, way, place, again * uses[x, place, use])
+                size = again * uses[x, place, TILES]
+                if copies > 1.0 and mem[place, APART] and copied(t, x):
+                    size = again / cut.trips[d, int(t.one[CORE_RANK])] * into_cores(t, cut, x, place, d)
+                _move(mem, engines, row, way, place, size)
         if home[o, h, HOLDS]:
             row[engines + 1 + memory] += held_bytes(t, cut, copies, x, d, d > chosen)
         last = d

@@ -233,7 +233,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def _shareable(self, rank: str, group: tuple[Einsum, ...]) -> bool:
         """Whether a loop over a rank may hold a group: one pass for all, which read what it just made."""
-        if self.cascade.size(rank) == 1 or any(rank not in einsum.ranks for einsum in group):
+        if not self.tiles.splits(rank) or any(rank not in einsum.ranks for einsum in group):
             return False
         within = (edge for edge in dependences(self.cascade) if edge.writer in group and edge.reader in group)
         return all(in_place(self.cascade, edge, rank, {}) for edge in within)

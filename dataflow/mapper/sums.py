@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from einsim.dataflow.mapper.cut import COPIED, READ, TILES, WRITTEN, turn
+from einsim.dataflow.mapper.cut import COPIED, READ, TILES, WRITTEN, parted, turn
 from einsim.dataflow.mapper.tables import (
     ACCESS,
     APART,
@@ -212,17 +212,6 @@ def _values(t: Any, cut: Any, x: int, apart: bool, final: bool) -> float:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def wanted(t: Any, cut: Any, x: int) -> float:
-    """Cores that take the same bytes of a tensor into memories of their own. While the rank along the cores
-    is open, that may be a single one.
-    """
-    core = int(t.one[CORE_RANK])
-    if core < 0 or cut.open[core] or t.moved[x, core]:
-        return 1.0
-    return min(t.one[CORES], cut.reach[t.loop_rank.shape[0], core])
-
-
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _whole(t: Any, m: int, size: float) -> float:
     """Bytes of the whole accesses that so many bytes take."""
     return np.ceil(size / t.mem[m, ACCESS]) * t.mem[m, ACCESS]
@@ -258,7 +247,22 @@ def sum_uses(t: Any, cut: Any, final: bool) -> float:
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _sum_tiles(t: Any, cut: Any, x: int) -> None:
     """The transfers of a tensor's tiles."""
-    at, want = cut.at, wanted(t, cut, x)
+    for m in range(t.mem.shape[0]):
+        cut.uses[x, m, TILES] = _tiles(t, cut, x, m, 1.0)
+        cut.uses[x, m, COPIED] = _tiles(t, cut, x, m, t.one[CORES]) if copied(t, x) else cut.uses[x, m, TILES]
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def copied(t: Any, x: int) -> bool:
+    """Whether cores with memories of their own take the same bytes of a tensor."""
+    core = int(t.one[CORE_RANK])
+    return core >= 0 and not t.moved[x, core]
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def _tiles(t: Any, cut: Any, x: int, m: int, copies: float) -> float:
+    """Bytes of the accesses to a memory of all tiles of a tensor, each with its copies."""
+    at, total = cut.at, 0.0
     at[:] = 0
     while True:
         count, points = 1.0, 1.0
@@ -266,12 +270,29 @@ def _sum_tiles(t: Any, cut: Any, x: int) -> None:
             if t.moved[x, r]:
                 count *= stand(t, cut, r)
                 points *= cut.tile[r]
-        size = bytes_of(t.fmt, x, points, _fibre(t, cut, x))
-        for m in range(t.mem.shape[0]):
-            cut.uses[x, m, TILES] += count * _whole(t, m, size)
-            cut.uses[x, m, COPIED] += count * _whole(t, m, size * want)
+        total += count * _whole(t, m, bytes_of(t.fmt, x, points * copies, _fibre(t, cut, x)))
         if not turn(cut.kinds, at, t.moved[x], 1):
-            return
+            return total
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def into_cores(t: Any, cut: Any, x: int, m: int, d: int) -> float:
+    """Bytes that fill or leave the cores' own memories in a home at a depth, over all tiles of the rank along
+    the cores that the loops above make: what so many cores want. A rank that is open may have single points.
+    """
+    core, cores = int(t.one[CORE_RANK]), t.one[CORES]
+    if cut.open[core]:
+        return cut.trips[d, core] * cut.uses[x, m, TILES]
+    extents, counts, kinds = cut.parts[0], cut.parts[1], 1
+    extents[0], counts[0] = cut.reach[0, core], 1.0
+    for e in range(1, d + 1):
+        if cut.reach[e, core] < cut.reach[e - 1, core]:
+            kinds = parted(extents, counts, kinds, cut.reach[e, core])
+    total = 0.0
+    for k in range(kinds):
+        few = extents[k] < cores
+        total += counts[k] * (_tiles(t, cut, x, m, extents[k]) if few else cut.uses[x, m, COPIED])
+    return total
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)

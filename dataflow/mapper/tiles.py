@@ -16,23 +16,23 @@ MENUS: tuple[Menu, ...] = ("all", "perfect", "steps")
 
 
 @lru_cache(maxsize=4096)
-def menu(size: int, kind: Menu, width: int = 16, cores: int = 1) -> tuple[int, ...]:
-    """Tile sizes of a rank of `size` points, ascending; the last one is the whole rank.
+def menu(size: int, kind: Menu, width: int = 16, cores: int = 1, group: int = 1) -> tuple[int, ...]:
+    """Tile sizes of a rank of `size` points, in whole groups, ascending; the last one is the whole rank.
 
     "all": every size, so imperfect tiles too; "perfect": divisors; "steps": 1, one point a core, and the
     rank in 2, 4, 8 ... equal parts, each rounded up to a multiple of `width`, the narrowest dimension of the
     machine's arrays.
     """
     if kind == "all":
-        return tuple(range(1, size + 1))
+        return (*range(group, size, group), size)
     if kind == "perfect":
-        return divisors(size)
+        return tuple(tile for tile in divisors(size) if tile % group == 0 or tile == size)
     found = {1, min(cores, size), size}
     part = size
     while part > width >= 2:
         part = -(-part // 2)
-        found.add(min(size, -(-part // width) * width))
-    return tuple(sorted(found))
+        found.add(-(-part // width) * width)
+    return tuple(sorted({min(size, -(-tile // group) * group) for tile in found}))
 
 
 def narrowest(machine: Machine) -> int:
@@ -41,9 +41,9 @@ def narrowest(machine: Machine) -> int:
 
 
 @lru_cache(maxsize=4096)
-def menu_from(least: int, size: int, kind: Menu, width: int, cores: int) -> tuple[int, ...]:
+def menu_from(least: int, size: int, kind: Menu, width: int, cores: int, group: int) -> tuple[int, ...]:
     """The sizes of a menu that are at least `least`."""
-    sizes = menu(size, kind, width, cores)
+    sizes = menu(size, kind, width, cores, group)
     return sizes[bisect_left(sizes, least) :]
 
 

@@ -18,6 +18,7 @@ from einsim.dataflow.mapper.nest import Nest, operands
 from einsim.dataflow.mapper.point import NestPoint
 from einsim.dataflow.mapper.tiles import Menu, RankUse, menu, menu_from, narrowest, undominated
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.templates.sizes import group_along
 from einsim.specs.arrays import Ints
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -45,7 +46,17 @@ class TileSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def splits(self, rank: str) -> TileVector:
         """The sizes that split a rank, ascending."""
-        return menu(self.cascade.size(rank), self.menu, self.width, self.cores)[:-1]
+        return menu(self.cascade.size(rank), self.menu, self.width, self.cores, self.group(rank))[:-1]
+
+    def group(self, rank: str) -> int:
+        """Points of a rank that tiles take together."""
+        if rank not in self._groups:
+            self._groups[rank] = group_along(self.cascade, self.machine, rank)
+        return self._groups[rank]
+
+    @cached_property
+    def _groups(self) -> dict[str, int]:
+        return {}
 
 
 class Loops(NamedTuple):
@@ -87,8 +98,8 @@ def loops_of(space: TileSpace, nest: Nest) -> Loops:
     return Loops(
         least=least,
         sizes_of=tuple(
-            menu_from(low, size, space.menu, space.width, space.cores)
-            for low, size in zip(least, sizes, strict=True)
+            menu_from(low, size, space.menu, space.width, space.cores, space.group(rank))
+            for low, size, rank in zip(least, sizes, nest.loops, strict=True)
         ),
         whole=np.array(sizes, np.int64),
         source=np.array([last.get(rank, -1) for rank in nest.loops], np.int64),

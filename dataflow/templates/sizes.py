@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import math
 
+from einsim.accel.machine import Machine
+from einsim.dataflow.footprint import compressed
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.sparsity import group_size
 
 
 def divisors(number: int) -> tuple[int, ...]:
     """All divisors, ascending."""
     small = [value for value in range(1, int(number**0.5) + 1) if number % value == 0]
     return tuple(sorted({*small, *(number // value for value in small)}))
+
+
+def group_along(cascade: Cascade, machine: Machine, rank: str) -> int:
+    """Points of a rank that tiles take together, so that they cut no group of which an Einsum prunes, or by
+    which the machine stores a tensor.
+    """
+    sizes = [einsum.group(rank) for einsum in cascade.einsums]
+    for einsum in cascade.einsums:
+        for access in (einsum.output, *einsum.reads):
+            tensor = cascade.tensor(access.tensor)
+            if compressed(machine, tensor) and tensor.sparsity.rank in tensor.ranks:
+                along = access.indices[tensor.ranks.index(tensor.sparsity.rank)]
+                sizes += [group_size(tensor.sparsity)] if along.plain == rank else []
+    return math.lcm(*sizes)
 
 
 def flat_tile(cascade: Cascade, ranks: tuple[str, ...], size: int) -> dict[str, int]:

@@ -15,6 +15,7 @@ from einsim.dataflow.holds import levels
 from einsim.dataflow.mapping import Node, Pipeline, chain, keep
 from einsim.dataflow.spatial import place
 from einsim.dataflow.templates.gemm import room_bytes
+from einsim.dataflow.templates.sizes import group_along
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -64,7 +65,12 @@ def fits(
     if not rows:
         return False
     room = _room(cascade, machine, einsums, reserved)
-    return 2 * row_bytes(cascade, machine, einsums, dict.fromkeys(rows, 1), resident) <= room
+    return 2 * row_bytes(cascade, machine, einsums, _least(cascade, machine, rows), resident) <= room
+
+
+def _least(cascade: Cascade, machine: Machine, rows: tuple[str, ...]) -> dict[str, int]:
+    """The smallest tiles of rows: single ones, or whole groups of them."""
+    return {rank: min(group_along(cascade, machine, rank), cascade.size(rank)) for rank in rows}
 
 
 def _room(
@@ -91,7 +97,7 @@ def vector_run(
     rows = shared_rows(einsums)
     room = _room(cascade, machine, einsums, reserved)
     memories = _memories(cascade, machine, einsums)
-    tiles = dict.fromkeys(rows, 1)
+    tiles = _least(cascade, machine, rows)
     need = 2 * row_bytes(cascade, machine, einsums, tiles, resident)
     if need > room:
         names = ", ".join(einsum.name for einsum in einsums)

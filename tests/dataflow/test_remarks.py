@@ -6,9 +6,11 @@ import pytest
 
 from einsim.accel.load import load_machine
 from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Compute, Mapping, chain, keep
 from einsim.dataflow.templates import build_mapping
 from einsim.workloads.library import build
 from einsim.workloads.notation import parse
+from tests.validation.oracle.small import machine
 
 SIZES = {"m": 32, "p": 32, "f": 16}
 
@@ -42,3 +44,18 @@ def test_the_library_hides_none(name):
     work, chip = build(name), load_machine("tpu-v4i")
     program = lower(build_mapping(work, chip), work, chip)
     assert not any("beside it" in note for note in program.notes)
+
+
+@pytest.mark.parametrize(
+    ("tile", "said"), [(2, "computes all of it"), (6, "skips less than it could"), (4, "")]
+)
+def test_tiles_that_cut_the_groups_of_a_sparse_operand_are_pointed_out(tile, said):
+    """2:4 with a k-tile below 4 is dense, and the result says so."""
+    work = parse(
+        "tensor W[k,n] sparse 2:4 k\nZ[m,n] = A[m,k] * W[k,n]", name="w", sizes={"m": 4, "k": 12, "n": 4}
+    )
+    chip = machine(exploits=("n:m",))
+    tree = chain(keep("Z", "gb"), ("k", tile), keep("A W", "gb"), Compute(einsum="Z", unit="grid"))
+    mapping = Mapping(cascade="w", machine="small", template="t", tree=tree)
+    text = f"tiles of {tile} along k cut groups of 4 that are sparse, so grid {said} in Z"
+    assert lower(mapping, work, chip).notes == ((text,) if said else ())

@@ -16,14 +16,14 @@ SOFTMAX = (
     "A[m,p] = SN[m,p] / SD[p]\nAV[f,p] = A[m,p] * V[f,m]"
 )
 ATTENTION = "QK[m,p] = Q[e,p] * K[e,m]\n" + SOFTMAX
-WIDTHS = (8, 16, 16, 16, 32)
+WIDTHS = (4, 8, 12, 16, 16, 16, 32)
 
 
 def draw_cascade(kind: str, rng: random.Random) -> Cascade:
     """A cascade of a kind; one in three has other widths than 16 bits, one in four one more output."""
     text, sizes = KINDS[kind](rng)
     work = parse(text, name=kind, sizes=sizes)
-    if rng.random() < 1 / 4:
+    if rng.random() < 1 / 4 and "output" not in text:
         text = f"{text}\noutput {rng.choice(work.einsums).name}"
         work = parse(text, name=kind, sizes=sizes)
     if rng.random() < 1 / 3 and "tensor" not in text:
@@ -93,9 +93,12 @@ def _bounded(bound: str, text: str = ATTENTION) -> Draw:
 
 
 def _documents(rng: random.Random) -> tuple[str, dict[str, int]]:
+    """At prefill, causal or not, or at decode, where the one query stands in the last document."""
     m = rng.randint(3, 7)
     lengths = ",".join(str(rng.randint(1, 3)) for _ in range(rng.randint(1, 2)))
-    return f"where same[{lengths}](m, p)\n{ATTENTION}", {**_sized(rng, "e f", 3), "m": m, "p": m}
+    last = rng.choice((0, 0, m - 1))
+    bound = f"where same[{lengths}](m, p + {last})\n" + rng.choice(("", f"where m <= p + {last}\n"))
+    return bound + ATTENTION, {**_sized(rng, "e f", 3), "m": m, "p": 1 if last else m}
 
 
 def _remainder(rng: random.Random) -> tuple[str, dict[str, int]]:
@@ -163,8 +166,11 @@ KINDS: dict[str, Draw] = {
     "causal-decode": _bounded("m <= p + {D}"), "window-decode": _bounded("p + {D} - m < {C}"),
     "band": _bounded("m <= p + {C}", "QK[m,p] = Q[e,p] * K[e,m]\nAV[f,p] = QK[m,p] * V[f,m]"),
     "documents": _documents, "remainder": _remainder, "one-pass": _one_pass,
+    "unread": _fixed(
+        "B[i,j] = exp(A[i,j])\nC[i] = sum[j](B[i,j])\nD[i,j] = A[i,j] + B[i,j]\noutput D", "i j"
+    ),
     "n:m": _sparse("2:4 k"), "n:m-1:4": _sparse("1:4 k"), "block": _sparse("block 2 0.5 k"),
-    "density": _sparse("density 0.4"), "pruned": _pruned,
+    "density": _sparse("density 0.4"), "top-k": _sparse("topk 2:5 k"), "pruned": _pruned,
     "running": _fixed("initial S = 0\nS[t+1,c] = S[t,c] + X[t,c]\nY[t,c] = S[t+1,c] * G[c]", "t c", 5),
     "recurrent": _fixed(
         "initial H = 0\nH[t+1,d,n] = H[t,d,n] * A[t,d] + X[t,d] * B[t,n]\n"

@@ -110,17 +110,21 @@ def _block(bound: SameBlock, places: Ints) -> Ints:
     return found
 
 
-def elements(cascade: Cascade, access: Access, points: Points) -> Ints:
-    """The element that each point touches, as a position in the flattened tensor."""
+def elements(cascade: Cascade, access: Access, points: Points, *, clip: bool = False) -> Ints:
+    """The element that each point touches, as a position in the flattened tensor; `clip`: of those that
+    touch one.
+    """
     found = np.zeros(points.count, dtype=np.int64)
+    fits = np.ones(points.count, dtype=bool)
     for index, size in zip(access.indices, cascade.shape(access.tensor), strict=True):
         place = np.full(points.count, index.offset, dtype=np.int64)
         for term in index.terms:
             place += term.coefficient * points.at[term.rank]
-        if points.count and (place.min() < 0 or place.max() >= size):
-            raise AssertionError(f"a point inside the bounds touches {access.tensor} outside its {size}")
+        fits &= (place >= 0) & (place < size)
         found = found * size + place
-    return found
+    if not clip and not fits.all():
+        raise AssertionError(f"a point inside the bounds touches {access.tensor} outside of it")
+    return found[fits]
 
 
 def point_ops(einsum: Einsum) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from einsim.accel.machine import Machine
 from einsim.validation.oracle.points import Bools, Ints
 from einsim.validation.oracle.values import Floats
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.sparsity import NM, Block, Density, TopK
+from einsim.workloads.sparsity import NM, Block, Density, Sparsity, TopK
 
 
 class AccessCounts(msgspec.Struct, kw_only=True):
@@ -35,6 +35,33 @@ def fibres(columns: Sequence[Ints], count: int) -> Ints:
     return np.asarray(np.unique(np.stack(columns), axis=1, return_inverse=True)[1]).reshape(-1)
 
 
+def stay(sparsity: Sparsity, fibre: Ints, along: Ints) -> tuple[Ints, Bools]:
+    """For points of some fibres: the closed-up place of each along the sparse rank, and whether it stays."""
+    slot, stays = along.copy(), np.ones(len(along), dtype=bool)
+    size = {NM: "m", TopK: "of", Block: "size"}.get(type(sparsity))
+    for number in np.unique(fibre):
+        mine = np.flatnonzero(fibre == number)
+        mine = mine[np.argsort(along[mine], kind="stable")]
+        if isinstance(sparsity, (NM, TopK)):
+            of, kept = (sparsity.m, sparsity.n) if isinstance(sparsity, NM) else (sparsity.of, sparsity.k)
+            group = along[mine] // of
+            turn = np.arange(len(mine)) - np.searchsorted(group, group)
+            slot[mine], stays[mine] = group * kept + turn, turn < kept
+        elif size:
+            assert isinstance(sparsity, Block)
+            blocks = np.unique(along[mine] // sparsity.size)
+            turn = np.searchsorted(blocks, along[mine] // sparsity.size)
+            stays[mine] = turn < share(len(blocks), sparsity.density)
+        else:
+            stays[mine] = np.arange(len(mine)) < share(len(mine), getattr(sparsity, "density", 1.0))
+    return slot, stays
+
+
+def share(count: int, density: float) -> int:
+    """A share of a count, rounded up, deaf to the last bits of the product."""
+    return math.ceil(round(count * density, 6))
+
+
 def stored_bits(cascade: Cascade, machine: Machine, tensor: str, elements: Ints, apart: Ints) -> int:
     """Bits of a tensor's elements as the machine stores them; those of different `apart` are counted apart.
 
@@ -50,18 +77,13 @@ def stored_bits(cascade: Cascade, machine: Machine, tensor: str, elements: Ints,
     where = list(np.unravel_index(elements, cascade.shape(tensor)))
     along = where.pop(spec.ranks.index(sparsity.rank))
     fibre = fibres([apart, *where], len(elements))
-    if isinstance(sparsity, (NM, TopK)):
-        of, kept = (sparsity.m, sparsity.n) if isinstance(sparsity, NM) else (sparsity.of, sparsity.k)
-        groups = Counter(zip(fibre.tolist(), (along // of).tolist(), strict=True))
-        return sum(min(kept, there) for there in groups.values()) * (spec.bits + (of - 1).bit_length())
-    assert isinstance(sparsity, Block)
-    bits = 0
-    for number in np.unique(fibre):
-        mine = along[fibre == number]
-        blocks = len(np.unique(mine // sparsity.size))
-        kept = math.ceil(round(blocks * sparsity.density, 6)) * sparsity.size
-        bits += min(len(mine), kept) * spec.bits + blocks
-    return bits
+    kept = int(stay(sparsity, fibre, along)[1].sum())
+    if isinstance(sparsity, Block):
+        blocks = len(set(zip(fibre.tolist(), (along // sparsity.size).tolist(), strict=True)))
+        return kept * spec.bits + blocks
+    assert isinstance(sparsity, (NM, TopK))
+    of = sparsity.m if isinstance(sparsity, NM) else sparsity.of
+    return kept * (spec.bits + (of - 1).bit_length())
 
 
 class Place:
@@ -84,19 +106,29 @@ class Place:
         self.fresh = np.zeros(self.values.shape, dtype=bool)  # written here and not yet further out
         self.stamp = np.zeros(self.values.shape, dtype=np.int64)  # the tile that wrote it
         self.beside: list[tuple[Place, Ints, Ints]] = []  # what shares its bytes; offsets
+        self.tile = np.full(given.shape, -1)  # elements of the same number come in one transfer
+        self.wanted = np.zeros(self.values.shape, dtype=bool)  # by somebody in this iteration
 
     def row(self, core: Ints) -> Ints:
         """The row of each core: its own, or the only one."""
         return core if self.cores > 1 else np.zeros_like(core)
 
     def fetch(self, core: Ints, element: Ints) -> None:
-        """Bring what is missing from the next place outward, once for every row that lacks it."""
+        """Bring what is missing from the next place outward, once for every row that lacks it: with all that
+        is wanted of its tile, or where it is of none by itself.
+        """
         if self.outer is None or not len(element):
             return
         row, element = np.unique(np.stack([self.row(core), element]), axis=1)
         missing = ~self.there[row, element]
         row, element = row[missing], element[missing]
-        if not len(element):
+        tile = self.tile[element]
+        self._bring(row[tile < 0], element[tile < 0])
+        for number in np.unique(tile[tile >= 0]):
+            self._bring(*np.nonzero(self.wanted & ~self.there & (self.tile == number)))
+
+    def _bring(self, row: Ints, element: Ints) -> None:
+        if self.outer is None or not len(element):
             return
         self.outer.fetch(row, element)
         self.put(row, element, self.outer.values[self.outer.row(row), element])

@@ -10,10 +10,9 @@ import numpy as np
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.mapping import Compute
 from einsim.validation.oracle.points import Bools, Ints, Points, Ranges, box_points, point_ops
-from einsim.validation.oracle.store import fibres
+from einsim.validation.oracle.store import fibres, stay
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.expression import Access
-from einsim.workloads.sparsity import NM, Block, Sparsity, TopK
 
 
 class Laid(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,22 +56,29 @@ def lay(
     box = {
         rank: (int(at.min()), int(at.max()) + 1) if points.count else (0, 0) for rank, at in places.items()
     }
-    core = _core(unit, node, ranges, points)
+    core = core_of(unit, node, ranges, points)
     every = box_points(einsum.ranks, box)
-    home = _core(unit, node, ranges, every)
-    lane, step = _placed(unit, node, einsum, box, places, core, every, home)
+    home = core_of(unit, node, ranges, every)
+    lane, folds = _folds(unit, node, box, places, core, every, home)
+    own = _own(_alone(node), set(cores_ranks(node)), box, places, core, every, home)
+    laid = {rank for ranks in node.spatial.values() for rank in ranks}
+    step = distinct(*folds, own, *(at for rank, at in places.items() if rank not in laid))[1]
     skipping = {sparse_rank(cascade, read) for read in einsum.reads if _skips(cascade, unit, read)}
     streamed = {einsum.output: step}
-    still_held = stationary(node, einsum)
-    laid = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
-    in_time = set(einsum.ranks) - laid  # those along the cores only too: each core walks its own
+    still = stationary(node, einsum)
     for access in einsum.reads:
         # What moves with a rank that is stored or walked compressed passes whole, as often as the others say.
-        still = {sparse_rank(cascade, access), *skipping} & set(access.ranks)
-        if access == still_held:  # it stays while the others go by
-            still |= in_time - set(access.ranks)
-        flat = {rank: np.full_like(at, box[rank][0]) if rank in still else at for rank, at in places.items()}
-        streamed[access] = _placed(unit, node, einsum, box, flat, core, every, home)[1] if still else step
+        whole = ({sparse_rank(cascade, access), *skipping} & set(access.ranks)) - set(cores_ranks(node))
+        flat = {rank: np.full_like(at, box[rank][0]) if rank in whole else at for rank, at in places.items()}
+        passing = _folds(unit, node, box, flat, core, every, home)[1]
+        if access == still:  # in a fold it passes once for each place in time of its own ranks
+            passing += [flat[rank] for rank in access.ranks if rank not in laid or rank in _alone(node)]
+        else:
+            passing += [own, *(places for rank, places in flat.items() if rank not in laid)]
+        together = distinct(*passing)[1]
+        first = np.full(points.count, points.count)
+        np.minimum.at(first, together, step)
+        streamed[access] = first[together]
     return Laid(core=core, lane=lane, step=step, worked=worked, streamed=streamed)
 
 
@@ -104,29 +110,29 @@ def _flat(ranks: tuple[str, ...], box: Ranges, at: dict[str, Ints], count: int) 
     return found
 
 
-def _core(unit: Unit, node: Compute, ranges: Ranges, points: Points) -> Ints:
+def core_of(unit: Unit, node: Compute, ranges: Ranges, points: Points) -> Ints:
     """The core of each point: places of the cores' ranks go round the cores, whatever the loops are."""
     return _flat(cores_ranks(node), ranges, points.at, points.count) % unit.dims.get("cores", 1)
 
 
-def _placed(
-    unit: Unit, node: Compute, einsum: Einsum, box: Ranges, at: dict[str, Ints], core: Ints,
-    every: Points, home: Ints,
-) -> tuple[Ints, Ints]:  # fmt: skip
-    """Lane and step of each point."""
+def _alone(node: Compute) -> tuple[str, ...]:
+    """Ranks along the cores and along nothing else: each core walks its own places of them in time."""
+    inside = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
+    return tuple(rank for rank in cores_ranks(node) if rank not in inside)
+
+
+def _folds(
+    unit: Unit, node: Compute, box: Ranges, at: dict[str, Ints], core: Ints, every: Points, home: Ints
+) -> tuple[Ints, list[Ints]]:
+    """Lane of each point, and its fold along each dimension."""
     cores = set(cores_ranks(node))
-    lane, columns = core.copy(), []
-    placed = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
+    lane, folds = core.copy(), [np.zeros_like(core)]
     for dim, size in unit.dims.items():
-        if dim == "cores":
-            continue
-        place = _own(node.spatial.get(dim, ()), cores, box, at, core, every, home)
-        lane = lane * size + place % size
-        columns.append(place // size)
-    alone = tuple(rank for rank in cores_ranks(node) if rank not in placed)
-    columns.append(_own(alone, cores, box, at, core, every, home))
-    columns += [at[rank] for rank in einsum.ranks if rank not in placed | cores]
-    return lane, distinct(*columns)[1]
+        if dim != "cores":
+            place = _own(node.spatial.get(dim, ()), cores, box, at, core, every, home)
+            lane = lane * size + place % size
+            folds.append(place // size)
+    return lane, folds
 
 
 def _own(
@@ -178,33 +184,6 @@ def _skipped(cascade: Cascade, unit: Unit, einsum: Einsum, points: Points) -> tu
             stays, slot, slot[stays].min()
         )  # a skipped point stands where its rank begins
     return worked, places
-
-
-def stay(sparsity: Sparsity, fibre: Ints, along: Ints) -> tuple[Ints, Bools]:
-    """For points of some fibres: the closed-up place of each along the sparse rank, and whether it stays."""
-    slot, stays = along.copy(), np.ones(len(along), dtype=bool)
-    size = {NM: "m", TopK: "of", Block: "size"}.get(type(sparsity))
-    for number in np.unique(fibre):
-        mine = np.flatnonzero(fibre == number)
-        mine = mine[np.argsort(along[mine], kind="stable")]
-        if isinstance(sparsity, (NM, TopK)):
-            of, kept = (sparsity.m, sparsity.n) if isinstance(sparsity, NM) else (sparsity.of, sparsity.k)
-            group = along[mine] // of
-            turn = np.arange(len(mine)) - np.searchsorted(group, group)
-            slot[mine], stays[mine] = group * kept + turn, turn < kept
-        elif size:
-            assert isinstance(sparsity, Block)
-            blocks = np.unique(along[mine] // sparsity.size)
-            turn = np.searchsorted(blocks, along[mine] // sparsity.size)
-            stays[mine] = turn < share(len(blocks), sparsity.density)
-        else:
-            stays[mine] = np.arange(len(mine)) < share(len(mine), getattr(sparsity, "density", 1.0))
-    return slot, stays
-
-
-def share(count: int, density: float) -> int:
-    """A share of a count, rounded up, deaf to the last bits of the product."""
-    return math.ceil(round(count * density, 6))
 
 
 def cycles_a_point(unit: Unit, ops: tuple[str, ...]) -> int:

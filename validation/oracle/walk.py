@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
 
 import msgspec
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, children, walk
 from einsim.validation.oracle.feed import feed
 from einsim.validation.oracle.points import (
     Bools,
@@ -22,7 +23,7 @@ from einsim.validation.oracle.points import (
     elements,
 )
 from einsim.validation.oracle.store import AccessCounts, Place
-from einsim.validation.oracle.unit import cycles_a_point, latency_cycles, lay
+from einsim.validation.oracle.unit import core_of, cycles_a_point, latency_cycles, lay
 from einsim.validation.oracle.values import GATHER, Floats, evaluate, gather
 from einsim.validation.oracle.widths import issues
 from einsim.workloads.cascade import Cascade, Einsum
@@ -85,6 +86,7 @@ class _Walk:
         self.given = {name: self._given(name) for name in self.flat}
         self.ready = {name: np.zeros(size) for name, size in self.flat.items()}
         self.ended: dict[int, float] = {}
+        self.together: dict[tuple[int, str], bool] = {}  # by keep and operand: all of it comes at once
         self.stamps: dict[tuple[object, ...], int] = {}  # tiles of results, by their place
         self.latest: Places = {}  # each Einsum's last tile, in its unit's registers
         leaves = [node for node, _ in walk(mapping.tree) if isinstance(node, Compute)]
@@ -168,6 +170,8 @@ class _Walk:
         mine = {name: self._place(name, node.memory, places[name], node.spill) for name in node.tensors}
         if node.overlay:
             self._overlay(node, ranges, mine)
+        for place in mine.values():
+            self._tiles(node, ranges, place)
         end = self.visit(node.body, ranges, {**places, **mine}, after)
         inside = {leaf.einsum for leaf, _ in walk(node) if isinstance(leaf, Compute)}
         for name, place in mine.items():
@@ -175,6 +179,38 @@ class _Walk:
             self.outcome.held[node.memory, name] = max(self.outcome.held[node.memory, name], size)
             place.leave(self._wanted(name, inside))
         return end
+
+    def _tiles(self, node: Keep, ranges: Ranges, place: Place) -> None:
+        """Which elements of an operand come together: those of one tile of the first Einsum that reads it, or
+        all, where such tiles share elements or the readers index it differently. A state comes as it is made.
+        """
+        producer = self.cascade.producer(place.tensor)
+        below = list(_leaf_tiles(self.cascade, node.body, ranges))
+        made_here = producer is not None and producer.name in {leaf.einsum for leaf, _ in below}
+        if made_here or (producer is not None and producer.iterative):
+            return
+        readers = [
+            (leaf, box, access)
+            for leaf, box in below
+            for access in self.cascade.einsum(leaf.einsum).reads
+            if access.tensor == place.tensor and place.tensor not in leaf.chained
+        ]
+        tiles: dict[tuple[tuple[int, int], ...], Ints] = {}
+        for leaf, box, access in readers:
+            points = einsum_points(self.cascade, self.cascade.einsum(leaf.einsum), box)
+            core = core_of(self.machine.unit(leaf.unit), leaf, box, points)
+            place.wanted[place.row(core), elements(self.cascade, access, points)] = True
+            if leaf is readers[0][0]:
+                every = elements(self.cascade, access, box_points(access.ranks, box), clip=True)
+                tiles[tuple(box[rank] for rank in access.ranks)] = np.unique(every)
+        for number, mine in enumerate(tiles.values()):
+            place.tile[mine] = number
+        differ = len({access for *_, access in readers}) > 1
+        share = sum(map(len, tiles.values())) > (place.tile >= 0).sum()
+        if self.together.setdefault(
+            (id(node), place.tensor), differ or share
+        ):  # as the first iteration has it
+            place.tile[:] = 0
 
     def _wanted(self, tensor: str, inside: set[str]) -> Bools:
         """What must leave a keep: results, what Einsums outside read, and what is yet to be read or summed.
@@ -211,11 +247,7 @@ class _Walk:
     def compute(self, node: Compute, ranges: Ranges, places: Places, after: float) -> float:
         """One tile; of an Einsum that reads its own state, one step of it after the other."""
         einsum = self.cascade.einsum(node.einsum)
-        own = [rank for rank in einsum.iterative if einsum.name in {read.tensor for read in einsum.reads}]
-        boxes = [dict(ranges)]
-        for rank in own:
-            boxes = [{**box, rank: (at, at + 1)} for box in boxes for at in range(*box[rank])]
-        for box in boxes:
+        for box in _steps(einsum, ranges):
             after = max(after, self._tile(node, einsum, box, places, after))
         return after
 
@@ -305,3 +337,26 @@ class _Walk:
             for field in (here.values, here.there, here.fresh, here.stamp):
                 field[:, new] = field[:, old]
             here = here.outer
+
+
+def _steps(einsum: Einsum, ranges: Ranges) -> list[Ranges]:
+    """A tile's box, or of an Einsum that reads its own state one box a step."""
+    boxes = [dict(ranges)]
+    for rank in einsum.iterative if einsum.name in {read.tensor for read in einsum.reads} else ():
+        boxes = [{**box, rank: (at, at + 1)} for box in boxes for at in range(*box[rank])]
+    return list(boxes)
+
+
+def _leaf_tiles(cascade: Cascade, node: Node, ranges: Ranges) -> Iterator[tuple[Compute, Ranges]]:
+    """The computes below a node, each with its box, in the order in which they run."""
+    if isinstance(node, Compute):
+        for box in _steps(cascade.einsum(node.einsum), ranges):
+            yield node, box
+    elif isinstance(node, Loop):
+        start, stop = ranges[node.rank]
+        for low in range(start, stop, node.tile):
+            tile = {**ranges, node.rank: (low, min(low + node.tile, stop))}
+            yield from _leaf_tiles(cascade, node.body, tile)
+    else:
+        for child in children(node):
+            yield from _leaf_tiles(cascade, child, ranges)

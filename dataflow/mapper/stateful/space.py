@@ -45,6 +45,7 @@ from einsim.dataflow.mapper.stateful.point import (
 from einsim.dataflow.mapper.tiles import Menu, menu, narrowest
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.spatial import Layouts, step_placements
+from einsim.dataflow.templates.sizes import group_along
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade, Einsum
@@ -136,7 +137,8 @@ class StatefulSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         every = [
             [(rank, outer, inner) for outer in sizes for inner in sizes if inner <= outer]
             for rank in self.group.free
-            for sizes in [menu(self.cascade.size(rank), self.menu, width)]
+            for group in [group_along(self.cascade, self.machine, rank)]
+            for sizes in [menu(self.cascade.size(rank), self.menu, width, group=group)]
         ]
         found = []
         for chosen in itertools.product(*every):

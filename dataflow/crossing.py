@@ -1,0 +1,178 @@
+"""What crosses the border of a home: which tiles of a tensor come one by one, and how much each moves.
+
+Everything that an iteration's readers touch comes once: tile by tile as the first reader walks it, or all at
+once where those tiles share elements or readers index the tensor differently. docs/mappings.md states it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.cores import copied, cores_ranks
+from einsim.dataflow.footprint import (
+    Use,
+    access_of,
+    compressed,
+    elements,
+    relevant_ranks,
+    touched,
+    union_bits,
+)
+from einsim.dataflow.held import points_below
+from einsim.dataflow.layout import Layout, Leaf
+from einsim.dataflow.mask import Box, mask_of
+from einsim.dataflow.visit import Ints, different, points, stored_bits, values
+from einsim.dataflow.waits import DraftOp
+from einsim.workloads.cascade import Access, Cascade, Einsum
+
+MOST_VISITED = 2**15
+"""Points of a transfer that are visited one by one at most."""
+
+
+def share_elements(cascade: Cascade, layout: Layout, access: Access, path: Iterable[int], depth: int) -> bool:
+    """Whether tiles of the loops on a path from `depth` on share elements of what is accessed."""
+    path = tuple(path)
+    whole = points_below(layout, cascade, path[:depth])
+    tiles: dict[str, list[int]] = {}
+    for loop in path[depth:]:
+        for rank in layout.loops[loop].ranks:
+            tiles.setdefault(rank, []).append(layout.loops[loop].tile)
+    parts = [_parts(whole[rank], along).items() for rank, along in tiles.items()]
+    one_by_one = sum(
+        math.prod(times for _, times in chosen)
+        * elements(cascade, access, {**whole, **dict(zip(tiles, (e for e, _ in chosen), strict=True))})
+        for chosen in itertools.product(*parts)
+    )
+    return one_by_one != elements(cascade, access, whole)
+
+
+def _parts(extent: int, tiles: Sequence[int]) -> Counter[int]:
+    """Extents of the innermost tiles of nested loops over a rank, and how many there are of each."""
+    if not tiles:
+        return Counter((extent,))
+    found: Counter[int] = Counter()
+    for tile, times in ((tiles[0], extent // tiles[0]), (extent % tiles[0], 1)):
+        for size, many in _parts(tile, tiles[1:]).items() if tile and times else ():
+            found[size] += times * many
+    return found
+
+
+def uses(draft: DraftOp, cascade: Cascade, tile: Box) -> tuple[Use, ...]:
+    """Everything that the leaves which a transfer serves touch of its tensor in one tile."""
+    return tuple(
+        Use(access, {rank: tile[rank] for rank in einsum.ranks}, mask_of(cascade, einsum.ranks) or None)
+        for leaf in draft.served
+        for einsum in (cascade.einsum(leaf.node.einsum),)
+        for access in accesses_of(draft, einsum)
+    )
+
+
+def accesses_of(draft: DraftOp, einsum: Einsum) -> list[Access]:
+    """The accesses of an Einsum that a transfer serves."""
+    every = (einsum.output,) if einsum.name == draft.subject else einsum.reads
+    return [access for access in every if access.tensor == draft.subject]
+
+
+def cores_of(machine: Machine, memory: str) -> int:
+    """Cores that have a memory, or a unit's registers, each to itself."""
+    unit = next((unit for unit in machine.units if unit.name == memory), None)
+    return machine.memory(memory).copies if unit is None else unit.dims.get("cores", 1)
+
+
+def moved(
+    cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, tile: Box, outer: str,
+    begun: int | None = None,
+) -> tuple[int, int]:  # fmt: skip
+    """Bytes that a transfer moves in the outer memory and in the inner one; of registers, values. `begun`: so
+    many results that are partial, not all of the tile.
+    """
+    assert draft.home is not None
+    inner = draft.home.memory
+    tensor = cascade.tensor(draft.subject)
+    in_unit = any(unit.name == inner for unit in machine.units)
+    apart = not machine.multicast or cores_of(machine, outer) > 1
+    found = None
+    if cores_of(machine, inner) > 1 and begun is None:
+        found = _pairs(cascade, machine, layout, draft, tile)
+    if begun is not None:
+        bits = every = begun * tensor.bits
+        count = begun
+    elif found is None:
+        together, copies = uses(draft, cascade, tile), _copies(cascade, machine, draft, tile)
+        bits = union_bits(cascade, machine, draft.subject, together)
+        every, count = math.ceil(bits * copies), math.ceil(touched(cascade, together) * copies)
+    else:
+        once = different([np.zeros_like(found[0]), *found[1:]])
+        bits, every = (
+            stored_bits(tensor, rows) if compressed(machine, tensor) else len(rows[0]) * tensor.bits
+            for rows in (once, found)
+        )
+        count = len(found[0])
+    size, own = -(-bits // 8), -(-every // 8)
+    return own if apart else size, count if in_unit else own
+
+
+def _pairs(
+    cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, tile: Box
+) -> list[Ints] | None:
+    """Core and place of everything that a tile brings to some core, each once; None where cores share out
+    plain ranks evenly, or there are too many points to visit.
+    """
+    found, regular = [], len(draft.served) == 1
+    parted = compressed(machine, cascade.tensor(draft.subject))  # groups, by cores that share out their rank
+    for leaf in draft.served:
+        einsum, shared_out = cascade.einsum(leaf.node.einsum), cores_ranks(leaf.node)
+        mask = mask_of(cascade, einsum.ranks)
+        accesses = accesses_of(draft, einsum)
+        for access in accesses:
+            several = [i for i in access.indices if len(i.ranks) > 1 and set(i.ranks) & set(shared_out)]
+            mixed = len(shared_out) > 1 and not set(shared_out) <= set(access.ranks)
+            tied = mask.tied | set(access.ranks) if parted else mask.tied
+            regular &= not (several or mixed or tied & set(shared_out)) and len(accesses) == 1
+            chosen = {*access.ranks, *shared_out, *mask.tied}
+            ranks = [rank for rank in einsum.ranks if rank in chosen]
+            if math.prod(tile[rank][1] for rank in ranks) > MOST_VISITED:
+                return None
+            at, count = points(tile, ranks, mask or None)
+            core = _places(layout, draft, leaf, tile, at, count) % machine.unit(leaf.node.unit).dims["cores"]
+            found.append([core, *values(access, at, count)])
+    return None if regular else different(np.concatenate(found, axis=1))
+
+
+def _copies(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> Fraction:
+    """Cores that take the same element, on average; 1 where they share what it goes to."""
+    assert draft.home is not None
+    if cores_of(machine, draft.home.memory) == 1:
+        return Fraction(1)
+    extents = {rank: extent for rank, (_, extent) in tile.items()}
+    return max(
+        copied(
+            machine.unit(leaf.node.unit), leaf.node,
+            relevant_ranks(cascade, access_of(cascade.einsum(leaf.node.einsum), draft.subject)), extents,
+        )
+        for leaf in draft.served
+    )  # fmt: skip
+
+
+def _places(
+    layout: Layout, draft: DraftOp, leaf: Leaf, tile: Box, at: Mapping[str, Ints], count: int
+) -> Ints:
+    """The place of each point along the cores, in whichever of the leaf's tiles it is."""
+    found = np.zeros(count, dtype=np.int64)
+    outside = {loop for loop in draft.path if loop not in draft.when}
+    for turn, rank in enumerate(cores_ranks(leaf.node)):
+        low, extent = (np.full(count, end) for end in tile[rank])
+        for loop in leaf.path:
+            if loop not in outside and rank in layout.loops[loop].ranks:
+                step = layout.loops[loop].tile
+                before = (at[rank] - low) // step * step
+                low, extent = low + before, np.minimum(step, extent - before)
+        found = found * extent + at[rank] - (low if turn else 0)
+    return found

@@ -1,0 +1,100 @@
+"""What decides the cost of an operation's tile beside its extents: what bounds leave of it, and its place.
+
+The place matters where a border cuts sparse groups, or tensors are read at indices that move apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.cores import cores_ranks
+from einsim.dataflow.crossing import accesses_of, cores_of
+from einsim.dataflow.footprint import compressed
+from einsim.dataflow.mask import Cut, mask_of
+from einsim.dataflow.program import ProgramLoop
+from einsim.dataflow.waits import DraftOp
+from einsim.workloads.cascade import Access, Cascade, Einsum
+from einsim.workloads.sparsity import group_size
+
+
+def moving_ranks(draft: DraftOp, cascade: Cascade, machine: Machine) -> tuple[str, ...]:
+    """Ranks whose points decide what a transfer moves: the tensor's own, and where each core has its part,
+    those along the cores.
+    """
+    assert draft.home is not None
+    apart = cores_of(machine, draft.home.memory) > 1
+    return tuple(
+        dict.fromkeys(
+            rank
+            for leaf in draft.served
+            for access in accesses_of(draft, cascade.einsum(leaf.node.einsum))
+            for rank in (*access.ranks, *(cores_ranks(leaf.node) if apart else ()))
+        )
+    )
+
+
+def cut_of(
+    draft: DraftOp, cascade: Cascade, machine: Machine, loops: tuple[ProgramLoop, ...], resumed: set[str]
+) -> Cut | None:
+    """What bounds leave of an operation's tiles; None where they leave all, and only extents count. `resumed`
+    are reduced ranks in whose later tiles it goes on with partial results.
+    """
+    leaves = draft.served or (draft.leaf,)
+    einsums = [cascade.einsum(leaf.node.einsum) for leaf in leaves]
+    masks = tuple(mask_of(cascade, einsum.ranks) for einsum in einsums)
+    results = tuple(rank for rank in einsums[0].ranks if rank not in einsums[0].reduced)
+    along = next(iter(resumed)) if len(resumed) == 1 else ""
+    going_on = along if along in masks[0].tied else ""
+    if draft.kind == "compute":
+        apart = dict.fromkeys(apart_of(einsums[0]), 0)
+        places = _cutting(cascade, machine, loops, (*einsums[0].reads, einsums[0].output)) | apart
+        if not masks[0] and not places:
+            return None
+        tied = tuple(rank for rank in einsums[0].ranks if rank in masks[0].tied or rank in places)
+        return Cut(masks, tied, places, cores_ranks(draft.leaf.node)[1:], results, going_on)
+    uses = [
+        (access, mask)
+        for einsum, mask in zip(einsums, masks, strict=True)
+        for access in accesses_of(draft, einsum)
+    ]
+    ranks = moving_ranks(draft, cascade, machine)
+    moving_apart = len({tuple(index.terms for index in access.indices) for access, _ in uses}) > 1
+    places = dict.fromkeys(ranks, 0) if moving_apart else _cutting(
+        cascade, machine, loops, [access for access, _ in uses]
+    )  # fmt: skip
+    alike = len({access.indices for access, _ in uses}) == 1
+    shared_out = {rank for leaf in leaves for rank in cores_ranks(leaf.node) if rank in ranks}
+    whole = alike and not all(masks) and not any(mask.tied & shared_out for mask in masks)
+    if not places and (not any(masks) or whole):
+        return None  # the same everywhere, or one of them wants the whole tile and the others a part of that
+    uncut = tuple(rank for leaf in leaves for rank in cores_ranks(leaf.node)[1:])
+    return Cut(tuple(mask for _, mask in uses), ranks, places, uncut, results, going_on)
+
+
+def _cutting(
+    cascade: Cascade, machine: Machine, loops: tuple[ProgramLoop, ...], accesses: Iterable[Access]
+) -> dict[str, int]:
+    """Ranks along which loops cut groups that a tensor is stored or skipped by, and the size of those."""
+    found: dict[str, int] = {}
+    for access in accesses:
+        tensor = cascade.tensor(access.tensor)
+        size = group_size(tensor.sparsity)
+        if size > 1 and compressed(machine, tensor):
+            for rank in access.indices[tensor.ranks.index(tensor.sparsity.rank)].ranks:
+                if any(rank in loop.ranks and loop.tile % size for loop in loops):
+                    found[rank] = math.lcm(size, found.get(rank, 1))
+    return found
+
+
+def apart_of(einsum: Einsum) -> set[str]:
+    """Ranks of tensors that an Einsum reads at indices which move apart, so that it depends on the place of a
+    tile what of them two reads share.
+    """
+    found = set()
+    for tensor in {access.tensor for access in einsum.reads}:
+        accesses = [access for access in einsum.reads if access.tensor == tensor]
+        if len({tuple(index.terms for index in access.indices) for access in accesses}) > 1:
+            found |= {rank for access in accesses for rank in access.ranks}
+    return found

@@ -1,0 +1,240 @@
+"""A tile of few points laid out on a unit, visited point by point.
+
+Where bounds, cores that share out several ranks, or sparse groups that a tile cuts leave no closed form,
+`einsim.dataflow.feed` counts steps and values here, and transfers what each core's own memory lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from einsim.accel.machine import Unit
+from einsim.dataflow.cores import cores_ranks
+from einsim.dataflow.mapping import Compute
+from einsim.dataflow.mask import Box, Mask
+from einsim.workloads.cascade import Access, Einsum, Tensor
+from einsim.workloads.sparsity import NM, Block, Density, Sparsity, TopK
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+At = Mapping[str, Ints]
+"""The position of each point along each visited rank."""
+Skip = tuple[str, Sparsity]
+"""A rank along which a unit skips, and the pattern that it skips by."""
+
+DENSE = 64
+"""Numbers up to so many times their count are told apart in a table, which is faster than sorting them."""
+
+
+class Visit:
+    """The points that a mask leaves of a box over some ranks, each with its core and its step.
+
+    `worked` are those that the unit computes, once it skips. Ranks that are left out are walked in time.
+    """
+
+    def __init__(
+        self, unit: Unit, node: Compute, einsum: Einsum, tile: Box, mask: Mask | None,
+        skips: Sequence[Skip], ranks: Sequence[str],
+    ) -> None:  # fmt: skip
+        self.unit, self.node, self.tile = unit, node, tile
+        self.shared_out, self.cores = cores_ranks(node), unit.dims.get("cores", 1)
+        self.dims = {dim: ranks for dim, ranks in node.spatial.items() if dim != "cores"}
+        placed = {rank for along in self.dims.values() for rank in along}
+        self.alone = tuple(rank for rank in self.shared_out if rank not in placed)
+        self.at, self.count = points(tile, ranks, mask)
+        self.place, self.worked = dict(self.at), np.ones(self.count, dtype=bool)
+        for rank, sparsity in skips:
+            others = [at for name, at in self.at.items() if name != rank]
+            slot, stays = stay(sparsity, number(others, self.count), self.at[rank])
+            self.worked &= stays
+            self.place[rank] = np.where(stays, slot, slot[stays].min(initial=np.iinfo(np.int64).max))
+        self.box = {r: (int(at.min()), int(np.ptp(at)) + 1) for r, at in self.place.items() if self.count}
+        self.core = core_of(unit, node, tile, self.at, self.count)
+        self.in_time = [
+            rank for rank in einsum.ranks if rank in self.at and rank not in {*placed, *self.alone}
+        ]
+        own = self._own(self.alone, self.place)
+        self.step = number(
+            [*self._folds(self.place), own, *(self.place[r] for r in self.in_time)], self.count
+        )
+
+    def steps(self) -> int:
+        """Steps of the core that has most, in each of which it has a point."""
+        pairs = different([self.core[self.worked], self.step[self.worked]])
+        return int(np.bincount(pairs[0]).max(initial=0))
+
+    def rows(
+        self, accesses: Iterable[Access], still: Access | None, whole: frozenset[str], *, apart: bool
+    ) -> list[Ints]:
+        """What passes the unit's edge, each once: core (0 unless `apart`), step, place in each dimension."""
+        core = self.core if apart else np.zeros_like(self.core)
+        found = [
+            [core, self._passing(access, whole, access == still), *values(access, self.at, self.count)]
+            for access in accesses
+        ]
+        return different(np.concatenate(found, axis=1))
+
+    def results(self, access: Access, *, apart: bool) -> list[Ints]:
+        """The same of the results: one row for each step that adds to one."""
+        core = self.core if apart else np.zeros_like(self.core)
+        return different([c[self.worked] for c in (core, self.step, *values(access, self.at, self.count))])
+
+    def _passing(self, access: Access, whole: frozenset[str], still: bool) -> Ints:
+        """The step in which each point's operand passes: the first of those that use what passes with it."""
+        mine = whole & set(access.ranks)
+        if not self.count or not (still or mine):
+            return self.step
+        at = {r: np.full_like(here, self.box[r][0]) if r in mine else here for r, here in self.place.items()}
+        columns = self._folds(at)
+        if still:
+            columns += [at[rank] for rank in (*self.in_time, *self.alone) if rank in access.ranks]
+        else:
+            columns += [self._own(self.alone, at), *(at[rank] for rank in self.in_time)]
+        together = number(columns, self.count)
+        first = np.full(self.count, self.count)
+        np.minimum.at(first, together, self.step)
+        return first[together]
+
+    def _folds(self, at: At) -> list[Ints]:
+        return [self._own(ranks, at) // self.unit.dims[dim] for dim, ranks in self.dims.items()]
+
+    def _own(self, ranks: tuple[str, ...], at: At) -> Ints:
+        """Places along some ranks as one number; of those that go round the cores, among its core's own."""
+        if not self.count:
+            return np.zeros(0, dtype=np.int64)
+        mine = flat(ranks, self.box, at, self.count)
+        if not set(self.shared_out) & set(ranks):
+            return mine
+        every, count = points(self.box, tuple(dict.fromkeys((*ranks, *self.shared_out))), None)
+        home, theirs = (
+            core_of(self.unit, self.node, self.tile, every, count),
+            flat(ranks, self.box, every, count),
+        )
+        found = np.zeros(self.count, dtype=np.int64)
+        for core in range(self.cores):
+            here = self.core == core
+            found[here] = np.searchsorted(np.unique(theirs[home == core]), mine[here])
+        return found
+
+
+def points(tile: Box, ranks: Sequence[str], mask: Mask | None) -> tuple[dict[str, Ints], int]:
+    """Positions along some ranks of every point of a box that a mask leaves, and how many those are."""
+    sides = [tile[rank] for rank in ranks]
+    grid = np.meshgrid(*(np.arange(low, low + extent) for low, extent in sides), indexing="ij")
+    at = {rank: places.reshape(-1) for rank, places in zip(ranks, grid, strict=True)}
+    if mask and at:
+        kept = mask.keeps(at, next(iter(at.values())).shape)
+        at = {rank: places[kept] for rank, places in at.items()}
+    return at, len(next(iter(at.values()))) if at else 1
+
+
+def flat(ranks: Iterable[str], box: Box, at: At, count: int, *, absolute: bool = False) -> Ints:
+    """Places of several ranks as one number, from the box's first on, or the first rank from its own 0."""
+    found = np.zeros(count, dtype=np.int64)
+    for turn, rank in enumerate(ranks):
+        low, extent = box[rank]
+        found = found * extent + at[rank] - (0 if absolute and not turn else low)
+    return found
+
+
+def core_of(unit: Unit, node: Compute, tile: Box, at: At, count: int) -> Ints:
+    """The core of each point: places of the cores' ranks go round the cores."""
+    return flat(cores_ranks(node), tile, at, count, absolute=True) % unit.dims.get("cores", 1)
+
+
+def values(access: Access, at: At, count: int) -> list[Ints]:
+    """The place in each dimension that each point accesses, as far as the visited ranks tell."""
+    found = [np.full(count, index.offset, dtype=np.int64) for index in access.indices]
+    for dim, index in enumerate(access.indices):
+        for term in index.terms:
+            if term.rank in at:
+                found[dim] += term.coefficient * at[term.rank]
+    return found
+
+
+def stay(sparsity: Sparsity, fibre: Ints, along: Ints) -> tuple[Ints, Bools]:
+    """For points of some fibres: the closed-up place of each along the sparse rank, and whether it stays.
+
+    n of every m stay; of blocks and of an unstructured pattern the first, as many as its share rounded up.
+    """
+    order = np.lexsort((along, fibre))
+    fibre, along = fibre[order], along[order]
+    slot, stays = along.copy(), np.zeros(len(along), dtype=bool)
+    if isinstance(sparsity, NM | TopK):
+        kept, of = sparsity.group
+        turn = _turns(np.stack([fibre, along // of]))
+        slot, stays = along // of * kept + turn, turn < kept
+    elif isinstance(sparsity, Block | Density):
+        units = along // sparsity.size if isinstance(sparsity, Block) else np.arange(len(along))
+        firsts = np.concatenate([[True], (np.diff(fibre) != 0) | (np.diff(units) != 0)])[: len(along)]
+        turn = np.cumsum(firsts) - 1
+        starts = np.searchsorted(fibre, fibre)
+        turn -= turn[starts]
+        ends = np.searchsorted(fibre, fibre, side="right") - 1
+        many = turn[ends] + 1
+        shares = {int(n): sparsity.share(int(n)) for n in np.unique(many)}
+        stays = turn < np.array([shares[int(n)] for n in many], dtype=np.int64)
+    found, there = np.empty_like(slot), np.empty_like(stays)
+    found[order], there[order] = slot, stays
+    return found, there
+
+
+def _turns(keys: Ints) -> Ints:
+    """How many of the same sorted column stand before each."""
+    first = np.concatenate([[True], (np.diff(keys) != 0).any(axis=0)])[: keys.shape[1]]
+    at = np.arange(keys.shape[1])
+    return at - np.maximum.accumulate(np.where(first, at, 0))
+
+
+def stored_bits(tensor: Tensor, rows: Sequence[Ints], times: int = 1) -> int:
+    """Bits that a tensor's elements take compressed: `rows` has what sets fibres apart, then the place in
+    each dimension; all of it is there `times` times.
+    """
+    sparsity, count = tensor.sparsity, len(rows[0])
+    if sparsity.rank not in tensor.ranks:
+        return sparsity.kept(count * times) * tensor.bits + sparsity.metadata_bits(count * times)
+    dim = len(rows) - len(tensor.ranks) + tensor.ranks.index(sparsity.rank)
+    fibre = number([row for at, row in enumerate(rows) if at != dim], count)
+    kept = int(stay(sparsity, fibre, rows[dim])[1].sum())
+    if isinstance(sparsity, Block):
+        return times * (kept * tensor.bits + len(different([fibre, rows[dim] // sparsity.size])[0]))
+    return times * kept * (tensor.bits + sparsity.metadata_bits(1))
+
+
+def number(columns: Sequence[Ints], count: int) -> Ints:
+    """A number for each of `count` rows, in the order of the rows, the same for the same ones."""
+    return _closed(*_key(columns, count))[0]
+
+
+def different(columns: Sequence[Ints] | Ints) -> list[Ints]:
+    """The different rows, in order."""
+    rows = np.stack(list(columns))
+    places, many = _closed(*_key(rows, rows.shape[1]))
+    first = np.zeros(many, dtype=np.int64)
+    first[places] = np.arange(rows.shape[1])
+    return list(rows[:, first])
+
+
+def _key(columns: Sequence[Ints] | Ints, count: int) -> tuple[Ints, int]:
+    """One number for each row, the same for the same ones and in their order, and what all are below."""
+    key: Ints = np.zeros(count, dtype=np.int64)
+    below = 1
+    for column in columns:
+        low = int(column.min(initial=0))
+        size = int(column.max(initial=0)) - low + 1
+        if below * size > DENSE * len(key):
+            key, below = _closed(key, below)
+        key, below = key * size + (column - low), below * size
+    return key, below
+
+
+def _closed(key: Ints, below: int) -> tuple[Ints, int]:
+    """The numbers' places among the different ones, and how many those are."""
+    if below <= DENSE * len(key):
+        there = np.bincount(key) > 0
+        return (np.cumsum(there) - 1)[key], int(np.count_nonzero(there))
+    different, places = np.unique(key, return_inverse=True)
+    return places.reshape(-1), len(different)

@@ -1,0 +1,86 @@
+"""Both levels count what the oracle counts: the smallest case of each mechanism that one of them got wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from einsim.dataflow.mapping_text import parse_text
+from einsim.validation.oracle.compare import DrawnCase, judge
+from einsim.workloads.notation import parse
+from tests.validation.oracle.small import machine
+
+SPARSE = "tensor W[k,n] sparse 2:4 k\n"
+PRODUCT = "Z[m,n] = A[m,k] * W[k,n]"
+CASES = {
+    "each core's own memory takes what its core wants, where ranks that share the cores move it in part": (
+        PRODUCT, "m=3 n=4 k=4", {"cores": 3, "copies": 3},
+        "keep A Z in near x1 / for m/2 / keep W in near x1 / Z on grid cores=n*m cols=k",
+    ),
+    "later tiles land on other cores, and all of an operand that they lack comes at once": (
+        PRODUCT, "m=5 n=3 k=4", {"cores": 4, "copies": 4},
+        "keep W in gb x1 / keep W in near x1 / for m/3 / keep A Z in near x1 / Z on grid cores=m rows=k cols=n",
+    ),
+    "a core without a point that the bounds keep takes nothing": (
+        "where m <= p\nwhere p <= m + 1\nS[m,p] = Q[e,p] * K[e,m]", "m=6 p=6 e=3", {"cores": 3, "copies": 3},
+        "keep K in near x1 / for p/1 / keep S Q in near x1 / S on grid cores=m rows=e",
+    ),
+    "cores are counted by the box of the loops, not by what bounds leave of it": (
+        "where m <= p + 3\nA[f,p] = S[m,p] * V[f,m]", "m=6 p=6 f=2", {"cores": 3, "copies": 3},
+        "keep V A in near x1 / for m/5 / keep S in near x1 / for f/1 / A on grid cores=f*p rows=m cols=p",
+    ),
+    "tiles of a window share elements, so all of them come in one transfer": (
+        "O[k,x] = I[c,x+r] * W[k,c,r]", "k=2 x=7 c=3 r=2", {},
+        "keep W O in gb x1 / keep I in gb x1 / for x/2 / O on grid rows=k cols=c",
+    ),
+    "a window that moves by its own width shares none": (
+        "O[k,x] = I[c,2*x+r] * W[k,c,r]", "k=2 x=7 c=3 r=2", {},
+        "keep W O in gb x1 / keep I in gb x1 / for x/2 / O on grid rows=k cols=c",
+    ),
+    "the stationary operand passes on all cores together, once for each place of its own ranks": (
+        PRODUCT, "m=5 n=5 k=5", {"cores": 4},
+        "keep A W Z in gb x1 / Z on lanes cores=m*n lanes=k",
+    ),
+    "a result is added to where a point is computed, not where one is skipped": (
+        SPARSE + PRODUCT, "m=2 n=4 k=9", {"cores": 2, "exploits": ("n:m",)},
+        "keep A in gb x1 / for m/1 / keep W Z in gb x1 / Z on grid cores=n*m rows=k cols=m weight-stationary",
+    ),
+    "tiles that cut the groups keep and skip by the parts": (
+        SPARSE + PRODUCT, "m=3 n=3 k=7", {"exploits": ("n:m",)},
+        "keep A Z in gb x1 / for k/6 / for k/5 / keep W in gb x1 / Z on grid rows=k cols=n",
+    ),
+    "copies of a compressed tile are rounded to bytes once": (
+        "tensor W[k,n] bits 12 sparse 1:4 k\n" + PRODUCT, "m=3 n=3 k=7", {"cores": 3, "copies": 3, "exploits": ("n:m",)},
+        "keep A Z in near x1 / for k/4 / keep W in near x1 / Z on grid cores=m rows=k cols=n",
+    ),
+    "where the cores share out the rank of a pattern, each has groups of its own": (
+        "P[k,n] = prune[2:4,k](W[k,n])", "k=8 n=4", {"cores": 3, "copies": 3, "exploits": ("n:m",)},
+        "for k/4 / keep W P in near x1 / P on lanes cores=k lanes=n",
+    ),
+    "results that are stored compressed leave step by step": (
+        "P[k,n] = prune[2:4,k](W[k,n])", "k=8 n=3", {"exploits": ("n:m",), "cols": 3},
+        "keep W P in gb x1 / P on grid cols=k input-stationary",
+    ),
+    "blocks that a tile cuts are the first of those that it touches": (
+        "tensor W[k,n] sparse block 2 0.5 k\n" + PRODUCT, "m=2 n=3 k=9", {"exploits": ("block",)},
+        "keep A Z in gb x1 / for k/5 / keep W in gb x1 / Z on grid rows=k cols=n",
+    ),
+    "operands of a product that is skipped by density pass whole": (
+        "tensor W[k,n] sparse density 0.4\n" + PRODUCT, "m=4 n=3 k=10", {"exploits": ("unstructured",)},
+        "keep A W Z in gb x1 / for m/1 / Z on grid rows=n cols=m",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", CASES)
+def test_both_levels_count_what_the_oracle_counts(why: str) -> None:
+    text, sizes, chip, tree = CASES[why]
+    given = {rank: int(size) for rank, size in (one.split("=") for one in sizes.split())}
+    lines = [f"{'  ' * depth}{node}" for depth, node in enumerate(tree.split(" / "))]
+    case = DrawnCase(
+        name=why, kind="by hand", work=parse(text, name="w", sizes=given), chip=machine(**chip),
+        mapping=parse_text("\n".join(["w on small (t)", *lines, ""])),
+    )  # fmt: skip
+    verdict = judge(case)
+    assert verdict.legal
+    assert verdict.right
+    assert not verdict.found
