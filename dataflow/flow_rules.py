@@ -111,7 +111,8 @@ class _Flow:
                 first = first or (leaf.node.einsum, split)
                 if split != first[1]:
                     rule = f"{leaf.node.einsum} splits {home.tensor} over the cores otherwise than {first[0]}"
-                    rule += f", and a core reaches its own {home.memory} only"
+                    why = f", and a core reaches its own {home.memory} only"
+                    rule = rule + why if made else f"not modelled: {rule}"
                     hint = "lay the same ranks along the cores, or keep it outside"
                     raise self.fault(home.place, rule, "in", hint)
 
