@@ -6,7 +6,7 @@ The place matters where a border cuts sparse groups, or tensors are read at indi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
@@ -60,10 +60,9 @@ def cut_of(
         for access in accesses_of(draft, einsum)
     ]
     ranks = moving_ranks(draft, cascade, machine)
-    moving_apart = len({tuple(index.terms for index in access.indices) for access, _ in uses}) > 1
-    places = dict.fromkeys(ranks, 0) if moving_apart else _cutting(
-        cascade, machine, loops, [access for access, _ in uses]
-    )  # fmt: skip
+    accesses = [access for access, _ in uses]
+    moving = _apart(accesses)
+    places = _cutting(cascade, machine, loops, accesses) | {rank: 0 for rank in ranks if rank in moving}
     alike = len({access.indices for access, _ in uses}) == 1
     shared_out = {rank for leaf in leaves for rank in cores_ranks(leaf.node) if rank in ranks}
     whole = alike and not all(masks) and not any(mask.tied & shared_out for mask in masks)
@@ -92,9 +91,18 @@ def apart_of(einsum: Einsum) -> set[str]:
     """Ranks of tensors that an Einsum reads at indices which move apart, so that it depends on the place of a
     tile what of them two reads share.
     """
-    found = set()
-    for tensor in {access.tensor for access in einsum.reads}:
-        accesses = [access for access in einsum.reads if access.tensor == tensor]
-        if len({tuple(index.terms for index in access.indices) for access in accesses}) > 1:
-            found |= {rank for access in accesses for rank in access.ranks}
-    return found
+    tensors = {access.tensor for access in einsum.reads}
+    reads = ([access for access in einsum.reads if access.tensor == tensor] for tensor in tensors)
+    return {rank for accesses in reads for rank in _apart(accesses)}
+
+
+def _apart(accesses: Sequence[Access]) -> set[str]:
+    """Ranks of those indices of one tensor in which its accesses move apart."""
+    places = zip(*(access.indices for access in accesses), strict=True)
+    return {
+        rank
+        for indices in places
+        if len({index.terms for index in indices}) > 1
+        for index in indices
+        for rank in index.ranks
+    }
