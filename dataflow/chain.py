@@ -55,7 +55,7 @@ class _Run:
         self.whole = path_of(op, program.loops, program.sizes)
         self.position = self.path.first()
         self.visible: dict[tuple[int, ...], int] = {}
-        self.reached: tuple[int, ...] = (-1,)
+        self.reached: tuple[int, ...] = ()
         self.latest = 0
         self.asking = False
 
@@ -86,6 +86,6 @@ class _Run:
 
     def at(self, target: tuple[int, ...]) -> int:
         """When the instance at `target` is visible; what would have to wait for itself does not wait."""
-        while self.position is not None and self.reached < target and not self.asking:
+        while self.position is not None and not (self.asking or (self.visible and self.reached >= target)):
             self.step()
         return self.visible.get(target, self.latest)

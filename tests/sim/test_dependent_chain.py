@@ -33,8 +33,8 @@ keep A X H M in gb x1
 """
 
 
-def chip_that_takes(stated: dict[str, int]) -> Machine:
-    plain = machine(random.Random(5), levels=1, ideal=True)
+def chip_that_takes(stated: dict[str, int], levels: int = 1) -> Machine:
+    plain = machine(random.Random(5), levels=levels, ideal=True)
     ops = {
         op: msgspec.structs.replace(cost, cycles=1, latency_cycles=0, by_bits={})
         for op, cost in plain.units[0].ops.items()
@@ -79,6 +79,18 @@ def test_a_tile_that_goes_on_with_a_sum_waits_for_the_one_before():
     mapping = parse_text("sum on chip (test)\nkeep A B Z in gb x2\n  for k/4\n    Z on mm rows=k")
     program = lower(mapping, work, chip)
     assert analyse(program, chip).cycles == simulate(program, chip).cycles == 3 * (1 + 2)
+
+
+def test_what_goes_through_dram_is_waited_for():
+    """A cycle, a cycle: the second Einsum has its operand when it has left two memories and come back."""
+    work = parse("B[i] = exp(A[i])\nC[i] = exp(B[i])", name="two", sizes={"i": 16})
+    chip = chip_that_takes({}, levels=2)
+    text = (
+        "two on chip (test)\npipeline\n  keep A B in gb x2\n    keep A B in l1 x2\n      B on mm rows=i\n"
+        "  keep B C in gb x2\n    keep B C in l1 x2\n      C on vec lanes=i"
+    )
+    program = lower(parse_text(text), work, chip)
+    assert analyse(program, chip).cycles == simulate(program, chip).cycles == 2
 
 
 def test_steps_of_its_own_state_in_one_tile_are_steps_one_by_one():
