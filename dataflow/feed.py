@@ -188,8 +188,8 @@ class LaidTile:
 
     @property
     def _mixed(self) -> bool:
-        """Whether the ranks that go round the cores lie along dimensions in part, or along several."""
-        return sum(bool(set(ranks) & set(self.shared_out)) for ranks in (*self.dims.values(), self.alone)) > 1
+        """Whether several ranks go round the cores and one of them lies along a dimension too."""
+        return len(self.shared_out) > 1 and bool(self.placed & set(self.shared_out))
 
     def _times(self, ranks: tuple[str, ...] | list[str]) -> int:
         return math.prod(self.work[rank] for rank in ranks)
