@@ -28,6 +28,7 @@ from einsim.dataflow.footprint import (
 from einsim.dataflow.held import points_below
 from einsim.dataflow.layout import Layout, Leaf
 from einsim.dataflow.mask import Box, mask_of
+from einsim.dataflow.program import ProgramLoop
 from einsim.dataflow.visit import Ints, different, points, stored_bits, values
 from einsim.dataflow.waits import DraftOp
 from einsim.workloads.cascade import Access, Cascade, Einsum
@@ -78,6 +79,12 @@ def accesses_of(draft: DraftOp, einsum: Einsum) -> list[Access]:
     """The accesses of an Einsum that a transfer serves."""
     every = (einsum.output,) if einsum.name == draft.subject else einsum.reads
     return [access for access in every if access.tensor == draft.subject]
+
+
+def foreign_ranks(draft: DraftOp, leaf: Leaf, loops: Iterable[ProgramLoop]) -> set[str]:
+    """Ranks along a leaf's cores that a transfer walks in loops which the leaf is not in."""
+    foreign = {rank for loop in loops if loop.id not in {*leaf.path, *draft.when} for rank in loop.ranks}
+    return foreign & set(cores_ranks(leaf.node))
 
 
 def cores_of(machine: Machine, memory: str) -> int:
@@ -141,7 +148,10 @@ def _pairs(
             if math.prod(tile[rank][1] for rank in ranks) > MOST_VISITED:
                 return None
             at, count = points(tile, ranks, mask or None)
-            core = _places(layout, draft, leaf, tile, at, count) % machine.unit(leaf.node.unit).dims["cores"]
+            core = (
+                _places(layout, cascade, draft, leaf, tile, at, count)
+                % machine.unit(leaf.node.unit).dims["cores"]
+            )
             found.append([core, *values(access, at, count)])
     return None if regular else different(np.concatenate(found, axis=1))
 
@@ -162,15 +172,18 @@ def _copies(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> Fr
 
 
 def _places(
-    layout: Layout, draft: DraftOp, leaf: Leaf, tile: Box, at: Mapping[str, Ints], count: int
-) -> Ints:
+    layout: Layout, cascade: Cascade, draft: DraftOp, leaf: Leaf, tile: Box, at: Mapping[str, Ints],
+    count: int,
+) -> Ints:  # fmt: skip
     """The place of each point along the cores, in whichever of the leaf's tiles it is."""
     found = np.zeros(count, dtype=np.int64)
-    outside = {loop for loop in draft.path if loop not in draft.when}
+    foreign = foreign_ranks(draft, leaf, [layout.loops[loop] for loop in draft.path])
     for turn, rank in enumerate(cores_ranks(leaf.node)):
-        low, extent = (np.full(count, end) for end in tile[rank])
+        whole = (0, cascade.size(rank)) if rank in foreign else tile[rank]
+        low, extent = (np.full(count, end) for end in whole)
         for loop in leaf.path:
-            if loop not in outside and rank in layout.loops[loop].ranks:
+            inside = rank in foreign or loop not in draft.path or loop in draft.when
+            if inside and rank in layout.loops[loop].ranks:
                 step = layout.loops[loop].tile
                 before = (at[rank] - low) // step * step
                 low, extent = low + before, np.minimum(step, extent - before)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
-from einsim.dataflow.crossing import accesses_of, cores_of
+from einsim.dataflow.crossing import accesses_of, cores_of, foreign_ranks
 from einsim.dataflow.footprint import compressed
 from einsim.dataflow.mask import Cut, mask_of
 from einsim.dataflow.program import ProgramLoop
@@ -62,6 +62,9 @@ def cut_of(
     ranks = moving_ranks(draft, cascade, machine)
     accesses = [access for access, _ in uses]
     moving = _apart(accesses)
+    assert draft.home is not None
+    if cores_of(machine, draft.home.memory) > 1:
+        moving |= {rank for leaf in leaves for rank in foreign_ranks(draft, leaf, loops)}
     places = _cutting(cascade, machine, loops, accesses) | {rank: 0 for rank in ranks if rank in moving}
     alike = len({access.indices for access, _ in uses}) == 1
     shared_out = {rank for leaf in leaves for rank in cores_ranks(leaf.node) if rank in ranks}
