@@ -68,6 +68,11 @@ CASES = {
         "tensor W[k,n] sparse density 0.4\n" + PRODUCT, "m=4 n=3 k=10", {"exploits": ("unstructured",)},
         "keep A W Z in gb x1 / for m/1 / Z on grid rows=n cols=m",
     ),
+    "several ranks that share the cores lie along one dimension": (
+        "G[g,r,p] = max[m](S[g,r,m,p])\nE[g,r,m,p] = exp(S[g,r,m,p] - G[g,r,p])", "g=3 r=3 m=2 p=3",
+        {"cores": 4, "copies": 4},
+        "keep S G E in near x1 / pipeline / / G on lanes cores=g*r*p lanes=g*r*p / / E on lanes cores=g*r*p lanes=g*r*m*p",
+    ),
 }  # fmt: skip
 
 
@@ -75,7 +80,10 @@ CASES = {
 def test_both_levels_count_what_the_oracle_counts(why: str) -> None:
     text, sizes, chip, tree = CASES[why]
     given = {rank: int(size) for rank, size in (one.split("=") for one in sizes.split())}
-    lines = [f"{'  ' * depth}{node}" for depth, node in enumerate(tree.split(" / "))]
+    chain, *children = tree.split(" / / ")
+    nodes = chain.split(" / ")
+    lines = [f"{'  ' * depth}{node}" for depth, node in enumerate(nodes)]
+    lines += [f"{'  ' * len(nodes)}{child}" for child in children]
     case = DrawnCase(
         name=why, kind="by hand", work=parse(text, name="w", sizes=given), chip=machine(**chip),
         mapping=parse_text("\n".join(["w on small (t)", *lines, ""])),
