@@ -109,6 +109,7 @@ def best_mapping(
     used: MapSpace | StatefulSpace = space
     bottom = 0.0
     if searched is None and any(einsum.iterative for einsum in cascade.einsums):
+        _check_free(space, default_space(cascade, machine, objective))
         carried = carried_state(
             cascade, machine, objective, within=within_bytes, budget_s=budget_s, nodes=nodes,
             unit=space.unit, menu=space.menu if given else "steps", layouts=layouts, progress=progress,
@@ -134,7 +135,7 @@ def best_mapping(
         if objective not in ("buffer", "pareto"):
             points = (doubled_where_it_fits(tree, cascade, machine, within_bytes) for tree in points)
         found = [pair for tree in points if (pair := judged(tree, cascade, machine)) is not None]
-        if proven and objective != "pareto":
+        if proven and found and objective != "pareto":
             bottom = min(
                 key_by(objective, one.ticks * seconds, one.joules, one.held)[0] for one in outcome.found
             )
@@ -175,6 +176,15 @@ def default_space(cascade: Cascade, machine: Machine, objective: Objective = "la
         if space.largest_nest() <= (most if len(cascade.einsums) == 1 else MOST_FUSED_VECTORS):
             return space
     return MapSpace(cascade=cascade, machine=machine, menu="steps", buffers=buffers)
+
+
+def _check_free(space: MapSpace, usual: MapSpace) -> None:
+    """EinsimError where a space asks for what the search of a cascade that carries state can't be told."""
+    words = ("keep", "order", "groups", "resident", "most_fused", "buffers")
+    asked = [word for word in words if getattr(space, word) != getattr(usual, word)]
+    if asked:
+        rule = "carries state and is searched as one group, which takes no restriction"
+        raise EinsimError(f"{space.cascade.name} {rule} but of units and tile sizes (got {', '.join(asked)})")
 
 
 def _gap(pair: Judged, space: MapSpace, objective: str, bottom: float) -> float:

@@ -93,17 +93,13 @@ def counts(pattern: Sparsity) -> tuple[int, int]:
 
 
 def uncounted(cascade: Cascade, machine: Machine, einsum: Einsum, access: Access) -> bool:
-    """Whether a tensor's pattern is one that the compiled model has no counts for, here or beside another, or
-    whose groups the steps of a tile part: a result's, or those of a rank that isn't reduced.
-    """
+    """Whether a tensor's pattern is one that the compiled model has no counts for, here or beside another."""
     pattern = cascade.tensor(access.tensor).sparsity
     if not compressed(machine, cascade.tensor(access.tensor)):
         return False
     others = [cascade.tensor(read.tensor).sparsity for read in einsum.reads if read.tensor != access.tensor]
     twice = any(other.patterns and other.rank == pattern.rank for other in others)
-    rank = sparse_rank(cascade, access)
-    parted = access == einsum.output or rank not in einsum.reduced
-    return not isinstance(pattern, NM | TopK) or rank is None or twice or parted
+    return not isinstance(pattern, NM | TopK) or sparse_rank(cascade, access) is None or twice
 
 
 def plain(cascade: Cascade, access: Access) -> bool:
@@ -243,7 +239,5 @@ def _choices(
 
 
 def _held(choice: tuple[Retention, ...], memory: str | None) -> bool:
-    """Whether a choice keeps the tensor whole in a memory, as asked; a fused tensor is where it is."""
-    if memory is None or (choice and choice[0].fused):
-        return True
-    return any(home.memory == memory and home.depth == 0 for home in choice)
+    """Whether a choice keeps the tensor whole in a memory, where that is asked."""
+    return memory is None or any(home.memory == memory and home.depth == 0 for home in choice)

@@ -6,7 +6,7 @@ import random
 
 import msgspec
 import pytest
-from small import problem
+from small import cascade, machine, problem
 
 from einsim.accel.load import load_machine
 from einsim.dataflow.legality import check
@@ -132,3 +132,20 @@ def test_a_core_reads_what_its_own_memory_holds() -> None:
         for tensor, choices in zip(nest.tensors, nest.choices, strict=True):
             inner = {choice[-1].memory if choice else "dram" for choice in choices}
             assert inner == ({"gb", "dram"} if tensor == "B" else {"local"})
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_tensor_that_is_to_be_held_whole_is(seed: int) -> None:
+    rng = random.Random(seed)
+    work, chip = cascade(rng), machine(rng, rng.randint(1, 2))
+    tensor = rng.choice(work.tensors).name
+    memory = rng.choice([memory.name for memory in chip.memories if memory.parent])
+    point = MapSpace(cascade=work, machine=chip, keep={tensor: memory}).sample(rng)
+    if point is not None:  # some are nowhere to be held, or don't fit
+        above = [
+            outer
+            for node, outer in walk(mapping(work, chip, point).tree)
+            if isinstance(node, Keep) and tensor in node.tensors and node.memory == memory
+        ]
+        assert above
+        assert not any(isinstance(node, Loop) for nodes in above for node in nodes)

@@ -91,6 +91,17 @@ def test_mistakes_are_one_line(
     assert err.count("\n") == 1
 
 
+def test_what_the_search_of_a_state_can_not_be_told_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    work = ["attention", "--set", "b=1", "h=1", "e=8", "seq=64", "passes=1", "--accel", "flat-edge"]
+    for option, said in (
+        (["--keep", "K=gb"], "keep"),
+        (["--fuse", "2"], "most_fused"),
+        (["--buffers", "1"], "buffers"),
+    ):
+        assert main(["map", *work, *option]) == 2
+        assert f"takes no restriction but of units and tile sizes (got {said})" in capsys.readouterr().err
+
+
 def found(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
     assert main(["map", *arguments, "--json"]) == 0
     answer: dict[str, object] = json.loads(capsys.readouterr().out)
