@@ -1,19 +1,44 @@
-"""How kernels are compiled: numba's njit with one set of defaults, its cache in the user's cache folder."""
+"""How kernels are compiled: numba's njit with one set of defaults, its cache in the user's cache folder.
+
+What a kernel was compiled from is more than its own file, which is all that numba looks at: kernels that it
+calls are compiled into it, names of other modules are constants to it, fields of a tuple are places. So the
+machine code of a module's kernels is kept under a hash of that module and of all of einsim that it imports,
+by way of others too: what was compiled from other sources is never found.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import pickle
+import re
+import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numba
+from numba.core.caching import NullCache
 from platformdirs import user_cache_path
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+PACKAGE: Final = Path(__file__).parent.parent
+"""The folder of `einsim`."""
+IMPORT: Final = re.compile(
+    r"^[ \t]*(?:from (einsim[\w.]*)|import (einsim[\w.]*))(?: import (\([^)]*\)|[^\n]*))?", re.MULTILINE
+)
+WORD: Final = re.compile(r"\w+")
+KEPT_S: Final = 30 * 24 * 3600
+"""Seconds after which machine code of other sources is removed."""
+UNREADABLE: Final = (
+    OSError, EOFError, AttributeError, ImportError, KeyError, TypeError, ValueError, pickle.PickleError
+)  # fmt: skip
+"""What unpickling of a damaged or foreign file raises, and writing to a full disk."""
 
 
 def njit(
@@ -38,30 +63,43 @@ def njit(
         options["forceinline"] = True
 
     def decorate(function: Kernel) -> Kernel:
-        folder = cache_folder()
-        if folder is None:
-            return numba.njit(**options)(function)  # type: ignore[no-any-return]
-        # numba takes the folder of a function's cache when it is decorated; what the user's own functions
-        # have stays as it is. It looks at the age of the function's own file only.
-        users, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder / _stamp(function))
-        try:
-            return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
-        finally:
-            numba.config.CACHE_DIR = users
+        kernel = numba.njit(**options)(function)
+        folder = kernels_folder(function.__code__.co_filename)
+        if folder is not None:
+            # numba takes the folder of a function's cache when caching is enabled; what the user's own
+            # functions have stays as it is.
+            users, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+            try:
+                kernel.enable_caching()
+                kernel._cache = Forgiving(kernel._cache)
+            except (OSError, RuntimeError):  # numba's own folder within can't be written
+                kernel._cache = NullCache()
+            finally:
+                numba.config.CACHE_DIR = users
+        return kernel  # type: ignore[no-any-return]
 
     return decorate
 
 
-def _stamp(function: Callable[..., Any]) -> str:
-    """A name that changes with the files of all kernels which a function may call."""
-    files, pending = set[str](), [function]
-    while pending:
-        found = (value.py_func for value in pending.pop().__globals__.values() if hasattr(value, "py_func"))
-        new = {one.__code__.co_filename: one for one in found if one.__code__.co_filename not in files}
-        files |= set(new)
-        pending += new.values()
-    ages = [(name, Path(name).stat().st_mtime_ns) for name in sorted(files) if Path(name).exists()]
-    return hashlib.sha256(repr(ages).encode()).hexdigest()[:16]
+class Forgiving:
+    """numba's cache of one function, which is done without where it can't be read or written."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, *arguments: Any) -> Any:
+        """The compiled function, None where there is none that can be read."""
+        with contextlib.suppress(*UNREADABLE):
+            return self._cache.load_overload(*arguments)
+        return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        """Keep the compiled function, where there is room."""
+        with contextlib.suppress(*UNREADABLE):
+            self._cache.save_overload(*arguments)
 
 
 @cache
@@ -69,9 +107,70 @@ def cache_folder() -> Path | None:
     """NUMBA_CACHE_DIR, or `einsim/numba` in the platform's cache folder; None when it can't be written."""
     named = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(named) if named else user_cache_path("einsim") / "numba"
+    # Without a home the platform's folder would be one called "~", right here.
+    return folder if (named or folder.is_absolute()) and _writable(folder) else None
+
+
+@cache
+def kernels_folder(file: str) -> Path | None:
+    """Where the kernels of a file are kept; None where nothing can be written."""
+    above = cache_folder()
+    if above is None:
+        return None
+    folder = above / source_hash(Path(file))
+    if not folder.is_dir():
+        _forget(above)
+    return folder if _writable(folder) else None
+
+
+def _writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made first."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+        with tempfile.TemporaryFile(dir=folder):  # which also says when the folder was used
+            return True
     except OSError:
-        return None
+        return False
+
+
+def _forget(above: Path) -> None:
+    """Remove machine code of sources that no process has had for a while."""
+    for old in above.glob("k-*"):
+        with contextlib.suppress(OSError):
+            if old.stat().st_mtime < time.time() - KEPT_S:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def source_hash(file: Path) -> str:
+    """A name for a file with all of einsim that it imports, by their contents."""
+    seen, pending = {file}, [file]
+    while pending:
+        found = set(_imported(pending.pop())) - seen
+        seen |= found
+        pending += found
+    digest = hashlib.sha256()
+    for path in sorted(seen):
+        name = str(path.relative_to(PACKAGE)) if path.is_relative_to(PACKAGE) else path.name
+        digest.update(f"{name}\0".encode() + _source(path) + b"\0")
+    return f"k-{digest.hexdigest()[:20]}"
+
+
+@cache
+def _source(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+@cache
+def _imported(path: Path) -> tuple[Path, ...]:
+    """Files of einsim that a file imports, its packages' own among them."""
+    names = set()
+    for module, plain, imported in IMPORT.findall(_source(path).decode()):
+        names |= {module or plain, *(f"{module}.{name}" for name in WORD.findall(imported))}
+    return tuple(file for name in sorted(names) for file in _files(name))
+
+
+def _files(name: str) -> Iterator[Path]:
+    parts = name.split(".")
+    if parts[0] == "einsim":
+        place = PACKAGE.joinpath(*parts[1:])
+        yield from (file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file())

@@ -93,13 +93,17 @@ def counts(pattern: Sparsity) -> tuple[int, int]:
 
 
 def uncounted(cascade: Cascade, machine: Machine, einsum: Einsum, access: Access) -> bool:
-    """Whether a tensor's pattern is one that the compiled model has no counts for, here or beside another."""
+    """Whether a tensor's pattern is one that the compiled model has no counts for, here or beside another, or
+    whose groups the steps of a tile part: a result's, or those of a rank that isn't reduced.
+    """
     pattern = cascade.tensor(access.tensor).sparsity
     if not compressed(machine, cascade.tensor(access.tensor)):
         return False
     others = [cascade.tensor(read.tensor).sparsity for read in einsum.reads if read.tensor != access.tensor]
     twice = any(other.patterns and other.rank == pattern.rank for other in others)
-    return not isinstance(pattern, NM | TopK) or sparse_rank(cascade, access) is None or twice
+    rank = sparse_rank(cascade, access)
+    parted = access == einsum.output or rank not in einsum.reduced
+    return not isinstance(pattern, NM | TopK) or rank is None or twice or parted
 
 
 def plain(cascade: Cascade, access: Access) -> bool:
