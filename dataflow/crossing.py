@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
+import msgspec
 import numpy as np
 
 from einsim.accel.machine import Machine
@@ -25,6 +26,7 @@ from einsim.dataflow.footprint import (
     touched,
     union_bits,
 )
+from einsim.dataflow.footprint import values as values_of
 from einsim.dataflow.held import points_below
 from einsim.dataflow.layout import Layout, Leaf
 from einsim.dataflow.mask import Box, mask_of
@@ -116,44 +118,60 @@ def moved(
         bits = union_bits(cascade, machine, draft.subject, together)
         every, count = math.ceil(bits * copies), math.ceil(touched(cascade, together) * copies)
     else:
-        once = different([np.zeros_like(found[0]), *found[1:]])
+        pairs, times = found
+        once = different([np.zeros_like(pairs[0]), *pairs[1:]])
         bits, every = (
-            stored_bits(tensor, rows) if compressed(machine, tensor) else len(rows[0]) * tensor.bits
-            for rows in (once, found)
+            stored_bits(tensor, rows) if compressed(machine, tensor) else len(rows[0]) * times * tensor.bits
+            for rows in (once, pairs)
         )
-        count = len(found[0])
+        count = len(pairs[0]) * times
     size, own = -(-bits // 8), -(-every // 8)
     return own if apart else size, count if in_unit else own
 
 
 def _pairs(
     cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, tile: Box
-) -> list[Ints] | None:
-    """Core and place of everything that a tile brings to some core, each once; None where cores share out
-    plain ranks evenly, or there are too many points to visit.
+) -> tuple[list[Ints], int] | None:
+    """Core and place of everything that a tile brings to some core, each once, and how often all of that is
+    there; None where cores share out plain ranks evenly, or there are too many points to visit.
     """
-    found, regular = [], len(draft.served) == 1
     parted = compressed(machine, cascade.tensor(draft.subject))  # groups, by cores that share out their rank
-    for leaf in draft.served:
-        einsum, shared_out = cascade.einsum(leaf.node.einsum), cores_ranks(leaf.node)
+    every = [
+        (leaf, access)
+        for leaf in draft.served
+        for access in accesses_of(draft, cascade.einsum(leaf.node.einsum))
+    ]
+    if len(every) == 1 and _evenly(cascade, *every[0], parted=parted):
+        return None
+    found, times = [], 1
+    for leaf, access in every:
+        einsum = cascade.einsum(leaf.node.einsum)
         mask = mask_of(cascade, einsum.ranks)
-        accesses = accesses_of(draft, einsum)
-        for access in accesses:
-            several = [i for i in access.indices if len(i.ranks) > 1 and set(i.ranks) & set(shared_out)]
-            mixed = len(shared_out) > 1 and not set(shared_out) <= set(access.ranks)
-            tied = mask.tied | set(access.ranks) if parted else mask.tied
-            regular &= not (several or mixed or tied & set(shared_out)) and len(accesses) == 1
-            chosen = {*access.ranks, *shared_out, *mask.tied}
-            ranks = [rank for rank in einsum.ranks if rank in chosen]
-            if math.prod(tile[rank][1] for rank in ranks) > MOST_VISITED:
-                return None
-            at, count = points(tile, ranks, mask or None)
-            core = (
-                _places(layout, cascade, draft, leaf, tile, at, count)
-                % machine.unit(leaf.node.unit).dims["cores"]
-            )
-            found.append([core, *values(access, at, count)])
-    return None if regular else different(np.concatenate(found, axis=1))
+        tied = {*cores_ranks(leaf.node), *mask.tied}
+        while more := {r for index in access.indices if tied & {*index.ranks} for r in index.ranks} - tied:
+            tied |= more
+        free = [index for index in access.indices if not tied & {*index.ranks}]
+        if parted or len(every) > 1:
+            free = []
+        for index in free:  # the same for each core and every place in the other dimensions
+            times *= len(values_of(index, tile, cascade))
+        rest = msgspec.structs.replace(access, indices=tuple(i for i in access.indices if i not in free))
+        ranks = [rank for rank in einsum.ranks if rank in {*rest.ranks, *tied}]
+        if math.prod(tile[rank][1] for rank in ranks) > MOST_VISITED:
+            return None
+        at, count = points(tile, ranks, mask or None)
+        places = _places(layout, cascade, draft, leaf, tile, at, count)
+        found.append([places % machine.unit(leaf.node.unit).dims["cores"], *values(rest, at, count)])
+    return different(np.concatenate(found, axis=1)), times
+
+
+def _evenly(cascade: Cascade, leaf: Leaf, access: Access, *, parted: bool) -> bool:
+    """Whether each core has its share of an access's own ranks, and all of the others."""
+    shared_out = set(cores_ranks(leaf.node))
+    tied = mask_of(cascade, cascade.einsum(leaf.node.einsum).ranks).tied
+    several = any(len(index.ranks) > 1 and shared_out & set(index.ranks) for index in access.indices)
+    mixed = len(shared_out) > 1 and not shared_out <= set(access.ranks)
+    return not (several or mixed or shared_out & (tied | set(access.ranks) if parted else tied))
 
 
 def _copies(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> Fraction:

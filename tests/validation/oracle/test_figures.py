@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from einsim.dataflow import crossing
 from einsim.dataflow.mapping_text import parse_text
 from einsim.validation.oracle.compare import DrawnCase, judge
 from einsim.workloads.notation import parse
@@ -91,4 +92,17 @@ def test_both_levels_count_what_the_oracle_counts(why: str) -> None:
     verdict = judge(case)
     assert verdict.legal
     assert verdict.right
+    assert not verdict.found
+
+
+def test_a_halo_is_counted_core_by_core_however_large_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the ranks that lead to a core are visited: 6 places of x by 2 of r, not 5 channels of each."""
+    monkeypatch.setattr(crossing, "MOST_VISITED", 12)
+    work = parse("O[k,x] = I[c,x+r] * W[k,c,r]", name="w", sizes={"k": 2, "x": 6, "c": 5, "r": 2})
+    tree = "w on small (t)\nkeep I W O in near x1\n  O on grid cores=x rows=c cols=k\n"
+    case = DrawnCase(
+        name="halo", kind="by hand", work=work, chip=machine(cores=3, copies=3), mapping=parse_text(tree)
+    )
+    verdict = judge(case)
+    assert verdict.legal
     assert not verdict.found
