@@ -74,6 +74,15 @@ CASES = {
         {"cores": 4, "copies": 4},
         "keep S G E in near x1 / pipeline / / G on lanes cores=g*r*p lanes=g*r*p / / E on lanes cores=g*r*p lanes=g*r*m*p",
     ),
+    "a reader outside the loops of a transfer has tiles of its own": (
+        "B[i,j] = exp(A[i,j])\nC[i,j] = B[i,j] + A[i,j]", "i=4 j=2", {"cores": 2, "copies": 2},
+        ("keep A in near x1 / pipeline\n    for i/3\n      keep B in near x1\n        B on grid cores=i*j\n"
+        "    for j/1\n      keep B C in near x1\n        for i/2\n          C on grid cores=j*i"),
+    ),
+    "each step of a state in a tile reads and writes by itself": (
+        "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * D[c]", "t=3 c=2", {},
+        "keep S D X Y in gb x1 / pipeline\n    S on lanes lanes=c\n    Y on lanes lanes=c",
+    ),
 }  # fmt: skip
 
 
