@@ -12,9 +12,10 @@ multiplies. The rules, from AccelForge 1.0.467's model and its tpu_v4i example:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from einsim import Cascade, Compute, Keep, Loop, Mapping
 from einsim.dataflow.mapping import Node, children
@@ -87,10 +88,14 @@ def _move(
     for at, node in enumerate(above):
         if not isinstance(node, Keep) or tensor not in node.tensors:
             continue
-        times = size * math.prod(_tiles(cascade.size(rank), rank, above[:at]).total() for rank in still)
+        here = {rank: _tiles(cascade.size(rank), rank, above[:at]) for rank in still}
+        times = size * math.prod(here[rank].total() for rank in still)
         if _crosses(cascade, leaves, above[: at + 1], leaf, tensor):
             far, near = ("write", "read") if output else ("read", "write")
-            every = own if node.memory == "local" else 1
+            every = 1.0
+            if node.memory == "local" and apart:  # a last tile may have points for some of the cores only
+                many = [(math.prod(e), math.prod(n)) for e, n in _combos(here[rank] for rank in apart)]
+                every = sum(n * min(own, e) for e, n in many) / sum(n for _, n in many)
             actions[outer, far] += times * every
             actions[node.memory, near] += times * every
         outer = node.memory
@@ -107,6 +112,12 @@ def _move(
         actions[outer, "read"] += size * (times - 1)
     else:
         actions[outer, "read"] += size * times
+
+
+def _combos(tiles: Iterable[Counter[int]]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Extents of tiles of several ranks together, each with how often they occur."""
+    for each in itertools.product(*(found.items() for found in tiles)):
+        yield tuple(e for e, _ in each), tuple(n for _, n in each)
 
 
 def _folds(

@@ -189,8 +189,9 @@ class _Flow:
         it may want what a later one makes, or what a keep inside the loop no longer has.
         """
         loop, producer = self.layout.loops[number], self.einsum(maker)
-        if loop.count == 1 or self._single(leaf, maker, number):
+        if loop.count == 1:
             return False
+        single = self._single(leaf, maker, number)  # what is earlier is there from the start
         outside = [self.layout.loops[at] for at in leaf.path[: leaf.path.index(number)]]
         given = {rank: other.tile for other in outside for rank in other.ranks}
         for rank in loop.ranks:
@@ -198,6 +199,8 @@ class _Flow:
             if ends is None:
                 return True
             low, high = ends
+            if single:
+                return high <= -loop.tile
             if high > 0 or rank in producer.reduced:
                 rule = f"reads {access.tensor} at a {rank} that the shared loop over it has not made"
                 if rank in producer.reduced:

@@ -97,8 +97,9 @@ class _WaitsOf:
             if producer != number:
                 return []
             provider = number
-        cause = "bandwidth" if self.drafts[provider].kind == "load" else "dependency"
-        lag, lag_loop = self._state_lag(number, access)
+        loaded = self.drafts[provider].kind == "load"  # which itself waits for an earlier step
+        cause = "bandwidth" if loaded else "dependency"
+        lag, lag_loop = (0, -1) if loaded else self._state_lag(number, access)
         if (provider == number and not lag) or self._initial(access):
             return []
         return [

@@ -71,7 +71,7 @@ class Server:
         Returns when it began: with several in flight, not before the one that ended last.
         """
         began = int(self.env.now)
-        if self.timing is None:
+        if self.timing is None or not ticks:
             actor.pending[self.name] = began + ticks
             if ticks:
                 yield self.env.timeout(ticks)

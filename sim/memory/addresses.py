@@ -7,6 +7,7 @@ the order of its dimensions.
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -41,6 +42,10 @@ class LoopStride(msgspec.Struct, frozen=True, kw_only=True):
         if all(self.steps[at] == self.steps[at + 1] * self.sizes[at + 1] for at in inner):
             return 1
         return math.prod(self.sizes[1:])
+
+
+NOTHING: Final = np.empty((0, 6), np.int64), ()
+"""What an instance moves that finds everything there."""
 
 
 class Addresses:
@@ -90,7 +95,7 @@ class Addresses:
 
     def pieces(self, op: int, key: tuple[int, ...], position: Position) -> Ints:
         """What an instance moves, as `sim.dram.bursts.lay` takes it: int64 [pieces, 6]."""
-        pieces, walks = self._pieces[op, key]
+        pieces, walks = self._pieces.get((op, key), NOTHING)
         found = pieces.copy()
         for at, moves in enumerate(walks):
             found[at, START] += sum(walk.bits(position[walk.slot]) for walk in moves) // 8

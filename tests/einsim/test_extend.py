@@ -52,7 +52,8 @@ def test_an_op_is_computed_and_costs_what_it_is_made_of():
     )
     [one], [two] = once.by_einsum.values(), twice.by_einsum.values()
     assert two.cycles == 2 * one.cycles
-    assert two.energy_j == pytest.approx(2 * one.energy_j)
+    label = f"{vector.name} {{}}".format
+    assert twice.energy_by[label("cube")] == pytest.approx(2 * once.energy_by[label("mul")])
 
 
 def test_an_op_may_cost_as_another():

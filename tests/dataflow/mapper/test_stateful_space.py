@@ -125,11 +125,9 @@ def test_a_front_holds_the_best_by_each_objective() -> None:
     space = problem(5)
     work, machine = space.cascade, space.machine
     front = best_mapping(work, machine, "pareto", templates=False, budget_s=60).front
-    for name in ("latency", "energy"):
+    for name, figure in (("latency", "latency_s"), ("energy", "energy_stated_j")):
         best = best_mapping(work, machine, name, templates=False, budget_s=60).result  # type: ignore[arg-type]
-        assert min(getattr(one, f"{name}_{'s' if name == 'latency' else 'j'}") for _, one in front) == (
-            pytest.approx(getattr(best, f"{name}_{'s' if name == 'latency' else 'j'}"))
-        )
+        assert min(getattr(one, figure) for _, one in front) == pytest.approx(getattr(best, figure))
 
 
 def test_a_search_that_is_cut_short_says_how_much_better_anything_could_be() -> None:
