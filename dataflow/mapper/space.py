@@ -365,13 +365,20 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 return Point(groups=groups, resident=self.resident, global_buffer=self.global_buffer)
         return None
 
+    @cached_property
+    def _listed(self) -> dict[tuple[str, Inside], tuple[Nest, ...]]:
+        """Nests that samples were drawn from."""
+        return {}
+
     def _sample_group(self, group: tuple[Einsum, ...], rng: random.Random) -> GroupPoint | None:
         inside = rng.choice(list(self.insides(group)))
         shared = tuple(rng.choice(self.tiles.splits(rank)) for rank in inside.shared)
         points = []
         for einsum in group:
-            nests = self.nests(einsum, inside)
-            found = [nest for nest in nests if all(vectors.menus(self.tiles, nest, shared))]
+            key = einsum.name, inside
+            if key not in self._listed:
+                self._listed[key] = tuple(self.nests(einsum, inside))
+            found = [nest for nest in self._listed[key] if all(vectors.menus(self.tiles, nest, shared))]
             if not found:
                 return None
             points.append(vectors.sample_nest(self.tiles, rng.choice(found), shared, rng))
