@@ -5,10 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from einsim.accel.machine import Machine, Unit
-from einsim.dataflow.held import held_bytes
-from einsim.dataflow.layout import lay_out
 from einsim.dataflow.mapping import Mapping
-from einsim.dataflow.templates.flat import flat
+from einsim.dataflow.templates.flat import choices, flat
 from einsim.dataflow.templates.fusemax import interleaved, on_flat
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
@@ -16,9 +14,9 @@ from einsim.workloads.recognised import attentions
 
 
 def fused_attention(cascade: Cascade, machine: Machine) -> tuple[Mapping, ...]:
-    """FuseMax's mapping of each 1-pass attention and FLAT's of each 3-pass one, of their Einsums only.
+    """FuseMax's mapping of each 1-pass attention and FLAT's several of each 3-pass one, of these alone.
 
-    Those that no fused tile fits are left out.
+    Whether they fit is not asked.
     """
     if not machine.matrix_units or not machine.vector_units:
         return ()
@@ -29,17 +27,10 @@ def fused_attention(cascade: Cascade, machine: Machine) -> tuple[Mapping, ...]:
             found.append(template(cascade, machine, one))
     for one in attentions(cascade, 3):
         if one.size("p") > 1 and not one.masks and _planar(machine.matrix_units[0]):
-            with suppress(EinsimError):
-                found.append(flat(cascade, machine, one=one))
-    return tuple(mapping for mapping in found if _fits(mapping, cascade, machine))
-
-
-def _fits(mapping: Mapping, cascade: Cascade, machine: Machine) -> bool:
-    held = held_bytes(mapping, lay_out(mapping, cascade), cascade, machine)
-    inside = [memory for memory in machine.memories if memory.parent is not None]
-    return all(
-        held.get(one.name, 0) <= one.capacity_bytes for one in inside if one.capacity_bytes is not None
-    )
+            for choice in choices(one, machine):
+                with suppress(EinsimError):
+                    found.append(flat(cascade, machine, choice, one=one))
+    return tuple(found)
 
 
 def _planar(unit: Unit) -> bool:

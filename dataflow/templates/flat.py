@@ -53,6 +53,17 @@ def default_choice(one: Attention, machine: Machine) -> FlatChoice:
     return FlatChoice(rows=rows)
 
 
+def choices(one: Attention, machine: Machine) -> tuple[FlatChoice, ...]:
+    """A whole head, blocks of two array widths and more by powers of two, and through DRAM.
+
+    A block of one width has nothing to overlap with.
+    """
+    width = machine.matrix_units[0].dims["cols"]
+    blocks = (width << shift for shift in range(1, max(0, (one.size("p") - 1) // width).bit_length()))
+    through = FlatChoice(rows=4 * width, resident=("Q", "AV"), on_chip=False, stationarity="weight")
+    return (FlatChoice(), *(FlatChoice(rows=rows) for rows in blocks), through)
+
+
 def flat(
     cascade: Cascade, machine: Machine, choice: FlatChoice | None = None, *, one: Attention | None = None
 ) -> Mapping:

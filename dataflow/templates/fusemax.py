@@ -20,7 +20,6 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
 from einsim.dataflow.schedule import schedules
 from einsim.dataflow.spatial import place
-from einsim.dataflow.templates.gemm import room_bytes
 from einsim.dataflow.templates.sizes import divisors, flat_tile
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum, SameBlock
@@ -241,7 +240,7 @@ class _Fused:
         one, width = self.one, math.prod(self.leaf.width.values())
         value = self.cascade.tensor(one.tensor("Q")).bits // 8 or 1
         e, f, m0 = map(one.size, ("e", "f", "m0"))
-        capacity = room_bytes(self.machine, self.memories, {})
+        capacity = room_bytes(self.machine, self.memories)
         rows = ("BQK", "SLN") if not self.planar else ()
         per_query = (e + f + 2 + len(rows) * m0) * value
         blocks = m0 * (e + f) * value
@@ -260,3 +259,13 @@ class _Fused:
             choices[0],
         )
         return chosen, 2 * tiles * state + flying <= capacity
+
+
+def room_bytes(machine: Machine, memories: tuple[str, ...]) -> int:
+    """Bytes in the smallest memory on the way; in a memory of each core every core is taken to need all."""
+    sizes = [
+        capacity // machine.memory(name).copies
+        for name in memories
+        if (capacity := machine.memory(name).capacity_bytes) is not None
+    ]
+    return min(sizes, default=2**62)

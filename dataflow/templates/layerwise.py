@@ -1,144 +1,156 @@
-"""Layer by layer: each contraction and each run of other Einsums is a branch of its own, one after the other.
+"""Block by block: each nest and each fused attention is a branch of its own, one after the other.
 
 In `resident`, intermediates stay on chip between branches, as in FlightLLM's always-on-chip decode: the
-smallest first, as many (of 0, 1, 2, 3, 4, 6, 8, 12 ...) as give the least traffic in at most half of the
-buffer. In `unfused`, every branch reads and writes DRAM.
+smallest first, as many (of 0, 1, 2, 3, 4, 6, 8, 12 ...) as cost least in at most half of the memory. In
+`unfused`, every branch reads and writes DRAM.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping as MappingType
+import math
+from collections.abc import Iterable, Mapping
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.analytical import analyse
 from einsim.dataflow.footprint import access_of, tile_bytes
-from einsim.dataflow.held import held_bytes
 from einsim.dataflow.holds import common_levels
-from einsim.dataflow.layout import lay_out
-from einsim.dataflow.lower import lower
-from einsim.dataflow.mapping import Mapping, Node, Sequence, chain, keep
+from einsim.dataflow.mapping import Mapping as LoopTree
+from einsim.dataflow.mapping import Sequence, chain, keep
 from einsim.dataflow.templates.attention import fused_attention
-from einsim.dataflow.templates.gemm import gemm
-from einsim.dataflow.templates.vector import fits, shared_rows, vector_run
-from einsim.workloads.cascade import Cascade, Einsum
+from einsim.dataflow.templates.blocks import Block, blocks, stepped, touched
+from einsim.dataflow.templates.choice import BlockTree, Chooser
+from einsim.dataflow.templates.nest import rows_of
+from einsim.workloads.cascade import Cascade
 
 
-def unfused(cascade: Cascade, machine: Machine) -> Mapping:
+def unfused(cascade: Cascade, machine: Machine) -> LoopTree:
     """The mapping of a whole cascade, branch by branch, each of which reads and writes DRAM."""
-    return _branches(cascade, machine, {}, "", (), "unfused")
+    return _Branches(cascade, machine, ()).mapping("unfused", {})
 
 
-def resident(cascade: Cascade, machine: Machine, fused: tuple[Mapping, ...] | None = None) -> Mapping:
+def resident(cascade: Cascade, machine: Machine) -> LoopTree:
     """The mapping of a whole cascade, branch by branch, with intermediates kept on chip between them.
 
-    An attention of a layer is one fused branch where a fused template fits the machine: `fused`, if they are
-    built already.
+    An attention is one fused branch where a fused template fits the machine and costs less.
     """
-    fused = fused_attention(cascade, machine) if fused is None else fused
-    inside = frozenset(node.einsum for one in fused for node in one.computes())
-    memory = next(iter(common_levels(machine, (unit.name for unit in machine.units))), "")
-    held = (held_bytes(one, lay_out(one, cascade), cascade, machine) for one in fused)
-    taken = max((one.get(memory, 0) for one in held), default=0)
-    chosen: list[dict[str, int]] = [{}]
-    if memory:
-        chosen = _residents(cascade, machine, memory, taken, _touched(cascade, inside))
-    best: tuple[tuple[int, int], Mapping] | None = None
-    for kept in chosen:
-        mapping = _branches(cascade, machine, kept, memory, fused, "resident")
-        if len(chosen) == 1:
-            return mapping
-        result = analyse(lower(mapping, cascade, machine), machine)
-        order = (result.dram_bytes, result.cycles)
-        if best is None or order < best[0]:
-            best = (order, mapping)
-    assert best is not None
-    return best[1]
+    branches = _Branches(cascade, machine, fused_attention(cascade, machine))
+    if branches.order[0] in branches.fused and len(branches.order) == 1:
+        tree = branches.mapping("", {}).tree
+        return next(one for one in branches.fused[branches.order[0]] if one.tree == tree)
+    return branches.mapping("resident", branches.residents())
 
 
-def _branches(
-    cascade: Cascade,
-    machine: Machine,
-    resident: dict[str, int],
-    memory: str,
-    fused: tuple[Mapping, ...],
-    name: str,
-) -> Mapping:
-    """The mapping with these tensors kept on chip throughout."""
-    inside = {node.einsum: one for one in fused for node in one.computes()}
-    reserved = {memory: sum(resident.values())} if memory else {}
-    kept = frozenset(resident)
-    branches: list[Node] = []
-    for run in runs(cascade, machine, kept, reserved, inside):
-        if run[0].name in inside:
-            branches.append(inside[run[0].name].tree)
-        elif len(run) == 1 and run[0].contracts:
-            branches.append(gemm(cascade, machine, run[0], resident=kept, reserved=reserved))
-        else:
-            branches.append(vector_run(cascade, machine, run, resident=kept, reserved=reserved))
-    body: Node = branches[0] if len(branches) == 1 else Sequence(children=tuple(branches))
-    tree = chain(keep(tuple(resident), memory, buffers=1) if resident else None, body)
-    return Mapping(cascade=cascade.name, machine=machine.name, template=name, tree=tree)
+class _Branches:
+    """A cascade's blocks in order, each with its best tree: joined where that costs no more."""
 
+    def __init__(self, cascade: Cascade, machine: Machine, fused: tuple[LoopTree, ...]) -> None:
+        self.cascade, self.machine = cascade, machine
+        self.chooser = Chooser(cascade, machine)
+        self.fused: dict[Block, list[LoopTree]] = {}
+        self.together: list[tuple[str, ...]] = []
+        self.found: dict[tuple[object, ...], BlockTree | None] = {}
+        self.order = blocks(cascade)
+        for one in fused:
+            names = {node.einsum for node in one.computes()}
+            mine = tuple(einsum for einsum in cascade.einsums if einsum.name in names)
+            self.fused.setdefault(mine, []).append(one)
+        for mine in self.fused:
+            self._join(mine)
+        for block in blocks(cascade):
+            if walked := stepped(cascade, block):
+                others = [e for e in cascade.einsums if e not in block and set(walked) <= set(e.ranks)]
+                if not self._join((*block, *others)):
+                    for other in others:
+                        self._join((*block, other))
+        at = 0
+        while at + 1 < len(self.order):
+            both = (*self.order[at], *self.order[at + 1])
+            rows = not any(einsum.contracts or einsum.iterative for einsum in both) and rows_of(both)
+            at += not (rows and self._join(both))
 
-def _touched(cascade: Cascade, inside: frozenset[str]) -> frozenset[str]:
-    """Tensors that a fused branch reads or writes: it brings its own buffers for them."""
-    einsums = [cascade.einsum(name) for name in inside]
-    return inside | {access.tensor for einsum in einsums for access in einsum.reads}
+    def _join(self, group: Block) -> bool:
+        """Put Einsums, and what stands between them, into one block, if that costs no more."""
+        names = tuple(einsum.name for einsum in group)
+        order = blocks(self.cascade, [*self.together, names])
+        new = self._cost([block for block in order if block not in self.order])
+        if math.isinf(new) or new > self._cost([block for block in self.order if block not in order]):
+            return False
+        self.together.append(names)
+        self.order = order
+        return True
 
+    def _cost(
+        self, some: Iterable[Block], resident: Mapping[str, str] = {}, reserved: Mapping[str, int] = {}
+    ) -> float:
+        found = (self._choice(block, resident, reserved) for block in some)
+        return sum(math.inf if one is None else one.cost for one in found)
 
-def runs(
-    cascade: Cascade,
-    machine: Machine,
-    resident: frozenset[str],
-    reserved: dict[str, int],
-    inside: MappingType[str, Mapping] = {},
-) -> list[tuple[Einsum, ...]]:
-    """Contractions alone; neighbouring other Einsums together while they share rows and fit; those `inside` a
-    fused branch as one, in the place of the last: what it reads is made before, and only that one is read.
-    """
-    found: list[tuple[Einsum, ...]] = []
-    left = Counter(map(id, inside.values()))
-    for einsum in cascade.einsums:
-        if einsum.name in inside:
-            left[id(inside[einsum.name])] -= 1
-            if not left[id(inside[einsum.name])]:
-                found.append((einsum,))
-            continue
-        last = found[-1] if found and found[-1][0].name not in inside else ()
-        if last and not einsum.contracts and not last[0].contracts:
-            wider = (*last, einsum)
-            together = shared_rows(wider) == shared_rows(last) or len(last) == 1
-            if together and len(shared_rows(wider)) and fits(cascade, machine, wider, resident, reserved):
-                found[-1] = wider
-                continue
-        found.append((einsum,))
-    return found
+    def _choice(
+        self, block: Block, resident: Mapping[str, str] = {}, reserved: Mapping[str, int] = {}
+    ) -> BlockTree | None:
+        kept = {name: memory for name, memory in resident.items() if name in touched(block)}
+        key = (block, *kept.items(), *reserved.items())
+        if key not in self.found:
+            trees = [one.tree for one in self.fused.get(block, ())]
+            self.found[key] = (
+                self.chooser.of(block, trees, reserved) if trees else self.chooser.best(block, kept, reserved)
+            )
+        return self.found[key]
 
+    def mapping(self, name: str, resident: dict[str, str]) -> LoopTree:
+        """The mapping with these tensors kept on chip throughout, each in a memory; EinsimError where a block
+        has no tree.
+        """
+        trees = []
+        reserved = self._bytes(resident)
+        for block in self.order:
+            choice = self._choice(block, resident, reserved)
+            if choice is None:
+                raise self.chooser.error(block)
+            trees.append(choice.tree)
+        body = trees[0] if len(trees) == 1 else Sequence(children=tuple(trees))
+        around = [keep(tuple(n for n in resident if resident[n] == m), m, buffers=1) for m in reserved]
+        return LoopTree(
+            cascade=self.cascade.name, machine=self.machine.name, template=name, tree=chain(*around, body)
+        )
 
-def _residents(
-    cascade: Cascade, machine: Machine, memory: str, taken: int, elsewhere: frozenset[str]
-) -> list[dict[str, int]]:
-    """Sets of intermediates to try, each with their bytes: the smallest ones first, in at most half the
-    memory, leaving a fused branch the bytes it takes.
+    def _bytes(self, resident: Mapping[str, str]) -> dict[str, int]:
+        """Bytes that tensors take whole in their memories."""
+        found: dict[str, int] = {}
+        for name, memory in resident.items():
+            access = access_of(self.cascade.einsum(name), name)
+            size = tile_bytes(self.cascade, self.machine, access, self.cascade.sizes)
+            found[memory] = found.get(memory, 0) + size
+        return found
 
-    The sets don't depend on the memory's size, only whether they fit does: a bigger one has no worse best.
-    """
-    if any(unit.reads_from != memory for unit in machine.units):
-        return [{}]
-    capacity = machine.memory(memory).capacity_bytes or 2**62
-    sizes = cascade.sizes
-    needs = {
-        einsum.name: tile_bytes(cascade, machine, access_of(einsum, einsum.name), sizes)
-        for einsum in cascade.einsums
-        if cascade.consumers(einsum.name) and einsum.name not in elsewhere
-    }
-    ordered = sorted(needs.items(), key=lambda item: item[1])
-    room = min(capacity // 2, capacity - taken)
-    counts = [0, *(count * scale for scale in (1, 2, 4, 8, 16, 32) for count in (1, 1.5)), len(ordered)]
-    found = []
-    for count in sorted({int(count) for count in counts if count <= len(ordered)}):
-        chosen = dict(ordered[:count])
-        if not chosen or sum(chosen.values()) <= room:
-            found.append(chosen)
-    return found
+    def residents(self) -> dict[str, str]:
+        """The intermediates to keep on chip between blocks: of a few sets the one that costs least.
+
+        The sets don't depend on the memory's size, only whether they fit does: a bigger one is no worse.
+        """
+        common = common_levels(self.machine, (unit.name for unit in self.machine.units))
+        inside = {name for block in self.fused if block in self.order for name in touched(block)}
+        memory = common[0] if common else ""
+        between = [
+            einsum.name
+            for block in self.order for einsum in block
+            if einsum.name not in inside and not einsum.iterative
+            and any(reader not in block for reader in self.cascade.consumers(einsum.name))
+        ]  # fmt: skip
+        if (
+            not memory
+            or not between
+            or self.machine.memory(memory).copies > 1
+            or self.machine.memory(memory).holds
+        ):
+            return {}
+        between.sort(key=lambda name: self._bytes({name: memory})[memory])
+        counts = {count * scale for scale in (1, 2, 4, 8, 16, 32) for count in (1, 1.5)}
+        capacity = self.chooser.capacity[memory]
+        best: tuple[float, dict[str, str]] = (self._cost(self.order), {})
+        for count in sorted({int(count) for count in counts if count < len(between)} | {len(between)}):
+            chosen = dict.fromkeys(between[:count], memory)
+            reserved = self._bytes(chosen)
+            if capacity is not None and 2 * reserved[memory] > capacity:
+                break
+            best = min(best, (self._cost(self.order, chosen, reserved), chosen), key=lambda one: one[0])
+        return best[1]

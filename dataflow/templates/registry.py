@@ -11,7 +11,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.legality import check
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.templates import flat, fusemax
-from einsim.dataflow.templates.attention import does_softmax, fused_attention
+from einsim.dataflow.templates.attention import does_softmax
 from einsim.dataflow.templates.layerwise import resident, unfused
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
@@ -59,7 +59,7 @@ def template_summary(name: str) -> str:
 def build_mapping(cascade: Cascade, machine: Machine, template: str = "template") -> Mapping:
     """A legal mapping of the cascade. SpecError for an unknown template, EinsimError where it can't apply."""
     if template == "template":
-        mapping = _default(cascade, machine)
+        mapping = resident(cascade, machine)
     elif template in TEMPLATES:
         mapping = TEMPLATES[template].build(cascade, machine)
     else:
@@ -67,13 +67,6 @@ def build_mapping(cascade: Cascade, machine: Machine, template: str = "template"
         raise SpecError("mapping.template", "unknown template", got=template, hint=hint)
     check(mapping, cascade, machine)
     return mapping
-
-
-def _default(cascade: Cascade, machine: Machine) -> Mapping:
-    """By the template that suits: the fused one where all of the cascade is attention that it suits."""
-    fused = fused_attention(cascade, machine)
-    whole = len(fused) == 1 and len(fused[0].computes()) == len(cascade.einsums)
-    return fused[0] if whole else resident(cascade, machine, fused)
 
 
 def preferred_passes(machine: Machine) -> int:

@@ -1,0 +1,242 @@
+"""A loop nest over a few Einsums, from structure and sizes alone, and the fixed list of nests to choose from.
+
+A nest is a chain of loops over one pipeline. Every tensor is kept just inside the innermost loop that moves
+it, a partial result outside the loops that reduce it and a state outside the loop over its steps, in all the
+memories on the way to its units. A list never looks at a capacity, a bandwidth or a clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.footprint import relevant_ranks
+from einsim.dataflow.holds import levels, may_hold
+from einsim.dataflow.leaf import array_cycles, exploited
+from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
+from einsim.dataflow.spatial import able, place, roles
+from einsim.dataflow.templates.blocks import Block, stepped, touched
+from einsim.dataflow.templates.sizes import extent_of, flat_tile, group_along, steps
+from einsim.workloads.cascade import Cascade, Einsum
+
+#: Cycles that parts of a tile may cost over the whole tile at once.
+SLACK = 1.05
+
+#: Points of an Einsum in one tile of rows, at most: more than any unit has lanes for.
+MOST_POINTS = 2**17
+
+Loops = tuple[tuple[str, int], ...]
+
+
+class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
+    """Einsums under `loops`, outermost first, with `parts` of a tile loaded, computed and stored at once.
+
+    `on_vectors`: contractions run on a vector unit too.
+    """
+
+    einsums: tuple[Einsum, ...]
+    loops: Loops
+    parts: Loops = ()
+    buffers: int = 2
+    on_vectors: bool = False
+
+    def extents(self, cascade: Cascade) -> dict[str, int]:
+        """Points of each rank that the leaves see at once."""
+        return {**cascade.sizes, **dict(self.loops), **dict(self.parts)}
+
+
+def build(cascade: Cascade, machine: Machine, nest: LoopNest, resident: Mapping[str, str] = {}) -> Node:
+    """The tree of a nest. `resident` tensors are kept further out already, each in the memory named."""
+    leaves = leaves_of(cascade, machine, nest)
+    loops = [(rank, tile) for rank, tile in nest.loops if tile < cascade.size(rank)]
+    kept: dict[tuple[int, str], list[str]] = {}
+    own: dict[tuple[str, str], list[str]] = {}
+    for tensor in touched(nest.einsums):
+        users = [leaves[e.name] for e in nest.einsums if tensor in touched((e,))]
+        depth = depth_of(cascade, nest.einsums, tensor, loops)
+        ways = [levels(machine, machine.unit(node.unit).reads_from) for node in users]
+        shared = [name for name in ways[0] if all(name in way for way in ways)]
+        for memory in shared:
+            held = all(may_hold(cascade, machine, memory, node, tensor) for node in users)
+            if held and memory not in _outside(machine, resident.get(tensor, "")):
+                kept.setdefault((depth, memory), []).append(tensor)
+        for node, way in zip(users, ways, strict=True):
+            for memory in way:
+                if memory not in shared and may_hold(cascade, machine, memory, node, tensor):
+                    own.setdefault((node.einsum, memory), []).append(tensor)
+    near = {memory.name: len(levels(machine, memory.name)) for memory in machine.memories}
+
+    def keeps(depth: int) -> list[Node | None]:
+        found = sorted((name for at, name in kept if at == depth), key=near.__getitem__)
+        return [keep(tuple(kept[depth, name]), name, buffers=nest.buffers) for name in found]
+
+    nodes = []
+    for einsum in nest.einsums:
+        names = sorted((name for at, name in own if at == einsum.name), key=near.__getitem__)
+        here = [keep(tuple(own[einsum.name, name]), name, buffers=nest.buffers) for name in names]
+        nodes.append(chain(*here, leaves[einsum.name]))
+    body = nodes[0] if len(nodes) == 1 else Pipeline(children=tuple(nodes))
+    parts = [
+        (rank, tile) for rank, tile in nest.parts if tile < dict(nest.loops).get(rank, cascade.size(rank))
+    ]
+    inner: list[Node | tuple[str, int] | None] = list(keeps(0))
+    for at, loop in enumerate(loops):
+        inner += [loop, *keeps(at + 1)]
+    return chain(*inner, *parts, body)
+
+
+def leaves_of(cascade: Cascade, machine: Machine, nest: LoopNest) -> dict[str, Compute]:
+    """The unit and layout of each Einsum. Where a core has a memory of its own, several Einsums lie along the
+    cores alike: by the loops' ranks.
+    """
+    apart = any(memory.copies > 1 for memory in machine.memories)
+    shared = tuple(
+        rank
+        for rank, _ in nest.loops
+        if all(rank in einsum.output.ranks and rank not in einsum.iterative for einsum in nest.einsums)
+    )
+    cores = shared if apart and len(nest.einsums) > 1 else None
+    extents = nest.extents(cascade)
+    if nest.on_vectors:
+        machine = msgspec.structs.replace(machine, units=machine.vector_units)
+    return {einsum.name: place(cascade, machine, einsum, extents, cores) for einsum in nest.einsums}
+
+
+def depth_of(cascade: Cascade, einsums: tuple[Einsum, ...], tensor: str, loops: list[tuple[str, int]]) -> int:
+    """Loops outside a tensor's keep."""
+    moved = frozenset[str]().union(
+        *(
+            relevant_ranks(cascade, access)
+            for einsum in einsums
+            for access in (einsum.output, *einsum.reads)
+            if access.tensor == tensor
+        )
+    )
+    depth = max((at + 1 for at, (rank, _) in enumerate(loops) if rank in moved), default=0)
+    for einsum in einsums:
+        if einsum.name == tensor:
+            stays = (at for at, (rank, _) in enumerate(loops) if rank in (*einsum.reduced, *einsum.iterative))
+            depth = min(depth, *stays, depth)
+    return depth
+
+
+def _outside(machine: Machine, memory: str) -> tuple[str, ...]:
+    return levels(machine, memory) if memory else ()
+
+
+def nests(cascade: Cascade, machine: Machine, einsums: Block) -> tuple[LoopNest, ...]:
+    """The list: of a contraction by tiles of both operands, of others by rows from one to all of them."""
+    steps_of = stepped(cascade, einsums)
+    if len(einsums) == 1 and not steps_of and einsums[0].contracts:
+        part = roles(cascade, einsums[0])
+        if part.m or part.n:
+            return tuple(_contraction(cascade, machine, einsums[0]))
+    found = tuple(_rows(cascade, machine, einsums, steps_of))
+    if not steps_of or not machine.vector_units:
+        return found
+    vectors = msgspec.structs.replace(machine, units=machine.vector_units)
+    if not all(able(cascade, vectors, einsum) for einsum in einsums):
+        return found
+    return (*found, *(msgspec.structs.replace(nest, on_vectors=True) for nest in found))
+
+
+def rows_of(einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
+    """Ranks of all the outputs, along which nothing carries state."""
+    first = einsums[0].output.ranks
+    state = {rank for einsum in einsums for rank in einsum.iterative}
+    return tuple(rank for rank in first if rank not in state and all(rank in e.output.ranks for e in einsums))
+
+
+def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str, ...]) -> Iterator[LoopNest]:
+    """Rows double from one, or one group of what is pruned, to all, innermost rank first; all the rest is
+    whole. Of a lone Einsum what is reduced doubles from one point on, too.
+    """
+    rows = tuple(rank for rank in rows_of(einsums) if rank not in stepped)
+    walked = tuple((rank, 1) for rank in stepped)
+    tiles = {rank: min(group_along(cascade, machine, rank), cascade.size(rank)) for rank in rows}
+    if len(einsums) == 1 and (reduced := tuple(r for r in einsums[0].reduced if r not in stepped)):
+        size = group_along(cascade, machine, reduced[-1])
+        while size < extent_of(cascade, reduced):
+            inner = tuple(flat_tile(cascade, reduced, size).items())
+            yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked, *inner))
+            size *= 2
+    yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
+    for rank in reversed(rows):
+        while tiles[rank] < cascade.size(rank):
+            tiles[rank] = min(2 * tiles[rank], cascade.size(rank))
+            extents = {**cascade.sizes, **tiles, **dict(walked)}
+            if max(math.prod(extents[r] for r in einsum.ranks) for einsum in einsums) > MOST_POINTS:
+                return
+            yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
+
+
+def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator[LoopNest]:
+    """Either operand's tile stays while the other streams by, or the result's does while both stream."""
+    part = roles(cascade, einsum)
+    sizes = {rank: cascade.size(rank) for rank in einsum.ranks}
+    node = place(cascade, machine, einsum, {**sizes, **dict.fromkeys(part.batch, 1)})
+    unit = machine.unit(node.unit)
+    dims = [size for name, size in unit.dims.items() if name != "cores"]
+    at_once = set(node.spatial.get("cores", ()))
+    batch = {r: min(unit.dims["cores"], sizes[r]) if r in at_once else 1 for r in part.batch}
+    m, n, k = (extent_of(cascade, ranks) for ranks in (part.m, part.n, part.k))
+    long_m, long_n, long_k = steps(dims[0], m), steps(dims[-1], n), steps(max(dims[0], 64), k)
+    streams = [(tm, tn, k, "mn") for tm in long_m for tn in long_n[:5:2]]
+    streams += [(tm, tn, k, "nm") for tn in long_n for tm in long_m[:5:2]]
+    streams += [(tm, tn, tk, "mn") for tm in long_m for tn in long_n for tk in long_k[:3:2]]
+    found: dict[Loops, LoopNest] = {}
+    for tm, tn, tk, order in streams:
+        tiles = {"m": flat_tile(cascade, part.m, tm), "n": flat_tile(cascade, part.n, tn)}
+        along = flat_tile(cascade, part.k, tk)
+        loops = (*batch.items(), *tiles[order[0]].items(), *tiles[order[1]].items(), *along.items())
+        made = LoopNest(einsums=(einsum,), loops=loops)
+        found.setdefault(tuple((rank, tile) for rank, tile in loops if tile < sizes[rank]), made)
+    yield from found.values()
+
+
+def in_parts(cascade: Cascade, machine: Machine, nest: LoopNest) -> LoopNest:
+    """A contraction's nest that loads, computes and stores a quarter or half of a tile at once, so that a
+    large tile need not be there whole before work begins, where that costs no cycles.
+
+    Whole tiles under a mask: the first part of one operand might not meet every part of the other.
+    """
+    einsum = nest.einsums[0]
+    part = roles(cascade, einsum)
+    if (not part.m and not part.n) or len(nest.einsums) > 1:
+        return nest
+    masked = {rank for bound in cascade.bounds for side in (bound.left, bound.right) for rank in side.ranks}
+    if masked & set(part.m) and masked & set(part.n):
+        return nest
+    extents = nest.extents(cascade)
+    split = any(extents[rank] < cascade.size(rank) for rank in part.k)
+    if split and masked & set(part.k) and masked & {*part.m, *part.n}:
+        return nest  # the last part of the sum is not the last for every part of the results
+    node = leaves_of(cascade, machine, nest)[einsum.name]
+    dims = machine.unit(node.unit).dims
+    width = max(size for name, size in dims.items() if name != "cores")
+    whole = cycles_of(cascade, machine, nest)
+    for shares in (4, 2):
+        found: dict[str, int] = {}
+        for ranks in (part.m, part.n):
+            tile = math.prod(extents[rank] for rank in ranks)
+            size = min(tile, width * max(1, -(-tile // (shares * width))))
+            for rank in reversed(ranks):
+                found[rank] = min(extents[rank], max(1, size))
+                size //= found[rank]
+        times = math.prod(-(-extents[rank] // size) for rank, size in found.items())
+        made = msgspec.structs.replace(nest, parts=tuple((r, found[r]) for r in (*part.m, *part.n)))
+        same = leaves_of(cascade, machine, made)[einsum.name].unit == node.unit
+        if same and times * cycles_of(cascade, machine, made) <= SLACK * whole:
+            return made
+    return nest
+
+
+def cycles_of(cascade: Cascade, machine: Machine, nest: LoopNest) -> int:
+    """Cycles of one tile of a nest of one Einsum on its unit."""
+    einsum, extents = nest.einsums[0], nest.extents(cascade)
+    node = leaves_of(cascade, machine, nest)[einsum.name]
+    unit = machine.unit(node.unit)
+    return array_cycles(cascade, unit, einsum, node, exploited(cascade, unit, einsum, extents))

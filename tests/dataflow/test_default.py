@@ -1,0 +1,190 @@
+"""The default mapping: every legal cascade has one, it computes right, and more hardware makes none slower."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
+from einsim.dataflow.ends import with_ends
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.spatial import able
+from einsim.dataflow.templates import build_mapping
+from einsim.dataflow.templates.choice import CONTENTION
+from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError
+from einsim.validation.oracle.compare import DrawnCase, judge
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.load import load_workload
+from einsim.workloads.notation import parse
+
+PRESETS = sorted(path.stem for path in (Path(__file__).parents[2] / "accel" / "presets").glob("*.yaml"))
+
+#: Text, small sizes at which the oracle visits every point, and large ones.
+CASCADES: dict[str, tuple[str, dict[str, int], dict[str, int]]] = {
+    "scan": (
+        ("initial H = 0\nDA[b,t,d,n] = DT[b,t,d] * A[d,n]\nDX[b,t,d] = DT[b,t,d] * X[b,t,d]\n"
+        "H[b,t+1,d,n] = H[b,t,d,n] * DA[b,t,d,n] + DX[b,t,d] * B[b,t,n]\nY[b,t,d] = H[b,t+1,d,n] * C[b,t,n]"),
+        {"b": 2, "t": 3, "d": 4, "n": 2},
+        {"b": 4, "t": 512, "d": 1024, "n": 16},
+    ),
+    "delta rule": (
+        ("initial S = 0\nR[h,t,f] = S[h,t,e,f] * K[h,t,e]\nU[h,t,f] = BT[h,t] * (V[h,t,f] + R[h,t,f])\n"
+        "S[h,t+1,e,f] = S[h,t,e,f] + K[h,t,e] * U[h,t,f]\nO[h,t,f] = S[h,t+1,e,f] * Q[h,t,e]"),
+        {"h": 2, "t": 3, "e": 4, "f": 3},
+        {"h": 8, "t": 512, "e": 128, "f": 128},
+    ),
+    "linear attention in chunks": (
+        ("n -> c, i\nwhere j <= i\ninitial S = 0\nP[h,c,i,j] = Q[h,c*I+i,e] * K[h,c*J+j,e]\n"
+        "OI[h,c,i,f] = P[h,c,i,j] * V[h,c*J+j,f]\nDS[h,c,e,f] = K[h,c*J+j,e] * V[h,c*J+j,f]\n"
+        "S[h,c+1,e,f] = S[h,c,e,f] * G[h] + DS[h,c,e,f]\nOX[h,c,i,f] = Q[h,c*I+i,e] * S[h,c,e,f]\n"
+        "O[h,n,f] = OI[h,c,i,f] + OX[h,c,i,f]"),
+        {"h": 2, "n": 6, "c": 3, "i": 2, "j": 2, "e": 3, "f": 2},
+        {"h": 8, "n": 1024, "c": 16, "i": 64, "j": 64, "e": 64, "f": 64},
+    ),
+    "gates in chunks": (
+        ("n -> c, i\nwhere j <= i\ninitial B = 0\ninitial S = 0\nB[h,c,i+1,e] = B[h,c,i,e] + LA[h,c*I+i,e]\n"
+        "QB[h,c,i,e] = Q[h,c*I+i,e] * B[h,c,i+1,e]\nKB[h,c,j,e] = K[h,c*J+j,e] * B[h,c,j+1,e]\n"
+        "P[h,c,i,j] = QB[h,c,i,e] * KB[h,c,j,e]\nOI[h,c,i,f] = P[h,c,i,j] * V[h,c*J+j,f]\n"
+        "DS[h,c,e,f] = KB[h,c,j,e] * V[h,c*J+j,f]\nS[h,c+1,e,f] = S[h,c,e,f] * B[h,c,I,e] + DS[h,c,e,f]\n"
+        "OX[h,c,i,f] = QB[h,c,i,e] * S[h,c,e,f]\nO[h,n,f] = OI[h,c,i,f] + OX[h,c,i,f]"),
+        {"h": 2, "n": 6, "c": 3, "i": 2, "j": 2, "e": 3, "f": 2},
+        {"h": 8, "n": 1024, "c": 16, "i": 64, "j": 64, "e": 64, "f": 64},
+    ),
+    "a running sum read whole": (
+        "initial R = 0\nR[t+1,d] = R[t,d] + X[t,d]\nY[u,d] = R[u+1,d] * W[u,d]",
+        {"t": 5, "u": 5, "d": 3},
+        {"t": 512, "u": 512, "d": 256},
+    ),
+    "power steps": (
+        "initial V = 1\nW[s,i] = A[i,j] * V[s,j]\nV[s+1,j] = WJ[j] + V[s,j]\nZ[i] = W[s,i] * C[s]",
+        {"s": 3, "i": 4, "j": 3},
+        {"s": 16, "i": 128, "j": 128},
+    ),
+    "three factors": ("Z[i,l] = A[i,j] * B[j,k] * C[k,l]", {"i": 2, "j": 3, "k": 2, "l": 3}, dict.fromkeys("ijkl", 64)),
+    "all to one": ("Z = sum[i,j](X[i,j])", {"i": 3, "j": 4}, {"i": 2048, "j": 4096}),
+    "batched vectors": ("Z[b] = A[b,k] * B[b,k]", {"b": 3, "k": 5}, {"b": 4096, "k": 8192}),
+    "normed twice": (
+        "M[i] = max[j](X[i,j])\nY[i,j] = X[i,j] + M[i]\nN[j] = max[i](Y[i,j])\nZ[i,j] = Y[i,j] + N[j]",
+        {"i": 3, "j": 4},
+        {"i": 1024, "j": 1024},
+    ),
+    "long rows": ("M = max[i](X[i])\nY[i] = X[i] + M", {"i": 7}, {"i": 2**22}),
+    "product then rows": (
+        "S[i,j] = A[i,k] * B[k,j]\nM[i] = max[j](S[i,j])\nY[i,j] = S[i,j] + M[i]",
+        {"i": 3, "j": 4, "k": 2},
+        {"i": 512, "j": 512, "k": 256},
+    ),
+}  # fmt: skip
+
+
+def cascade(name: str, *, large: bool = False) -> Cascade:
+    text, small, big = CASCADES[name]
+    return parse(text, name="drawn", sizes=big if large else small)
+
+
+def figure(work: Cascade, machine: Machine) -> float:
+    """What the default is chosen by, in seconds: its bound with heads and tails, and a part of other work."""
+    program = lower(build_mapping(work, machine), work, machine)
+    bound, busy = with_ends(program)
+    return (bound + CONTENTION * (busy - bound)) / program.ticks_per_cycle / program.clock_hz
+
+
+@pytest.mark.parametrize("name", CASCADES)
+@pytest.mark.parametrize("accel", ["tpu-v4i", "sa8295p"])
+def test_every_cascade_has_a_default_that_computes_right(name: str, accel: str) -> None:
+    """At sizes at which the oracle visits every point: values, bytes, actions, both levels."""
+    work, machine = cascade(name), load_machine(accel)
+    found = judge(DrawnCase(name="", kind="", work=work, chip=machine, mapping=build_mapping(work, machine)))
+    assert found.legal
+    assert found.right
+    assert not found.found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASCADES)
+@pytest.mark.parametrize("accel", PRESETS)
+def test_every_cascade_has_a_default_at_large_on_every_machine(name: str, accel: str) -> None:
+    """A legal mapping, or one reason: the Einsum and what the machine lacks."""
+    work, machine = cascade(name, large=True), load_machine(accel)
+    lacking = [one for one in work.einsums if not able(work, machine, one)]
+    if lacking:
+        with pytest.raises(EinsimError, match=f"no unit can compute Einsum {lacking[0].name}"):
+            build_mapping(work, machine)
+        return
+    mapping = build_mapping(work, machine)
+    check(mapping, work, machine)
+    assert lower(mapping, work, machine).macs == work.macs
+
+
+def test_what_fits_nowhere_is_named() -> None:
+    machine = load_machine("fusemax-cloud", {"buffer": "16B"})
+    with pytest.raises(EinsimError, match=r"Einsums R, U, S, O needs \d+ bytes in gb, which has 16"):
+        build_mapping(cascade("delta rule", large=True), machine)
+    arrays = load_machine("eyeriss-like")
+    arrays = msgspec.structs.replace(arrays, units=arrays.matrix_units)
+    with pytest.raises(EinsimError, match="no unit can compute Einsum Y"):
+        build_mapping(parse("Y[i] = exp(X[i])", name="w", sizes={"i": 4}), arrays)
+
+
+LIBRARY: list[tuple[str, dict[str, str]]] = [
+    ("ffn", {"b": "1", "p": "256", "d": "512", "s": "1024"}),
+    ("softmax", {"p": "256", "d": "512"}),
+    ("linear-training", {"n": "256", "i": "512", "o": "256"}),
+    ("attention-3pass", {"b": "1", "h": "4", "e": "32", "seq": "512"}),
+]
+
+
+def faster(machine: Machine) -> Machine:
+    """Twice the bandwidth of every memory."""
+    memories = tuple(
+        msgspec.structs.replace(
+            one,
+            read_bytes_per_s=one.read_bytes_per_s and 2 * one.read_bytes_per_s,
+            write_bytes_per_s=one.write_bytes_per_s and 2 * one.write_bytes_per_s,
+        )
+        for one in machine.memories
+    )
+    return msgspec.structs.replace(machine, memories=memories)
+
+
+def larger(machine: Machine, factor: float) -> Machine:
+    """More room in every memory but DRAM."""
+    memories = tuple(
+        msgspec.structs.replace(one, capacity_bytes=one.capacity_bytes and int(factor * one.capacity_bytes))
+        if one.parent
+        else one
+        for one in machine.memories
+    )
+    return msgspec.structs.replace(machine, memories=memories)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accel", ["tpu-v4i", "sa8295p", "fusemax-cloud", "eyeriss-like", "u280-flightllm"])
+@pytest.mark.parametrize(("name", "keys"), LIBRARY)
+def test_more_hardware_is_never_slower(name: str, keys: dict[str, str], accel: str) -> None:
+    work, machine = load_workload(name, keys), load_machine(accel)
+    try:
+        build_mapping(work, larger(machine, 0.5))
+    except EinsimError:
+        pytest.skip("has no room at half the size")
+    small, same, large = (figure(work, larger(machine, factor)) for factor in (0.5, 1.0, 2.0))
+    assert small >= same * 0.999
+    assert same >= large * 0.999
+    assert figure(work, faster(machine)) <= same
+
+
+def simulated(mapping: Mapping, work: Cascade, machine: Machine) -> int:
+    return simulate(lower(mapping, work, machine), machine).cycles
+
+
+@pytest.mark.parametrize(("name", "keys"), LIBRARY[:2])
+def test_the_default_is_no_worse_than_each_branch_by_itself(name: str, keys: dict[str, str]) -> None:
+    work, machine = load_workload(name, keys), load_machine("tpu-v4i")
+    default, apart = build_mapping(work, machine), build_mapping(work, machine, "unfused")
+    assert simulated(default, work, machine) <= simulated(apart, work, machine) * 1.01
