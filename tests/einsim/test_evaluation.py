@@ -130,3 +130,14 @@ def test_a_wrong_call_is_one_line(call: Callable[..., object], words: str) -> No
 
 def other() -> einsim.Cascade:
     return einsim.load_workload("rmsnorm", SMALL)
+
+
+@pytest.mark.parametrize("accel", ["tpu-v4i", "sa8295p"])
+def test_auto_is_no_slower_than_the_default_as_simulated(accel: str) -> None:
+    """The default is simulated beside what was searched: the analytical model alone may prefer the slower one."""
+    settings = {"n": 64, "i": 128, "o": 256}
+    auto, default = (
+        evaluate("linear-training", accel, settings=settings, mapping=mapping).result.cycles
+        for mapping in ("auto", "template")
+    )
+    assert auto <= default
