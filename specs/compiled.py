@@ -65,7 +65,7 @@ def njit(
     def decorate(function: Kernel) -> Kernel:
         kernel = numba.njit(**options)(function)
         folder = kernels_folder(function.__code__.co_filename)
-        if folder is not None:
+        if folder is not None and not numba.config.DISABLE_JIT:  # else it stays a plain function
             # numba takes the folder of a function's cache when caching is enabled; what the user's own
             # functions have stays as it is.
             users, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)

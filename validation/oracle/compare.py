@@ -15,7 +15,7 @@ from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
-from einsim.dataflow.mapping import Mapping, walk
+from einsim.dataflow.mapping import Keep, Mapping, walk
 from einsim.dataflow.program import Action, Program
 from einsim.dataflow.result import Result
 from einsim.sim.engine import simulate
@@ -148,6 +148,7 @@ def _figures(case: DrawnCase, outcome: Execution) -> tuple[list[Disagreement], d
     seen: set[Disagreement] = set()
     compared = Counter(values=sum(int(asked.sum()) for asked in outcome.results.values()))
     if levels:
+        found += _room(case, program, outcome)
         pairs = list(_actions(case.chip, program, outcome))
         compared["actions"] = len(pairs)
         found += [one for pair in pairs for one in _apart(pair)]
@@ -208,18 +209,38 @@ def _pairs(case: DrawnCase, outcome: Execution, result: Result) -> Iterator[Pair
         yield Pair("energy", kind, name, result.energy_by.get(name, 0.0), energy.get(name, 0.0))
 
 
+def _room(case: DrawnCase, program: Program, outcome: Execution) -> Iterator[Disagreement]:
+    """Memories that held more of a tensor than room was made for; not looked at where it is compressed."""
+    spilling = {node.memory for node, _ in walk(case.mapping.tree) if isinstance(node, Keep) and node.spill}
+    exploited = {pattern for unit in case.chip.units for pattern in unit.exploits}
+    for (memory, name), values in outcome.held.items():
+        tensor = case.work.tensor(name)
+        size, room = -(-values * tensor.bits // 8), program.buffers.get(memory, 0)
+        if size > room and memory not in spilling and not exploited & set(tensor.sparsity.patterns):
+            yield Disagreement(
+                kind="held", text=f"{memory} held {size} bytes of {name}, with room for {room}"
+            )
+
+
 def _limits(case: DrawnCase, outcome: Execution, result: Result) -> Iterator[Disagreement]:
-    """Units more than busy, and cycles below what no unit, port or chain can do with less."""
+    """Units more than busy, or busy when there is nothing to do, and cycles below what no unit, port or chain
+    can do with less.
+    """
     for name, share in result.utilization.items():
         if share > 1 + NEAR:
             yield Disagreement(kind="utilisation", text=f"{name} {share:g}")
     busy = {f"unit {name}": rows["busy"] for name, rows in result.breakdown_by_unit.items()}
     if result.level == "analytical":  # the simulator does not report how long its ports were held
         busy |= {f"port {name}": cycles for name, cycles in result.bound_by.items()}
+    for name, rows in result.breakdown_by_unit.items():
+        loads = case.chip.unit(name).kind == "systolic"  # whose next tile may take longer than this one
+        if not loads and rows["busy"] > outcome.unit_cycles[name] + 1:
+            text = f"{name}: busy for {rows['busy']} cycles, needs {outcome.unit_cycles[name]:g}"
+            yield Disagreement(kind="busy unit more", text=text)
     for name, least in least_cycles(case.work, case.chip, outcome).items():
         if busy.get(name, least) + 1 < least:
             text = f"{name}: busy for {busy[name]} cycles, at least {least:g}"
             yield Disagreement(kind=f"busy {name.split()[0]}", text=text)
-        if result.cycles + 1 < least:  # reported cycles are whole ones
+        if result.cycles < least * (1 - NEAR):
             text = f"{name}: {result.cycles} cycles ({result.level}), at least {least:g}"
             yield Disagreement(kind=f"cycles {name.split()[0]}", text=text)

@@ -11,7 +11,7 @@ from einsim.accel.machine import Fill, Machine, Memory, OpCost, RegisterFile, Un
 CLOCK = 1_000_000_000
 OPS = ("mac", "mul", "add", "max", "min", "exp", "div", "select", "cmp")
 KINDS: tuple[UnitKind, ...] = ("array", "systolic", "dsp-chain")
-PATTERNS = ((), (), ("n:m",), ("block", "top-k"), ("unstructured", "n:m"))
+PATTERNS = ((), ("n:m",), ("n:m", "block"), ("block", "top-k"), ("unstructured", "n:m"))
 
 
 def draw_machine(rng: random.Random, *, plain: bool = False) -> Machine:

@@ -52,6 +52,7 @@ class Execution(msgspec.Struct, kw_only=True):
     unit_cycles: Counter[str] = msgspec.field(default_factory=Counter)
     chain_cycles: float = 0.0
     held: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    """Values by memory and tensor, most at one time; of later tiles with those that are on the way."""
     missing: set[tuple[str, str]] = msgspec.field(default_factory=set)
     """(Einsum, tensor) where an operand was not where the unit looked for it."""
 
@@ -87,6 +88,7 @@ class _Walk:
         self.ready = {name: np.zeros(size) for name, size in self.flat.items()}
         self.ended: dict[int, float] = {}
         self.together: dict[tuple[int, str], bool] = {}  # by keep and operand: all of it comes at once
+        self.kept: set[int] = set()
         self.stamps: dict[tuple[object, ...], int] = {}  # tiles of results, by their place
         self.latest: Places = {}  # each Einsum's last tile, in its unit's registers
         leaves = [node for node, _ in walk(mapping.tree) if isinstance(node, Compute)]
@@ -174,9 +176,11 @@ class _Walk:
             self._tiles(node, ranges, place)
         end = self.visit(node.body, ranges, {**places, **mine}, after)
         inside = {leaf.einsum for leaf, _ in walk(node) if isinstance(leaf, Compute)}
+        tiles = node.buffers if id(node) in self.kept else 1  # a next tile fills while this one is used
+        self.kept.add(id(node))
         for name, place in mine.items():
             size = int(place.there.sum() - (~np.isnan(self.given[name])).sum() * place.cores)
-            self.outcome.held[node.memory, name] = max(self.outcome.held[node.memory, name], size)
+            self.outcome.held[node.memory, name] = max(self.outcome.held[node.memory, name], size * tiles)
             place.leave(self._wanted(name, inside))
         return end
 

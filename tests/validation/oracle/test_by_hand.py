@@ -157,12 +157,22 @@ def test_partial_sums_of_an_earlier_tile_are_read_first() -> None:
 
 
 def test_a_bound_keeps_a_block_of_which_a_part_remains() -> None:
-    # keys 0..p of blocks of 3: query 0..2 needs one block, 3..5 two
+    # keys 0..p of blocks of 3: query 0..2 needs one block, 3 two
     text = "m -> m1, m0\nwhere m1*M0+m0 <= p\nG[m1,p] = X[m1] * Q[p]"
-    work = parse(text, name="blocks", sizes={"m": 6, "m0": 3, "p": 6})
+    work = parse(text, name="blocks", sizes={"m": 6, "m0": 3, "p": 4})
     found = outcome(work, machine(), chain(keep("X Q G", "gb"), Compute(einsum="G", unit="lanes")))
-    assert found.points["G"] == 3 * 1 + 3 * 2
+    assert found.points["G"] == 3 * 1 + 1 * 2
     assert right(work, found)
+
+
+@pytest.mark.parametrize(("declared", "size"), [("", 0), ("\noutput B", 6 * 2)])
+def test_what_is_read_on_is_stored_where_it_is_an_output_too(declared: str, size: int) -> None:
+    text = f"B[t] = exp(A[t])\nC[t] = B[t] * 2{declared}"
+    leaves = (Compute(einsum="B", unit="lanes"), Compute(einsum="C", unit="lanes"))
+    work = parse(text, name="read on", sizes={"t": 6})
+    found = outcome(work, machine(), chain(keep("A B C", "gb"), Sequence(children=leaves)))
+    assert found.books.writes["dram", "B"] == size
+    assert found.books.writes["dram", "C"] == 6 * 2
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
