@@ -27,6 +27,8 @@ ANEW = ("einsim.", "tests.validation.oracle.")
 """What is imported anew below, and `einsim` itself."""
 SEED, MOST = 0, 120
 """Drawn cases on which a fault is looked for: their seed, and how many at most."""
+SOUND: dict[str, ModuleType] = {}
+"""Modules without a fault."""
 COMPARISON = "einsim.validation.oracle.compare"
 
 
@@ -86,14 +88,21 @@ class _Finder(MetaPathFinder):
 
 
 @contextmanager
-def imported(modules: dict[str, ModuleType]) -> Iterator[dict[str, ModuleType]]:
-    """Within, `modules` are what has been imported of einsim; gives what had been before."""
-    before = _taken_out()
+def imported(modules: dict[str, ModuleType], fault: Planted | None = None) -> Iterator[None]:
+    """Within, `modules` are what has been imported of einsim; more is added to them, with the fault where its
+    place is. Kernels are plain functions there, kept nowhere.
+    """
+    finder = [] if fault is None else [_Finder(fault)]
+    before, path, plain = _taken_out(), sys.meta_path, numba.config.DISABLE_JIT
     sys.modules.update(modules)
+    sys.meta_path = [*finder, *(other for other in path if not isinstance(other, _Finder))]
+    numba.config.DISABLE_JIT = True
     try:
-        yield before
+        yield
+        assert all(one.name in sys.modules for one in finder), f"nothing has imported {finder[0].name}"
     finally:
-        _taken_out()
+        numba.config.DISABLE_JIT, sys.meta_path = plain, path
+        modules.update(_taken_out())
         sys.modules.update(before)
 
 
@@ -102,28 +111,10 @@ def _taken_out() -> dict[str, ModuleType]:
     return {name: sys.modules.pop(name) for name in names}
 
 
-@contextmanager
-def planted(fault: Planted) -> Iterator[dict[str, ModuleType]]:
-    """Within, einsim is imported anew and has the fault; gives the sound modules. Kernels are plain functions
-    there, kept nowhere.
-    """
-    finder = _Finder(fault)
-    jit, numba.config.DISABLE_JIT = numba.config.DISABLE_JIT, True
-    sys.meta_path.insert(0, finder)
-    try:
-        with imported({}) as sound:
-            yield sound
-            assert finder.name in sys.modules, f"nothing has imported {finder.name}"
-    finally:
-        sys.meta_path.remove(finder)
-        numba.config.DISABLE_JIT = jit
-
-
 def caught(fault: Planted, cases: int = MOST) -> str:
     """What shows the fault in so many cases and is not there without it; "" if nothing does."""
-    importlib.import_module(COMPARISON)
-    with planted(fault) as sound:
-        return _by_laws(fault.law) if fault.law.startswith("test_") else _by_cases(fault, sound, cases)
+    with imported({}, fault):
+        return _by_laws(fault.law) if fault.law.startswith("test_") else _by_cases(fault, cases)
 
 
 def _by_laws(name: str) -> str:
@@ -141,12 +132,12 @@ def _by_laws(name: str) -> str:
     return ""
 
 
-def _by_cases(fault: Planted, sound: dict[str, ModuleType], cases: int) -> str:
+def _by_cases(fault: Planted, cases: int) -> str:
     """The first disagreement of the fault's kind that its case does not show without the fault."""
     for number in range(cases):
         found = {k: text for k, text in _disagreements(fault, number).items() if k.startswith(fault.law)}
         if found:
-            with imported(sound):
+            with imported(SOUND):
                 known = _disagreements(fault, number)
             for kind in (kind for kind in found if kind not in known):
                 return found[kind]
