@@ -64,7 +64,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     result's latency. `convention` says what a systolic tile's edges, filling and draining cost
     (`einsim.dataflow.array_time`); "" counts its streaming only. `exploits` names sparsity patterns that save
     work here; others cost dense. `mode_of` names the unit whose arithmetic this one is a mode of: of the two,
-    one computes at a time.
+    one computes at a time. `accumulator_bits` is the width of sums while they are partial; none, or less than
+    the result's: that of the result.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     bits: tuple[int, ...] = ()
     convention: Convention = ""
     mode_of: str = ""
+    accumulator_bits: int | None = None
 
     def __post_init__(self) -> None:
         if self.convention and (self.kind != "systolic" or not {"rows", "cols"} <= set(self.dims)):

@@ -269,6 +269,10 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Operand widths that its ops' figures are for: wider products, sums and comparisons take passes of
     these, and other ops are refused. None: any. They also set what the arrays of an FPGA take.
     """
+    accumulator_bits: Bits | None = None
+    """Width of a sum while it is partial: so wide it leaves the unit, comes back and is held, and only the
+    finished result has the width of its tensor. That of the result where it is left out or less.
+    """
     convention: Convention = ""
     """What the edges of a systolic tile cost: `scale-sim`, `edge-aware`, `overlapped`; its streaming only
     where it is left out.
@@ -303,6 +307,7 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             exploits=self.exploits,
             bits=self.bits,
             convention=self.convention,
+            accumulator_bits=self.accumulator_bits,
         )
 
     def _reduction_latency_cycles(self, dims: dict[str, int]) -> dict[str, int]:

@@ -29,6 +29,7 @@ from einsim.dataflow.footprint import (
 from einsim.dataflow.footprint import values as values_of
 from einsim.dataflow.held import points_below
 from einsim.dataflow.layout import Layout, Leaf
+from einsim.dataflow.leaf import partial_sum
 from einsim.dataflow.mask import Box, mask_of
 from einsim.dataflow.program import ProgramLoop
 from einsim.dataflow.visit import Ints, different, points, stored_bits, values
@@ -97,25 +98,30 @@ def cores_of(machine: Machine, memory: str) -> int:
 
 def moved(
     cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, tile: Box, outer: str,
-    begun: int | None = None,
+    partial: int | None,
 ) -> tuple[int, int]:  # fmt: skip
-    """Bytes that a transfer moves in the outer memory and in the inner one; of registers, values. `begun`: so
-    many results that are partial, not all of the tile.
+    """Bytes that a transfer moves in the outer memory and in the inner one; of registers, values. So many
+    results that it brings back or stores are `partial`, as wide as they add up; None: all of them.
     """
     assert draft.home is not None
     inner = draft.home.memory
-    tensor = cascade.tensor(draft.subject)
+    tensor = wide = cascade.tensor(draft.subject)
+    if draft.subject == draft.leaf.node.einsum:
+        unit = machine.unit(draft.leaf.node.unit)
+        wide = partial_sum(cascade, unit, cascade.einsum(draft.subject))
+    tensor = wide if partial is None else tensor
     in_unit = any(unit.name == inner for unit in machine.units)
     apart = not machine.multicast or cores_of(machine, outer) > 1
     found = None
+    begun = partial if draft.resumes else None
     if cores_of(machine, inner) > 1 and begun is None:
         found = _pairs(cascade, machine, layout, draft, tile)
     if begun is not None:
-        bits = every = begun * tensor.bits
+        bits = every = begun * wide.bits
         count = begun
     elif found is None:
         together, copies = uses(draft, cascade, tile), _copies(cascade, machine, draft, tile)
-        bits = union_bits(cascade, machine, draft.subject, together)
+        bits = union_bits(cascade, machine, tensor, together)
         every, count = math.ceil(bits * copies), math.ceil(touched(cascade, together) * copies)
     else:
         pairs, times = found
@@ -125,6 +131,8 @@ def moved(
             for rows in (once, pairs)
         )
         count = len(pairs[0]) * times
+    if draft.kind == "store" and partial:
+        bits, every = (one + partial * (wide.bits - tensor.bits) for one in (bits, every))
     size, own = -(-bits // 8), -(-every // 8)
     return own if apart else size, count if in_unit else own
 

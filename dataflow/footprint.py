@@ -239,15 +239,22 @@ def compressed(machine: Machine, tensor: Tensor) -> bool:
     return any(pattern in unit.exploits for unit in machine.units for pattern in tensor.sparsity.patterns)
 
 
-def tile_bytes(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, int]) -> int:
-    """Bytes that the tile takes on this machine: values and metadata where it keeps the tensor compressed."""
+def tile_bytes(
+    cascade: Cascade,
+    machine: Machine,
+    access: Access,
+    extents: Mapping[str, int],
+    tensor: Tensor | None = None,
+) -> int:
+    """Bytes that the tile takes on this machine: values and metadata where it keeps the tensor compressed.
+    `tensor` stands for the one that is accessed, where its values have another width.
+    """
     box = {rank: (0, extent) for rank, extent in extents.items()}
-    return -(-union_bits(cascade, machine, access.tensor, (Use(access, box),)) // 8)
+    return -(-union_bits(cascade, machine, tensor or cascade.tensor(access.tensor), (Use(access, box),)) // 8)
 
 
-def union_bits(cascade: Cascade, machine: Machine, name: str, uses: tuple[Use, ...]) -> int:
+def union_bits(cascade: Cascade, machine: Machine, tensor: Tensor, uses: tuple[Use, ...]) -> int:
     """Bits of what several uses of a tensor touch together."""
-    tensor = cascade.tensor(name)
     count = touched(cascade, uses)
     return stored_bits(cascade, tensor, uses, count) if compressed(machine, tensor) else count * tensor.bits
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 from einsim.accel.machine import Machine
+from einsim.accel.widths import lacks
 from einsim.dataflow.cores import share
 from einsim.dataflow.footprint import access_of, relevant_ranks, tile_bytes
-from einsim.dataflow.layout import Home, Layout, users
+from einsim.dataflow.holds import levels
+from einsim.dataflow.layout import Home, Layout, Leaf, summed, users
+from einsim.dataflow.leaf import partial_sum, returns
 from einsim.dataflow.mapping import Mapping, Node, Sequence, children
-from einsim.workloads.cascade import Cascade
+from einsim.workloads.cascade import Cascade, Einsum
 
 
 def held_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:
@@ -43,21 +46,47 @@ def _held(
 def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Cascade, machine: Machine) -> int:
     """Bytes of one home: the tile under the loops above it, times its buffers where a next tile exists.
 
-    In a memory of each core they are those of the core with most, times the cores.
+    In a memory of each core they are those of the core with most, times the cores. Where partial sums come,
+    every value has their width.
     """
     extents = points_below(layout, cascade, path)
     user = next(iter(users(cascade, layout, home)), None)
     if user is None:
         return 0
-    access, copies = access_of(cascade.einsum(user.node.einsum), home.tensor), 1
+    einsum, unit, copies = cascade.einsum(user.node.einsum), machine.unit(user.node.unit), 1
+    access = access_of(einsum, home.tensor)
     if all(unit.name != home.memory for unit in machine.units):
         copies = machine.memory(home.memory).copies
         if copies > 1:
             moved = relevant_ranks(cascade, access)
-            extents = share(machine.unit(user.node.unit), user.node, moved, extents)
-    size = tile_bytes(cascade, machine, access, extents) * copies
+            extents = share(unit, user.node, moved, extents)
+    adding = _adds_up(home, layout, user, cascade)
+    tensor = partial_sum(cascade, unit, einsum) if adding else None
+    size = tile_bytes(cascade, machine, access, extents, tensor) * copies
     again = any(layout.loops[loop].count > 1 for loop in path)
     return math.ceil(size * (1 - home.spill)) * (home.buffers if again else 1)
+
+
+def _adds_up(home: Home, layout: Layout, leaf: Leaf, cascade: Cascade) -> bool:
+    """Whether partial sums of a leaf come to a home: after tiles of what is next to it inward, or in later
+    steps of the unit.
+    """
+    einsum = cascade.einsum(leaf.node.einsum)
+    if einsum.name != home.tensor:
+        return False
+    inside = leaf.homes[home.tensor][leaf.homes[home.tensor].index(home) + 1 :]
+    if not inside and returns(leaf.node, einsum, home.memory):
+        return True
+    return bool(summed(cascade, layout, leaf, inside[0].depth if inside else None))
+
+
+def result_bytes(cascade: Cascade, machine: Machine, einsum: Einsum, memory: str) -> int:
+    """Bytes of an Einsum's whole result in a memory, as wide as any unit below it may add it up."""
+    ops = cascade.wide_ops(einsum.name)
+    below = [unit for unit in machine.units if memory in levels(machine, unit.reads_from)]
+    widths = (partial_sum(cascade, unit, einsum) for unit in below if not lacks(unit, ops))
+    widest = max(widths, key=lambda tensor: tensor.bits, default=None)
+    return tile_bytes(cascade, machine, einsum.output, cascade.sizes, widest)
 
 
 def points_below(layout: Layout, cascade: Cascade, path: tuple[int, ...]) -> dict[str, int]:

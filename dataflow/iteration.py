@@ -18,8 +18,9 @@ class Path:
     Positions are lists of iteration numbers, one for each loop. A loop that bounds cut (causal, window) runs
     over a range that depends on the loops outside it; a loop pinned by `when` has one iteration, which stands
     for all of them. `resumed` are the ids of loops in whose later iterations the operation goes on with
-    partial results. `cut` says what bounds leave of its tiles; None: all of them. `last` keeps only so many
-    of a loop's iterations, by its id: the last ones.
+    partial results; where these are `wide`, it matters also whether it leaves some. `cut` says what bounds
+    leave of its tiles; None: all of them. `last` keeps only so many of a loop's iterations, by its id: the
+    last ones.
     """
 
     def __init__(
@@ -31,6 +32,8 @@ class Path:
         resumed: tuple[int, ...] = (),
         cut: Cut | None = None,
         last: Mapping[int, int] = MappingProxyType({}),
+        *,
+        wide: bool = False,
     ) -> None:
         self.loops = loops
         self.sizes = sizes
@@ -49,6 +52,7 @@ class Path:
             (max(0, loop.count - n), loop.count) for loop, n in zip(loops, self._most, strict=True)
         )
         self.resumed = tuple(at for at, loop in enumerate(loops) if loop.id in resumed)
+        self.sums = (1 + wide) if self.resumed else 0
         even = cut is None and not last and all(loop.extent % loop.tile == 0 for loop in loops)
         self.regular = even and not self.resumed
         self.bounded = not even
@@ -143,8 +147,12 @@ class Path:
             return [(index, index + 1) for index in range(first, stop)]
         outside, own = self.box(position, at), self._range(position, at)
         boxes = [outside]
-        if self.cut.reduced in outside:  # which results have been begun depends on all tiles up to this one
-            boxes.append({**outside, self.cut.reduced: (0, sum(outside[self.cut.reduced]))})
+        if self.cut.reduced in outside:  # what has been begun depends on all tiles up to this one
+            first_point, end = outside[self.cut.reduced][0], sum(outside[self.cut.reduced])
+            boxes.append({**outside, self.cut.reduced: (0, end)})
+            if self.sums == 2:  # and what is finished on all from this one on
+                left = self.sizes[self.cut.reduced] - first_point
+                boxes.append({**outside, self.cut.reduced: (first_point, left)})
         uneven = [
             (max(first, low), min(stop, high))
             for mask in self.cut.masks
@@ -249,8 +257,8 @@ class Path:
 
     def key(self, position: list[int] | tuple[int, ...]) -> tuple[int, ...]:
         """What decides an instance's cost: the extents of `key_ranks` in its tile, as bounds leave it; then,
-        where loops are `resumed`, 1 after the first iteration of any of them and 0 in it; then how bounds cut
-        it.
+        where loops are `resumed`, 1 after the first iteration of any of them and 0 in it, and where sums are
+        `wide`, 1 before the last; then how bounds cut it.
         """
         if self.cut is not None:
             return self._cut_key(self.cut, position)
@@ -258,10 +266,15 @@ class Path:
             self.interval(position, self.innermost[rank])[1] if rank in self.innermost else self.sizes[rank]
             for rank in self.key_ranks
         )
-        return (*extents, self._resumes(position)) if self.resumed else extents
+        return (*extents, *self._around(position)[: self.sums])
 
-    def _resumes(self, position: list[int] | tuple[int, ...]) -> int:
-        return int(any(position[at] > self.span(position, at)[0] for at in self.resumed))
+    def _around(self, position: list[int] | tuple[int, ...]) -> tuple[int, ...]:
+        """Whether some resumed loop stands after its first iteration, and before its last one."""
+        if not self.resumed:
+            return ()
+        spans = [(position[at], *self.span(position, at)) for at in self.resumed]
+        after = any(at > first for at, first, _ in spans)
+        return int(after), int(any(at < stop - 1 for at, _, stop in spans))
 
     def _cut_key(self, cut: Cut, position: list[int] | tuple[int, ...]) -> tuple[int, ...]:
         at = tuple([position[slot] for slot in self._keyed])  # the others change nothing
@@ -272,15 +285,14 @@ class Path:
         left = cut.trim(box)
         if left is not None:
             left |= {rank: box.get(rank, (0, self.sizes[rank])) for rank in cut.uncut if rank in left}
-        resumes: tuple[int, ...] = ()
-        if self.resumed:
-            begun = cut.begun(left) if cut.reduced and left is not None else self._resumes(position)
-            resumes = (begun,)
+        sums = self._around(position)[: self.sums]
+        if cut.reduced and left is not None:
+            sums = tuple(count(left) for count in (cut.begun, cut.unfinished)[: self.sums])
         if left is None:
-            found = (*(0 for _ in self.key_ranks), *resumes)
+            found = (*(0 for _ in self.key_ranks), *sums)
         else:
             extents = (left.get(rank, (0, self.sizes[rank]))[1] for rank in self.key_ranks)
-            found = (*extents, *resumes, *cut.standing(left))
+            found = (*extents, *sums, *cut.standing(left))
             self.tiles.setdefault(found, left)
         if len(self._keys) < MOST_KEYS:
             self._keys[at] = found
@@ -315,7 +327,8 @@ class Path:
             if at in self.resumed and (self.cut is not None or begin == first) and end - begin > 1:
                 yield begin, 1
                 begin += 1
-            if end == stop and not full and end - begin > 1:
+            last = self.sums == 2 and at in self.resumed and (self.cut is not None or end == stop)
+            if (last or (end == stop and not full)) and end - begin > 1:
                 yield begin, end - begin - 1
                 yield end - 1, 1
             else:
@@ -332,7 +345,7 @@ def path_of(
 ) -> Path:  # fmt: skip
     """The path of an operation of a program."""
     own = tuple(loops[loop] for loop in op.path)
-    return Path(own, op.when, sizes, op.key_ranks, op.resumed, op.cut, last)
+    return Path(own, op.when, sizes, op.key_ranks, op.resumed, op.cut, last, wide=op.wide)
 
 
 class Lookup:

@@ -17,8 +17,7 @@ from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
 from einsim.dataflow.visit import Skip
-from einsim.workloads.cascade import Access, Cascade, Einsum
-from einsim.workloads.sparsity import dense_bytes, stored_bytes
+from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
 
 
 class Residence(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +84,20 @@ def latency_cycles(
     return extra
 
 
+def partial_sum(cascade: Cascade, unit: Unit, einsum: Einsum) -> Tensor:
+    """The result of an Einsum as it is while sums are partial: as wide as the unit's accumulators, where
+    those are wider. A maximum or minimum has the width of the result.
+    """
+    tensor = cascade.tensor(einsum.name)
+    bits = max(tensor.bits, unit.accumulator_bits or 0) if einsum.reduce == "sum" else tensor.bits
+    return tensor if bits == tensor.bits else msgspec.structs.replace(tensor, bits=bits)
+
+
+def returns(node: Compute, einsum: Einsum, memory: str) -> bool:
+    """Whether sums may leave a unit for their memory and come back within one tile."""
+    return bool(einsum.reduced) and (node.stationarity != "output-stationary" or memory == node.unit)
+
+
 def skips(cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str, int]) -> tuple[Skip, ...]:
     """The ranks along which the unit skips, each with the pattern that it skips by.
 
@@ -146,16 +159,16 @@ def leaf_cost(
     extents: Mapping[str, int],
     residences: Mapping[str, Residence],
     *,
-    resumes: bool = False,
+    begun: int | None = 0,
+    unfinished: int | None = 0,
     tile: Box | None = None,
     mask: Mask | None = None,
-    begun: int | None = None,
 ) -> LeafCost:
     """Cost of one tile of `extents` points of each rank; `residences` say where each operand lives.
 
     `tile` and `mask`: where it lies and what bounds leave of it; without them all its points are there.
-    `resumes`: earlier tiles have left partial sums of the same results, of `begun` of them where bounds keep
-    some results out of those tiles; they are read first.
+    `begun`: results of which earlier tiles have left partial sums, which are read first; `unfinished`: those
+    to which later tiles add. None: all of the tile's.
     """
     unit = machine.unit(node.unit)
     box = tile or {rank: (0, extents[rank]) for rank in einsum.ranks}
@@ -173,9 +186,7 @@ def leaf_cost(
         for tensor in dict.fromkeys(access.tensor for access in einsum.reads)
         if tensor not in node.chained
     ]
-    if begun is None:
-        begun = touched(cascade, (Use(einsum.output, box, cutting),)) if resumes else 0
-    accesses.append(_result(cascade, machine, laid, residences[einsum.name], actions, begun))
+    accesses.append(_result(cascade, machine, laid, residences[einsum.name], actions, begun, unfinished))
     return LeafCost(
         cycles=_cycles(unit, laid, each),
         accesses=tuple(one for several in accesses for one in several),
@@ -200,7 +211,7 @@ def _operand(
         return ()
     spec = cascade.tensor(tensor)
     stored = laid.stored(spec, accesses, whole, apart=apart) if compressed(machine, spec) else None
-    size = _streamed_bytes(cascade, machine, laid, accesses, count, stored)
+    size = _streamed_bytes(cascade, machine, laid, accesses, (spec, count), stored=stored)
     return _traffic(cascade, machine, laid, accesses[0], home, (size, 0))
 
 
@@ -211,16 +222,19 @@ def _apart(machine: Machine, memory: str, laid: LaidTile) -> bool:
 
 
 def _result(
-    cascade: Cascade, machine: Machine, laid: LaidTile, home: Residence, actions: Counter[Action], begun: int
-) -> tuple[MemoryAccess, ...]:
+    cascade: Cascade, machine: Machine, laid: LaidTile, home: Residence, actions: Counter[Action],
+    begun: int | None, unfinished: int | None,
+) -> tuple[MemoryAccess, ...]:  # fmt: skip
     """What the unit writes of its results and reads back of partial ones.
 
     Output-stationary they add up in its registers and leave once; else they leave in each step that adds to
-    them and come back for the next. Results kept in the unit are written there in each step.
+    them and come back for the next. Results kept in the unit are written there in each step. What is not
+    finished moves at the accumulator's width.
     """
     einsum, unit = laid.einsum, laid.node.unit
     steps = laid.read((einsum.output,), frozenset(), apart=True)
     once = touched(cascade, (Use(einsum.output, laid.tile, laid.mask),))
+    begun = once if begun is None else begun
     kept_in_unit = home.memory == unit
     if kept_in_unit or laid.node.stationarity != "output-stationary":
         written, read = steps, max(0, steps - once) + begun
@@ -233,33 +247,41 @@ def _result(
         actions[Action(unit, "register", READ)] += read
         actions[Action(unit, "register", WRITE)] += written
         return ()
+    wide, tensor = partial_sum(cascade, machine.unit(unit), einsum), cascade.tensor(einsum.name)
+    finished = 0 if unfinished is None else min(once - unfinished, written)
+    finished = written if wide is tensor else finished
     stored = None
-    if compressed(machine, cascade.tensor(einsum.name)):
+    if compressed(machine, tensor) and finished in (0, written):
         apart, at_once = _apart(machine, home.memory, laid), laid.node.stationarity == "output-stationary"
-        results = (einsum.output,)
-        stored = laid.stored(cascade.tensor(einsum.name), results, frozenset(), apart=apart, at_once=at_once)
+        spec, results = tensor if finished else wide, (einsum.output,)
+        stored = laid.stored(spec, results, frozenset(), apart=apart, at_once=at_once)
+    results_written = ((wide, written - finished), (tensor, finished))
     sizes = [
-        _streamed_bytes(cascade, machine, laid, (einsum.output,), count, bits) if count else 0
-        for count, bits in ((read, None), (written, stored))
+        _streamed_bytes(cascade, machine, laid, (einsum.output,), (wide, read)) if read else 0,
+        _streamed_bytes(cascade, machine, laid, (einsum.output,), *results_written, stored=stored),
     ]
     return _traffic(cascade, machine, laid, einsum.output, home, (sizes[0], sizes[1]))
 
 
 def _streamed_bytes(
-    cascade: Cascade, machine: Machine, laid: LaidTile, accesses: tuple[Access, ...], count: int,
-    stored: int | None = None,
+    cascade: Cascade, machine: Machine, laid: LaidTile, accesses: tuple[Access, ...],
+    *counts: tuple[Tensor, int], stored: int | None = None,
 ) -> int:  # fmt: skip
-    """Bytes of so many values; of a compressed tensor those `stored`, or at the rate of its tile."""
-    tensor = cascade.tensor(accesses[0].tensor)
+    """Bytes of so many values of a tensor, of each width that it has; of a compressed one those `stored`, or
+    at the rate of its tile.
+    """
+    tensor = counts[0][0]
     if not compressed(machine, tensor):
-        return dense_bytes(tensor, count)
+        stored = sum(spec.bits * count for spec, count in counts)
+    if stored is None and not tensor.sparsity.rank:
+        of = tensor.sparsity
+        stored = sum(of.kept(count) * spec.bits + of.metadata_bits(count) for spec, count in counts)
     if stored is not None:
         return -(-stored // 8)
-    if not tensor.sparsity.rank:
-        return stored_bytes(tensor, count)
     uses = tuple(Use(access, laid.tile, laid.mask) for access in accesses)
     there = touched(cascade, uses)
-    return -(-stored_bits(cascade, tensor, uses, there) * count // (8 * there)) if there else 0
+    stored = sum(stored_bits(cascade, spec, uses, there) * count for spec, count in counts)
+    return -(-stored // (8 * there)) if there else 0
 
 
 def _traffic(

@@ -15,7 +15,7 @@ from einsim.dataflow.footprint import relevant_ranks, uses
 from einsim.dataflow.held import held_bytes, points_below
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops, summed, users
-from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost
+from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost, partial_sum
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, chain
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.mask import Box, Mask
@@ -158,11 +158,13 @@ def _op(
     ranks = einsum.ranks if draft.kind == "compute" else moving_ranks(draft, cascade, machine)
     loops = tuple(layout.loops[loop] for loop in draft.path)
     mine = {loop.rank for loop in loops}
-    resumed = _resumed(draft, cascade, layout)
-    goes_on = {rank for loop in loops if draft.resumes and loop.id in resumed for rank in loop.ranks}
+    wide = draft.subject == einsum.name and _widens(cascade, machine, draft.leaf)
+    resumed = _resumed(draft, cascade, layout, wide)
+    sums = draft.resumes or wide
+    goes_on = {rank for loop in loops if sums and loop.id in resumed for rank in loop.ranks}
     cut = cut_of(draft, cascade, machine, loops, goes_on)
     key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
-    path = Path(loops, draft.when, sizes, key_ranks, resumed, cut)
+    path = Path(loops, draft.when, sizes, key_ranks, resumed, cut, wide=wide)
     shared_out = draft.leaf.node.spatial.get("cores", ())
     private = {
         access.tensor: tuple(rank for rank in shared_out if rank in relevant_ranks(cascade, access))
@@ -175,15 +177,17 @@ def _op(
     for key in path.instances():
         extents = {**sizes, **single, **dict(zip(key_ranks, key, strict=False))}
         tile = {**{rank: (0, extent) for rank, extent in extents.items()}, **path.tiles.get(key, {})}
-        resumes = bool(resumed and key[len(key_ranks)])
-        begun = key[len(key_ranks)] if resumed and cut is not None and cut.reduced else None
-        if not all(key[: len(key_ranks)]) or (draft.kind == "load" and resumed and not resumes):
+        counted = cut is not None and bool(cut.reduced)
+        around = (*key[len(key_ranks) :][: path.sums], 0, 0)
+        begun, unfinished = (number if counted or not number else None for number in around[:2])
+        if not all(key[: len(key_ranks)]) or (draft.kind == "load" and resumed and begun == 0):
             costs[key] = Cost(ticks=0)
         elif draft.kind == "compute":
             mask = cut.masks[0] if cut is not None else None
-            costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, tile, mask, resumes, begun)
+            costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, tile, mask, begun, unfinished)
         else:
-            costs[key] = transfer_cost(draft, layout, cascade, machine, clock, tile, bool(private), begun)
+            partial = begun if draft.kind == "load" else unfinished
+            costs[key] = transfer_cost(draft, layout, cascade, machine, clock, tile, bool(private), partial)
         if private:
             points = math.prod(tile[rank][1] for rank in shared_out)
             costs[key] = msgspec.structs.replace(costs[key], cores=points)
@@ -218,17 +222,18 @@ def _op(
         cores=machine.unit(draft.leaf.node.unit).dims.get("cores", 1),
         private=private,
         resumed=resumed,
+        wide=wide,
         cut=cut,
     )
 
 
-def _resumed(draft: DraftOp, cascade: Cascade, layout: Layout) -> tuple[int, ...]:
-    """Loops in whose later iterations an operation goes on with partial results, or loads a state as the
-    iteration before has left it.
+def _resumed(draft: DraftOp, cascade: Cascade, layout: Layout, wide: bool) -> tuple[int, ...]:
+    """Loops in whose later iterations an operation goes on with partial results, or stores `wide` ones, or
+    loads a state as the iteration before has left it.
     """
     depth = draft.home.depth if draft.home is not None else None
     producer = cascade.producer(draft.subject)
-    if draft.resumes:
+    if draft.resumes or wide:
         return summed(cascade, layout, draft.leaf, depth)
     if draft.kind == "store" or producer is None:
         return ()
@@ -239,6 +244,12 @@ def _resumed(draft: DraftOp, cascade: Cascade, layout: Layout) -> tuple[int, ...
     return tuple(loop.id for loop in loops if loop.count > 1 and stepped & set(loop.ranks))
 
 
+def _widens(cascade: Cascade, machine: Machine, leaf: Leaf) -> bool:
+    """Whether partial sums of a leaf are wider than its results."""
+    einsum = cascade.einsum(leaf.node.einsum)
+    return partial_sum(cascade, machine.unit(leaf.node.unit), einsum) is not cascade.tensor(einsum.name)
+
+
 def _compute_cost(
     leaf: Leaf,
     cascade: Cascade,
@@ -246,8 +257,8 @@ def _compute_cost(
     clock: Clock,
     tile: Box,
     mask: Mask | None,
-    resumes: bool,
     begun: int | None,
+    unfinished: int | None,
 ) -> Cost:
     einsum = cascade.einsum(leaf.node.einsum)
     residences = {}
@@ -260,8 +271,8 @@ def _compute_cost(
     extents = {rank: extent for rank, (_, extent) in tile.items()}
     box = {rank: tile[rank] for rank in einsum.ranks}
     cost = leaf_cost(
-        cascade, machine, einsum, leaf.node, extents, residences, resumes=resumes, tile=box, mask=mask,
-        begun=begun,
+        cascade, machine, einsum, leaf.node, extents, residences, tile=box, mask=mask,
+        begun=begun, unfinished=unfinished,
     )  # fmt: skip
     streams: dict[str, int] = {}
     for access in cost.accesses:

@@ -247,17 +247,25 @@ class Cut(msgspec.Struct, frozen=True):
         """Results of a compute's tile that tiles before it along `reduced` have begun: `results` are their
         ranks.
         """
-        (mask,) = self.masks
-        start, extent = box[self.reduced]
-        if not start:
+        return self._also(box, 0, box[self.reduced][0])
+
+    def unfinished(self, box: Box) -> int:
+        """Results of a compute's tile to which tiles after it along `reduced` add."""
+        stop, size = sum(box[self.reduced]), self.masks[0].sizes[self.reduced]
+        return self._also(box, stop, size - stop)
+
+    def _also(self, box: Box, low: int, extent: int) -> int:
+        """Results of a tile that have points in another one beside it too."""
+        if not extent:
             return 0
-        before = {**box, self.reduced: (0, start)}
-        both = {**box, self.reduced: (0, start + extent)}
-        here, there, together = (
-            mask.points(left, self.results) if (left := mask.trim(one)) is not None else 0
-            for one in (box, before, both)
+        (mask,) = self.masks
+        start, own = box[self.reduced]
+        together = (min(low, start), own + extent)
+        here, there, both = (
+            mask.points(left, self.results) if (left := mask.trim({**box, self.reduced: along})) else 0
+            for along in ((start, own), (low, extent), together)
         )
-        return here + there - together
+        return here + there - both
 
     def trim(self, box: Box) -> dict[str, Interval] | None:
         """The box around what any of the masks leaves."""

@@ -134,7 +134,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 class Op(msgspec.Struct, frozen=True, kw_only=True):
     """One operation of the program. `costs` is keyed as `einsim.dataflow.iteration.Path.key` does: by tile
-    extents of `key_ranks`, whether it goes on with partial sums, and how bounds cut it.
+    extents of `key_ranks`, whether it goes on with partial sums, whether it leaves some where those are
+    `wide`, and how bounds cut it.
     """
 
     id: int
@@ -153,6 +154,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     cores: int = 1  # of the unit that computes it, or uses what it moves
     private: dict[str, tuple[str, ...]] = {}  # tensor -> ranks by which cores have parts of their own
     resumed: tuple[int, ...] = ()  # loops over reduced ranks: later iterations go on with partial sums
+    wide: bool = False  # partial sums are wider than results
     cut: Cut | None = None  # what bounds leave of its tiles
 
 

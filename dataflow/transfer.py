@@ -31,16 +31,16 @@ def transfer_cost(
     clock: Clock,
     tile: Box,
     private: bool,
-    begun: int | None = None,
+    partial: int | None,
 ) -> Cost:
     """A load's or store's own ticks, the ports it streams through, its accesses; `private` where each core
-    takes bytes of its own; of partial results that come back, where bounds let only some be `begun`.
+    takes bytes of its own. So many results that it brings back or stores are `partial`; None: all of them.
     """
     assert draft.home is not None
     of = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
     source, target = ends_of(machine, draft)
     outer = target if draft.kind == "store" else source
-    size, own_size = moved(cascade, machine, layout, draft, tile, outer, begun)
+    size, own_size = moved(cascade, machine, layout, draft, tile, outer, partial)
     run, pitch = runs(cascade, machine, of, {rank: extent for rank, (_, extent) in tile.items()})
     ahead = steps(cascade, machine, of)
     accesses = []

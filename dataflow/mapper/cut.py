@@ -13,9 +13,9 @@ from einsim.specs.compiled import njit
 
 MOST_EXTENTS = 8  # different tile extents of one rank: one more than its loops
 
-#: What is moved of a tensor at one memory, in bytes: its tiles into a home, the same into all cores, and what
-#: the unit reads and writes there.
-TILES, COPIED, READ, WRITTEN, USES = range(5)
+#: What is moved of a tensor at one memory, in bytes: its tiles into a home, the same into all cores or as
+#: partial sums, and what the unit reads and writes there.
+TILES, COPIED, PARTIAL, READ, WRITTEN, USES = range(6)
 
 
 class NestCut(NamedTuple):

@@ -172,19 +172,16 @@ def _relax(
             key_of(row, engines, goal, key)
             if dominated(keys, count, key, goal.mode):
                 return False
-        some = False
+        if t.first[x] == t.first[x + 1]:
+            return False
         for o in range(t.first[x], t.first[x + 1]):
             part = sums.parts[o]
             for v in range(width):
                 part[v] = 0.0
-            sums.legal[o] = choice(t, cut, x, o, d + 1, part)
-            if not sums.legal[o]:
-                continue
+            choice(t, cut, x, o, d + 1, part)
+            sums.legal[o] = 1
             for v in range(width):
-                least[x, v] = min(least[x, v], part[v]) if some else part[v]
-            some = True
-        if not some:
-            return False
+                least[x, v] = min(least[x, v], part[v]) if o > t.first[x] else part[v]
         for v in range(width):
             bound[v] += least[x, v]
     return True

@@ -4,6 +4,7 @@ For an Einsum with plain indices every count is a product over ranks of sums ove
 
 - A tensor moves into a home once for each tile of the ranks that do not move it, from the loops above the
   home; whatever moves it, it moves once, tile by tile: the bytes of all its tiles x product of trips.
+- Results leave a home as often, all but the last time as partial sums, which come back.
 - A home holds its tile under the loops above, once more for each further buffer where one of them repeats.
 - A unit folds each dimension's ranks over its width; the rest it walks in time.
 - In each step it reads what its lanes use (`einsim.dataflow.feed.passed`). Results that don't stay in it are
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from einsim.dataflow.mapper.cut import READ, TILES, WRITTEN, split, start, uncut
+from einsim.dataflow.mapper.cut import PARTIAL, READ, TILES, WRITTEN, split, start, uncut
 from einsim.dataflow.mapper.sums import bytes_of, copied, into_cores, steps, sum_dims, sum_ranks, sum_uses
 from einsim.dataflow.mapper.tables import (
     APART,
@@ -47,6 +48,7 @@ from einsim.dataflow.mapper.tables import (
     REDUCED,
     REGISTER_J,
     SERIAL,
+    STAYS,
     WRITE_ENGINE,
     M,
     Tables,
@@ -75,9 +77,9 @@ def leaf(t: Any, cut: Any, row: Any, final: bool) -> None:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def held_bytes(t: Any, cut: Any, copies: float, x: int, d: int, relaxed: bool) -> float:
-    """Bytes of a home of a tensor at a depth; those of the core with most, times the cores, where it has one
-    in each. `relaxed`: of ranks that are open, a single point.
+def held_bytes(t: Any, cut: Any, copies: float, x: int, d: int, relaxed: bool, partial: bool) -> float:
+    """Bytes of a home of a tensor, or of its `partial` sums, at a depth; those of the core with most, times
+    the cores, where it has one in each. `relaxed`: of ranks that are open, a single point.
     """
     moved, one = t.moved, t.one
     points, fibre = 1.0, 1.0
@@ -89,13 +91,27 @@ def held_bytes(t: Any, cut: Any, copies: float, x: int, d: int, relaxed: bool) -
             points *= here
             if t.fmt[x, M] and r == int(t.fmt[x, FIBRE]):
                 fibre = here
-    return bytes_of(t.fmt, x, points, fibre) * copies * (one[BUFFERS] if cut.again[d] else 1.0)
+    size = bytes_of(t.fmt, x, 0.0, fibre, points) if partial else bytes_of(t.fmt, x, points, fibre)
+    return size * copies * (one[BUFFERS] if cut.again[d] else 1.0)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def choice(t: Any, cut: Any, x: int, o: int, chosen: int, row: Any) -> bool:
-    """Add what one tensor's homes cost to `row`, given its uses; False where partial results would leave it.
-    Homes below the first `chosen` loops hold at least one point of each rank that is open: only that counts.
+def _adds_up(t: Any, cut: Any, o: int, h: int) -> bool:
+    """Whether partial sums come to a home of the result: a reduced rank is walked above the next home inward,
+    or above the unit or in steps that don't stay in it.
+    """
+    inner = h + 1 < t.home.shape[1] and t.home[o, h + 1, MEMORY] >= 0
+    d = t.home[o, h + 1, DEPTH] if inner else t.loop_rank.shape[0]
+    for r in range(t.place.shape[0]):
+        if t.place[r, REDUCED] and (cut.trips[d, r] > 1.0 or (t.one[STAYS] and not inner)):
+            return True
+    return False
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def choice(t: Any, cut: Any, x: int, o: int, chosen: int, row: Any) -> None:
+    """Add what one tensor's homes cost to `row`, given its uses. Homes below the first `chosen` loops hold at
+    least one point of each rank that is open: only that counts.
     """
     home, mem, moved, uses = t.home, t.mem, t.moved, cut.uses
     ranks = moved.shape[1]
@@ -103,7 +119,6 @@ def choice(t: Any, cut: Any, x: int, o: int, chosen: int, row: Any) -> bool:
     output = x == moved.shape[0] - 1
     out = 1 if output else 0
     source = 0
-    last = 0
     for h in range(home.shape[1]):
         memory = home[o, h, MEMORY]
         if memory < 0:
@@ -119,18 +134,18 @@ def choice(t: Any, cut: Any, x: int, o: int, chosen: int, row: Any) -> bool:
                 size = again * uses[x, place, TILES]
                 if copies > 1.0 and mem[place, APART] and copied(t, x):
                     size = again / cut.trips[d, int(t.one[CORE_RANK])] * into_cores(t, cut, x, place, d)
+                if output:  # it leaves as often, all but the last time partial, and comes back from those
+                    back = (again - 1.0) * uses[x, place, PARTIAL]
+                    size = uses[x, place, TILES] + back
+                    _move(mem, engines, row, 1 - way, place, back)
                 _move(mem, engines, row, way, place, size)
         if home[o, h, HOLDS]:
-            row[engines + 1 + memory] += held_bytes(t, cut, copies, x, d, d > chosen)
-        last = d
+            partial = output and _adds_up(t, cut, o, h)
+            row[engines + 1 + memory] += held_bytes(t, cut, copies, x, d, d > chosen, partial)
         source = memory
     _move(mem, engines, row, 0, source, uses[x, source, READ])
     if output:
         _move(mem, engines, row, 1, source, uses[x, source, WRITTEN])
-        for r in range(ranks):
-            if t.place[r, REDUCED] and cut.trips[last, r] > 1.0:
-                return False
-    return True
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -156,7 +171,7 @@ def _evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any, cut: Any) 
         leaf(t, cut, row, True)
         good = True
         for x in range(t.moved.shape[0]):
-            good &= choice(t, cut, x, t.first[x] + chosen[n, x], depth, row)
+            choice(t, cut, x, t.first[x] + chosen[n, x], depth, row)
         for m in range(t.mem.shape[0]):
             good &= row[engines + 1 + m] <= t.mem[m, CAPACITY]
         legal[n] = good

@@ -33,7 +33,7 @@ import numpy as np
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
-from einsim.dataflow.footprint import tile_bytes
+from einsim.dataflow.held import result_bytes
 from einsim.dataflow.holds import common_levels, levels
 from einsim.dataflow.mapper import vectors
 from einsim.dataflow.mapper.groups import cuts, joined
@@ -132,8 +132,8 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return name if name and self.machine.memory(name).copies == 1 else ""
 
     def bytes_of(self, tensor: str) -> int:
-        """Bytes of a whole tensor that some Einsum makes."""
-        return tile_bytes(self.cascade, self.machine, self.cascade.einsum(tensor).output, self.cascade.sizes)
+        """Bytes of a whole tensor that some Einsum makes, in the global buffer."""
+        return result_bytes(self.cascade, self.machine, self.cascade.einsum(tensor), self.global_buffer)
 
     def residents(self) -> tuple[tuple[str, ...], ...]:
         """The sets of results that may stay whole in the global buffer for all of the cascade, the empty one

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from einsim.dataflow.mapper.cut import COPIED, READ, TILES, WRITTEN, parted, turn
+from einsim.dataflow.mapper.cut import COPIED, PARTIAL, READ, TILES, WRITTEN, parted, turn
 from einsim.dataflow.mapper.tables import (
     ACCESS,
     APART,
@@ -29,6 +29,7 @@ from einsim.dataflow.mapper.tables import (
     SERIAL,
     SHARED,
     STAYS,
+    SUM_BITS,
     TIME,
     WIDTH,
     M,
@@ -48,12 +49,15 @@ def kept_of(n: float, m: float, points: float) -> float:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def bytes_of(fmt: Any, x: int, elements: float, fibre: float) -> float:
-    """Bytes that elements of a tensor take, of which `fibre` are along the rank of its pattern."""
+def bytes_of(fmt: Any, x: int, elements: float, fibre: float, partial: float = 0.0) -> float:
+    """Bytes that elements of a tensor take, of which `fibre` are along the rank of its pattern, and so many
+    `partial` sums.
+    """
     if fmt[x, M] == 0.0:
-        return np.ceil(elements * fmt[x, BITS] / 8.0)
+        return np.ceil((elements * fmt[x, BITS] + partial * fmt[x, SUM_BITS]) / 8.0)
     kept = kept_of(fmt[x, N], fmt[x, M], fibre)
-    return np.ceil(elements * kept * (fmt[x, BITS] + fmt[x, META_BITS]) / (8.0 * fibre))
+    bits = elements * (fmt[x, BITS] + fmt[x, META_BITS]) + partial * (fmt[x, SUM_BITS] + fmt[x, META_BITS])
+    return np.ceil(kept * bits / (8.0 * fibre))
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
@@ -248,8 +252,11 @@ def sum_uses(t: Any, cut: Any, final: bool) -> float:
 def _sum_tiles(t: Any, cut: Any, x: int) -> None:
     """The transfers of a tensor's tiles."""
     for m in range(t.mem.shape[0]):
-        cut.uses[x, m, TILES] = _tiles(t, cut, x, m, 1.0)
-        cut.uses[x, m, COPIED] = _tiles(t, cut, x, m, t.one[CORES]) if copied(t, x) else cut.uses[x, m, TILES]
+        cut.uses[x, m, TILES] = _tiles(t, cut, x, m, 1.0, 0.0)
+        if copied(t, x):
+            cut.uses[x, m, COPIED] = _tiles(t, cut, x, m, t.one[CORES], 0.0)
+        if x == t.moved.shape[0] - 1:
+            cut.uses[x, m, PARTIAL] = _tiles(t, cut, x, m, 0.0, 1.0)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -260,8 +267,8 @@ def copied(t: Any, x: int) -> bool:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def _tiles(t: Any, cut: Any, x: int, m: int, copies: float) -> float:
-    """Bytes of the accesses to a memory of all tiles of a tensor, each with its copies."""
+def _tiles(t: Any, cut: Any, x: int, m: int, copies: float, partial: float) -> float:
+    """Bytes of the accesses to a memory of all tiles of a tensor, each with its copies, or `partial` ones."""
     at, total = cut.at, 0.0
     at[:] = 0
     while True:
@@ -270,7 +277,8 @@ def _tiles(t: Any, cut: Any, x: int, m: int, copies: float) -> float:
             if t.moved[x, r]:
                 count *= stand(t, cut, r)
                 points *= cut.tile[r]
-        total += count * _whole(t, m, bytes_of(t.fmt, x, points * copies, _fibre(t, cut, x)))
+        size = bytes_of(t.fmt, x, points * copies, _fibre(t, cut, x), points * partial)
+        total += count * _whole(t, m, size)
         if not turn(cut.kinds, at, t.moved[x], 1):
             return total
 
@@ -291,7 +299,7 @@ def into_cores(t: Any, cut: Any, x: int, m: int, d: int) -> float:
     total = 0.0
     for k in range(kinds):
         few = extents[k] < cores
-        total += counts[k] * (_tiles(t, cut, x, m, extents[k]) if few else cut.uses[x, m, COPIED])
+        total += counts[k] * (_tiles(t, cut, x, m, extents[k], 0.0) if few else cut.uses[x, m, COPIED])
     return total
 
 
@@ -311,28 +319,46 @@ def _add_operand(t: Any, cut: Any, x: int, count: float) -> None:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _tail(cut: Any, r: int) -> float:
+    """Points of a rank's last tile."""
+    tail = cut.reach[0, r]
+    for d in range(1, cut.reach.shape[0]):
+        size = cut.reach[d, r]
+        if size < cut.reach[d - 1, r]:
+            tail -= np.floor((tail - 1.0) / size) * size
+    return tail
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     """What the unit writes and reads back of its results in tiles of one kind; returns the accesses of its
-    registers. The first tile of a result, of all that reduced ranks are cut into, finds nothing there yet.
+    registers. The first tile of a result, of all that reduced ranks are cut into, finds nothing there yet,
+    and the last one leaves it finished.
     """
-    once, firsts = 1.0, 1.0
+    once, firsts, lasts = 1.0, 1.0, 1.0
     last = t.loop_rank.shape[0]
     for r in range(t.sizes.shape[0]):
         if t.moved[x, r]:
             once *= cut.tile[r]
         if not t.place[r, REDUCED]:
             firsts *= cut.count[r, cut.at[r]]
-        elif cut.tile[r] != cut.reach[last, r]:
+            lasts *= cut.count[r, cut.at[r]]
+            continue
+        if cut.tile[r] != cut.reach[last, r]:
             firsts = 0.0
+        if cut.tile[r] != _tail(cut, r):
+            lasts = 0.0
     fibre = _fibre(t, cut, x)
     if t.fmt[x, M] and not final:  # the least that a fibre's values take
         fibre = t.fmt[x, M]
     passing = cut.values[x, 1 if t.one[CORES] > 1.0 else 0]
     written = passing if t.one[STAYS] else once
-    size = bytes_of(t.fmt, x, written, fibre)
-    later = bytes_of(t.fmt, x, max(written, once), fibre)
-    begun = bytes_of(t.fmt, x, max(0.0, written - once), fibre)
+    again = max(0.0, written - once)
+    size = bytes_of(t.fmt, x, 0.0, fibre, written)
+    whole = bytes_of(t.fmt, x, written - again, fibre, again)
+    later = bytes_of(t.fmt, x, 0.0, fibre, max(written, once))
+    begun = bytes_of(t.fmt, x, 0.0, fibre, again)
     for m in range(t.mem.shape[0]):
-        cut.uses[x, m, WRITTEN] += count * _whole(t, m, size)
+        cut.uses[x, m, WRITTEN] += (count - lasts) * _whole(t, m, size) + lasts * _whole(t, m, whole)
         cut.uses[x, m, READ] += (count - firsts) * _whole(t, m, later) + firsts * _whole(t, m, begun)
     return count * passing if final and not t.one[STAYS] and passing > once else 0.0

@@ -13,7 +13,7 @@ from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.feed import LaidTile
 from einsim.dataflow.footprint import access_of, compressed
-from einsim.dataflow.leaf import cycles_per_point, issued_ops, passing_whole, sparse_rank
+from einsim.dataflow.leaf import cycles_per_point, issued_ops, partial_sum, passing_whole, sparse_rank
 from einsim.dataflow.mapper.nest import Nest, counts, operands
 from einsim.dataflow.passing import kind_of
 from einsim.specs.arrays import Floats, Ints
@@ -73,7 +73,7 @@ def scales(machine: Machine, taken: Mapping[str, int] = {}) -> Scales:
 
 #: Columns of `Tables.place`, `fmt`, `home`, `dim` and `mem`, and places in `one`.
 DIM, REDUCED, CORE, TIME = range(4)
-BITS, N, M, META_BITS, FIBRE = range(5)
+BITS, N, M, META_BITS, FIBRE, SUM_BITS = range(6)
 DEPTH, MEMORY, MOVED, HOLDS = range(4)
 WIDTH, RANKS, SHARED, SERIAL = range(4)
 READ_ENGINE, READ_TICKS, READ_J, WRITE_ENGINE, WRITE_TICKS, WRITE_J, CAPACITY, COPIES, APART, ACCESS = range(
@@ -95,9 +95,9 @@ class Tables(NamedTuple):
     #                      walked in time, by each core
     pattern: Floats  # [R, 2]: n and m of what remains to be computed; m is 0 where all does
     fmt: (
-        Floats  # [X, 5]: bits of a value, n, m, bits of metadata a kept value, the rank of fibres; m is 0 for
+        Floats  # [X, 6]: bits of a value, n, m, bits of metadata a kept value, the rank of fibres; m is 0 for
     )
-    #                      a dense tensor
+    #                      a dense tensor; then bits of a value while it is a partial sum
     moved: Ints  # [X, R]: the rank moves the tensor
     feed: Ints  # [X, R]: what the rank is to the tensor as it passes, see `einsim.dataflow.feed.kind_of`
     still: Ints  # [X]: the operand is stationary
@@ -143,7 +143,10 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
             for r in ranks
         ], np.int64),
         pattern=_patterns(cascade, unit, einsum),
-        fmt=np.array([_format(cascade, machine, einsum, access) for access in accesses], np.float64),
+        fmt=np.array([
+            (*_format(cascade, machine, einsum, access), partial_sum(cascade, unit, einsum).bits)
+            for access in accesses
+        ], np.float64),
         moved=moved,
         feed=np.array([
             [kind_of(rank, operand.moved, whole) for rank in ranks]

@@ -16,6 +16,7 @@ import msgspec
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.footprint import tile_bytes
 from einsim.dataflow.holds import levels, may_hold
+from einsim.dataflow.leaf import partial_sum
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
 from einsim.dataflow.schedule import schedules
@@ -222,8 +223,12 @@ class _Fused:
     ) -> list[Node | None]:
         """Keeps in a unit's registers where the blocks fit there, else in its memory."""
         if unit is not None and unit.registers is not None:
-            outputs = [self.cascade.einsum(self.one.tensor(name)).output for name in tensors]
-            sizes = [tile_bytes(self.cascade, self.machine, output, self.leaf.extents) for output in outputs]
+            cascade = self.cascade
+            made = [cascade.einsum(self.one.tensor(name)) for name in tensors]
+            sizes = [
+                tile_bytes(cascade, self.machine, e.output, self.leaf.extents, partial_sum(cascade, unit, e))
+                for e in made
+            ]
             need = sum(size * buffers.get(name, 2) for name, size in zip(tensors, sizes, strict=True))
             if need <= unit.registers.bytes_per_pe * unit.pes:
                 return [

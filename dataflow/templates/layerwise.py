@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.footprint import access_of, tile_bytes
+from einsim.dataflow.held import result_bytes
 from einsim.dataflow.holds import common_levels
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Sequence, chain, keep
@@ -117,8 +117,7 @@ class _Branches:
         """Bytes that tensors take whole in their memories."""
         found: dict[str, int] = {}
         for name, memory in resident.items():
-            access = access_of(self.cascade.einsum(name), name)
-            size = tile_bytes(self.cascade, self.machine, access, self.cascade.sizes)
+            size = result_bytes(self.cascade, self.machine, self.cascade.einsum(name), memory)
             found[memory] = found.get(memory, 0) + size
         return found
 

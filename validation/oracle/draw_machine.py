@@ -79,7 +79,8 @@ def _unit(
     late = rng.choice(({"max": 0}, {"max": 5}))
     stated_latency = late if wide.random() < 0.7 else {}
     return Unit(
-        bits=bits, name=name, kind=kind, dims={"cores": cores, **dims} if cores > 1 else dims, ops=ops,
+        accumulator_bits=wide.choice((None, None, 12, 32)), bits=bits, name=name, kind=kind,
+        dims={"cores": cores, **dims} if cores > 1 else dims, ops=ops,
         reads_from=memories[-1].name, clock_hz=rng.choice((None, None, CLOCK / 2)),
         registers=RegisterFile(bytes_per_pe=1 << 20, read_pj=0.5, write_pj=0.25),
         fused_ops=(("add", "exp"),) if kind == "vector" and rng.random() < 0.5 else (),

@@ -62,8 +62,11 @@ def share(count: int, density: float) -> int:
     return math.ceil(round(count * density, 6))
 
 
-def stored_bits(cascade: Cascade, machine: Machine, tensor: str, elements: Ints, apart: Ints) -> int:
-    """Bits of a tensor's elements as the machine stores them; those of different `apart` are counted apart.
+def stored_bits(
+    cascade: Cascade, machine: Machine, tensor: str, width: int, elements: Ints, apart: Ints
+) -> int:
+    """Bits of a tensor's elements of `width` bits as the machine stores them; those of different `apart` are
+    counted apart.
 
     Where a unit exploits the tensor's pattern it is stored compressed: of every group in every fibre at most
     n values, each with its place; of the blocks or of all elements their share, with a bit for each.
@@ -71,19 +74,34 @@ def stored_bits(cascade: Cascade, machine: Machine, tensor: str, elements: Ints,
     spec = cascade.tensor(tensor)
     sparsity = spec.sparsity
     if not any(pattern in unit.exploits for unit in machine.units for pattern in sparsity.patterns):
-        return len(elements) * spec.bits
+        return len(elements) * width
     if isinstance(sparsity, Density):
-        return math.ceil(round(len(elements) * sparsity.density, 6)) * spec.bits + len(elements)
+        return math.ceil(round(len(elements) * sparsity.density, 6)) * width + len(elements)
     where = list(np.unravel_index(elements, cascade.shape(tensor)))
     along = where.pop(spec.ranks.index(sparsity.rank))
     fibre = fibres([apart, *where], len(elements))
     kept = int(stay(sparsity, fibre, along)[1].sum())
     if isinstance(sparsity, Block):
         blocks = len(set(zip(fibre.tolist(), (along // sparsity.size).tolist(), strict=True)))
-        return kept * spec.bits + blocks
+        return kept * width + blocks
     assert isinstance(sparsity, (NM, TopK))
     of = sparsity.m if isinstance(sparsity, NM) else sparsity.of
-    return kept * (spec.bits + (of - 1).bit_length())
+    return kept * (width + (of - 1).bit_length())
+
+
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a tensor, the bits of a partial sum and of a result, and how many points each element has and lacks
+    yet.
+    """
+
+    partial_bits: int
+    bits: int
+    total: Ints
+    undone: Ints
+
+    def partial(self, element: Ints) -> Bools:
+        """Which elements are partial sums at this time."""
+        return (self.undone[element] > 0) & (self.undone[element] < self.total[element])
 
 
 class Place:
@@ -94,12 +112,12 @@ class Place:
 
     def __init__(
         self, cascade: Cascade, machine: Machine, books: AccessCounts, tensor: str, memory: str,
-        outer: Place | None, given: Floats, spill: float = 0.0,
+        outer: Place | None, given: Floats, sums: Sums, spill: float = 0.0,
     ) -> None:  # fmt: skip
         unit = next((unit for unit in machine.units if unit.name == memory), None)
         self.cascade, self.machine, self.books = cascade, machine, books
         self.tensor, self.memory, self.outer, self.spill = tensor, memory, outer, spill
-        self.registers = unit is not None
+        self.registers, self.sums = unit is not None, sums
         self.cores = unit.dims.get("cores", 1) if unit else machine.memory(memory).copies
         self.values = np.tile(given, (self.cores, 1))
         self.there = ~np.isnan(self.values)
@@ -187,16 +205,20 @@ class Place:
         if not len(element):
             return 0
         apart, element = np.unique(np.stack([apart, element]), axis=1)
-        return self.count(kind, element, apart)
+        return self.count(kind, element, apart, self.sums.partial(element))
 
-    def count(self, kind: str, element: Ints, apart: Ints, *, spilling: bool = False) -> int:
+    def count(self, kind: str, element: Ints, apart: Ints, partial: Bools, *, spilling: bool = False) -> int:
         """Book one transfer: its useful bytes, which are returned, and the whole accesses that they take."""
         if not len(element):
             return 0
         if self.registers:
             self.books.registers[self.memory, kind] += len(element)
             return 0
-        size = -(-stored_bits(self.cascade, self.machine, self.tensor, element, apart) // 8)
+        bits = sum(
+            stored_bits(self.cascade, self.machine, self.tensor, width, element[chosen], apart[chosen])
+            for chosen, width in ((partial, self.sums.partial_bits), (~partial, self.sums.bits))
+        )
+        size = -(-bits // 8)
         book(self.books, self.machine, self.memory, self.tensor, kind, size)
         over = math.ceil(size * self.spill) if spilling else 0
         parent = self.machine.memory(self.memory).parent

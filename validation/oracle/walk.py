@@ -22,7 +22,7 @@ from einsim.validation.oracle.points import (
     einsum_points,
     elements,
 )
-from einsim.validation.oracle.store import AccessCounts, Place
+from einsim.validation.oracle.store import AccessCounts, Place, Sums
 from einsim.validation.oracle.unit import core_of, cycles_a_point, latency_cycles, lay
 from einsim.validation.oracle.values import GATHER, Floats, evaluate, gather
 from einsim.validation.oracle.widths import issues
@@ -92,6 +92,10 @@ class _Walk:
         self.stamps: dict[tuple[object, ...], int] = {}  # tiles of results, by their place
         self.latest: Places = {}  # each Einsum's last tile, in its unit's registers
         leaves = [node for node, _ in walk(mapping.tree) if isinstance(node, Compute)]
+        self.sum_bits = {
+            leaf.einsum: max(cascade.tensor(leaf.einsum).bits, machine.unit(leaf.unit).accumulator_bits or 0)
+            for leaf in leaves if cascade.einsum(leaf.einsum).reduce == "sum"
+        }  # fmt: skip
         results = {tensor.name for tensor in cascade.outputs}
         self.passed_on = {  # read from the registers by all that read it
             name: name not in results
@@ -140,9 +144,15 @@ class _Walk:
         return found.reshape(-1)
 
     def _place(self, tensor: str, memory: str, outer: Place | None, spill: float = 0.0) -> Place:
+        bits = self.cascade.tensor(tensor).bits
+        sums = Sums(
+            partial_bits=self.sum_bits.get(tensor, bits), bits=bits,
+            total=self.total[tensor], undone=self.undone[tensor],
+        )  # fmt: skip
         return Place(
-            self.cascade, self.machine, self.outcome.books, tensor, memory, outer, self.given[tensor], spill
-        )
+            self.cascade, self.machine, self.outcome.books, tensor, memory, outer, self.given[tensor], sums,
+            spill,
+        )  # fmt: skip
 
     def visit(self, node: Node, ranges: Ranges, places: Places, after: float) -> float:
         """Run a node on a box, not before `after`; the earliest cycle at which all of it can have ended."""
@@ -272,7 +282,9 @@ class _Walk:
             target
         ]  # earlier tiles left a partial sum
         held = not self.passed_on[einsum.name] or places[einsum.name].outer is not None
-        feed(einsum, node, laid, touched, again, places, outcome.books, results=held)
+        left = self.undone[einsum.name].copy()
+        np.subtract.at(left, target, 1)
+        feed(einsum, node, laid, touched, again, left[target] == 0, places, outcome.books, results=held)
 
         def read(access: Access) -> Floats:
             chained = self.latest if access.tensor in node.chained else places
@@ -294,7 +306,7 @@ class _Walk:
 
         for access in einsum.reads:
             np.subtract.at(self.unread[access.tensor], touched[access], 1)
-        np.subtract.at(self.undone[einsum.name], target, 1)
+        self.undone[einsum.name][:] = left
         worked = int(laid.worked.sum())
         outcome.points[einsum.name] += worked
         outcome.visited[einsum.name] += points.count

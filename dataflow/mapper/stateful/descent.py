@@ -343,8 +343,8 @@ class Descent:
     ) -> bool:  # fmt: skip
         """Judge one schedule; true where its tiles follow as fast as the busiest engine lets them."""
         held = dict(self.start[2])
-        for tensor, home in zip(self.group.made, assignment.homes, strict=True):
-            held[home] = held.get(home, 0) + self.model.held(tensor, tiling, schedule)
+        for home, size in self.model.held_made(assignment, tiling, schedule):
+            held[home] = held.get(home, 0) + size
         if not self.model.fits(held) or sum(held.values()) > self.within:
             return False
         homes = {**dict(zip(self.group.made, assignment.homes, strict=True)), **self.inputs}

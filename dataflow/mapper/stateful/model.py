@@ -8,7 +8,7 @@ the time, and with a single set of state buffers each outer tile waits for the o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -16,13 +16,23 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.account import PICO, accesses_of, action_pj
 from einsim.dataflow.clock import Clock, bus_name
 from einsim.dataflow.footprint import access_of, tile_bytes
-from einsim.dataflow.leaf import LeafCost, Residence, array_cycles, exploited, latency_cycles, leaf_cost
+from einsim.dataflow.leaf import (
+    LeafCost,
+    Residence,
+    array_cycles,
+    exploited,
+    latency_cycles,
+    leaf_cost,
+    partial_sum,
+    returns,
+)
 from einsim.dataflow.mapper.nest import Retention
 from einsim.dataflow.mapper.stateful.figures import CostTerm, Figures
 from einsim.dataflow.mapper.stateful.group import Group
 from einsim.dataflow.mapper.stateful.layouts import key_of
 from einsim.dataflow.mapper.stateful.pace import Stage, drain, pace
 from einsim.dataflow.mapper.stateful.point import (
+    Assignment,
     Pipelining,
     StatefulPoint,
     Tiling,
@@ -34,7 +44,10 @@ from einsim.dataflow.mapper.stateful.point import (
 from einsim.dataflow.mapper.stateful.tile_counts import Extents, TileCounts, split
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
-from einsim.workloads.cascade import Einsum
+from einsim.workloads.cascade import Einsum, Tensor
+
+Sums = tuple[int | None, int | None]
+"""Results that a step finds begun, and those that it leaves unfinished: 0 or None, which is all."""
 
 
 class Model:
@@ -57,7 +70,7 @@ class Model:
         self._touch: dict[tuple[object, str, str, TileCounts], CostTerm] = {}
         self._moved = {tensor: group.moved(tensor) for tensor in (*group.inputs, *group.made)}
         self._stages: dict[tuple[object, TileCounts], Stage] = {}
-        self._bytes: dict[tuple[str, tuple[tuple[str, int], ...]], int] = {}
+        self._bytes: dict[tuple[Tensor, tuple[tuple[str, int], ...]], int] = {}
 
     def counts(self, tiling: Tiling) -> TileCounts:
         """The tiles that a tiling cuts."""
@@ -91,16 +104,16 @@ class Model:
         joules = 0.0
         for extents, count in counts.combos(frozenset(self.group.free)):
             tile = {**self.sizes, self.group.step: 1, **extents}
-            for steps, resumes in self._steps(einsum):
+            for steps, sums in self._steps(einsum):
                 runs = count * steps
                 if tensor:
-                    accesses, actions = self._operand(node, tile, tensor, home, resumes)
+                    accesses, actions = self._operand(node, tile, tensor, home, sums)
                     for access in accesses:
                         joules += runs * self._access_j(access)
                         for stream in self.clock.transfer(access):
                             ticks[stream.port] = ticks.get(stream.port, 0) + runs * stream.ticks
                 else:
-                    cost = self._alone(node, tile, (), "", resumes)
+                    cost = self._alone(node, tile, (), "", sums)
                     actions = {one: times for one, times in cost.actions.items() if one.kind == "op"}
                     cycles = cost.cycles * self.clock.unit_ticks[node.unit]
                     ticks[node.unit] = ticks.get(node.unit, 0) + runs * cycles
@@ -108,20 +121,20 @@ class Model:
         return CostTerm(ticks=tuple(ticks.items()), joules=joules)
 
     def _operand(
-        self, node: Compute, tile: Mapping[str, int], tensor: str, home: str, resumes: bool
+        self, node: Compute, tile: Mapping[str, int], tensor: str, home: str, sums: Sums
     ) -> tuple[list[MemoryAccess], dict[Action, int]]:
         """Accesses and register actions of one tensor: what it adds to a tile whose other operands are free.
         A result that adds up in registers is read and written there, wherever it goes then.
         """
-        cost = self._alone(node, tile, (tensor,), home, resumes)
+        cost = self._alone(node, tile, (tensor,), home, sums)
         actions = {one: times for one, times in cost.actions.items() if one.kind == "register"}
         if tensor != node.einsum:
-            without = self._alone(node, tile, (), "", resumes).actions
+            without = self._alone(node, tile, (), "", sums).actions
             actions = {one: times - without.get(one, 0) for one, times in actions.items()}
         return [access for access in cost.accesses if access.tensor == tensor], actions
 
     def _alone(
-        self, node: Compute, tile: Mapping[str, int], read: tuple[str, ...], home: str, resumes: bool
+        self, node: Compute, tile: Mapping[str, int], read: tuple[str, ...], home: str, sums: Sums
     ) -> LeafCost:
         """A tile that reads only some tensors, from `home`; its result goes there too if it is one of them,
         else to DRAM.
@@ -131,15 +144,20 @@ class Model:
         homes = {einsum.name: self.machine.dram.name} | dict.fromkeys(read, home)
         return leaf_cost(
             self.cascade, self.machine, einsum, msgspec.structs.replace(node, chained=others), tile,
-            {name: Residence(memory=memory) for name, memory in homes.items()}, resumes=resumes,
+            {name: Residence(memory=memory) for name, memory in homes.items()},
+            begun=sums[0], unfinished=sums[1],
         )  # fmt: skip
 
-    def _steps(self, einsum: Einsum) -> tuple[tuple[int, bool], ...]:
-        """How many steps compute an Einsum, and whether they go on with partial sums of the step before."""
+    def _steps(self, einsum: Einsum) -> tuple[tuple[int, Sums], ...]:
+        """How many steps compute an Einsum, with what they find and leave of partial sums."""
         times = self.times(einsum)
-        if times > 1 and self.group.step in einsum.reduced:
-            return (1, False), (times - 1, True)
-        return ((times, False),)
+        if self._adds_up(einsum):
+            return (1, (0, None)), (times - 2, (None, None)), (1, (None, 0))
+        return ((times, (0, 0)),)
+
+    def _adds_up(self, einsum: Einsum) -> bool:
+        """Whether an Einsum's sums go on from step to step."""
+        return self.times(einsum) > 1 and self.group.step in einsum.reduced
 
     def _action_j(self, action: Action) -> float:
         return PICO * (action_pj(self.machine, action) or 0.0)
@@ -147,14 +165,14 @@ class Model:
     def _access_j(self, access: MemoryAccess) -> float:
         return sum(number * self._action_j(action) for action, number in accesses_of(self.machine, access))
 
-    def size(self, tensor: str, extents: Extents) -> int:
-        """Bytes of a tensor's tile."""
-        key = (tensor, tuple(sorted((r, n) for r, n in extents.items() if r in self._moved[tensor])))
+    def size(self, name: str, extents: Extents, partial: Tensor | None = None) -> int:
+        """Bytes of a tensor's tile; of its sums as they are while `partial`."""
+        tensor = partial or self.cascade.tensor(name)
+        key = (tensor, tuple(sorted((r, n) for r, n in extents.items() if r in self._moved[name])))
         if key not in self._bytes:
-            maker = self.cascade.producer(tensor)
-            user = maker or self.group.readers(tensor)[0]
-            access = access_of(user, tensor)
-            self._bytes[key] = tile_bytes(self.cascade, self.machine, access, {**self.sizes, **extents})
+            user = self.cascade.producer(name) or self.group.readers(name)[0]
+            own = {**self.sizes, **extents}
+            self._bytes[key] = tile_bytes(self.cascade, self.machine, access_of(user, name), own, tensor)
         return self._bytes[key]
 
     def load(self, tensor: str, place: Retention, tiling: Tiling, counts: TileCounts) -> CostTerm:
@@ -223,23 +241,35 @@ class Model:
         found: dict[str, int] = {}
         for tensor, place in zip(self.group.inputs, places, strict=True):
             loops = tail_loops(tiling) if in_tail(self.group, tensor) else body_loops(self.group, tiling)
-            size = self.size(tensor, self._extents(loops[: place.depth]))
+            size = self.size(tensor, dict(loops[: place.depth]))
             size *= 2 if self._again(loops[: place.depth]) else 1
             found[place.memory] = found.get(place.memory, 0) + size
         return found
 
-    def held(self, tensor: str, tiling: Tiling, schedule: Pipelining) -> int:
-        """Bytes of a made tensor in its home."""
+    def held(
+        self, tensor: str, tiling: Tiling, schedule: Pipelining, node: Compute | None = None, home: str = ""
+    ) -> int:
+        """Bytes of a made tensor in its home; at least, where it is not said which node makes it."""
+        partial = None
+        if node is not None:
+            einsum = self.cascade.einsum(tensor)
+            if self._adds_up(einsum) or returns(node, einsum, home):
+                partial = partial_sum(self.cascade, self.units[node.unit], einsum)
         if tensor in self.group.state:
             loops, buffers = tiling.outer, schedule.sets
         elif in_tail(self.group, tensor):
             loops, buffers = tail_loops(tiling), 2
         else:
             loops, buffers = body_loops(self.group, tiling), schedule.flight
-        return self.size(tensor, self._extents(loops)) * (buffers if self._again(loops) else 1)
+        return self.size(tensor, dict(loops), partial) * (buffers if self._again(loops) else 1)
 
-    def _extents(self, loops: tuple[tuple[str, int], ...]) -> Extents:
-        return dict(loops)
+    def held_made(
+        self, assignment: Assignment, tiling: Tiling, schedule: Pipelining
+    ) -> Iterator[tuple[str, int]]:
+        """The home of each made tensor and its bytes there."""
+        nodes = {node.einsum: node for node in assignment.nodes}
+        for tensor, home in zip(self.group.made, assignment.homes, strict=True):
+            yield home, self.held(tensor, tiling, schedule, nodes[tensor], home)
 
     def _again(self, loops: tuple[tuple[str, int], ...]) -> bool:
         left = dict(self.sizes)
@@ -288,8 +318,8 @@ class Model:
             for engine, number in part.ticks:
                 ticks[engine] = ticks.get(engine, 0) + number
         held = self.held_inputs(point.places, point.tiling)
-        for tensor, home in zip(self.group.made, point.assignment.homes, strict=True):
-            held[home] = held.get(home, 0) + self.held(tensor, point.tiling, point.schedule)
+        for home, size in self.held_made(point.assignment, point.tiling, point.schedule):
+            held[home] = held.get(home, 0) + size
         bound, paced = self.time(point, homes, counts, max(ticks.values()))
         return Figures(
             ticks=paced, bound=bound, joules=joules + self.leak_j * paced, held=held, fits=self.fits(held)

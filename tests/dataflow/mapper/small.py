@@ -70,13 +70,13 @@ def machine(rng: random.Random, levels: int, *, systolic: bool = False) -> Machi
     array = Unit(
         name="mm", kind="systolic" if systolic else "array", dims=dims, ops=ops, reads_from=memories[-1].name,
         registers=registers, dataflows=("weight-stationary", "output-stationary") if systolic else (),
-        exploits=rng.choice(((), ("n:m",))), bits=bits,
+        exploits=rng.choice(((), ("n:m",))), bits=bits, accumulator_bits=drawn.choice((None, 20, 32)),
     )  # fmt: skip
     lanes = {"lanes": rng.randint(1, 3)}
     vector = Unit(
         name="vec", kind="vector", dims={"cores": cores, **lanes} if cores > 1 else lanes, ops=ops,
         reads_from=memories[-1].name, registers=registers, clock_hz=rng.choice((None, 5e8)),
-        bits=bits,
+        bits=bits, accumulator_bits=drawn.choice((None, 32)),
     )  # fmt: skip
     if drawn.random() < 0.3:
         turns = (array, msgspec.structs.replace(vector, mode_of="mm"))

@@ -47,16 +47,17 @@ def machine(rng: random.Random) -> Machine:
 
     memories = [memory("dram", None), memory("gb", "dram"), memory("l1", "gb")][: rng.choice((2, 2, 3))]
     registers = RegisterFile(bytes_per_pe=rng.choice((4, 16, 64)), read_pj=0.5, write_pj=0.25)
+    wide = random.Random(repr(memories))
     array = Unit(
         name="mm", kind="array", dims={"rows": rng.randint(1, 3), "cols": rng.randint(1, 3)},
         ops={op: ops[op] for op in rng.choice((("mac", "max", "exp", "add"), ("mac", "add", "max"), tuple(ops)))},
         reads_from=memories[-1].name, registers=rng.choice((None, registers)),
-        reduction_latency_cycles={"max": rng.choice((0, 3))},
+        reduction_latency_cycles={"max": rng.choice((0, 3))}, accumulator_bits=wide.choice((None, 20, 32)),
     )  # fmt: skip
     vector = Unit(
         name="vec", kind="vector", dims={"lanes": rng.randint(1, 3)}, ops=ops,
         reads_from=rng.choice(memories[1:]).name, registers=rng.choice((None, registers)),
-        clock_hz=rng.choice((None, 5e8)),
+        clock_hz=rng.choice((None, 5e8)), accumulator_bits=wide.choice((None, 32)),
     )  # fmt: skip
     return Machine(
         name="chip", family="generic", clock_hz=1e9, memories=tuple(memories), units=(array, vector)

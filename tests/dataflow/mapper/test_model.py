@@ -16,6 +16,9 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import analyse, engine_ticks
 from einsim.dataflow.chain import chain_ticks
+from einsim.dataflow.footprint import tile_bytes
+from einsim.dataflow.held import home_bytes
+from einsim.dataflow.layout import lay_out
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.model import cost
@@ -58,10 +61,13 @@ def agree(space: MapSpace, point: Point) -> None:
         result.energy_stated_j, rel=1e-12
     )  # the same terms, added in another order
     held = rows[:, engines + 1 :].max(axis=0)
-    if point.resident:
-        held[scale.memories.index(point.global_buffer)] += sum(
-            space.bytes_of(name) for name in point.resident
-        )
+    layout = lay_out(tree, work)
+    for home, path in layout.homes:
+        if home.tensor in point.resident and home.memory == point.global_buffer:
+            size = home_bytes(home, path, layout, work, chip)
+            held[scale.memories.index(home.memory)] += size
+            narrow = tile_bytes(work, chip, work.einsum(home.tensor).output, work.sizes)
+            assert narrow <= size <= space.bytes_of(home.tensor)  # which counts with partial sums
     assert [program.buffers.get(name, 0) for name in scale.memories[1:]] == list(held[1:])
 
 
