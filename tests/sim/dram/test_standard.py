@@ -68,8 +68,8 @@ def test_assumed_figures_are_listed():
             "timing.t_rfc_bank.value: must leave t_refi / 16 banks",
         ),
         (
-            "  background_w:",
-            "  precharge_standby_w: {value: 0.6, source: x}\n  background_w:",
+            "{value: 0.3552,",
+            "{value: 0.6,",
             "energy.precharge_standby_w.value: must be <= background_w = 0.4992 (got 0.6)",
         ),
     ],
