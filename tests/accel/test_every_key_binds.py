@@ -134,6 +134,8 @@ CHANGES: dict[str, Change] = {
     "by_bits.16.cycles": Change(9, base=WIDE), "by_bits.16.energy": Change("99pJ", base=WIDE),
     "reduction_latency_cycles": Change({"mac": 40, "max": 40, "add": 40}),
     "fill": Change("exposed"), "exploits": Change(["n:m"]), "bits": Change([4]),
+    "accumulator_bits": Change(64, base={"dataflows": ["weight-stationary"]}),
+    "vec.accumulator_bits": Change(64), "vector.accumulator_bits": Change(64),
     "convention": Change("scale-sim"), "rows": Change(4), "cols": Change(4), "lanes": Change(4),
     "kind": Change("systolic", base={"dataflows": ["weight-stationary"]}),
     "tensor.kind": Change("array", base={"dataflows": ["weight-stationary"]}),
@@ -261,10 +263,10 @@ def _figures(chip: Machine) -> Iterator[Any]:
 
 
 def _in_registers(unit: Unit) -> tuple[Cascade, Mapping]:
-    """A product or a maximum that a unit gathers in its own registers."""
-    of = "Z[m,n] = A[m,k] * B[k,n]" if unit.kind != "vector" else "Z[m] = max[n](A[m,n])"
+    """A product or a sum that a unit gathers in its own registers."""
+    of = "Z[m,n] = A[m,k] * B[k,n]" if unit.kind != "vector" else "Z[m] = sum[n](A[m,n])"
     work = parse(
-        of, name="held", sizes={"m": 16, "n": 16, "k": 16} if unit.kind != "vector" else {"m": 64, "n": 8}
+        of, name="held", sizes={"m": 16, "n": 16, "k": 16} if unit.kind != "vector" else {"m": 300, "n": 8}
     )
     given = "A B" if unit.kind != "vector" else "A"
     text = f"keep {given} Z in {unit.reads_from} x1\n  keep Z in {unit.name} x1\n    Z on {unit.name}"

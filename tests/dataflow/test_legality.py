@@ -250,3 +250,17 @@ def test_the_random_mappings_are_varied():
     assert sum(isinstance(node, Keep) and node.spill > 0 for node in nodes) > 10
     assert {node.memory for node in nodes if isinstance(node, Keep)} == {"gb", "l1"}
     assert len(texts) > 45
+
+
+@pytest.mark.parametrize(
+    ("tile", "bytes_needed"), [(4, 64 * 4 + 2 * 4 * 8 * 2), (32, 64 * 2 + 2 * 32 * 8 * 2)]
+)
+def test_partial_sums_have_to_fit_as_wide_as_they_are(tile, bytes_needed):
+    # 64 results, of 4 bytes while k is split and of 2 where it is not, and tiles of A and B
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", name="split", sizes={"m": 8, "n": 8, "k": 32})
+    text = f"keep Z in gb x1\n  for k/{tile}\n    keep A B in gb x1\n      Z on array2d rows=m cols=n"
+    tree = parse_text(f"split on flat-edge (test)\n{text}")
+    check(tree, work, load_machine("flat-edge", {"buffer": f"{bytes_needed}B", "array.accumulator_bits": 32}))
+    less = load_machine("flat-edge", {"buffer": f"{bytes_needed - 1}B", "array.accumulator_bits": 32})
+    with pytest.raises(SpecError, match=f"{bytes_needed} bytes are needed in gb"):
+        check(tree, work, less)

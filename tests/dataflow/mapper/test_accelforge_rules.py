@@ -23,7 +23,7 @@ from einsim.workloads.notation import parse
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from accelforge_rules import judge
 
-TPU = load_machine("tpu-v4i")
+TPU = load_machine("tpu-v4i", {"array.accumulator_bits": 8})  # AccelForge counts partial sums as results
 CORE = """
 QK[h,m,p] = Q[h,e,p] * K[h,e,m]
 SM[h,m,p] = exp(QK[h,m,p])

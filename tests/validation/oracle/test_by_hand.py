@@ -67,6 +67,44 @@ def test_only_the_keys_inside_the_bound_are_read_and_computed(bound: str) -> Non
     assert right(work, found)
 
 
+def test_partial_sums_travel_as_wide_as_the_accumulators() -> None:
+    # 16 results of 2 bytes in 4 tiles of k: 3 partial ones of 4 bytes each leave and come back, then the last leaves
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", name="split", sizes={"m": 4, "n": 4, "k": 32})
+    node = Compute(einsum="Z", unit="grid", spatial={"rows": ("m",), "cols": ("n",)})
+    tree = chain(keep("Z", "gb"), ("k", 8), keep("A B", "gb"), node)
+    found = outcome(work, machine(accumulator_bits=32), tree)
+    assert found.books.reads["gb", "Z"] == 3 * 16 * 4 + 16 * 2  # and read once more to leave for DRAM
+    assert found.books.writes["gb", "Z"] == 3 * 16 * 4 + 16 * 2
+    assert traffic(found, "dram", "Z") == 16 * 2
+    assert right(work, found)
+    narrow = outcome(work, machine(accumulator_bits=8), tree)  # never less than the result's
+    assert narrow.books.writes["gb", "Z"] == 4 * 16 * 2
+
+
+def test_what_does_not_stay_in_the_unit_is_wide_until_its_last_step() -> None:
+    # k in 2 folds of 4 rows: 16 sums leave after the first, come back, and leave finished
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", name="folds", sizes={"m": 4, "n": 4, "k": 8})
+    node = Compute(
+        einsum="Z", unit="grid", spatial={"rows": ("k",), "cols": ("n",)}, stationarity="weight-stationary"
+    )
+    found = outcome(work, machine(accumulator_bits=32), chain(keep("A B Z", "gb"), node))
+    assert found.books.writes["gb", "Z"] == 16 * 4 + 16 * 2
+    assert found.books.reads["gb", "Z"] == 16 * 4 + 16 * 2
+    assert right(work, found)
+
+
+def test_a_maximum_has_its_results_width_throughout() -> None:
+    work = parse("G[m] = max[k](A[m,k])", name="most", sizes={"m": 8, "k": 16})
+    tree = chain(
+        keep("G", "gb"),
+        ("k", 4),
+        keep("A", "gb"),
+        Compute(einsum="G", unit="lanes", spatial={"lanes": ("m",)}),
+    )
+    found = outcome(work, machine(accumulator_bits=32), tree)
+    assert found.books.writes["gb", "G"] == 4 * 8 * 2
+
+
 def test_a_partition_with_a_remainder_reads_what_there_is() -> None:
     # 17 keys of 4 values in parts of 5: the last part has 2
     work = parse(
