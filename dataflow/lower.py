@@ -91,7 +91,10 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     here = users(cascade, layout, home)
     producer = next((leaf for leaf in here if leaf.node.einsum == tensor), None)
     made: list[DraftOp] = []
-    if producer is None or summed(cascade, layout, producer, home.depth):  # partial sums come back
+    inside = {leaf.node.einsum for leaf in here}
+    outside = any(reader.name not in inside for reader in cascade.consumers(tensor))
+    leaves = producer is not None and (outside or cascade.is_output(tensor))
+    if producer is None or (leaves and summed(cascade, layout, producer, home.depth)):  # sums come back
         served = here if producer is None else (producer,)
         path, when = _loading(cascade, layout, served, tensor, home)
         made.append(
@@ -100,17 +103,14 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
                 home=home, served=served,
             )
         )  # fmt: skip
-    if producer is not None:
-        inside = {leaf.node.einsum for leaf in here}
-        outside = any(reader.name not in inside for reader in cascade.consumers(tensor))
-        if outside or cascade.is_output(tensor):
-            path, when = _chunk(cascade, layout, producer, tensor, home, "last")
-            made.append(
-                DraftOp(
-                    kind="store", subject=tensor, leaf=producer, place=producer.place, path=path, when=when,
-                    home=home, served=(producer,),
-                )
-            )  # fmt: skip
+    if producer is not None and leaves:
+        path, when = _chunk(cascade, layout, producer, tensor, home, "last")
+        made.append(
+            DraftOp(
+                kind="store", subject=tensor, leaf=producer, place=producer.place, path=path, when=when,
+                home=home, served=(producer,),
+            )
+        )  # fmt: skip
     return made
 
 
