@@ -17,15 +17,8 @@ from einsim.dataflow.account import PICO, accesses_of, action_pj
 from einsim.dataflow.clock import Clock, bus_name
 from einsim.dataflow.footprint import access_of, tile_bytes
 from einsim.dataflow.leaf import (
-    LeafCost,
-    Residence,
-    array_cycles,
-    exploited,
-    latency_cycles,
-    leaf_cost,
-    partial_sum,
-    returns,
-)
+    LeafCost, Residence, array_cycles, exploited, latency_cycles, leaf_cost, partial_sum, returns,
+)  # fmt: skip
 from einsim.dataflow.mapper.nest import Retention
 from einsim.dataflow.mapper.stateful.figures import CostTerm, Figures
 from einsim.dataflow.mapper.stateful.group import Group
