@@ -17,8 +17,15 @@ from einsim.dataflow.account import PICO, accesses_of, action_pj
 from einsim.dataflow.clock import Clock, bus_name
 from einsim.dataflow.footprint import access_of, tile_bytes
 from einsim.dataflow.leaf import (
-    LeafCost, Residence, array_cycles, exploited, latency_cycles, leaf_cost, partial_sum, returns,
-)  # fmt: skip
+    LeafCost,
+    Residence,
+    array_cycles,
+    exploited,
+    latency_cycles,
+    leaf_cost,
+    partial_sum,
+    returns,
+)
 from einsim.dataflow.mapper.nest import Retention
 from einsim.dataflow.mapper.stateful.figures import CostTerm, Figures
 from einsim.dataflow.mapper.stateful.group import Group
@@ -137,8 +144,7 @@ class Model:
         homes = {einsum.name: self.machine.dram.name} | dict.fromkeys(read, home)
         return leaf_cost(
             self.cascade, self.machine, einsum, msgspec.structs.replace(node, chained=others), tile,
-            {name: Residence(memory=memory) for name, memory in homes.items()},
-            begun=sums[0], unfinished=sums[1],
+            {name: Residence(memory=at) for name, at in homes.items()}, begun=sums[0], unfinished=sums[1],
         )  # fmt: skip
 
     def _steps(self, einsum: Einsum) -> tuple[tuple[int, Sums], ...]:
@@ -265,12 +271,7 @@ class Model:
             yield home, self.held(tensor, tiling, schedule, nodes[tensor], home)
 
     def _again(self, loops: tuple[tuple[str, int], ...]) -> bool:
-        left = dict(self.sizes)
-        for rank, tile in loops:
-            if left[rank] > tile:
-                return True
-            left[rank] = tile
-        return False
+        return any(tile < self.sizes[rank] for rank, tile in loops)
 
     def parts(
         self, nodes: tuple[Compute, ...], homes: Mapping[str, str], counts: TileCounts
