@@ -89,7 +89,7 @@ def stored_bits(
     return kept * (width + (of - 1).bit_length())
 
 
-class Sums(msgspec.Struct, frozen=True, kw_only=True):
+class PartialSums(msgspec.Struct, frozen=True, kw_only=True):
     """Of a tensor, the bits of a partial sum and of a result, and how many points each element has and lacks
     yet.
     """
@@ -112,7 +112,7 @@ class Place:
 
     def __init__(
         self, cascade: Cascade, machine: Machine, books: AccessCounts, tensor: str, memory: str,
-        outer: Place | None, given: Floats, sums: Sums, spill: float = 0.0,
+        outer: Place | None, given: Floats, sums: PartialSums, spill: float = 0.0,
     ) -> None:  # fmt: skip
         unit = next((unit for unit in machine.units if unit.name == memory), None)
         self.cascade, self.machine, self.books = cascade, machine, books

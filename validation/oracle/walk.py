@@ -22,7 +22,7 @@ from einsim.validation.oracle.points import (
     einsum_points,
     elements,
 )
-from einsim.validation.oracle.store import AccessCounts, Place, Sums
+from einsim.validation.oracle.store import AccessCounts, PartialSums, Place
 from einsim.validation.oracle.unit import core_of, cycles_a_point, latency_cycles, lay
 from einsim.validation.oracle.values import GATHER, Floats, evaluate, gather
 from einsim.validation.oracle.widths import issues
@@ -145,7 +145,7 @@ class _Walk:
 
     def _place(self, tensor: str, memory: str, outer: Place | None, spill: float = 0.0) -> Place:
         bits = self.cascade.tensor(tensor).bits
-        sums = Sums(
+        sums = PartialSums(
             partial_bits=self.sum_bits.get(tensor, bits), bits=bits,
             total=self.total[tensor], undone=self.undone[tensor],
         )  # fmt: skip
