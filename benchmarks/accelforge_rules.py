@@ -6,7 +6,8 @@ multiplies. The rules, from AccelForge 1.0.467's model and its tpu_v4i example:
 - a tile held in a memory is fetched in every iteration of the loops above it (once more for each iteration of
   a loop that does not move it); four cores share nothing: what several of them want is read by each;
 - an input is read from a core's own memory once for all columns of the array, a result is written there once
-  for all rows and read again for all but its first partial sum; weights stay in the array for one tile;
+  for all rows and read again for all but its first partial sum, and so is a tile that leaves a memory;
+  weights stay in the array for one tile;
 - a component's time is its work over its rate, an Einsum takes as long as its slowest component, Einsums add.
 """
 
@@ -98,6 +99,9 @@ def _move(
                 every = sum(n * min(own, e) for e, n in many) / sum(n for _, n in many)
             actions[outer, far] += times * every
             actions[node.memory, near] += times * every
+            if output:
+                actions[outer, "read"] += times - size
+                actions[node.memory, "write"] += times - size
         outer = node.memory
     times = 1.0
     for dim in ("rows", "cols", "lanes"):
