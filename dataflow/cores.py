@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from functools import lru_cache
-
-import numpy as np
 
 from einsim.accel.machine import Unit
 from einsim.dataflow.mapping import Compute
@@ -29,23 +26,46 @@ def wanting(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[st
     return min(unit.dims.get("cores", 1), math.prod(extents[rank] for rank in still)) if still else 1
 
 
-def copied(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[str, int]) -> Fraction:
-    """Cores that want an element of a tensor which the ranks `moved` move, on average over the tile."""
+def copied(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[str, int]) -> int:
+    """Cores that want an element of a tensor which the ranks `moved` move."""
     mine, ranks = set(moved), cores_ranks(node)
     if not mine & set(ranks) or mine >= set(ranks):
-        return Fraction(wanting(unit, node, moved, extents))
-    return _copied(
-        tuple(extents[rank] for rank in ranks), tuple(rank in mine for rank in ranks), unit.dims["cores"]
-    )
+        return wanting(unit, node, moved, extents)
+    places = _round(tuple(extents[rank] for rank in ranks), unit.dims["cores"])
+    return sum(1 for count in _met(places, [rank not in mine for rank in ranks]) if count)
 
 
 @lru_cache(maxsize=4096)
-def _copied(extents: tuple[int, ...], moves: tuple[bool, ...], cores: int) -> Fraction:
-    at = np.indices(extents).reshape(len(extents), -1)
-    core = np.arange(math.prod(extents)) % cores
-    mine = at[list(moves)]
-    pairs = np.unique(np.concatenate([core[None], mine]), axis=1).shape[1]
-    return Fraction(pairs, math.prod(n for n, has in zip(extents, moves, strict=True) if has))
+def most_places(extents: tuple[int, ...], chosen: tuple[bool, ...], cores: int) -> int:
+    """Different places of the chosen ranks that one core has at most, where all places go round the cores."""
+    places = _round(extents, cores)
+    mine = _met(places, chosen)
+    others = [at for at, count in enumerate(_met(places, [not one for one in chosen])) if count]
+    return max(sum(mine[(core - at) % cores] for at in others) for core in range(cores))
+
+
+def _round(extents: tuple[int, ...], cores: int) -> list[list[int]]:
+    """How many points of each rank lead to each core, the others standing at their first."""
+    found, stride = [], 1
+    for extent in reversed(extents):
+        period = cores // math.gcd(stride, cores)
+        counts = [0] * cores
+        for at in range(min(extent, period)):
+            counts[at * stride % cores] = -(-(extent - at) // period)
+        found.append(counts)
+        stride = stride * extent % cores
+    return found[::-1]
+
+
+def _met(places: list[list[int]], chosen: Iterable[bool]) -> list[int]:
+    """How many places of the chosen ranks together lead to each core."""
+    cores = len(places[0])
+    found = [1] + [0] * (cores - 1)
+    for counts, one in zip(places, chosen, strict=True):
+        if one:
+            steps = [(at, count) for at, count in enumerate(counts) if count]
+            found = [sum(found[core - at] * count for at, count in steps) for core in range(cores)]
+    return found
 
 
 def share(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[str, int]) -> dict[str, int]:

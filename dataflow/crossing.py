@@ -10,7 +10,6 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
 
 import msgspec
 import numpy as np
@@ -122,7 +121,7 @@ def moved(
     elif found is None:
         together, copies = uses(draft, cascade, tile), _copies(cascade, machine, draft, tile)
         bits = union_bits(cascade, machine, tensor, together)
-        every, count = math.ceil(bits * copies), math.ceil(touched(cascade, together) * copies)
+        every, count = bits * copies, touched(cascade, together) * copies
     else:
         pairs, times = found
         once = different([np.zeros_like(pairs[0]), *pairs[1:]])
@@ -182,11 +181,11 @@ def _evenly(cascade: Cascade, leaf: Leaf, access: Access, *, parted: bool) -> bo
     return not (several or mixed or shared_out & (tied | set(access.ranks) if parted else tied))
 
 
-def _copies(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> Fraction:
-    """Cores that take the same element, on average; 1 where they share what it goes to."""
+def _copies(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> int:
+    """Cores that take the same element; 1 where they share what it goes to."""
     assert draft.home is not None
     if cores_of(machine, draft.home.memory) == 1:
-        return Fraction(1)
+        return 1
     extents = {rank: extent for rank, (_, extent) in tile.items()}
     return max(
         copied(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
 from einsim.accel.machine import Unit
-from einsim.dataflow.cores import copied, cores_ranks
+from einsim.dataflow.cores import copied, cores_ranks, most_places
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.passing import kind_of, passed
@@ -180,7 +180,7 @@ class LaidTile:
         if not ranks:
             return 1
         extents = tuple(self.work[rank] for rank in self.shared_out)
-        return _round_the_cores(extents, tuple(rank in ranks for rank in self.shared_out), self.cores)
+        return most_places(extents, tuple(rank in ranks for rank in self.shared_out), self.cores)
 
     def _shares(self) -> int:
         """Places of the cores' own ranks that one core takes in time."""
@@ -266,7 +266,7 @@ class LaidTile:
                 for rank in self.alone
                 if rank in mine
             )
-            return int(total * own * (copied(self.unit, self.node, mine, self.work) if apart else 1))
+            return total * own * (copied(self.unit, self.node, mine, self.work) if apart else 1)
         lanes = 1 if apart else self.cores  # places of the cores' own ranks, so many at a time
         return total * self._passed(self.alone, lanes, mine, whole, apart=apart)
 
@@ -312,21 +312,3 @@ def _nested(index: Index, tile: Box) -> bool:
             return False
         reach += abs(term.coefficient) * (extent - 1)
     return True
-
-
-@lru_cache(maxsize=4096)
-def _round_the_cores(extents: tuple[int, ...], chosen: tuple[bool, ...], cores: int) -> int:
-    """Different places of the chosen ranks that one core has at most, where all places go round the cores."""
-    if all(chosen):
-        return -(-math.prod(extents) // cores)
-    if chosen[-1] and chosen.count(True) == 1 and extents[-1] % cores == 0:
-        return extents[-1] // cores
-    if math.prod(extents) > 2**22:  # every place, which is never too few
-        return math.prod(n for n, one in zip(extents, chosen, strict=True) if one)
-    at = np.indices(extents).reshape(len(extents), -1)
-    core = np.arange(at.shape[1]) % cores
-    mine = np.ravel_multi_index(
-        tuple(at[list(chosen)]), tuple(n for n, one in zip(extents, chosen, strict=True) if one)
-    )
-    pairs = np.unique(core * (mine.max() + 1) + mine)
-    return int(np.bincount(pairs // (mine.max() + 1)).max())

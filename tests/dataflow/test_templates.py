@@ -6,6 +6,7 @@ import pytest
 
 from einsim.accel.load import load_machine
 from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import build_mapping
@@ -136,3 +137,17 @@ def test_keys_are_loaded_once_while_all_their_queries_are_there(accel: str, mask
     found = both("attention", accel, passes="1", b="1", h="16", kv_heads="4", e="64", **mask)
     for level in (0, 1):
         assert found[level].traffic["dram"]["K"] == 4 * 1024 * 64 * 2
+
+
+def test_a_row_that_misses_by_four_bytes_is_taken_in_parts() -> None:
+    # two buffers of a row of 2^20 keys are 4 MiB, a core's memory, and two maxima are 4 bytes more
+    cascade = load_workload("attention", {"b": "1", "h": "1", "e": "64", "seq": "1M", "passes": "3"})
+    machine = load_machine("tpu-v4i")
+    check(build_mapping(cascade, machine), cascade, machine)
+
+
+@pytest.mark.parametrize("accel", ["vcu1525-sat", "fusemax-cloud", "tpu-v4i"])
+def test_what_is_chosen_from_stays_whole_in_every_default(accel: str) -> None:
+    work = load_workload("linear-training", {"n": "24", "i": "40", "o": "56", "sparsity": "2:8"})
+    machine = load_machine(accel)
+    check(build_mapping(work, machine), work, machine)

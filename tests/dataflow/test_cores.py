@@ -1,0 +1,63 @@
+"""Which cores have what: counted, and held against every place of small tiles gone through one by one."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from einsim.accel.machine import OpCost, Unit
+from einsim.dataflow.cores import copied, most_places
+from einsim.dataflow.mapping import Compute
+
+
+@st.composite
+def shared_out(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[bool, ...], int]:
+    """Extents of some ranks along the cores, which of them are chosen, and how many cores there are."""
+    extents = tuple(draw(st.lists(st.integers(1, 7), min_size=1, max_size=3)))
+    return extents, tuple(draw(st.booleans()) for _ in extents), draw(st.integers(1, 9))
+
+
+def by_core(
+    extents: tuple[int, ...], chosen: tuple[bool, ...], cores: int
+) -> set[tuple[int, tuple[int, ...]]]:
+    """(core, places of the chosen ranks): all places as one number, the last rank fastest, go round the cores."""
+    every = itertools.product(*(range(size) for size in extents))
+    return {
+        (number % cores, tuple(at for at, one in zip(place, chosen, strict=True) if one))
+        for number, place in enumerate(every)
+    }
+
+
+@settings(max_examples=200, deadline=None)
+@given(shared_out())
+def test_the_fullest_core_is_found(case: tuple[tuple[int, ...], tuple[bool, ...], int]) -> None:
+    extents, chosen, cores = case
+    pairs = by_core(extents, chosen, cores)
+    fullest = max(sum(core == one for core, _ in pairs) for one in range(cores))
+    assert most_places(extents, chosen, cores) == fullest
+
+
+@settings(max_examples=200, deadline=None)
+@given(shared_out())
+def test_every_element_is_wanted_by_as_many_cores(
+    case: tuple[tuple[int, ...], tuple[bool, ...], int],
+) -> None:
+    extents, chosen, cores = case
+    ranks = tuple("abc"[: len(extents)])
+    unit = Unit(
+        name="u", kind="vector", dims={"cores": cores, "lanes": 1}, ops={"add": OpCost()}, reads_from="m"
+    )
+    node = Compute(einsum="Z", unit="u", spatial={"cores": ranks})
+    moved = [rank for rank, one in zip(ranks, chosen, strict=True) if one]
+    elements = math.prod(n for n, one in zip(extents, chosen, strict=True) if one)
+    sizes = dict(zip(ranks, extents, strict=True))
+    assert copied(unit, node, moved, sizes) * elements == len(by_core(extents, chosen, cores))
+
+
+def test_a_million_places_are_counted_at_once() -> None:
+    # 131072 x 2^20 places round 4 cores: every core has every place of the first rank, a quarter of the second's
+    assert most_places((131072, 2**20), (True, False), 4) == 131072
+    assert most_places((131072, 2**20), (False, True), 4) == 2**18
