@@ -20,7 +20,7 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Node, chain, keep
 from einsim.dataflow.templates.blocks import Block, part_of, touched
-from einsim.dataflow.templates.nest import LoopNest, build, depth_of, in_parts, leaves_of, nests
+from einsim.dataflow.templates.nest import Leaves, LoopNest, build, depth_of, in_parts, nests
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
@@ -51,6 +51,7 @@ class Chooser:
             unit.name: unit.registers.bytes_per_pe * unit.pes if unit.registers is not None else 0
             for unit in machine.units
         }
+        self._leaves = Leaves(cascade, machine)
         self._nests: dict[Block, tuple[LoopNest, ...]] = {}
         self._names: dict[Block, str] = {}
         self._orders: dict[tuple[object, ...], list[int]] = {}
@@ -80,7 +81,7 @@ class Chooser:
             found: list[BlockTree] = []
             for at in self._orders[case]:
                 nest = msgspec.structs.replace(listed[at], buffers=buffers)
-                tree = build(self.cascade, self.machine, in_parts(self.cascade, self.machine, nest), kept)
+                tree = build(self._leaves, in_parts(self._leaves, nest), kept)
                 held = self.held(einsums, tree)
                 if not self.fits(held, reserved):
                     continue
@@ -111,7 +112,7 @@ class Chooser:
         names = ", ".join(einsum.name for einsum in einsums)
         for nest in self._nests[einsums]:
             single = msgspec.structs.replace(nest, buffers=1)
-            held = self.held(einsums, build(self.cascade, self.machine, single))
+            held = self.held(einsums, build(self._leaves, single))
             for name, size in held.items():
                 most = self.capacity[name]
                 if most is not None and size > most and (least is None or size - most < least[0]):
@@ -157,7 +158,7 @@ class Chooser:
         loops = [(rank, tile) for rank, tile in nest.loops if tile < cascade.size(rank)]
         trips = [-(-cascade.size(rank) // tile) for rank, tile in loops]
         busy: dict[str, float] = {}
-        leaves = leaves_of(cascade, machine, nest)
+        leaves = self._leaves.of(nest)
         for einsum in nest.einsums:
             node = leaves[einsum.name]
             unit = machine.unit(node.unit)

@@ -89,6 +89,10 @@ class _Branches:
     ) -> BlockTree | None:
         kept = {name: memory for name, memory in resident.items() if name in touched(block)}
         key = (block, *kept.items(), *reserved.items())
+        if key not in self.found and reserved:
+            free = self._choice(block, kept)
+            if free is not None and self.chooser.fits(free.held, reserved):
+                self.found[key] = free
         if key not in self.found:
             trees = [one.tree for one in self.fused.get(block, ())]
             self.found[key] = (

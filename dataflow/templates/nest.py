@@ -48,9 +48,40 @@ class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
         return {**cascade.sizes, **dict(self.loops), **dict(self.parts)}
 
 
-def build(cascade: Cascade, machine: Machine, nest: LoopNest, resident: Mapping[str, str] = {}) -> Node:
+class Leaves:
+    """Units and layouts of the Einsums of nests; what was found for a nest is remembered."""
+
+    def __init__(self, cascade: Cascade, machine: Machine) -> None:
+        self.cascade, self.machine = cascade, machine
+        self._found: dict[tuple[object, ...], dict[str, Compute]] = {}
+
+    def of(self, nest: LoopNest) -> dict[str, Compute]:
+        """The unit and layout of each Einsum. Where a core has a memory of its own, several Einsums lie along
+        the cores alike: by the loops' ranks.
+        """
+        key = (tuple(e.name for e in nest.einsums), nest.loops, nest.parts, nest.on_vectors)
+        if key not in self._found:
+            self._found[key] = self._of(nest)
+        return self._found[key]
+
+    def _of(self, nest: LoopNest) -> dict[str, Compute]:
+        cascade, machine = self.cascade, self.machine
+        apart = any(memory.copies > 1 for memory in machine.memories)
+        shared = tuple(
+            rank
+            for rank, _ in nest.loops
+            if all(rank in einsum.output.ranks and rank not in einsum.iterative for einsum in nest.einsums)
+        )
+        cores = shared if apart and len(nest.einsums) > 1 else None
+        extents = nest.extents(cascade)
+        if nest.on_vectors:
+            machine = msgspec.structs.replace(machine, units=machine.vector_units)
+        return {einsum.name: place(cascade, machine, einsum, extents, cores) for einsum in nest.einsums}
+
+
+def build(leaves_of: Leaves, nest: LoopNest, resident: Mapping[str, str] = {}) -> Node:
     """The tree of a nest. `resident` tensors are kept further out already, each in the memory named."""
-    leaves = leaves_of(cascade, machine, nest)
+    cascade, machine, leaves = leaves_of.cascade, leaves_of.machine, leaves_of.of(nest)
     loops = [(rank, tile) for rank, tile in nest.loops if tile < cascade.size(rank)]
     kept: dict[tuple[int, str], list[str]] = {}
     own: dict[tuple[str, str], list[str]] = {}
@@ -86,23 +117,6 @@ def build(cascade: Cascade, machine: Machine, nest: LoopNest, resident: Mapping[
     for at, loop in enumerate(loops):
         inner += [loop, *keeps(at + 1)]
     return chain(*inner, *parts, body)
-
-
-def leaves_of(cascade: Cascade, machine: Machine, nest: LoopNest) -> dict[str, Compute]:
-    """The unit and layout of each Einsum. Where a core has a memory of its own, several Einsums lie along the
-    cores alike: by the loops' ranks.
-    """
-    apart = any(memory.copies > 1 for memory in machine.memories)
-    shared = tuple(
-        rank
-        for rank, _ in nest.loops
-        if all(rank in einsum.output.ranks and rank not in einsum.iterative for einsum in nest.einsums)
-    )
-    cores = shared if apart and len(nest.einsums) > 1 else None
-    extents = nest.extents(cascade)
-    if nest.on_vectors:
-        machine = msgspec.structs.replace(machine, units=machine.vector_units)
-    return {einsum.name: place(cascade, machine, einsum, extents, cores) for einsum in nest.einsums}
 
 
 def depth_of(cascade: Cascade, einsums: tuple[Einsum, ...], tensor: str, loops: list[tuple[str, int]]) -> int:
@@ -197,13 +211,13 @@ def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator
     yield from found.values()
 
 
-def in_parts(cascade: Cascade, machine: Machine, nest: LoopNest) -> LoopNest:
+def in_parts(leaves: Leaves, nest: LoopNest) -> LoopNest:
     """A contraction's nest that loads, computes and stores a quarter or half of a tile at once, so that a
     large tile need not be there whole before work begins, where that costs no cycles.
 
     Whole tiles under a mask: the first part of one operand might not meet every part of the other.
     """
-    einsum = nest.einsums[0]
+    cascade, machine, einsum = leaves.cascade, leaves.machine, nest.einsums[0]
     part = roles(cascade, einsum)
     if (not part.m and not part.n) or len(nest.einsums) > 1:
         return nest
@@ -214,10 +228,10 @@ def in_parts(cascade: Cascade, machine: Machine, nest: LoopNest) -> LoopNest:
     split = any(extents[rank] < cascade.size(rank) for rank in part.k)
     if split and masked & set(part.k) and masked & {*part.m, *part.n}:
         return nest  # the last part of the sum is not the last for every part of the results
-    node = leaves_of(cascade, machine, nest)[einsum.name]
+    node = leaves.of(nest)[einsum.name]
     dims = machine.unit(node.unit).dims
     width = max(size for name, size in dims.items() if name != "cores")
-    whole = cycles_of(cascade, machine, nest)
+    whole = cycles_of(leaves, nest)
     for shares in (4, 2):
         found: dict[str, int] = {}
         for ranks in (part.m, part.n):
@@ -228,15 +242,15 @@ def in_parts(cascade: Cascade, machine: Machine, nest: LoopNest) -> LoopNest:
                 size //= found[rank]
         times = math.prod(-(-extents[rank] // size) for rank, size in found.items())
         made = msgspec.structs.replace(nest, parts=tuple((r, found[r]) for r in (*part.m, *part.n)))
-        same = leaves_of(cascade, machine, made)[einsum.name].unit == node.unit
-        if same and times * cycles_of(cascade, machine, made) <= SLACK * whole:
+        same = leaves.of(made)[einsum.name].unit == node.unit
+        if same and times * cycles_of(leaves, made) <= SLACK * whole:
             return made
     return nest
 
 
-def cycles_of(cascade: Cascade, machine: Machine, nest: LoopNest) -> int:
+def cycles_of(leaves: Leaves, nest: LoopNest) -> int:
     """Cycles of one tile of a nest of one Einsum on its unit."""
-    einsum, extents = nest.einsums[0], nest.extents(cascade)
-    node = leaves_of(cascade, machine, nest)[einsum.name]
-    unit = machine.unit(node.unit)
+    cascade, einsum = leaves.cascade, nest.einsums[0]
+    node, extents = leaves.of(nest)[einsum.name], nest.extents(cascade)
+    unit = leaves.machine.unit(node.unit)
     return array_cycles(cascade, unit, einsum, node, exploited(cascade, unit, einsum, extents))
