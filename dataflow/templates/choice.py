@@ -20,7 +20,7 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Node, chain, keep
 from einsim.dataflow.templates.blocks import Block, part_of, touched
-from einsim.dataflow.templates.nest import Leaves, LoopNest, build, depth_of, in_parts, nests
+from einsim.dataflow.templates.nest import LoopNest, UnitChoices, build, depth_of, in_parts, nests
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
@@ -51,7 +51,7 @@ class Chooser:
             unit.name: unit.registers.bytes_per_pe * unit.pes if unit.registers is not None else 0
             for unit in machine.units
         }
-        self._leaves = Leaves(cascade, machine)
+        self._leaves = UnitChoices(cascade, machine)
         self._nests: dict[Block, tuple[LoopNest, ...]] = {}
         self._names: dict[Block, str] = {}
         self._orders: dict[tuple[object, ...], list[int]] = {}
@@ -112,7 +112,15 @@ class Chooser:
         names = ", ".join(einsum.name for einsum in einsums)
         for nest in self._nests[einsums]:
             single = msgspec.structs.replace(nest, buffers=1)
-            held = self.held(einsums, build(self._leaves, single))
+            tree = build(self._leaves, single)
+            held = self.held(einsums, tree)
+            if self.fits(held, {}):
+                part = part_of(self.cascade, einsums)
+                mapping = LoopTree(cascade=part.name, machine=self.machine.name, template="", tree=tree)
+                try:
+                    check(mapping, part, self.machine)
+                except EinsimError as why:
+                    return why
             for name, size in held.items():
                 most = self.capacity[name]
                 if most is not None and size > most and (least is None or size - most < least[0]):

@@ -48,7 +48,7 @@ class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
         return {**cascade.sizes, **dict(self.loops), **dict(self.parts)}
 
 
-class Leaves:
+class UnitChoices:
     """Units and layouts of the Einsums of nests; what was found for a nest is remembered."""
 
     def __init__(self, cascade: Cascade, machine: Machine) -> None:
@@ -79,7 +79,7 @@ class Leaves:
         return {einsum.name: place(cascade, machine, einsum, extents, cores) for einsum in nest.einsums}
 
 
-def build(leaves_of: Leaves, nest: LoopNest, resident: Mapping[str, str] = {}) -> Node:
+def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = {}) -> Node:
     """The tree of a nest. `resident` tensors are kept further out already, each in the memory named."""
     cascade, machine, leaves = leaves_of.cascade, leaves_of.machine, leaves_of.of(nest)
     loops = [(rank, tile) for rank, tile in nest.loops if tile < cascade.size(rank)]
@@ -211,7 +211,7 @@ def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator
     yield from found.values()
 
 
-def in_parts(leaves: Leaves, nest: LoopNest) -> LoopNest:
+def in_parts(leaves: UnitChoices, nest: LoopNest) -> LoopNest:
     """A contraction's nest that loads, computes and stores a quarter or half of a tile at once, so that a
     large tile need not be there whole before work begins, where that costs no cycles.
 
@@ -248,7 +248,7 @@ def in_parts(leaves: Leaves, nest: LoopNest) -> LoopNest:
     return nest
 
 
-def cycles_of(leaves: Leaves, nest: LoopNest) -> int:
+def cycles_of(leaves: UnitChoices, nest: LoopNest) -> int:
     """Cycles of one tile of a nest of one Einsum on its unit."""
     cascade, einsum = leaves.cascade, nest.einsums[0]
     node, extents = leaves.of(nest)[einsum.name], nest.extents(cascade)
