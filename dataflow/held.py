@@ -7,12 +7,12 @@ import math
 from einsim.accel.machine import Machine
 from einsim.accel.widths import lacks
 from einsim.dataflow.cores import share
-from einsim.dataflow.footprint import access_of, relevant_ranks, tile_bytes
+from einsim.dataflow.footprint import Use, access_of, relevant_ranks, tile_bytes, union_bits, uses
 from einsim.dataflow.holds import levels
 from einsim.dataflow.layout import Home, Layout, Leaf, summed, users
 from einsim.dataflow.leaf import partial_sum, returns
 from einsim.dataflow.mapping import Mapping, Node, Sequence, children
-from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
 
 
 def held_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:
@@ -62,9 +62,42 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
             extents = share(unit, user.node, moved, extents)
     adding = _adds_up(home, layout, user, cascade)
     tensor = partial_sum(cascade, unit, einsum) if adding else None
-    size = tile_bytes(cascade, machine, access, extents, tensor) * copies
+    size = tile_bytes(cascade, machine, access, extents, tensor)
+    producer = cascade.producer(home.tensor)
+    used = {
+        a.indices: a
+        for leaf in users(cascade, layout, home)
+        for a in uses(cascade.einsum(leaf.node.einsum), home.tensor)
+    }
+    if len(used) > 1 and not (producer is not None and producer.iterative):
+        size = _together(cascade, machine, tuple(used.values()), extents, tensor)
+    size *= copies
     again = any(layout.loops[loop].count > 1 for loop in path)
     return math.ceil(size * (1 - home.spill)) * (home.buffers if again else 1)
+
+
+def _together(
+    cascade: Cascade,
+    machine: Machine,
+    accesses: tuple[Access, ...],
+    extents: dict[str, int],
+    tensor: Tensor | None,
+) -> int:
+    """Bytes of what several accesses touch in one tile: those that loops move alike share the same elements
+    wherever it lies, others may share none.
+    """
+    alike: dict[object, list[Use]] = {}
+    box = {rank: (0, extent) for rank, extent in extents.items()}
+    for access in accesses:
+        terms = (
+            (t for t in index.terms if extents[t.rank] < cascade.size(t.rank)) for index in access.indices
+        )
+        alike.setdefault(tuple(map(tuple, terms)), []).append(Use(access, box, None))
+    whole = {rank: (0, size) for rank, size in cascade.sizes.items()}
+    tensor = tensor or cascade.tensor(accesses[0].tensor)
+    bits = sum(union_bits(cascade, machine, tensor, tuple(some)) for some in alike.values())
+    most = union_bits(cascade, machine, tensor, tuple(Use(access, whole, None) for access in accesses))
+    return -(-min(bits, most) // 8)
 
 
 def _adds_up(home: Home, layout: Layout, leaf: Leaf, cascade: Cascade) -> bool:

@@ -211,13 +211,13 @@ def _pairs(case: DrawnCase, outcome: Execution, result: Result) -> Iterator[Pair
 
 def _room(case: DrawnCase, program: Program, outcome: Execution) -> Iterator[Disagreement]:
     """Memories that held more of a tensor than room was made for. Not looked at where it is compressed, or a
-    state, whose old steps the oracle keeps, or used at several indices: room is made for one of them only.
+    state, whose old steps the oracle keeps.
     """
     spilling = {node.memory for node, _ in walk(case.mapping.tree) if isinstance(node, Keep) and node.spill}
     exploited = {pattern for unit in case.chip.units for pattern in unit.exploits}
     for (memory, name), values in outcome.held.items():
         tensor, producer = case.work.tensor(name), case.work.producer(name)
-        if (producer is not None and producer.iterative) or len(set(case.work.accesses(name))) > 1:
+        if producer is not None and producer.iterative:
             continue
         size, room = -(-values * tensor.bits // 8), program.buffers.get(memory, 0)
         if size > room and memory not in spilling and not exploited & set(tensor.sparsity.patterns):
