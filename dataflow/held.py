@@ -50,9 +50,10 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
     every value has their width.
     """
     extents = points_below(layout, cascade, path)
-    user = next(iter(users(cascade, layout, home)), None)
-    if user is None:
+    here = users(cascade, layout, home)
+    if not here:
         return 0
+    user = here[0]
     einsum, unit, copies = cascade.einsum(user.node.einsum), machine.unit(user.node.unit), 1
     access = access_of(einsum, home.tensor)
     if all(unit.name != home.memory for unit in machine.units):
@@ -64,11 +65,7 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
     tensor = partial_sum(cascade, unit, einsum) if adding else None
     size = tile_bytes(cascade, machine, access, extents, tensor)
     producer = cascade.producer(home.tensor)
-    used = {
-        a.indices: a
-        for leaf in users(cascade, layout, home)
-        for a in uses(cascade.einsum(leaf.node.einsum), home.tensor)
-    }
+    used = {a.indices: a for leaf in here for a in uses(cascade.einsum(leaf.node.einsum), home.tensor)}
     if len(used) > 1 and not (producer is not None and producer.iterative):
         size = _together(cascade, machine, tuple(used.values()), extents, tensor)
     size *= copies

@@ -27,7 +27,24 @@ class Dense(msgspec.Struct, frozen=True, tag="dense"):
         return 0
 
 
-class NM(msgspec.Struct, frozen=True, tag="n:m"):
+class _InGroups(msgspec.Struct, frozen=True):
+    """At most some of every group of consecutive elements remain; each kept value stores its place there."""
+
+    @property
+    def group(self) -> tuple[int, int]:
+        """(n, m): at most n of every m remain."""
+        raise NotImplementedError
+
+    def kept(self, extent: int, start: int = 0) -> int:
+        """Elements that remain of `extent` from `start` on: up to n of each part of a group."""
+        return _of_groups(self.group, extent, start)
+
+    def metadata_bits(self, elements: int, start: int = 0) -> int:
+        """Bits of metadata stored for `elements` elements from `start` on."""
+        return self.kept(elements, start) * (self.group[1] - 1).bit_length()
+
+
+class NM(_InGroups, frozen=True, tag="n:m"):
     """At most n of every m consecutive elements along `rank` are non-zero (NVIDIA's 2:4 generalised).
 
     Metadata is each kept value's place in its group, ceil(log2 m) bits; 2:4 takes 2 bits a kept value, as in
@@ -48,16 +65,8 @@ class NM(msgspec.Struct, frozen=True, tag="n:m"):
         """(n, m): at most n of every m remain."""
         return self.n, self.m
 
-    def kept(self, extent: int, start: int = 0) -> int:
-        """Elements that remain of `extent` from `start` on: up to n of each part of a group."""
-        return _of_groups(self.group, extent, start)
 
-    def metadata_bits(self, elements: int, start: int = 0) -> int:
-        """Bits of metadata stored for `elements` elements from `start` on."""
-        return self.kept(elements, start) * (self.m - 1).bit_length()
-
-
-class TopK(msgspec.Struct, frozen=True, tag="top-k"):
+class TopK(_InGroups, frozen=True, tag="top-k"):
     """The k largest of the `of` elements of every fibre along `rank`; each kept value stores its position."""
 
     k: int
@@ -73,14 +82,6 @@ class TopK(msgspec.Struct, frozen=True, tag="top-k"):
     def group(self) -> tuple[int, int]:
         """(k, of): at most k of every `of` remain."""
         return self.k, self.of
-
-    def kept(self, extent: int, start: int = 0) -> int:
-        """Elements that remain of `extent` consecutive ones from `start` on."""
-        return _of_groups(self.group, extent, start)
-
-    def metadata_bits(self, elements: int, start: int = 0) -> int:
-        """Bits of metadata stored for `elements` elements from `start` on."""
-        return self.kept(elements, start) * (self.of - 1).bit_length()
 
 
 class Block(msgspec.Struct, frozen=True, tag="block"):

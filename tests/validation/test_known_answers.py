@@ -26,6 +26,7 @@ from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
+from tests.workloads.renamed import ANOTHER_HAND
 
 PLAIN = """
 machine: plain
@@ -317,19 +318,10 @@ def test_a_network_that_never_limits_costs_nothing(folder: Path, cores: int) -> 
 
 # --- names mean nothing --------------------------------------------------------------------------------------
 
-ATTENTION = """
-S[b,h,m,p] = Q[b,h,e,p] * K[b,h,e,m]
-X[b,h,p]   = max[m](S[b,h,m,p])
-N[b,h,m,p] = exp(S[b,h,m,p] - X[b,h,p])
-D[b,h,p]   = sum[m](N[b,h,m,p])
-W[b,h,m,p] = N[b,h,m,p] / D[b,h,p]
-O[b,h,f,p] = W[b,h,m,p] * V[b,h,f,m]
-"""
-
 
 @pytest.mark.parametrize("accel", ["flat-cloud", "fusemax-cloud", "tpu-v4i"])
 def test_attention_by_other_names_costs_the_same(accel: str) -> None:
-    mine = parse(ATTENTION, name="mine", sizes={"b": 1, "h": 4, "e": 64, "f": 64, "m": 1024, "p": 1024})
+    mine = parse(ANOTHER_HAND, name="mine", sizes={"b": 1, "h": 4, "e": 64, "f": 64, "m": 1024, "p": 1024})
     theirs = library("attention", accel, simulate, b="1", h="4", e="64", seq="1024", passes="3")
     assert cost(mine, load_machine(accel), level=simulate).cycles == theirs.cycles
 
@@ -377,7 +369,7 @@ def test_two_products_by_another_hand_run_or_are_refused(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("accel", ["flat-cloud", "fusemax-cloud", "tpu-v4i", "sa8295p"])
 def test_one_query_without_a_rank_of_queries_runs(accel: str) -> None:
-    text = ATTENTION.replace(",p]", "]").replace("b,", "")
+    text = ANOTHER_HAND.replace(",p]", "]").replace("b,", "")
     work = parse(text, name="one", sizes={"h": 4, "m": 256, "e": 32, "f": 32})
     # each key and value once: 4 heads of 256 of 32
     found = cost(work, load_machine(accel))

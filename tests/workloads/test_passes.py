@@ -11,6 +11,7 @@ from einsim.specs.errors import SpecError
 from einsim.workloads.library import build
 from einsim.workloads.notation import parse
 from einsim.workloads.passes import occurrences, passes
+from tests.workloads.chunked import CHUNKED_GATES
 from tests.workloads.walking import ENDLESS, Sizes, random_cascades, walks
 
 
@@ -49,24 +50,7 @@ def test_one_pass_attention_walks_the_blocks_once_and_each_block_twice():
     assert passes(cascade, "m0").where == "m0 in each step of m1"
 
 
-#: Gated linear attention in chunks: `j` walks a chunk as `i` does.
-GLA = """
-rank h = 2, n = 8, e = 4, f = 4, i = 4, j = 4
-n -> c, i
-where j <= i
-initial B = 0
-initial S = 0
-B[h,c,i+1,e] = B[h,c,i,e] + LA[h,c*I+i,e]
-QB[h,c,i,e]  = Q[h,c*I+i,e] * exp(B[h,c,i+1,e])
-KB[h,c,j,e]  = K[h,c*I+j,e] * exp(0 - B[h,c,j+1,e])
-P[h,c,i,j]   = QB[h,c,i,e] * KB[h,c,j,e]
-OI[h,c,i,f]  = P[h,c,i,j] * V[h,c*I+j,f]
-KG[h,c,j,e]  = K[h,c*I+j,e] * exp(B[h,c,I,e] - B[h,c,j+1,e])
-DS[h,c,e,f]  = KG[h,c,j,e] * V[h,c*I+j,f]
-S[h,c+1,e,f] = S[h,c,e,f] * exp(B[h,c,I,e]) + DS[h,c,e,f]
-OX[h,c,i,f]  = QB[h,c,i,e] * S[h,c,e,f]
-O[h,n,f]     = OI[h,c,i,f] + OX[h,c,i,f]
-"""
+GLA = f"rank h = 2, n = 8, e = 4, f = 4, i = 4, j = 4\n{CHUNKED_GATES}"
 DELTANET = """
 rank h = 2, t = 8, e = 4, f = 4
 initial S = 0

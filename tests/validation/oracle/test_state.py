@@ -13,6 +13,7 @@ from einsim.validation.oracle.compare import DrawnCase, judge
 from einsim.validation.oracle.price import least_cycles
 from einsim.workloads.notation import parse
 from tests.validation.oracle.small import machine, outcome, right, traffic
+from tests.workloads.chunked import CHUNKED_GATES
 
 RUNNING = "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[t,c] = S[t+1,c] * G[c]"
 
@@ -124,23 +125,7 @@ def test_an_output_that_is_read_on_ends_in_dram_too() -> None:
 
 
 #: Gated linear attention in chunks: `B` sums the decays of a chunk, and all its steps are read together.
-GATED = """
-rank h = 2, n = 12, e = 3, f = 3, i = 4, j = 4
-n -> c, i
-where j <= i
-initial B = 0
-initial S = 0
-B[h,c,i+1,e] = B[h,c,i,e] + LA[h,c*I+i,e]
-QB[h,c,i,e]  = Q[h,c*I+i,e] * exp(B[h,c,i+1,e])
-KB[h,c,j,e]  = K[h,c*I+j,e] * exp(0 - B[h,c,j+1,e])
-P[h,c,i,j]   = QB[h,c,i,e] * KB[h,c,j,e]
-OI[h,c,i,f]  = P[h,c,i,j] * V[h,c*I+j,f]
-KG[h,c,j,e]  = K[h,c*I+j,e] * exp(B[h,c,I,e] - B[h,c,j+1,e])
-DS[h,c,e,f]  = KG[h,c,j,e] * V[h,c*I+j,f]
-S[h,c+1,e,f] = S[h,c,e,f] * exp(B[h,c,I,e]) + DS[h,c,e,f]
-OX[h,c,i,f]  = QB[h,c,i,e] * S[h,c,e,f]
-O[h,n,f]     = OI[h,c,i,f] + OX[h,c,i,f]
-"""
+GATED = f"rank h = 2, n = 12, e = 3, f = 3, i = 4, j = 4\n{CHUNKED_GATES}"
 
 
 def test_chunks_share_a_loop_and_all_steps_of_a_chunk_stay() -> None:
