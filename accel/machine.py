@@ -234,7 +234,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Noc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The network that fills and empties the memories next to the cores, one transfer at a time, first come.
 
-    Each core draws its own part of a tile. What all cores need is sent once with `multicast`, else to each.
+    What several cores need of a tile is sent once with `multicast`, else to each of them.
     """
 
     bytes_per_s: int

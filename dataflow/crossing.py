@@ -119,7 +119,8 @@ def moved(
         bits = every = begun * wide.bits
         count = begun
     elif found is None:
-        together, copies = uses(draft, cascade, tile), _copies(cascade, machine, draft, tile)
+        together = uses(draft, cascade, tile)
+        copies = takers(cascade, machine, draft, tile) if cores_of(machine, inner) > 1 else 1
         bits = union_bits(cascade, machine, tensor, together)
         every, count = bits * copies, touched(cascade, together) * copies
     else:
@@ -181,11 +182,8 @@ def _evenly(cascade: Cascade, leaf: Leaf, access: Access, *, parted: bool) -> bo
     return not (several or mixed or shared_out & (tied | set(access.ranks) if parted else tied))
 
 
-def _copies(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> int:
-    """Cores that take the same element; 1 where they share what it goes to."""
-    assert draft.home is not None
-    if cores_of(machine, draft.home.memory) == 1:
-        return 1
+def takers(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> int:
+    """Cores that take the same element."""
     extents = {rank: extent for rank, (_, extent) in tile.items()}
     return max(
         copied(

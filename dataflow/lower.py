@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping as MappingType
 
 import msgspec
@@ -11,7 +10,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.crossing import share_elements
 from einsim.dataflow.cutting import cut_of, moving_ranks
-from einsim.dataflow.footprint import relevant_ranks, uses
+from einsim.dataflow.footprint import uses
 from einsim.dataflow.held import held_bytes, points_below
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops, summed, users
@@ -165,13 +164,6 @@ def _op(
     cut = cut_of(draft, cascade, machine, loops, goes_on)
     key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
     path = Path(loops, draft.when, sizes, key_ranks, resumed, cut, wide=wide)
-    shared_out = draft.leaf.node.spatial.get("cores", ())
-    private = {
-        access.tensor: tuple(rank for rank in shared_out if rank in relevant_ranks(cascade, access))
-        for access in (einsum.output, *einsum.reads)
-        if relevant_ranks(cascade, access) & set(shared_out)
-        and (draft.kind == "compute" or access.tensor == draft.subject)
-    }
     single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
     costs = {}
     for key in path.instances():
@@ -187,10 +179,7 @@ def _op(
             costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, tile, mask, begun, unfinished)
         else:
             partial = begun if draft.kind == "load" else unfinished
-            costs[key] = transfer_cost(draft, layout, cascade, machine, clock, tile, bool(private), partial)
-        if private:
-            points = math.prod(tile[rank][1] for rank in shared_out)
-            costs[key] = msgspec.structs.replace(costs[key], cores=points)
+            costs[key] = transfer_cost(draft, layout, cascade, machine, clock, tile, partial)
     latency = 0
     engine = dma = ""
     if draft.kind == "compute":
@@ -219,8 +208,6 @@ def _op(
         key_ranks=key_ranks,
         costs=costs,
         dma=dma,
-        cores=machine.unit(draft.leaf.node.unit).dims.get("cores", 1),
-        private=private,
         resumed=resumed,
         wide=wide,
         cut=cut,

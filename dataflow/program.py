@@ -90,7 +90,6 @@ class MemoryAccess(msgspec.Struct, frozen=True, kw_only=True):
     run_bytes: int = 0
     pitch_bytes: int = 0
     steps: tuple[tuple[str, int], ...] = ()
-    offset_bytes: int = 0  # where a core's part begins in the tile
 
 
 READ, WRITE = "read", "write"
@@ -129,7 +128,6 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     setup_ticks: int = 0  # of its DMA engine, before it asks for its port
     points: int = 0
     active_pe_ticks: int = 0  # PEs at work times ticks
-    cores: int = 0  # points of the tile along the ranks that the unit's cores share out; 0: none
 
 
 class Op(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,8 +149,6 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     key_ranks: tuple[str, ...]
     costs: dict[tuple[int, ...], Cost]
     dma: str = ""  # engines of which it takes one, from its descriptor to its last byte
-    cores: int = 1  # of the unit that computes it, or uses what it moves
-    private: dict[str, tuple[str, ...]] = {}  # tensor -> ranks by which cores have parts of their own
     resumed: tuple[int, ...] = ()  # loops over reduced ranks: later iterations go on with partial sums
     wide: bool = False  # partial sums are wider than results
     cut: Cut | None = None  # what bounds leave of its tiles

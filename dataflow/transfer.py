@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import NOC, Clock, bus_name
-from einsim.dataflow.crossing import moved
+from einsim.dataflow.crossing import cores_of, moved, takers
 from einsim.dataflow.footprint import access_of, runs, steps
 from einsim.dataflow.layout import Layout
 from einsim.dataflow.mask import Box
@@ -30,11 +30,10 @@ def transfer_cost(
     machine: Machine,
     clock: Clock,
     tile: Box,
-    private: bool,
     partial: int | None,
 ) -> Cost:
-    """A load's or store's own ticks, the ports it streams through, its accesses; `private` where each core
-    takes bytes of its own. So many results that it brings back or stores are `partial`; None: all of them.
+    """A load's or store's own ticks, the ports it streams through, its accesses. So many results that it
+    brings back or stores are `partial`; None: all of them.
     """
     assert draft.home is not None
     of = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
@@ -76,9 +75,11 @@ def transfer_cost(
         if filled.bus:
             streams.append(Stream(port=bus_name(filled), ticks=size * clock.byte_ticks[bus_name(filled)]))
         if machine.noc and filled.name in machine.near:
-            cores = machine.unit(draft.leaf.node.unit).dims.get("cores", 1)
-            times = 1 if private or machine.noc.multicast else cores
-            streams.append(Stream(port=NOC, ticks=size * times * clock.byte_ticks[NOC]))
+            carried = size
+            if not machine.noc.multicast:
+                apart = cores_of(machine, filled.name) > 1
+                carried = own_size if apart else size * takers(cascade, machine, draft, tile)
+            streams.append(Stream(port=NOC, ticks=carried * clock.byte_ticks[NOC]))
     return Cost(
         ticks=own, streams=tuple(streams), accesses=tuple(accesses), actions=actions, setup_ticks=setup
     )

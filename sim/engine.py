@@ -23,11 +23,10 @@ from einsim.dataflow.analytical import bottleneck, engine_ticks, least_ticks, ma
 from einsim.dataflow.program import Cost, Op, Program, Stream
 from einsim.dataflow.result import Result
 from einsim.sim.actor import Actor
-from einsim.sim.cores import apart
 from einsim.sim.jump import Jumper
 from einsim.sim.ledger import Ledger
 from einsim.sim.memory.dram_port import DramPort
-from einsim.sim.memory.timed import scaled, timed
+from einsim.sim.memory.timed import timed
 from einsim.sim.server import Server
 from einsim.sim.stateful import Stateful
 from einsim.sim.watch import Watch
@@ -43,12 +42,10 @@ def simulate(program: Program, machine: Machine, *, jump: bool = True) -> Result
     `jump` skips whole periods once the state repeats; the result is the same, cycle for cycle.
     Raises DeadlockError when operations wait for each other.
     """
-    cores = apart(program, machine)
-    finer, ports = timed(cores.program, machine)
+    finer, ports = timed(program, machine)
     run = Simulation(finer, jump, ports=ports)
     run.go()
-    whole = scaled(program, finer.ticks_per_cycle // program.ticks_per_cycle)
-    return run.result(machine, whole, cores.first)
+    return run.result(machine)
 
 
 class Simulation:
@@ -266,32 +263,21 @@ class Simulation:
                     left.append((waiter, event))
             actor.waiters = left
 
-    def result(
-        self, machine: Machine, whole: Program | None = None, first: Mapping[int, int] | None = None
-    ) -> Result:
-        """Close the books: those of `whole`, where this run's program is that one core by core.
-
-        `first` then gives each of its operations' first instance here.
-        """
-        program = whole or self.program
-        first = first or {op.id: op.id for op in program.ops}
-        ticks = self.ledger.last
+    def result(self, machine: Machine) -> Result:
+        """Close the books."""
+        program, ticks = self.program, self.ledger.last
         seconds = ticks / program.ticks_per_cycle / program.clock_hz
-        counts = {op: self.actors[instance].counts for op, instance in first.items()}
+        counts = {actor.op.id: actor.counts for actor in self.actors}
         commands = {name: port.energy_j(seconds) for name, port in self.ports.items()}
         books = keep_books(program, machine, counts, seconds, commands)
         cycles = -(-ticks // program.ticks_per_cycle)
         stalls = self.ledger.stalls(ticks, cycles)
-        total = dict.fromkeys((engine.name for engine in self.program.engines), 0)
+        total = dict.fromkeys((engine.name for engine in program.engines), 0)
         for actor in self.actors:
             for engine, busy in engine_ticks(actor.op, actor.counts).items():
                 total[engine] += busy
-        units = [engine.name for engine in self.program.engines if engine.kind == "unit"]
+        units = [engine.name for engine in program.engines if engine.kind == "unit"]
         critical = max(units, key=lambda name: total[name])
-        for unit in machine.units:  # one of several cores is as late as the core that works most
-            cores = [name for name in units if name.startswith(f"{unit.name}/")]
-            if cores:
-                stalls[unit.name] = stalls[max(cores, key=lambda name: total[name])]
         busiest = max(total, key=lambda name: total[name])
         bound_by = {name: -(-value // program.ticks_per_cycle) for name, value in total.items()}
         bound = least_ticks(program, static_counts(program))

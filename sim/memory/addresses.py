@@ -76,16 +76,7 @@ class Addresses:
                     moves = _walks(access, op.path, program)
                     for size, write in ((access.read_bytes, 0), (access.write_bytes, 1)):
                         if size:
-                            rows.append(
-                                (
-                                    access.offset_bytes,
-                                    size,
-                                    access.run_bytes,
-                                    access.pitch_bytes,
-                                    write,
-                                    number,
-                                )
-                            )
+                            rows.append((0, size, access.run_bytes, access.pitch_bytes, write, number))
                             walks.append(moves)
                 if rows:
                     self._pieces[op.id, key] = np.array(rows, np.int64), tuple(walks)

@@ -8,7 +8,6 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.program import Program
 from einsim.sim.actor import Actor
-from einsim.sim.cores import apart
 from einsim.sim.engine import Simulation
 from einsim.sim.memory.timed import timed
 from einsim.sim.trace.occupancy import Allocation, allocations, held_bytes
@@ -37,7 +36,7 @@ def record(
         raise RuleError("must be >= 0", got=from_cycle, at=("from",))
     if to_cycle is not None and to_cycle <= from_cycle:
         raise RuleError(f"must be later than 'from' ({from_cycle})", got=to_cycle, at=("to",))
-    program, ports = timed(apart(program, machine).program, machine)
+    program, ports = timed(program, machine)
     tick = program.ticks_per_cycle
     last = None if to_cycle is None else to_cycle * tick
     homes = allocations(program, mapping, cascade, machine)

@@ -6,7 +6,7 @@ import random
 
 import msgspec
 
-from einsim.accel.machine import Fill, Machine, Memory, OpCost, RegisterFile, Unit, UnitKind
+from einsim.accel.machine import Fill, Machine, Memory, Noc, OpCost, RegisterFile, Unit, UnitKind
 
 CLOCK = 1_000_000_000
 OPS = ("mac", "mul", "add", "max", "min", "exp", "div", "select", "cmp")
@@ -33,10 +33,19 @@ def draw_machine(rng: random.Random, *, plain: bool = False) -> Machine:
         ),
         _unit("vec", "vector", {"lanes": rng.randint(1, 4)}, rng, cores, memories, plain),
     )
+    multicast = plain or rng.random() < 0.7
+    network = _network(cores, memories, multicast=multicast)
     return Machine(
         name="drawn", family="generic", clock_hz=float(CLOCK), memories=tuple(memories), units=units,
-        multicast=plain or rng.random() < 0.7, leakage_w=rng.choice((0.0, 1.0)),
+        multicast=multicast, leakage_w=rng.choice((0.0, 1.0)), noc=network,
     )  # fmt: skip
+
+
+def _network(cores: int, memories: list[Memory], *, multicast: bool) -> Noc | None:
+    """A network to several cores, or none."""
+    wide = random.Random(repr(memories))  # noqa: S311 - cases, not secrets
+    rate = wide.choice((None, None, 1, 3, 64)) if cores > 1 else None
+    return Noc(bytes_per_s=rate * CLOCK, multicast=multicast and wide.random() < 0.7) if rate else None
 
 
 def _memory(name: str, parent: str | None, rng: random.Random, *, plain: bool, copies: int = 1) -> Memory:
@@ -44,13 +53,17 @@ def _memory(name: str, parent: str | None, rng: random.Random, *, plain: bool, c
     holds: tuple[str, ...] = ()
     if not plain and name == "l1" and rng.random() < 0.2:
         holds = rng.choice((("inputs", "outputs"), ("inputs", "outputs", "weights")))
-    return Memory(
+    drawn = Memory(
         name=name, parent=parent, capacity_bytes=None, copies=copies, holds=holds,
         read_bytes_per_s=rates[0] and rates[0] * CLOCK, write_bytes_per_s=rates[1] and rates[1] * CLOCK,
         shared_port=rng.random() < 0.5, access_bytes=rng.choice((1, 2, 8)),
         read_pj=rng.choice((1.0, 2.5)), write_pj=rng.choice((1.0, 3.5)),
         banks=rng.choice((1, 1, 1, 2)) if not plain else 1,
     )  # fmt: skip
+    if parent is None or plain:
+        return drawn
+    rate = random.Random(repr(drawn)).choice((None, None, None, 2, 16))  # noqa: S311 - cases, not secrets
+    return msgspec.structs.replace(drawn, bus=f"to {name}", bus_bytes_per_s=rate * CLOCK) if rate else drawn
 
 
 def _unit(

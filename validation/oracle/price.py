@@ -31,7 +31,7 @@ def dynamic_energy(machine: Machine, outcome: Execution) -> dict[str, float]:
 
 
 def least_cycles(cascade: Cascade, machine: Machine, outcome: Execution) -> dict[str, float]:
-    """Cycles of the machine's clock by "unit NAME", "port NAME", "bus NAME", "noc" and "chain"."""
+    """Cycles of the machine's clock by "unit NAME", "port NAME" (buses and the network too) and "chain"."""
     found: Counter[str] = Counter()
     for name, cycles in outcome.unit_cycles.items():
         found[f"unit {name}"] = cycles
@@ -43,11 +43,12 @@ def least_cycles(cascade: Cascade, machine: Machine, outcome: Execution) -> dict
             port = name if memory.shared_port else f"{name}.{kind}"
             port += f".{turn[tensor] % memory.banks}" if memory.banks > 1 else ""
             found[f"port {port}"] += size * memory.banks / rate * machine.clock_hz  # type: ignore[assignment]
-    for name, size in outcome.books.crossed.items():
+    for name, (once, each) in outcome.books.crossed.items():
         memory = machine.memory(name)
         if memory.bus_bytes_per_s:
-            found[f"bus {memory.bus}"] += size / memory.bus_bytes_per_s * machine.clock_hz  # type: ignore[assignment]
+            found[f"port bus {memory.bus}"] += once / memory.bus_bytes_per_s * machine.clock_hz  # type: ignore[assignment]
         if machine.noc and name in machine.near:
-            found["noc"] += size / machine.noc.bytes_per_s * machine.clock_hz  # type: ignore[assignment]
+            size = once if machine.noc.multicast else each
+            found["port noc"] += size / machine.noc.bytes_per_s * machine.clock_hz  # type: ignore[assignment]
     found["chain"] = outcome.chain_cycles  # type: ignore[assignment]
     return {name: float(cycles) for name, cycles in found.items()}

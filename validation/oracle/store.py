@@ -23,8 +23,8 @@ class AccessCounts(msgspec.Struct, kw_only=True):
     writes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     moved: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     """Bytes of whole accesses by memory, tensor and "read" or "write"."""
-    crossed: Counter[str] = msgspec.field(default_factory=Counter)
-    """Useful bytes that filled or emptied a memory, by its name."""
+    crossed: dict[str, tuple[int, int]] = {}
+    """Useful bytes that filled or emptied a memory, by its name: as sent, and as each core takes them."""
     registers: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
 
 
@@ -152,8 +152,8 @@ class Place:
         self.put(row, element, self.outer.values[self.outer.row(row), element])
         self.there[row, element] = self.outer.there[self.outer.row(row), element]
         here = self.there[row, element]  # what nobody has made yet does not move
-        self._cross(self.outer.moved("read", row[here], element[here]))
-        self.moved("write", row[here], element[here])
+        sent = self.outer.moved("read", row[here], element[here])
+        self._cross(sent, self.moved("write", row[here], element[here]))
 
     def put(self, row: Ints, element: Ints, value: Floats) -> None:
         """Values take their bytes; what shared those is lost."""
@@ -188,12 +188,13 @@ class Place:
     def _hand_out(self, row: Ints, element: Ints, stamp: int) -> None:
         assert self.outer is not None
         self.outer.write(row, element, self.values[row, element], stamp)
-        self.moved("read", row, element)
-        self._cross(self.outer.moved("write", row, element))
+        each = self.moved("read", row, element)
+        self._cross(self.outer.moved("write", row, element), each)
 
-    def _cross(self, size: int) -> None:
+    def _cross(self, once: int, each: int) -> None:
         if not self.registers:
-            self.books.crossed[self.memory] += size
+            before = self.books.crossed.get(self.memory, (0, 0))
+            self.books.crossed[self.memory] = before[0] + once, before[1] + each
 
     def moved(self, kind: str, core: Ints, element: Ints) -> int:
         """Count a transfer of elements between this place and another one, for some cores.

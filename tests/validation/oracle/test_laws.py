@@ -50,38 +50,44 @@ def masks(seed: int, count: int) -> int:
     return held
 
 
-def fast_bus(chip: Machine) -> Machine:
+def buses(chip: Machine, name: str, rate: int | None) -> Machine:
     memories = (
-        msgspec.structs.replace(one, bus="wire", bus_bytes_per_s=ENDLESS) if one.parent else one
+        msgspec.structs.replace(one, bus=name, bus_bytes_per_s=rate) if one.parent else one
         for one in chip.memories
     )
-    return msgspec.structs.replace(chip, memories=tuple(memories))
+    return msgspec.structs.replace(chip, memories=tuple(memories), noc=None)
 
 
 def fast_network(chip: Machine) -> Machine:
     return msgspec.structs.replace(chip, noc=Noc(bytes_per_s=ENDLESS, multicast=chip.multicast))
 
 
-def ways(seed: int, count: int) -> int:
-    """A simulated run is the same within a cycle and 5 %: what is never late by itself may still come first."""
-    held = 0
+def ways(seed: int, count: int) -> tuple[int, int]:
+    """How many runs over a bus or network that never limits were compared, and how many of them end more than
+    a thousandth of a cycle apart: only where two requests of one port come at the same time, of which a
+    millionth of a cycle on the way then makes another one the first.
+    """
+    held = apart = 0
     for number in range(count):
         case = draw(seed, number)
-        plain = both_levels(case) if case else None
-        if case is None or plain is None:
+        if case is None:
+            continue
+        case = msgspec.structs.replace(case, chip=buses(case.chip, "", None))
+        plain = both_levels(case)
+        if plain is None:
             continue
         several = "cores" in case.chip.units[0].dims
-        for chip in (fast_bus(case.chip), *((fast_network(case.chip),) if several else ())):
+        for chip in (buses(case.chip, "wire", ENDLESS), *((fast_network(case.chip),) if several else ())):
             held += 1
             for alone, passing in zip(
                 plain, both_levels(msgspec.structs.replace(case, chip=chip)) or (), strict=True
             ):
                 assert passing.traffic == alone.traffic, case.name
                 assert dynamic(passing) == pytest.approx(dynamic(alone)), case.name
-                if chip.noc is None or alone.level == "analytical":
-                    near = 0 if alone.level == "analytical" else max(1, 0.05 * alone.cycles)
-                    assert passing.cycles == pytest.approx(alone.cycles, abs=near), case.name
-    return held
+                late = (passing.latency_s - alone.latency_s) * chip.clock_hz
+                assert alone.level == "sim" or abs(late) < 1e-3, case.name
+                apart += abs(late) >= 1e-3
+    return held, apart
 
 
 def test_a_mask_never_costs_more_than_none() -> None:
@@ -89,7 +95,9 @@ def test_a_mask_never_costs_more_than_none() -> None:
 
 
 def test_what_never_limits_costs_nothing() -> None:
-    assert ways(0, 30) > 15
+    held, apart = ways(0, 60)
+    assert held > 30
+    assert apart == 0
 
 
 @pytest.mark.slow
@@ -99,4 +107,6 @@ def test_a_mask_never_costs_more_than_none_in_many() -> None:
 
 @pytest.mark.slow
 def test_what_never_limits_costs_nothing_in_many() -> None:
-    assert ways(1, 600) > 300
+    held, apart = ways(1, 600)
+    assert held > 300
+    assert apart <= held / 200

@@ -1,10 +1,10 @@
-"""Cores one by one: alone they are the aggregated unit; private tiles queue for the network, shared ones don't."""
+"""The network to the cores: private tiles take their turn on it, what all cores hear passes once, and one that never limits costs nothing."""
 
 from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einsim.accel.load import load_machine
@@ -14,7 +14,6 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Mapping, chain, keep
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.breakdown import breakdown
-from einsim.sim.cores import apart
 from einsim.sim.engine import simulate
 from einsim.specs.errors import SpecError
 from einsim.workloads.load import load_workload
@@ -76,10 +75,9 @@ def test_with_a_network_that_never_limits_cores_are_the_aggregated_unit(cores, s
         simulate(gemm(alone, shared=shared), alone),
         simulate(gemm(networked, shared=shared), networked),
     )
-    assert parts.cycles == pytest.approx(whole.cycles, abs=1)
+    assert parts.latency_s * GHZ == pytest.approx(whole.latency_s * GHZ, abs=0.1)
     assert parts.traffic == whole.traffic
-    assert parts.utilization == pytest.approx(whole.utilization, rel=1e-2)
-    assert set(parts.breakdown_by_unit) == {f"mm/{core}" for core in range(cores)}
+    assert parts.utilization == pytest.approx(whole.utilization, rel=1e-6)
 
 
 def test_four_cores_that_need_data_of_their_own_contend_and_those_that_hear_the_same_do_not():
@@ -94,10 +92,9 @@ def test_four_cores_that_need_data_of_their_own_contend_and_those_that_hear_the_
             took[cores, shared] = result.cycles
             bus[cores, shared] = {unit: cycles / result.cycles for unit, cycles in starved(result).items()}
     assert took[4, True] == pytest.approx(took[1, True], rel=0.07)
-    assert took[4, False] == pytest.approx(took[1, False] * 2560 / 2048, rel=0.03)
+    assert took[4, False] == pytest.approx(took[1, False] * 2560 / 2048, rel=0.04)
     assert max(bus[4, True].values(), default=0) < 0.05
-    assert set(bus[4, False]) == {f"mm/{core}" for core in range(4)}
-    assert min(bus[4, False].values()) > 0.15
+    assert bus[4, False]["mm"] > 0.15
 
 
 def test_without_multicast_what_all_cores_need_is_sent_to_each():
@@ -121,38 +118,16 @@ def test_on_the_presets_the_jump_is_exact_traffic_stays_and_the_bound_is_one(
     if timing:
         settings_ |= {"dram.timing": timing}
     chip = load_machine(name, settings_)
-    plain = msgspec.structs.replace(load_machine(name), multicast=chip.multicast)
     values = {"passes": "3", "b": str(b), "h": "6", "e": "16", "f": "16", "m": str(seq), "p": str(seq)}
     work = load_workload("attention", values)
     program = lower(build_mapping(work, chip), work, chip)
     result, stepped = simulate(program, chip), simulate(program, chip, jump=False)
     assert msgspec.structs.replace(result, timeline=()) == msgspec.structs.replace(stepped, timeline=())
-    other = lower(build_mapping(work, plain), work, plain)
-    assume(other.mapping == program.mapping)
-    assert result.traffic == simulate(other, plain).traffic
+    plain = msgspec.structs.replace(chip, noc=None)
+    assert result.traffic == simulate(lower(build_mapping(work, chip), work, plain), plain).traffic
     assert result.cycles >= analyse(program, chip).cycles
     for reasons in result.breakdown_by_unit.values():
         assert sum(reasons.values()) == result.cycles
-
-
-def test_parts_add_up_to_the_tile():
-    chip = load_machine("tpu-v4i", {"noc.bandwidth": "64GB/s"})
-    work = load_workload(
-        "attention", {"passes": "3", "b": "1", "h": "6", "e": "16", "f": "16", "m": "40", "p": "40"}
-    )
-    program = lower(build_mapping(work, chip), work, chip)
-    cores = apart(program, chip)
-    for op in program.ops:
-        following = cores.first.get(op.id + 1, len(cores.program.ops))
-        parts = cores.program.ops[cores.first[op.id] : following]
-        for key, cost in op.costs.items():
-            noc = [s.ticks for part in parts for s in part.costs[key].streams if s.port == "noc"]
-            assert sum(noc) == sum(s.ticks for s in cost.streams if s.port == "noc")
-            if len(parts) > 1:
-                for at, access in enumerate(cost.accesses):
-                    moved = sum(part.costs[key].accesses[at].read_bytes for part in parts)
-                    assert moved == access.read_bytes
-            assert max(part.costs[key].ticks for part in parts) <= cost.ticks
 
 
 def test_a_network_follows_the_machines_word_and_may_not_contradict_it():
