@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -24,13 +23,15 @@ from einsim.dataflow.templates import build_mapping, preferred_passes, template_
 from einsim.machine_keys import machine_keys
 from einsim.settings import split
 from einsim.sim.gpu.case import KernelCase
-from einsim.specs.errors import EinsimError, SpecError
+from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workload import WorkloadSource, as_it_is, find_workload
 from einsim.workloads.cascade import Cascade
 
 if TYPE_CHECKING:
-    from einsim.dataflow.mapper.objective import Objective  # at run time it would load numba
+    from einsim.dataflow.effort import Effort  # at run time it would load numba
+    from einsim.dataflow.mapper.objective import Objective
+    from einsim.finalists import Finalist
 
 TEMPLATE = "template"
 AUTO = "auto"
@@ -41,10 +42,13 @@ LEVELS: tuple[Level, ...] = ("analytical", "sim")
 
 
 class Mapped(msgspec.Struct, frozen=True, kw_only=True):
-    """How a machine of units computes a cascade: by a LoopTree."""
+    """How a machine of units computes a cascade: by a LoopTree. `searched` is its analytical result, by which
+    a search found it; None where there was none.
+    """
 
     machine: Machine
     mapping: LoopTree
+    searched: Result | None = None
 
 
 class Realised(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,17 +89,20 @@ def evaluate(
     within_bytes: float = math.inf,
     budget_s: float = math.inf,
     workers: int | None = None,
+    effort: Effort = "normal",
 ) -> Evaluation:
     """What `workload` costs on `machine`.
 
     `workload` is a library's or model's name, a cascade's YAML file, a Hugging Face config.json, or a
     Cascade; `machine` a preset's name, a YAML file, or a Machine. `settings` are what `--set` takes, for
     those that are given by name or file. `mapping` is a YAML file, a template's name, a Mapping, "template":
-    the one that suits, at once, or "auto": the best that the mapper finds, in seconds. `level` is "sim",
+    the one that suits, at once, or "auto": the best of these and of a search of seconds. `level` is "sim",
     cycle by cycle, or "analytical", a lower bound.
 
-    With "auto", `objective` (latency, energy, edp or buffer), `within_bytes` held on chip, `budget_s` and
-    `workers` (searches at once, one a core) are those of `best_mapping`.
+    With "auto", `objective` (latency, energy, edp or buffer), `within_bytes` held on chip, `budget_s`,
+    `workers` (searches at once, one a core) and `effort` (quick, normal or proof) are those of
+    `best_mapping`. What is found is compared with the default and every template at this level: it is no
+    worse.
 
     A workload that exists as several cascades (attention in 3, 2 or 1 passes) is with "auto" the best of
     them, else the one that suits the machine. A GPU has kernels instead of mappings and one model of them
@@ -119,19 +126,17 @@ def evaluate(
     if objective == "pareto":
         raise SpecError("objective", "has no one best mapping; best_mapping gives its front", got=objective)
     if mapping == AUTO:
-        search = SearchRequest(objective, within_bytes, budget_s, workers)
-        cascades = source.every(for_workload)
-        cascade, chosen = best_of(cascades, machine, search)
-        if level == "sim" and objective == "latency":
-            cascade, chosen = quickest((cascade, chosen), cascades, machine, within_bytes)
-    else:
-        if objective != "latency" or within_bytes < math.inf or budget_s < math.inf:
-            rule = "is what the mapper searches by, so it goes with the mapping 'auto'"
-            raise SpecError("objective, within_bytes or budget_s", rule)
-        if mapping == TEMPLATE and source.leaves_passes_open(for_workload):
-            for_workload["passes"] = preferred_passes(machine)
-        cascade = source.build(for_workload)
-        chosen = find_mapping(cascade, machine, mapping)
+        search = SearchRequest(objective, within_bytes, budget_s, workers, effort)
+        found = best_of(source.every(for_workload), machine, search, level)
+        how = Mapped(machine=machine, mapping=found.mapping, searched=found.result)
+        return Evaluation(result=found.simulated or found.result, cascade=found.cascade, how=how)
+    if (objective, within_bytes, budget_s, effort) != ("latency", math.inf, math.inf, "normal"):
+        rule = "is what the mapper searches by, so it goes with the mapping 'auto'"
+        raise SpecError("objective, within_bytes, budget_s or effort", rule)
+    if mapping == TEMPLATE and source.leaves_passes_open(for_workload):
+        for_workload["passes"] = preferred_passes(machine)
+    cascade = source.build(for_workload)
+    chosen = find_mapping(cascade, machine, mapping)
     program = lower(chosen, cascade, machine)
     if level == "analytical":
         result = analyse(program, machine)
@@ -172,47 +177,29 @@ class SearchRequest(NamedTuple):
     within_bytes: float = math.inf
     budget_s: float = math.inf
     workers: int | None = None
+    effort: Effort = "normal"
 
 
-def best_of(cascades: Sequence[Cascade], machine: Machine, search: SearchRequest) -> tuple[Cascade, LoopTree]:
-    """The one of several cascades of a function that maps best, with the mapping that the mapper finds."""
-    from einsim.dataflow.mapper.best import best_mapping, better  # numba is only imported when it is needed
-    from einsim.dataflow.mapper.compare import compare
+def best_of(cascades: Sequence[Cascade], machine: Machine, search: SearchRequest, level: Level) -> Finalist:
+    """The best mapping of several cascades of a function that the mapper, the default or a template gives: as
+    simulated, or by the analytical model where that is the level.
+    """
+    # numba and simpy are only imported when they are needed
+    from einsim.dataflow.mapper.best import best_mapping
+    from einsim.finalists import TILES, compare
 
-    objective, within_bytes, budget_s, workers = search
-    found = compare(
+    objective, within_bytes, budget_s, workers, effort = search
+    return compare(
         cascades,
         machine,
         lambda cascade: best_mapping(
             cascade, machine, objective, within_bytes=within_bytes, budget_s=budget_s,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or os.cpu_count() or 1, effort=effort,
         ),
-        lambda one, other: better(one, other, objective),
-        by_latency=objective == "latency",
-    )  # fmt: skip
-    answer = found[0].answer
-    assert answer is not None  # the first is never left out
-    return found[0].cascade, answer.mapping
-
-
-def quickest(
-    mine: tuple[Cascade, LoopTree], cascades: Sequence[Cascade], machine: Machine, within_bytes: float
-) -> tuple[Cascade, LoopTree]:
-    """What was searched, or a default mapping of one of the cascades that is faster as simulated."""
-    from einsim.sim.engine import simulate
-
-    programs = [(mine, lower(mine[1], mine[0], machine))]
-    for cascade in cascades:
-        with suppress(EinsimError):
-            tree = build_mapping(cascade, machine)
-            programs.append(((cascade, tree), lower(tree, cascade, machine)))
-    best, found = math.inf, mine
-    for one, program in sorted(programs, key=lambda pair: analyse(pair[1], machine).latency_s):
-        bound = analyse(program, machine)
-        fits = one is mine or sum(bound.buffers.values()) <= within_bytes
-        if bound.latency_s < best and fits and (seconds := simulate(program, machine).latency_s) < best:
-            best, found = seconds, one
-    return found
+        objective,
+        TILES[effort] if level == "sim" else 0,
+        whole=True,
+    ).best  # fmt: skip
 
 
 def find_mapping(cascade: Cascade, machine: Machine, mapping: str | Path | LoopTree) -> LoopTree:
@@ -228,7 +215,7 @@ def find_mapping(cascade: Cascade, machine: Machine, mapping: str | Path | LoopT
     if mapping == TEMPLATE:
         return build_mapping(cascade, machine)
     if mapping == AUTO:
-        return best_of((cascade,), machine, SearchRequest())[1]
+        return best_of((cascade,), machine, SearchRequest(), "sim").mapping
     if mapping not in template_names():
         rule = "unknown mapping (template, auto, a template's name or a .yaml file)"
         hint = near(mapping, (TEMPLATE, AUTO, *template_names()))

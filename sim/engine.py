@@ -10,6 +10,7 @@ tick, so the outcome does not depend on the order of events within it.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Generator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -36,15 +37,33 @@ class DeadlockError(RuntimeError):
     """The program can't go on: a fault of lowering, not of the user's input."""
 
 
-def simulate(program: Program, machine: Machine, *, jump: bool = True) -> Result:
+class CutShort(Exception):  # noqa: N818 - not an error: it was asked for
+    """A run was ended before its end: it takes more than `args[0]` seconds."""
+
+
+def simulate(
+    program: Program,
+    machine: Machine,
+    *,
+    jump: bool = True,
+    tiles: float = math.inf,
+    until_s: float = math.inf,
+) -> Result:
     """Simulate a program: the level "sim" of `einsim run`.
 
     `jump` skips whole periods once the state repeats; the result is the same, cycle for cycle.
-    Raises DeadlockError when operations wait for each other.
+    Raises DeadlockError when operations wait for each other, and CutShort once it has gone through so many
+    `tiles`, skipped ones aside, or is later than `until_s`: with what the run takes at least.
     """
     finer, ports = timed(program, machine)
     run = Simulation(finer, jump, ports=ports)
-    run.go()
+    second = finer.ticks_per_cycle * finer.clock_hz
+    run.tiles = tiles
+    run.until = until_s if until_s == math.inf else math.ceil(until_s * second)
+    try:
+        run.go()
+    except CutShort:
+        raise CutShort(run.least() / second) from None
     return run.result(machine)
 
 
@@ -63,6 +82,7 @@ class Simulation:
         self.watch = watch
         self.env = simpy.Environment()
         self.skipped = 0
+        self.tiles, self.until = math.inf, math.inf
         self.actors = [Actor(op, program) for op in program.ops]
         for actor in self.actors:
             actor.connect(self.actors)
@@ -121,6 +141,16 @@ class Simulation:
         """Iterations of a loop after which DRAM lies as before, but for whole rows; 0: more than `most`."""
         return math.lcm(*(port.where.every(op, slot, most) for port in self.ports.values()))
 
+    def least(self) -> int:
+        """Ticks that the run takes at least, so far as it is: each engine has the rest of its work to do."""
+        left: Counter[str] = Counter()
+        for actor, counts in zip(self.actors, static_counts(self.program).values(), strict=True):
+            left.update(engine_ticks(actor.op, counts))
+            left.subtract(engine_ticks(actor.op, actor.counts))
+            if actor.phase == "serving":  # about to end, for all that is known here
+                left.subtract(engine_ticks(actor.op, {actor.cost()[0]: 1}))
+        return self.now() + max(left.values(), default=0)
+
     def elapsed(self) -> int:
         """Ticks that were run, without skipped periods."""
         return int(self.env.now)
@@ -157,6 +187,9 @@ class Simulation:
             if dma is not None:
                 dma.release()
             actor.counts[key] = actor.counts.get(key, 0) + 1
+            self.tiles -= 1
+            if self.tiles < 0 or self.now() > self.until:
+                raise CutShort
             self._publish(actor, op)
             moved = actor.step()
             if moved < 0:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
+from einsim.dataflow.effort import NODES, Effort
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.bound import least
 from einsim.dataflow.mapper.doubling import doubled_where_it_fits
@@ -34,11 +35,11 @@ from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.sparsity import DENSE
 
-#: Partial mappings that a search looks at, at most: some seconds.
-MOST_NODES = 1_500_000
-
 #: Why what a complete search found is not proven: it leaves out that tiles wait for one another.
 WAITS = "not proven: its tiles wait for one another, in which another mapping could be faster"
+
+#: Next best mappings of a space that are finalists too, of other residents.
+OTHERS = 2
 
 #: Called with groups of Einsums done, groups in all, and the best seconds, joules and bytes so far, if any.
 Progress = Callable[[int, int, tuple[float, float, float] | None], None]
@@ -58,7 +59,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     1 - least / found, where nothing is below the least (`einsim.dataflow.mapper.bound`). `note` says what the
     answer does not cover, or which template of the library, outside the space, is better than all of it.
     `front` holds, for the objective "pareto", every unbeaten mapping of the space by latency, energy and
-    bytes; else the one answer.
+    bytes; else the one answer. `finalists` are the best of the space, the next best with other results on
+    chip, and the library's: a simulation may prefer another than this model does.
     """
 
     mapping: Mapping
@@ -70,6 +72,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     gap: float = 0.0
     note: str = ""
     front: tuple[Judged, ...] = ()
+    finalists: tuple[Judged, ...] = ()
 
 
 def best_mapping(
@@ -79,7 +82,8 @@ def best_mapping(
     *,
     within_bytes: float = math.inf,
     budget_s: float = math.inf,
-    nodes: int = MOST_NODES,
+    effort: Effort = "normal",
+    nodes: int | None = None,
     workers: int = 1,
     space: MapSpace | None = None,
     templates: bool = True,
@@ -88,11 +92,12 @@ def best_mapping(
 ) -> Answer:
     """The best legal mapping by the analytical model; ties go to the figure of `found.score`.
 
-    `within_bytes` caps what is held on chip at once. After `nodes` partial mappings, after `budget_s`, or
-    on Ctrl-C, the best so far is returned, not proven. Neither `workers` (groups of Einsums searched at
-    once) nor the speed of the machine changes the answer; a `budget_s` that runs out does. With
-    `templates`, the library's mappings compete too, unless `space` restricts the search. A cascade that
-    carries state is searched as one fused group, with these `layouts`. Raises SpecError for an unknown
+    `within_bytes` caps what is held on chip at once. After `nodes` partial mappings (as many as the `effort`
+    allows, if not given), after `budget_s`, or on Ctrl-C, the best so far is returned, not proven. Neither
+    `workers` (groups of Einsums searched at once) nor the speed of the machine changes the answer; a
+    `budget_s` that runs out does. With `templates`, the library's mappings compete too, unless `space`
+    restricts the search. A cascade that carries state is searched as one fused group, with these `layouts`.
+    Raises SpecError for an unknown
     objective, or one of energy on a machine that doesn't state what it costs, and EinsimError where no
     mapping fits.
     """
@@ -101,10 +106,12 @@ def best_mapping(
         raise SpecError("", "unknown objective", got=objective, where="--objective", hint=hint)
     check_priced(cascade, machine, objective)
     start = time.monotonic()
+    nodes = nodes or NODES[effort]
     given = space is not None
-    space = space or default_space(cascade, machine, objective)
+    space = space or default_space(cascade, machine, objective, effort)
     searched, reason = _searchable(space)
     found: list[Judged] = []
+    others: list[Judged] = []
     proven, looked, note = False, 0, f"not proven: {reason}" if reason else ""
     used: MapSpace | StatefulSpace = space
     bottom = 0.0
@@ -128,13 +135,17 @@ def best_mapping(
             workers=workers,
         ).run()  # fmt: skip
         proven, looked = outcome.proven and not reason, outcome.nodes
-        points = (
-            mapping(cascade, machine, Point(one.groups, one.resident, one.global_buffer))
-            for one in outcome.found
-        )
-        if objective not in ("buffer", "pareto"):
-            points = (doubled_where_it_fits(tree, cascade, machine, within_bytes) for tree in points)
-        found = [pair for tree in points if (pair := judged(tree, cascade, machine)) is not None]
+
+        def pairs(points: Sequence[Found]) -> list[Judged]:
+            trees = [
+                mapping(cascade, machine, Point(one.groups, one.resident, one.global_buffer))
+                for one in points
+            ]
+            if objective not in ("buffer", "pareto"):
+                trees = [doubled_where_it_fits(tree, cascade, machine, within_bytes) for tree in trees]
+            return [pair for tree in trees if (pair := judged(tree, cascade, machine)) is not None]
+
+        found, others = pairs(outcome.found), pairs(outcome.others[:OTHERS])
         if proven and found and objective != "pareto":
             bottom = min(
                 key_by(objective, one.ticks * seconds, one.joules, one.held)[0] for one in outcome.found
@@ -142,15 +153,18 @@ def best_mapping(
             proven = min(_rank(pair[1], objective)[0] for pair in found) <= bottom * (1 + 1e-9)
             note = note if proven else WAITS
     front = tuple(found)
-    mine = min(found, key=lambda pair: _rank(pair[1], objective), default=None)
-    if templates and not given:
-        for name in template_names():
-            pair = _template(name, cascade, machine)
-            if pair is None or sum(pair[1].buffers.values()) > within_bytes:
-                continue
-            if mine is None or _rank(pair[1], objective)[0] < _rank(mine[1], objective)[0] * (1 - 1e-9):
-                mine = pair
-                note = f"the library's template {name} is better than what the search found"
+    found.sort(key=lambda pair: _rank(pair[1], objective))
+    finalists = [*found[:1], *others]
+    mine = found[0] if found else None
+    for name in template_names() if templates and not given else ():
+        pair = _template(name, cascade, machine)
+        if pair is None or sum(pair[1].buffers.values()) > within_bytes:
+            continue
+        if all(pair[0].tree != tree.tree for tree, _ in finalists):
+            finalists.append(pair)
+        if mine is None or _rank(pair[1], objective)[0] < _rank(mine[1], objective)[0] * (1 - 1e-9):
+            mine = pair
+            note = f"the library's template {name} is better than what the search found"
     if mine is None:
         cap = f" within {within_bytes:.0f} bytes" if within_bytes < math.inf else ""
         why = f" ({reason})" if reason else ""
@@ -162,16 +176,20 @@ def best_mapping(
         mapping=mine[0], result=mine[1], proven=proven, space=used, nodes=looked,
         gap=0.0 if proven else _gap(mine, space, objective, bottom), note=note,
         seconds=time.monotonic() - start, front=front if objective == "pareto" else (mine,),
+        finalists=tuple(finalists),
     )  # fmt: skip
 
 
-def default_space(cascade: Cascade, machine: Machine, objective: Objective = "latency") -> MapSpace:
-    """The space with the finest menu of tile sizes that is searched in seconds.
+def default_space(
+    cascade: Cascade, machine: Machine, objective: Objective = "latency", effort: Effort = "normal"
+) -> MapSpace:
+    """The space with the finest menu of tile sizes that is searched in seconds, or steps for a quick search.
 
     For latency, keeps have two buffers, without which loads and compute take turns; else one.
     """
     buffers = 2 if objective == "latency" else 1
-    for menu, most in MOST_VECTORS.items() if len(cascade.einsums) <= FEW_EINSUMS else ():
+    fine = effort != "quick" and len(cascade.einsums) <= FEW_EINSUMS
+    for menu, most in MOST_VECTORS.items() if fine else ():
         space = MapSpace(cascade=cascade, machine=machine, menu=menu, buffers=buffers)
         if space.largest_nest() <= (most if len(cascade.einsums) == 1 else MOST_FUSED_VECTORS):
             return space
@@ -240,7 +258,7 @@ def flat_mapping(cascade: Cascade, machine: Machine, *, budget_s: float = 10.0) 
     pair = (found.mapping, found.result)
     return Answer(
         mapping=pair[0], result=pair[1], proven=found.proven, space=space, nodes=found.nodes,
-        seconds=time.monotonic() - start, front=(pair,),
+        seconds=time.monotonic() - start, front=(pair,), finalists=(pair,),
     )  # fmt: skip
 
 

@@ -17,13 +17,12 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.footprint import tile_bytes
 from einsim.dataflow.holds import straight
-from einsim.dataflow.leaf import LeafCost, Residence, cycles_per_point, exploited, issued_ops, leaf_cost
-from einsim.dataflow.mapper.makespan import makespan, split_makespan
+from einsim.dataflow.leaf import LeafCost, Residence, exploited, issued_ops, leaf_cost
+from einsim.dataflow.mapper.makespan import split_makespan
 from einsim.dataflow.mapper.nest import plain
 from einsim.dataflow.mapper.objective import key_by
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.spatial import able
 from einsim.workloads.cascade import Cascade, Einsum
 
 PICO = 1e-12
@@ -154,23 +153,3 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[float, float]:
         ticks[port] = ticks.get(port, 0) + size * clock.byte_ticks.get(port, 0)
     seconds = max(ticks.values()) / clock.ticks_per_cycle / machine.clock_hz
     return seconds, (read * (dram.read_pj or 0.0) + written * (dram.write_pj or 0.0)) / dram.access_bytes
-
-
-def least_seconds(cascade: Cascade, machine: Machine) -> float:
-    """Seconds that no mapping is below, on whichever units and layouts: Einsums spread over the units that
-    have their ops, each with all of its lanes at work, and what must come through DRAM. 0 where sparsity may
-    save work.
-    """
-    if any(tensor.sparsity.patterns for tensor in cascade.tensors):
-        return 0.0
-    rows = [
-        {
-            unit.name: cascade.points(einsum.name)
-            * max(1, cycles_per_point(unit, issued_ops(cascade, unit, einsum)))
-            / unit.pes / (unit.clock_hz or machine.clock_hz)
-            for unit in able(cascade, machine, einsum)
-        }
-        for einsum in cascade.einsums
-    ]  # fmt: skip
-    busy = makespan([{name: math.floor(time * 1e15) for name, time in row.items()} for row in rows]) / 1e15
-    return max(busy, _compulsory(cascade, machine)[0])

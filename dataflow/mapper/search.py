@@ -18,7 +18,7 @@ from einsim.dataflow.mapper.archive import join
 from einsim.dataflow.mapper.found import Found, best_of, score
 from einsim.dataflow.mapper.fronts import Archive, Candidates, Contexts, Pools, Rows
 from einsim.dataflow.mapper.nest import Inside
-from einsim.dataflow.mapper.objective import ENERGY, FRONT, LATENCY, mode_of
+from einsim.dataflow.mapper.objective import ENERGY, FRONT, LATENCY, Key, mode_of
 from einsim.dataflow.mapper.point import GroupPoint
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.vectors import TileVector
@@ -36,9 +36,12 @@ LEAST_NODES = 2_000
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, best first; `proven`: all of the space was covered; `nodes`: partial mappings seen."""
+    """What was found, best first; `others`: the next best, with other results on chip; `proven`: all of the
+    space was covered; `nodes`: partial mappings seen.
+    """
 
     found: tuple[Found, ...]
+    others: tuple[Found, ...]
     proven: bool
     nodes: int
 
@@ -70,6 +73,7 @@ class Search:
         groups = [sorted(space.fusions(), key=self._order) for space in spaces]
         total, done, used, proven = sum(map(len, groups)), 0, 0, True
         best: list[Found] = []
+        every: list[Found] = []
         pools = Pools()
         with ThreadPoolExecutor(max_workers=max(1, self.workers)) as pool:
             for space, mine in zip(spaces, groups, strict=True):
@@ -103,10 +107,16 @@ class Search:
                     self.stopped = True
                     whole = self._cover(space, table, 0, len(self.index))
                 best = best_of([*best, *whole], self.objective)
+                every += whole
                 if self.stopped:
                     break
+
+        def rank(one: Found) -> Key:
+            return score(one, self.objective)
+
         return SearchResult(
-            found=tuple(sorted(best, key=lambda one: score(one, self.objective))),
+            found=tuple(sorted(best, key=rank)),
+            others=tuple(one for one in sorted(every, key=rank) if one not in best),
             proven=proven and not self.stopped, nodes=used,
         )  # fmt: skip
 

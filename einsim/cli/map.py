@@ -17,16 +17,9 @@ from einsim.accel.machine import Machine
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
-from einsim.dataflow.mapper.best import (
-    MOST_NODES,
-    Answer,
-    best_mapping,
-    better,
-    default_space,
-    flat_mapping,
-)
+from einsim.dataflow.effort import EFFORTS, Effort
+from einsim.dataflow.mapper.best import Answer, best_mapping, default_space, flat_mapping
 from einsim.dataflow.mapper.best import Progress as Report
-from einsim.dataflow.mapper.compare import Compared, compare
 from einsim.dataflow.mapper.flat_space import FlatSpace
 from einsim.dataflow.mapper.objective import Objective
 from einsim.dataflow.mapper.space import MapSpace
@@ -38,9 +31,10 @@ from einsim.dataflow.mapping_file import dump_mapping
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import Layouts
-from einsim.dataflow.templates import preferred_passes
+from einsim.dataflow.templates import preferred_passes, template_names
+from einsim.finalists import TILES, Compared, Finalist, Finals, compare
 from einsim.machine_keys import machine_keys
-from einsim.report.stated import energy
+from einsim.report.stated import energy, over_bound
 from einsim.settings import read_pairs, split
 from einsim.specs.errors import RuleError, SpecError
 from einsim.specs.units import Bytes, Seconds, format_bytes
@@ -76,8 +70,12 @@ Ctrl-C ends the search with the best mapping so far.
 )  # fmt: skip
 @click.option("--within", metavar="BYTES", help="Bytes that may be held on chip at once, such as 8MiB.")
 @click.option(
-    "--nodes", type=click.IntRange(min=1), default=MOST_NODES, show_default=True,
-    help="Partial mappings to look at, at most; the same ones on any machine.",
+    "--effort", type=Named(EFFORTS), default="normal", show_default=True,
+    help="How long to search: under a second, seconds, or as long as a proof takes.",
+)  # fmt: skip
+@click.option(
+    "--nodes", type=click.IntRange(min=1),
+    help="Partial mappings to look at, at most, instead of the effort's; the same ones on any machine.",
 )  # fmt: skip
 @click.option("--budget", metavar="TIME", help="Stop after this time too; what is found then may vary.")
 @click.option("--workers", type=click.IntRange(min=1), help="Searches at once (default: one a core).")
@@ -109,7 +107,8 @@ def command(
     settings: tuple[str, ...],
     objective: Objective,
     within: str | None,
-    nodes: int,
+    effort: Effort,
+    nodes: int | None,
     budget: str | None,
     workers: int | None,
     tiles: Menu | None,
@@ -133,7 +132,7 @@ def command(
     cascades, machine = choices(workload, accel, settings, passes="3" if dataflow else None)
 
     def space(cascade: Cascade) -> MapSpace | None:
-        return _space(default_space(cascade, machine, objective), tiles, fuse, buffers, keep)
+        return _space(default_space(cascade, machine, objective, effort), tiles, fuse, buffers, keep)
 
     if only_space:
         for cascade in cascades:
@@ -145,7 +144,7 @@ def command(
                     str(StatefulSpace(cascade=plain(cascade), machine=machine, menu=menu, layouts=layouts))
                 )
             else:
-                click.echo(str(space(cascade) or default_space(cascade, machine, objective)))
+                click.echo(str(space(cascade) or default_space(cascade, machine, objective, effort)))
         return
 
     with _progress(joules=objective in ("energy", "edp")) as report:
@@ -154,25 +153,18 @@ def command(
             if dataflow is not None:
                 return flat_mapping(cascade, machine, budget_s=seconds)
             return best_mapping(
-                cascade, machine, objective, within_bytes=limit, budget_s=seconds, nodes=nodes,
+                cascade, machine, objective, within_bytes=limit, budget_s=seconds, effort=effort, nodes=nodes,
                 workers=workers or os.cpu_count() or 1, space=space(cascade), templates=templates,
                 layouts=layouts, progress=report,
             )  # fmt: skip
 
-        def first(one: Result, other: Result) -> bool:
-            return better(one, other, objective)
-
-        found = compare(cascades, machine, search, first, by_latency=objective == "latency")
-    answer = found[0].answer
-    assert answer is not None
+        found = compare(cascades, machine, search, objective, 0 if objective == "pareto" else TILES[effort])
     if output:
-        output.write_text(dump_mapping(answer.mapping), encoding="utf-8")
+        output.write_text(dump_mapping(found.best.mapping), encoding="utf-8")
     if as_json:
-        click.echo(json.dumps({**_summary(answer), "compared": [_brief(one) for one in found]}, indent=2))
+        click.echo(json.dumps(_summary(found), indent=2))
     else:
-        _print(answer, objective)
-        for other in found[1:]:
-            console().print(_beaten(other), markup=False)
+        _print(found, objective)
 
 
 def _brief(one: Compared) -> dict[str, object]:
@@ -272,18 +264,20 @@ def _progress(*, joules: bool) -> Iterator[Report]:
         yield report
 
 
-def _summary(answer: Answer) -> dict[str, object]:
+def _summary(found: Finals) -> dict[str, object]:
     """The object of `--json`."""
+    answer, best = found.answer, found.best
     return {
-        "workload": answer.result.workload,
-        "accel": answer.result.accel,
-        "proven": answer.proven,
+        "workload": best.result.workload,
+        "accel": best.result.accel,
+        "proven": _proven(found),
         "gap": answer.gap,
-        "note": answer.note,
-        "latency_s": answer.result.latency_s,
-        **_energy(answer.result),
-        "energy_not_stated": answer.result.energy_not_stated,
-        "buffer_bytes": sum(answer.result.buffers.values()),
+        "note": _note(found),
+        "latency_s": best.result.latency_s,
+        **_energy(best.result),
+        "energy_not_stated": best.result.energy_not_stated,
+        "buffer_bytes": sum(best.result.buffers.values()),
+        "simulated": _simulated(best),
         "nodes": answer.nodes,
         "seconds": answer.seconds,
         "front": [
@@ -295,35 +289,82 @@ def _summary(answer: Answer) -> dict[str, object]:
             }
             for tree, result in answer.front
         ],
-        "result": {key: value for key, value in answer.result.to_dict().items() if key not in NOT_SEARCHED},
-        "mapping": mapping_text(answer.mapping),
+        "result": {key: value for key, value in best.result.to_dict().items() if key not in NOT_SEARCHED},
+        "mapping": mapping_text(best.mapping),
+        "finalists": [
+            {
+                "workload": one.cascade.name,
+                "template": one.mapping.template,
+                "latency_s": one.result.latency_s,
+                **_energy(one.result),
+                "simulated": _simulated(one),
+                "status": _status(one),
+            }
+            for one in found.all
+        ],
+        "compared": [_brief(one) for one in found.compared],
     }
+
+
+def _simulated(one: Finalist) -> dict[str, float | None] | None:
+    """Figures of a finalist's run; None where it wasn't run to its end."""
+    run = one.simulated
+    return None if run is None else {"latency_s": run.latency_s, **_energy(run)}
+
+
+def _status(one: Finalist) -> str:
+    if one.simulated is not None:
+        return "simulated"
+    return "not compared: its run was cut short" if one.cut else "its bound is no better"
+
+
+def _proven(found: Finals) -> bool:
+    """Whether the best is what its search proved."""
+    return found.answer.proven and found.best.mapping == found.answer.mapping
+
+
+def _note(found: Finals) -> str:
+    """The search's note, or why its own best is not taken."""
+    best, own = found.best, found.answer
+    if best.mapping == own.mapping:
+        return own.note
+    name = best.mapping.template
+    what = f"the template {name}" if name in template_names() else "another mapping that was found"
+    return f"{what} is better as simulated than the best by the bound"
 
 
 def _energy(result: Result) -> dict[str, float | None]:
     return {"energy_j": result.energy_j, "energy_stated_j": result.energy_stated_j}
 
 
-def _print(answer: Answer, objective: str) -> None:
+def _print(found: Finals, objective: str) -> None:
     out = console()
-    result = answer.result
+    answer, best = found.answer, found.best
+    result = best.simulated or best.result
     held = format_bytes(sum(result.buffers.values()))
     out.print(
         f"[bold]{result.workload}[/] on [bold]{result.accel}[/]: {result.latency_s:.4g} s, "
-        f"energy {energy(result)}, {held} on chip, bound by {result.bottleneck}"
+        f"energy {energy(result)}, {held} on chip, bound by {best.result.bottleneck}"
     )
-    sure = f"the best found; nothing is more than {answer.gap:.1%} better"
-    if answer.proven:
-        sure = "proven the best of its space"
+    if best.simulated is not None:
+        out.print(over_bound(best.result, best.simulated), markup=False)
+    elif best.cut:
+        out.print("by the bound: not compared, since its run was cut short")
+    own = "" if best.mapping == answer.mapping else f" than {answer.result.latency_s:.4g} s"
+    sure = f"the best found; nothing is more than {answer.gap:.1%} better{own} by the bound"
+    if _proven(found):
+        sure = "proven the best of its space by the bound"
     elif answer.gap >= 1 or objective in ("buffer", "pareto"):
         sure = "the best found; not proven"
     out.print(
         f"{sure} (tiles '{answer.space.menu}', {answer.nodes} partial mappings, {answer.seconds:.1f} s)"
     )
-    if answer.note:
-        out.print(answer.note, markup=False)
+    if note := _note(found):
+        out.print(note, markup=False)
     if objective == "pareto":
         for _, one in answer.front:
             size = format_bytes(sum(one.buffers.values()))
             out.print(f"  {one.latency_s:.4g} s  {energy(one)}  {size}", markup=False)
-    out.print(mapping_text(answer.mapping), markup=False)
+    out.print(mapping_text(best.mapping), markup=False)
+    for other in found.compared[1:]:
+        out.print(_beaten(other), markup=False)

@@ -14,9 +14,11 @@ from einsim.accel.gpu.machine import is_gpu
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
+from einsim.dataflow.effort import EFFORTS, Effort
 from einsim.dataflow.mapping_file import dump_mapping
-from einsim.evaluation import TEMPLATE, Level, evaluate
+from einsim.evaluation import TEMPLATE, Level, Mapped, evaluate
 from einsim.report.comparison import comparison_table, where_time_went
+from einsim.report.stated import over_bound
 from einsim.saved import save_result, summary
 from einsim.settings import read_pairs
 from einsim.specs.errors import SpecError
@@ -40,7 +42,11 @@ WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hug
 @click.option(
     "--mapping", default=TEMPLATE, show_default=True, metavar="FILE|auto|TEMPLATE",
     help="A mapping's YAML file, a template's name (`einsim list mappings`), template: the one that suits, "
-    "or auto: the fastest that the mapper finds.",
+    "or auto: the fastest of all these and of what the mapper finds.",
+)  # fmt: skip
+@click.option(
+    "--effort", type=Named(EFFORTS), default="normal", show_default=True,
+    help="How long --mapping auto searches: under a second, seconds, or as long as a proof takes.",
 )  # fmt: skip
 @click.option(
     "--level", type=Named(get_args(Level)), default="sim", show_default=True,
@@ -62,6 +68,7 @@ def command(
     accel: str,
     settings: tuple[str, ...],
     mapping: str,
+    effort: Effort,
     level: Level,
     check: bool,
     save_mapping: Path | None,
@@ -71,15 +78,20 @@ def command(
     """Evaluate and print; 1 where a check finds a difference."""
     if check and is_gpu(accel):
         raise SpecError("", "is for mappings, and a GPU runs kernels", got=accel, where="--check")
-    found = evaluate(workload, accel, settings=read_pairs(settings), mapping=mapping, level=level)
+    found = evaluate(
+        workload, accel, settings=read_pairs(settings), mapping=mapping, level=level, effort=effort
+    )
     if output:
         save_result(found, output)
     if save_mapping:
         save_mapping.write_text(dump_mapping(found.mapped.mapping), encoding="utf-8")
     checked = check_mapping(found.cascade, found.mapped.machine, found.mapped.mapping) if check else None
     code = 0 if checked is None or checked.equal else 1
+    searched = found.how.searched if isinstance(found.how, Mapped) else None
     if as_json:
         more = {} if checked is None else {"check": {"equal": checked.equal, **msgspec.to_builtins(checked)}}
+        if searched is not None:
+            more["searched"] = {"latency_s": searched.latency_s, "energy_stated_j": searched.energy_stated_j}
         click.echo(json.dumps({**summary(found.result), **more}, indent=2))
         return code
     out = console()
@@ -91,6 +103,8 @@ def command(
         out.print(where_time_went(found.result))
     out.print("\n[bold]mapping[/]")
     out.print(found.result.mapping, markup=False)
+    if searched is not None and level == "sim":
+        out.print(over_bound(searched, found.result), markup=False)
     for note in found.result.notes:
         out.print(f"note: {note}", markup=False)
     if found.result.assumed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from einsim.dataflow.result import Result
-from einsim.report.quantity import digits, joules, watts
+from einsim.report.quantity import digits, joules, seconds, watts
 
 NOT_STATED = "not stated"
 
@@ -57,3 +57,12 @@ def energy(result: Result) -> str:
 def taken(result: Result) -> str:
     """`6,333 dsp, 1,200 bram36`; "" where no resources are stated."""
     return ", ".join(f"{count:,} {name}" for name, count in result.resources.items())
+
+
+def over_bound(bound: Result, run: Result) -> str:
+    """A run beside the bound by which its mapping was searched, in a line."""
+    parts = [f"{run.latency_s / bound.latency_s - 1:+.1%} on {seconds(bound.latency_s)}"]
+    if bound.energy_stated_j and run.energy_stated_j:
+        share = run.energy_stated_j / bound.energy_stated_j - 1
+        parts.append(f"{share:+.1%} on {joules(bound.energy_stated_j)}")
+    return f"simulated; the bound that was searched: {', '.join(parts)}"

@@ -12,7 +12,7 @@ from einsim.accel.load import load_machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
 from einsim.dataflow.templates import build_mapping
-from einsim.sim.engine import simulate
+from einsim.sim.engine import CutShort, simulate
 from einsim.workloads.load import load_workload
 from tests.dataflow.cases import program_case
 from tests.sim.replay import Replay
@@ -51,6 +51,20 @@ def test_the_analytical_model_is_a_lower_bound_with_the_same_traffic(seed):
     for name, joules in dynamic.items():
         if not chip_leaks(chip, name):
             assert bound.energy_by[name] == joules
+
+
+@LAWS
+@given(SEEDS, st.integers(0, 60))
+def test_a_run_that_is_cut_short_says_what_it_takes_at_least(seed, tiles):
+    program, chip = lowered(seed)
+    found, least = simulate(program, chip), 0.0
+    try:
+        again = simulate(program, chip, tiles=tiles)
+    except CutShort as short:
+        again, least = found, short.args[0]
+    assert again == found
+    assert least <= found.latency_s
+    assert simulate(program, chip, until_s=found.latency_s) == found
 
 
 def chip_leaks(chip, name):
