@@ -51,7 +51,8 @@ def _shape(unit: Unit) -> str:
 
 def _unit(machine: Machine, unit: Unit) -> list[str]:
     clock = format_hertz(unit.clock_hz or machine.clock_hz)
-    traits = [f"reads {unit.reads_from}"]
+    by_role = [f"{role} from {name}" for role, name in unit.memories.items()]
+    traits = [f"reads {', '.join(by_role) if unit.by_role else unit.reads_from}"]
     if unit.exploits:
         traits.append("exploits " + " and ".join(unit.exploits))
     if unit.dataflows:
@@ -70,7 +71,7 @@ def _memory(memory: Memory) -> str:
     size = "unbounded" if memory.capacity_bytes is None else format_bytes(memory.capacity_bytes)
     energy = f"{_pj(memory.read_pj)}/{_pj(memory.write_pj)} pJ per {format_bytes(memory.access_bytes)}"
     holds = f", holds {' and '.join(memory.holds)} only" if memory.holds else ""
-    inside = f" in {memory.parent}" if memory.parent else ""
+    inside = f" in {' and '.join(memory.parents)}" if memory.parents else ""
     return f"{memory.name}{inside}: {size}, {_rate(memory)}, {energy}{holds}"
 
 

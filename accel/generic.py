@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from einsim.accel.machine import Machine, Unit, UnitKind
+from einsim.accel.machine import Machine, Role, Unit, UnitKind
 from einsim.accel.written import Count, Name, WrittenLanes, WrittenMachine, WrittenPort
 from einsim.specs.errors import below
 from einsim.specs.units import Bytes
@@ -15,12 +15,28 @@ from einsim.specs.units import Bytes
 class GenericMemory(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One memory, or `copies` of it, one in each core; the one without a parent is DRAM."""
 
-    parent: Name | None = None
-    """The next memory outward; the one without is DRAM."""
+    parent: Name | tuple[Name, ...] | None = None
+    """The next memory outward, or a list of several that it is filled from; the one without is DRAM."""
     capacity: Bytes | None = None
     """Its size; unbounded where it is left out."""
     copies: Count = 1
     """How many there are, one in each core; capacity and rates are of each."""
+
+
+class RoleMemories(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a unit finds what plays each role, and nowhere else."""
+
+    inputs: Name
+    """What streams by."""
+    weights: Name | None = None
+    """The other factor of a sum of products; where the inputs are, if it is left out."""
+    outputs: Name
+    """What the unit makes: results, and partial sums that come back."""
+
+    def by_role(self) -> dict[Role, str]:
+        """The memories by role."""
+        weights: dict[Role, str] = {"weights": self.weights} if self.weights else {}
+        return {"inputs": self.inputs, **weights, "outputs": self.outputs}
 
 
 class GenericUnit(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,8 +47,10 @@ class GenericUnit(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields
     """
     dims: Annotated[dict[Name, Count], msgspec.Meta(min_length=1)]
     """Its shape, outermost first: `{rows: 32, cols: 32}`, `{lanes: 64}`, with several cores `cores` first."""
-    reads_from: Name
-    """The memory that its operands and results stand in."""
+    reads_from: Name | RoleMemories
+    """The memory that its operands and results stand in, or one for each role:
+    `{inputs: spad, weights: wbuf, outputs: acc}`.
+    """
 
 
 class Generic(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +59,7 @@ class Generic(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=T
     machine: Name
     """Its name."""
     memories: Annotated[dict[Name, GenericMemory], msgspec.Meta(min_length=1)]
-    """The memories by name, a tree from DRAM inward."""
+    """The memories by name, from DRAM inward."""
     units: Annotated[dict[Name, GenericUnit], msgspec.Meta(min_length=1)]
     """The compute units by name."""
     multicast: bool = True
@@ -54,17 +72,23 @@ def derive(spec: Generic, name: str) -> Machine:
     Units come in an order of what they are (of several that suit the first is taken), whatever they are
     called and wherever they are written.
     """
-    memories = tuple(
-        memory.memory(made, parent=memory.parent, capacity=memory.capacity, copies=memory.copies)
-        for made, memory in spec.memories.items()
-    )
+    memories = []
+    for made, one in spec.memories.items():
+        with below("memories", made):
+            memories.append(one.memory(made, parent=one.parent, capacity=one.capacity, copies=one.copies))
     units: dict[str, Unit] = {}
     for made, unit in spec.units.items():
         with below("units", made):
+            given = unit.reads_from
             units[f"units.{made}"] = unit.unit(
-                made, kind=unit.kind, dims=_shape(unit.dims), reads_from=unit.reads_from
+                made,
+                kind=unit.kind,
+                dims=_shape(unit.dims),
+                reads_from=given.by_role() if isinstance(given, RoleMemories) else given,
             )
-    machine = spec.assembled(spec.machine or name, "generic", memories, units, multicast=spec.multicast)
+    machine = spec.assembled(
+        spec.machine or name, "generic", tuple(memories), units, multicast=spec.multicast
+    )
     return msgspec.structs.replace(machine, units=tuple(sorted(machine.units, key=_standing)))
 
 

@@ -1,4 +1,4 @@
-"""A machine: a tree of memories from DRAM inward, and the compute units that read from them."""
+"""A machine: memories from DRAM inward, and the compute units that read from them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Literal
 
 import msgspec
 
+from einsim.accel.links import Links, check_links
+from einsim.accel.noc import Noc
 from einsim.specs.errors import RuleError
 from einsim.specs.near import near
 
+Role = Literal["inputs", "weights", "outputs"]
+"""What an operand is to the unit that computes with it (`einsim.dataflow.holds.role_of`)."""
 UnitKind = Literal["array", "systolic", "dsp-chain", "vector"]
 Fill = Literal["hidden", "exposed"]
 Convention = Literal["", "scale-sim", "edge-aware", "overlapped"]
@@ -58,6 +62,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """An array of equal lanes that issue the same op.
 
     `dims` is ordered, outermost first: `{"cores": 4, "rows": 128, "cols": 128}`, or `{"lanes": 256}`.
+    `reads_from` is one memory, where or outside which all operands stand, or the memory of each role, where
+    they stand: {"inputs": "spad", "outputs": "acc"}, and "weights" where those are not with the inputs.
     `fused_ops` are op chains that issue as one. `reduction_latency_cycles` gives, per op, the extra cycles
     until a value reduced by it across the rows is visible (ops not listed: none; no list: log2 of what is
     reduced, none where a `convention` counts the drain). `fill` "exposed" adds rows + cols - 2 cycles to a
@@ -72,7 +78,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     kind: UnitKind
     dims: dict[str, int]
     ops: dict[str, OpCost]
-    reads_from: str
+    reads_from: str | dict[Role, str]
     clock_hz: float | None = None
     fused_ops: tuple[tuple[str, ...], ...] = ()
     dataflows: tuple[str, ...] = ()
@@ -99,6 +105,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             if self.ops[op].by_bits and not self.bits:
                 rule = "needs the unit's `bits`, the widths that the op's own figures are for"
                 raise RuleError(rule, at=("ops", op, "by_bits"))
+        if isinstance(self.reads_from, dict):
+            self._check_roles(self.reads_from)
         if self.kind == "vector" and self.dataflows:
             raise RuleError("are an array's, not a vector unit's", at=("dataflows",))
         if self.fill == "exposed" and not {"rows", "cols"} & set(self.dims):
@@ -112,6 +120,14 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             if dataflow not in DATAFLOWS:
                 hint = near(dataflow, DATAFLOWS)
                 raise RuleError("unknown dataflow", got=dataflow, hint=hint, at=("dataflows",))
+
+    def _check_roles(self, given: dict[Role, str]) -> None:
+        if not {"inputs", "outputs"} <= set(given):
+            raise RuleError("must name a memory of inputs and one of outputs", at=("reads_from",))
+        if self.kind == "vector" and "weights" in given:
+            raise RuleError(
+                "is for matrix units: all that a vector unit reads is inputs", at=("reads_from", "weights")
+            )
 
     def _check_made_of(self, op: str, inside: tuple[str, ...]) -> None:
         if op in inside:
@@ -129,6 +145,19 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def pes(self) -> int:
         """Lanes that issue in one cycle: the product of all dimensions."""
         return math.prod(self.dims.values())
+
+    @property
+    def by_role(self) -> bool:
+        """Whether it names a memory for each role, and reaches no other."""
+        return not isinstance(self.reads_from, str)
+
+    @property
+    def memories(self) -> dict[Role, str]:
+        """The memory of each role; weights stand with the inputs unless they are named."""
+        given = self.reads_from
+        if isinstance(given, str):
+            return {"inputs": given, "weights": given, "outputs": given}
+        return {"inputs": given["inputs"], "weights": given["inputs"], **given}
 
     def supports(self, op: str) -> bool:
         """Whether this unit can issue the op."""
@@ -154,7 +183,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One memory. `parent` is the next one outward; None marks DRAM, the root.
+    """One memory. `parent` is what it is filled from and empties to, or several such; None marks DRAM.
 
     Rates are bytes per second, None where they never limit; with `shared_port`, reads and writes share one
     port of `read_bytes_per_s`. Energies are pJ per access of `access_bytes`, None where they aren't stated.
@@ -174,7 +203,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     name: str
-    parent: str | None
+    parent: str | tuple[str, ...] | None
     capacity_bytes: int | None
     read_bytes_per_s: int | None
     write_bytes_per_s: int | None
@@ -196,6 +225,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     copies: int = 1
 
     def __post_init__(self) -> None:
+        if self.parent == ():
+            raise RuleError("must name a memory; DRAM is the one that has no such key", at=("parent",))
         if self.parent is None and self.holds:
             raise RuleError("is for memories on the chip: DRAM holds everything", at=("holds",))
         if self.copies < 1 or (self.parent is None and self.copies > 1):
@@ -224,21 +255,18 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.timing and (self.read_bytes_per_s is None or not self.shared_port):
             raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The next memories outward; none of DRAM."""
+        if isinstance(self.parent, str):
+            return (self.parent,)
+        return self.parent or ()
+
     def accesses(self, size_bytes: int) -> int:
         """Whole accesses that a transfer takes: what it costs in energy and port time is rounded up to
         them.
         """
         return -(-size_bytes // self.access_bytes)
-
-
-class Noc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The network that fills and empties the memories next to the cores, one transfer at a time, first come.
-
-    What several cores need of a tile is sent once with `multicast`, else to each of them.
-    """
-
-    bytes_per_s: int
-    multicast: bool = True
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -284,8 +312,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         buses = {(memory.bus, memory.bus_bytes_per_s) for memory in self.memories if memory.bus}
         if len(buses) > len({name for name, _ in buses}):
             raise RuleError("memories of one bus must give it the same bandwidth", at=("memories",))
-        for memory in self.memories:
-            self._check_chain(memory, memories)
+        check_links(self.links)
         if self.noc and self.noc.multicast and not self.multicast:
             rule = "must be false: the cores of this machine share no reads"
             raise RuleError(rule, got="true", at=("noc", "multicast"))
@@ -293,48 +320,45 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             rule = "needs a unit with several cores that reads from a memory other than DRAM"
             raise RuleError(rule, at=("noc",))
         for unit in self.units:
-            if unit.reads_from not in memories:
-                where = ("units", unit.name, "reads_from")
-                hint = near(unit.reads_from, memories)
-                raise RuleError("no memory of this name", got=unit.reads_from, hint=hint, at=where)
+            self._check_memories(unit)
             hosts = [other.name for other in self.units if other.name != unit.name and not other.mode_of]
             if unit.mode_of and unit.mode_of not in hosts:
                 where = ("units", unit.name, "mode_of")
                 rule = "must name a unit with arithmetic of its own"
                 raise RuleError(rule, got=unit.mode_of, hint=near(unit.mode_of, hosts), at=where)
-            memory, cores = self.memory(unit.reads_from), unit.dims.get("cores", 1)
+
+    def _check_memories(self, unit: Unit) -> None:
+        """A unit's memories are there, hold what it looks for, and stand in as many cores as it has."""
+        names, cores = [memory.name for memory in self.memories], unit.dims.get("cores", 1)
+        for role, name in unit.memories.items():
+            where = ("units", unit.name, "reads_from", *((role,) if unit.by_role else ()))
+            if name not in names:
+                raise RuleError("no memory of this name", got=name, hint=near(name, names), at=where)
+            memory = self.memory(name)
+            if unit.by_role and memory.holds and role not in memory.holds:
+                raise RuleError(
+                    f"must hold {role}: it holds {' and '.join(memory.holds)}", got=name, at=where
+                )
             if memory.copies > 1 and cores != memory.copies:
                 rule = f"must be {memory.copies}: {memory.name} stands in each of so many cores"
                 raise RuleError(rule, got=cores, at=("units", unit.name, "dims", "cores"))
-
-    def _check_chain(self, memory: Memory, names: list[str]) -> None:
-        seen = [memory.name]
-        here = memory
-        while here.parent is not None:
-            where = ("memories", here.name, "parent")
-            if here.parent not in names:
-                hint = near(here.parent, names)
-                raise RuleError("no memory of this name", got=here.parent, hint=hint, at=where)
-            if here.parent in seen:
-                raise RuleError(f"memories form a ring ({' -> '.join((*seen, here.parent))})", at=where)
-            seen.append(here.parent)
-            here = self.memory(here.parent)
 
     def unit(self, name: str) -> Unit:
         """The unit of this name; RuleError with a near name otherwise."""
         for unit in self.units:
             if unit.name == name:
                 return unit
-        hint = near(name, [unit.name for unit in self.units])
-        raise RuleError(f"machine '{self.name}' has no unit '{name}'", hint=hint)
+        raise self._none("unit", name, [unit.name for unit in self.units])
 
     def memory(self, name: str) -> Memory:
         """The memory of this name; RuleError with a near name otherwise."""
         for memory in self.memories:
             if memory.name == name:
                 return memory
-        hint = near(name, [memory.name for memory in self.memories])
-        raise RuleError(f"machine '{self.name}' has no memory '{name}'", hint=hint)
+        raise self._none("memory", name, [memory.name for memory in self.memories])
+
+    def _none(self, kind: str, name: str, names: list[str]) -> RuleError:
+        return RuleError(f"machine '{self.name}' has no {kind} '{name}'", hint=near(name, names))
 
     @property
     def static_w(self) -> float:
@@ -343,18 +367,22 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def dram(self) -> Memory:
-        """The root of the memory tree."""
+        """The memory that everything comes from."""
         return next(memory for memory in self.memories if memory.parent is None)
+
+    @property
+    def links(self) -> Links:
+        """The parents of each memory."""
+        return {memory.name: memory.parents for memory in self.memories}
 
     @property
     def near(self) -> dict[str, int]:
         """Memories next to cores, and how many of each: the fewest cores of a unit that reads it."""
         found: dict[str, int] = {}
-        for unit in self.units:
-            if unit.dims.get("cores", 1) > 1 and unit.reads_from != self.dram.name:
-                cores = unit.dims["cores"]
-                found[unit.reads_from] = min(found.get(unit.reads_from, cores), cores)
-        return found
+        for unit in (unit for unit in self.units if unit.dims.get("cores", 1) > 1):
+            for name in unit.memories.values():
+                found[name] = min(found.get(name, unit.dims["cores"]), unit.dims["cores"])
+        return {name: cores for name, cores in found.items() if name != self.dram.name}
 
     @property
     def matrix_units(self) -> tuple[Unit, ...]:

@@ -14,13 +14,14 @@ from einsim.accel.machine import (
     Fill,
     Machine,
     Memory,
-    Noc,
     OpCost,
     Refresh,
     RegisterFile,
+    Role,
     Unit,
     UnitKind,
 )
+from einsim.accel.noc import Noc
 from einsim.specs.errors import RuleError, below
 from einsim.specs.near import near
 from einsim.specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Watts
@@ -175,7 +176,9 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if self.timing and self.bandwidth is None:
             raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 
-    def memory(self, name: str, *, parent: str | None, capacity: int | None, copies: int = 1) -> Memory:
+    def memory(
+        self, name: str, *, parent: str | tuple[str, ...] | None, capacity: int | None, copies: int = 1
+    ) -> Memory:
         """The memory, or `copies` of it, one in each core: capacity and rates are each one's, and add up."""
         shared = self.read_bandwidth is None and self.write_bandwidth is None
         read, write = (self.bandwidth, None) if shared else (self.read_bandwidth, self.write_bandwidth)
@@ -284,7 +287,7 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         *,
         kind: UnitKind,
         dims: dict[str, int],
-        reads_from: str,
+        reads_from: str | dict[Role, str],
         ops: dict[str, OpCost] | None = None,
     ) -> Unit:
         """The machine's unit of this shape; `ops` replaces the written ones where a family derives them.

@@ -6,7 +6,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import relevant_ranks, uses
 from einsim.dataflow.held import points_below
-from einsim.dataflow.holds import levels, may_hold, passes_by, role_of, straight
+from einsim.dataflow.holds import may_hold, outside, passes_by, reads, role_of, roles_of, straight
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Home, Layout, Leaf, common_loops, users
 from einsim.dataflow.mapping import Mapping, node_at
@@ -53,42 +53,54 @@ class _Flow:
         return self.sites.error(place, node_at(self.tree, place), key, rule, hint=hint)
 
     def operands(self, leaf: Leaf) -> None:
-        """Every operand is in a memory that the unit reaches, or in its own registers."""
-        unit = self.machine.unit(leaf.node.unit)
-        reachable = [unit.name, unit.reads_from, *levels(self.machine, unit.reads_from)]
-        reads = [access.tensor for access in self.einsum(leaf).reads]
-        for tensor in dict.fromkeys((*reads, leaf.node.einsum)):
+        """Every operand is where the unit looks for its role, outside it where the unit reaches that too, or
+        in its own registers; and every memory on its way may hold it.
+        """
+        cascade, machine, node = self.cascade, self.machine, leaf.node
+        unit, dram = machine.unit(node.unit), machine.dram.name
+        for tensor, role in roles_of(unit, node, self.einsum(leaf)).items():
+            if tensor in node.chained:
+                continue
             homes = leaf.homes.get(tensor, ())
-            if tensor in leaf.node.chained:
-                continue
             self._held(leaf, tensor, homes)
-            if homes and homes[-1].memory in reachable:
+            near = reads(machine, unit.name, role)
+            own = bool(homes) and homes[-1].memory == unit.name
+            if own and not (unit.by_role and self._crosses(tensor, homes[-1])):
                 continue
-            if not homes and unit.reads_from == self.machine.dram.name:
+            there = [home.memory for home in homes if home.memory != unit.name]
+            inner = there[-1] if there else dram
+            further = passes_by(cascade, machine, node, tensor)
+            if inner == near or (further and inner in outside(machine, near) and inner != dram):
                 continue
-            if not homes and straight(self.cascade, self.machine, leaf.node, tensor):
+            if further and inner == dram and straight(cascade, machine, node, tensor):
                 continue
-            held = f"is in {homes[-1].memory}" if homes else f"is in {self.machine.dram.name} only"
-            rule = f"operand {tensor} {held}, but unit {unit.name} reads from {unit.reads_from}"
-            raise self.fault(leaf.place, rule, hint=f"keep {tensor} in {unit.reads_from} above it")
+            rule = f"operand {tensor} is in {inner}{'' if there else ' only'}, but "
+            if unit.by_role:
+                does = "writes outputs to" if role == "outputs" else f"reads {role} from"
+                rule += f"unit {unit.name} {does} {near}"
+            elif further or inner not in outside(machine, near):
+                rule += f"unit {unit.name} reads from {near}"
+            else:
+                rule += f"a core reads it from its own {near}"
+            raise self.fault(leaf.place, rule, hint=f"keep {tensor} in {near} above it")
+
+    def _crosses(self, tensor: str, home: Home) -> bool:
+        """Whether anything of a tensor moves between a keep and what is outside it."""
+        inside = {leaf.node.einsum for leaf in self.layout.under(home.place)}
+        used = {tensor, *(reader.name for reader in self.cascade.consumers(tensor))}
+        return self.cascade.is_output(tensor) or not used <= inside
 
     def _held(self, leaf: Leaf, tensor: str, homes: tuple[Home, ...]) -> None:
-        """Every memory on the way may hold the operand; one in each core isn't passed by what it holds."""
+        """Every memory on the way may hold the operand."""
         cascade, machine, node = self.cascade, self.machine, leaf.node
-        memories = [home for home in homes if home.memory in {memory.name for memory in machine.memories}]
-        for home in memories:
-            if not may_hold(cascade, machine, home.memory, node, tensor):
-                role, holds = role_of(cascade, node, tensor), machine.memory(home.memory).holds
+        memories = {memory.name for memory in machine.memories}
+        for home in homes:
+            if home.memory in memories and not may_hold(cascade, machine, home.memory, node, tensor):
+                role, holds = role_of(cascade, machine, node, tensor), machine.memory(home.memory).holds
                 rule = (
                     f"{home.memory} holds {' and '.join(holds)} only, and {tensor} is {role} of {node.einsum}"
                 )
                 raise self.fault(home.place, rule, "keep", f"leave {tensor} out of {home.memory}")
-        inner = homes[-1].memory if homes else machine.dram.name
-        near = machine.unit(node.unit).reads_from
-        if inner in (near, node.unit) or passes_by(cascade, machine, node, tensor):
-            return
-        rule = f"operand {tensor} is in {inner}, but a core reads it from its own {near}"
-        raise self.fault(leaf.place, rule, hint=f"keep {tensor} in {near} above it")
 
     def cores(self, home: Home) -> None:
         """A core finds in its own memory what it needs: where a leaf makes the tensor there, all use it on

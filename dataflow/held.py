@@ -8,7 +8,7 @@ from einsim.accel.machine import Machine
 from einsim.accel.widths import lacks
 from einsim.dataflow.cores import share
 from einsim.dataflow.footprint import Use, access_of, relevant_ranks, tile_bytes, union_bits, uses
-from einsim.dataflow.holds import levels
+from einsim.dataflow.holds import outside
 from einsim.dataflow.layout import Home, Layout, Leaf, summed, users
 from einsim.dataflow.leaf import partial_sum, returns
 from einsim.dataflow.mapping import Mapping, Node, Sequence, children
@@ -113,7 +113,11 @@ def _adds_up(home: Home, layout: Layout, leaf: Leaf, cascade: Cascade) -> bool:
 def result_bytes(cascade: Cascade, machine: Machine, einsum: Einsum, memory: str) -> int:
     """Bytes of an Einsum's whole result in a memory, as wide as any unit below it may add it up."""
     ops = cascade.wide_ops(einsum.name)
-    below = [unit for unit in machine.units if memory in levels(machine, unit.reads_from)]
+    below = [
+        unit
+        for unit in machine.units
+        if any(memory in (name, *outside(machine, name)) for name in unit.memories.values())
+    ]
     widths = (partial_sum(cascade, unit, einsum) for unit in below if not lacks(unit, ops))
     widest = max(widths, key=lambda tensor: tensor.bits, default=None)
     return tile_bytes(cascade, machine, einsum.output, cascade.sizes, widest)

@@ -292,7 +292,7 @@ def _traffic(
     run, pitch = runs(cascade, machine, access, extents)
     ahead = steps(cascade, machine, access)
     made = []
-    outer = machine.memory(home.memory).parent or home.memory
+    outer = next(iter(machine.memory(home.memory).parents), home.memory)
     spilled = (math.ceil(size[0] * home.spill), math.ceil(size[1] * home.spill))
     for memory, (read, written) in ((home.memory, size), (outer, spilled)):
         if read or written:

@@ -12,7 +12,7 @@ from einsim.accel.machine import DATAFLOWS, Machine, Unit
 from einsim.accel.widths import lacks
 from einsim.dataflow.flow_rules import check_flow
 from einsim.dataflow.held import held_bytes, home_bytes
-from einsim.dataflow.holds import levels
+from einsim.dataflow.holds import outside
 from einsim.dataflow.layout import Home, Layout, lay_out
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children, node_at
 from einsim.dataflow.outside import dram_bytes
@@ -104,6 +104,9 @@ class _Tree:
         if node.spill and (node.memory in self.units or node.memory == self.machine.dram.name):
             rule = f"{node.memory} has no memory outside it to spill to"
             raise self.sites.error(place, node, "spill", rule, got=node.spill)
+        if node.spill and len(parents := self.machine.memory(node.memory).parents) > 1:
+            rule = f"{node.memory} has several memories outside it to spill to: {', '.join(parents)}"
+            raise self.sites.error(place, node, "spill", rule, got=node.spill)
         if node.overlay and len(node.tensors) < 2:
             raise self.sites.error(place, node, "overlay", "needs at least two tensors that share the bytes")
         for tensor in node.tensors:
@@ -120,8 +123,10 @@ class _Tree:
 
     def _around(self, name: str) -> list[str]:
         """Memories outside a memory or a unit's registers, innermost first."""
-        here = self.machine.unit(name).reads_from if name in self.units else self.machine.memory(name).parent
-        return [] if here is None else [*reversed(levels(self.machine, here)), self.machine.dram.name]
+        if name not in self.units:
+            return list(outside(self.machine, name))
+        near = dict.fromkeys(self.machine.unit(name).memories.values())
+        return list(dict.fromkeys(one for here in near for one in (here, *outside(self.machine, here))))
 
     def compute(self, place: Place, node: Compute) -> None:
         """A known Einsum on a unit that has its ops, laid out along dimensions that the unit has."""

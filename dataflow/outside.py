@@ -79,7 +79,7 @@ def _spilled(layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, in
     found: dict[str, int] = {}
     for home, path in layout.homes:
         known = any(memory.name == home.memory for memory in machine.memories)
-        if home.spill and known and machine.memory(home.memory).parent == machine.dram.name:
+        if home.spill and known and machine.memory(home.memory).parents == (machine.dram.name,):
             held = home_bytes(home, path, layout, cascade, machine)
             found[home.tensor] = math.ceil(held * home.spill / (1 - home.spill))
     return found

@@ -147,7 +147,7 @@ def placements(cascade: Cascade, machine: Machine, einsum: Einsum, unit: str = "
     One rank of the result lies along the cores; where they share all memories, several free ones may too.
     What multiplies two tensors goes to a matrix unit, where one can; `unit` asks for another.
     """
-    units = [one for one in able(cascade, machine, einsum) if one.reads_from != machine.dram.name]
+    units = [one for one in able(cascade, machine, einsum) if one.memories["inputs"] != machine.dram.name]
     if unit:
         units = [one for one in units if one.name == unit]
     elif einsum.contracts and len({access.tensor for access in einsum.reads}) > 1:
@@ -172,7 +172,7 @@ def step_placements(
     """Every unit with the Einsum's ops and an on-chip memory, with every layout of ranks but the step's."""
     found: list[Compute] = []
     for unit in able(cascade, machine, einsum):
-        if unit.reads_from != machine.dram.name:
+        if unit.memories["inputs"] != machine.dram.name:
             found += (node for node in _on(cascade, unit, einsum, step, kind) if node not in found)
     return tuple(found)
 

@@ -25,6 +25,7 @@ from einsim.dataflow.held import held_bytes
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.leaf import array_cycles
 from einsim.dataflow.mapper.judged import judged
+from einsim.dataflow.mapper.restrictions import check_memories
 from einsim.dataflow.mapper.tiles import Menu, menu
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, chain, keep
 from einsim.dataflow.result import Result
@@ -78,6 +79,7 @@ class FlatSpace(msgspec.Struct, frozen=True, kw_only=True):
         return "steps"
 
     def __post_init__(self) -> None:
+        check_memories(self.machine)
         if not any(one.whole for one in attentions(self.cascade, 3)):
             raise EinsimError(
                 f"FLAT's dataflow: needs the 3-pass attention cascade (got {self.cascade.name}); set passes=3"
@@ -172,7 +174,7 @@ def _halves(size: int, width: int) -> list[int]:
 def _fused(space: FlatSpace, point: FlatPoint) -> Mapping:
     """The tree of a fused choice, with the smallest share spilled that fits."""
     tree = _tree(space, point, 0.0)
-    capacity = space.machine.memory(space.machine.matrix_units[0].reads_from).capacity_bytes
+    capacity = space.machine.memory(space.machine.matrix_units[0].memories["inputs"]).capacity_bytes
     notes: tuple[str, ...] = ()
     if capacity is not None:
         over = _held(space, tree) - capacity
@@ -192,7 +194,7 @@ def _repeats(space: FlatSpace, point: FlatPoint) -> bool:
 
 
 def _held(space: FlatSpace, tree: Mapping) -> int:
-    memory = space.machine.matrix_units[0].reads_from
+    memory = space.machine.matrix_units[0].memories["inputs"]
     return held_bytes(tree, lay_out(tree, space.cascade), space.cascade, space.machine).get(memory, 0)
 
 
@@ -221,7 +223,7 @@ def _laid(spatial: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
 def _tree(space: FlatSpace, point: FlatPoint, spill: float) -> Mapping:
     nodes = _nodes(space, point)
     one = space.one
-    memory = space.machine.matrix_units[0].reads_from
+    memory = space.machine.matrix_units[0].memories["inputs"]
     hold = dict(zip("KV", point.hold, strict=True))
 
     def own(tensors: str) -> Node | None:
@@ -271,7 +273,7 @@ class _Bounds:
         self.heads = math.prod(map(cascade.size, one.heads))
         rate = machine.dram.read_bytes_per_s
         self.rate = rate / machine.clock_hz if rate else math.inf
-        self.capacity = machine.memory(machine.matrix_units[0].reads_from).capacity_bytes
+        self.capacity = machine.memory(machine.matrix_units[0].memories["inputs"]).capacity_bytes
         self.units = {
             name: node.unit for name, node in _nodes(space, FlatPoint(rows=1, width=1, keys=1)).items()
         }

@@ -174,7 +174,7 @@ def nest_of(
 ) -> Nest:  # fmt: skip
     """The nest of one leaf with its own loops in a given order; `keep` holds tensors whole in a memory."""
     unit = machine.unit(node.unit)
-    memories = levels(machine, unit.reads_from)
+    memories = levels(machine, unit.memories["inputs"])
     loops = (*inside.shared, *own)
     every = operands(cascade, einsum)
     choices = tuple(
@@ -224,7 +224,7 @@ def _choices(
         made = name == einsum.name
         start = (Retention(shared, inside.memory, made and name in inside.leaving, made, True),)
         usable = usable[usable.index(inside.memory) + 1 :]
-    innermost = machine.unit(node.unit).reads_from
+    innermost = machine.unit(node.unit).memories["inputs"]
     if name in inside.resident:
         outermost = inside.global_buffer
         start = (Retention(0, outermost, False, False, True),)

@@ -40,7 +40,7 @@ def default_choice(one: Attention, machine: Machine) -> FlatChoice:
     """The rule that the published choices follow: a head while its QK fits, then the largest block of at most
     four array widths, then everything through DRAM once even a single array width overflows twice.
     """
-    capacity = machine.memory(machine.matrix_units[0].reads_from).capacity_bytes or 2**62
+    capacity = machine.memory(machine.matrix_units[0].memories["inputs"]).capacity_bytes or 2**62
     width = machine.matrix_units[0].dims["cols"]
     row = one.size("m") * max(1, one.cascade.tensor(one.tensor("QK")).bits // 8)
     if row * one.size("p") <= capacity:
@@ -86,7 +86,7 @@ class _Flat:
         self.choice = choice
         self.matrix: Unit = machine.matrix_units[0]
         self.vector: Unit = machine.vector_units[0]
-        self.buffer = self.matrix.reads_from
+        self.buffer = self.matrix.memories["inputs"]
         self.keys, self.queries = one.size("m"), one.size("p")
         self.width = min(self.matrix.dims["cols"], self.queries)
         self.block = min(self.matrix.dims["rows"], self.keys)

@@ -96,7 +96,9 @@ class Leaves:
         self.extents |= self.width
         state = cascade.einsum(one.tensor("RNV"))
         self.vector = machine.unit(place(cascade, machine, state, self.extents).unit)
-        apart = any(machine.memory(name).copies > 1 for name in levels(machine, self.matrix.reads_from))
+        apart = any(
+            machine.memory(name).copies > 1 for name in levels(machine, self.matrix.memories["inputs"])
+        )
         self.cores = self.queries if apart else None  # a core has only its own queries of what a tile makes
 
     def __call__(self, einsum: str) -> Compute:
@@ -135,7 +137,7 @@ class _Fused:
         self.name = name
         self.leaf = Leaves(one, machine, everything_on_matrix=planar)
         self.planar = planar
-        self.memories = levels(machine, self.leaf.matrix.reads_from)
+        self.memories = levels(machine, self.leaf.matrix.memories["inputs"])
 
     def mapping(self, buffers: MappingType[str, int]) -> Mapping:
         """The mapping; blocks that `buffers` doesn't name are double-buffered."""

@@ -14,7 +14,7 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.footprint import relevant_ranks
-from einsim.dataflow.holds import levels, may_hold
+from einsim.dataflow.holds import levels, levels_to, may_hold
 from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
 from einsim.dataflow.spatial import able, place, roles
@@ -88,7 +88,7 @@ def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = 
     for tensor in touched(nest.einsums):
         users = [leaves[e.name] for e in nest.einsums if tensor in touched((e,))]
         depth = depth_of(cascade, nest.einsums, tensor, loops)
-        ways = [levels(machine, machine.unit(node.unit).reads_from) for node in users]
+        ways = [levels_to(cascade, machine, node, tensor) for node in users]
         shared = [name for name in ways[0] if all(name in way for way in ways)]
         for memory in shared:
             held = all(may_hold(cascade, machine, memory, node, tensor) for node in users)

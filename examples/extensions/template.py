@@ -14,7 +14,7 @@ def weights_stay(cascade: einsim.Cascade, machine: einsim.Machine) -> einsim.Map
     along: dict[str, tuple[str, ...]] = {"cores": (m,), "rows": (k,), "cols": (n,)}
     spatial, stays = {dim: along[dim] for dim in unit.dims}, "weight-stationary"
     leaf = einsim.Compute(einsum=product.name, unit=unit.name, spatial=spatial, stationarity=stays)
-    rows = einsim.Keep(tensors=(a.name, product.name), memory=unit.reads_from, body=leaf)
+    rows = einsim.Keep(tensors=(a.name, product.name), memory=unit.memories["inputs"], body=leaf)
     loop = einsim.Loop(rank=m, tile=min(1024, cascade.size(m)), body=rows)
     tree = einsim.Keep(tensors=(b.name,), memory=machine.memories[1].name, body=loop, buffers=1)
     return einsim.Mapping(cascade=cascade.name, machine=machine.name, template="weights-stay", tree=tree)

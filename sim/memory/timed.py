@@ -33,7 +33,7 @@ def timed(program: Program, machine: Machine) -> tuple[Program, dict[str, DramPo
     rate = Fraction(standard.clock_hz.value) * slowed(standard, exact=memory.refresh != "average")
     per_clock = Fraction(program.clock_hz) * program.ticks_per_cycle / rate
     finer = scaled(program, per_clock.denominator)
-    engines = max(1, sum(each.dma_engines for each in machine.memories if each.parent == memory.name))
+    engines = max(1, sum(each.dma_engines for each in machine.memories if memory.name in each.parents))
     where = Addresses(program, memory.name, standard)
     return finer, {memory.name: DramPort(memory, standard, per_clock.numerator, where, engines)}
 

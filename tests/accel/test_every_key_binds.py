@@ -7,6 +7,7 @@ it is stated below. Those that only say where figures come from are listed, each
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -106,6 +107,7 @@ class Change(msgspec.Struct, frozen=True):
 
 TIMED = {"timing": "ddr4-3200", "bandwidth": "20GB/s", "capacity": "1GiB"}
 TWO_PORTS = {"bandwidth": None, "read_bandwidth": "64GB/s", "write_bandwidth": "64GB/s"}
+BY_ROLE = {"^reads_from": {"inputs": "gb", "outputs": "gb"}}
 WIDE = {"^^^^bits": [8], "cycles": 1, "energy": "1pJ"}
 CHANGES: dict[str, Change] = {
     "clock": Change("100MHz"), "leakage": Change("0.2W"), "noc.bandwidth": Change("0.1GB/s"),
@@ -151,6 +153,9 @@ CHANGES: dict[str, Change] = {
     "luts_of_control": Change(30), "ffs_of_control": Change(30), "dsps_of_control": Change(30),
     "slrs": Change(3), "effective_slrs": Change(1.5), "copies": Change(2),
     "dims": Change({"rows": 4, "cols": 4}), "reads_from": Change("dram"),
+    **{f"reads_from.{role}": Change("dram", base=BY_ROLE) for role in ("inputs", "outputs")},
+    "mm.reads_from.weights": Change("dram", base={**BY_ROLE, "^dataflows": ["weight-stationary"]}),
+    "vec.reads_from.weights": Change("dram", base=BY_ROLE),
 }  # fmt: skip
 NAMES = {"matrix": ("mm",), "buffers": ("weights",), "memories": ("dram", "gb"), "units": ("mm", "vec")}
 
@@ -162,6 +167,8 @@ def keys(kind: inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, 
             yield from keys(kind.type, path)
         case inspect.UnionType() if any(isinstance(one, inspect.StructType) for one in kind.types):
             yield from keys(next(one for one in kind.types if isinstance(one, inspect.StructType)), path)
+            if any(not isinstance(_plain(one), inspect.StructType | inspect.NoneType) for one in kind.types):
+                yield path
         case inspect.StructType():
             for field in kind.fields:
                 yield from keys(field.type, (*path, field.encode_name))
@@ -235,7 +242,7 @@ def load(family: str, overrides: dict[str, Any]) -> Machine:
         here = data
         for name in above:
             here = here.setdefault(name, {})
-        here[last] = value
+        here[last] = deepcopy(value)
         if value is None:
             del here[last]
     return _loaded(yaml.safe_dump(data, sort_keys=False))
@@ -269,7 +276,8 @@ def _in_registers(unit: Unit) -> tuple[Cascade, Mapping]:
         of, name="held", sizes={"m": 16, "n": 16, "k": 16} if unit.kind != "vector" else {"m": 300, "n": 8}
     )
     given = "A B" if unit.kind != "vector" else "A"
-    text = f"keep {given} Z in {unit.reads_from} x1\n  keep Z in {unit.name} x1\n    Z on {unit.name}"
+    near = unit.memories["inputs"]
+    text = f"keep {given} Z in {near} x1\n  keep Z in {unit.name} x1\n    Z on {unit.name}"
     return work, parse_text(f"held on chip (test)\n{text}")
 
 

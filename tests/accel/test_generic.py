@@ -157,3 +157,39 @@ def test_overrides_reach_into_names(chip):
     machine = chip(overrides={"memories.gb.capacity": "2MiB", "units.mm.dims.rows": "32"})
     assert machine.memory("gb").capacity_bytes == 2 * 2**20
     assert machine.unit("mm").pes == 512
+
+
+ROLES = TEXT.replace(
+    "    reads_from: gb\n    ops:\n", "    reads_from: {inputs: gb, outputs: acc}\n    ops:\n"
+).replace("units:", "  acc: {parent: [gb, dram], capacity: 64KiB}\nunits:", 1)
+
+
+def test_a_unit_names_a_memory_for_each_role_and_a_memory_its_parents(chip):
+    machine = chip(ROLES)
+    assert machine.memory("acc").parents == ("gb", "dram")
+    assert machine.unit("mm").memories == {"inputs": "gb", "weights": "gb", "outputs": "acc"}
+    assert machine.unit("mm").by_role
+    assert not machine.unit("vec").by_role
+    one = chip(ROLES.replace("[gb, dram]", "gb"))
+    assert one.memory("acc").parents == ("gb",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("outputs: acc", "outputs: akk", "chip.yaml:15 accel.units.mm.reads_from.outputs: no memory of this name (got 'akk'); known: dram, gb, acc"),
+        ("outputs: acc", "output: acc", "chip.yaml:15 accel.units.mm.reads_from.output: unknown key; did you mean 'outputs'?"),
+        (", outputs: acc", "", "chip.yaml:15 accel.units.mm.reads_from: missing key 'outputs'"),
+        ("reads_from: {inputs: gb, outputs: acc}", "reads_from: 7", "chip.yaml:15 accel.units.mm.reads_from: must be text or a mapping (got 7)"),
+        ("[gb, dram]", "[]", "chip.yaml:10 accel.memories.acc.parent: must name a memory; DRAM is the one that has no such key"),
+        ("[gb, dram]", "[gb, acc]", "chip.yaml:10 accel.memories.acc.parent: memories form a ring (acc -> acc)"),
+        ("[gb, dram]", "[gb, gg]", "chip.yaml:10 accel.memories.acc.parent: no memory of this name (got 'gg'); known: dram, gb, acc"),
+        ("capacity: 64KiB", "capacity: 64KiB, holds: [inputs]", "chip.yaml:15 accel.units.mm.reads_from.outputs: must hold outputs: it holds inputs (got 'acc')"),
+        ("dims: {lanes: 8}\n    reads_from: gb", "dims: {lanes: 8}\n    reads_from: {inputs: gb, weights: gb, outputs: gb}", "units.vec.reads_from.weights: is for matrix units: all that a vector unit reads is inputs"),
+    ],
+)  # fmt: skip
+def test_roles_and_parents_that_cannot_be(chip, old, new, message):
+    assert old in ROLES
+    with pytest.raises(SpecError) as caught:
+        chip(ROLES.replace(old, new))
+    assert message in str(caught.value)

@@ -6,7 +6,8 @@ import random
 
 import msgspec
 
-from einsim.accel.machine import Fill, Machine, Memory, Noc, OpCost, RegisterFile, Unit, UnitKind
+from einsim.accel.machine import Fill, Machine, Memory, OpCost, RegisterFile, Role, Unit, UnitKind
+from einsim.accel.noc import Noc
 
 CLOCK = 1_000_000_000
 OPS = ("mac", "mul", "add", "max", "min", "exp", "div", "select", "cmp")
@@ -35,10 +36,37 @@ def draw_machine(rng: random.Random, *, plain: bool = False) -> Machine:
     )
     multicast = plain or rng.random() < 0.7
     network = _network(cores, memories, multicast=multicast)
-    return Machine(
+    made = Machine(
         name="drawn", family="generic", clock_hz=float(CLOCK), memories=tuple(memories), units=units,
         multicast=multicast, leakage_w=rng.choice((0.0, 1.0)), noc=network,
     )  # fmt: skip
+    apart = random.Random(repr(made))  # noqa: S311 - cases, not secrets
+    return _by_role(made, apart) if not plain and apart.random() < 0.3 else made
+
+
+def _by_role(chip: Machine, rng: random.Random) -> Machine:
+    """The machine with a memory for each role of its matrix unit, or of both units, filled from `gb`, from
+    DRAM or from either; sometimes one in each core.
+    """
+    cores = chip.units[0].dims.get("cores", 1)
+    memories = [memory for memory in chip.memories if memory.name in ("dram", "gb")]
+    parents: list[str | tuple[str, ...]] = ["gb", "dram", ("gb", "dram")]
+    if rng.random() < 0.3:
+        memories.append(_memory("side", "dram", rng, plain=True))
+        parents += ["side", ("gb", "side")]
+    for name in ("spad", "wbuf", "acc"):
+        copies = cores if rng.random() < 0.5 else 1
+        made = _memory(name, "gb", rng, plain=True, copies=copies)
+        memories.append(msgspec.structs.replace(made, parent=rng.choice(parents)))
+    matrix: dict[Role, str] = {"inputs": "spad", "outputs": rng.choice(("acc", "acc", "spad"))}
+    if rng.random() < 0.7:
+        matrix["weights"] = rng.choice(("wbuf", "wbuf", "gb", "dram"))
+    vector: str | dict[Role, str] = "gb"
+    if rng.random() < 0.5:
+        vector = {"inputs": rng.choice(("acc", "spad", "gb")), "outputs": rng.choice(("acc", "spad", "gb"))}
+    reads = zip(chip.units, (matrix, vector), strict=True)
+    units = tuple(msgspec.structs.replace(unit, reads_from=given) for unit, given in reads)
+    return msgspec.structs.replace(chip, memories=tuple(memories), units=units)
 
 
 def _network(cores: int, memories: list[Memory], *, multicast: bool) -> Noc | None:

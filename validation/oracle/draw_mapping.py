@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.holds import outside, roles_of
 from einsim.dataflow.mapper.point import mapping
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import (
@@ -33,7 +34,7 @@ def draw_mapping(work: Cascade, chip: Machine, rng: random.Random) -> Mapping | 
     """A mapping that may be legal or not; None where a template doesn't apply."""
     source = rng.choice(SOURCES)
     if source == "grown" or (source == "mutated" and rng.random() < 0.7):
-        tree = Grower(rng, work, chip).grow(list(work.einsums), {}, frozenset())
+        tree = Grower(rng, work, chip).grow(list(work.einsums), {}, {})
         made: Mapping | None = Mapping(cascade=work.name, machine=chip.name, template=source, tree=tree)
     else:
         made = _from_space(work, chip, rng) if source == "space" else _template(work, chip, rng)
@@ -65,11 +66,14 @@ class Grower:
         self.rng, self.work, self.chip = rng, work, chip
         self.fusing = rng.random()
         self.stack = [memory.name for memory in chip.memories if memory.parent]
-        self.must = chip.units[0].reads_from
+        self.must = chip.units[0].memories["inputs"]
         self.state = {rank for einsum in work.einsums for rank in einsum.iterative}
+        self.leaves: dict[str, Compute] = {}  # where units name a memory for each role: drawn beforehand
+        if any(unit.by_role for unit in chip.units):
+            self.leaves = {einsum.name: self._compute(einsum) for einsum in work.einsums}
 
-    def grow(self, einsums: list[Einsum], tiles: dict[str, int], kept: frozenset[str]) -> Node:
-        """A tree over neighbouring Einsums, given what the nodes above have."""
+    def grow(self, einsums: list[Einsum], tiles: dict[str, int], kept: dict[str, str]) -> Node:
+        """A tree over neighbouring Einsums, given what the nodes above have; `kept` says where."""
         rng, alone = self.rng, len(einsums) == 1
         shared = [rank for rank in einsums[0].ranks if all(rank in einsum.ranks for einsum in einsums)]
         chosen = [rank for rank in shared if rng.random() < (0.6 if alone else self.fusing)]
@@ -80,7 +84,7 @@ class Grower:
             chosen = steps + [rank for rank in chosen if rank not in self.state]
         names = list(dict.fromkeys(n for e in einsums for n in (*(a.tensor for a in e.reads), e.name)))
         wraps: list[Loop | Keep] = []
-        tiles = dict(tiles)
+        tiles, kept = dict(tiles), dict(kept)
         for rank in [*chosen, None]:
             here = []
             for name in names:
@@ -88,13 +92,15 @@ class Grower:
                 reduced = rank is not None and any(e.name == name and rank in e.reduced for e in einsums)
                 carried = rank is not None and any(e.name == name and rank in e.iterative for e in einsums)
                 if name not in kept and (last or reduced or carried or rng.random() < 0.2):
-                    kept |= {name}
+                    kept[name] = ""
                     here.append(name)
-            wraps += self._keeps(here)
+            wraps += self._by_role(here, einsums, kept) if self.leaves else self._keeps(here)
             if rank is not None:
                 extent = tiles.get(rank, self.work.size(rank))
                 tiles[rank] = 1 if rank in self.state else rng.randint(1, extent)
                 wraps.append(Loop(rank=rank, tile=tiles[rank], body=HOLE))
+        if self.leaves and alone:
+            wraps += self._at_hand(einsums[0], kept)
         body = self._body(einsums, tiles, kept)
         for node in reversed(wraps):
             body = msgspec.structs.replace(node, body=body)
@@ -113,7 +119,39 @@ class Grower:
             for memory in (self.stack if rng.random() < 0.5 else [self.must])
         ]  # fmt: skip
 
-    def _body(self, einsums: list[Einsum], tiles: dict[str, int], kept: frozenset[str]) -> Node:
+    def _near(self, einsum: Einsum, tensor: str) -> str:
+        """Where the unit of an Einsum looks for a tensor."""
+        unit = self.chip.unit(self.leaves[einsum.name].unit)
+        return unit.memories[roles_of(unit, self.leaves[einsum.name], einsum)[tensor]]
+
+    def _by_role(self, names: list[str], einsums: list[Einsum], kept: dict[str, str]) -> list[Keep]:
+        """Keeps of some tensors, each on the way to all that use it, where there is such a memory."""
+        found = []
+        for name in names:
+            users = [e for e in einsums if name in (e.name, *(read.tensor for read in e.reads))]
+            ways = [(near, *outside(self.chip, near)) for near in (self._near(e, name) for e in users)]
+            common = [
+                one for one in ways[0] if all(one in way for way in ways) and one != self.chip.dram.name
+            ]
+            if not common:
+                del kept[name]
+                continue
+            state = any(e.name == name and e.iterative for e in einsums)  # is read where it is written
+            kept[name] = common[0] if state else self.rng.choice((common[0], self.rng.choice(common)))
+            found.append(Keep(tensors=(name,), memory=kept[name], body=HOLE, buffers=self.rng.randint(1, 2)))
+        return found
+
+    def _at_hand(self, einsum: Einsum, kept: dict[str, str]) -> list[Keep]:
+        """Keeps of an Einsum's operands where its unit looks for them, as far as they aren't there."""
+        names = dict.fromkeys((*(read.tensor for read in einsum.reads), einsum.name))
+        wanting = [(name, self._near(einsum, name)) for name in names]
+        return [
+            Keep(tensors=(name,), memory=near, body=HOLE, buffers=self.rng.randint(1, 2))
+            for name, near in wanting
+            if near not in (kept.get(name), self.chip.dram.name)
+        ]
+
+    def _body(self, einsums: list[Einsum], tiles: dict[str, int], kept: dict[str, str]) -> Node:
         rng = self.rng
         if len(einsums) == 1:
             return self._leaf(einsums[0])
@@ -126,6 +164,15 @@ class Grower:
         return group(children=tuple(self.grow(part, tiles, kept) for part in parts))
 
     def _leaf(self, einsum: Einsum) -> Node:
+        leaf: Compute = self.leaves.get(einsum.name) or self._compute(einsum)
+        if (
+            leaf.stationarity == "output-stationary" and self.rng.random() < 0.1
+        ):  # the result stays in registers
+            return Keep(tensors=(einsum.name,), memory=leaf.unit, body=leaf)
+        return leaf
+
+    def _compute(self, einsum: Einsum) -> Compute:
+        """One of the units, some ranks along its dimensions, and a dataflow."""
         rng = self.rng
         unit = rng.choice(self.chip.units)
         ranks = [rank for rank in einsum.ranks if rank not in einsum.iterative]
@@ -142,10 +189,7 @@ class Grower:
             if mine:
                 spatial[dim] = tuple(mine)
         flow = rng.choice((*(unit.dataflows or ("output-stationary",)), "output-stationary"))
-        leaf: Node = Compute(einsum=einsum.name, unit=unit.name, spatial=spatial, stationarity=flow)
-        if flow == "output-stationary" and rng.random() < 0.1:  # the result stays in the registers
-            leaf = Keep(tensors=(einsum.name,), memory=unit.name, body=leaf)
-        return leaf
+        return Compute(einsum=einsum.name, unit=unit.name, spatial=spatial, stationarity=flow)
 
 
 def mutate(tree: Node, work: Cascade, chip: Machine, rng: random.Random) -> Node:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from einsim.accel.machine import Machine
+from einsim.accel.machine import Machine, Role, Unit
 from einsim.dataflow.mapping import Compute, Keep, Mapping, walk
 from einsim.validation.oracle.points import point_ops
+from einsim.validation.oracle.unit import stationary
 from einsim.validation.oracle.widths import too_wide
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -22,8 +23,8 @@ def impossible(cascade: Cascade, machine: Machine, mapping: Mapping) -> Iterator
                 outer = next((keep.memory for keep in reversed(keeps) if tensor in keep.tensors), None)
                 if outer is not None and outer not in around(machine, node.memory):
                     yield f"{tensor}: {outer} is not outside {node.memory}"
-            if node.spill and (node.memory in units or machine.memory(node.memory).parent is None):
-                yield f"{node.memory} has nothing to spill to"
+            if node.spill and (node.memory in units or len(machine.memory(node.memory).parents) != 1):
+                yield f"{node.memory} has nothing to spill to, or several memories"
             if node.memory in units and units[node.memory].registers is None:
                 yield f"{node.memory} has no registers"
         if isinstance(node, Compute):
@@ -34,14 +35,14 @@ def impossible(cascade: Cascade, machine: Machine, mapping: Mapping) -> Iterator
                     yield f"{tensor} is not in the lanes of {node.unit}"
 
 
-def around(machine: Machine, name: str) -> list[str]:
-    """Memories outside a memory or a unit's registers, innermost first."""
+def around(machine: Machine, name: str) -> set[str]:
+    """Memories outside a memory or a unit's registers."""
     units = {unit.name: unit for unit in machine.units}
-    here = units[name].reads_from if name in units else machine.memory(name).parent
-    found = []
-    while here is not None:
-        found.append(here)
-        here = machine.memory(here).parent
+    pending = {*units[name].memories.values()} if name in units else {*machine.memory(name).parents}
+    found: set[str] = set()
+    while pending:
+        found |= pending
+        pending = {parent for one in pending for parent in machine.memory(one).parents} - found
     return found
 
 
@@ -63,35 +64,78 @@ def _compute(cascade: Cascade, machine: Machine, node: Compute, keeps: list[Keep
         yield "a rank laid out twice"
     if unit.kind != "vector" and unit.dataflows and node.stationarity not in unit.dataflows:
         yield f"{unit.name} is not {node.stationarity}"
-    chip = [name for name in around(machine, node.unit) if name != machine.dram.name]
+    roles = roles_of(unit, einsum, node)
     for tensor in dict.fromkeys((*(read.tensor for read in einsum.reads), einsum.name)):
-        if tensor in node.chained:
-            continue
-        inner = next((keep.memory for keep in reversed(keeps) if tensor in keep.tensors), machine.dram.name)
-        for keep in keeps:
-            if tensor in keep.tensors and keep.memory not in {other.name for other in machine.units}:
-                holds = machine.memory(keep.memory).holds
-                if holds and role(einsum, node, tensor) not in holds:
-                    yield f"{keep.memory} does not hold the {role(einsum, node, tensor)} {tensor}"
-        straight = inner == machine.dram.name and stays(einsum, node, tensor) and unit.registers is not None
-        if inner not in (node.unit, unit.reads_from, *chip) and not straight:
+        if tensor not in node.chained:
+            yield from _operand(cascade, machine, (node, unit), tensor, roles[tensor], keeps)
+
+
+def _operand(
+    cascade: Cascade, machine: Machine, leaf: tuple[Compute, Unit], tensor: str, role: Role, keeps: list[Keep]
+) -> Iterator[str]:
+    """Where the unit finds a tensor is where it looks for what plays that role."""
+    (node, unit), dram = leaf, machine.dram.name
+    mine = [keep for keep in keeps if tensor in keep.tensors]
+    chip = [keep.memory for keep in mine if all(keep.memory != other.name for other in machine.units)]
+    for name in chip:
+        if role not in (machine.memory(name).holds or (role,)):
+            yield f"{name} does not hold the {role} {tensor}"
+    near = unit.memories[role]
+    while role not in (machine.memory(near).holds or (role,)):
+        near = machine.memory(near).parents[0]
+    inner = chip[-1] if chip else dram
+    if mine and mine[-1].memory in {other.name for other in machine.units} - {unit.name}:
+        yield f"{unit.name} does not reach {tensor} in {mine[-1].memory}"
+        return
+    kept_in_unit = bool(mine) and mine[-1].memory == unit.name
+    if not isinstance(unit.reads_from, str):
+        if inner != near and not (kept_in_unit and _stays_inside(cascade, mine[-1], tensor)):
+            yield f"{unit.name} looks for {tensor} in {near}, not in {inner}"
+    elif not kept_in_unit and inner != near:
+        straight = (
+            inner == dram and stays(cascade.einsum(node.einsum), node, tensor) and unit.registers is not None
+        )
+        if machine.memory(near).copies > 1:
+            yield f"a core of {unit.name} reads {tensor} from its own {near} only"
+        elif not straight and (inner == dram or inner not in around(machine, near)):
             yield f"{unit.name} does not reach {tensor} in {inner}"
-        near = machine.memory(unit.reads_from)
-        may = not near.holds or role(einsum, node, tensor) in near.holds
-        if near.copies > 1 and may and inner not in (node.unit, near.name) and not straight:
-            yield f"a core of {unit.name} reads {tensor} from its own {near.name} only"
 
 
-def role(einsum: Einsum, node: Compute, tensor: str) -> str:
-    """What an operand is: "outputs", "inputs", or "weights": those move with all of rows and columns."""
-    if tensor == einsum.name:
-        return "outputs"
-    along = {rank for dim in ("rows", "cols") for rank in node.spatial.get(dim, ())}
-    moves = next(set(read.ranks) for read in einsum.reads if read.tensor == tensor)
-    both = all(node.spatial.get(dim) for dim in ("rows", "cols"))
-    return "weights" if both and along <= moves else "inputs"
+def _stays_inside(cascade: Cascade, keep: Keep, tensor: str) -> bool:
+    """Whether a tensor is made and read below a keep only."""
+    below = {leaf.einsum for leaf, _ in walk(keep) if isinstance(leaf, Compute)}
+    users = {tensor, *(reader.name for reader in cascade.consumers(tensor))}
+    return users <= below and tensor not in {output.name for output in cascade.outputs}
+
+
+def roles_of(unit: Unit, einsum: Einsum, node: Compute) -> dict[str, Role]:
+    """What each tensor is to the unit: docs/mappings.md, "Roles"."""
+    found: dict[str, Role] = {}
+    product = unit.kind != "vector" and einsum.reduce == "sum" and "mac" in point_ops(einsum)
+    still = stationary(node, einsum)
+    dims = [dim for dim in unit.dims if dim != "cores"]
+    for tensor in {read.tensor for read in einsum.reads}:
+        reads = [read for read in einsum.reads if read.tensor == tensor]
+        if still is None:
+            along = [
+                {dim for dim in dims if set(node.spatial.get(dim, ())) & set(read.ranks)} for read in reads
+            ]
+            weights = [on == {dims[-1]} for on in along]
+        elif node.stationarity == "input-stationary":
+            weights = [read != still for read in reads]
+        else:
+            weights = [read == still for read in reads]
+        found[tensor] = "weights" if product and all(weights) else "inputs"
+    found[einsum.name] = "outputs"
+    return found
 
 
 def stays(einsum: Einsum, node: Compute, tensor: str) -> bool:
-    """Whether an operand stays in the array and so may come straight from DRAM."""
-    return node.stationarity != "output-stationary" and role(einsum, node, tensor) == "weights"
+    """Whether an operand stays in the array, whose rows and columns both move it: it may come straight from
+    DRAM.
+    """
+    still = stationary(node, einsum)
+    laid = [set(node.spatial.get(dim, ())) for dim in ("rows", "cols")]
+    if node.stationarity == "output-stationary" or still is None or not all(laid):
+        return False
+    return still.tensor == tensor and laid[0] | laid[1] <= set(still.ranks)

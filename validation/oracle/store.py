@@ -222,8 +222,9 @@ class Place:
         size = -(-bits // 8)
         book(self.books, self.machine, self.memory, self.tensor, kind, size)
         over = math.ceil(size * self.spill) if spilling else 0
-        parent = self.machine.memory(self.memory).parent
-        if over and parent:
+        for parent in (
+            self.machine.memory(self.memory).parents if over else ()
+        ):  # a spill goes to the only one
             book(self.books, self.machine, parent, self.tensor, kind, over)
         return size
 

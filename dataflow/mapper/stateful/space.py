@@ -30,6 +30,7 @@ import msgspec
 from einsim.accel.machine import Machine
 from einsim.dataflow.holds import common_levels
 from einsim.dataflow.mapper.nest import Retention
+from einsim.dataflow.mapper.restrictions import check_memories
 from einsim.dataflow.mapper.stateful.group import Group, group_of
 from einsim.dataflow.mapper.stateful.layouts import Spread, key_of, needs_registers, spread
 from einsim.dataflow.mapper.stateful.model import Model
@@ -74,6 +75,7 @@ class StatefulSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     innermost: bool = False
 
     def __post_init__(self) -> None:
+        check_memories(self.machine)
         found = group_of(self.cascade)
         if isinstance(found, str):
             raise EinsimError(f"{self.cascade.name} is not one fused group with state: {found}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from einsim.accel.machine import LEAKAGE, Machine, Noc
+from einsim.accel.machine import LEAKAGE, Machine
+from einsim.accel.noc import Noc
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
