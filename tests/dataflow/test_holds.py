@@ -71,6 +71,9 @@ OS, WS, IS = "output-stationary", "weight-stationary", "input-stationary"
         # the order in which factors are written decides nothing where they move apart
         ("Z[m,n] = B[k,n] * A[m,k]", WS, {"rows": "k", "cols": "n"}, "B"),
         ("Z[m,n] = B[k,n] * A[m,k]", OS, {"rows": "m", "cols": "n"}, "B"),
+        # what moves along several dimensions stays nowhere and is no weight
+        ("Z[p,m] = A[p,m,k] * B[m,k]", OS, {"rows": "p", "cols": "m"}, "B"),
+        ("Z[p,m] = A[p,m,k] * B[m,k]", OS, {"rows": "m", "cols": "p"}, ""),
         # three factors
         ("Z[m,n] = A[m,k] * B[k,n] * S[n]", OS, {"rows": "m", "cols": "n"}, "BS"),
         ("Z[m,n] = A[m,k] * B[k,n] * S[n]", WS, {"rows": "k", "cols": "n"}, "B"),
