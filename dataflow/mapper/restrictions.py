@@ -20,7 +20,10 @@ def check_restrictions(
     order: Mapping[str, tuple[str, ...]],
     unit: Mapping[str, str],
 ) -> None:
-    """Raise SpecError for a menu, tensor, memory, Einsum, unit or rank that does not exist."""
+    """Raise SpecError for a menu, tensor, memory, Einsum, unit or rank that does not exist, EinsimError for a
+    machine that no search knows.
+    """
+    check_memories(machine)
     einsums = [einsum.name for einsum in cascade.einsums]
     units = [one.name for one in machine.units]
     memories = [memory.name for memory in machine.memories if memory.parent]

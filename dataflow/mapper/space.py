@@ -40,7 +40,7 @@ from einsim.dataflow.mapper.groups import cuts, joined
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.nest import Inside, Nest, nest_of, operands, orders, plain, simple
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
-from einsim.dataflow.mapper.restrictions import check_memories, check_resident, check_restrictions
+from einsim.dataflow.mapper.restrictions import check_resident, check_restrictions
 from einsim.dataflow.mapper.tables import Scales, scales, tables
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapper.vectors import TileSpace, TileVector
@@ -78,7 +78,6 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     resident: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_memories(self.machine)
         check_restrictions(
             self.cascade, self.machine, self.menu, self.most_fused, self.keep, self.order, self.unit
         )
