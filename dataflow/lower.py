@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
 
 import msgspec
@@ -296,12 +297,36 @@ def _shape(node: Node, place: tuple[int, ...], drafts: list[DraftOp]) -> Schedul
         return ScheduleNode(kind="pipeline", children=here) if len(here) != 1 else here[0]
     if isinstance(node, (Loop, Keep)):
         inner = _shape(node.body, (*place, 0), drafts)
-        return ScheduleNode(kind="pipeline", children=(*here, inner)) if here else inner
+        return _beside(inner, here, drafts)
     kind = "sequence" if isinstance(node, Sequence) else "pipeline"
     return ScheduleNode(
         kind=kind,
         children=tuple(_shape(child, (*place, number), drafts) for number, child in enumerate(node.children)),
     )
+
+
+def _beside(inner: ScheduleNode, here: tuple[ScheduleNode, ...], drafts: list[DraftOp]) -> ScheduleNode:
+    """A group with the transfers of the node around it. What is loaded once, above a sequence, and read by
+    its first child has come when that child ends.
+    """
+    first = {drafts[op].leaf.place for op in _ops(inner.children[0])} if inner.kind == "sequence" else set()
+    early = [one for one in here if _loads_once(drafts[one.op]) and drafts[one.op].leaf.place in first]
+    if early:
+        head = ScheduleNode(kind="pipeline", children=(*early, inner.children[0]))
+        inner = ScheduleNode(kind="sequence", children=(head, *inner.children[1:]))
+    late = tuple(one for one in here if one not in early)
+    return ScheduleNode(kind="pipeline", children=(*late, inner)) if late else inner
+
+
+def _loads_once(draft: DraftOp) -> bool:
+    return draft.kind == "load" and draft.home is not None and not draft.home.depth
+
+
+def _ops(node: ScheduleNode) -> Iterator[int]:
+    if node.kind == "op":
+        yield node.op
+    for child in node.children:
+        yield from _ops(child)
 
 
 __all__ = ["Clock", "lower", "port_name"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -12,15 +13,15 @@ import numpy as np
 
 from einsim.dataflow.mapper.archive import Goal
 from einsim.dataflow.mapper.found import Found
-from einsim.dataflow.mapper.kernel import root, search
+from einsim.dataflow.mapper.kernel import roots, search
 from einsim.dataflow.mapper.nest import Inside, Nest
-from einsim.dataflow.mapper.objective import BUFFER, ENERGY, FRONT, PARTS, order
+from einsim.dataflow.mapper.objective import BUFFER, ENERGY, FRONT, LATENCY, PARTS, order
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import CAPACITY, Tables, menu_arrays, tables
 from einsim.dataflow.mapper.tiles import coarse_sizes
 from einsim.dataflow.mapper.vectors import Loops, TileVector, loops_of, pruned, twins
-from einsim.specs.arrays import Floats, Ints
+from einsim.specs.arrays import Bools, Floats, Ints
 from einsim.workloads.cascade import Einsum
 
 FIRST_ROWS = 16
@@ -62,12 +63,27 @@ class Rows(NamedTuple):
     all: bool
 
 
-class Candidates(NamedTuple):
-    """Surroundings of a group's Einsums, (bound, inside, tiles of the shared loops) each, the least bound
-    first; the least of the objective, and whether these are all.
+class Frame(NamedTuple):
+    """A group's shared loops in one order with every vector of `tiles` [T, loops], and what may stay around
+    the pipeline there: I surroundings. Of each Einsum what it sees of them, and which of those it sees in
+    each surrounding [I].
     """
 
-    every: list[tuple[Floats, Inside, TileVector]]
+    tiles: Ints
+    insides: tuple[Inside, ...]
+    views: tuple[tuple[tuple[Inside, ...], Ints], ...]
+
+
+class Candidates(NamedTuple):
+    """Surroundings of a group with tiles of its shared loops: what a point there costs at least (`rows`
+    [N, width], as `keys` [N, ...] compare it), the least first, and where each stands: its frame, then its
+    inside and its tiles in that. `least` is that of the objective; `all`: none is left out.
+    """
+
+    rows: Floats
+    keys: Floats
+    where: Ints  # [N, 3]
+    frames: tuple[Frame, ...]
     least: float
     all: bool
 
@@ -77,6 +93,7 @@ class Pools:
 
     def __init__(self) -> None:
         self.nests: dict[object, tuple[Entry, ...]] = {}
+        self.frames: dict[object, tuple[Frame, ...]] = {}
         self.bounds: dict[object, Floats] = {}
         self.rows: dict[object, list[tuple[Floats, Rows]]] = {}
         self._lock = threading.Lock()
@@ -113,7 +130,7 @@ class Contexts:
         return self._nests("layouts", einsum, inside)
 
     def _nests(self, kind: str, einsum: Einsum, inside: Inside) -> tuple[Entry, ...]:
-        own, space = own_part(einsum, inside), self.space
+        own, space = inside.seen_by(einsum), self.space
         key = (kind, einsum.name, own)
         with self.pools.lock(key):
             if key not in self.pools.nests:
@@ -148,47 +165,84 @@ class Contexts:
 
     def key(self, row: Floats, mode: int) -> tuple[float, ...]:
         """A row as `einsim.dataflow.mapper.archive.key_of` compares it."""
-        figures = self._sums(row)
-        return figures if mode == FRONT else order(mode, *figures)
+        return tuple(map(float, self._keys(row, mode)))
 
-    def _sums(self, row: Floats) -> tuple[float, float, float]:
-        """Ticks, joules with leakage, and bytes of a row."""
+    def _keys(self, rows: Floats, mode: int) -> Floats:
+        figures = self._sums(rows)
+        return np.stack(figures if mode == FRONT else order(mode, *figures), axis=-1)  # type: ignore[arg-type]
+
+    def _sums(self, rows: Floats) -> tuple[Floats, Floats, Floats]:
+        """Ticks, joules with leakage, and bytes of rows."""
         engines = len(self.scale.engines)
-        ticks = float(np.max(row[:engines]))
-        joules = float(row[engines]) + self.leak_j * ticks
-        return ticks, joules, float(np.sum(row[engines + 1 :]))
+        ticks = rows[..., :engines].max(axis=-1)
+        return ticks, rows[..., engines] + self.leak_j * ticks, rows[..., engines + 1 :].sum(axis=-1)
 
-    def candidates(self, group: tuple[Einsum, ...], mode: int) -> Candidates:
-        """The candidates of a group; those that no point of it fits are left out."""
-        found = []
-        for inside in self.space.insides(group):
-            for shared in self.space.shared_tiles(inside):
-                if self.late():
-                    return Candidates([], -math.inf, False)
-                bound = np.sum([self.bound(einsum, inside, shared) for einsum in group], axis=0)
-                if np.isfinite(bound).all() and self._fits(bound):
-                    found.append((bound, inside, shared))
-        key = [self.key(bound, mode) for bound, _, _ in found]
-        order = sorted(range(len(found)), key=lambda at: key[at])
-        return Candidates([found[at] for at in order], min((one[0] for one in key), default=math.inf), True)
+    def candidates(self, group: tuple[Einsum, ...], mode: int, below: float = math.inf) -> Candidates:
+        """The candidates of a group whose objective may be `below` something; those that no point fits are
+        left out. Fronts take all.
+        """
+        frames, every = self._frames(group), True
+        rows, where = [np.empty((0, self.width))], [np.empty((0, 3), np.int64)]
+        for number, frame in enumerate(frames):
+            every = every and not self.late()
+            if not every:
+                break
+            total: Floats = np.zeros((len(frame.insides), len(frame.tiles), self.width))
+            for einsum, (seen, which) in zip(group, frame.views, strict=True):
+                total += np.stack([self._bounds(einsum, one, frame.tiles) for one in seen])[which]
+            inside, tile = np.nonzero(np.isfinite(total).all(axis=-1) & self._fit(total))
+            good = total[inside, tile]
+            few = self._keys(good, mode)[:, 0] < (below if mode >= LATENCY else math.inf)
+            rows.append(good[few])
+            where.append(np.stack([np.full(len(tile), number), inside, tile], axis=1)[few])
+        found = np.concatenate(rows)
+        keys = self._keys(found, mode)
+        order = np.lexsort(keys.T[::-1])
+        keys = keys[order]
+        least = float(keys[0, 0]) if len(keys) else math.inf
+        return Candidates(
+            found[order], keys, np.concatenate(where)[order], frames, least if every else -math.inf, every
+        )
 
-    def _fits(self, row: Floats) -> bool:
-        held = row[len(self.scale.engines) + 1 :]
-        return bool(np.all(held <= self.capacity)) and float(held.sum()) <= self.within
+    def _frames(self, group: tuple[Einsum, ...]) -> tuple[Frame, ...]:
+        resident = self.space.resident_in(group)
+        key = (tuple(einsum.name for einsum in group), resident)
+        with self.pools.lock(key):
+            if key not in self.pools.frames:
+                insides = itertools.groupby(self.space.insides(group), key=lambda inside: inside.shared)
+                self.pools.frames[key] = tuple(self._frame(group, tuple(some)) for _, some in insides)
+            return self.pools.frames[key]
 
-    def bound(self, einsum: Einsum, inside: Inside, shared: TileVector) -> Floats:
-        """A row that no row of the Einsum inside these loops is below in any column; endless without one."""
-        key = (einsum.name, own_part(einsum, inside), shared)
-        found = self.pools.bounds.get(key)
-        if found is None:
-            rows = [
-                root(entry.table, entry.loops.root(shared), len(shared))
-                for entry in self._layouts(einsum, inside)
-                if entry.loops.allow(shared)
-            ]
-            found = np.min(rows, axis=0) if rows else np.full(self.width, math.inf)
-            self.pools.bounds[key] = found
-        return found
+    def _frame(self, group: tuple[Einsum, ...], insides: tuple[Inside, ...]) -> Frame:
+        views = []
+        for einsum in group:
+            seen = [inside.seen_by(einsum) for inside in insides]
+            number = {one: at for at, one in enumerate(dict.fromkeys(seen))}
+            views.append((tuple(number), np.array([number[one] for one in seen], np.int64)))
+        tiles = list(self.space.shared_tiles(insides[0]))
+        return Frame(np.array(tiles, np.int64).reshape(len(tiles), -1), insides, tuple(views))
+
+    def _fit(self, rows: Floats) -> Bools:
+        """Which rows fit."""
+        held = rows[..., len(self.scale.engines) + 1 :]
+        fits: Bools = np.all(held <= self.capacity, axis=-1) & (held.sum(axis=-1) <= self.within)
+        return fits
+
+    def _bounds(self, einsum: Einsum, seen: Inside, tiles: Ints) -> Floats:
+        """Rows [T, width] that no row of the Einsum inside loops with these tiles is below in any column;
+        endless where there is none.
+        """
+        key = (einsum.name, seen)
+        with self.pools.lock(("bounds", *key)):
+            if key not in self.pools.bounds:
+                found = np.full((len(tiles), self.width), math.inf)
+                for entry in self._layouts(einsum, seen):
+                    allowed = entry.loops.allow(tiles)
+                    rows = found[allowed]
+                    roots(entry.table, entry.loops.roots(tiles[allowed]), tiles.shape[1], rows)
+                    found[allowed] = rows
+                self.pools.bounds[key] = found
+            return self.pools.bounds[key]
 
     def alone(self, einsum: Einsum, inside: Inside, mode: int, most: int) -> Rows:
         """The best rows of one Einsum by itself: a few sizes first, for a bound, then the whole menus."""
@@ -229,7 +283,7 @@ class Contexts:
     ) -> Rows:  # fmt: skip
         """Rows found before with as much room, or one best row of more room if it fits; else new ones."""
         most = max(1, 1 << (max(1, most).bit_length() - 1))  # so that most groups ask for the same
-        key = (kind, einsum.name, own_part(einsum, inside), shared, most)
+        key = (kind, einsum.name, inside.seen_by(einsum), shared, most)
         with self.pools.lock(key):
             known = self.pools.rows.setdefault(key, [])
             room = np.append(self.capacity, self.within)
@@ -319,23 +373,14 @@ class Contexts:
                 nests[at] = self.point(found, 0)
         made = msgspec.structs.replace(point, nests=tuple(nests))
         (row, legal), (old, _) = self.space.total(made), self.space.total(point)
-        better = legal and self._fits(row) and self.key(row, ENERGY) < self.key(old, ENERGY)
+        better = legal and bool(self._fit(row)) and self.key(row, ENERGY) < self.key(old, ENERGY)
         return made if better else point
 
     def figures(self, point: GroupPoint) -> Found:
         """Ticks, joules and bytes of a group's point."""
-        ticks, joules, held = self._sums(self.space.total(point)[0])
+        ticks, joules, held = map(float, self._sums(self.space.total(point)[0]))
         return Found(ticks=ticks, joules=joules, held=held, groups=(point,))
 
 
 def _meta_width(pool: tuple[Entry, ...]) -> int:
     return 1 + max((len(entry.nest.loops) + len(entry.nest.tensors) for entry in pool), default=0)
-
-
-def own_part(einsum: Einsum, inside: Inside) -> Inside:
-    """The candidates as one Einsum sees them, so that groups can use each other's fronts."""
-    mine = frozenset({einsum.name, *(access.tensor for access in einsum.reads)})
-    return msgspec.structs.replace(
-        inside, fused=inside.fused & mine, leaving=inside.leaving & mine, common=inside.common & mine,
-        resident=inside.resident & mine,
-    )  # fmt: skip

@@ -1,22 +1,141 @@
-"""Groups of neighbouring Einsums, and the ways to cut a cascade into them."""
+"""Groups of neighbouring Einsums: which there are, what may stand around them, and the cuts into them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 
-from einsim.workloads.cascade import Einsum
+import msgspec
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.holds import levels
+from einsim.dataflow.mapper.nest import Inside, Pin, alike, operands, plain
+from einsim.dataflow.mapper.vectors import TileSpace
+from einsim.dataflow.mapping import Compute
+from einsim.workloads.ahead import dependences, in_place
+from einsim.workloads.cascade import Cascade, Einsum
 
 
-def joined(group: tuple[Einsum, ...]) -> bool:
-    """Whether each Einsum after the first shares a tensor with one before it: fusing strangers gains nothing
-    that the groups' order does not.
+class Groups(msgspec.Struct, frozen=True, kw_only=True):
+    """Groups of Einsums that run as a pipeline inside shared loops, and the choices around them.
+
+    `leaves` are the units and layouts of each Einsum; `resident` tensors stay in the `global_buffer`.
     """
-    seen = {group[0].name}
-    for einsum in group[1:]:
-        if not any(access.tensor in seen for access in einsum.reads):
+
+    cascade: Cascade
+    machine: Machine
+    leaves: Mapping[str, tuple[Compute, ...]]
+    tiles: TileSpace
+    resident: frozenset[str]
+    global_buffer: str
+
+    def fusible(self, group: tuple[Einsum, ...]) -> bool:
+        """Whether each Einsum after the first reads what one before it makes, or reads alike: fusing
+        strangers gains nothing that the groups' order does not. Nor may one read at shifted or partial
+        indices, so need more than was just made, or a result that the group passes on be resident.
+        """
+        made: set[str] = set()
+        for at, einsum in enumerate(group):
+            reads = {access.tensor for access in einsum.reads}
+            beside = (alike(self.cascade, name, group[: at + 1]) for name in reads - self.resident)
+            if at and not reads & made and not any(beside):
+                return False
+            made.add(einsum.name)
+        return all(
+            plain(self.cascade, access)
+            and (access is einsum.output or access.tensor not in made & self.resident)
+            for einsum in group for access in (*einsum.reads, einsum.output)
+        )  # fmt: skip
+
+    def resident_in(self, group: tuple[Einsum, ...]) -> frozenset[str]:
+        """What of the resident tensors a group touches."""
+        return self.resident & {name for e in group for name in (e.name, *(a.tensor for a in e.reads))}
+
+    def insides(self, group: tuple[Einsum, ...]) -> Iterator[Inside]:
+        """Shared loops (in every order) and what stays around the pipeline, for a group."""
+        resident = self.resident_in(group)
+        around = Inside(resident=resident, global_buffer=self.global_buffer if resident else "")
+        if len(group) == 1:
+            yield around
+            return
+        reads = [operand.tensor for e in group for operand in operands(self.cascade, e)[:-1]]
+        made = {einsum.name for einsum in group}
+        several = frozenset(name for name in reads if name not in made and reads.count(name) > 1)
+        ranks = [rank for rank in group[0].ranks if self._shareable(rank, group)]
+        for count in range(len(ranks) + 1):
+            for chosen in itertools.combinations(ranks, count):
+                for shared in self._shared_orders(group, chosen):
+                    every = [self._fused(group, e, shared) for e in group if e.name in reads]
+                    every += [self._pinned(group, name, shared) for name in sorted(several - resident)]
+                    for pins in itertools.product(*every):
+                        found = tuple(pin for pin in pins if pin is not None)
+                        common = several - {pin.tensor for pin in found}
+                        for core in self._cores(group, found):
+                            yield msgspec.structs.replace(
+                                around, shared=shared, pins=found, common=common, core=core
+                            )
+
+    def _fused(self, group: tuple[Einsum, ...], maker: Einsum, shared: tuple[str, ...]) -> list[Pin | None]:
+        """Where a result that the group reads may stay."""
+        name = maker.name
+        readers = [einsum for einsum in group if any(a.tensor == name for a in einsum.reads)]
+        leaves = self.cascade.is_output(name) or any(e not in group for e in self.cascade.consumers(name))
+        return [Pin(name, memory, len(shared), name, leaves) for memory in self._memories((maker, *readers))]
+
+    def _pinned(self, group: tuple[Einsum, ...], name: str, shared: tuple[str, ...]) -> list[Pin | None]:
+        """Where what several Einsums of a group read may stay for all of them, or None: each has its own. It
+        stands right above a loop that does not move it, or innermost.
+        """
+        readers = alike(self.cascade, name, group)
+        if not readers:
+            return [None]
+        (moved,) = {one.moved for one in operands(self.cascade, readers[0]) if one.tensor == name}
+        depths = [
+            at for at in range(len(shared) + 1)
+            if (at == 0 or shared[at - 1] in moved) and (at == len(shared) or shared[at] not in moved)
+        ]  # fmt: skip
+        places = itertools.product(self._memories(readers), depths)
+        return [None, *(Pin(name, memory, depth, readers[0].name) for memory, depth in places)]
+
+    def _memories(self, touching: tuple[Einsum, ...]) -> list[str]:
+        """On-chip memories on the way to some unit of each Einsum that touches a tensor, outermost first."""
+        every = [
+            dict.fromkeys(
+                memory for node in self.leaves[einsum.name]
+                for memory in levels(self.machine, self.machine.unit(node.unit).memories["inputs"])
+            )
+            for einsum in touching
+        ]  # fmt: skip
+        return [memory for memory in every[0] if all(memory in each for each in every)]
+
+    def _cores(self, group: tuple[Einsum, ...], pins: tuple[Pin, ...]) -> tuple[str, ...]:
+        """Ranks that may lie along the cores of a whole group, where some tensor stays in each core."""
+        apart = {pin.tensor for pin in pins if self.machine.memory(pin.memory).copies > 1}
+        if not apart:
+            return ("",)
+        made = apart & {einsum.name for einsum in group}
+        reads = [one for einsum in group for one in operands(self.cascade, einsum) if one.tensor in made]
+        return tuple(
+            rank
+            for rank in group[0].output.ranks
+            if self.cascade.size(rank) > 1
+            and all(rank in e.output.ranks and rank not in e.iterative for e in group)
+            and all(rank in operand.moved for operand in reads)
+        )
+
+    def _shareable(self, rank: str, group: tuple[Einsum, ...]) -> bool:
+        """Whether a loop over a rank may hold a group: one pass for all, which read what it just made."""
+        if not self.tiles.splits(rank) or any(rank not in einsum.ranks for einsum in group):
             return False
-        seen.add(einsum.name)
-    return True
+        within = (edge for edge in dependences(self.cascade) if edge.writer in group and edge.reader in group)
+        return all(in_place(self.cascade, edge, rank, {}) for edge in within)
+
+    def _shared_orders(self, group: tuple[Einsum, ...], ranks: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """Orders of shared loops: ranks that move every tensor of the group stand outermost."""
+        tensors = [operand for einsum in group for operand in operands(self.cascade, einsum)]
+        every = [rank for rank in ranks if all(rank in operand.moved for operand in tensors)]
+        for order in itertools.permutations([rank for rank in ranks if rank not in every]):
+            yield (*every, *order)
 
 
 def cuts(names: tuple[str, ...], groups: frozenset[tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], ...]]:

@@ -102,18 +102,19 @@ def search(
 
 
 @njit(error_model="numpy", nogil=True)
-def root(t: Any, tile: Any, shared: int) -> Any:
-    """A row that no point of a nest is below, with the first `shared` loops at their tiles and the rest open;
-    its ticks are endless where there is no point. The same for every order of the rest.
+def roots(t: Any, tiles: Any, shared: int, rows: Any) -> None:
+    """Lower `rows` [n, width] to rows that no point of a nest is below, whose first `shared` loops have these
+    `tiles` [n, depth] and the rest are open. The same for every order of the rest.
     """
     tensors, width = t.moved.shape[0], int(t.one[ENGINES]) + 1 + t.mem.shape[0]
     cut = uncut(t)
     sums = empty_sums(t.first[tensors], tensors, width)
     goal = Goal(PARTS, 0.0, np.inf, sums.bound)
+    nothing = np.empty((1, width))
     count: Any = np.int64(0)
-    if not _relax(t, cut, sums, tile, shared - 1, goal, sums.bound, np.empty((1, width)), count):
-        sums.bound[:] = np.inf
-    return sums.bound
+    for n in range(tiles.shape[0]):
+        if _relax(t, cut, sums, tiles[n], shared - 1, goal, sums.bound, nothing, count):
+            rows[n] = np.minimum(rows[n], sums.bound)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)

@@ -21,7 +21,7 @@ class Retention(msgspec.Struct, frozen=True):
     """A keep of one tensor: below `depth` loops of the nest, in `memory`.
 
     `moves`: data crosses its border. `fused`: it stands above the whole group; `holds`: its bytes are counted
-    here (those of a fused tensor at the nest that makes it).
+    here (those of a tensor that several Einsums find there at one of them).
     """
 
     depth: int
@@ -48,21 +48,48 @@ class Nest(msgspec.Struct, frozen=True, kw_only=True):
     buffers: int = 2
 
 
+class Pin(msgspec.Struct, frozen=True):
+    """A tensor's home around a group's pipeline: in `memory`, below the first `depth` of the shared loops.
+
+    Its bytes count at one Einsum, the one that makes it or reads it first, and so does what crosses its
+    border, where it `moves`: an input comes in, a result may leave the group.
+    """
+
+    tensor: str
+    memory: str
+    depth: int
+    counted: str
+    moves: bool = True
+
+
 class Inside(msgspec.Struct, frozen=True, kw_only=True):
-    """A nest's surroundings: the ranks of the group's loops, the tensors made and read inside the group, the
-    memory that these stay in, those of them that leave the group too, and inputs that several of it read.
-    Where each core has such a memory, all of the group has the rank `core` along the cores. `resident`
-    results stay whole in the memory `global_buffer` for all of the cascade.
+    """A nest's surroundings: the ranks of the group's loops, the tensors that stay around its pipeline, and
+    inputs that several of it read, each for itself. Where each core has such a memory, all of the group has
+    the rank `core` along the cores. `resident` tensors stay whole in the memory `global_buffer`.
     """
 
     shared: tuple[str, ...] = ()
-    fused: frozenset[str] = frozenset()
-    memory: str = ""
-    leaving: frozenset[str] = frozenset()
+    pins: tuple[Pin, ...] = ()
     common: frozenset[str] = frozenset()
     core: str = ""
     resident: frozenset[str] = frozenset()
     global_buffer: str = ""
+
+    def pin(self, tensor: str) -> Pin | None:
+        """A tensor's home around the group, if it has one."""
+        return next((pin for pin in self.pins if pin.tensor == tensor), None)
+
+    def seen_by(self, einsum: Einsum) -> Inside:
+        """What one Einsum sees of it, the same in every group in which it sees the same."""
+        mine = frozenset({einsum.name, *(access.tensor for access in einsum.reads)})
+        pins = (
+            pin if pin.counted == einsum.name else msgspec.structs.replace(pin, counted="", moves=False)
+            for pin in self.pins
+            if pin.tensor in mine
+        )
+        return msgspec.structs.replace(
+            self, pins=tuple(pins), common=self.common & mine, resident=self.resident & mine
+        )
 
 
 def simple(cascade: Cascade, machine: Machine, einsum: Einsum) -> str:
@@ -123,6 +150,16 @@ class Operand(msgspec.Struct, frozen=True):
 
     tensor: str
     moved: frozenset[str]
+
+
+def alike(cascade: Cascade, tensor: str, group: tuple[Einsum, ...]) -> tuple[Einsum, ...]:
+    """The Einsums of a group that read a tensor, where there are several and each index of all of them is the
+    same whole rank: what one has loaded the others use.
+    """
+    readers = tuple(einsum for einsum in group if any(a.tensor == tensor for a in einsum.reads))
+    accesses = [access for einsum in readers for access in einsum.reads if access.tensor == tensor]
+    same = len(readers) > 1 and all(access == accesses[0] for access in accesses)
+    return readers if same and plain(cascade, accesses[0]) else ()
 
 
 def operands(cascade: Cascade, einsum: Einsum) -> tuple[Operand, ...]:
@@ -211,23 +248,24 @@ def _choices(
     hold it on the way to the unit. An operand that stays in the array may come straight from DRAM.
     """
     name, moved = operand.tensor, operand.moved
-    shared = len(inside.shared)
-    lowest = shared if name in inside.fused or name in inside.common else 0
+    shared, pin = len(inside.shared), inside.pin(name)
+    lowest = shared if pin or name in inside.common else 0
     depths = [at for at, rank in enumerate(loops) if rank not in moved and at >= lowest] + [len(loops)]
     if name in keep and lowest == 0 and depths[0]:
         depths.insert(0, 0)
     usable = [memory for memory in memories if may_hold(cascade, machine, memory, node, name)]
     start: tuple[Retention, ...] = ()
-    if name in inside.fused:
-        if inside.memory not in usable:
+    if pin:
+        if pin.memory not in usable:
             return
-        made = name == einsum.name
-        start = (Retention(shared, inside.memory, made and name in inside.leaving, made, True),)
-        usable = usable[usable.index(inside.memory) + 1 :]
+        mine = pin.counted == einsum.name
+        start = (Retention(pin.depth, pin.memory, mine and pin.moves, mine, True),)
+        usable = usable[usable.index(pin.memory) + 1 :]
     innermost = machine.unit(node.unit).memories["inputs"]
     if name in inside.resident:
         outermost = inside.global_buffer
-        start = (Retention(0, outermost, False, False, True),)
+        loads = cascade.producer(name) is None and cascade.consumers(name)[0] == einsum
+        start = (Retention(0, outermost, loads, False, True),)
         usable = usable[usable.index(outermost) + 1 :] if outermost in usable else usable
     outer = start[0].memory if start else machine.dram.name
     free = passes_by(cascade, machine, node, name)

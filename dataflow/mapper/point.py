@@ -94,8 +94,18 @@ def _keeps(machine: Machine, homes: list[tuple[str, Retention]], buffers: int) -
 
 
 def mapping(cascade: Cascade, machine: Machine, point: Point) -> Mapping:
-    """The mapping that a point stands for."""
-    trees = tuple(tree(cascade, machine, group) for group in point.groups)
-    root = trees[0] if len(trees) == 1 else Sequence(children=trees)
-    root = chain(keep(point.resident, point.global_buffer, buffers=1), root)
-    return Mapping(cascade=cascade.name, machine=machine.name, template="mapper", tree=root)
+    """The mapping that a point stands for. A resident input stands above the group that reads it first and
+    all after it, so that no group before waits for it.
+    """
+    starts: dict[int, list[str]] = {}
+    for name in point.resident:
+        reader = cascade.consumers(name)[0].name
+        first = next(at for at, g in enumerate(point.groups) if any(n.nest.einsum == reader for n in g.nests))
+        starts.setdefault(0 if cascade.producer(name) else first, []).append(name)
+    after: list[Node] = []
+    for at in range(len(point.groups) - 1, -1, -1):
+        after.insert(0, tree(cascade, machine, point.groups[at]))
+        if at in starts or not at:
+            root = after[0] if len(after) == 1 else Sequence(children=tuple(after))
+            after = [chain(keep(tuple(starts.get(at, ())), point.global_buffer, buffers=1), root)]
+    return Mapping(cascade=cascade.name, machine=machine.name, template="mapper", tree=after[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.mapper.nest import alike
 from einsim.dataflow.mapper.tiles import MENUS
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
@@ -62,12 +63,18 @@ def check_memories(machine: Machine) -> None:
 
 
 def check_resident(cascade: Cascade, resident: tuple[str, ...], global_buffer: str) -> None:
-    """Raise SpecError for a resident that no Einsum makes, that is an output, or that has no place."""
-    made = [einsum.name for einsum in cascade.einsums if not cascade.is_output(einsum.name)]
+    """Raise SpecError for a resident that is an output or that nobody reads, one that readers index
+    differently, or that has no place.
+    """
+    useful = [
+        tensor.name for tensor in cascade.tensors
+        if not cascade.is_output(tensor.name)
+        and (cascade.producer(tensor.name) or alike(cascade, tensor.name, cascade.einsums))
+    ]  # fmt: skip
     for name in resident:
-        if name not in made:
-            hint = near(name, made)
-            raise SpecError("space.resident", "must be a result that an Einsum reads", got=name, hint=hint)
+        if name not in useful:
+            rule = "must be a result that an Einsum reads, or an input that several read alike"
+            raise SpecError("space.resident", rule, got=name, hint=near(name, useful))
     if resident and not global_buffer:
         raise SpecError(
             "space.resident", "the units of this machine share no on-chip memory", got=resident[0]

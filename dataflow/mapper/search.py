@@ -16,7 +16,7 @@ import numpy as np
 
 from einsim.dataflow.mapper.archive import join
 from einsim.dataflow.mapper.found import Found, best_of, score
-from einsim.dataflow.mapper.fronts import Archive, Candidates, Contexts, Pools, Rows
+from einsim.dataflow.mapper.fronts import Archive, Contexts, Pools, Rows
 from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.objective import ENERGY, FRONT, LATENCY, Key, mode_of
 from einsim.dataflow.mapper.point import GroupPoint
@@ -33,6 +33,8 @@ ENDLESS = 2**62
 ADDITIVE = ("latency", "energy")
 #: Nodes that a group gets at least.
 LEAST_NODES = 2_000
+#: Single Einsums together get at most one part in so many of the nodes.
+SINGLES = 4
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,7 @@ class Search:
         self.nodes = nodes
         self.workers = workers
         self.stopped = False
+        self.alone: set[int] = set()  # rows of single Einsums whose nodes were counted; pools keep them
         self.index = {einsum.name: at for at, einsum in enumerate(space.cascade.einsums)}
 
     def run(self) -> SearchResult:
@@ -85,16 +88,16 @@ class Search:
                 table: dict[tuple[int, int], list[Found]] = {}
                 whole: list[Found] = []
                 try:
-                    candidates = self._candidates(pool, contexts, mine)
+                    leasts = self._leasts(pool, contexts, mine)
                     for number in self._sizes(mine):
                         row = [
-                            g
-                            for g in mine
-                            if len(g) == number and self._may_improve(candidates, g, best, whole)
+                            g for g in mine if len(g) == number and self._may_improve(leasts, g, best, whole)
                         ]
                         done += sum(len(group) == number for group in mine) - len(row)
                         share = max(LEAST_NODES, (self.nodes - used) // max(1, total - done))
-                        for group, job in self._start(pool, contexts, table, row, share, candidates):
+                        if number == 1:  # the same in every space, so that what was found serves again
+                            share = max(LEAST_NODES, self.nodes // (SINGLES * len(self.index)))
+                        for group, job in self._start(pool, contexts, table, row, share):
                             found, looked, covered = job.result()
                             used, done, proven = used + looked, done + 1, proven and covered
                             if found:
@@ -125,18 +128,21 @@ class Search:
         sizes = sorted({len(group) for group in groups})
         return sizes if self.objective not in ADDITIVE else [*sizes[:1], *sizes[:0:-1]]
 
-    def _candidates(
+    def _leasts(
         self, pool: ThreadPoolExecutor, contexts: Contexts, groups: list[tuple[Einsum, ...]]
-    ) -> dict[tuple[int, int], Candidates]:
-        """The candidates of each group, the least bound first."""
-        jobs = [(group, pool.submit(contexts.candidates, group, self._mode(group))) for group in groups]
-        return {self._span(group): job.result() for group, job in jobs}
+    ) -> dict[tuple[int, int], float]:
+        """What each group costs at least."""
+
+        def least(group: tuple[Einsum, ...]) -> float:
+            return contexts.candidates(group, self._mode(group)).least
+
+        return {self._span(group): one for group, one in zip(groups, pool.map(least, groups), strict=True)}
 
     def _mode(self, group: tuple[Einsum, ...]) -> int:
         return mode_of(self.objective, len(group) == len(self.index))
 
     def _may_improve(
-        self, candidates: dict[tuple[int, int], Candidates], group: tuple[Einsum, ...], best: list[Found],
+        self, leasts: dict[tuple[int, int], float], group: tuple[Einsum, ...], best: list[Found],
         whole: list[Found],
     ) -> bool:  # fmt: skip
         """Whether a group could be part of something better than the best so far: where groups add up, its
@@ -146,17 +152,17 @@ class Search:
         if not known or self.objective not in ADDITIVE or self.stopped:
             return True
         first, last = self._span(group)
-        least = self._least(candidates, 0, first) + candidates[first, last].least
-        return least + self._least(candidates, last, len(self.index)) < score(known[0], self.objective)[0]
+        least = self._least(leasts, 0, first) + leasts[first, last]
+        return least + self._least(leasts, last, len(self.index)) < score(known[0], self.objective)[0]
 
-    def _least(self, candidates: dict[tuple[int, int], Candidates], first: int, last: int) -> float:
+    def _least(self, leasts: dict[tuple[int, int], float], first: int, last: int) -> float:
         """What covering some Einsums by groups costs at least."""
         ways = [0.0]
         for end in range(first + 1, last + 1):
             ways.append(
                 min(
-                    (candidates[begin, end].least + ways[begin - first]
-                     for begin in range(first, end) if (begin, end) in candidates),
+                    (leasts[begin, end] + ways[begin - first]
+                     for begin in range(first, end) if (begin, end) in leasts),
                     default=math.inf,
                 )
             )  # fmt: skip
@@ -164,15 +170,14 @@ class Search:
 
     def _start(
         self, pool: ThreadPoolExecutor, contexts: Contexts, table: dict[tuple[int, int], list[Found]],
-        row: list[tuple[Einsum, ...]], share: int, candidates: dict[tuple[int, int], Candidates],
+        row: list[tuple[Einsum, ...]], share: int,
     ) -> list[tuple[tuple[Einsum, ...], Future[tuple[list[Found], int, bool]]]]:  # fmt: skip
         """Searches of the groups of one size; none of them hangs on another."""
         return [
             (
                 group,
                 pool.submit(
-                    self.group, contexts, group, self._incumbents(contexts.space, table, group), share,
-                    candidates[self._span(group)],
+                    self.group, contexts, group, self._incumbents(contexts.space, table, group), share
                 ),
             )
             for group in row
@@ -222,20 +227,21 @@ class Search:
         group: tuple[Einsum, ...],
         limit: list[Found],
         share: int,
-        candidates: Candidates,
     ) -> tuple[list[Found], int, bool]:
         """The best of one group, the nodes looked at, and whether all of it was covered."""
         mode = self._mode(group)
         if len(group) == 1:
             (inside,) = contexts.space.insides(group)
             rows = contexts.alone(group[0], inside, mode, share)
+            looked = 0 if id(rows) in self.alone else rows.nodes
+            self.alone.add(id(rows))
             points = [GroupPoint(inside=inside, nests=(point,)) for point in contexts.points(rows)]
             return (
                 best_of([contexts.figures(point) for point in points], self.objective),
-                rows.nodes,
+                looked,
                 rows.all,
             )
-        return _GroupSearch(contexts, self.objective, mode, share, group, limit, candidates).run()
+        return _GroupSearch(contexts, self.objective, mode, share, group, limit).run()
 
 
 class _GroupSearch:
@@ -243,7 +249,7 @@ class _GroupSearch:
 
     def __init__(
         self, contexts: Contexts, objective: str, mode: int, share: int, group: tuple[Einsum, ...],
-        limit: list[Found], candidates: Candidates,
+        limit: list[Found],
     ) -> None:  # fmt: skip
         self.contexts = contexts
         self.objective = objective
@@ -254,8 +260,6 @@ class _GroupSearch:
         self.scale = contexts.space.scale
         self.archive = Archive(3 if mode == FRONT else 2, 3)
         self.traces: dict[int, _Trace] = {}
-        self.candidates = candidates
-        self.covered = candidates.all
         if limit and mode >= LATENCY:
             limit = [min(limit, key=lambda one: score(one, objective))]
             self.archive.seed([score(limit[0], objective)])
@@ -268,25 +272,30 @@ class _GroupSearch:
 
         Returns the best, the nodes looked at, and whether all was covered.
         """
-        for tag, (bound, inside, shared) in enumerate(self.candidates.every):
+        below = float(self.archive.keys[0, 0]) if self.mode >= LATENCY and self.archive.count else math.inf
+        candidates = self.contexts.candidates(self.group, self.mode, below)
+        self.covered = candidates.all
+        for number, (at, inside, tile) in enumerate(candidates.where.tolist()):
             if self.contexts.late() or self.left <= 0:
                 self.covered = False
                 break
-            if self._dominated(bound):
-                continue
-            self._inside(inside, shared, 2 * tag + 1)
+            if not self._dominated(candidates.keys[number]):
+                frame = candidates.frames[at]
+                self._inside(frame.insides[inside], tuple(frame.tiles[tile].tolist()), 2 * number + 1)
+            elif self.mode >= LATENCY:
+                break  # and so are all after it
         metas = [meta for meta in self.archive.metas[: self.archive.count] if meta[2] > 0]
         points = [self.traces[int(meta[2])].point(int(meta[0]), int(meta[1])) for meta in metas]
         points = [self.contexts.tie_broken(point, self.mode) for point in points]
         found = best_of([self.contexts.figures(point) for point in points], self.objective)
         return found, self.share - self.left, self.covered
 
-    def _dominated(self, bound: Floats) -> bool:
-        key = self.contexts.key(bound, self.mode)
+    def _dominated(self, key: Floats) -> bool:
+        """Whether what was found is at least as good as the least of a candidate."""
         if self.mode >= LATENCY:
-            return bool(self.archive.count) and key[0] >= self.archive.keys[0, 0]
+            return bool(self.archive.count) and bool(key[0] >= self.archive.keys[0, 0])
         rows = self.archive.keys[: self.archive.count]
-        return bool(np.any(np.all(rows <= np.array(key)[: rows.shape[1]], axis=1)))
+        return bool(np.any(np.all(rows <= key[: rows.shape[1]], axis=1)))
 
     def _inside(self, inside: Inside, shared: TileVector, tag: int) -> None:
         """The Einsums' best or unbeaten rows inside given shared loops, joined."""

@@ -2,12 +2,14 @@
 
 A mapping of the space is made of these choices:
 
-- results that stay whole in the outermost on-chip memory for all of the cascade;
-- fusion: the Einsums, in the cascade's order, fall into groups of neighbours; groups run one after the other
-  through DRAM, Einsums of a group run as a pipeline;
-- of a group: which ranks that all of it iterates are shared loops, their order and tiles; the on-chip memory
-  that tensors made and read inside the group stay in, below those loops; where each core has such a memory,
-  one rank for all of it along the cores;
+- tensors that stay whole in the outermost on-chip memory: results for all of the cascade, inputs from the
+  first of the Einsums that read them alike;
+- fusion: the Einsums, in the cascade's order, fall into groups of neighbours that share a tensor; groups run
+  one after the other through DRAM, Einsums of a group run as a pipeline;
+- of a group: which ranks that all of it iterates are shared loops, their order and tiles; for each tensor
+  made and read inside the group an on-chip memory below those loops; for each input that several of it read
+  alike one memory for all of them, above a shared loop that does not move it or below all, or none; where
+  each core has such a memory, one rank for all of it along the cores;
 - of an Einsum: the unit, the ranks along the unit's dimensions (one along the cores, which may lie along
   another dimension too), one block of loops for each memory between DRAM and the unit, the order of each
   block (ranks that move the same tensors stand together, those that move all of them outermost), and each
@@ -33,13 +35,13 @@ import numpy as np
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
-from einsim.dataflow.held import result_bytes
 from einsim.dataflow.holds import common_levels, levels
 from einsim.dataflow.mapper import vectors
-from einsim.dataflow.mapper.groups import cuts, joined
+from einsim.dataflow.mapper.groups import Groups, cuts
 from einsim.dataflow.mapper.model import cost
-from einsim.dataflow.mapper.nest import Inside, Nest, nest_of, operands, orders, plain, simple
+from einsim.dataflow.mapper.nest import Inside, Nest, nest_of, orders, simple
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
+from einsim.dataflow.mapper.residents import resident_bytes, resident_sets
 from einsim.dataflow.mapper.restrictions import check_resident, check_restrictions
 from einsim.dataflow.mapper.tables import Scales, scales, tables
 from einsim.dataflow.mapper.tiles import Menu
@@ -48,11 +50,7 @@ from einsim.dataflow.mapping import Compute
 from einsim.dataflow.spatial import placements
 from einsim.specs.arrays import Floats
 from einsim.specs.errors import SpecError
-from einsim.workloads.ahead import dependences, in_place
 from einsim.workloads.cascade import Cascade, Einsum
-
-#: Results of a cascade up to which every set of them is tried as resident.
-MOST_SUBSETS = 2
 
 
 class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -132,29 +130,16 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return name if name and self.machine.memory(name).copies == 1 else ""
 
     def bytes_of(self, tensor: str) -> int:
-        """Bytes of a whole tensor that some Einsum makes, in the global buffer."""
-        return result_bytes(self.cascade, self.machine, self.cascade.einsum(tensor), self.global_buffer)
+        """Bytes of a whole tensor in the global buffer."""
+        return resident_bytes(self.cascade, self.machine, tensor, self.global_buffer)
 
     def residents(self) -> tuple[tuple[str, ...], ...]:
-        """The sets of results that may stay whole in the global buffer for all of the cascade, the empty one
-        first: every set of a few, else the smallest ones, as many as fit.
-        """
+        """The sets of tensors that may stay whole in the global buffer, the empty one first."""
         if self.resident is not None:
             return (self.resident,)
-        made = [
-            e.name for e in self.cascade.einsums if not e.iterative and not self.cascade.is_output(e.name)
-        ]
         if not self.global_buffer or self.groups or self.machine.memory(self.global_buffer).holds:
             return ((),)
-        if len(made) <= MOST_SUBSETS:
-            sets = [some for count in range(len(made) + 1) for some in itertools.combinations(made, count)]
-        else:
-            order = sorted(made, key=self.bytes_of)
-            every = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32]
-            counts = sorted({*(count for count in every if count < len(made)), len(made)})
-            sets = [tuple(name for name in made if name in order[:count]) for count in counts]
-        room = self.machine.memory(self.global_buffer).capacity_bytes or math.inf
-        return tuple(some for some in sets if not some or sum(map(self.bytes_of, some)) < room)
+        return resident_sets(self.cascade, self.machine, self.global_buffer)
 
     def spaces(self) -> tuple[MapSpace, ...]:
         """This space cut by which results stay on chip throughout."""
@@ -169,81 +154,23 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for first in range(len(einsums)):
             for count in range(1, min(self.most_fused, len(einsums) - first) + 1):
                 group = einsums[first : first + count]
-                if count == 1 or (joined(group) and self._fusible(group)):
+                if count == 1 or self._groups.fusible(group):
                     yield group
 
-    def _fusible(self, group: tuple[Einsum, ...]) -> bool:
-        """Whether no Einsum reads at shifted or partial indices, so needs more than was just made, and no
-        result that the group passes on stays on chip for all of the cascade.
-        """
-        made = {einsum.name for einsum in group} & set(self.resident or ())
-        return all(
-            plain(self.cascade, access) and (access is einsum.output or access.tensor not in made)
-            for einsum in group for access in (*einsum.reads, einsum.output)
-        )  # fmt: skip
-
     def insides(self, group: tuple[Einsum, ...]) -> Iterator[Inside]:
-        """Shared loops (in every order) and the memory of fused tensors, for a group."""
-        held = set(self.resident or ())
-        resident = frozenset(
-            name for e in group for name in (e.name, *(a.tensor for a in e.reads)) if name in held
-        )
-        global_buffer = self.global_buffer if resident else ""
-        if len(group) == 1:
-            yield Inside(resident=resident, global_buffer=global_buffer)
-            return
-        names = {einsum.name for einsum in group}
-        made = [einsum for einsum in group if any(e in group for e in self.cascade.consumers(einsum.name))]
-        fused = frozenset(einsum.name for einsum in made)
-        leaving = frozenset(
-            name
-            for name in fused
-            if self.cascade.is_output(name) or any(e.name not in names for e in self.cascade.consumers(name))
-        )
-        reads = [operand.tensor for e in group for operand in operands(self.cascade, e)[:-1]]
-        common = frozenset(name for name in reads if name not in fused and reads.count(name) > 1)
-        memories = common_levels(self.machine, (n.unit for e in group for n in self.leaves(e)))
-        places = [(memory, core) for memory in memories for core in self._cores(group, fused, memory)]
-        ranks = [rank for rank in group[0].ranks if self._shareable(rank, group)]
-        for count in range(len(ranks) + 1):
-            for chosen in itertools.combinations(ranks, count):
-                for shared, (memory, core) in itertools.product(self._shared_orders(group, chosen), places):
-                    yield Inside(
-                        shared=shared, fused=fused, memory=memory, leaving=leaving, common=common, core=core,
-                        resident=resident, global_buffer=global_buffer,
-                    )  # fmt: skip
+        """Shared loops (in every order) and what stays around the pipeline, for a group."""
+        return self._groups.insides(group)
 
-    def _cores(self, group: tuple[Einsum, ...], fused: frozenset[str], memory: str) -> tuple[str, ...]:
-        """Ranks that may lie along the cores of a whole group whose tensors stay in a memory of each core."""
-        if self.machine.memory(memory).copies == 1:
-            return ("",)
-        reads = [
-            operand
-            for einsum in group
-            for operand in operands(self.cascade, einsum)
-            if operand.tensor in fused
-        ]
-        return tuple(
-            rank
-            for rank in group[0].output.ranks
-            if self.cascade.size(rank) > 1
-            and all(rank in e.output.ranks and rank not in e.iterative for e in group)
-            and all(rank in operand.moved for operand in reads)
-        )
+    def resident_in(self, group: tuple[Einsum, ...]) -> frozenset[str]:
+        """What of the resident tensors a group touches."""
+        return self._groups.resident_in(group)
 
-    def _shareable(self, rank: str, group: tuple[Einsum, ...]) -> bool:
-        """Whether a loop over a rank may hold a group: one pass for all, which read what it just made."""
-        if not self.tiles.splits(rank) or any(rank not in einsum.ranks for einsum in group):
-            return False
-        within = (edge for edge in dependences(self.cascade) if edge.writer in group and edge.reader in group)
-        return all(in_place(self.cascade, edge, rank, {}) for edge in within)
-
-    def _shared_orders(self, group: tuple[Einsum, ...], ranks: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        """Orders of shared loops: ranks that move every tensor of the group stand outermost."""
-        tensors = [operand for einsum in group for operand in operands(self.cascade, einsum)]
-        every = [rank for rank in ranks if all(rank in operand.moved for operand in tensors)]
-        for order in itertools.permutations([rank for rank in ranks if rank not in every]):
-            yield (*every, *order)
+    @cached_property
+    def _groups(self) -> Groups:
+        return Groups(
+            cascade=self.cascade, machine=self.machine, leaves=self._leaves, tiles=self.tiles,
+            resident=frozenset(self.resident or ()), global_buffer=self.global_buffer,
+        )  # fmt: skip
 
     def leaves(self, einsum: Einsum) -> tuple[Compute, ...]:
         """Units and layouts of an Einsum."""

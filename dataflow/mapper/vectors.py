@@ -19,7 +19,7 @@ from einsim.dataflow.mapper.point import NestPoint
 from einsim.dataflow.mapper.tiles import Menu, RankUse, menu, menu_from, narrowest, undominated
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates.sizes import group_along
-from einsim.specs.arrays import Ints
+from einsim.specs.arrays import Bools, Ints
 from einsim.workloads.cascade import Cascade, Einsum
 
 TileVector = tuple[int, ...]
@@ -69,22 +69,21 @@ class Loops(NamedTuple):
     whole: Ints
     source: Ints
 
-    def allow(self, shared: TileVector) -> bool:
-        """Whether the shared tiles occupy what lies alone along cores or a dimension."""
-        return all(tile >= least for tile, least in zip(shared, self.least, strict=False))
+    def allow(self, shared: Ints) -> Bools:
+        """Which of the shared tiles [n, loops] occupy what lies alone along cores or a dimension."""
+        allowed: Bools = np.all(shared >= np.array(self.least[: shared.shape[1]], np.int64), axis=1)
+        return allowed
 
     def menus(self, shared: TileVector) -> list[TileVector]:
         """Tile sizes of each loop, ascending; some menu is empty where the shared tiles aren't allowed."""
         given = [(tile,) if tile >= least else () for tile, least in zip(shared, self.least, strict=False)]
         return [*given, *self.sizes_of[len(shared) :]]
 
-    def root(self, shared: TileVector) -> Ints:
-        """The tiles where no loop of the nest's own is split."""
-        found = self.whole.copy()
-        if shared:
-            below = self.source >= 0
-            found[below] = np.array(shared, np.int64)[self.source[below]]
-            found[: len(shared)] = shared
+    def roots(self, shared: Ints) -> Ints:
+        """The tiles where no loop of the nest's own is split, for each of the shared tiles [n, loops]."""
+        found = np.repeat(self.whole[None], len(shared), axis=0)
+        below = self.source >= 0
+        found[:, below] = shared[:, self.source[below]]
         return found
 
 

@@ -28,6 +28,9 @@ TEXTS = (
     ("H[m,j] = X[m,k] * W[k,j]\nY[m,n] = H[m,j] * V[j,n]", "mkjn", 2),
     ("B[i,j] = exp(A[i,j])\nC[i,j] = B[i,j] + A[i,j]\nD[i,j] = C[i,j] * B[i,j]", "ij", 3),
     ("S[n] = max[m](X[m,n])\nE[m,n] = exp(X[m,n] - S[n])\nD[n] = sum[m](E[m,n])", "mn", 3),
+    ("H[m,j] = X[m,k] * W[k,j]\nG[m,j] = X[m,k] * U[k,j]", "mkj", 2),
+    ("S[h,m] = Q[h,c] * L[m,c]\nO[h,c] = S[h,m] * L[m,c]", "hmc", 2),
+    ("A[m,n] = exp(X[m,n])\nC[n] = max[m](X[m,n])", "mn", 3),
 )
 
 

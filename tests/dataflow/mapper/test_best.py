@@ -67,6 +67,13 @@ def test_bounds_and_state_are_judged_but_not_proven() -> None:
     assert answer.note
 
 
+def test_a_latent_that_two_einsums_read_comes_once_from_dram() -> None:
+    text = "S[h,m] = QL[h,c] * L[m,c]\nN[h,m] = exp(S[h,m])\nOL[h,c] = N[h,m] * L[m,c]"
+    latent = parse(text, name="latent", sizes={"h": 4, "m": 64, "c": 32})
+    answer = best_mapping(latent, EDGE, "latency", templates=False)
+    assert answer.result.traffic["dram"]["L"] == 64 * 32 * latent.tensor("L").bits // 8
+
+
 def test_within_is_obeyed_and_impossible_limits_are_an_error() -> None:
     gemm = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 24, "n": 24, "k": 24})
     free = best_mapping(gemm, EDGE, "energy", budget_s=600)

@@ -10,7 +10,7 @@ from small import cascade, machine, problem
 
 from einsim.accel.load import load_machine
 from einsim.dataflow.legality import check
-from einsim.dataflow.mapper.nest import Inside
+from einsim.dataflow.mapper.nest import Inside, Pin
 from einsim.dataflow.mapper.point import mapping
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Keep, Loop, Pipeline, walk
@@ -123,6 +123,22 @@ def test_a_resident_is_a_result_that_somebody_reads() -> None:
     assert MapSpace(cascade=FFN, machine=EDGE).residents() == ((), ("H",))
     with pytest.raises(SpecError, match="must be a result that an Einsum reads"):
         MapSpace(cascade=FFN, machine=EDGE, resident=("X",))
+
+
+def test_what_several_read_alike_may_be_loaded_once() -> None:
+    text = "H[m,j] = X[m,k] * W[k,j]\nG[m,j] = X[m,k] * U[k,j]\nT[k] = max[m](X[m,k])"
+    work = parse(text, name="siblings", sizes={"m": 4, "k": 2, "j": 2})
+    space = MapSpace(cascade=work, machine=EDGE)
+    assert space.residents() == ((), ("X",))
+    group = work.einsums[:2]
+    found = {inside.pins for inside in space.insides(group) if inside.shared == ("j",)}
+    assert found == {(), (Pin("X", "gb", 0, "H"),)}  # above j, which does not move it
+    found = {inside.pins for inside in space.insides(group) if inside.shared == ("m",)}
+    assert found == {(), (Pin("X", "gb", 1, "H"),)}  # m moves it
+    shifted = parse(
+        text.replace("max[m](X[m,k])", "max[m](X[k,m])"), name="odd", sizes=dict.fromkeys("mkj", 2)
+    )
+    assert MapSpace(cascade=shifted, machine=EDGE).residents() == ((),)
 
 
 def test_a_core_reads_what_its_own_memory_holds() -> None:
