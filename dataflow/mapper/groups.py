@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.holds import levels
-from einsim.dataflow.mapper.nest import Inside, Pin, alike, operands, plain
+from einsim.dataflow.mapper.nest import Inside, Pin, alike, operands, plain, ways_of
 from einsim.dataflow.mapper.vectors import TileSpace
 from einsim.dataflow.mapping import Compute
 from einsim.workloads.ahead import dependences, in_place
@@ -80,7 +79,9 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True):
         name = maker.name
         readers = [einsum for einsum in group if any(a.tensor == name for a in einsum.reads)]
         leaves = self.cascade.is_output(name) or any(e not in group for e in self.cascade.consumers(name))
-        return [Pin(name, memory, len(shared), name, leaves) for memory in self._memories((maker, *readers))]
+        return [
+            Pin(name, memory, len(shared), name, leaves) for memory in self._memories(name, (maker, *readers))
+        ]
 
     def _pinned(self, group: tuple[Einsum, ...], name: str, shared: tuple[str, ...]) -> list[Pin | None]:
         """Where what several Einsums of a group read may stay for all of them, or None: each has its own. It
@@ -94,15 +95,15 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True):
             at for at in range(len(shared) + 1)
             if (at == 0 or shared[at - 1] in moved) and (at == len(shared) or shared[at] not in moved)
         ]  # fmt: skip
-        places = itertools.product(self._memories(readers), depths)
+        places = itertools.product(self._memories(name, readers), depths)
         return [None, *(Pin(name, memory, depth, readers[0].name) for memory, depth in places)]
 
-    def _memories(self, touching: tuple[Einsum, ...]) -> list[str]:
-        """On-chip memories on the way to some unit of each Einsum that touches a tensor, outermost first."""
+    def _memories(self, name: str, touching: tuple[Einsum, ...]) -> list[str]:
+        """Memories on the way of a tensor to some unit of each Einsum that touches it, outermost first."""
         every = [
             dict.fromkeys(
                 memory for node in self.leaves[einsum.name]
-                for memory in levels(self.machine, self.machine.unit(node.unit).memories["inputs"])
+                for way in ways_of(self.cascade, self.machine, node, name) for memory in way
             )
             for einsum in touching
         ]  # fmt: skip

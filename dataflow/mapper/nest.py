@@ -10,7 +10,7 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.footprint import compressed, relevant_ranks
-from einsim.dataflow.holds import levels, may_hold, passes_by, straight
+from einsim.dataflow.holds import passes_by, paths, reads, role_of, straight
 from einsim.dataflow.leaf import sparse_rank
 from einsim.dataflow.mapping import Compute
 from einsim.workloads.cascade import Access, Cascade, Einsum
@@ -210,14 +210,12 @@ def nest_of(
     keep: Mapping[str, str], buffers: int = 2,
 ) -> Nest:  # fmt: skip
     """The nest of one leaf with its own loops in a given order; `keep` holds tensors whole in a memory."""
-    unit = machine.unit(node.unit)
-    memories = levels(machine, unit.memories["inputs"])
     loops = (*inside.shared, *own)
     every = operands(cascade, einsum)
     choices = tuple(
         tuple(
             choice
-            for choice in _choices(cascade, machine, einsum, node, inside, memories, loops, operand, keep)
+            for choice in _choices(cascade, machine, einsum, node, inside, loops, operand, keep)
             if _held(choice, keep.get(operand.tensor))
         )
         for operand in every
@@ -239,13 +237,12 @@ def _choices(
     einsum: Einsum,
     node: Compute,
     inside: Inside,
-    memories: tuple[str, ...],
     loops: tuple[str, ...],
     operand: Operand,
     keep: Mapping[str, str],
 ) -> Iterator[tuple[Retention, ...]]:
-    """Homes of one tensor: above a loop that does not move it, or innermost, in any of the memories that may
-    hold it on the way to the unit. An operand that stays in the array may come straight from DRAM.
+    """Homes of one tensor: above a loop that does not move it, or innermost, in any memories of a way of its
+    to the unit. An operand that stays in the array may come straight from DRAM.
     """
     name, moved = operand.tensor, operand.moved
     shared, pin = len(inside.shared), inside.pin(name)
@@ -253,31 +250,35 @@ def _choices(
     depths = [at for at, rank in enumerate(loops) if rank not in moved and at >= lowest] + [len(loops)]
     if name in keep and lowest == 0 and depths[0]:
         depths.insert(0, 0)
-    usable = [memory for memory in memories if may_hold(cascade, machine, memory, node, name)]
     start: tuple[Retention, ...] = ()
+    around = ""
     if pin:
-        if pin.memory not in usable:
-            return
         mine = pin.counted == einsum.name
         start = (Retention(pin.depth, pin.memory, mine and pin.moves, mine, True),)
-        usable = usable[usable.index(pin.memory) + 1 :]
-    innermost = machine.unit(node.unit).memories["inputs"]
+        around = pin.memory
     if name in inside.resident:
-        outermost = inside.global_buffer
         loads = cascade.producer(name) is None and cascade.consumers(name)[0] == einsum
-        start = (Retention(0, outermost, loads, False, True),)
-        usable = usable[usable.index(outermost) + 1 :] if outermost in usable else usable
-    outer = start[0].memory if start else machine.dram.name
+        start = (Retention(0, inside.global_buffer, loads, False, True),)
+        around = inside.global_buffer
+    ways = ways_of(cascade, machine, node, name)
+    ways = tuple(way[way.index(around) + 1 :] for way in ways if around in way) if around else ways
+    near = reads(machine, node.unit, role_of(cascade, machine, node, name))
+    outer = around or machine.dram.name
     free = passes_by(cascade, machine, node, name)
-    for count in range(len(usable), -1, -1):
-        for picked in itertools.combinations(usable, count):
-            inner = picked[-1] if picked else outer
-            if inner != innermost and not free:
-                continue
-            if inner == machine.dram.name and not straight(cascade, machine, node, name):
-                continue
-            for chosen in itertools.combinations_with_replacement(depths, count):
-                yield (*start, *(Retention(d, memory) for d, memory in zip(chosen, picked, strict=True)))
+    every = (some for way in ways for n in range(len(way), -1, -1) for some in itertools.combinations(way, n))
+    for picked in dict.fromkeys(every):
+        inner = picked[-1] if picked else outer
+        if inner != near and not (
+            free and (inner != machine.dram.name or straight(cascade, machine, node, name))
+        ):
+            continue
+        for chosen in itertools.combinations_with_replacement(depths, len(picked)):
+            yield (*start, *(Retention(d, memory) for d, memory in zip(chosen, picked, strict=True)))
+
+
+def ways_of(cascade: Cascade, machine: Machine, node: Compute, tensor: str) -> tuple[tuple[str, ...], ...]:
+    """The ways of an operand from DRAM to a leaf: on-chip memories that may hold it, outermost first."""
+    return paths(machine, node.unit, role_of(cascade, machine, node, tensor))
 
 
 def _held(choice: tuple[Retention, ...], memory: str | None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.holds import levels
+from einsim.dataflow.holds import outside
 from einsim.dataflow.mapper.nest import Inside, Nest, Retention
 from einsim.dataflow.mapping import Keep, Mapping, Node, Pipeline, Sequence, chain, keep
 from einsim.workloads.cascade import Cascade
@@ -86,7 +86,7 @@ def _loop(point: NestPoint, depth: int, left: dict[str, int]) -> list[tuple[str,
 
 def _keeps(machine: Machine, homes: list[tuple[str, Retention]], buffers: int) -> list[Keep | None]:
     """Keeps that stand at one place, outer memories first; tensors of one memory together."""
-    order = sorted({home.memory for _, home in homes}, key=lambda name: len(levels(machine, name)))
+    order = sorted({home.memory for _, home in homes}, key=lambda name: len(outside(machine, name)))
     return [
         keep(tuple(dict.fromkeys(t for t, h in homes if h.memory == name)), name, buffers=buffers)
         for name in order

@@ -21,10 +21,7 @@ def check_restrictions(
     order: Mapping[str, tuple[str, ...]],
     unit: Mapping[str, str],
 ) -> None:
-    """Raise SpecError for a menu, tensor, memory, Einsum, unit or rank that does not exist, EinsimError for a
-    machine that no search knows.
-    """
-    check_memories(machine)
+    """Raise SpecError for a menu, tensor, memory, Einsum, unit or rank that does not exist."""
     einsums = [einsum.name for einsum in cascade.einsums]
     units = [one.name for one in machine.units]
     memories = [memory.name for memory in machine.memories if memory.parent]
@@ -55,7 +52,7 @@ def _known(path: str, given: Mapping[str, object], names: list[str]) -> None:
 
 
 def check_memories(machine: Machine) -> None:
-    """Raise EinsimError where a unit names a memory for each role, which no search knows of yet."""
+    """Raise EinsimError where a unit names a memory for each role, which not every search knows of."""
     for unit in machine.units:
         if unit.by_role:
             why = f"not modelled: a search where a unit ({unit.name}) names a memory for each role"

@@ -33,9 +33,10 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
+from einsim.accel import links
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
-from einsim.dataflow.holds import common_levels, levels
+from einsim.dataflow.holds import common_levels
 from einsim.dataflow.mapper import vectors
 from einsim.dataflow.mapper.groups import Groups, cuts
 from einsim.dataflow.mapper.model import cost
@@ -188,10 +189,11 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for node in self.leaves(einsum):
             if inside.core and cores_ranks(node) != (inside.core,):
                 continue
-            memories = levels(self.machine, self.machine.unit(node.unit).memories["inputs"])
+            memories = self.machine.unit(node.unit).memories.values()
+            blocks_of = max(len(way) for name in memories for way in links.paths(self.machine.links, name))
             given = self.order.get(einsum.name)
             blocks = (given,) if given else orders(self.cascade, einsum)
-            orders_of = itertools.product(blocks, repeat=len(memories))
+            orders_of = itertools.product(blocks, repeat=blocks_of)
             for own in itertools.islice(orders_of, 1) if one_order else orders_of:
                 loops = tuple(itertools.chain(*own))
                 nest = nest_of(
@@ -298,7 +300,10 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return {}
 
     def _sample_group(self, group: tuple[Einsum, ...], rng: random.Random) -> GroupPoint | None:
-        inside = rng.choice(list(self.insides(group)))
+        every = list(self.insides(group))
+        if not every:
+            return None
+        inside = rng.choice(every)
         shared = tuple(rng.choice(self.tiles.splits(rank)) for rank in inside.shared)
         points = []
         for einsum in group:

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
-from einsim.dataflow.holds import paths, roles_of
+from einsim.dataflow.holds import paths, role_of, roles_of
 from einsim.dataflow.legality import check
-from einsim.dataflow.mapper.space import MapSpace
-from einsim.dataflow.mapping import Compute
+from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.mapping import Compute, Keep, walk
 from einsim.dataflow.mapping_text import parse_text
 from einsim.specs.errors import EinsimError
 from einsim.workloads.notation import parse
@@ -160,8 +160,16 @@ def test_operands_follow_a_path_to_their_role(work, text, message) -> None:
     assert str(caught.value) == message
 
 
-def test_the_search_says_that_it_does_not_know_such_units() -> None:
-    with pytest.raises(
-        EinsimError, match=r"not modelled: a search where a unit .mm. names a memory for each role"
-    ):
-        MapSpace(cascade=WORK, machine=chip())
+def test_the_search_keeps_each_role_in_its_memory() -> None:
+    answer = best_mapping(WORK, chip(), "latency", templates=False)
+    check(answer.mapping, WORK, chip())
+    assert answer.proven
+    kept = {
+        (t, node.memory)
+        for node, _ in walk(answer.mapping.tree)
+        if isinstance(node, Keep)
+        for t in node.tensors
+    }
+    near = {"inputs": "spad", "weights": "wbuf", "outputs": "acc"}
+    (node,) = answer.mapping.computes()
+    assert {(t, near[role_of(WORK, chip(), node, t)]) for t in "ABZ"} <= kept

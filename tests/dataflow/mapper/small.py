@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
+from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Role, Unit
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import tables
@@ -81,17 +81,35 @@ def machine(rng: random.Random, levels: int, *, systolic: bool = False) -> Machi
         reads_from=memories[-1].name, registers=registers, clock_hz=rng.choice((None, 5e8)),
         bits=bits, accumulator_bits=drawn.choice((None, 32)),
     )  # fmt: skip
-    if drawn.random() < 0.3:
-        turns = (array, msgspec.structs.replace(vector, mode_of="mm"))
-        return Machine(
-            name="chip", family="generic", clock_hz=1e9, memories=tuple(memories), units=turns,
-            multicast=rng.random() < 0.5,
-        )  # fmt: skip
-    units = rng.choice(((array, vector), (array,), (vector,)))
-    return Machine(
+    turns = drawn.random() < 0.3
+    both = (array, msgspec.structs.replace(vector, mode_of="mm"))
+    units = both if turns else rng.choice(((array, vector), (array,), (vector,)))
+    chip = Machine(
         name="chip", family="generic", clock_hz=1e9, memories=tuple(memories), units=units,
         multicast=rng.random() < 0.5,
     )  # fmt: skip
+    return by_role(chip, drawn) if drawn.random() < 0.3 else chip
+
+
+def by_role(chip: Machine, rng: random.Random) -> Machine:
+    """The machine with a memory of its own for results, filled from one of two or from either, and sometimes
+    weights from another than inputs; the vector unit may find its operands as before.
+    """
+    near = chip.memories[-1]
+    outer = rng.choice((("gb",), ("dram",), ("gb", "dram")))
+    sums = msgspec.structs.replace(near, name="acc", parent=outer, holds=(), access_bytes=rng.choice((1, 2)))
+    apart: dict[Role, str] = {"inputs": near.name, "outputs": "acc"}
+    weights: dict[Role, str] = (
+        {"weights": rng.choice(("gb", "dram"))} if near.holds or rng.random() < 0.5 else {}
+    )
+    vector = [near.name, {**apart, "inputs": "acc"}, *([] if near.holds else [apart])]
+    units = tuple(
+        msgspec.structs.replace(
+            unit, reads_from={**apart, **weights} if unit.name == "mm" else rng.choice(vector)
+        )
+        for unit in chip.units
+    )
+    return msgspec.structs.replace(chip, memories=(*chip.memories, sums), units=units)
 
 
 def cascade(rng: random.Random, largest: int | None = None, texts: Any = TEXTS) -> Cascade:
@@ -143,7 +161,8 @@ def every_row(space: MapSpace) -> dict[tuple[str, ...], npt.NDArray[np.float64]]
                     rows = [
                         one for nest in space.nests(einsum, inside) for one in [_rows(space, nest, shared)]
                     ]
-                    total = (total[:, None] + np.concatenate(rows)[None]).reshape(-1, total.shape[1])
+                    none = np.zeros((0, total.shape[1]))
+                    total = (total[:, None] + np.concatenate([none, *rows])[None]).reshape(-1, total.shape[1])
                 total = total[np.all(total[:, engines + 1 :] <= capacity, axis=1)]
                 ticks = total[:, :engines].max(axis=1)
                 joules = total[:, engines] + leak * ticks
