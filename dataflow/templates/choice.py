@@ -75,7 +75,7 @@ class Chooser:
         kept = {name: memory for name, memory in resident.items() if name in touched(einsums)}
         case = (self._names[einsums], *(kept.get(name, "") for name in touched(einsums)))
         if case not in self._orders:
-            figures = [self._estimate(nest, kept) for nest in listed]
+            figures = [(nest.streamed, self._estimate(nest, kept)) for nest in listed]
             self._orders[case] = sorted(range(len(listed)), key=figures.__getitem__)
         for buffers in (2, 1):
             found: list[BlockTree] = []

@@ -14,7 +14,7 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.footprint import relevant_ranks
-from einsim.dataflow.holds import levels, levels_to, may_hold
+from einsim.dataflow.holds import levels, levels_to, may_hold, role_of
 from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
 from einsim.dataflow.spatial import able, place, roles
@@ -34,7 +34,8 @@ Loops = tuple[tuple[str, int], ...]
 class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
     """Einsums under `loops`, outermost first, with `parts` of a tile loaded, computed and stored at once.
 
-    `on_vectors`: contractions run on a vector unit too.
+    `on_vectors`: contractions run on a vector unit too. `streamed`: weights come part by part into the memory
+    that the unit reads them from.
     """
 
     einsums: tuple[Einsum, ...]
@@ -42,6 +43,7 @@ class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
     parts: Loops = ()
     buffers: int = 2
     on_vectors: bool = False
+    streamed: bool = False
 
     def extents(self, cascade: Cascade) -> dict[str, int]:
         """Points of each rank that the leaves see at once."""
@@ -90,6 +92,8 @@ def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = 
         depth = depth_of(cascade, nest.einsums, tensor, loops)
         ways = [levels_to(cascade, machine, node, tensor) for node in users]
         shared = [name for name in ways[0] if all(name in way for way in ways)]
+        if nest.streamed and role_of(cascade, machine, users[0], tensor) == "weights":
+            shared = shared[:-1]
         for memory in shared:
             held = all(may_hold(cascade, machine, memory, node, tensor) for node in users)
             if held and memory not in _outside(machine, resident.get(tensor, "")):
@@ -209,6 +213,16 @@ def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator
         made = LoopNest(einsums=(einsum,), loops=loops)
         found.setdefault(tuple((rank, tile) for rank, tile in loops if tile < sizes[rank]), made)
     yield from found.values()
+    masked = {rank for bound in cascade.bounds for side in (bound.left, bound.right) for rank in side.ranks}
+    if unit.by_role and not masked & set(
+        einsum.ranks
+    ):  # a memory of weights may have room for one array's only
+        whole = [
+            nest for nest in found.values() if all(dict(nest.loops)[rank] == sizes[rank] for rank in part.k)
+        ]
+        ends = {**flat_tile(cascade, part.n, dims[-1]), **flat_tile(cascade, part.k, dims[0])}
+        parts = tuple(ends.items())
+        yield from (msgspec.structs.replace(nest, parts=parts, streamed=True) for nest in whole)
 
 
 def in_parts(leaves: UnitChoices, nest: LoopNest) -> LoopNest:
@@ -219,7 +233,7 @@ def in_parts(leaves: UnitChoices, nest: LoopNest) -> LoopNest:
     """
     cascade, machine, einsum = leaves.cascade, leaves.machine, nest.einsums[0]
     part = roles(cascade, einsum)
-    if (not part.m and not part.n) or len(nest.einsums) > 1:
+    if (not part.m and not part.n) or len(nest.einsums) > 1 or nest.streamed:
         return nest
     masked = {rank for bound in cascade.bounds for side in (bound.left, bound.right) for rank in side.ranks}
     if masked & set(part.m) and masked & set(part.n):

@@ -14,6 +14,7 @@ from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Pipeline, Sequence, children, walk
 from einsim.dataflow.mapping_text import parse_text
+from einsim.dataflow.spatial import able
 from einsim.dataflow.templates import build_mapping, template_names
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError, SpecError
@@ -31,9 +32,10 @@ WORKLOADS = {
 @pytest.mark.parametrize("accel", preset_names())
 def test_every_template_mapping_that_is_accepted_is_legal(accel):
     chip = load_machine(accel)
-    accepted = 0
+    accepted = possible = 0
     for name, values in WORKLOADS.items():
         work = load_workload(name, values)
+        possible += all(able(work, chip, einsum) for einsum in work.einsums)
         for template in template_names():
             try:
                 made = build_mapping(work, chip, template)
@@ -41,7 +43,7 @@ def test_every_template_mapping_that_is_accepted_is_legal(accel):
                 continue
             check(made, work, chip)
             accepted += 1
-    assert accepted >= 10
+    assert accepted >= 2 * possible > 0  # unfused and resident suit all that a machine has the ops for
 
 
 def replace(tree, old, new):
