@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.holds import paths, roles_of
 from einsim.dataflow.mapper.nest import alike
 from einsim.dataflow.mapper.tiles import MENUS
+from einsim.dataflow.spatial import placements
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade
@@ -21,7 +23,9 @@ def check_restrictions(
     order: Mapping[str, tuple[str, ...]],
     unit: Mapping[str, str],
 ) -> None:
-    """Raise SpecError for a menu, tensor, memory, Einsum, unit or rank that does not exist."""
+    """Raise SpecError for a menu, tensor, memory, Einsum, unit or rank that does not exist, and for a memory
+    in which no unit could find a tensor.
+    """
     einsums = [einsum.name for einsum in cascade.einsums]
     units = [one.name for one in machine.units]
     memories = [memory.name for memory in machine.memories if memory.parent]
@@ -38,11 +42,28 @@ def check_restrictions(
     for name, asked in keep.items():
         if asked not in memories:
             raise SpecError(f"space.keep.{name}", "unknown memory", got=asked, hint=near(asked, memories))
+        there = _found_in(cascade, machine, name, unit)
+        if asked not in there:
+            rule = "must be a memory on the way to a unit that uses it"
+            raise SpecError(f"space.keep.{name}", rule, got=asked, hint=f"those are {', '.join(there)}")
     for name, ranks in order.items():
         real = {rank for rank in cascade.einsum(name).ranks if cascade.size(rank) > 1}
         if set(ranks) != real or len(ranks) != len(real):
             rule = f"must name each of {', '.join(sorted(real))} once"
             raise SpecError(f"space.order.{name}", rule, got=", ".join(ranks))
+
+
+def _found_in(cascade: Cascade, machine: Machine, tensor: str, unit: Mapping[str, str]) -> list[str]:
+    """On-chip memories on some way to a unit that may compute an Einsum which uses a tensor."""
+    users = (e for e in cascade.einsums if tensor in (e.name, *(read.tensor for read in e.reads)))
+    looked = {
+        (node.unit, roles_of(machine.unit(node.unit), node, einsum)[tensor])
+        for einsum in users
+        for node in placements(cascade, machine, einsum, unit.get(einsum.name, ""))
+    }
+    ways = (way for name, role in looked for way in paths(machine, name, role))
+    found = {name for way in ways for name in way}
+    return [memory.name for memory in machine.memories if memory.name in found]
 
 
 def _known(path: str, given: Mapping[str, object], names: list[str]) -> None:

@@ -10,9 +10,10 @@ from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
 from einsim.dataflow.holds import paths, role_of, roles_of
 from einsim.dataflow.legality import check
 from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Compute, Keep, walk
 from einsim.dataflow.mapping_text import parse_text
-from einsim.specs.errors import EinsimError
+from einsim.specs.errors import EinsimError, SpecError
 from einsim.workloads.notation import parse
 
 OPS = {op: OpCost() for op in ("mac", "mul", "add", "max", "exp")}
@@ -173,3 +174,23 @@ def test_the_search_keeps_each_role_in_its_memory() -> None:
     near = {"inputs": "spad", "weights": "wbuf", "outputs": "acc"}
     (node,) = answer.mapping.computes()
     assert {(t, near[role_of(WORK, chip(), node, t)]) for t in "ABZ"} <= kept
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        ({"A": "spad"}, None),
+        ({"B": "wbuf"}, None),
+        ({"A": "wbuf"}, None),  # another layout has A stay
+        ({"Z": "spad"}, None),  # on the way to acc
+        ({"A": "acc"}, "space.keep.A: must be a memory on the way to a unit that uses it (got 'acc'); those are spad, wbuf"),
+        ({"Z": "wbuf"}, "space.keep.Z: must be a memory on the way to a unit that uses it (got 'wbuf'); those are spad, acc"),
+    ],
+)  # fmt: skip
+def test_a_tensor_can_be_asked_for_only_where_a_unit_finds_it(keep, message) -> None:
+    if message is None:
+        assert dict(MapSpace(cascade=WORK, machine=chip(), keep=keep).keep) == keep
+        return
+    with pytest.raises(SpecError) as caught:
+        MapSpace(cascade=WORK, machine=chip(), keep=keep)
+    assert str(caught.value) == message
