@@ -158,8 +158,7 @@ def test_a_tensor_that_is_to_be_held_whole_is(seed: int) -> None:
     memory = rng.choice([memory.name for memory in chip.memories if memory.parent])
     try:
         point = MapSpace(cascade=work, machine=chip, keep={tensor: memory}).sample(rng)
-    except SpecError as error:  # and then no other mapping of the space has it there
-        assert "must be a memory on the way" in str(error)
+    except SpecError:  # and then no mapping of the space without the restriction has it there
         space = MapSpace(cascade=work, machine=chip)
         nests = (nest for einsum in work.einsums for nest in space.nests(einsum, Inside()))
         homes = {
