@@ -12,7 +12,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.effort import NODES, Effort
 from einsim.dataflow.lower import lower
-from einsim.dataflow.mapper.bound import least
+from einsim.dataflow.mapper.bound import counted_share, least
 from einsim.dataflow.mapper.doubling import doubled_where_it_fits
 from einsim.dataflow.mapper.flat_space import FlatSpace
 from einsim.dataflow.mapper.found import Found
@@ -132,9 +132,10 @@ def best_mapping(
 
         outcome = Search(
             searched, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes,
-            workers=workers,
+            workers=workers, left=counted_share(space) if reason else {},
         ).run()  # fmt: skip
         proven, looked = outcome.proven and not reason, outcome.nodes
+        bottom = outcome.floor * (seconds if objective == "latency" else 1)
 
         def pairs(points: Sequence[Found]) -> list[Judged]:
             trees = [

@@ -19,7 +19,7 @@ from einsim.dataflow.footprint import tile_bytes
 from einsim.dataflow.holds import straight
 from einsim.dataflow.leaf import LeafCost, Residence, exploited, issued_ops, leaf_cost
 from einsim.dataflow.mapper.makespan import split_makespan
-from einsim.dataflow.mapper.nest import plain
+from einsim.dataflow.mapper.nest import operands, plain, uncounted
 from einsim.dataflow.mapper.objective import key_by
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Compute
@@ -153,3 +153,43 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[float, float]:
         ticks[port] = ticks.get(port, 0) + size * clock.byte_ticks.get(port, 0)
     seconds = max(ticks.values()) / clock.ticks_per_cycle / machine.clock_hz
     return seconds, (read * (dram.read_pj or 0.0) + written * (dram.write_pj or 0.0)) / dram.access_bytes
+
+
+def counted_share(space: MapSpace) -> dict[str, float]:
+    """For each Einsum that the search counts too dear: of its cost there, the share that it has at least.
+
+    Of points that bounds leave, each takes its part of the cycles and bytes of a tile that is full. Where
+    tiles don't divide a bounded rank, or a dimension doesn't divide a tile, those cut away may have been the
+    others. Elements that are read at several indices count at each; patterns may save everything.
+    """
+    cascade = space.cascade
+    cut = {term.rank for b in cascade.bounds for side in (b.left, b.right) for term in side.terms}
+    found: dict[str, float] = {}
+    for einsum in cascade.einsums:
+        share = cascade.points(einsum.name) / max(1, math.prod(cascade.size(rank) for rank in einsum.ranks))
+        for rank in cut.intersection(einsum.ranks) if share < 1 else ():
+            widths = {
+                space.machine.unit(node.unit).dims[dim] if len(ranks) == 1 else 0
+                for node in space.leaves(einsum)
+                for dim, ranks in node.spatial.items()
+                if rank in ranks
+            }
+            share *= min(
+                _full(cascade.size(rank), tile) * min((_full(tile, wide) for wide in widths), default=1.0)
+                for tile in (*space.tiles.splits(rank), cascade.size(rank))
+            )
+        for operand in operands(cascade, einsum):
+            points = math.prod(cascade.size(rank) for rank in operand.moved)
+            share *= min(1.0, math.prod(cascade.shape(operand.tensor)) / max(1, points))
+        if any(uncounted(cascade, space.machine, einsum, each) for each in (*einsum.reads, einsum.output)):
+            share = 0.0
+        if share < 1:
+            found[einsum.name] = share
+    return found
+
+
+def _full(size: int, part: int) -> float:
+    """How full parts of a size are, together; less than half where several ranks share the part."""
+    if not part:
+        return 0.5
+    return 1.0 if part >= size else size / (-(-size // part) * part)

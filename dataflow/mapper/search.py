@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
@@ -39,25 +39,30 @@ SINGLES = 4
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was found, best first; `others`: the next best, with other results on chip; `proven`: all of the
-    space was covered; `nodes`: partial mappings seen.
+    space was covered; `nodes`: partial mappings seen; `floor`: the objective that nothing in it is below, in
+    ticks or joules, 0 for one that isn't a sum over groups.
     """
 
     found: tuple[Found, ...]
     others: tuple[Found, ...]
     proven: bool
     nodes: int
+    floor: float
 
 
 class Search:
     """One search. `within` caps the bytes held on chip, `nodes` the partial mappings that are looked at and
-    `budget_s` the seconds; `workers` groups are searched at once.
+    `budget_s` the seconds; `workers` groups are searched at once. `left` are shares of Einsums' costs that
+    the floor counts: bounds may cut what the space leaves whole.
     """
 
     def __init__(
         self, space: MapSpace, objective: str, *, report: Report, within: float = math.inf,
         budget_s: float = math.inf, nodes: int = ENDLESS, workers: int = 1,
+        left: Mapping[str, float] = {},
     ) -> None:  # fmt: skip
         self.space = space
+        self.left = left
         self.objective = objective
         self.within = within
         self.report = report
@@ -74,7 +79,7 @@ class Search:
         """
         spaces = self.space.spaces()
         groups = [sorted(space.fusions(), key=self._order) for space in spaces]
-        total, done, used, proven = sum(map(len, groups)), 0, 0, True
+        total, done, used, proven, floor = sum(map(len, groups)), 0, 0, True, math.inf
         best: list[Found] = []
         every: list[Found] = []
         pools = Pools()
@@ -89,6 +94,7 @@ class Search:
                 whole: list[Found] = []
                 try:
                     leasts = self._leasts(pool, contexts, mine)
+                    floor = min(floor, self._least(leasts, 0, len(self.index), self.left))
                     for number in self._sizes(mine):
                         row = [
                             g for g in mine if len(g) == number and self._may_improve(leasts, g, best, whole)
@@ -121,6 +127,7 @@ class Search:
             found=tuple(sorted(best, key=rank)),
             others=tuple(one for one in sorted(every, key=rank) if one not in best),
             proven=proven and not self.stopped, nodes=used,
+            floor=max(floor, 0.0) if self.objective in ADDITIVE and not self.stopped else 0.0,
         )  # fmt: skip
 
     def _sizes(self, groups: list[tuple[Einsum, ...]]) -> list[int]:
@@ -155,13 +162,16 @@ class Search:
         least = self._least(leasts, 0, first) + leasts[first, last]
         return least + self._least(leasts, last, len(self.index)) < score(known[0], self.objective)[0]
 
-    def _least(self, leasts: dict[tuple[int, int], float], first: int, last: int) -> float:
-        """What covering some Einsums by groups costs at least."""
+    def _least(
+        self, leasts: dict[tuple[int, int], float], first: int, last: int, left: Mapping[str, float] = {}
+    ) -> float:
+        """What covering some Einsums by groups costs at least, where shares are `left` of their costs."""
+        share = [left.get(name, 1.0) for name in self.index]
         ways = [0.0]
         for end in range(first + 1, last + 1):
             ways.append(
                 min(
-                    (leasts[begin, end] + ways[begin - first]
+                    (min(share[begin:end]) * leasts[begin, end] + ways[begin - first]
                      for begin in range(first, end) if (begin, end) in leasts),
                     default=math.inf,
                 )

@@ -9,7 +9,7 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.mapper.judged import Judged, judged
-from einsim.dataflow.mapper.objective import OBJECTIVES, nondominated
+from einsim.dataflow.mapper.objective import OBJECTIVES, key_by, nondominated
 from einsim.dataflow.mapper.stateful.group import group_of, why_not_exact
 from einsim.dataflow.mapper.stateful.point import mapping
 from einsim.dataflow.mapper.stateful.search import StatefulFound, StatefulSearch
@@ -103,13 +103,15 @@ def carried_state(
         found = tuple(pair for pair in pairs if pair is not None)
         if found:
             break
-    proven = bool(found) and all(result.proven for result in results) and not inexact and not pareto
     least = results[0].bound if not inexact and not pareto else None
+    bound = 0.0 if least is None else least[0] * (seconds if objective in ("latency", "edp") else 1)
+    complete = bool(found) and least is not None and results[0].proven
+    proven = complete and _figure(found[0], objective) <= bound * (1 + 1e-9)
     note = f"not proven: {inexact}" if inexact else _waits(results[0], space, seconds)
     return Carried(
         found=tuple(nondominated(found, _figures)) if pareto else found, proven=proven,
         nodes=LOOK * sum(result.nodes for result in results), space=space, note=note,
-        bound=0.0 if least is None else least[0] * (seconds if objective in ("latency", "edp") else 1),
+        bound=bound,
     )  # fmt: skip
 
 
@@ -121,6 +123,12 @@ def _waits(result: StatefulFound, space: StatefulSpace, seconds: float) -> str:
     if result.ticks > bound * 1.001:
         return f"tiles can't follow each other fast enough: {result.ticks * seconds:.4g} s with their waits"
     return ""
+
+
+def _figure(pair: Judged, objective: str) -> float:
+    """The objective of a mapping by the analytical model."""
+    seconds, joules, held = _figures(pair)
+    return key_by(objective, seconds, joules, held)[0]
 
 
 def _figures(pair: Judged) -> tuple[float, float, int]:

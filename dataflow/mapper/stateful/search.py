@@ -31,9 +31,10 @@ Report = Callable[[int, int, "StatefulFound"], None]
 
 
 class StatefulFound(msgspec.Struct, frozen=True, kw_only=True):
-    """The best point with its figures, None where nothing fits; `proven`: nothing in the space is better.
+    """The best point with its figures, None where nothing fits; `proven`: nothing in the space is better, by
+    these figures, waits of the pipeline included.
 
-    `bound` is a key that nothing in the space is below: the gap, where the search was cut short.
+    `bound` is a key that nothing in the space is below, waits or not.
     """
 
     point: StatefulPoint | None
@@ -90,7 +91,7 @@ class StatefulSearch:
     def run(self) -> StatefulFound:
         """Search everything, or until a limit is reached or Ctrl-C: then what was found stands, unproven."""
         queue: list[tuple[Key, int, bool, _Candidate]] = []
-        proven, done, bound = True, 0, None
+        proven, done, bound, floor = True, 0, None, None
         if self.objective != "latency":
             self._start_from_fastest()
         try:
@@ -108,12 +109,14 @@ class StatefulSearch:
                         bound = max(bound, self._bound(one, self._unit_bound(one.counts), better))
                         heapq.heappush(queue, (bound, number, True, one))
                     continue
-                done += 1
+                done, floor = done + 1, floor or bound
                 self._solve(one)
                 self.report(done, total, self._found(False, bound))
         except (BudgetSpent, KeyboardInterrupt):
             proven = False
-        return self._found(proven, bound)
+        if floor is None and self.best is not None:
+            floor = min(self.best[0], bound if queue and bound is not None else self.best[0])
+        return self._found(proven, floor)
 
     def _start_from_fastest(self) -> None:
         """Take the fastest mapping as the first limit: it is found soon, and good by other measures too."""
@@ -129,10 +132,10 @@ class StatefulSearch:
     def _found(self, proven: bool, bound: Key | None) -> StatefulFound:
         if self.best is None:
             return StatefulFound(point=None, ticks=0, joules=0, held=0, proven=proven, nodes=self.nodes)
-        key, point, ticks, joules, held = self.best
+        _, point, ticks, joules, held = self.best
         return StatefulFound(
             point=point, ticks=ticks, joules=joules, held=held, proven=proven, nodes=self.nodes,
-            bound=key if proven else bound,
+            bound=bound,
         )  # fmt: skip
 
     def _candidates(self) -> list[_Candidate]:

@@ -53,6 +53,20 @@ def test_the_optimum_is_the_brute_force_optimum(seed: int, objective: str, cap: 
     held_alike(seed, objective, cap, 6000)
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**9), objective=st.sampled_from(("latency", "energy")))
+def test_nothing_is_below_the_bound_even_without_waits(seed: int, objective: str) -> None:
+    space = problem(seed)
+    found = searched(space, objective)
+    for draw in range(8):
+        point = space.sample(random.Random(seed + draw), 20)
+        if point is not None and found.bound is not None:
+            figures = space.model.figures(point)
+            joules = figures.joules + space.model.leak_j * (figures.bound - figures.ticks)
+            least = figures.bound if objective == "latency" else joules
+            assert found.bound[0] <= least * (1 + 1e-9)
+
+
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(seed=st.integers(0, 10**9), objective=st.sampled_from(OBJECTIVES), cap=st.booleans())

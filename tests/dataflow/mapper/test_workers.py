@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 import pytest
+from small import machine as small_machine
 from small import problem
 
 from einsim.accel.load import load_machine
-from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.mapper.best import _searchable, best_mapping
+from einsim.dataflow.mapper.bound import counted_share
+from einsim.dataflow.mapper.judged import judged
+from einsim.dataflow.mapper.point import mapping
 from einsim.dataflow.mapper.search import Search
+from einsim.dataflow.mapper.space import MapSpace
 from einsim.workloads.library import build
+from einsim.workloads.notation import parse
 
 EDGE = load_machine("flat-edge")
 
@@ -46,3 +54,41 @@ def test_nothing_is_below_the_bound(seed: int, objective: str) -> None:
         figures["edp"] = figures["latency"] * figures["energy"]
         assert score(found, objective)
         assert figures[objective] >= bottom.of(objective) * (1 - 1e-9)
+        unit = space.scale.tick_s if objective == "latency" else 1
+        assert figures[objective] >= outcome.floor * unit * (1 - 1e-9)
+        assert (outcome.floor > 0) == (objective != "edp")
+
+
+MASKED = "C[p,m] = A[p,k] * B[m,k]\nD[p,m] = exp(C[p,m] - G[p])\nwhere m <= p\n"
+SHIFTED = "Z[p,f] = sum[r](X[2*p+r] * W[r,f])"
+OVERLAPPED = "Z[p,f] = sum[r](X[p+r] * W[r,f])"
+
+
+@pytest.mark.parametrize("text", [MASKED, SHIFTED, OVERLAPPED])
+@pytest.mark.parametrize("objective", ["latency", "energy"])
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_below_the_floor_where_the_search_leaves_masks_out(
+    text: str, objective: str, seed: int
+) -> None:
+    rng = random.Random(seed)
+    sizes = {rank: rng.randint(2, 6) for rank in "pmkfr"}
+    sizes["m"] = sizes["p"]
+    work = parse(text, name="work", sizes={rank: size for rank, size in sizes.items() if rank in text})
+    chip = small_machine(rng, 2, systolic=True)
+    space = MapSpace(cascade=work, machine=chip, menu="all", buffers=1)
+    relaxed, reason = _searchable(space)
+    assert reason
+    assert relaxed is not None
+    share = counted_share(space)
+    outcome = Search(relaxed, objective, report=lambda *_: None, left=share, nodes=1).run()
+    floor = outcome.floor * (relaxed.scale.tick_s if objective == "latency" else 1)
+    looked = 0
+    for draw in range(20):
+        point = relaxed.sample(random.Random(draw), 20)
+        pair = None if point is None else judged(mapping(work, chip, point), work, chip)
+        if pair is not None:
+            looked += 1
+            figure = pair[1].latency_s if objective == "latency" else pair[1].energy_stated_j
+            assert figure >= floor * (1 - 1e-9)
+    assert floor > 0
+    assert looked
