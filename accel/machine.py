@@ -200,6 +200,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     takes one of so many from its descriptor to its last byte, and the port is free during the descriptor.
     `copies`: one such memory stands in each of so many cores; capacity, rates and leakage are of all
     together. A core reaches its own only, and has there what its points of the ranks along the cores need.
+    `value_bits`: narrower values take so many bits here, as in accumulators.
     """
 
     name: str
@@ -223,6 +224,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     descriptor_cycles: int = 0
     dma_engines: int = 0
     copies: int = 1
+    value_bits: int = 0
 
     def __post_init__(self) -> None:
         if self.parent == ():
@@ -235,7 +237,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise RuleError(
                 "a bus has a name and a bandwidth", got=self.bus or self.bus_bytes_per_s, at=("bus",)
             )
-        for word in ("bus", "descriptor_cycles", "dma_engines"):
+        for word in ("bus", "descriptor_cycles", "dma_engines", "value_bits"):
             if self.parent is None and getattr(self, word):
                 raise RuleError("stands on the memory that is filled, not on DRAM", at=(word,))
         if self.timing and self.banks > 1:

@@ -161,6 +161,11 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     dma_engines: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     """Engines that these transfers take turns on, from descriptor to last byte; 0: as many as are wanted."""
 
+    value_bits: Bits | None = None
+    """Bits that a value takes here at the least, such as 32 in accumulators: a narrower one is widened on its
+    way in and narrowed on its way out.
+    """
+
     def __post_init__(self) -> None:
         if self.bandwidth is not None and (self.read_bandwidth or self.write_bandwidth):
             rule = "stands beside read_bandwidth or write_bandwidth; write one shared port or two ports"
@@ -204,6 +209,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             descriptor_cycles=self.descriptor_cycles,
             dma_engines=self.dma_engines,
             copies=copies,
+            value_bits=self.value_bits or 0,
         )
 
 

@@ -19,6 +19,7 @@ from einsim.dataflow.cores import copied, cores_ranks
 from einsim.dataflow.footprint import (
     Use,
     access_of,
+    as_held,
     compressed,
     elements,
     relevant_ranks,
@@ -111,30 +112,38 @@ def moved(
     tensor = wide if partial is None else tensor
     in_unit = any(unit.name == inner for unit in machine.units)
     apart = not machine.multicast or cores_of(machine, outer) > 1
-    found = None
+    found, times, copies = None, 1, 1
     begun = partial if draft.resumes else None
     if cores_of(machine, inner) > 1 and begun is None:
         found = _pairs(cascade, machine, layout, draft, tile)
-    if begun is not None:
-        bits = every = begun * wide.bits
-        count = begun
-    elif found is None:
-        together = uses(draft, cascade, tile)
-        copies = takers(cascade, machine, draft, tile) if cores_of(machine, inner) > 1 else 1
-        bits = union_bits(cascade, machine, tensor, together)
-        every, count = bits * copies, touched(cascade, together) * copies
-    else:
+    together = uses(draft, cascade, tile)
+    if found is not None:
         pairs, times = found
-        once = different([np.zeros_like(pairs[0]), *pairs[1:]])
-        bits, every = (
-            stored_bits(tensor, rows) if compressed(machine, tensor) else len(rows[0]) * times * tensor.bits
-            for rows in (once, pairs)
-        )
+        rows = {False: different([np.zeros_like(pairs[0]), *pairs[1:]]), True: pairs}
         count = len(pairs[0]) * times
-    if draft.kind == "store" and partial:
-        bits, every = (one + partial * (wide.bits - tensor.bits) for one in (bits, every))
-    size, own = -(-bits // 8), -(-every // 8)
-    return own if apart else size, count if in_unit else own
+    elif begun is not None:
+        count = begun
+    else:
+        copies = takers(cascade, machine, draft, tile) if cores_of(machine, inner) > 1 else 1
+        count = touched(cascade, together) * copies
+
+    def moves(memory: str, *, each: bool) -> int:
+        """Bytes in a memory, of all cores or of each."""
+        of, sums = (as_held(machine, memory, one) for one in (tensor, wide))
+        if found is not None:
+            mine = rows[each]
+            bits = stored_bits(of, mine) if compressed(machine, of) else len(mine[0]) * times * of.bits
+        elif begun is not None:
+            bits = begun * sums.bits
+        elif compressed(machine, of):
+            bits = union_bits(cascade, machine, of, together) * (copies if each else 1)
+        else:
+            bits = (count if each else count // copies) * of.bits
+        if draft.kind == "store" and partial:
+            bits += partial * (sums.bits - of.bits)
+        return -(-bits // 8)
+
+    return moves(outer, each=apart), count if in_unit else moves(inner, each=True)
 
 
 def _pairs(

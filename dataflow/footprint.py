@@ -239,6 +239,12 @@ def compressed(machine: Machine, tensor: Tensor) -> bool:
     return any(pattern in unit.exploits for unit in machine.units for pattern in tensor.sparsity.patterns)
 
 
+def as_held(machine: Machine, memory: str, tensor: Tensor) -> Tensor:
+    """A tensor as it is in a memory, whose values may have more bits; in a unit's registers as it is."""
+    least = next((one.value_bits for one in machine.memories if one.name == memory), 0)
+    return tensor if tensor.bits >= least else msgspec.structs.replace(tensor, bits=least)
+
+
 def tile_bytes(
     cascade: Cascade,
     machine: Machine,

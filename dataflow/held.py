@@ -7,7 +7,7 @@ import math
 from einsim.accel.machine import Machine
 from einsim.accel.widths import lacks
 from einsim.dataflow.cores import share
-from einsim.dataflow.footprint import Use, access_of, relevant_ranks, tile_bytes, union_bits, uses
+from einsim.dataflow.footprint import Use, access_of, as_held, relevant_ranks, tile_bytes, union_bits, uses
 from einsim.dataflow.holds import outside
 from einsim.dataflow.layout import Home, Layout, Leaf, summed, users
 from einsim.dataflow.leaf import partial_sum, returns
@@ -62,7 +62,8 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
             moved = relevant_ranks(cascade, access)
             extents = share(unit, user.node, moved, extents)
     adding = _adds_up(home, layout, user, cascade)
-    tensor = partial_sum(cascade, unit, einsum) if adding else None
+    tensor = partial_sum(cascade, unit, einsum) if adding else cascade.tensor(home.tensor)
+    tensor = as_held(machine, home.memory, tensor)
     size = tile_bytes(cascade, machine, access, extents, tensor)
     producer = cascade.producer(home.tensor)
     used = {a.indices: a for leaf in here for a in uses(cascade.einsum(leaf.node.einsum), home.tensor)}
@@ -78,7 +79,7 @@ def _together(
     machine: Machine,
     accesses: tuple[Access, ...],
     extents: dict[str, int],
-    tensor: Tensor | None,
+    tensor: Tensor,
 ) -> int:
     """Bytes of what several accesses touch in one tile: those that loops move alike share the same elements
     wherever it lies, others may share none.
@@ -91,7 +92,6 @@ def _together(
         )
         alike.setdefault(tuple(map(tuple, terms)), []).append(Use(access, box, None))
     whole = {rank: (0, size) for rank, size in cascade.sizes.items()}
-    tensor = tensor or cascade.tensor(accesses[0].tensor)
     bits = sum(union_bits(cascade, machine, tensor, tuple(some)) for some in alike.values())
     most = union_bits(cascade, machine, tensor, tuple(Use(access, whole, None) for access in accesses))
     return -(-min(bits, most) // 8)
@@ -118,7 +118,8 @@ def result_bytes(cascade: Cascade, machine: Machine, einsum: Einsum, memory: str
         for unit in machine.units
         if any(memory in (name, *outside(machine, name)) for name in unit.memories.values())
     ]
-    widths = (partial_sum(cascade, unit, einsum) for unit in below if not lacks(unit, ops))
+    sums = (partial_sum(cascade, unit, einsum) for unit in below if not lacks(unit, ops))
+    widths = (as_held(machine, memory, tensor) for tensor in sums)
     widest = max(widths, key=lambda tensor: tensor.bits, default=None)
     return tile_bytes(cascade, machine, einsum.output, cascade.sizes, widest)
 

@@ -12,7 +12,7 @@ from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import issued
 from einsim.dataflow.array_time import Tiles, array_time
 from einsim.dataflow.feed import LaidTile
-from einsim.dataflow.footprint import Use, compressed, runs, steps, stored_bits, touched
+from einsim.dataflow.footprint import Use, as_held, compressed, runs, steps, stored_bits, touched
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
@@ -209,7 +209,7 @@ def _operand(
     if in_unit:
         actions[Action(node.unit, "register", READ)] += count
         return ()
-    spec = cascade.tensor(tensor)
+    spec = as_held(machine, home.memory, cascade.tensor(tensor))
     stored = laid.stored(spec, accesses, whole, apart=apart) if compressed(machine, spec) else None
     size = _streamed_bytes(cascade, machine, laid, accesses, (spec, count), stored=stored)
     return _traffic(cascade, machine, laid, accesses[0], home, (size, 0))
@@ -247,9 +247,10 @@ def _result(
         actions[Action(unit, "register", READ)] += read
         actions[Action(unit, "register", WRITE)] += written
         return ()
-    wide, tensor = partial_sum(cascade, machine.unit(unit), einsum), cascade.tensor(einsum.name)
+    sums = (partial_sum(cascade, machine.unit(unit), einsum), cascade.tensor(einsum.name))
+    wide, tensor = (as_held(machine, home.memory, one) for one in sums)
     finished = 0 if unfinished is None else min(once - unfinished, written)
-    finished = written if wide is tensor else finished
+    finished = written if wide.bits == tensor.bits else finished
     stored = None
     if compressed(machine, tensor) and finished in (0, written):
         apart, at_once = _apart(machine, home.memory, laid), laid.node.stationarity == "output-stationary"

@@ -107,6 +107,9 @@ class _Tree:
         if node.spill and len(parents := self.machine.memory(node.memory).parents) > 1:
             rule = f"{node.memory} has several memories outside it to spill to: {', '.join(parents)}"
             raise self.sites.error(place, node, "spill", rule, got=node.spill)
+        if node.overlay and any(m.name == node.memory and m.value_bits for m in self.machine.memories):
+            rule = f"not modelled: tensors share bytes in {node.memory}, whose values have a width of its own"
+            raise self.sites.error(place, node, "overlay", rule)
         if node.overlay and len(node.tensors) < 2:
             raise self.sites.error(place, node, "overlay", "needs at least two tensors that share the bytes")
         for tensor in node.tensors:

@@ -106,12 +106,11 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def why_not_exact(self) -> str:
         """Why the compiled model does not hold here; "" where it does."""
-        slowed = [m.name for m in self.machine.memories if m.bus or m.descriptor_cycles or m.banks > 1]
-        if self.machine.noc or slowed:
-            what = (
-                "a network to the cores" if self.machine.noc else f"{slowed[0]}'s bus, banks or descriptors"
-            )
-            return f"{self.machine.name}: {what}"
+        if self.machine.noc:
+            return f"{self.machine.name}: a network to the cores"
+        for one in self.machine.memories:
+            if one.bus or one.descriptor_cycles or one.banks > 1 or one.value_bits:
+                return f"{self.machine.name}: {one.name}'s bus, banks, descriptors or value_bits"
         for einsum in self.cascade.einsums:
             reason = simple(self.cascade, self.machine, einsum)
             if reason:

@@ -124,7 +124,7 @@ CHANGES: dict[str, Change] = {
     "banks": Change(4),
     "bus": Change("shared", also={"bus_bandwidth": "0.1GB/s"}),
     "bus_bandwidth": Change("0.1GB/s", base={"bus": "shared", "bus_bandwidth": "64GB/s"}),
-    "descriptor_cycles": Change(50), "dma_engines": Change(1, base={"descriptor_cycles": 50}),
+    "value_bits": Change(64), "descriptor_cycles": Change(50), "dma_engines": Change(1, base={"descriptor_cycles": 50}),
     "capacity": Change("1KiB"), "buffer": Change("1KiB"), "scratchpad": Change("1KiB"),
     "cycles": Change(3), "energy": Change("99pJ"), "latency_cycles": Change(40), "made_of": Change({"add": 2}),
     "fused_ops": Change([["add", "exp"]]), "dataflows": Change(["weight-stationary"]),

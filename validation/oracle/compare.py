@@ -219,7 +219,8 @@ def _room(case: DrawnCase, program: Program, outcome: Execution) -> Iterator[Dis
         tensor, producer = case.work.tensor(name), case.work.producer(name)
         if producer is not None and producer.iterative:
             continue
-        size, room = -(-values * tensor.bits // 8), program.buffers.get(memory, 0)
+        least = next((one.value_bits for one in case.chip.memories if one.name == memory), 0)
+        size, room = -(-values * max(tensor.bits, least) // 8), program.buffers.get(memory, 0)
         if size > room and memory not in spilling and not exploited & set(tensor.sparsity.patterns):
             yield Disagreement(
                 kind="held", text=f"{memory} held {size} bytes of {name}, with room for {room}"

@@ -57,7 +57,8 @@ def _by_role(chip: Machine, rng: random.Random) -> Machine:
     for name in ("spad", "wbuf", "acc"):
         copies = cores if rng.random() < 0.5 else 1
         made = _memory(name, "gb", rng, plain=True, copies=copies)
-        memories.append(msgspec.structs.replace(made, parent=rng.choice(parents)))
+        wide = rng.choice((0, 0, 20, 32)) if name == "acc" else 0
+        memories.append(msgspec.structs.replace(made, parent=rng.choice(parents), value_bits=wide))
     matrix: dict[Role, str] = {"inputs": "spad", "outputs": rng.choice(("acc", "acc", "spad"))}
     if rng.random() < 0.7:
         matrix["weights"] = rng.choice(("wbuf", "wbuf", "gb", "dram"))

@@ -215,10 +215,13 @@ class Place:
         if self.registers:
             self.books.registers[self.memory, kind] += len(element)
             return 0
+        least = self.machine.memory(self.memory).value_bits
         bits = sum(
             stored_bits(self.cascade, self.machine, self.tensor, width, element[chosen], apart[chosen])
-            for chosen, width in ((partial, self.sums.partial_bits), (~partial, self.sums.bits))
-        )
+            for chosen, width in (
+                (partial, max(self.sums.partial_bits, least)), (~partial, max(self.sums.bits, least))
+            )
+        )  # fmt: skip
         size = -(-bits // 8)
         book(self.books, self.machine, self.memory, self.tensor, kind, size)
         over = math.ceil(size * self.spill) if spilling else 0
