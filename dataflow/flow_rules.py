@@ -184,6 +184,15 @@ class _Flow:
             lone = any(self.cascade.size(rank) == 1 for rank in producer.iterative)
             if lone and not meets(self.cascade, self._read(leaf, maker, access), ()):
                 continue  # it finds the initial state only
+            theirs = maker.homes.get(access.tensor, ())
+            own = [home for home in leaf.homes.get(access.tensor, ()) if home not in theirs]
+            several = len({read.indices for read in uses(self.einsum(leaf), access.tensor)}) > 1
+            if own and several and producer.iterative and maker is not leaf:
+                rule = (
+                    f"not modelled: {leaf.node.einsum} finds several steps of {access.tensor} in its own keep"
+                )
+                hint = f"keep {access.tensor} where it is made too"
+                raise self.fault(own[0].place, rule, "keep", hint)
             shared = {rank for at in common_loops(leaf, maker) for rank in self.layout.loops[at].ranks}
             steps = {rank for index in _steps(access, producer) for rank in index.ranks}
             lost = steps & {*self.cascade.overwritten.get(producer.name, ())}

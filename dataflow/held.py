@@ -7,7 +7,17 @@ import math
 from einsim.accel.machine import Machine
 from einsim.accel.widths import lacks
 from einsim.dataflow.cores import share
-from einsim.dataflow.footprint import Use, access_of, as_held, relevant_ranks, tile_bytes, union_bits, uses
+from einsim.dataflow.footprint import (
+    Use,
+    access_of,
+    as_held,
+    compressed,
+    relevant_ranks,
+    tile_bytes,
+    union_bits,
+    uses,
+    values,
+)
 from einsim.dataflow.holds import outside
 from einsim.dataflow.layout import Home, Layout, Leaf, summed, users
 from einsim.dataflow.leaf import partial_sum, returns
@@ -58,20 +68,48 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
     access = access_of(einsum, home.tensor)
     if all(unit.name != home.memory for unit in machine.units):
         copies = machine.memory(home.memory).copies
-        if copies > 1:
-            moved = relevant_ranks(cascade, access)
-            extents = share(unit, user.node, moved, extents)
+    mine = share(unit, user.node, relevant_ranks(cascade, access), extents) if copies > 1 else extents
     adding = _adds_up(home, layout, user, cascade)
     tensor = partial_sum(cascade, unit, einsum) if adding else cascade.tensor(home.tensor)
     tensor = as_held(machine, home.memory, tensor)
-    size = tile_bytes(cascade, machine, access, extents, tensor)
+    size = tile_bytes(cascade, machine, access, mine, tensor)
     producer = cascade.producer(home.tensor)
     used = {a.indices: a for leaf in here for a in uses(cascade.einsum(leaf.node.einsum), home.tensor)}
-    if len(used) > 1 and not (producer is not None and producer.iterative):
-        size = _together(cascade, machine, tuple(used.values()), extents, tensor)
+    cut = {rank for rank in mine if mine[rank] < extents[rank]}
+    several = any(len(set(index.ranks)) > 1 and cut & set(index.ranks) for index in access.indices)
+    if producer is not None and producer.iterative:
+        pass  # steps of a state take the place of each other
+    elif several or (len(used) > 1 and cut):
+        size = _apart(cascade, machine, tensor, tuple(used.values()), (extents, mine))
+    elif len(used) > 1:
+        size = _together(cascade, machine, tuple(used.values()), mine, tensor)
     size *= copies
     again = any(layout.loops[loop].count > 1 for loop in path)
     return math.ceil(size * (1 - home.spill)) * (home.buffers if again else 1)
+
+
+def _apart(
+    cascade: Cascade, machine: Machine, tensor: Tensor, accesses: tuple[Access, ...],
+    points: tuple[dict[str, int], dict[str, int]],
+) -> int:  # fmt: skip
+    """Bytes of what accesses touch on the core that has most; `points` are those of a tile and of that core.
+
+    Its points of the ranks along the cores lie apart, so that neither shifts nor windows share elements.
+    """
+    whole, mine = points
+    every = {rank: (0, extent) for rank, extent in whole.items()}
+    one = {rank: (0, 1 if extent < whole[rank] else extent) for rank, extent in mine.items()}
+    most = union_bits(cascade, machine, tensor, tuple(Use(access, every, None) for access in accesses))
+    if compressed(machine, tensor):
+        return -(-most // 8)
+    count = 0
+    for access in accesses:
+        sides = []
+        for index in access.indices:
+            times = math.prod(mine[rank] for rank in {*index.ranks} if mine[rank] < whole[rank])
+            sides.append(min(times * len(values(index, one, cascade)), len(values(index, every, cascade))))
+        count += math.prod(sides)
+    return -(-min(count * tensor.bits, most) // 8)
 
 
 def _together(

@@ -25,3 +25,29 @@ def test_all_that_is_read_at_once_has_room(text: str, loop: tuple[str, int], row
     tree = chain(loop, keep(("X",), "gb", buffers=1), Compute(einsum="Y", unit="lanes"))
     mapping = Mapping(cascade="two", machine="small", template="", tree=tree)
     assert held_bytes(mapping, lay_out(mapping, work), work, machine()) == {"gb": rows * 4 * 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        # 7 places of t go round 4 cores: one has t = 0 and 4, with rows 0, 1, 4 and 5 by both shifts
+        ("Y[t,c] = X[t,c] - X[t+1,c]", 4),
+        # and with a window of three it has rows 0 to 2 and 4 to 6
+        ("Y[t,c] = X[t+r,c] * W[r]", 6),
+        # places by themselves are two rows
+        ("Y[t,c] = X[t,c] * W[c]", 2),
+    ],
+)
+def test_places_that_go_round_the_cores_share_no_rows(text: str, rows: int) -> None:
+    work = parse(text, name="w", sizes={"t": 7, "c": 3, "r": 3} if "r" in text else {"t": 7, "c": 3})
+    leaf = Compute(einsum="Y", unit="lanes", spatial={"cores": ("t",), "lanes": ("c",)})
+    names = "X Y" if "W" not in text else "X W Y"
+    chip = machine(cores=4, copies=4)
+    made = Mapping(
+        cascade="w", machine="small", template="test", tree=chain(keep(names, "near", buffers=1), leaf)
+    )
+    held = held_bytes(made, lay_out(made, work), work, chip)["near"]
+    others = 4 * 2 * 3 * 2 + (
+        0 if "W" not in text else 4 * 3 * 2
+    )  # Y: two rows in each core; W: three values
+    assert held == 4 * rows * 3 * 2 + others
