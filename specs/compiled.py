@@ -123,6 +123,12 @@ def kernels_folder(file: str) -> Path | None:
     return folder if _writable(folder) else None
 
 
+def compiled_before(file: str) -> bool:
+    """Whether machine code of a file's kernels is kept already: else their first call compiles them."""
+    folder = kernels_folder(file)
+    return folder is not None and any(folder.rglob("*.nbc"))
+
+
 def _writable(folder: Path) -> bool:
     """Whether files can be made in a folder, which is made first."""
     try:

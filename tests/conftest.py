@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# What a test asks is worked out, whatever was asked before.
+os.environ["EINSIM_CACHE_DIR"] = "off"
 
 # No deadline: the first call of a numba kernel compiles it. The same examples on every machine and run.
 settings.register_profile("einsim", deadline=None, derandomize=True)

@@ -15,12 +15,12 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.bound import counted_share, least
 from einsim.dataflow.mapper.doubling import doubled_where_it_fits
 from einsim.dataflow.mapper.flat_space import FlatSpace
-from einsim.dataflow.mapper.found import Found
+from einsim.dataflow.mapper.found import Found, searched
 from einsim.dataflow.mapper.judged import Judged, judged
 from einsim.dataflow.mapper.nest import uncounted, unsearchable
 from einsim.dataflow.mapper.objective import OBJECTIVES, Key, Objective, key_by
 from einsim.dataflow.mapper.point import Point, mapping
-from einsim.dataflow.mapper.search import Search
+from einsim.dataflow.mapper.search import Search, SearchResult
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.stateful.best import carried_state
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
@@ -109,13 +109,13 @@ def best_mapping(
     nodes = nodes or NODES[effort]
     given = space is not None
     space = space or default_space(cascade, machine, objective, effort)
-    searched, reason = _searchable(space)
+    relaxed, reason = _searchable(space)
     found: list[Judged] = []
     others: list[Judged] = []
     proven, looked, note = False, 0, f"not proven: {reason}" if reason else ""
     used: MapSpace | StatefulSpace = space
     bottom = 0.0
-    if searched is None and any(einsum.iterative for einsum in cascade.einsums):
+    if relaxed is None and any(einsum.iterative for einsum in cascade.einsums):
         _check_free(space, default_space(cascade, machine, objective))
         carried = carried_state(
             cascade, machine, objective, within=within_bytes, budget_s=budget_s, nodes=nodes,
@@ -123,17 +123,20 @@ def best_mapping(
         )  # fmt: skip
         found, proven, looked, note = list(carried.found), carried.proven, carried.nodes, carried.note
         used, bottom = carried.space or space, carried.bound
-    if searched is not None:
-        seconds = searched.scale.tick_s
+    if relaxed is not None:
+        seconds = relaxed.scale.tick_s
 
         def report(done: int, groups: int, best: Found | None) -> None:
             figures = None if best is None else (best.ticks * seconds, best.joules, best.held)
             progress(done, groups, figures)
 
-        outcome = Search(
-            searched, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes,
-            workers=workers, left=counted_share(space) if reason else {},
-        ).run()  # fmt: skip
+        left = counted_share(space) if reason else {}
+        search = Search(
+            relaxed, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes,
+            workers=workers, left=left,
+        )  # fmt: skip
+        facts = (relaxed, objective, repr(within_bytes), nodes, left)
+        outcome = searched(search, SearchResult, cascade, *facts)
         proven, looked = outcome.proven and not reason, outcome.nodes
         bottom = outcome.floor * (seconds if objective == "latency" else 1)
 

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from einsim.cli.map import case, quantity
 from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.cli.terminal import console
+from einsim.cli.terminal import console, say_compiling
 from einsim.dataflow.mapper.explain import Explanation, explain
 from einsim.dataflow.mapping_text import mapping_text
-from einsim.evaluation import find_mapping
+from einsim.evaluation import AUTO, find_mapping
 from einsim.report.quantity import joules
 from einsim.report.stated import cells, energy
 from einsim.specs.units import Seconds
@@ -43,6 +43,8 @@ def command(
     """Explain and print."""
     budget_s = 0.0 if remap is None else quantity(Seconds, remap, "--remap")
     cascade, machine = case(workload, accel, settings)
+    if remap is not None or mapping == AUTO:
+        say_compiling()
     tree = find_mapping(cascade, machine, mapping)
     found = explain(tree, cascade, machine, budget_s=budget_s)
     if as_json:

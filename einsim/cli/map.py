@@ -16,7 +16,7 @@ from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.cli.terminal import console
+from einsim.cli.terminal import console, say_compiling
 from einsim.dataflow.effort import EFFORTS, Effort
 from einsim.dataflow.mapper.best import Answer, best_mapping, default_space, flat_mapping
 from einsim.dataflow.mapper.best import Progress as Report
@@ -147,6 +147,7 @@ def command(
                 click.echo(str(space(cascade) or default_space(cascade, machine, objective, effort)))
         return
 
+    say_compiling()
     with _progress(joules=objective in ("energy", "edp")) as report:
 
         def search(cascade: Cascade) -> Answer:

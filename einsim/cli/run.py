@@ -13,10 +13,10 @@ import msgspec
 from einsim.accel.gpu.machine import is_gpu
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.cli.terminal import console
+from einsim.cli.terminal import console, say_compiling
 from einsim.dataflow.effort import EFFORTS, Effort
 from einsim.dataflow.mapping_file import dump_mapping
-from einsim.evaluation import TEMPLATE, Level, Mapped, evaluate
+from einsim.evaluation import AUTO, TEMPLATE, Level, Mapped, evaluate
 from einsim.report.comparison import comparison_table, where_time_went
 from einsim.report.stated import over_bound
 from einsim.saved import save_result, summary
@@ -78,6 +78,8 @@ def command(
     """Evaluate and print; 1 where a check finds a difference."""
     if check and is_gpu(accel):
         raise SpecError("", "is for mappings, and a GPU runs kernels", got=accel, where="--check")
+    if mapping == AUTO:
+        say_compiling()
     found = evaluate(
         workload, accel, settings=read_pairs(settings), mapping=mapping, level=level, effort=effort
     )

@@ -13,3 +13,13 @@ def console(*, error: bool = False) -> Console:
     """A rich console on stdout, or on stderr."""
     stream = sys.stderr if error else sys.stdout
     return Console(file=stream, width=None if stream.isatty() else PIPE_COLUMNS, highlight=False)
+
+
+def say_compiling() -> None:
+    """Before the first search of all, on a terminal: that it compiles first."""
+    from einsim.dataflow.mapper import kernel  # these load numba, which only a search needs
+    from einsim.specs.compiled import compiled_before
+
+    out = console(error=True)
+    if out.is_terminal and not compiled_before(kernel.__file__):
+        out.print("compiling the search once, which takes half a minute")

@@ -89,8 +89,10 @@ def test_what_a_kernel_calls_is_what_it_is_now(afresh: Path, monkeypatch: pytest
 def test_machine_code_is_found_again_under_the_hash(afresh: Path) -> None:
     path = afresh / "kept_kernel.py"
     path.write_text(KERNEL)
+    assert not compiled.compiled_before(str(path))
     assert load(path).twice(4) == 8
     folder = afresh / "cache" / source_hash(path)
+    assert compiled.compiled_before(str(path))
     assert kernels_folder(str(path)) == folder
     assert list(folder.rglob("*.nbc"))
     again = load(path).twice

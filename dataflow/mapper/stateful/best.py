@@ -8,6 +8,7 @@ from collections.abc import Mapping as MappingType
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.mapper.found import searched
 from einsim.dataflow.mapper.judged import Judged, judged
 from einsim.dataflow.mapper.objective import OBJECTIVES, key_by, nondominated
 from einsim.dataflow.mapper.stateful.group import group_of, why_not_exact
@@ -86,17 +87,16 @@ def carried_state(
         (False, True) if cascade.bounds else (False,)
     ):  # bounds may forbid to keep an input further out
         space = msgspec.structs.replace(space, innermost=innermost)
+        most = nodes // LOOK // len(ends)
         results = [
-            StatefulSearch(
-                space,
-                end,
-                within=within,
-                budget_s=budget_s / len(ends),
-                most=nodes // LOOK // len(ends),
-                report=report,
-            ).run()
+            searched(
+                StatefulSearch(
+                    space, end, within=within, budget_s=budget_s / len(ends), most=most, report=report
+                ),
+                StatefulFound, cascade, space, end, repr(within), most,
+            )
             for end in ends
-        ]
+        ]  # fmt: skip
         points = [result.point for result in results if result.point is not None]
         trees = [mapping(space.group, machine, point) for point in points]
         pairs = [judged(tree, cascade, machine) for tree in trees]

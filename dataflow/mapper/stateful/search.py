@@ -84,6 +84,7 @@ class StatefulSearch:
         self.most = most
         self.report = report
         self.nodes = 0
+        self.stopped = False
         self.best: tuple[Key, StatefulPoint, int, float, int] | None = None
         self._unit_bounds: dict[TileCounts, tuple[int, float]] = {}
         self._layout_bounds: dict[TileCounts, Key | None] = {}
@@ -112,8 +113,8 @@ class StatefulSearch:
                 done, floor = done + 1, floor or bound
                 self._solve(one)
                 self.report(done, total, self._found(False, bound))
-        except (BudgetSpent, KeyboardInterrupt):
-            proven = False
+        except (BudgetSpent, KeyboardInterrupt) as why:
+            proven, self.stopped = False, self.stopped or isinstance(why, KeyboardInterrupt)
         if floor is None and self.best is not None:
             floor = min(self.best[0], bound if queue and bound is not None else self.best[0])
         return self._found(proven, floor)
@@ -121,10 +122,9 @@ class StatefulSearch:
     def _start_from_fastest(self) -> None:
         """Take the fastest mapping as the first limit: it is found soon, and good by other measures too."""
         left = max(0.0, self.deadline - time.monotonic()) / 2
-        fast = StatefulSearch(
-            self.space, "latency", within=self.within, budget_s=left, most=self.most // 2
-        ).run()
-        self.nodes += fast.nodes
+        first = StatefulSearch(self.space, "latency", within=self.within, budget_s=left, most=self.most // 2)
+        fast = first.run()
+        self.nodes, self.stopped = self.nodes + fast.nodes, first.stopped
         if fast.point is not None:
             key = key_by(self.objective, fast.ticks, fast.joules, fast.held)
             self.best = (key, fast.point, fast.ticks, fast.joules, fast.held)
@@ -273,5 +273,7 @@ class StatefulSearch:
     def _look(self) -> None:
         """Count a partial choice; raise BudgetSpent when the budget is used up."""
         self.nodes += 1
-        if self.nodes >= self.most or (self.nodes % 64 == 0 and time.monotonic() > self.deadline):
+        late = self.nodes % 64 == 0 and time.monotonic() > self.deadline
+        self.stopped = self.stopped or late
+        if self.nodes >= self.most or late:
             raise BudgetSpent
