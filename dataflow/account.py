@@ -17,6 +17,7 @@ from einsim.accel.machine import LEAKAGE, Machine
 from einsim.dataflow.iteration import path_of
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess, Program
 from einsim.dataflow.result import EinsumCost
+from einsim.dataflow.volume import Costs, tally_of
 
 #: Instances of each operation by its tile extents.
 Counts = Mapping[int, Mapping[tuple[int, ...], int]]
@@ -62,31 +63,23 @@ def keep_books(
     shares: dict[str, EinsumCost] = {}
     active: dict[str, int] = {unit.name: 0 for unit in machine.units}
     for op in program.ops:
-        own: Counter[Action] = Counter()
-        ticks = points = 0
-        for key, times in counts[op.id].items():
-            cost = op.costs[key]
-            for action, number in cost.actions.items():
-                own[action] += number * times
-            for access in cost.accesses:
-                at, tensor = access.memory, access.tensor
-                size = access.read_bytes + access.write_bytes
-                traffic[at][tensor] = traffic[at].get(tensor, 0) + size * times
-                for action, number in accesses_of(machine, access):
-                    if action in accesses:
-                        own[action] += number * times
-                    whole = number * times * machine.memory(at).access_bytes
-                    moved[at][tensor] = moved[at].get(tensor, 0) + whole
-            ticks += cost.ticks * times
-            points += cost.points * times
-            if op.kind == "compute":
-                active[op.engine] += cost.active_pe_ticks * times
+        tally, rates = tally_of(op, counts[op.id])
+        own = Counter(tally.actions)
+        for (at, tensor), size in tally.traffic.items():
+            traffic[at][tensor] = traffic[at].get(tensor, 0) + size
+        for (at, tensor, what), number in tally.whole(machine).items():
+            action = Action(at, "access", what)
+            if action in accesses:
+                own[action] += number
+            moved[at][tensor] = moved[at].get(tensor, 0) + number * machine.memory(at).access_bytes
         for action, number in own.items():
             (accesses if action.kind == "access" else actions)[action] += number
         if op.kind == "compute":
+            active[op.engine] += tally.active_ticks(rates)
             spent, unknown = priced(machine, own)
             shares[op.subject] = EinsumCost(
-                unit=op.engine, cycles=-(-ticks // program.ticks_per_cycle), points=points,
+                unit=op.engine, points=tally.points,
+                cycles=-(-tally.own_ticks(rates) // program.ticks_per_cycle),
                 energy_stated_j=math.fsum(spent.values()) if spent else None, energy_not_stated=unknown,
             )  # fmt: skip
         else:
@@ -153,4 +146,9 @@ def action_pj(machine: Machine, action: Action) -> float | None:
 
 def static_counts(program: Program) -> dict[int, dict[tuple[int, ...], int]]:
     """Instances of every operation by tile extents, from the loops alone."""
-    return {op.id: path_of(op, program.loops, program.sizes).instances() for op in program.ops}
+    return {
+        op.id: op.costs.tiles.counts
+        if isinstance(op.costs, Costs)
+        else path_of(op, program.loops, program.sizes).instances()
+        for op in program.ops
+    }

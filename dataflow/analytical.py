@@ -21,6 +21,7 @@ from einsim.dataflow.chain import chain_ticks
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.program import Op, Program, ScheduleNode
 from einsim.dataflow.result import Result
+from einsim.dataflow.volume import tally_of
 
 
 def analyse(program: Program, machine: Machine) -> Result:
@@ -119,14 +120,8 @@ def _ops(group: ScheduleNode, program: Program) -> list[Op]:
 
 def engine_ticks(op: Op, counts: dict[tuple[int, ...], int]) -> dict[str, int]:
     """Ticks that an operation takes on its own engine and on the ports that it streams through."""
-    total: dict[str, int] = {}
-    for key, times in counts.items():
-        cost = op.costs[key]
-        if op.engine:
-            total[op.engine] = total.get(op.engine, 0) + cost.ticks * times
-        for stream in cost.streams:
-            total[stream.port] = total.get(stream.port, 0) + stream.ticks * times
-    return total
+    tally, rates = tally_of(op, counts)
+    return tally.engine_ticks(op.engine, rates)
 
 
 def make_result(

@@ -8,10 +8,12 @@ that carries something on is as long as they make it, iteration by iteration: ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from einsim.dataflow.iteration import Lookup, path_of
 from einsim.dataflow.program import Op, Program
+from einsim.dataflow.volume import Costs
 
 MOST = 4096
 """Instances up to which all are looked at."""
@@ -21,6 +23,18 @@ FEW = 3
 
 def chain_ticks(program: Program, counts: Mapping[int, Mapping[tuple[int, ...], int]]) -> int:
     """Ticks from a program's start to its last result; `counts` are the instances of each operation."""
+    computes = [op for op in program.ops if op.kind == "compute"]
+    units = [op.costs.rates[op.engine] for op in computes if isinstance(op.costs, Costs)]
+    if len(units) < len(computes):
+        return _chain_ticks(program, counts)
+    scale = math.gcd(*units)
+    known = tuple(unit // scale for unit in units)
+    if known not in program.chains:
+        program.chains[known] = _chain_ticks(program, counts) // scale
+    return program.chains[known] * scale
+
+
+def _chain_ticks(program: Program, counts: Mapping[int, Mapping[tuple[int, ...], int]]) -> int:
     if sum(sum(times.values()) for times in counts.values()) <= MOST:
         return _longest(program, {})
     waits = [wait for op in program.ops for wait in op.waits if wait.lag and wait.cause == "dependency"]

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from einsim.accel.machine import Machine, Memory
 from einsim.dataflow.program import MemoryAccess, Stream
+from einsim.dataflow.volume import MACHINE, Work
 
 
 class Clock:
@@ -31,17 +32,26 @@ class Clock:
         self.unit_ticks = {name: int(step * self.ticks_per_cycle) for name, step in cycles.items()}
         self.byte_ticks = {name: int(step * self.ticks_per_cycle) for name, step in rates.items()}
 
+    @property
+    def rates(self) -> dict[str, int]:
+        """Ticks of a unit's cycle, of a port's byte and of the machine's cycle."""
+        return {**self.unit_ticks, **self.byte_ticks, MACHINE: self.ticks_per_cycle}
+
+    def passing(self, access: MemoryAccess) -> tuple[Work, ...]:
+        """Bytes of one access that hold its port; none where the port never limits."""
+        memory = self.machine.memory(access.memory)
+        found: dict[tuple[str, str], int] = {}
+        for size, reads in ((access.read_bytes, True), (access.write_bytes, False)):
+            rate = port_name(memory, reads)
+            if size and rate in self.byte_ticks:
+                at = self.port(memory, access.tensor, reads), rate
+                whole = memory.accesses(size) * memory.access_bytes
+                found[at] = found.get(at, 0) + whole * memory.banks
+        return tuple(Work(port, rate, amount) for (port, rate), amount in found.items())
+
     def transfer(self, access: MemoryAccess) -> list[Stream]:
         """Port time of one access; none where the port never limits."""
-        memory = self.machine.memory(access.memory)
-        streams: dict[str, int] = {}
-        for size, reads in ((access.read_bytes, True), (access.write_bytes, False)):
-            rate = self.byte_ticks.get(port_name(memory, reads))
-            if size and rate:
-                port = self.port(memory, access.tensor, reads)
-                whole = memory.accesses(size) * memory.access_bytes
-                streams[port] = streams.get(port, 0) + whole * rate * memory.banks
-        return [Stream(port=port, ticks=ticks) for port, ticks in streams.items()]
+        return [Stream(port=p, ticks=n * self.byte_ticks[rate]) for p, rate, n in self.passing(access)]
 
     def port(self, memory: Memory, tensor: str, reads: bool) -> str:
         """Engine name of the port that a tensor passes, of its bank if there are any; "" if unlimited."""

@@ -1,9 +1,14 @@
-"""Lowering: a mapping becomes a tile program of loads, stores and computes with bytes, ticks and waits."""
+"""Lowering: a mapping becomes a tile program of loads, stores and computes with bytes, ticks and waits.
+
+A mapping is lowered on a machine's structure, which is remembered, and then priced: machines that differ in
+clocks, bandwidths, room or energies only share the work.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
+from typing import Final
 
 import msgspec
 
@@ -19,17 +24,53 @@ from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost, partial_s
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, chain
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.mask import Box, Mask
-from einsim.dataflow.program import Cost, Engine, Op, Program, ScheduleNode, Stream
+from einsim.dataflow.program import Engine, Op, Program, ScheduleNode
 from einsim.dataflow.remarks import remarks
-from einsim.dataflow.transfer import ends_of, transfer_cost
-from einsim.dataflow.turns import taking_turns
+from einsim.dataflow.remembered import Remembered
+from einsim.dataflow.structure import structure_of
+from einsim.dataflow.transfer import ends_of, transfer_volume
+from einsim.dataflow.turns import holding, taking_turns
+from einsim.dataflow.volume import Costs, Tiles, Volume
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.order import lags
 
+_PROGRAMS: Final = Remembered[Program](1_000_000, lambda one: sum(len(op.costs) for op in one.ops))
+
 
 def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
     """Lower a legal mapping; whether it is one is for `einsim.dataflow.legality.check` to say."""
+    return priced(unpriced(mapping, cascade, machine), machine)
+
+
+def unpriced(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
+    """The program on the machine's structure, where each cycle and byte takes one tick."""
+    structure = structure_of(machine)
+    key = msgspec.msgpack.encode(mapping), cascade, msgspec.msgpack.encode(structure)
+    return _PROGRAMS.get(key, lambda: _on_structure(mapping, cascade, structure))
+
+
+def priced(program: Program, machine: Machine) -> Program:
+    """An unpriced program on a machine of its structure."""
+    clock = Clock(machine)
+    rates = clock.rates
+    ops = []
+    for op in program.ops:
+        assert isinstance(op.costs, Costs)
+        latency = op.latency_ticks * rates[op.engine] if op.latency_ticks else 0
+        ops.append(msgspec.structs.replace(op, costs=Costs(op.costs.tiles, rates), latency_ticks=latency))
+    made = msgspec.structs.replace(
+        program,
+        accel=machine.name,
+        clock_hz=machine.clock_hz,
+        ticks_per_cycle=clock.ticks_per_cycle,
+        ops=tuple(ops),
+    )
+    vars(made)["chains"] = program.chains
+    return made
+
+
+def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
     stepped = msgspec.structs.replace(mapping, tree=_stepped(mapping.tree, cascade, cascade.sizes))
     layout = lay_out(stepped, cascade)
     clock = Clock(machine, tuple(tensor.name for tensor in cascade.tensors))
@@ -38,12 +79,12 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
         drafts.extend(_transfers(cascade, machine, layout, home))
     drafts.sort(key=lambda draft: (draft.place, {"load": 0, "compute": 1, "store": 2}[draft.kind]))
     waits = add_waits(cascade, layout, drafts)
+    turns = taking_turns([draft.leaf.node.unit for draft in drafts if draft.kind == "compute"], machine)
     sizes = cascade.sizes
     ops = tuple(
-        _op(number, draft, waits[number], layout, cascade, machine, clock, sizes)
+        _op(number, draft, waits[number], layout, cascade, machine, clock, sizes, turns)
         for number, draft in enumerate(drafts)
     )
-    ops = taking_turns(ops, machine)
     return Program(
         workload=cascade.name,
         accel=machine.name,
@@ -153,6 +194,7 @@ def _op(
     machine: Machine,
     clock: Clock,
     sizes: MappingType[str, int],
+    turns: MappingType[str, str],
 ) -> Op:
     einsum = cascade.einsum(draft.leaf.node.einsum)
     ranks = einsum.ranks if draft.kind == "compute" else moving_ranks(draft, cascade, machine)
@@ -166,28 +208,30 @@ def _op(
     key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
     path = Path(loops, draft.when, sizes, key_ranks, resumed, cut, wide=wide)
     single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
-    costs = {}
-    for key in path.instances():
+    counts, costs = path.instances(), {}
+    for key in counts:
         extents = {**sizes, **single, **dict(zip(key_ranks, key, strict=False))}
         tile = {**{rank: (0, extent) for rank, extent in extents.items()}, **path.tiles.get(key, {})}
         counted = cut is not None and bool(cut.reduced)
         around = (*key[len(key_ranks) :][: path.sums], 0, 0)
         begun, unfinished = (number if counted or not number else None for number in around[:2])
         if not all(key[: len(key_ranks)]) or (draft.kind == "load" and resumed and begun == 0):
-            costs[key] = Cost(ticks=0)
+            costs[key] = Volume()
         elif draft.kind == "compute":
             mask = cut.masks[0] if cut is not None else None
-            costs[key] = _compute_cost(draft.leaf, cascade, machine, clock, tile, mask, begun, unfinished)
+            costs[key] = _compute_volume(draft.leaf, cascade, machine, clock, tile, mask, begun, unfinished)
+            if draft.leaf.node.unit in turns:
+                costs[key] = holding(costs[key], turns[draft.leaf.node.unit])
         else:
             partial = begun if draft.kind == "load" else unfinished
-            costs[key] = transfer_cost(draft, layout, cascade, machine, clock, tile, partial)
+            costs[key] = transfer_volume(draft, layout, cascade, machine, clock, tile, partial)
     latency = 0
     engine = dma = ""
     if draft.kind == "compute":
         node = draft.leaf.node
         engine = node.unit
         unit, most = machine.unit(node.unit), points_below(layout, cascade, draft.path)
-        latency = latency_cycles(cascade, unit, einsum, node, most) * clock.unit_ticks[node.unit]
+        latency = latency_cycles(cascade, unit, einsum, node, most)
     else:
         source, target = ends_of(machine, draft)
         outer = machine.memory(target if draft.kind == "store" else source)
@@ -207,7 +251,7 @@ def _op(
         waits=waits,  # type: ignore[arg-type]
         latency_ticks=latency,
         key_ranks=key_ranks,
-        costs=costs,
+        costs=Costs(Tiles(costs, counts), clock.rates),
         dma=dma,
         resumed=resumed,
         wide=wide,
@@ -238,7 +282,7 @@ def _widens(cascade: Cascade, machine: Machine, leaf: Leaf) -> bool:
     return partial_sum(cascade, machine.unit(leaf.node.unit), einsum) is not cascade.tensor(einsum.name)
 
 
-def _compute_cost(
+def _compute_volume(
     leaf: Leaf,
     cascade: Cascade,
     machine: Machine,
@@ -247,7 +291,7 @@ def _compute_cost(
     mask: Mask | None,
     begun: int | None,
     unfinished: int | None,
-) -> Cost:
+) -> Volume:
     einsum = cascade.einsum(leaf.node.einsum)
     residences = {}
     for tensor in (einsum.name, *(access.tensor for access in einsum.reads)):
@@ -262,25 +306,22 @@ def _compute_cost(
         cascade, machine, einsum, leaf.node, extents, residences, tile=box, mask=mask,
         begun=begun, unfinished=unfinished,
     )  # fmt: skip
-    streams: dict[str, int] = {}
-    for access in cost.accesses:
-        for stream in clock.transfer(access):
-            streams[stream.port] = streams.get(stream.port, 0) + stream.ticks
-    cycle = clock.unit_ticks[leaf.node.unit]
-    return Cost(
-        ticks=cost.cycles * cycle,
-        streams=tuple(Stream(port=port, ticks=ticks) for port, ticks in streams.items()),
+    unit = leaf.node.unit
+    return Volume(
+        own=((unit, cost.cycles),),
+        streams=tuple(work for access in cost.accesses for work in clock.passing(access)),
         accesses=cost.accesses,
         actions=cost.actions,
         points=cost.points,
-        active_pe_ticks=cost.active_pe_cycles * cycle,
+        active=(unit, cost.active_pe_cycles),
     )
 
 
 def _engines(machine: Machine, ops: tuple[Op, ...]) -> tuple[Engine, ...]:
-    used = {op.engine for op in ops} | {
-        stream.port for op in ops for cost in op.costs.values() for stream in cost.streams
-    }
+    used = {op.engine for op in ops}
+    for op in ops:
+        assert isinstance(op.costs, Costs)
+        used |= {port for (port, _), _ in op.costs.tiles.tally.streams}
     units = [Engine(name=unit.name, kind="unit", pes=unit.pes) for unit in machine.units]
     names = {unit.name for unit in machine.units}
     return (*units, *(Engine(name=name, kind="port") for name in sorted(used - names - {""})))

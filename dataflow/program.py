@@ -11,6 +11,8 @@ duration is a whole number of ticks: sums are exact and runs repeat bit for bit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -147,7 +149,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     waits: tuple[Wait, ...]
     latency_ticks: int
     key_ranks: tuple[str, ...]
-    costs: dict[tuple[int, ...], Cost]
+    costs: Mapping[tuple[int, ...], Cost]
     dma: str = ""  # engines of which it takes one, from its descriptor to its last byte
     resumed: tuple[int, ...] = ()  # loops over reduced ranks: later iterations go on with partial sums
     wide: bool = False  # partial sums are wider than results
@@ -171,7 +173,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     pes: int = 1
 
 
-class Program(msgspec.Struct, frozen=True, kw_only=True):
+class Program(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A tile program of `workload` on `accel`. `mapping` is the text form it was lowered from."""
 
     workload: str
@@ -188,3 +190,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     dma: dict[str, int] = {}  # DMA engines by the name that operations give
     notes: tuple[str, ...] = ()
     macs: int | None = None  # multiply-accumulates that the workload asks for, None: not known
+
+    @cached_property
+    def chains(self) -> dict[tuple[int, ...], int]:
+        """Lengths of its dependent chain that are known, by the units' ticks."""
+        return {}

@@ -8,7 +8,8 @@ from einsim.dataflow.crossing import cores_of, moved, takers
 from einsim.dataflow.footprint import access_of, runs, steps
 from einsim.dataflow.layout import Layout
 from einsim.dataflow.mask import Box
-from einsim.dataflow.program import READ, WRITE, Action, Cost, MemoryAccess, Stream
+from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
+from einsim.dataflow.volume import MACHINE, Volume, Work
 from einsim.dataflow.waits import DraftOp
 from einsim.workloads.cascade import Cascade
 
@@ -23,7 +24,7 @@ def ends_of(machine: Machine, draft: DraftOp) -> tuple[str, str]:
     return (outer, inner) if draft.kind == "load" else (inner, outer)
 
 
-def transfer_cost(
+def transfer_volume(
     draft: DraftOp,
     layout: Layout,
     cascade: Cascade,
@@ -31,8 +32,8 @@ def transfer_cost(
     clock: Clock,
     tile: Box,
     partial: int | None,
-) -> Cost:
-    """A load's or store's own ticks, the ports it streams through, its accesses. So many results that it
+) -> Volume:
+    """A load's or store's own work, the ports it streams through, its accesses. So many results that it
     brings back or stores are `partial`; None: all of them.
     """
     assert draft.home is not None
@@ -60,26 +61,28 @@ def transfer_cost(
                 steps=ahead,
             )
         )
-    own = setup = 0
-    streams = []
+    own: list[tuple[str, int]] = []
+    setup = 0
+    streams: list[Work] = []
     for access in accesses:
-        for stream in clock.transfer(access):
+        for work in clock.passing(access):
             if access.memory == outer:
-                own += stream.ticks
+                own.append((work.rate, work.amount))
             else:
-                streams.append(stream)
+                streams.append(work)
     if all(unit.name != draft.home.memory for unit in machine.units):
         filled = machine.memory(draft.home.memory)
-        descriptor = filled.descriptor_cycles * clock.ticks_per_cycle
-        setup, own = (descriptor, own) if filled.dma_engines else (0, own + descriptor)
+        setup = filled.descriptor_cycles if filled.dma_engines else 0
+        if filled.descriptor_cycles and not setup:
+            own.append((MACHINE, filled.descriptor_cycles))
         if filled.bus:
-            streams.append(Stream(port=bus_name(filled), ticks=size * clock.byte_ticks[bus_name(filled)]))
+            streams.append(Work(bus_name(filled), bus_name(filled), size))
         if machine.noc and filled.name in machine.near:
             carried = size
             if not machine.noc.multicast:
                 apart = cores_of(machine, filled.name) > 1
                 carried = own_size if apart else size * takers(cascade, machine, draft, tile)
-            streams.append(Stream(port=NOC, ticks=carried * clock.byte_ticks[NOC]))
-    return Cost(
-        ticks=own, streams=tuple(streams), accesses=tuple(accesses), actions=actions, setup_ticks=setup
+            streams.append(Work(NOC, NOC, carried))
+    return Volume(
+        own=tuple(own), streams=tuple(streams), accesses=tuple(accesses), actions=actions, setup_cycles=setup
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.program import Op, Stream
+from einsim.dataflow.volume import Volume, Work
 
 
 def arithmetic_name(machine: Machine, unit: str) -> str:
@@ -15,22 +17,18 @@ def arithmetic_name(machine: Machine, unit: str) -> str:
     return f"dsps of {host}" if shared else ""
 
 
-def taking_turns(ops: tuple[Op, ...], machine: Machine) -> tuple[Op, ...]:
-    """The operations, each computation on shared arithmetic holding it for as long as it takes.
-
-    A program that uses one mode only is left as it is.
+def taking_turns(units: Iterable[str], machine: Machine) -> dict[str, str]:
+    """Of the units that a program uses those that share their arithmetic with another one of them, and the
+    port that stands for it.
     """
     users: dict[str, set[str]] = {}
-    for op in ops:
-        if op.kind == "compute" and (name := arithmetic_name(machine, op.engine)):
-            users.setdefault(name, set()).add(op.engine)
-    shared = {unit: name for name, units in users.items() if len(units) > 1 for unit in units}
-    return tuple(_holding(op, shared[op.engine]) if op.engine in shared else op for op in ops)
+    for unit in units:
+        if name := arithmetic_name(machine, unit):
+            users.setdefault(name, set()).add(unit)
+    return {unit: name for name, units in users.items() if len(units) > 1 for unit in units}
 
 
-def _holding(op: Op, port: str) -> Op:
-    costs = {
-        key: msgspec.structs.replace(cost, streams=(*cost.streams, Stream(port=port, ticks=cost.ticks)))
-        for key, cost in op.costs.items()
-    }
-    return msgspec.structs.replace(op, costs=costs)
+def holding(volume: Volume, port: str) -> Volume:
+    """A computation that holds a port, too, for as long as it takes."""
+    works = tuple(Work(port, rate, amount) for rate, amount in volume.own)
+    return msgspec.structs.replace(volume, streams=(*volume.streams, *works))

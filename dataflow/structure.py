@@ -1,0 +1,54 @@
+"""What of a machine decides how a mapping is lowered: all but its rates, room, energies and sources."""
+
+from __future__ import annotations
+
+import msgspec
+
+from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
+
+
+def structure_of(machine: Machine) -> Machine:
+    """The machine with clocks, bandwidths, capacities and energies replaced by the same for all, so that a
+    mapping need be lowered once for all machines that have the same structure.
+    """
+    return Machine(
+        name="",
+        family="",
+        clock_hz=1.0,
+        memories=tuple(_memory(memory) for memory in machine.memories),
+        units=tuple(_unit(unit) for unit in machine.units),
+        noc=machine.noc and msgspec.structs.replace(machine.noc, bytes_per_s=1),
+        multicast=machine.multicast,
+    )
+
+
+def key_of(machine: Machine) -> bytes:
+    """A machine's structure as a key."""
+    return msgspec.msgpack.encode(structure_of(machine))
+
+
+def _memory(memory: Memory) -> Memory:
+    return msgspec.structs.replace(
+        memory,
+        capacity_bytes=None,
+        read_bytes_per_s=memory.read_bytes_per_s and 1,
+        write_bytes_per_s=memory.write_bytes_per_s and 1,
+        read_pj=None,
+        write_pj=None,
+        leakage_w=0.0,
+        bus_bytes_per_s=memory.bus_bytes_per_s and 1,
+    )
+
+
+def _unit(unit: Unit) -> Unit:
+    return msgspec.structs.replace(
+        unit,
+        clock_hz=None,
+        ops={name: _op(cost) for name, cost in unit.ops.items()},
+        registers=unit.registers and RegisterFile(bytes_per_pe=unit.registers.bytes_per_pe),
+    )
+
+
+def _op(cost: OpCost) -> OpCost:
+    by_bits = {bits: _op(other) for bits, other in cost.by_bits.items()} if cost.by_bits else {}
+    return msgspec.structs.replace(cost, energy_pj=None, by_bits=by_bits)

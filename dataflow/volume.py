@@ -1,0 +1,191 @@
+"""What an operation does, whatever clocks and rates are: the same for all machines that differ in those only.
+
+A `Volume` counts the cycles of a unit and the bytes that pass a port. Each names the rate that makes ticks of
+it: a unit's or a port's name, or `MACHINE` for cycles of the machine's clock. `Tiles` are the volumes of all
+tiles of one operation, added up once, and `Costs` price them for one machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+import msgspec
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.program import READ, WRITE, Action, Cost, MemoryAccess, Op, Stream
+
+Key = tuple[int, ...]
+Rates = Mapping[str, int]
+
+MACHINE = ""
+"""Rate of what takes cycles of the machine's clock."""
+TICK = "tick"
+"""Rate of what is ticks already."""
+
+
+class Work(NamedTuple):
+    """So much that a port serves, at a rate."""
+
+    port: str
+    rate: str
+    amount: int
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """One instance of an operation: what `Cost` has, before it is priced. `own` is (rate, amount) on the
+    operation's own engine, `active` the same of its PEs.
+    """
+
+    own: tuple[tuple[str, int], ...] = ()
+    streams: tuple[Work, ...] = ()
+    accesses: tuple[MemoryAccess, ...] = ()
+    actions: dict[Action, int] = {}
+    setup_cycles: int = 0
+    points: int = 0
+    active: tuple[str, int] = (MACHINE, 0)
+
+    def priced(self, rates: Rates) -> Cost:
+        """What it costs where a cycle and a byte take so many ticks."""
+        streams: dict[str, int] = {}
+        for work in self.streams:
+            streams[work.port] = streams.get(work.port, 0) + work.amount * rates[work.rate]
+        return Cost(
+            ticks=sum(amount * rates[rate] for rate, amount in self.own),
+            streams=tuple(Stream(port=port, ticks=ticks) for port, ticks in streams.items()),
+            accesses=self.accesses,
+            actions=self.actions,
+            setup_ticks=self.setup_cycles * rates[MACHINE] if self.setup_cycles else 0,
+            points=self.points,
+            active_pe_ticks=self.active[1] * rates[self.active[0]] if self.active[1] else 0,
+        )
+
+
+def unpriced(cost: Cost) -> Volume:
+    """A cost as a volume of ticks."""
+    return Volume(
+        own=((TICK, cost.ticks),),
+        streams=tuple(Work(stream.port, TICK, stream.ticks) for stream in cost.streams),
+        accesses=cost.accesses,
+        actions=cost.actions,
+        points=cost.points,
+        active=(TICK, cost.active_pe_ticks),
+    )
+
+
+class Kind(NamedTuple):
+    """Work of one instance, on the operation's own engine and on others: many tiles are of one kind."""
+
+    own: tuple[tuple[str, int], ...]
+    streams: tuple[Work, ...]
+
+    def ticks(self, rates: Rates) -> int:
+        """Ticks of the engine that has most to do."""
+        by_port: dict[str, int] = {}
+        for port, rate, amount in self.streams:
+            by_port[port] = by_port.get(port, 0) + amount * rates[rate]
+        return max([sum(amount * rates[rate] for rate, amount in self.own), *by_port.values()])
+
+
+class Tally:
+    """Volumes of an operation's tiles, each as often as it occurs, added up."""
+
+    def __init__(self, volumes: Mapping[Key, Volume], counts: Mapping[Key, int]) -> None:
+        own: Counter[str] = Counter()
+        streams: Counter[tuple[str, str]] = Counter()
+        active: Counter[str] = Counter()
+        self.actions: Counter[Action] = Counter()
+        self.traffic: Counter[tuple[str, str]] = Counter()
+        """Bytes by memory and tensor."""
+        self._sizes: Counter[tuple[str, str, str, int]] = Counter()
+        self._whole: dict[tuple[str, str, str], int] | None = None
+        self.points = self.runs = 0
+        for key, times in counts.items():
+            volume = volumes[key]
+            self.runs += times
+            self.points += volume.points * times
+            active[volume.active[0]] += volume.active[1] * times
+            for rate, amount in volume.own:
+                own[rate] += amount * times
+            for port, rate, amount in volume.streams:
+                streams[port, rate] += amount * times
+            for action, number in volume.actions.items():
+                self.actions[action] += number * times
+            for access in volume.accesses:
+                at = access.memory, access.tensor
+                self.traffic[at] += (access.read_bytes + access.write_bytes) * times
+                self._sizes[*at, READ, access.read_bytes] += times
+                self._sizes[*at, WRITE, access.write_bytes] += times
+        self.own, self.streams, self.active = tuple(own.items()), tuple(streams.items()), active.items()
+        self.kinds = tuple(dict.fromkeys(Kind(volumes[key].own, volumes[key].streams) for key in counts))
+
+    def engine_ticks(self, engine: str, rates: Rates) -> dict[str, int]:
+        """Ticks of all tiles on an operation's own engine and on the ports that it streams through."""
+        total: dict[str, int] = {}
+        if engine:
+            total[engine] = self.own_ticks(rates)
+        for (port, rate), amount in self.streams:
+            total[port] = total.get(port, 0) + amount * rates[rate]
+        return total
+
+    def whole(self, machine: Machine) -> dict[tuple[str, str, str], int]:
+        """Whole accesses by memory, tensor, and read or write."""
+        if self._whole is None:
+            self._whole = {}
+            for (name, tensor, what, size), times in self._sizes.items():
+                number = machine.memory(name).accesses(size) * times
+                self._whole[name, tensor, what] = self._whole.get((name, tensor, what), 0) + number
+        return self._whole
+
+    def own_ticks(self, rates: Rates) -> int:
+        """Ticks of all tiles on the operation's own engine."""
+        return sum(amount * rates[rate] for rate, amount in self.own)
+
+    def active_ticks(self, rates: Rates) -> int:
+        """PEs at work times ticks."""
+        return sum(amount * rates[rate] for rate, amount in self.active if amount)
+
+
+class Tiles:
+    """Volumes of an operation's kinds of tile, and how often each occurs."""
+
+    def __init__(self, volumes: Mapping[Key, Volume], counts: dict[Key, int]) -> None:
+        self.volumes, self.counts = volumes, counts
+
+    @cached_property
+    def tally(self) -> Tally:
+        """All tiles together."""
+        return Tally(self.volumes, self.counts)
+
+
+class Costs(Mapping[Key, Cost]):
+    """Costs of an operation's tiles on a machine, each made when it is looked up."""
+
+    def __init__(self, tiles: Tiles, rates: Rates) -> None:
+        self.tiles, self.rates = tiles, rates
+        self._made: dict[Key, Cost] = {}
+
+    def __getitem__(self, key: Key) -> Cost:
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = self.tiles.volumes[key].priced(self.rates)
+        return found
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.tiles.volumes)
+
+    def __len__(self) -> int:
+        return len(self.tiles.volumes)
+
+
+_TICKS: Rates = {TICK: 1, MACHINE: 1}
+
+
+def tally_of(op: Op, counts: Mapping[Key, int]) -> tuple[Tally, Rates]:
+    """An operation's tiles added up, and the rates that price them."""
+    if isinstance(op.costs, Costs):
+        tiles, rates = op.costs.tiles, op.costs.rates
+        return (tiles.tally if counts is tiles.counts else Tally(tiles.volumes, counts)), rates
+    return Tally({key: unpriced(op.costs[key]) for key in counts}, counts), _TICKS
