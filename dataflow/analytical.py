@@ -29,8 +29,8 @@ def analyse(program: Program, machine: Machine) -> Result:
     counts = static_counts(program)
     total = dict.fromkeys((engine.name for engine in program.engines), 0)
     for op in program.ops:
-        for engine, ticks in engine_ticks(op, counts[op.id]).items():
-            total[engine] += ticks
+        for engine, busy in engine_ticks(op, counts[op.id]).items():
+            total[engine] += busy
     ticks = least_ticks(program, counts)
     cycles = -(-ticks // program.ticks_per_cycle)
     seconds = ticks / program.ticks_per_cycle / program.clock_hz
@@ -51,7 +51,10 @@ def analyse(program: Program, machine: Machine) -> Result:
 
 def least_ticks(program: Program, counts: dict[int, dict[tuple[int, ...], int]]) -> int:
     """The bound of the whole program: no shorter than its dependent chain either."""
-    return max(Bounds(program, counts).of(program.shape), chain_ticks(program, counts))
+    ticks = [engine_ticks(op, counts[op.id]) for op in program.ops]
+    runs = [sum(counts[op.id].values()) for op in program.ops]
+    bounds = Bounds(program, ticks, runs, [op.latency_ticks for op in program.ops])
+    return max(bounds.of(program.shape), chain_ticks(program, counts))
 
 
 def bottleneck(busiest: str, total: dict[str, int], ticks: int) -> str:
@@ -60,17 +63,19 @@ def bottleneck(busiest: str, total: dict[str, int], ticks: int) -> str:
 
 
 class Bounds:
-    """Lower bounds in ticks of the groups of a program."""
+    """Lower bounds in ticks of the groups of a program, whose operations take so many `ticks` on each engine,
+    in so many `runs`, each visible after its `latency`.
+    """
 
-    def __init__(self, program: Program, counts: dict[int, dict[tuple[int, ...], int]]) -> None:
-        self.program = program
-        self.counts = counts
+    def __init__(
+        self, program: Program, ticks: list[dict[str, int]], runs: list[int], latency: list[int]
+    ) -> None:
+        self.program, self.ticks, self.runs, self.latency = program, ticks, runs, latency
 
     def of(self, group: ScheduleNode) -> int:
         """T(group), as the module's text defines it."""
         if group.kind == "op":
-            ticks = engine_ticks(self.program.ops[group.op], self.counts[group.op])
-            return max(ticks.values(), default=0)
+            return max(self.ticks[group.op].values(), default=0)
         if group.kind == "sequence":
             rounds = self._rounds(group)
             return sum(self._closed(child, rounds) for child in group.children)
@@ -80,8 +85,7 @@ class Bounds:
         """T of a sequence's child: an operation's result must be visible before the next child starts."""
         if group.kind != "op":
             return self.of(group)
-        runs = sum(self.counts[group.op].values())
-        return self.of(group) + self.program.ops[group.op].latency_ticks * min(rounds, runs)
+        return self.of(group) + self.latency[group.op] * min(rounds, self.runs[group.op])
 
     def _rounds(self, group: ScheduleNode) -> int:
         """How often a sequence runs: the iterations of the loops that all its children share."""
@@ -107,7 +111,7 @@ class Bounds:
         """Busy ticks of every engine below a group."""
         total: dict[str, int] = {}
         for op in _ops(group, self.program):
-            for engine, ticks in engine_ticks(op, self.counts[op.id]).items():
+            for engine, ticks in self.ticks[op.id].items():
                 total[engine] = total.get(engine, 0) + ticks
         return total
 

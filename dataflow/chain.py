@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import msgspec
+
 from einsim.dataflow.iteration import Lookup, path_of
 from einsim.dataflow.program import Op, Program
-from einsim.dataflow.volume import Costs
+from einsim.dataflow.volume import Costs, Rates, op_at
 
 MOST = 4096
 """Instances up to which all are looked at."""
@@ -21,16 +23,22 @@ FEW = 3
 """Iterations of a loop that are looked at otherwise, where it carries something on."""
 
 
-def chain_ticks(program: Program, counts: Mapping[int, Mapping[tuple[int, ...], int]]) -> int:
-    """Ticks from a program's start to its last result; `counts` are the instances of each operation."""
+def chain_ticks(
+    program: Program, counts: Mapping[int, Mapping[tuple[int, ...], int]], rates: Rates | None = None
+) -> int:
+    """Ticks from a program's start to its last result; `counts` are the instances of each operation. `rates`
+    price an unpriced program.
+    """
     computes = [op for op in program.ops if op.kind == "compute"]
-    units = [op.costs.rates[op.engine] for op in computes if isinstance(op.costs, Costs)]
+    units = [(rates or op.costs.rates)[op.engine] for op in computes if isinstance(op.costs, Costs)]
     if len(units) < len(computes):
         return _chain_ticks(program, counts)
     scale = math.gcd(*units)
     known = tuple(unit // scale for unit in units)
     if known not in program.chains:
-        program.chains[known] = _chain_ticks(program, counts) // scale
+        ops = program.ops if rates is None else tuple(op_at(op, rates) for op in program.ops)
+        priced = msgspec.structs.replace(program, ops=ops)
+        program.chains[known] = _chain_ticks(priced, counts) // scale
     return program.chains[known] * scale
 
 

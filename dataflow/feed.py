@@ -59,8 +59,12 @@ class LaidTile:
         self.placed = {rank for ranks in self.dims.values() for rank in ranks}
         self.alone = tuple(rank for rank in self.shared_out if rank not in self.placed)
         self.in_time = tuple(rank for rank in einsum.ranks if rank not in {*self.placed, *self.shared_out})
-        self.still = stationary(node, einsum)
         self._visits: dict[frozenset[str], Visit] = {}
+
+    @cached_property
+    def still(self) -> Access | None:
+        """The operand that stays in the array."""
+        return stationary(self.node, self.einsum)
 
     def points(self) -> int:
         """Points that are computed."""
@@ -278,6 +282,11 @@ class LaidTile:
         begins.
         """
         times = math.prod(self.tile[rank][1] for rank in ranks if rank in whole)
+        wide = [rank for rank in ranks if self.work[rank] > 1]
+        if not any(rank in self.shared_out or rank in whole for rank in wide):
+            own = [rank for rank in wide if rank in mine]
+            if len(own) in (0, len(wide)):  # lanes use different values, or all of them the same
+                return times * (self._times(own) if own else -(-self._times(wide) // lanes))
         core = next((at for at, r in enumerate(ranks) if r in self.shared_out and r in self.placed), -1)
         found = passed(
             np.array([self.work[rank] for rank in ranks], np.float64),

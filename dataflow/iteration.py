@@ -336,7 +336,20 @@ class Path:
 
     def total(self) -> int:
         """Number of positions."""
-        return sum(self.instances().values())
+        return self._positions([], 0)
+
+    def _positions(self, position: list[int], at: int) -> int:
+        """Number of positions that begin so."""
+        if at == self.depth:
+            return 1
+        first, stop = self.span(position, at)
+        alike = not any(at in self._couples[later] for later in range(at + 1, self.depth))
+        if alike or self.pins[at] or first >= stop:
+            one = stop - 1 if self.pins[at] == "last" else first
+            times = 1 if self.pins[at] else stop - first
+            return times and times * self._positions([*position, one], at + 1)
+        found = self._distinct(position, at)
+        return sum(times * self._positions([*position, one], at + 1) for one, times in found)
 
 
 def path_of(

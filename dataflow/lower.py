@@ -30,7 +30,7 @@ from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.structure import structure_of
 from einsim.dataflow.transfer import ends_of, transfer_volume
 from einsim.dataflow.turns import holding, taking_turns
-from einsim.dataflow.volume import Costs, Tiles, Volume
+from einsim.dataflow.volume import Costs, Tiles, Volume, op_at
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.order import lags
@@ -46,25 +46,20 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
 def unpriced(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
     """The program on the machine's structure, where each cycle and byte takes one tick."""
     structure = structure_of(machine)
-    key = msgspec.msgpack.encode(mapping), cascade, msgspec.msgpack.encode(structure)
+    parts = (mapping, structure, cascade.overwritten)  # the last also depends on readers outside
+    key = cascade, *map(msgspec.msgpack.encode, parts)
     return _PROGRAMS.get(key, lambda: _on_structure(mapping, cascade, structure))
 
 
 def priced(program: Program, machine: Machine) -> Program:
     """An unpriced program on a machine of its structure."""
     clock = Clock(machine)
-    rates = clock.rates
-    ops = []
-    for op in program.ops:
-        assert isinstance(op.costs, Costs)
-        latency = op.latency_ticks * rates[op.engine] if op.latency_ticks else 0
-        ops.append(msgspec.structs.replace(op, costs=Costs(op.costs.tiles, rates), latency_ticks=latency))
     made = msgspec.structs.replace(
         program,
         accel=machine.name,
         clock_hz=machine.clock_hz,
         ticks_per_cycle=clock.ticks_per_cycle,
-        ops=tuple(ops),
+        ops=tuple(op_at(op, clock.rates) for op in program.ops),
     )
     vars(made)["chains"] = program.chains
     return made
@@ -99,6 +94,7 @@ def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine) -> Progr
         buffers=held_bytes(stepped, layout, cascade, machine),
         notes=(*mapping.notes, *remarks(mapping, cascade, machine)),
         macs=cascade.macs,
+        outermost=machine.dram.name,
         dma={f"dma {memory.name}": memory.dma_engines for memory in machine.memories if memory.dma_engines},
     )
 

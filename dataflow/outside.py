@@ -33,7 +33,7 @@ def dram_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
         elif _passes(layout, cascade, machine, tensor.name):
             lives[tensor.name] = (step_of[tensor.name], max(users))
     spilled = _spilled(layout, cascade, machine)
-    whole = {name: _whole_bytes(cascade, machine, name) for name in lives}
+    whole = {name: whole_bytes(cascade, machine, name) for name in lives}
     found: list[dict[str, int]] = []
     for at in range(len(steps)):
         here = {name: size for name, size in whole.items() if lives[name][0] <= at <= lives[name][1]}
@@ -63,7 +63,7 @@ def _passes(layout: Layout, cascade: Cascade, machine: Machine, tensor: str) -> 
     return len(outermost) != 1 or None in outermost or machine.dram.name in first
 
 
-def _whole_bytes(cascade: Cascade, machine: Machine, name: str) -> int:
+def whole_bytes(cascade: Cascade, machine: Machine, name: str) -> int:
     """Bytes of all of a tensor; of a state of its last step where that is all there is."""
     tensor, shape = cascade.tensor(name), cascade.shape(name)
     producer = cascade.producer(name)

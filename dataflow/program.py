@@ -189,6 +189,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     buffers: dict[str, int]  # memory -> bytes held at most
     dma: dict[str, int] = {}  # DMA engines by the name that operations give
     notes: tuple[str, ...] = ()
+    outermost: str = ""  # the memory that holds what no keep does
     macs: int | None = None  # multiply-accumulates that the workload asks for, None: not known
 
     @cached_property

@@ -25,7 +25,7 @@ At = Mapping[str, Ints]
 Skip = tuple[str, Sparsity]
 """A rank along which a unit skips, and the pattern that it skips by."""
 
-DENSE = 64
+DENSE = 8
 """Numbers up to so many times their count are told apart in a table, which is faster than sorting them."""
 
 
@@ -225,6 +225,8 @@ def _key(columns: Sequence[Ints] | Ints, count: int) -> tuple[Ints, int]:
     for column in columns:
         low = int(column.min(initial=0))
         size = int(column.max(initial=0)) - low + 1
+        if size == 1:
+            continue
         if below * size > DENSE * len(key):
             key, below = _closed(key, below)
         key, below = key * size + (column - low), below * size

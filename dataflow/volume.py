@@ -180,6 +180,13 @@ class Costs(Mapping[Key, Cost]):
         return len(self.tiles.volumes)
 
 
+def op_at(op: Op, rates: Rates) -> Op:
+    """An unpriced operation on a machine of these rates."""
+    assert isinstance(op.costs, Costs)
+    latency = op.latency_ticks * rates[op.engine] if op.latency_ticks else 0
+    return msgspec.structs.replace(op, costs=Costs(op.costs.tiles, rates), latency_ticks=latency)
+
+
 _TICKS: Rates = {TICK: 1, MACHINE: 1}
 
 

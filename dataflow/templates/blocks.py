@@ -7,6 +7,7 @@ What reads a state step by step is in one block with what makes it, and so is al
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -21,11 +22,10 @@ def touched(einsums: Block) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def part_of(cascade: Cascade, einsums: Block, *, bounded: bool = True) -> Cascade:
-    """Some of a cascade's Einsums as a cascade of their own, with its bounds or without: what others read is
-    a result of it.
-    """
-    names = {einsum.name for einsum in einsums}
+@lru_cache(maxsize=4096)
+def part_of(cascade: Cascade, names: tuple[str, ...]) -> Cascade:
+    """Some of a cascade's Einsums as a cascade of their own: what others read is a result of it."""
+    einsums = tuple(cascade.einsum(name) for name in names)
     inside = set(touched(einsums))
     ranks = {rank for einsum in einsums for rank in einsum.ranks}
     read_on = (
@@ -37,7 +37,7 @@ def part_of(cascade: Cascade, einsums: Block, *, bounded: bool = True) -> Cascad
         cascade,
         einsums=tuple(einsum for einsum in cascade.einsums if einsum.name in names),
         tensors=tuple(tensor for tensor in cascade.tensors if tensor.name in inside),
-        bounds=tuple(b for b in cascade.bounds if bounded and {*b.left.ranks, *b.right.ranks} <= ranks),
+        bounds=tuple(b for b in cascade.bounds if {*b.left.ranks, *b.right.ranks} <= ranks),
         initial={name: value for name, value in cascade.initial.items() if name in names},
         declared=tuple(sorted(read_on)),
     )

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.cutting import apart_of
 from einsim.dataflow.footprint import relevant_ranks
 from einsim.dataflow.holds import levels, levels_to, may_hold, role_of
 from einsim.dataflow.leaf import array_cycles, exploited
@@ -24,6 +25,9 @@ from einsim.workloads.cascade import Cascade, Einsum
 
 #: Cycles that parts of a tile may cost over the whole tile at once.
 SLACK = 1.05
+
+#: Parts of an operand's tile at most.
+MOST_PARTS = 4
 
 #: Points of an Einsum in one tile of rows, at most: more than any unit has lanes for.
 MOST_POINTS = 2**17
@@ -170,9 +174,11 @@ def rows_of(einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
 
 def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str, ...]) -> Iterator[LoopNest]:
     """Rows double from one, or one group of what is pruned, to all, innermost rank first; all the rest is
-    whole. Of a lone Einsum what is reduced doubles from one point on, too.
+    whole. Of a lone Einsum what is reduced doubles from one point on, too. Ranks of which reads of one tensor
+    move apart are no rows: what its tiles share would depend on their place.
     """
-    rows = tuple(rank for rank in rows_of(einsums) if rank not in stepped)
+    still = {*stepped, *(rank for einsum in einsums for rank in apart_of(einsum))}
+    rows = tuple(rank for rank in rows_of(einsums) if rank not in still)
     walked = tuple((rank, 1) for rank in stepped)
     tiles = {rank: min(group_along(cascade, machine, rank), cascade.size(rank)) for rank in rows}
     if len(einsums) == 1 and (reduced := tuple(r for r in einsums[0].reduced if r not in stepped)):
@@ -246,7 +252,7 @@ def in_parts(leaves: UnitChoices, nest: LoopNest) -> LoopNest:
     dims = machine.unit(node.unit).dims
     width = max(size for name, size in dims.items() if name != "cores")
     whole = cycles_of(leaves, nest)
-    for shares in (4, 2):
+    for shares in (MOST_PARTS, 2):
         found: dict[str, int] = {}
         for ranks in (part.m, part.n):
             tile = math.prod(extents[rank] for rank in ranks)

@@ -9,13 +9,14 @@ import pytest
 
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
-from einsim.dataflow.ends import with_ends
+from einsim.dataflow.clock import Clock
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.spatial import able
 from einsim.dataflow.templates import build_mapping
-from einsim.dataflow.templates.choice import CONTENTION
+from einsim.dataflow.templates.attention import fused_attention
+from einsim.dataflow.templates.layerwise import _Branches
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
 from einsim.validation.oracle.compare import DrawnCase, judge
@@ -90,9 +91,8 @@ def cascade(name: str, *, large: bool = False) -> Cascade:
 
 def figure(work: Cascade, machine: Machine) -> float:
     """What the default is chosen by, in seconds: its bound with heads and tails, and a part of other work."""
-    program = lower(build_mapping(work, machine), work, machine)
-    bound, busy = with_ends(program)
-    return (bound + CONTENTION * (busy - bound)) / program.ticks_per_cycle / program.clock_hz
+    branches = _Branches(work, machine, fused_attention(work, machine))
+    return branches.best(branches.residents())[0] / Clock(machine).ticks_per_cycle / machine.clock_hz
 
 
 @pytest.mark.parametrize("name", CASCADES)
