@@ -26,7 +26,8 @@ class Ends:
         """Of the operations in `shares` only that share of their tiles is there."""
         self.program, self.shares = program, shares
         self.counts = static_counts(program)
-        self.tallies = [tally_of(op, self.counts[op.id])[0] for op in program.ops]
+        found = [tally_of(op, self.counts[op.id]) for op in program.ops]
+        self.tallies, self.rates = [tally for tally, _ in found], [rates for _, rates in found]
         self.order = _order(program)
         self.before = [
             [(wait.producer, _passed(program, program.ops[wait.producer], wait)) for wait in _waits(op)]
@@ -72,20 +73,23 @@ class Ends:
             if op.kind != "compute" and any(memory == outermost for memory, _ in tally.traffic)
         )
 
-    def bound(self, rates: Rates, free: Collection[int] = (), *, single: bool = False) -> tuple[int, int]:
-        """The bound, and what all engines are busy together, in ticks. The operations `free` take no time;
-        `single`: every tile has one buffer.
+    def bound(
+        self, rates: Rates | None = None, free: Collection[int] = (), *, single: bool = False
+    ) -> tuple[int, int]:
+        """The bound, and what all engines are busy together, in ticks, of an unpriced program at some rates,
+        or else of a priced one. The operations `free` take no time; `single`: every tile has one buffer.
         """
         ops = self.program.ops
-        latency = [op.latency_ticks * rates[op.engine] if op.latency_ticks else 0 for op in ops]
+        at = [rates or own for own in self.rates]
+        latency = [op.latency_ticks and op.latency_ticks * (rates[op.engine] if rates else 1) for op in ops]
         ticks = [
-            {} if op.id in free else tally.engine_ticks(op.engine, rates)
+            {} if op.id in free else tally.engine_ticks(op.engine, at[op.id])
             for op, tally in zip(ops, self.tallies, strict=True)
         ]
-        for at, share in self.shares.items():
-            ticks[at] = {engine: math.ceil(busy * share) for engine, busy in ticks[at].items()}
+        for op_id, share in self.shares.items():
+            ticks[op_id] = {engine: math.ceil(busy * share) for engine, busy in ticks[op_id].items()}
         kinds = [
-            (0, 0) if op.id in free else _extremes(tally, rates)
+            (0, 0) if op.id in free else _extremes(tally, at[op.id])
             for op, tally in zip(ops, self.tallies, strict=True)
         ]
         heads, tails = self._heads(kinds, latency), self._tails(kinds, latency)
@@ -139,6 +143,11 @@ class Ends:
             for producer, left in self.after[at]:
                 found[producer] = max(found[producer], kinds[at][0] * left + latency[at] + found[at])
         return found
+
+
+def with_ends(program: Program) -> tuple[int, int]:
+    """The bound of a program, and what all engines are busy together, in ticks."""
+    return Ends(program).bound()
 
 
 def _extremes(tally: Tally, rates: Rates) -> tuple[int, int]:
