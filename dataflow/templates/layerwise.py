@@ -193,6 +193,15 @@ class _Branches:
             found[memory] = found.get(memory, 0) + size
         return found
 
+    def _inside(self, runs: Iterable[Run]) -> set[str]:
+        """Results that one of some runs makes and nothing outside it reads."""
+        return {
+            einsum.name
+            for run in runs
+            for einsum in self.einsums[run]
+            if all(reader in self.einsums[run] for reader in self.cascade.consumers(einsum.name))
+        }
+
     def residents(self) -> Iterator[dict[str, str]]:
         """Sets of intermediates to keep on chip between branches, the smallest tensors first.
 
@@ -211,11 +220,13 @@ class _Branches:
         ]
         size = {name: self._bytes({name: memory})[memory] for name in between}
         between.sort(key=size.__getitem__)
-        inside = {name for run in self.fused for name in touched(self.einsums[run])}
+        joined = {run for runs in self.runs.values() for run in runs if run[1] - run[0] > 1}
+        all_inside = self._inside(joined)
+        inside = [all_inside, self._inside(joined - set(self.fused)), self._inside(self.fused), set[str]()]
         counts = {int(count * scale) for scale in (1, 2, 4, 8, 16, 32) for count in (1, 1.5)}
         capacity = self.chooser.capacity[memory]
         seen: list[list[str]] = [[]]
-        for names in ([name for name in between if name not in inside], between):
+        for names in ([name for name in between if name not in left_out] for left_out in inside):
             for count in sorted({count for count in counts if count < len(names)} | {len(names)}):
                 chosen = names[:count]
                 if capacity is not None and 2 * sum(map(size.__getitem__, chosen)) > capacity:

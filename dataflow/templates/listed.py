@@ -40,7 +40,10 @@ from einsim.workloads.cascade import Cascade
 CONTENTION: Final = 0.25
 
 #: Cycles of the machine's clock that a tree's cost counts for each tile of the Einsum that has most.
-TILE_CYCLES: Final = 32
+TILE_CYCLES: Final = 4
+
+#: Tiles of which what bounds leave is looked at one by one.
+MOST_VISITED: Final = 1024
 
 #: Where tensors stay between blocks: the memory of each, with all that are outside it.
 Stays = Mapping[str, Collection[str]]
@@ -134,7 +137,7 @@ class Nest:
             still = {rank for rank, _ in loops} - relevant_ranks(cascade, access)
             again = math.prod(-(-cascade.size(rank) // tile) for rank, tile in loops[:depth] if rank in still)
             whole = tile_bytes(cascade, self.machine, access, cascade.sizes)
-            moved[tensor] = max(whole, int(whole * again * min(share.values())))
+            moved[tensor] = int(whole * again * min(share.values()))
             if maker is None and len(nest.einsums) == 1:
                 tile = tile_bytes(cascade, self.machine, access, extents)
                 first[tensor] = tile // MOST_PARTS if nest.einsums[0].contracts else tile
@@ -173,17 +176,27 @@ def unbounded(part: Cascade) -> Cascade:
 
 
 def _visited(part: Cascade, program: Program, op: Op) -> float:
-    """Share of an operation's tiles in which bounds leave something."""
-    if op.kind == "compute":
-        users = [part.einsum(op.subject)]
-    else:
-        users = [einsum for einsum in part.einsums if op.subject in touched((einsum,))]
+    """Share of an operation's tiles that bounds leave, each cut to the box around what is left of it; of many
+    small ones the share of the points.
+    """
     loops = tuple(program.loops[loop] for loop in op.path)
-    every, shares = Path(loops, op.when, part.sizes).total(), []
-    for einsum in users:
+    shares = []
+    for einsum in part.einsums:
         mask = mask_of(part, einsum.ranks)
-        cut = Cut((mask,), tuple(sorted(mask.tied)))
-        shares.append(Path(loops, op.when, part.sizes, cut=cut).total() / every if mask else 1.0)
+        if op.subject not in ((einsum.name,) if op.kind == "compute" else touched((einsum,))):
+            continue
+        tied = tuple(sorted(mask.tied))
+        if math.prod(loop.count for loop in loops if mask.tied & set(loop.ranks)) > MOST_VISITED:
+            shares.append(_share(part, einsum.name))
+            continue
+        access = access_of(einsum, op.subject)
+        key = tuple(rank for rank in tied if rank in (einsum.ranks if op.kind == "compute" else access.ranks))
+        every, left = (
+            sum(times * math.prod(extents[: len(key)]) for extents, times in path.instances().items())
+            for cut in (None, Cut((mask,), tied))
+            for path in [Path(loops, op.when, part.sizes, key, cut=cut)]
+        )
+        shares.append(left / every)
     return max(shares)
 
 
