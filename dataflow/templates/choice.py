@@ -65,7 +65,7 @@ class Chooser:
         )
         self._structure = msgspec.msgpack.encode(self._alike)
         self._lists: dict[tuple[str, ...], tuple[Known, tuple[str, ...]]] = {}
-        self._orders: dict[tuple[object, ...], list[tuple[float, int]]] = {}
+        self._orders: dict[tuple[object, ...], list[tuple[bool, float, int]]] = {}
         self._costs: dict[tuple[object, ...], float] = {}
 
     def best(
@@ -80,11 +80,13 @@ class Chooser:
         stays = {name: levels(self.machine, memory) for name, memory in kept.items()}
         case = (id(known), *kept.items())
         if case not in self._orders:
-            least = [(nest.least(self.rates, stays), at) for at, nest in enumerate(known.nests)]
+            least = [
+                (one.nest.streamed, one.least(self.rates, stays), at) for at, one in enumerate(known.nests)
+            ]
             self._orders[case] = sorted(least)
         found: tuple[float, int, int] | None = None
-        for floor, at in self._orders[case]:
-            if found is not None and floor >= found[0]:
+        for streamed, floor, at in self._orders[case]:
+            if found is not None and (floor >= found[0] or streamed):
                 break
             nest = known.nests[at]
             for buffers in (2, 1):

@@ -19,7 +19,7 @@ from einsim.dataflow.clock import port_name
 from einsim.dataflow.ends import Ends
 from einsim.dataflow.footprint import access_of, relevant_ranks, tile_bytes
 from einsim.dataflow.held import home_bytes
-from einsim.dataflow.holds import common_levels
+from einsim.dataflow.holds import levels
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.leaf import array_cycles, exploited
@@ -64,7 +64,9 @@ class Nest:
     def __init__(self, part: Cascade, leaves: UnitChoices, nest: LoopNest) -> None:
         self.part, self.leaves, self.nest = part, leaves, nest
         self.machine = leaves.machine
-        shared = common_levels(self.machine, [unit.name for unit in self.machine.units])[:1]
+        near = {name for unit in self.machine.units for name in unit.memories.values()}
+        ways = [levels(self.machine, name) for name in near]
+        shared = [name for name in ways[0][:1] if all(name in way for way in ways)]
         self.inside = [memory for name in shared if not (memory := self.machine.memory(name)).holds]
 
     def tree(self, buffers: int, resident: Mapping[str, str]) -> Node:
