@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -53,8 +55,9 @@ def load_yaml(source: FilePath, label: str = "") -> Document:
     return read_yaml(text, label)
 
 
+@lru_cache(maxsize=64)
 def read_yaml(text: str, label: str) -> Document:
-    """Reads YAML text whose root is a mapping, under the same rules as `load_yaml`."""
+    """Reads YAML text whose root is a mapping, under the same rules as `load_yaml`; the same text once."""
     lines: dict[Path, int] = {}
     data = _Builder(text, label, lines).document()
     if data is None:
@@ -69,6 +72,11 @@ def read_value(text: str, label: str) -> Any:
     return _Builder(text, label, {}).document()
 
 
+FAST: Final[Any] = getattr(yaml, "CSafeLoader", None)
+BROKEN: Final = (ValueError, RecursionError, IndexError, TypeError)
+"""What PyYAML itself fails with on malformed escapes and directives."""
+
+
 class _Builder:
     """Builds plain data from PyYAML's event stream, which is lazy, flat and constructs nothing itself."""
 
@@ -79,9 +87,12 @@ class _Builder:
 
     def document(self) -> Any:
         """The only document of the text; None where there is none."""
+        if FAST is not None:
+            # libyaml is ten times as fast; what it refuses PyYAML's own parser judges and explains.
+            with suppress(yaml.YAMLError, *BROKEN):
+                return _Builder(self.text, self.label, self.lines).document_of(FAST)
         try:
-            events: Iterator[yaml.Event] = yaml.parse(self.text, Loader=yaml.SafeLoader)
-            return self._document(events)
+            return self.document_of(yaml.SafeLoader)
         except EinsimError:
             raise
         except yaml.reader.ReaderError as error:
@@ -90,11 +101,12 @@ class _Builder:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             raise self._error(mark.line + 1 if mark else 1, f"is not valid YAML: {error.problem}") from None
-        except (ValueError, RecursionError, IndexError, TypeError) as error:
-            # PyYAML itself fails with such errors on malformed escapes and directives.
+        except BROKEN as error:
             raise self._error(1, f"is not valid YAML: {error}") from None
 
-    def _document(self, events: Iterator[yaml.Event]) -> Any:
+    def document_of(self, loader: Any) -> Any:
+        """The only document as a parser reads it."""
+        events: Iterator[yaml.Event] = yaml.parse(self.text, Loader=loader)
         data: Any = None
         documents = 0
         for event in events:
