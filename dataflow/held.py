@@ -41,6 +41,14 @@ def held_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
     return _held(mapping.tree, (), by_place)
 
 
+def room_of(machine: Machine) -> dict[str, int | None]:
+    """Bytes that each memory has, and each unit's registers under the unit's name; None: without a limit."""
+    found = {memory.name: memory.capacity_bytes for memory in machine.memories}
+    for unit in machine.units:
+        found[unit.name] = unit.registers.bytes_per_pe * unit.pes if unit.registers is not None else 0
+    return found
+
+
 def _held(
     node: Node, place: tuple[int, ...], by_place: dict[tuple[int, ...], dict[str, int]]
 ) -> dict[str, int]:

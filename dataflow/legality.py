@@ -7,16 +7,21 @@ leaves are in `einsim.dataflow.flow_rules`. All raise one SpecError, with the li
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
 
 from einsim.accel.machine import DATAFLOWS, Machine, Unit
 from einsim.accel.widths import lacks
 from einsim.dataflow.flow_rules import check_flow
-from einsim.dataflow.held import held_bytes, home_bytes
+from einsim.dataflow.held import held_bytes, home_bytes, room_of
 from einsim.dataflow.holds import outside
 from einsim.dataflow.layout import Home, Layout, lay_out
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children, node_at
 from einsim.dataflow.outside import dram_bytes
+from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.sites import DEEPEST, NOWHERE, Place, Sites
+from einsim.dataflow.structure import structure_of
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade, Einsum
@@ -25,7 +30,26 @@ Visit = tuple[Place, Node, tuple[Node, ...]]
 
 
 def check(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites = NOWHERE) -> None:
-    """Raise SpecError for the first rule that the mapping breaks; `sites` says where nodes were written."""
+    """Raise SpecError for the first rule that the mapping breaks; `sites` says where nodes were written.
+
+    What a legal mapping needs is remembered, so that machines which differ in rates and room are only asked
+    for the room.
+    """
+    parts = map(msgspec.msgpack.encode, (mapping.tree, structure_of(machine), cascade.overwritten))
+    need = _NEEDS.get((cascade, *parts), lambda: _needs(mapping, cascade, machine, sites))
+    room = room_of(machine)
+    if all((most := room[name]) is None or size <= most for name, size in need.items()):
+        return
+    layout = lay_out(mapping, cascade)
+    _capacity(mapping, layout, cascade, machine, sites)
+    _dram(mapping, layout, cascade, machine)
+
+
+_NEEDS: Final = Remembered[dict[str, int]](10_000)
+
+
+def _needs(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites) -> dict[str, int]:
+    """Bytes that a mapping needs in each memory; SpecError for the first other rule that it breaks."""
     tree = _Tree(cascade, machine, sites)
     nodes = list(_visits(mapping.tree, (), (), sites))
     for place, node, above in nodes:
@@ -45,8 +69,8 @@ def check(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites = N
             tree.used(place, node)
     layout = lay_out(mapping, cascade)
     check_flow(mapping, layout, cascade, machine, sites)
-    _capacity(mapping, layout, cascade, machine, sites)
-    _dram(mapping, layout, cascade, machine)
+    here = dram_bytes(mapping, layout, cascade, machine)
+    return {**held_bytes(mapping, layout, cascade, machine), machine.dram.name: sum(here.values())}
 
 
 def _visits(node: Node, place: Place, above: tuple[Node, ...], sites: Sites) -> Iterator[Visit]:
@@ -242,12 +266,9 @@ def _leaves(node: Node) -> Iterator[Compute]:
 
 
 def _capacity(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine, sites: Sites) -> None:
+    room = room_of(machine)
     for name, need in held_bytes(mapping, layout, cascade, machine).items():
-        unit = next((unit for unit in machine.units if unit.name == name), None)
-        if unit is None:
-            capacity = machine.memory(name).capacity_bytes
-        else:
-            capacity = unit.registers.bytes_per_pe * unit.pes if unit.registers is not None else 0
+        unit, capacity = next((unit for unit in machine.units if unit.name == name), None), room[name]
         if capacity is None or need <= capacity:
             continue
         sizes: dict[Place, int] = {}

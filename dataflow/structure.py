@@ -22,9 +22,15 @@ def structure_of(machine: Machine) -> Machine:
     )
 
 
-def key_of(machine: Machine) -> bytes:
-    """A machine's structure as a key."""
-    return msgspec.msgpack.encode(structure_of(machine))
+def alike(machine: Machine) -> tuple[Machine, bytes]:
+    """The machine's structure with the clocks of its units beside its own, and a key for both."""
+    plain = structure_of(machine)
+    units = tuple(
+        msgspec.structs.replace(unit, clock_hz=(own.clock_hz or machine.clock_hz) / machine.clock_hz)
+        for unit, own in zip(plain.units, machine.units, strict=True)
+    )
+    found = msgspec.structs.replace(plain, units=units)
+    return found, msgspec.msgpack.encode(found)
 
 
 def _memory(memory: Memory) -> Memory:

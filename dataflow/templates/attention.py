@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
+from typing import Final
 
 from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.ends import Ends
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import unpriced
 from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.remembered import Remembered
+from einsim.dataflow.structure import alike
+from einsim.dataflow.templates.blocks import part_of
 from einsim.dataflow.templates.flat import choices, flat
 from einsim.dataflow.templates.fusemax import interleaved, on_flat
 from einsim.specs.errors import EinsimError
@@ -13,11 +21,41 @@ from einsim.workloads.cascade import Cascade
 from einsim.workloads.recognised import attentions
 
 
-def fused_attention(cascade: Cascade, machine: Machine) -> tuple[Mapping, ...]:
+class Fused:
+    """A template's mapping of some Einsums of a cascade, by their `names`."""
+
+    def __init__(self, mapping: Mapping, cascade: Cascade, machine: Machine) -> None:
+        used = {node.einsum for node in mapping.computes()}
+        self.names = tuple(einsum.name for einsum in cascade.einsums if einsum.name in used)
+        self.mapping, self.part, self.machine = mapping, part_of(cascade, self.names), machine
+
+    @cached_property
+    def ends(self) -> Ends | None:
+        """Its bounds; None where it is no legal mapping whatever the memories hold."""
+        try:
+            check(self.mapping, self.part, self.machine)
+        except EinsimError:
+            return None
+        return Ends(unpriced(self.mapping, self.part, self.machine))
+
+
+_FOUND: Final = Remembered[tuple[Fused, ...]](1000, len)
+
+
+def fused_attention(cascade: Cascade, machine: Machine) -> tuple[Fused, ...]:
     """FuseMax's mapping of each 1-pass attention and FLAT's several of each 3-pass one, of these alone.
 
     Whether they fit is not asked.
     """
+    structure, key = alike(machine)
+    room = tuple(memory.capacity_bytes for memory in machine.memories)
+    return _FOUND.get(
+        (cascade, machine.name, key, room),
+        lambda: tuple(Fused(one, cascade, structure) for one in _mappings(cascade, machine)),
+    )
+
+
+def _mappings(cascade: Cascade, machine: Machine) -> tuple[Mapping, ...]:
     if not machine.matrix_units or not machine.vector_units:
         return ()
     found: list[Mapping] = []

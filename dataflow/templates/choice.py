@@ -2,157 +2,169 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import Final
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock
-from einsim.dataflow.ends import Ends
+from einsim.dataflow.held import room_of
 from einsim.dataflow.holds import levels
-from einsim.dataflow.legality import check
-from einsim.dataflow.lower import unpriced
 from einsim.dataflow.mapping import Compute, Keep, Loop, Node
 from einsim.dataflow.mapping import Mapping as LoopTree
-from einsim.dataflow.remembered import Remembered
-from einsim.dataflow.structure import structure_of
-from einsim.dataflow.templates.blocks import Block, part_of, touched
-from einsim.dataflow.templates.listed import Nest, cost_of, listed
+from einsim.dataflow.structure import alike
+from einsim.dataflow.templates.attention import Fused
+from einsim.dataflow.templates.listed import Known, cost_of
+from einsim.dataflow.templates.outline import Run, outline
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.text import bound_text, einsum_text, tensor_text
 
 
-class BlockTree(msgspec.Struct, frozen=True, kw_only=True):
-    """A tree of some Einsums, what it costs in ticks, and the bytes that it holds in each memory."""
+class Chosen(NamedTuple):
+    """A point of a list, its buffers, what it costs in ticks, and the bytes that it holds in each memory."""
 
-    tree: Node
+    at: int
+    buffers: int
     cost: float
     held: dict[str, int]
 
 
-class Known(msgspec.Struct, frozen=True):
-    """The list of blocks that are alike, and the names of the one that it was made for."""
-
-    nests: list[Nest]
-    names: tuple[str, ...]
-
-
-_LISTS: Final = Remembered[Known](20_000, lambda one: len(one.nests))
-
-
 class Chooser:
-    """Choices for the blocks of a cascade on a machine."""
+    """Choices for the runs of a cascade's blocks on a machine, where some tensors stay on chip: `names` and
+    their bytes `size`.
+    """
 
-    def __init__(self, cascade: Cascade, machine: Machine) -> None:
+    def __init__(self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...]) -> None:
         self.cascade, self.machine = cascade, machine
         self.rates = Clock(machine).rates
-        self.capacity = {memory.name: memory.capacity_bytes for memory in machine.memories}
-        self.capacity |= {
-            unit.name: unit.registers.bytes_per_pe * unit.pes if unit.registers is not None else 0
-            for unit in machine.units
+        self.capacity = room_of(machine)
+        structure, key = alike(machine)
+        groups = tuple(dict.fromkeys(one.names for one in fused))
+        self.outline = outline(cascade, structure, key, groups)
+        self.fused = {
+            run: [one for one in fused if one.names == group] for run, group in self.outline.fused.items()
         }
-        clocks = tuple((unit.clock_hz or machine.clock_hz) / machine.clock_hz for unit in machine.units)
-        plain = structure_of(machine)
-        self._alike = msgspec.structs.replace(
-            plain,
-            units=tuple(
-                msgspec.structs.replace(unit, clock_hz=clock)
-                for unit, clock in zip(plain.units, clocks, strict=True)
-            ),
-        )
-        self._structure = msgspec.msgpack.encode(self._alike)
-        self._lists: dict[tuple[str, ...], tuple[Known, tuple[str, ...]]] = {}
-        self._orders: dict[tuple[object, ...], list[tuple[bool, float, int]]] = {}
+        self._floors: dict[tuple[object, ...], float] = {}
+        self._found: dict[tuple[object, ...], Chosen | None] = {}
         self._costs: dict[tuple[object, ...], float] = {}
+        self._kept: dict[tuple[object, ...], tuple[str, ...]] = {}
 
-    def best(
-        self, block: Block, resident: Mapping[str, str] = {}, reserved: Mapping[str, int] = {}
-    ) -> BlockTree | None:
-        """The best point that fits beside the bytes `reserved`, `resident` tensors being there already; None
-        where none fits.
-        """
-        known, names = self._known(block)
-        theirs = dict(zip(names, known.names, strict=True))
-        kept = {theirs[name]: memory for name, memory in resident.items() if name in theirs}
-        stays = {name: levels(self.machine, memory) for name, memory in kept.items()}
-        case = (id(known), *kept.items())
-        if case not in self._orders:
-            least = [
-                (one.nest.streamed, one.least(self.rates, stays), at) for at, one in enumerate(known.nests)
-            ]
-            self._orders[case] = sorted(least)
-        found: tuple[float, int, int] | None = None
-        for streamed, floor, at in self._orders[case]:
-            if found is not None and (floor >= found[0] or streamed):
+    def cost(self, run: Run, names: tuple[str, ...], size: int) -> float:
+        """What a run costs, or no more than that until it is settled."""
+        kept = self.kept(run, names)
+        if (run, kept, size) in self._found:
+            found = self._found[run, kept, size]
+            return math.inf if found is None else found.cost
+        if (run, kept) not in self._floors:
+            self._floors[run, kept] = self._floor(run, kept)
+        return self._floors[run, kept]
+
+    def _floor(self, run: Run, kept: tuple[str, ...]) -> float:
+        if run in self.fused:
+            return math.inf if kept else 0.0
+        known, stays = self._stays(run, kept)
+        return known.table(stays).floor(self.rates)
+
+    def settle(self, run: Run, names: tuple[str, ...], size: int) -> bool:
+        """Compute what a run costs; whether that was not known."""
+        kept = self.kept(run, names)
+        if (run, kept, size) in self._found:
+            return False
+        free = self._found.get((run, kept, 0))
+        if free is not None and self.fits(free.held, size):
+            self._found[run, kept, size] = free
+        else:
+            best = self._of if run in self.fused else self._best
+            self._found[run, kept, size] = best(run, kept, size)
+        return True
+
+    def kept(self, run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of some tensors that a run touches."""
+        if (run, names) not in self._kept:
+            here = self.outline.touched[run]
+            self._kept[run, names] = tuple(name for name in names if name in here)
+        return self._kept[run, names]
+
+    def _best(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
+        """The best point that fits beside what stays; None where none fits."""
+        known, stays = self._stays(run, kept)
+        found: Chosen | None = None
+        for streamed, floor, at in known.table(stays).order(self.rates):
+            if found is not None and (floor >= found.cost or streamed):
                 break
             nest = known.nests[at]
             for buffers in (2, 1):
-                if not self.fits(nest.held(buffers, stays), reserved) or (ends := nest.ends) is None:
+                held = nest.held(buffers, stays)
+                if not self.fits(held, size) or (ends := nest.ends) is None:
                     continue
-                if (*case, at, buffers) not in self._costs:
-                    made = cost_of(ends, self.rates, stays, single=buffers == 1)
-                    self._costs[*case, at, buffers] = made
-                cost = self._costs[*case, at, buffers]
-                if found is None or cost < found[0]:
-                    found = cost, at, buffers
+                key = id(nest), tuple(stays), buffers
+                if key not in self._costs:
+                    self._costs[key] = cost_of(ends, self.rates, stays, single=buffers == 1)
+                if found is None or self._costs[key] < found.cost:
+                    found = Chosen(at, buffers, self._costs[key], held)
                 break
-        if found is None:
-            return None
-        cost, at, buffers = found
-        nest = known.nests[at]
-        ours = dict(zip(known.names, names, strict=True))
-        tree = renamed(nest.tree(buffers, kept), ours)
-        return BlockTree(tree=tree, cost=cost, held=nest.held(buffers, stays))
+        return found
 
-    def _known(self, block: Block) -> tuple[Known, tuple[str, ...]]:
-        mine = tuple(einsum.name for einsum in block)
-        if mine not in self._lists:
-            part = part_of(self.cascade, mine)
-            text, names = _structure(part)
-            known = _LISTS.get((text, self._structure), lambda: Known(listed(part, self._alike), names))
-            self._lists[mine] = known, names
-        return self._lists[mine]
+    def _stays(self, run: Run, kept: tuple[str, ...]) -> tuple[Known, dict[str, tuple[str, ...]]]:
+        """A run's list, and what stays of the list's tensors with the memories that they are in then."""
+        known, names = self.outline.listed(run)
+        theirs = dict(zip(names, known.names, strict=True))
+        memory = self.outline.memory
+        outside = levels(self.machine, memory) if memory else ()
+        return known, {theirs[name]: outside for name in kept}
 
-    def of(self, block: Block, trees: Iterable[Node], reserved: Mapping[str, int]) -> BlockTree | None:
-        """The best of some trees that fits."""
-        part, found = part_of(self.cascade, tuple(e.name for e in block)), []
-        for tree in trees:
-            mapping = LoopTree(cascade=part.name, machine="", template="", tree=tree)
-            program = unpriced(mapping, part, self.machine)
-            if not self.fits(program.buffers, reserved):
+    def _of(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
+        """The best of a template's trees that fits."""
+        found: Chosen | None = None
+        for at, one in enumerate(self.fused[run]):
+            if kept or one.ends is None or not self.fits(one.ends.program.buffers, size):
                 continue
-            try:
-                check(mapping, part, self._alike)
-            except EinsimError:
-                continue
-            cost = cost_of(Ends(program), self.rates, {}, single=False)
-            found.append(BlockTree(tree=tree, cost=cost, held=program.buffers))
-        return min(found, key=lambda one: one.cost, default=None)
+            cost = cost_of(one.ends, self.rates, {}, single=False)
+            if found is None or cost < found.cost:
+                found = Chosen(at, 2, cost, one.ends.program.buffers)
+        return found
 
-    def error(self, block: Block) -> EinsimError:
-        """Why no nest of a block fits: the one that needs least, and what it lacks."""
+    def tree(self, run: Run, names: tuple[str, ...], size: int) -> Node:
+        """The tree of a run that is settled."""
+        kept = self.kept(run, names)
+        found = self._found[run, kept, size]
+        assert found is not None
+        if run in self.fused:
+            return self.fused[run][found.at].mapping.tree
+        known, stays = self._stays(run, kept)
+        ours = dict(zip(known.names, self.outline.listed(run)[1], strict=True))
+        tree = known.nests[found.at].tree(found.buffers, dict.fromkeys(stays, self.outline.memory))
+        return renamed(tree, ours)
+
+    def template(self, run: Run, names: tuple[str, ...], size: int) -> LoopTree | None:
+        """The template's mapping of a run, if it is one."""
+        found = self._found[run, self.kept(run, names), size]
+        return self.fused[run][found.at].mapping if run in self.fused and found is not None else None
+
+    def error(self, run: Run) -> EinsimError:
+        """Why no nest of a run fits: the one that needs least, and what it lacks."""
         least: tuple[int, str] | None = None
-        names = ", ".join(einsum.name for einsum in block)
-        for nest in self._known(block)[0].nests:
+        names = ", ".join(einsum.name for einsum in self.outline.einsums(run))
+        for nest in self.outline.listed(run)[0].nests:
             if nest.ends is None:
                 continue
             for name, size in nest.held(1, {}).items():
                 most = self.capacity[name]
                 if most is not None and size > most and (least is None or size - most < least[0]):
                     least = size - most, f"{size} bytes in {name}, which has {most}"
-        what = "Einsum" if len(block) == 1 else "Einsums"
+        what = "Einsums" if ", " in names else "Einsum"
         if least is None:
             return EinsimError(f"{self.machine.name}: no nest of {what} {names} is a legal mapping")
         return EinsimError(f"{self.machine.name}: the smallest tile of {what} {names} needs {least[1]}")
 
-    def fits(self, held: Mapping[str, int], reserved: Mapping[str, int]) -> bool:
-        """Whether bytes fit beside others in all memories."""
+    def fits(self, held: Mapping[str, int], size: int) -> bool:
+        """Whether bytes fit in all memories beside what stays."""
+        memory = self.outline.memory
         return all(
-            (most := self.capacity[name]) is None or size + reserved.get(name, 0) <= most
-            for name, size in held.items()
+            (most := self.capacity[name]) is None or need + (size if name == memory else 0) <= most
+            for name, need in held.items()
         )
 
 
@@ -170,27 +182,3 @@ def renamed(node: Node, names: Mapping[str, str]) -> Node:
         tensors = tuple(names[name] for name in node.tensors)
         return msgspec.structs.replace(node, tensors=tensors, body=renamed(node.body, names))
     return type(node)(children=tuple(renamed(child, names) for child in node.children))
-
-
-def _structure(part: Cascade) -> tuple[str, tuple[str, ...]]:
-    """A cascade's text with its names by their order in it, the same for cascades that are alike, and those
-    names.
-    """
-    lines = [einsum_text(einsum, part.sizes, 0) for einsum in part.einsums]
-    lines += [bound_text(bound, part.sizes) for bound in part.bounds]
-    tensors = touched(part.einsums)
-    lines += [tensor_text(part.tensor(name)) for name in tensors]
-    names: dict[str, str] = {}
-
-    def number(match: re.Match[str]) -> str:
-        name = match[0]
-        if name in part.sizes:
-            return names.setdefault(name, f"r{len(names)}_{part.size(name)}")
-        return names.setdefault(name, f"t{len(names)}") if name in tensors else name
-
-    text = re.sub(r"[^\W\d]\w*", number, "\n".join(lines))
-    read_on = ",".join(str(part.is_output(einsum.name)) for einsum in part.einsums)
-    states = sorted(
-        (names[name], *(names[r] for r in ranks)) for name, ranks in part.overwritten.items() if name in names
-    )
-    return f"{text}\n{read_on}\n{states}", tuple(names)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import port_name
@@ -29,11 +32,13 @@ from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Node
 from einsim.dataflow.mask import Cut, mask_of
 from einsim.dataflow.program import Op, Program
+from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.nest import MOST_PARTS, LoopNest, UnitChoices, build, depth_of, in_parts, nests
 from einsim.dataflow.volume import MACHINE, Rates
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.text import bound_text, einsum_text, tensor_text
 
 #: Share of what the other engines are busy that a tree's cost counts beside its bound: engines that wait for
 #: each other's tiles lose some of it, and work that is not done needs no energy.
@@ -114,7 +119,7 @@ class Nest:
         return Ends(program, {op.id: _visited(self.part, program, op) for op in program.ops})
 
     @cached_property
-    def _least(self) -> tuple[dict[str, int], dict[str, int], dict[str, int], int]:
+    def least(self) -> tuple[dict[str, int], dict[str, int], dict[str, int], int]:
         """Cycles of each unit, bytes of each tensor that pass DRAM's port, bytes of each that the first tile
         wants from there, and tiles: no more than its program has.
         """
@@ -145,29 +150,6 @@ class Nest:
                 first[tensor] = tile // MOST_PARTS if nest.einsums[0].contracts else tile
         tiles = math.prod(-(-cascade.size(rank) // tile) for rank, tile in loops)
         return cycles, moved, first, int(tiles * min(share.values()))
-
-    def least(self, rates: Rates, stays: Stays) -> float:
-        """No more than it costs on a machine of these rates."""
-        cycles, moved, first, tiles = self._least
-        dram = self.machine.dram
-        read, write = port_name(dram, reads=True), port_name(dram, reads=False)
-        busy = {unit: number * rates[unit] for unit, number in cycles.items()}
-        head = sum(size for tensor, size in first.items() if tensor not in stays) * rates.get(read, 0)
-        bound = head + max(busy.values())
-        for tensor, size in moved.items():
-            made = self.part.producer(tensor) is not None
-            ports = [] if tensor in stays else [write if made else read]
-            for memory in self.inside:  # what passes DRAM's port is written there and read again
-                ports += [
-                    port_name(memory, reads=reads)
-                    for reads in (True, False)
-                    if tensor not in stays or reads != made
-                ]
-            for port in ports:
-                if port in rates:
-                    busy[port] = busy.get(port, 0) + size * rates[port]
-        bound, total = max(bound, *busy.values()), sum(busy.values())
-        return bound + CONTENTION * (total - bound) + TILE_CYCLES * rates[MACHINE] * tiles
 
 
 def unbounded(part: Cascade) -> Cascade:
@@ -223,7 +205,102 @@ def _classes(cascade: Cascade, loops: list[tuple[str, int]]) -> list[tuple[int, 
     ]
 
 
-def listed(part: Cascade, machine: Machine) -> list[Nest]:
-    """The list of all Einsums of a cascade together."""
-    leaves = UnitChoices(part, machine)
-    return [Nest(part, leaves, nest) for nest in nests(part, machine, part.einsums)]
+class Table:
+    """Of the nests of a list the least that each costs, where some tensors stay on chip."""
+
+    def __init__(self, nests: list[Nest], stays: Stays) -> None:
+        self.streamed = [nest.nest.streamed for nest in nests]
+        rows, heads, tiles = [], [], []
+        for nest in nests:
+            cycles, moved, first, many = nest.least
+            busy: dict[str, int] = dict(cycles)
+            dram = nest.machine.dram
+            for tensor, size in moved.items():
+                made = nest.part.producer(tensor) is not None
+                ports = [] if tensor in stays else [port_name(dram, reads=not made)]
+                for memory in nest.inside:  # what passes DRAM's port is written there and read again
+                    ports += [
+                        port_name(memory, reads=reads)
+                        for reads in (True, False)
+                        if tensor not in stays or reads != made
+                    ]
+                for port in ports:
+                    busy[port] = busy.get(port, 0) + size
+            rows.append(busy)
+            heads.append(sum(size for tensor, size in first.items() if tensor not in stays))
+            tiles.append(many)
+        self.read = port_name(nests[0].machine.dram, reads=True) if nests else ""
+        units = {unit.name for nest in nests[:1] for unit in nest.machine.units}
+        self.names = list(dict.fromkeys(name for row in rows for name in row))
+        self.busy = np.array([[row.get(name, 0) for name in self.names] for row in rows], np.float64)
+        self.units = np.array([name in units for name in self.names])
+        self.heads, self.tiles = np.array(heads, np.float64), np.array(tiles, np.float64)
+        self._last: tuple[tuple[int, ...], NDArray[np.float64]] = (), self.heads
+
+    def _costs(self, rates: Rates) -> NDArray[np.float64]:
+        each = tuple(rates.get(name, 0) for name in (*self.names, self.read, MACHINE))
+        if self._last[0] != each:
+            busy = self.busy * np.array(each[:-2], np.float64)
+            bound = np.maximum(busy.max(1), busy[:, self.units].max(1) + self.heads * each[-2])
+            cost = bound + CONTENTION * (busy.sum(1) - bound) + TILE_CYCLES * each[-1] * self.tiles
+            self._last = each, cost * (1 - 1e-9)
+        return self._last[1]
+
+    def floor(self, rates: Rates) -> float:
+        """What no nest costs less than."""
+        return float(self._costs(rates).min()) if self.streamed else math.inf
+
+    def order(self, rates: Rates) -> list[tuple[bool, float, int]]:
+        """Whether weights are streamed, what it costs at least, and the place of each nest, sorted."""
+        floors = self._costs(rates).tolist() if self.streamed else []
+        return sorted(zip(self.streamed, floors, range(len(floors)), strict=True))
+
+
+class Known:
+    """The list of runs that are alike, and the names of the one that it was made for."""
+
+    def __init__(self, part: Cascade, machine: Machine, names: tuple[str, ...]) -> None:
+        self.names = names
+        leaves = UnitChoices(part, machine)
+        self.nests = [Nest(part, leaves, nest) for nest in nests(part, machine, part.einsums)]
+        self._tables: dict[tuple[str, ...], Table] = {}
+
+    def table(self, stays: Stays) -> Table:
+        """The least costs where some tensors stay."""
+        key = tuple(stays)
+        if key not in self._tables:
+            self._tables[key] = Table(self.nests, stays)
+        return self._tables[key]
+
+
+_LISTS: Final = Remembered[Known](20_000, lambda one: len(one.nests))
+
+
+def known_list(part: Cascade, machine: Machine, structure: bytes) -> tuple[Known, tuple[str, ...]]:
+    """The list of all Einsums of a cascade together, and the cascade's names in the order of the list's."""
+    text, names = _text(part)
+    return _LISTS.get((text, structure), lambda: Known(part, machine, names)), names
+
+
+def _text(part: Cascade) -> tuple[str, tuple[str, ...]]:
+    """A cascade's text with its names by their order in it, the same for cascades that are alike, and those
+    names.
+    """
+    lines = [einsum_text(einsum, part.sizes, 0) for einsum in part.einsums]
+    lines += [bound_text(bound, part.sizes) for bound in part.bounds]
+    tensors = touched(part.einsums)
+    lines += [tensor_text(part.tensor(name)) for name in tensors]
+    names: dict[str, str] = {}
+
+    def number(match: re.Match[str]) -> str:
+        name = match[0]
+        if name in part.sizes:
+            return names.setdefault(name, f"r{len(names)}_{part.size(name)}")
+        return names.setdefault(name, f"t{len(names)}") if name in tensors else name
+
+    text = re.sub(r"[^\W\d]\w*", number, "\n".join(lines))
+    read_on = ",".join(str(part.is_output(einsum.name)) for einsum in part.einsums)
+    states = sorted(
+        (names[name], *(names[r] for r in ranks)) for name, ranks in part.overwritten.items() if name in names
+    )
+    return f"{text}\n{read_on}\n{states}", tuple(names)

@@ -16,7 +16,7 @@ from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.spatial import able
 from einsim.dataflow.templates import build_mapping
 from einsim.dataflow.templates.attention import fused_attention
-from einsim.dataflow.templates.layerwise import _Branches
+from einsim.dataflow.templates.layerwise import Branches
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
 from einsim.validation.oracle.compare import DrawnCase, judge
@@ -91,8 +91,8 @@ def cascade(name: str, *, large: bool = False) -> Cascade:
 
 def figure(work: Cascade, machine: Machine) -> float:
     """What the default is chosen by, in seconds: its bound with heads and tails, and a part of other work."""
-    branches = _Branches(work, machine, fused_attention(work, machine))
-    return branches.best(branches.residents())[0] / Clock(machine).ticks_per_cycle / machine.clock_hz
+    branches = Branches(work, machine, fused_attention(work, machine))
+    return branches.best()[0] / Clock(machine).ticks_per_cycle / machine.clock_hz
 
 
 @pytest.mark.parametrize("name", CASCADES)

@@ -1,0 +1,164 @@
+"""What the blocks of a cascade are on a machine's structure: their order, the runs of them that may be one
+branch, the tensors that may stay on chip between branches. Nothing of it depends on a rate or on room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Final
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.held import result_bytes
+from einsim.dataflow.holds import common_levels
+from einsim.dataflow.outside import whole_bytes
+from einsim.dataflow.remembered import Remembered
+from einsim.dataflow.templates.blocks import Block, blocks, part_of, stepped, touched
+from einsim.dataflow.templates.listed import Known, known_list
+from einsim.dataflow.templates.nest import rows_of
+from einsim.workloads.cascade import Cascade
+
+#: Blocks that are joined by rows at most.
+MOST_JOINED = 6
+
+Run = tuple[int, int]
+"""Blocks from one place in the order to another, which are computed together."""
+
+Groups = tuple[tuple[str, ...], ...]
+"""Einsums that a fused template computes together."""
+
+
+class Outline:
+    """A cascade's smallest blocks in order, and the runs of them that may be one branch: `runs` by where they
+    end, longer ones first, `fused` those of the templates' groups.
+    """
+
+    def __init__(self, cascade: Cascade, machine: Machine, structure: bytes, groups: Groups) -> None:
+        self.cascade, self.machine, self._structure = cascade, machine, structure
+        small = blocks(cascade)
+        walks = [(block, walked) for block in small if (walked := stepped(cascade, block))]
+        walked_together = [
+            [e.name for e in cascade.einsums if e in block or set(walked) <= set(e.ranks)]
+            for block, walked in walks
+        ]
+        large = blocks(cascade, [*groups, *walked_together])
+        place = {einsum.name: at for at, block in enumerate(large) for einsum in block}
+        self.order = sorted(small, key=lambda block: place[block[0].name])
+        self.fused = {run: group for group in groups if (run := self._run(set(group))) is not None}
+        alone = [(at, at + 1) for at in range(len(self.order))]
+        runs = dict.fromkeys([*alone, *self.fused, *self._walked(large), *self._rows()])
+        self.runs: dict[int, list[Run]] = {}
+        for run in sorted(runs, key=lambda run: run[0] - run[1]):
+            self.runs.setdefault(run[1], []).append(run)
+        self._lists: dict[Run, tuple[Known, tuple[str, ...]]] = {}
+        self.touched = {run: touched(self.einsums(run)) for run in runs}
+
+    def einsums(self, run: Run) -> Block:
+        """The Einsums of a run, in the cascade's order."""
+        names = {einsum.name for block in self.order[run[0] : run[1]] for einsum in block}
+        return tuple(einsum for einsum in self.cascade.einsums if einsum.name in names)
+
+    def part(self, run: Run) -> Cascade:
+        """A run's Einsums as a cascade."""
+        return part_of(self.cascade, tuple(einsum.name for einsum in self.einsums(run)))
+
+    def listed(self, run: Run) -> tuple[Known, tuple[str, ...]]:
+        """The list of a run, and the run's own names in the order of the list's."""
+        if run not in self._lists:
+            self._lists[run] = known_list(self.part(run), self.machine, self._structure)
+        return self._lists[run]
+
+    def _run(self, names: set[str]) -> Run | None:
+        """The run of blocks that has these Einsums and no others."""
+        at = [number for number, block in enumerate(self.order) if names & {e.name for e in block}]
+        run = min(at), max(at) + 1
+        return run if {e.name for e in self.einsums(run)} == names else None
+
+    def _walked(self, large: tuple[Block, ...]) -> Iterator[Run]:
+        """Runs with a state in which all walk its steps: all that do, and from the state to each side."""
+        for block in large:
+            whole = self._run({e.name for e in block})
+            for at, one in enumerate(self.order):
+                walked = set(stepped(self.cascade, one))
+                if whole is None or not walked or not whole[0] <= at < whole[1]:
+                    continue
+                for first in range(whole[0], at + 1):
+                    for stop in range(at + 1, whole[1] + 1):
+                        ends = (first, stop) == whole or first == at or stop == at + 1
+                        if ends and all(walked <= set(e.ranks) for e in self.einsums((first, stop))):
+                            yield first, stop
+
+    def _rows(self) -> Iterator[Run]:
+        """Runs of blocks that neither contract nor carry state and go through the same rows."""
+        for first in range(len(self.order)):
+            for stop in range(first + 2, min(first + MOST_JOINED, len(self.order)) + 1):
+                here = self.einsums((first, stop))
+                if any(e.contracts or e.iterative for e in here) or not rows_of(here):
+                    break
+                yield first, stop
+
+    @cached_property
+    def lives(self) -> dict[str, tuple[int, int, int]]:
+        """Of each tensor the places in the order of what makes it and of its last reader, and its bytes in
+        DRAM, where inputs and outputs are to the end.
+        """
+        cascade, found = self.cascade, {}
+        place = {einsum.name: at for at, block in enumerate(self.order) for einsum in block}
+        for tensor in cascade.tensors:
+            made = -1 if cascade.producer(tensor.name) is None else place[tensor.name]
+            last = max((place[e.name] for e in cascade.consumers(tensor.name)), default=made)
+            if made < 0 or cascade.is_output(tensor.name):
+                last = len(self.order)
+            found[tensor.name] = made, last, whole_bytes(cascade, self.machine, tensor.name)
+        return found
+
+    @cached_property
+    def memory(self) -> str:
+        """The memory in which tensors may stay between branches; "" where there is none."""
+        common = common_levels(self.machine, (unit.name for unit in self.machine.units))
+        memory = common[0] if common else ""
+        alone = memory and self.machine.memory(memory).copies == 1 and not self.machine.memory(memory).holds
+        return memory if alone else ""
+
+    @cached_property
+    def sets(self) -> list[tuple[tuple[str, ...], int]]:
+        """Sets of intermediates to keep on chip between branches, the smallest tensors first, and the bytes
+        of each.
+        """
+        found: dict[tuple[str, ...], int] = {(): 0}
+        if not self.memory:
+            return list(found.items())
+        size = {
+            einsum.name: result_bytes(self.cascade, self.machine, einsum, self.memory)
+            for block in self.order
+            for einsum in block
+            if not einsum.iterative and any(e not in block for e in self.cascade.consumers(einsum.name))
+        }
+        between = sorted(size, key=size.__getitem__)
+        joined = {run for runs in self.runs.values() for run in runs if run[1] - run[0] > 1}
+        counts = {int(count * scale) for scale in (1, 2, 4, 8, 16, 32) for count in (1, 1.5)}
+        for runs in (joined, joined - set(self.fused), set(self.fused), set[Run]()):
+            inside = self._inside(runs)
+            names = tuple(name for name in between if name not in inside)
+            for count in sorted({count for count in counts if count < len(names)} | {len(names)}):
+                found[names[:count]] = sum(map(size.__getitem__, names[:count]))
+        return list(found.items())
+
+    def _inside(self, runs: Iterable[Run]) -> set[str]:
+        """Results that one of some runs makes and nothing outside it reads."""
+        blocks_of = [self.einsums(run) for run in runs]
+        return {
+            einsum.name
+            for block in blocks_of
+            for einsum in block
+            if all(reader in block for reader in self.cascade.consumers(einsum.name))
+        }
+
+
+_OUTLINES: Final = Remembered[Outline](256)
+
+
+def outline(cascade: Cascade, machine: Machine, structure: bytes, groups: Groups) -> Outline:
+    """The outline of a cascade on a structure, which is made once."""
+    key = cascade, structure, groups
+    return _OUTLINES.get(key, lambda: Outline(cascade, machine, structure, groups))
