@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from einsim.accel.machine import Machine, Memory
 from einsim.dataflow.program import MemoryAccess, Stream
-from einsim.dataflow.volume import MACHINE, Work
+from einsim.dataflow.volume import MACHINE, PortWork
 
 
 class Clock:
@@ -37,7 +37,7 @@ class Clock:
         """Ticks of a unit's cycle, of a port's byte and of the machine's cycle."""
         return {**self.unit_ticks, **self.byte_ticks, MACHINE: self.ticks_per_cycle}
 
-    def passing(self, access: MemoryAccess) -> tuple[Work, ...]:
+    def passing(self, access: MemoryAccess) -> tuple[PortWork, ...]:
         """Bytes of one access that hold its port; none where the port never limits."""
         memory = self.machine.memory(access.memory)
         found: dict[tuple[str, str], int] = {}
@@ -47,7 +47,7 @@ class Clock:
                 at = self.port(memory, access.tensor, reads), rate
                 whole = memory.accesses(size) * memory.access_bytes
                 found[at] = found.get(at, 0) + whole * memory.banks
-        return tuple(Work(port, rate, amount) for (port, rate), amount in found.items())
+        return tuple(PortWork(port, rate, amount) for (port, rate), amount in found.items())
 
     def transfer(self, access: MemoryAccess) -> list[Stream]:
         """Port time of one access; none where the port never limits."""

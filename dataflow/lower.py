@@ -30,7 +30,7 @@ from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.structure import structure_of
 from einsim.dataflow.transfer import ends_of, transfer_volume
 from einsim.dataflow.turns import holding, taking_turns
-from einsim.dataflow.volume import Costs, Tiles, Volume, op_at
+from einsim.dataflow.volume import Costs, TileVolumes, Volume, op_at
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.order import lags
@@ -247,7 +247,7 @@ def _op(
         waits=waits,  # type: ignore[arg-type]
         latency_ticks=latency,
         key_ranks=key_ranks,
-        costs=Costs(Tiles(costs, counts), clock.rates),
+        costs=Costs(TileVolumes(costs, counts), clock.rates),
         dma=dma,
         resumed=resumed,
         wide=wide,

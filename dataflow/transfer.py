@@ -9,7 +9,7 @@ from einsim.dataflow.footprint import access_of, runs, steps
 from einsim.dataflow.layout import Layout
 from einsim.dataflow.mask import Box
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
-from einsim.dataflow.volume import MACHINE, Volume, Work
+from einsim.dataflow.volume import MACHINE, PortWork, Volume
 from einsim.dataflow.waits import DraftOp
 from einsim.workloads.cascade import Cascade
 
@@ -63,7 +63,7 @@ def transfer_volume(
         )
     own: list[tuple[str, int]] = []
     setup = 0
-    streams: list[Work] = []
+    streams: list[PortWork] = []
     for access in accesses:
         for work in clock.passing(access):
             if access.memory == outer:
@@ -76,13 +76,13 @@ def transfer_volume(
         if filled.descriptor_cycles and not setup:
             own.append((MACHINE, filled.descriptor_cycles))
         if filled.bus:
-            streams.append(Work(bus_name(filled), bus_name(filled), size))
+            streams.append(PortWork(bus_name(filled), bus_name(filled), size))
         if machine.noc and filled.name in machine.near:
             carried = size
             if not machine.noc.multicast:
                 apart = cores_of(machine, filled.name) > 1
                 carried = own_size if apart else size * takers(cascade, machine, draft, tile)
-            streams.append(Work(NOC, NOC, carried))
+            streams.append(PortWork(NOC, NOC, carried))
     return Volume(
         own=tuple(own), streams=tuple(streams), accesses=tuple(accesses), actions=actions, setup_cycles=setup
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.volume import Volume, Work
+from einsim.dataflow.volume import PortWork, Volume
 
 
 def arithmetic_name(machine: Machine, unit: str) -> str:
@@ -30,5 +30,5 @@ def taking_turns(units: Iterable[str], machine: Machine) -> dict[str, str]:
 
 def holding(volume: Volume, port: str) -> Volume:
     """A computation that holds a port, too, for as long as it takes."""
-    works = tuple(Work(port, rate, amount) for rate, amount in volume.own)
+    works = tuple(PortWork(port, rate, amount) for rate, amount in volume.own)
     return msgspec.structs.replace(volume, streams=(*volume.streams, *works))

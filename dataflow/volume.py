@@ -1,7 +1,7 @@
 """What an operation does, whatever clocks and rates are: the same for all machines that differ in those only.
 
 A `Volume` counts the cycles of a unit and the bytes that pass a port. Each names the rate that makes ticks of
-it: a unit's or a port's name, or `MACHINE` for cycles of the machine's clock. `Tiles` are the volumes of all
+it: a unit's or a port's name, or `MACHINE` for cycles of the machine's clock. `TileVolumes` are those of all
 tiles of one operation, added up once, and `Costs` price them for one machine.
 """
 
@@ -26,7 +26,7 @@ TICK = "tick"
 """Rate of what is ticks already."""
 
 
-class Work(NamedTuple):
+class PortWork(NamedTuple):
     """So much that a port serves, at a rate."""
 
     port: str
@@ -40,7 +40,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     own: tuple[tuple[str, int], ...] = ()
-    streams: tuple[Work, ...] = ()
+    streams: tuple[PortWork, ...] = ()
     accesses: tuple[MemoryAccess, ...] = ()
     actions: dict[Action, int] = {}
     setup_cycles: int = 0
@@ -67,7 +67,7 @@ def unpriced(cost: Cost) -> Volume:
     """A cost as a volume of ticks."""
     return Volume(
         own=((TICK, cost.ticks),),
-        streams=tuple(Work(stream.port, TICK, stream.ticks) for stream in cost.streams),
+        streams=tuple(PortWork(stream.port, TICK, stream.ticks) for stream in cost.streams),
         accesses=cost.accesses,
         actions=cost.actions,
         points=cost.points,
@@ -76,10 +76,10 @@ def unpriced(cost: Cost) -> Volume:
 
 
 class Kind(NamedTuple):
-    """Work of one instance, on the operation's own engine and on others: many tiles are of one kind."""
+    """The work of one instance, on the operation's own engine and on others: many tiles are of one kind."""
 
     own: tuple[tuple[str, int], ...]
-    streams: tuple[Work, ...]
+    streams: tuple[PortWork, ...]
 
     def ticks(self, rates: Rates) -> int:
         """Ticks of the engine that has most to do."""
@@ -148,7 +148,7 @@ class Tally:
         return sum(amount * rates[rate] for rate, amount in self.active if amount)
 
 
-class Tiles:
+class TileVolumes:
     """Volumes of an operation's kinds of tile, and how often each occurs."""
 
     def __init__(self, volumes: Mapping[Key, Volume], counts: dict[Key, int]) -> None:
@@ -163,7 +163,7 @@ class Tiles:
 class Costs(Mapping[Key, Cost]):
     """Costs of an operation's tiles on a machine, each made when it is looked up."""
 
-    def __init__(self, tiles: Tiles, rates: Rates) -> None:
+    def __init__(self, tiles: TileVolumes, rates: Rates) -> None:
         self.tiles, self.rates = tiles, rates
         self._made: dict[Key, Cost] = {}
 

@@ -63,7 +63,7 @@ def cost_of(ends: Ends, rates: Rates, stays: Stays, *, single: bool) -> float:
     return bound + CONTENTION * (busy - bound) + TILE_CYCLES * rates[MACHINE] * ends.tiles
 
 
-class Nest:
+class ListedNest:
     """A point of a list: a nest whose tiles have two buffers each, or one."""
 
     def __init__(self, part: Cascade, leaves: UnitChoices, nest: LoopNest) -> None:
@@ -205,10 +205,10 @@ def _classes(cascade: Cascade, loops: list[tuple[str, int]]) -> list[tuple[int, 
     ]
 
 
-class Table:
+class LeastCosts:
     """Of the nests of a list the least that each costs, where some tensors stay on chip."""
 
-    def __init__(self, nests: list[Nest], stays: Stays) -> None:
+    def __init__(self, nests: list[ListedNest], stays: Stays) -> None:
         self.streamed = [nest.nest.streamed for nest in nests]
         rows, heads, tiles = [], [], []
         for nest in nests:
@@ -262,14 +262,14 @@ class Known:
     def __init__(self, part: Cascade, machine: Machine, names: tuple[str, ...]) -> None:
         self.names = names
         leaves = UnitChoices(part, machine)
-        self.nests = [Nest(part, leaves, nest) for nest in nests(part, machine, part.einsums)]
-        self._tables: dict[tuple[str, ...], Table] = {}
+        self.nests = [ListedNest(part, leaves, nest) for nest in nests(part, machine, part.einsums)]
+        self._tables: dict[tuple[str, ...], LeastCosts] = {}
 
-    def table(self, stays: Stays) -> Table:
+    def table(self, stays: Stays) -> LeastCosts:
         """The least costs where some tensors stay."""
         key = tuple(stays)
         if key not in self._tables:
-            self._tables[key] = Table(self.nests, stays)
+            self._tables[key] = LeastCosts(self.nests, stays)
         return self._tables[key]
 
 
