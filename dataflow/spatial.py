@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -198,7 +198,15 @@ def _on(cascade: Cascade, unit: Unit, einsum: Einsum, step: str, kind: Layouts) 
         for choice in dict.fromkeys([*((rank,) for rank in ranks), still]):
             yield Compute(einsum=einsum.name, unit=unit.name, spatial={dim: choice} if choice else {})
         return
-    for node in layouts(cascade, unit, einsum):
+    yield from without(step, layouts(cascade, unit, einsum))
+
+
+def without(step: str, nodes: Iterable[Compute]) -> Iterator[Compute]:
+    """Layouts with a rank that is walked point by point laid nowhere, each once."""
+    seen = []
+    for node in nodes:
         spatial = {dim: tuple(rank for rank in along if rank != step) for dim, along in node.spatial.items()}
-        spatial = {dim: along for dim, along in spatial.items() if along}
-        yield msgspec.structs.replace(node, spatial=spatial)
+        new = msgspec.structs.replace(node, spatial={dim: along for dim, along in spatial.items() if along})
+        if new not in seen:
+            seen.append(new)
+            yield new

@@ -17,8 +17,8 @@ from einsim.dataflow.mapper.doubling import doubled_where_it_fits
 from einsim.dataflow.mapper.flat_space import FlatSpace
 from einsim.dataflow.mapper.found import Found, searched
 from einsim.dataflow.mapper.judged import Judged, judged
-from einsim.dataflow.mapper.nest import uncounted, unsearchable
-from einsim.dataflow.mapper.objective import OBJECTIVES, Key, Objective, key_by
+from einsim.dataflow.mapper.nest import uncounted
+from einsim.dataflow.mapper.objective import OBJECTIVES, Key, Objective, key_by, nondominated
 from einsim.dataflow.mapper.point import Point, mapping
 from einsim.dataflow.mapper.search import Search, SearchResult
 from einsim.dataflow.mapper.space import MapSpace
@@ -34,6 +34,9 @@ from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.sparsity import DENSE
+
+#: Why a space has no point.
+UNKNOWN = "no groups of the space cover what carries state"
 
 #: Why what a complete search found is not proven: it leaves out that tiles wait for one another.
 WAITS = "not proven: its tiles wait for one another, in which another mapping could be faster"
@@ -96,10 +99,9 @@ def best_mapping(
     allows, if not given), after `budget_s`, or on Ctrl-C, the best so far is returned, not proven. Neither
     `workers` (groups of Einsums searched at once) nor the speed of the machine changes the answer; a
     `budget_s` that runs out does. With `templates`, the library's mappings compete too, unless `space`
-    restricts the search. A cascade that carries state is searched as one fused group, with these `layouts`.
-    Raises SpecError for an unknown
-    objective, or one of energy on a machine that doesn't state what it costs, and EinsimError where no
-    mapping fits.
+    restricts the search. A cascade that carries state is searched as one fused group too, with these
+    `layouts`. Raises SpecError for an unknown objective, or one of energy on a machine that doesn't state
+    what it costs, and EinsimError where no mapping fits.
     """
     if objective not in OBJECTIVES:
         hint = near(objective, OBJECTIVES)
@@ -111,18 +113,26 @@ def best_mapping(
     space = space or default_space(cascade, machine, objective, effort)
     relaxed, reason = _searchable(space)
     found: list[Judged] = []
+    stepped: list[Judged] = []
     others: list[Judged] = []
     proven, looked, note = False, 0, f"not proven: {reason}" if reason else ""
     used: MapSpace | StatefulSpace = space
-    bottom = 0.0
-    if relaxed is None and any(einsum.iterative for einsum in cascade.einsums):
-        _check_free(space, default_space(cascade, machine, objective))
-        carried = carried_state(
-            cascade, machine, objective, within=within_bytes, budget_s=budget_s, nodes=nodes,
-            unit=space.unit, menu=space.menu if given else "steps", layouts=layouts, progress=progress,
-        )  # fmt: skip
-        found, proven, looked, note = list(carried.found), carried.proven, carried.nodes, carried.note
-        used, bottom = carried.space or space, carried.bound
+    bottom, beside = 0.0, math.inf  # nothing is below; nothing in the space of one group with state is
+    if any(einsum.iterative for einsum in cascade.einsums):
+        asked = _asked(space, default_space(cascade, machine, objective))
+        if asked and relaxed is None:
+            rule = "carries state and is searched as one group, which takes no restriction"
+            raise EinsimError(f"{cascade.name} {rule} but of units and tile sizes (got {', '.join(asked)})")
+        apart = any(memory.copies > 1 for memory in machine.memories)  # one home a tensor is of no use there
+        if not asked and not (apart and relaxed is not None):
+            carried = carried_state(
+                cascade, machine, objective, within=within_bytes, budget_s=budget_s,
+                nodes=nodes if relaxed is None else nodes // 2, unit=space.unit,
+                menu=space.menu if given else "steps", layouts=layouts, progress=progress,
+            )  # fmt: skip
+            found, looked, used = list(carried.found), carried.nodes, carried.space or space
+            proven, note, bottom, stepped = carried.proven, carried.note, carried.bound, found
+            beside = bottom if carried.space else beside
     if relaxed is not None:
         seconds = relaxed.scale.tick_s
 
@@ -132,13 +142,12 @@ def best_mapping(
 
         left = counted_share(space) if reason else {}
         search = Search(
-            relaxed, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes,
+            relaxed, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes - looked,
             workers=workers, left=left,
         )  # fmt: skip
-        facts = (relaxed, objective, repr(within_bytes), nodes, left)
+        facts = (relaxed, objective, repr(within_bytes), nodes - looked, left)
         outcome = searched(search, SearchResult, cascade, *facts)
-        proven, looked = outcome.proven and not reason, outcome.nodes
-        bottom = outcome.floor * (seconds if objective == "latency" else 1)
+        proven, looked = outcome.proven and not reason, looked + outcome.nodes
 
         def pairs(points: Sequence[Found]) -> list[Judged]:
             trees = [
@@ -149,16 +158,20 @@ def best_mapping(
                 trees = [doubled_where_it_fits(tree, cascade, machine, within_bytes) for tree in trees]
             return [pair for tree in trees if (pair := judged(tree, cascade, machine)) is not None]
 
-        found, others = pairs(outcome.found), pairs(outcome.others[:OTHERS])
+        others = pairs(outcome.others[:OTHERS])
+        found = nondominated([*stepped, *pairs(outcome.found)], lambda pair: _figures(pair[1]))
+        bottom = outcome.floor * (seconds if objective == "latency" else 1)
+        if proven and objective != "pareto":
+            bottom = min((_key(one, objective, seconds) for one in outcome.found), default=math.inf)
+        bottom = min(bottom, beside)
+        note = f"not proven: {reason}" if reason else ""
         if proven and found and objective != "pareto":
-            bottom = min(
-                key_by(objective, one.ticks * seconds, one.joules, one.held)[0] for one in outcome.found
-            )
             proven = min(_rank(pair[1], objective)[0] for pair in found) <= bottom * (1 + 1e-9)
             note = note if proven else WAITS
     front = tuple(found)
     found.sort(key=lambda pair: _rank(pair[1], objective))
-    finalists = [*found[:1], *others]
+    finalists = [*found[:1], *others, *(pair for pair in stepped if pair not in found[:1])]
+    used = used if found and found[0] in stepped else space
     mine = found[0] if found else None
     for name in template_names() if templates and not given else ():
         pair = _template(name, cascade, machine)
@@ -200,13 +213,10 @@ def default_space(
     return MapSpace(cascade=cascade, machine=machine, menu="steps", buffers=buffers)
 
 
-def _check_free(space: MapSpace, usual: MapSpace) -> None:
-    """EinsimError where a space asks for what the search of a cascade that carries state can't be told."""
+def _asked(space: MapSpace, usual: MapSpace) -> list[str]:
+    """What a space asks for that the search of a cascade as one group with state can't be told."""
     words = ("keep", "order", "groups", "resident", "most_fused", "buffers")
-    asked = [word for word in words if getattr(space, word) != getattr(usual, word)]
-    if asked:
-        rule = "carries state and is searched as one group, which takes no restriction"
-        raise EinsimError(f"{space.cascade.name} {rule} but of units and tile sizes (got {', '.join(asked)})")
+    return [word for word in words if getattr(space, word) != getattr(usual, word)]
 
 
 def _gap(pair: Judged, space: MapSpace, objective: str, bottom: float) -> float:
@@ -220,12 +230,12 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
     """The space that the compiled model can search, and why an answer from it is not exact.
 
     Bounds, and patterns other than n:m, are left out of the search, and an operand read at shifted indices
-    counts as a whole: the mapping found is judged with all of it. Where an Einsum carries state, the space
-    of stateful groups (`einsim.dataflow.mapper.stateful`) takes this one's place.
+    counts as a whole: the mapping found is judged with all of it. None where no groups of the space cover
+    the cascade: some state is carried in a way that only `einsim.dataflow.mapper.stateful` knows.
     """
     reason = space.why_not_exact
     if not reason:
-        return space, ""
+        return (space if space.covers else None), "" if space.covers else UNKNOWN
     work = space.cascade
     odd = {
         access.tensor
@@ -243,7 +253,7 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
         order=space.order, unit=space.unit, groups=space.groups, buffers=space.buffers,
         resident=space.resident,
     )  # fmt: skip
-    return (None if any(unsearchable(work, einsum) for einsum in work.einsums) else relaxed), reason
+    return (relaxed if relaxed.covers else None), reason
 
 
 def _template(name: str, cascade: Cascade, machine: Machine) -> Judged | None:
@@ -271,8 +281,16 @@ def better(one: Result, other: Result, objective: str) -> bool:
     return _rank(one, objective) < _rank(other, objective)
 
 
+def _key(found: Found, objective: str, seconds: float) -> float:
+    """The objective of something found, of which a tick takes so many seconds."""
+    return key_by(objective, found.ticks * seconds, found.joules, found.held)[0]
+
+
+def _figures(result: Result) -> tuple[float, float, float]:
+    """Latency, energy and bytes."""
+    return result.latency_s, result.energy_stated_j or 0.0, float(sum(result.buffers.values()))
+
+
 def _rank(result: Result, objective: str) -> Key:
     """The objective, then the figure that breaks ties, from a result."""
-    return key_by(
-        objective, result.latency_s, result.energy_stated_j or 0.0, float(sum(result.buffers.values()))
-    )
+    return key_by(objective, *_figures(result))

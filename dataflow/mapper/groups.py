@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 import msgspec
 
@@ -11,11 +12,15 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.mapper.nest import Inside, Pin, alike, operands, plain, ways_of
 from einsim.dataflow.mapper.vectors import TileSpace
 from einsim.dataflow.mapping import Compute
-from einsim.workloads.ahead import dependences, in_place
+from einsim.dataflow.templates.blocks import blocks
+from einsim.workloads.ahead import dependences, in_place, trail
 from einsim.workloads.cascade import Cascade, Einsum
 
+#: Einsums that a group with state may have besides those that make and read it step by step.
+BESIDE = 2
 
-class Groups(msgspec.Struct, frozen=True, kw_only=True):
+
+class Groups(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Groups of Einsums that run as a pipeline inside shared loops, and the choices around them.
 
     `leaves` are the units and layouts of each Einsum; `resident` tensors stay in the `global_buffer`.
@@ -29,10 +34,19 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True):
     global_buffer: str
 
     def fusible(self, group: tuple[Einsum, ...]) -> bool:
-        """Whether each Einsum after the first reads what one before it makes, or reads alike: fusing
-        strangers gains nothing that the groups' order does not. Nor may one read at shifted or partial
-        indices, so need more than was just made, or a result that the group passes on be resident.
+        """Whether a group may be one: each Einsum after the first reads what one before it makes, or reads
+        alike, since fusing strangers gains nothing that the groups' order does not. None of several may read
+        at shifted or partial indices, so need more than was just made, or a result that the group passes on
+        be resident. A state is made and read step by step in one group, of which all walk its steps.
         """
+        names = {einsum.name for einsum in group}
+        if any(block & names and not block <= names for block in self._recurrent):
+            return False
+        step = self.step(group)
+        if step is None or (step and not self._steps(group, step)):
+            return False
+        if len(group) == 1 and not step:
+            return True
         made: set[str] = set()
         for at, einsum in enumerate(group):
             reads = {access.tensor for access in einsum.reads}
@@ -46,6 +60,33 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True):
             for einsum in group for access in (*einsum.reads, einsum.output)
         )  # fmt: skip
 
+    def most(self, group: tuple[Einsum, ...]) -> int:
+        """How many Einsums a group may have that begins like this, because of the state in it."""
+        names = {einsum.name for einsum in group}
+        return max((len(block) + BESIDE for block in self._recurrent if block <= names), default=0)
+
+    @cached_property
+    def _recurrent(self) -> tuple[frozenset[str], ...]:
+        """The smallest blocks of Einsums that make and read a state step by step."""
+        every = blocks(self.cascade)
+        return tuple(frozenset(e.name for e in b) for b in every if any(e.iterative for e in b))
+
+    def step(self, group: tuple[Einsum, ...]) -> str | None:
+        """The rank along which a group carries state: "" where along none, None where along several."""
+        ranks = {rank for einsum in group for rank in einsum.iterative}
+        return None if len(ranks) > 1 else next(iter(ranks), "")
+
+    def _steps(self, group: tuple[Einsum, ...], step: str) -> bool:
+        """Whether all of a group may walk a rank together, point by point, keeping a step of each state."""
+        edges = [edge for edge in dependences(self.cascade) if edge.writer in group and edge.reader in group]
+        states = [einsum for einsum in group if einsum.iterative]
+        return (
+            all(step in einsum.ranks and step not in einsum.reduced for einsum in group)
+            and all(self.cascade.overwritten.get(one.name) == one.iterative for one in states)
+            and all(trail(self.cascade, edge, step, {}) <= 0 for edge in edges)
+            and all(edge.writer in states or in_place(self.cascade, edge, step, {}) for edge in edges)
+        )
+
     def resident_in(self, group: tuple[Einsum, ...]) -> frozenset[str]:
         """What of the resident tensors a group touches."""
         return self.resident & {name for e in group for name in (e.name, *(a.tensor for a in e.reads))}
@@ -54,17 +95,19 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True):
         """Shared loops (in every order) and what stays around the pipeline, for a group."""
         resident = self.resident_in(group)
         around = Inside(resident=resident, global_buffer=self.global_buffer if resident else "")
-        if len(group) == 1:
+        step = self.step(group) or ""
+        if len(group) == 1 and not step:
             yield around
             return
+        around = msgspec.structs.replace(around, step=step)
         reads = [operand.tensor for e in group for operand in operands(self.cascade, e)[:-1]]
         made = {einsum.name for einsum in group}
         several = frozenset(name for name in reads if name not in made and reads.count(name) > 1)
-        ranks = [rank for rank in group[0].ranks if self._shareable(rank, group)]
+        ranks = [rank for rank in group[0].ranks if rank != step and self._shareable(rank, group)]
         for count in range(len(ranks) + 1):
             for chosen in itertools.combinations(ranks, count):
-                for shared in self._shared_orders(group, chosen):
-                    every = [self._fused(group, e, shared) for e in group if e.name in reads]
+                for shared in self._shared_orders(group, (*chosen, step) if step else chosen):
+                    every = [self._fused(group, e, shared, step) for e in group if e.name in reads]
                     every += [self._pinned(group, name, shared) for name in sorted(several - resident)]
                     for pins in itertools.product(*every):
                         found = tuple(pin for pin in pins if pin is not None)
@@ -74,14 +117,14 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True):
                                 around, shared=shared, pins=found, common=common, core=core
                             )
 
-    def _fused(self, group: tuple[Einsum, ...], maker: Einsum, shared: tuple[str, ...]) -> list[Pin | None]:
-        """Where a result that the group reads may stay."""
-        name = maker.name
+    def _fused(
+        self, group: tuple[Einsum, ...], maker: Einsum, shared: tuple[str, ...], step: str
+    ) -> list[Pin | None]:
+        """Where a result that the group reads may stay: below all its loops, a state around its steps."""
+        name, depth = maker.name, shared.index(step) if maker.iterative else len(shared)
         readers = [einsum for einsum in group if any(a.tensor == name for a in einsum.reads)]
         leaves = self.cascade.is_output(name) or any(e not in group for e in self.cascade.consumers(name))
-        return [
-            Pin(name, memory, len(shared), name, leaves) for memory in self._memories(name, (maker, *readers))
-        ]
+        return [Pin(name, memory, depth, name, leaves) for memory in self._memories(name, (maker, *readers))]
 
     def _pinned(self, group: tuple[Einsum, ...], name: str, shared: tuple[str, ...]) -> list[Pin | None]:
         """Where what several Einsums of a group read may stay for all of them, or None: each has its own. It

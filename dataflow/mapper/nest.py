@@ -14,6 +14,7 @@ from einsim.dataflow.holds import passes_by, paths, reads, role_of, straight
 from einsim.dataflow.leaf import sparse_rank
 from einsim.dataflow.mapping import Compute
 from einsim.workloads.cascade import Access, Cascade, Einsum
+from einsim.workloads.order import lags
 from einsim.workloads.sparsity import NM, Sparsity, TopK
 
 
@@ -64,11 +65,13 @@ class Pin(msgspec.Struct, frozen=True):
 
 class Inside(msgspec.Struct, frozen=True, kw_only=True):
     """A nest's surroundings: the ranks of the group's loops, the tensors that stay around its pipeline, and
-    inputs that several of it read, each for itself. Where each core has such a memory, all of the group has
-    the rank `core` along the cores. `resident` tensors stay whole in the memory `global_buffer`.
+    inputs that several of it read, each for itself. A group that carries state walks the rank `step`, one of
+    its loops, point by point. Where each core has such a memory, all of the group has the rank `core` along
+    the cores. `resident` tensors stay whole in the memory `global_buffer`.
     """
 
     shared: tuple[str, ...] = ()
+    step: str = ""
     pins: tuple[Pin, ...] = ()
     common: frozenset[str] = frozenset()
     core: str = ""
@@ -93,17 +96,15 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def simple(cascade: Cascade, machine: Machine, einsum: Einsum) -> str:
-    """Why the fast model is not exact for an Einsum, or "" where it is: plain indices, whole dense bytes, no
-    bounds and no state.
+    """Why the fast model is not exact for an Einsum, or "" where it is: plain indices, whole dense bytes and
+    no bounds.
     """
     if cascade.bounds:
         return "iteration-space bounds"
-    if einsum.iterative or any(r.iterative for a in einsum.reads if (r := cascade.producer(a.tensor))):
-        return "state carried from step to step"
-    accesses = (*einsum.reads, einsum.output)
-    if len({access.tensor for access in accesses}) < len(accesses):
-        return "a tensor read in two ways"
-    for access in accesses:
+    for one, other in itertools.combinations(einsum.reads, 2):
+        if one.tensor == other.tensor and _still(cascade, one) != _still(cascade, other):
+            return "a tensor read in two ways"
+    for access in (*einsum.reads, einsum.output):
         tensor = cascade.tensor(access.tensor)
         if uncounted(cascade, machine, einsum, access):
             return f"{tensor.name} has a pattern whose bytes or points are not products"
@@ -133,10 +134,21 @@ def uncounted(cascade: Cascade, machine: Machine, einsum: Einsum, access: Access
     return not isinstance(pattern, NM | TopK) or rank is None or twice or parted
 
 
+def _still(cascade: Cascade, access: Access) -> tuple[object, ...]:
+    """The indices of an access but those that step along a state."""
+    state = cascade.overwritten.get(access.tensor, ())
+    return tuple(index for index in access.indices if not set(index.ranks) & set(state))
+
+
 def plain(cascade: Cascade, access: Access) -> bool:
-    """Whether each index is one rank that runs over its whole dimension."""
+    """Whether each index is one rank that runs over its whole dimension, or steps along a state."""
     ranks = []
-    for index, size in zip(access.indices, cascade.shape(access.tensor), strict=True):
+    steps = cascade.overwritten.get(access.tensor, ())
+    maker = cascade.producer(access.tensor)
+    made = maker.output.indices if maker is not None and steps else access.indices
+    for index, size, written in zip(access.indices, cascade.shape(access.tensor), made, strict=True):
+        if steps and set(written.ranks) & set(steps):
+            continue
         if len(index.terms) != 1 or index.offset or index.terms[0].coefficient != 1:
             return False
         ranks.append(index.terms[0].rank)
@@ -146,10 +158,14 @@ def plain(cascade: Cascade, access: Access) -> bool:
 
 
 class Operand(msgspec.Struct, frozen=True):
-    """A tensor that an Einsum reads, or its output, and the ranks that move it."""
+    """A tensor that an Einsum reads, or its output, and the ranks that move it; `own`: it reads its state.
+    `times`: how many steps of a state it reads.
+    """
 
     tensor: str
     moved: frozenset[str]
+    own: bool = False
+    times: int = 1
 
 
 def alike(cascade: Cascade, tensor: str, group: tuple[Einsum, ...]) -> tuple[Einsum, ...]:
@@ -163,41 +179,41 @@ def alike(cascade: Cascade, tensor: str, group: tuple[Einsum, ...]) -> tuple[Ein
 
 
 def operands(cascade: Cascade, einsum: Einsum) -> tuple[Operand, ...]:
-    """Distinct tensors read, then the output; one read in two ways is moved by the ranks of both."""
+    """Distinct tensors read, its own state too, then the output; one read in two ways is moved by the ranks
+    of both.
+    """
     return _operands(cascade, einsum.name)
 
 
 @lru_cache(maxsize=4096)
 def _operands(cascade: Cascade, name: str) -> tuple[Operand, ...]:
     einsum = cascade.einsum(name)
-    moved: dict[str, frozenset[str]] = {}
+    reads: dict[str, list[Access]] = {}
     for access in einsum.reads:
-        moved[access.tensor] = moved.get(access.tensor, frozenset()) | relevant_ranks(cascade, access)
-    moved.pop(einsum.name, None)
-    moved[einsum.name] = relevant_ranks(cascade, einsum.output)
-    return tuple(Operand(tensor, ranks) for tensor, ranks in moved.items())
+        reads.setdefault(access.tensor, []).append(access)
+    found = []
+    for tensor, some in reads.items():
+        moved = frozenset[str]().union(*(relevant_ranks(cascade, access) for access in some))
+        times = len(set(some)) if tensor in cascade.overwritten else 1
+        found.append(Operand(tensor, moved, tensor == einsum.name, times))
+    return (*found, Operand(einsum.name, relevant_ranks(cascade, einsum.output)))
 
 
-def unsearchable(cascade: Cascade, einsum: Einsum) -> bool:
-    """Whether no nest of the space is legal for an Einsum: it carries state, or reads nothing."""
-    states = [producer for a in einsum.reads if (producer := cascade.producer(a.tensor)) is not None]
-    return bool(einsum.iterative) or any(one.iterative for one in states) or not einsum.reads
-
-
-def orders(cascade: Cascade, einsum: Einsum) -> tuple[tuple[str, ...], ...]:
-    """Loop orders of one block. Ranks that move the same tensors stand together; those that move all of them
-    stand outermost, since no order of theirs can save a fetch.
+def orders(cascade: Cascade, einsum: Einsum, step: str = "") -> tuple[tuple[str, ...], ...]:
+    """Loop orders of one block, without a rank that is walked point by point outside. Ranks that move the
+    same tensors stand together; those that move all of them stand outermost, since no order of theirs can
+    save a fetch.
     """
-    return _orders(cascade, einsum.name)
+    return _orders(cascade, einsum.name, step)
 
 
 @lru_cache(maxsize=4096)
-def _orders(cascade: Cascade, name: str) -> tuple[tuple[str, ...], ...]:
+def _orders(cascade: Cascade, name: str, step: str) -> tuple[tuple[str, ...], ...]:
     einsum = cascade.einsum(name)
     every = operands(cascade, einsum)
     classes: dict[tuple[bool, ...], list[str]] = {}
     for rank in einsum.ranks:
-        if cascade.size(rank) > 1:
+        if cascade.size(rank) > 1 and rank != step:
             key = tuple(rank in operand.moved for operand in every)
             classes.setdefault(key, []).append(rank)
     first = [rank for key, ranks in classes.items() if all(key) for rank in ranks]
@@ -253,7 +269,7 @@ def _choices(
     start: tuple[Retention, ...] = ()
     around = ""
     if pin:
-        mine = pin.counted == einsum.name
+        mine = pin.counted == einsum.name and not operand.own
         start = (Retention(pin.depth, pin.memory, mine and pin.moves, mine, True),)
         around = pin.memory
     if name in inside.resident:
@@ -265,6 +281,8 @@ def _choices(
     near = reads(machine, node.unit, role_of(cascade, machine, node, name))
     outer = around or machine.dram.name
     free = passes_by(cascade, machine, node, name)
+    if pin and inside.step and _looks_back(cascade, einsum, name):
+        ways = tuple(way[:0] for way in ways)  # what the step before has left is where it was left
     every = (some for way in ways for n in range(len(way), -1, -1) for some in itertools.combinations(way, n))
     for picked in dict.fromkeys(every):
         inner = picked[-1] if picked else outer
@@ -274,6 +292,13 @@ def _choices(
             continue
         for chosen in itertools.combinations_with_replacement(depths, len(picked)):
             yield (*start, *(Retention(d, memory) for d, memory in zip(chosen, picked, strict=True)))
+
+
+def _looks_back(cascade: Cascade, einsum: Einsum, tensor: str) -> bool:
+    """Whether an Einsum reads, or takes up, a state that the step before has left."""
+    maker = cascade.producer(tensor)
+    reads = [access for access in einsum.reads if access.tensor == tensor]
+    return maker is not None and any(any(lags(read, maker).values()) for read in reads)
 
 
 def ways_of(cascade: Cascade, machine: Machine, node: Compute, tensor: str) -> tuple[tuple[str, ...], ...]:

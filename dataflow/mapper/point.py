@@ -46,9 +46,10 @@ class Point(msgspec.Struct, frozen=True):
 def tree(cascade: Cascade, machine: Machine, group: GroupPoint) -> Node:
     """The loop tree of one group."""
     shared = len(group.inside.shared)
-    if len(group.nests) == 1:
-        return _branch(cascade, machine, group.nests[0], 0)
-    body = Pipeline(children=tuple(_branch(cascade, machine, nest, shared) for nest in group.nests))
+    branches = tuple(_branch(cascade, machine, nest, shared) for nest in group.nests)
+    if not shared and len(branches) == 1:
+        return branches[0]
+    body = Pipeline(children=branches) if len(branches) > 1 else branches[0]
     homes = [(tensor, home) for nest in group.nests for tensor, home in nest.homes if home.holds]
     parts: list[Node | tuple[str, int] | None] = []
     left = dict(cascade.sizes)

@@ -240,7 +240,7 @@ class Search:
     ) -> tuple[list[Found], int, bool]:
         """The best of one group, the nodes looked at, and whether all of it was covered."""
         mode = self._mode(group)
-        if len(group) == 1:
+        if len(group) == 1 and not group[0].iterative:
             (inside,) = contexts.space.insides(group)
             rows = contexts.alone(group[0], inside, mode, share)
             looked = 0 if id(rows) in self.alone else rows.nodes
@@ -348,8 +348,9 @@ class _GroupSearch:
         """Sums of the Einsums' rows into the archive; None where nothing new came in."""
         contexts, archive, mode = self.contexts, self.archive, self.mode
         rows, steps = keys[0], []
-        for number in range(1, len(parts)):
-            last = number == len(parts) - 1
+        keys = keys if len(keys) > 1 else [rows, np.zeros((1, contexts.width))]  # a single one, by itself
+        for number in range(1, len(keys)):
+            last = number == len(keys) - 1
             into = archive if last else Archive(contexts.width, 3)
             into.keys, into.metas, into.count = join(
                 rows, keys[number], len(self.scale.engines), contexts.capacity,
@@ -383,6 +384,6 @@ class _Trace:
             first = int(metas[first, 0])
         rows.append(first)
         nests = tuple(
-            self.contexts.point(part, row) for part, row in zip(self.parts, reversed(rows), strict=True)
+            self.contexts.point(part, row) for part, row in zip(self.parts, reversed(rows), strict=False)
         )
         return GroupPoint(inside=self.inside, nests=nests)

@@ -10,6 +10,8 @@ A mapping of the space is made of these choices:
   made and read inside the group an on-chip memory below those loops; for each input that several of it read
   alike one memory for all of them, above a shared loop that does not move it or below all, or none; where
   each core has such a memory, one rank for all of it along the cores;
+- of a group that carries state: the rank of its steps is a shared loop with single points, the state stays
+  around it in an on-chip memory;
 - of an Einsum: the unit, the ranks along the unit's dimensions (one along the cores, which may lie along
   another dimension too), one block of loops for each memory between DRAM and the unit, the order of each
   block (ranks that move the same tensors stand together, those that move all of them outermost), and each
@@ -48,7 +50,7 @@ from einsim.dataflow.mapper.tables import Scales, scales, tables
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapper.vectors import TileSpace, TileVector
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.spatial import placements
+from einsim.dataflow.spatial import placements, without
 from einsim.specs.arrays import Floats
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade, Einsum
@@ -152,10 +154,23 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             yield from (tuple(self.cascade.einsum(name) for name in group) for group in self.groups)
             return
         for first in range(len(einsums)):
-            for count in range(1, min(self.most_fused, len(einsums) - first) + 1):
-                group = einsums[first : first + count]
-                if count == 1 or self._groups.fusible(group):
+            for last in range(first + 1, len(einsums) + 1):
+                group = einsums[first:last]
+                if len(group) <= max(self.most_fused, self._groups.most(group)) and self._groups.fusible(
+                    group
+                ):
                     yield group
+
+    @cached_property
+    def covers(self) -> bool:
+        """Whether groups of the space cover the cascade, each of Einsums that read something."""
+        index = {einsum.name: at for at, einsum in enumerate(self.cascade.einsums)}
+        reached = {0}
+        for group in sorted(self.fusions(), key=lambda group: index[group[0].name]):
+            first = index[group[0].name]
+            if first in reached and all(einsum.reads for einsum in group):
+                reached.add(first + len(group))
+        return len(index) in reached
 
     def insides(self, group: tuple[Einsum, ...]) -> Iterator[Inside]:
         """Shared loops (in every order) and what stays around the pipeline, for a group."""
@@ -185,13 +200,13 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def nests(self, einsum: Einsum, inside: Inside, *, one_order: bool = False) -> Iterator[Nest]:
         """Loop nests of an Einsum in its surroundings; with `one_order` only one for each layout."""
-        for node in self.leaves(einsum):
+        for node in without(inside.step, self.leaves(einsum)):
             if inside.core and cores_ranks(node) != (inside.core,):
                 continue
             memories = self.machine.unit(node.unit).memories.values()
             blocks_of = max(len(way) for name in memories for way in links.paths(self.machine.links, name))
             given = self.order.get(einsum.name)
-            blocks = (given,) if given else orders(self.cascade, einsum)
+            blocks = (given,) if given else orders(self.cascade, einsum, inside.step)
             orders_of = itertools.product(blocks, repeat=blocks_of)
             for own in itertools.islice(orders_of, 1) if one_order else orders_of:
                 loops = tuple(itertools.chain(*own))
@@ -210,8 +225,9 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         )  # fmt: skip
 
     def shared_tiles(self, inside: Inside) -> Iterator[TileVector]:
-        """Tiles of a group's loops: each splits its rank."""
-        return itertools.product(*map(self.tiles.splits, inside.shared))
+        """Tiles of a group's loops: each splits its rank, or walks the steps of a state."""
+        menus = ((1,) if rank == inside.step else self.tiles.splits(rank) for rank in inside.shared)
+        return itertools.product(*menus)
 
     def largest_nest(self) -> int:
         """Vectors of tile sizes of the largest loop nest."""
@@ -285,8 +301,13 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             parts: list[tuple[str, ...]] = []
             at = 0
             while at < len(names):
-                parts.append(rng.choice([part for part in fusions if part == names[at : at + len(part)]]))
+                nexts = [part for part in fusions if part == names[at : at + len(part)]]
+                if not nexts:
+                    break  # what is left is part of no group
+                parts.append(rng.choice(nexts))
                 at += len(parts[-1])
+            if at < len(names):
+                continue
             found = [self._sample_group(fusions[part], rng) for part in parts]
             groups = tuple(group for group in found if group is not None)
             if len(groups) == len(parts):
@@ -303,7 +324,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if not every:
             return None
         inside = rng.choice(every)
-        shared = tuple(rng.choice(self.tiles.splits(rank)) for rank in inside.shared)
+        shared = rng.choice(list(self.shared_tiles(inside)))
         points = []
         for einsum in group:
             key = einsum.name, inside

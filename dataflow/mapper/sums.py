@@ -240,7 +240,7 @@ def sum_uses(t: Any, cut: Any, final: bool) -> float:
             count *= stand(t, cut, r)
         for x in range(tensors):
             for apart in range(2 if t.one[CORES] > 1.0 else 1):
-                cut.values[x, apart] = _values(t, cut, x, apart == 1, final)
+                cut.values[x, apart] = _values(t, cut, x, apart == 1, final) * t.times[x]
         for x in range(tensors - 1):
             _add_operand(t, cut, x, count)
         registers += _add_result(t, cut, tensors - 1, count, final)

@@ -101,6 +101,7 @@ class Tables(NamedTuple):
     moved: Ints  # [X, R]: the rank moves the tensor
     feed: Ints  # [X, R]: what the rank is to the tensor as it passes, see `einsim.dataflow.feed.kind_of`
     still: Ints  # [X]: the operand is stationary
+    times: Ints  # [X]: how many steps of a state pass
     first: Ints  # [X + 1]: a tensor's choices are first[x] .. first[x + 1]
     home: Ints  # [O, H, 4]: depth, memory (-1: none), whether data moves and bytes are counted there
     dim: Ints  # [S, 4]: width; how many ranks; which of them goes round the cores (-1: none); walked in time
@@ -153,6 +154,7 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
             for operand, whole in zip(every, [*passing, frozenset[str]()], strict=True)
         ], np.int64),
         still=np.array([access == laid.still for access in accesses], np.int64),
+        times=np.array([operand.times for operand in every], np.int64),
         first=np.cumsum([0, *(len(choices) for choices in nest.choices)]).astype(np.int64),
         home=_homes(nest, scale),
         dim=np.array(rows, np.int64).reshape(len(rows), 4),

@@ -31,6 +31,12 @@ TEXTS = (
     ("H[m,j] = X[m,k] * W[k,j]\nG[m,j] = X[m,k] * U[k,j]", "mkj", 2),
     ("S[h,m] = Q[h,c] * L[m,c]\nO[h,c] = S[h,m] * L[m,c]", "hmc", 2),
     ("A[m,n] = exp(X[m,n])\nC[n] = max[m](X[m,n])", "mn", 3),
+    ("initial R = 0\nR[s+1,p] = X[s,p] + R[s,p]", "sp", 4),
+    ("initial R = -inf\nR[s+1,p] = max(R[s,p], X[s,p])\nP[s,p] = exp(R[s,p] - R[s+1,p])", "sp", 3),
+    ("initial D = 0\nD[s+1,p] = Y[s,p] + D[s,p]\nZ[p] = exp(D[S,p])", "sp", 3),
+    ("initial D = 0\nY[s,p] = A[s,k] * B[k,p]\nD[s+1,p] = Y[s,p] + D[s,p]", "skp", 2),
+    ("initial S = 0\nS[s+1,e,f] = S[s,e,f] + K[s,e] * U[s,f]\nO[s,f] = S[s+1,e,f] * Q[s,e]", "sef", 2),
+    ("initial S = 0\nR[s,f] = S[s,e,f] * K[s,e]\nS[s+1,e,f] = S[s,e,f] + K[s,e] * R[s,f]", "sef", 2),
 )
 
 
@@ -202,7 +208,7 @@ def whole(space: MapSpace) -> npt.NDArray[np.float64]:
     for part_of in space.spaces():
         rows = {name: np.unique(found, axis=0) for name, found in every_row(part_of).items()}
         kept = sum(part_of.bytes_of(name) for name in part_of.resident or ())
-        for cut in cuts(names, space.most_fused):
+        for cut in cuts(names, len(names)):  # groups with state may be larger than others
             if any(part not in rows for part in cut):
                 continue
             total = np.zeros((1, 3))

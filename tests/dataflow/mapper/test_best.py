@@ -15,6 +15,7 @@ from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import best_mapping
 from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapping import Keep, Loop, walk
 from einsim.dataflow.mapping_file import dump_mapping, load_mapping
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
@@ -65,6 +66,41 @@ def test_bounds_and_state_are_judged_but_not_proven() -> None:
     check(answer.mapping, causal, EDGE)
     assert not answer.proven
     assert answer.note
+
+
+LAYER = """\
+initial H = 0
+X[t,d]     = U[t,m] * W[m,d]
+DA[t,d,n]  = exp(X[t,d] * A[d,n])
+H[t+1,d,n] = H[t,d,n] * DA[t,d,n] + X[t,d] * B[t,n]
+Y[t,d]     = H[t+1,d,n] * C[t,n]
+O[t,m]     = Y[t,d] * V[d,m]
+"""
+
+
+@pytest.mark.parametrize("preset", ["tpu-v4i", "fusemax-cloud"])
+def test_a_recurrence_is_a_group_of_a_layer(preset: str) -> None:
+    chip = load_machine(preset)
+    work = parse(LAYER, name="layer", sizes={"t": 16, "m": 64, "d": 64, "n": 4})
+    answer = best_mapping(work, chip, "latency", templates=False)
+    check(answer.mapping, work, chip)
+    program = lower(answer.mapping, work, chip)
+    run = simulate(program, chip)
+    assert (run.traffic, run.cycles >= answer.result.cycles) == (answer.result.traffic, True)
+    assert isinstance(answer.space, MapSpace)  # better than all of it as one group, where that is found
+    steps = [node for node, above in walk(answer.mapping.tree) if isinstance(node, Loop) and node.rank == "t"]
+    assert any(node.tile == 1 for node in steps)
+    homes = [
+        above for node, above in walk(answer.mapping.tree) if isinstance(node, Keep) and "H" in node.tensors
+    ]
+    assert homes
+    assert all("t" not in {one.rank for one in above if isinstance(one, Loop)} for above in homes)
+
+
+def test_a_state_that_is_no_single_step_is_left_to_its_own_space() -> None:
+    text = "initial R = 0\nR[s+1,p] = R[s,p] + X[s,p]\nZ[q,p] = R[q,p] * Y[q,p]"
+    work = parse(text, name="all", sizes={"s": 3, "q": 3, "p": 2})
+    assert not MapSpace(cascade=work, machine=EDGE).covers  # all steps are kept
 
 
 def test_a_latent_that_two_einsums_read_comes_once_from_dram() -> None:
