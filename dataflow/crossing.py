@@ -99,9 +99,10 @@ def cores_of(machine: Machine, memory: str) -> int:
 def moved(
     cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, tile: Box, outer: str,
     partial: int | None,
-) -> tuple[int, int]:  # fmt: skip
-    """Bytes that a transfer moves in the outer memory and in the inner one; of registers, values. So many
-    results that it brings back or stores are `partial`, as wide as they add up; None: all of them.
+) -> tuple[int, int, int]:  # fmt: skip
+    """Bytes that a transfer moves in the outer memory and in the inner one (of registers, values), and those
+    sent where each core gets its own. So many results that it brings back or stores are `partial`, as wide as
+    they add up; None: all of them.
     """
     assert draft.home is not None
     inner = draft.home.memory
@@ -143,7 +144,8 @@ def moved(
             bits += partial * (sums.bits - of.bits)
         return -(-bits // 8)
 
-    return moves(outer, each=apart), count if in_unit else moves(inner, each=True)
+    own = count if in_unit else moves(inner, each=True)
+    return moves(outer, each=apart), own, moves(outer, each=True) if machine.noc else own
 
 
 def _pairs(

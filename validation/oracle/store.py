@@ -153,7 +153,8 @@ class Place:
         self.there[row, element] = self.outer.there[self.outer.row(row), element]
         here = self.there[row, element]  # what nobody has made yet does not move
         sent = self.outer.moved("read", row[here], element[here])
-        self._cross(sent, self.moved("write", row[here], element[here]))
+        self._cross(sent, row[here], element[here])
+        self.moved("write", row[here], element[here])
 
     def put(self, row: Ints, element: Ints, value: Floats) -> None:
         """Values take their bytes; what shared those is lost."""
@@ -188,11 +189,14 @@ class Place:
     def _hand_out(self, row: Ints, element: Ints, stamp: int) -> None:
         assert self.outer is not None
         self.outer.write(row, element, self.values[row, element], stamp)
-        each = self.moved("read", row, element)
-        self._cross(self.outer.moved("write", row, element), each)
+        self._cross(self.outer.moved("write", row, element), row, element)
+        self.moved("read", row, element)
 
-    def _cross(self, once: int, each: int) -> None:
-        if not self.registers:
+    def _cross(self, once: int, core: Ints, element: Ints) -> None:
+        """Enter what is sent between this place and the next one outward, as wide as it is out there."""
+        if not self.registers and self.outer is not None and len(element):
+            core, element = np.unique(np.stack([core, element]), axis=1)
+            each = self._size(self.outer.memory, element, core, self.sums.partial(element))
             before = self.books.crossed.get(self.memory, (0, 0))
             self.books.crossed[self.memory] = before[0] + once, before[1] + each
 
@@ -215,21 +219,23 @@ class Place:
         if self.registers:
             self.books.registers[self.memory, kind] += len(element)
             return 0
-        least = self.machine.memory(self.memory).value_bits
+        size = self._size(self.memory, element, apart, partial)
+        book(self.books, self.machine, self.memory, self.tensor, kind, size)
+        over = math.ceil(size * self.spill) if spilling else 0
+        for parent in self.machine.memory(self.memory).parents if over else ():  # the only one
+            book(self.books, self.machine, parent, self.tensor, kind, over)
+        return size
+
+    def _size(self, memory: str, element: Ints, apart: Ints, partial: Bools) -> int:
+        """Bytes of elements as wide as a memory holds them."""
+        least = self.machine.memory(memory).value_bits
         bits = sum(
             stored_bits(self.cascade, self.machine, self.tensor, width, element[chosen], apart[chosen])
             for chosen, width in (
                 (partial, max(self.sums.partial_bits, least)), (~partial, max(self.sums.bits, least))
             )
         )  # fmt: skip
-        size = -(-bits // 8)
-        book(self.books, self.machine, self.memory, self.tensor, kind, size)
-        over = math.ceil(size * self.spill) if spilling else 0
-        for parent in (
-            self.machine.memory(self.memory).parents if over else ()
-        ):  # a spill goes to the only one
-            book(self.books, self.machine, parent, self.tensor, kind, over)
-        return size
+        return -(-bits // 8)
 
 
 def book(books: AccessCounts, machine: Machine, memory: str, tensor: str, kind: str, size: int) -> None:
