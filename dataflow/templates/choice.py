@@ -16,7 +16,7 @@ from einsim.dataflow.mapping import Compute, Keep, Loop, Node
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.structure import alike
 from einsim.dataflow.templates.attention import Fused
-from einsim.dataflow.templates.listed import Known, cost_of
+from einsim.dataflow.templates.listed import Known, Stays, cost_of
 from einsim.dataflow.templates.outline import Run, outline
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
@@ -105,7 +105,16 @@ class Chooser:
                 if found is None or self._costs[key] < found.cost:
                     found = Chosen(at, buffers, self._costs[key], held)
                 break
-        return found
+        return found or self._first(known, stays, size)
+
+    def _first(self, known: Known, stays: Stays, size: int) -> Chosen | None:
+        """The first of the smaller points that fits, where none of the list does."""
+        for at, nest in enumerate(known.smaller, len(known.nests)):
+            for buffers in (2, 1):
+                held = nest.held(buffers, stays)
+                if self.fits(held, size) and (ends := nest.ends) is not None:
+                    return Chosen(at, buffers, cost_of(ends, self.rates, stays, single=buffers == 1), held)
+        return None
 
     def _stays(self, run: Run, kept: tuple[str, ...]) -> tuple[Known, dict[str, tuple[str, ...]]]:
         """A run's list, and what stays of the list's tensors with the memories that they are in then."""
@@ -135,7 +144,7 @@ class Chooser:
             return self.fused[run][found.at].mapping.tree
         known, stays = self._stays(run, kept)
         ours = dict(zip(known.names, self.outline.listed(run)[1], strict=True))
-        tree = known.nests[found.at].tree(found.buffers, dict.fromkeys(stays, self.outline.memory))
+        tree = known.nest(found.at).tree(found.buffers, dict.fromkeys(stays, self.outline.memory))
         return renamed(tree, ours)
 
     def template(self, run: Run, names: tuple[str, ...], size: int) -> LoopTree | None:
@@ -145,19 +154,21 @@ class Chooser:
 
     def error(self, run: Run) -> EinsimError:
         """Why no nest of a run fits: the one that needs least, and what it lacks."""
-        least: tuple[int, str] | None = None
+        known, _ = self.outline.listed(run)
         names = ", ".join(einsum.name for einsum in self.outline.einsums(run))
-        for nest in self.outline.listed(run)[0].nests:
-            if nest.ends is None:
-                continue
-            for name, size in nest.held(1, {}).items():
-                most = self.capacity[name]
-                if most is not None and size > most and (least is None or size - most < least[0]):
-                    least = size - most, f"{size} bytes in {name}, which has {most}"
-        what = "Einsums" if ", " in names else "Einsum"
-        if least is None:
-            return EinsimError(f"{self.machine.name}: no nest of {what} {names} is a legal mapping")
-        return EinsimError(f"{self.machine.name}: the smallest tile of {what} {names} needs {least[1]}")
+        what = f"{self.machine.name}: no tile of {'Einsums' if ', ' in names else 'Einsum'} {names}"
+        least: tuple[int, str] | None = None
+        for nest in (*known.nests, *known.smaller):
+            lacks = {
+                name: (size, most)
+                for name, size in nest.held(1, {}).items()
+                if (most := self.capacity[name]) is not None and size > most
+            }
+            excess = sum(size - most for size, most in lacks.values())
+            if nest.ends is not None and (least is None or excess < least[0]):
+                needs = (f"`{name}` needs at least {n:,} B (has {has:,})" for name, (n, has) in lacks.items())
+                least = excess, " and ".join(needs)
+        return EinsimError(f"{what} is a legal mapping" if least is None else f"{what} fits: {least[1]}")
 
     def fits(self, held: Mapping[str, int], size: int) -> bool:
         """Whether bytes fit in all memories beside what stays."""

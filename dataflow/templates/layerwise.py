@@ -46,6 +46,7 @@ class Branches:
         self.cascade, self.machine = cascade, machine
         self.chooser = Chooser(cascade, machine, fused)
         self.outline = self.chooser.outline
+        self.room = machine.dram.capacity_bytes
         capacity = self.chooser.capacity.get(self.outline.memory)
         sets = self.outline.sets if stay else self.outline.sets[:1]
         self.sets = [
@@ -68,12 +69,24 @@ class Branches:
 
     def _overflows(self, run: Run, names: tuple[str, ...]) -> bool:
         """Whether DRAM has no room for what is there while a branch is computed."""
-        capacity, (first, stop) = self.machine.dram.capacity_bytes, run
-        return capacity is not None and capacity < sum(
+        return self.room is not None and self.room < self._there(run, names)
+
+    def _there(self, run: Run, names: tuple[str, ...]) -> int:
+        """Bytes in DRAM while a branch is computed."""
+        first, stop = run
+        return sum(
             size
             for name, (made, last, size) in self.outline.lives.items()
             if made < stop and last >= first and name not in names and not (first <= made and last < stop)
         )
+
+    def _most(self, names: tuple[str, ...]) -> int:
+        """Bytes that are in DRAM at one time, in the branches that have least there."""
+        most = [0]
+        for stop in range(1, len(self.outline.order) + 1):
+            here = ((run[0], self._there(run, names)) for run in self.outline.runs[stop])
+            most.append(min(max(most[first], size) for first, size in here))
+        return most[-1]
 
     def best(self) -> tuple[float, list[Run], tuple[str, ...], int]:
         """The least cost in ticks, the branches, the tensors that stay and their bytes.
@@ -111,4 +124,6 @@ class Branches:
             self.chooser.settle(run, (), 0)
             if math.isinf(self.chooser.cost(run, (), 0)):
                 return self.chooser.error(run)
-        return EinsimError(f"{self.machine.dram.name} has no room for what passes between the Einsums")
+        least = min(self._most(names) for names, _ in self.sets)
+        needs = f"`{self.machine.dram.name}` needs at least {least:,} B (has {self.room:,})"
+        return EinsimError(f"{self.machine.name}: what passes between the Einsums has no room: {needs}")

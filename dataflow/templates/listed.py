@@ -34,7 +34,16 @@ from einsim.dataflow.mask import Cut, mask_of
 from einsim.dataflow.program import Op, Program
 from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.templates.blocks import touched
-from einsim.dataflow.templates.nest import MOST_PARTS, LoopNest, UnitChoices, build, depth_of, in_parts, nests
+from einsim.dataflow.templates.nest import (
+    MOST_PARTS,
+    LoopNest,
+    UnitChoices,
+    build,
+    depth_of,
+    in_parts,
+    nests,
+    smaller,
+)
 from einsim.dataflow.volume import MACHINE, Rates
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
@@ -264,6 +273,18 @@ class Known:
         leaves = UnitChoices(part, machine)
         self.nests = [ListedNest(part, leaves, nest) for nest in nests(part, machine, part.einsums)]
         self._tables: dict[tuple[str, ...], LeastCosts] = {}
+        self._leaves = leaves
+
+    @cached_property
+    def smaller(self) -> list[ListedNest]:
+        """Points for memories in which none of the list fits, the largest first."""
+        part = self._leaves.cascade
+        found = smaller(part, self._leaves.machine, part.einsums)
+        return [ListedNest(part, self._leaves, nest) for nest in found]
+
+    def nest(self, at: int) -> ListedNest:
+        """A point of the list or, after those, of the smaller ones."""
+        return self.nests[at] if at < len(self.nests) else self.smaller[at - len(self.nests)]
 
     def table(self, stays: Stays) -> LeastCosts:
         """The least costs where some tensors stay."""

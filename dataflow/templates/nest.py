@@ -32,6 +32,9 @@ MOST_PARTS = 4
 #: Points of an Einsum in one tile of rows, at most: more than any unit has lanes for.
 MOST_POINTS = 2**17
 
+#: Tiles along a rank of a bound at most, where the memories have room.
+MOST_MASKED = 512
+
 Loops = tuple[tuple[str, int], ...]
 
 
@@ -165,6 +168,30 @@ def nests(cascade: Cascade, machine: Machine, einsums: Block) -> tuple[LoopNest,
     return (*found, *(msgspec.structs.replace(nest, on_vectors=True) for nest in found))
 
 
+def smaller(cascade: Cascade, machine: Machine, einsums: Block) -> Iterator[LoopNest]:
+    """Nests of smaller tiles, for memories in which none of the list fits, the largest first."""
+    steps_of = stepped(cascade, einsums)
+    part = roles(cascade, einsums[0])
+    if len(einsums) > 1 or steps_of or not (part.m or part.n):
+        rows = [rank for rank in rows_of(einsums) if rank not in steps_of]
+        tiles = {rank: cascade.size(rank) for rank in rows}
+        for rank in rows:
+            while tiles[rank] > (least := min(group_along(cascade, machine, rank), cascade.size(rank))):
+                tiles[rank] = max(least, tiles[rank] // 2)
+                yield LoopNest(einsums=einsums, loops=(*tiles.items(), *((step, 1) for step in steps_of)))
+        return
+    dims = [size for name, size in machine.units[0].dims.items() if name != "cores"]
+    size = [min(dims[0], extent_of(cascade, part.m)), min(dims[-1], extent_of(cascade, part.n)), 64]
+    while max(size) > 1:
+        at = size.index(max(size))
+        size[at] //= 2
+        loops = dict.fromkeys(part.batch, 1)
+        for ranks, tile in zip((part.m, part.n, part.k), size, strict=True):
+            loops |= flat_tile(cascade, ranks, tile)
+        if all(tile % group_along(cascade, machine, r) == 0 or tile == 1 for r, tile in loops.items()):
+            yield LoopNest(einsums=einsums, loops=tuple(loops.items()))
+
+
 def rows_of(einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
     """Ranks of all the outputs, along which nothing carries state."""
     first = einsums[0].output.ranks
@@ -181,6 +208,10 @@ def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str
     rows = tuple(rank for rank in rows_of(einsums) if rank not in still)
     walked = tuple((rank, 1) for rank in stepped)
     tiles = {rank: min(group_along(cascade, machine, rank), cascade.size(rank)) for rank in rows}
+    for rank in rows:
+        tied = any(rank in side.ranks for bound in cascade.bounds for side in (bound.left, bound.right))
+        while tied and tiles[rank] * MOST_MASKED < cascade.size(rank):  # each of them is cut in its own way
+            tiles[rank] *= 2
     if len(einsums) == 1 and (reduced := tuple(r for r in einsums[0].reduced if r not in stepped)):
         size = group_along(cascade, machine, reduced[-1])
         while size < extent_of(cascade, reduced):

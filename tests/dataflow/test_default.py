@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import msgspec
@@ -124,7 +125,9 @@ def test_every_cascade_has_a_default_at_large_on_every_machine(name: str, accel:
 
 def test_what_fits_nowhere_is_named() -> None:
     machine = load_machine("fusemax-cloud", {"buffer": "16B"})
-    with pytest.raises(EinsimError, match=r"Einsums R, U, S, O needs \d+ bytes in gb, which has 16"):
+    with pytest.raises(
+        EinsimError, match=r"no tile of Einsums R, U, S, O fits: `gb` needs at least [\d,]+ B \(has 16\)"
+    ):
         build_mapping(cascade("delta rule", large=True), machine)
     arrays = load_machine("eyeriss-like")
     arrays = msgspec.structs.replace(arrays, units=arrays.matrix_units)
@@ -188,3 +191,49 @@ def test_the_default_is_no_worse_than_each_branch_by_itself(name: str, keys: dic
     work, machine = load_workload(name, keys), load_machine("tpu-v4i")
     default, apart = build_mapping(work, machine), build_mapping(work, machine, "unfused")
     assert simulated(default, work, machine) <= simulated(apart, work, machine) * 1.01
+
+
+def quicker(machine: Machine) -> Machine:
+    """All clocks half as fast again."""
+    units = tuple(msgspec.structs.replace(u, clock_hz=u.clock_hz and 1.5 * u.clock_hz) for u in machine.units)
+    return msgspec.structs.replace(machine, clock_hz=1.5 * machine.clock_hz, units=units)
+
+
+MORE = [
+    ("ffn", "tpu-v4i"),
+    ("softmax", "fusemax-cloud"),
+    ("linear-training", "sa8295p"),
+    ("attention-3pass", "flat-cloud"),
+]
+
+
+@pytest.mark.parametrize(("name", "accel"), MORE)
+def test_more_room_bandwidth_or_clock_never_costs_more(name: str, accel: str) -> None:
+    """Exactly, by the figure that the default is chosen by: the list is the same, only more of it fits."""
+    work, machine = load_workload(name, dict(LIBRARY)[name]), load_machine(accel)
+    found = [figure(work, larger(machine, factor)) for factor in (0.25, 0.5, 1.0, 2.0, 8.0)]
+    assert all(one >= other * (1 - 1e-12) for one, other in itertools.pairwise(found))
+    assert found[2] >= figure(work, faster(machine)) * (1 - 1e-12)
+    assert found[2] >= figure(work, quicker(machine)) * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("buffer", ["2KiB", "256B", "16B"])
+def test_a_memory_that_holds_no_tile_of_the_list_gets_smaller_ones(buffer: str) -> None:
+    work = load_workload("attention-3pass", {"b": "1", "h": "1", "e": "64", "seq": "512"})
+    machine = load_machine("flat-edge", {"buffer": buffer})
+    mapping = build_mapping(work, machine)
+    check(mapping, work, machine)
+    assert lower(mapping, work, machine).buffers["gb"] <= (machine.memory("gb").capacity_bytes or 0)
+
+
+def test_a_state_that_is_larger_than_the_buffer_is_cut_along_what_carries_nothing() -> None:
+    text = "initial S = 0\nS[t+1,e,f] = S[t,e,f] + K[t,e] * V[t,f]\nO[t,f] = S[t+1,e,f] * Q[t,e]"
+    work = parse(text, name="w", sizes={"t": 512, "e": 256, "f": 256})
+    machine = load_machine("eyeriss-like")  # 108 KiB for a state of 128 KiB
+    check(build_mapping(work, machine), work, machine)
+
+
+def test_what_dram_has_no_room_for_is_said_with_the_bytes() -> None:
+    work, machine = load_workload("attention-3pass", {}), load_machine("u280-flightllm")
+    with pytest.raises(EinsimError, match=r"`dram` needs at least [\d,]+ B \(has 8,589,934,592\)"):
+        build_mapping(work, machine)
