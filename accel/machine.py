@@ -337,7 +337,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             if name not in names:
                 raise RuleError("no memory of this name", got=name, hint=near(name, names), at=where)
             memory = self.memory(name)
-            if unit.by_role and memory.holds and role not in memory.holds:
+            played = role != "weights" or unit.kind != "vector"
+            if played and unit.by_role and memory.holds and role not in memory.holds:
                 raise RuleError(
                     f"must hold {role}: it holds {' and '.join(memory.holds)}", got=name, at=where
                 )

@@ -71,7 +71,7 @@ _U280: Final = Part(
     slrs=3,
     resources={"dsp": 9024, "bram36": 2016, "uram": 960, "lut": 1_303_680, "ff": 2_607_360},
     uram=_URAM_ULTRASCALE,
-    fastest_hz=891e6,  # [S] AMD DS923: DSP48E2 of speed grade -3
+    fastest_hz=891e6,  # [S] AMD DS923: DSP48E2 of speed grade -3, all registers used
     int8_macs_per_dsp=2,  # WP486: two INT8 products that share a factor in one DSP48E2
     source="[S] AMD DS963, Alveo U280 data sheet",
 )
@@ -81,7 +81,7 @@ _VHK158: Final = Part(
     slrs=4,
     resources={"dsp": 7392, "bram36": 2541, "uram": 1301, "lut": 1_753_984, "ff": 3_507_968},
     uram=_URAM_VERSAL,
-    fastest_hz=1.15e9,  # assumed: AMD says above 1 GHz (AM004)
+    fastest_hz=1.15e9,  # [S] AMD DS960: DSP58 of speed grade -3, integer multiplies
     int8_macs_per_dsp=3,  # AM004: the DSP58's INT8 mode is a dot product of three elements
     source="[S] AMD Versal HBM product selection table; FF is two a LUT (UG1273: 64 and 32 in a CLB)",
 )
@@ -91,7 +91,7 @@ _XCVU9P: Final = Part(
     slrs=3,
     resources={"dsp": 6840, "bram36": 2160, "uram": 960, "lut": 1_182_240, "ff": 2_364_480},
     uram=_URAM_ULTRASCALE,
-    fastest_hz=891e6,  # [S] AMD DS923: DSP48E2 of speed grade -3
+    fastest_hz=891e6,  # [S] AMD DS923: DSP48E2 of speed grade -3, all registers used
     int8_macs_per_dsp=2,
     source="[S] AMD UltraScale+ product selection table (XMP103)",
 )

@@ -20,6 +20,18 @@ def cores_ranks(node: Compute) -> tuple[str, ...]:
     return node.spatial.get("cores", ())
 
 
+def going_round(node: Compute, extents: Mapping[str, int], cores: int) -> tuple[str, ...]:
+    """Ranks along the cores by which a tile's points lie on different ones: none of a single point, nor
+    those that move by whole rounds.
+    """
+    found, stride = [], 1
+    for rank in reversed(cores_ranks(node)):
+        if extents[rank] > 1 and stride % cores:
+            found.append(rank)
+        stride *= extents[rank]
+    return tuple(reversed(found))
+
+
 def wanting(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[str, int]) -> int:
     """Cores that want the same element of a tensor which the ranks `moved` move."""
     still = set(cores_ranks(node)) - set(moved)

@@ -10,12 +10,13 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.cores import copied, cores_ranks
+from einsim.dataflow.cores import copied, cores_ranks, going_round
 from einsim.dataflow.footprint import (
     Use,
     access_of,
@@ -32,12 +33,9 @@ from einsim.dataflow.layout import Layout, Leaf
 from einsim.dataflow.leaf import partial_sum
 from einsim.dataflow.mask import Box, mask_of
 from einsim.dataflow.program import ProgramLoop
-from einsim.dataflow.visit import Ints, different, points, stored_bits, values
+from einsim.dataflow.visit import MOST_VISITED, Ints, different, points, stored_bits, values
 from einsim.dataflow.waits import DraftOp
 from einsim.workloads.cascade import Access, Cascade, Einsum
-
-MOST_VISITED = 2**15
-"""Points of a transfer that are visited one by one at most."""
 
 
 def share_elements(cascade: Cascade, layout: Layout, access: Access, path: Iterable[int], depth: int) -> bool:
@@ -96,13 +94,23 @@ def cores_of(machine: Machine, memory: str) -> int:
     return machine.memory(memory).copies if unit is None else unit.dims.get("cores", 1)
 
 
+class Moved(NamedTuple):
+    """Bytes in the outer memory and in the inner one (of registers, values), and those sent where each core
+    gets its own; `rounded`: all went to each core, since who takes what could not be visited.
+    """
+
+    outer: int
+    inner: int
+    sent: int
+    rounded: bool
+
+
 def moved(
     cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, tile: Box, outer: str,
     partial: int | None,
-) -> tuple[int, int, int]:  # fmt: skip
-    """Bytes that a transfer moves in the outer memory and in the inner one (of registers, values), and those
-    sent where each core gets its own. So many results that it brings back or stores are `partial`, as wide as
-    they add up; None: all of them.
+) -> Moved:  # fmt: skip
+    """What a transfer moves. So many results that it brings back or stores are `partial`, as wide as they add
+    up; None: all of them.
     """
     assert draft.home is not None
     inner = draft.home.memory
@@ -115,8 +123,10 @@ def moved(
     apart = not machine.multicast or cores_of(machine, outer) > 1
     found, times, copies = None, 1, 1
     begun = partial if draft.resumes else None
-    if cores_of(machine, inner) > 1 and begun is None:
+    rounded = False
+    if cores_of(machine, inner) > 1 and begun is None and not _evenly(cascade, machine, layout, draft, tile):
         found = _pairs(cascade, machine, layout, draft, tile)
+        rounded = found is None
     together = uses(draft, cascade, tile)
     if found is not None:
         pairs, times = found
@@ -125,7 +135,9 @@ def moved(
     elif begun is not None:
         count = begun
     else:
-        copies = takers(cascade, machine, draft, tile) if cores_of(machine, inner) > 1 else 1
+        copies = cores_of(machine, inner)
+        if copies > 1 and not rounded:
+            copies = takers(cascade, machine, draft, tile)
         count = touched(cascade, together) * copies
 
     def moves(memory: str, *, each: bool) -> int:
@@ -144,24 +156,22 @@ def moved(
             bits += partial * (sums.bits - of.bits)
         return -(-bits // 8)
 
-    own = count if in_unit else moves(inner, each=True)
-    return moves(outer, each=apart), own, moves(outer, each=True) if machine.noc else own
+    return Moved(
+        outer=moves(outer, each=apart),
+        inner=count if in_unit else moves(inner, each=True),
+        sent=moves(outer, each=True) if machine.noc else 0,
+        rounded=rounded,
+    )
 
 
 def _pairs(
     cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, tile: Box
 ) -> tuple[list[Ints], int] | None:
     """Core and place of everything that a tile brings to some core, each once, and how often all of that is
-    there; None where cores share out plain ranks evenly, or there are too many points to visit.
+    there; None where there are too many points to visit.
     """
+    every = _served(cascade, draft)
     parted = compressed(machine, cascade.tensor(draft.subject))  # groups, by cores that share out their rank
-    every = [
-        (leaf, access)
-        for leaf in draft.served
-        for access in accesses_of(draft, cascade.einsum(leaf.node.einsum))
-    ]
-    if len(every) == 1 and _evenly(cascade, *every[0], parted=parted):
-        return None
     found, times = [], 1
     for leaf, access in every:
         einsum = cascade.einsum(leaf.node.einsum)
@@ -184,13 +194,32 @@ def _pairs(
     return different(np.concatenate(found, axis=1)), times
 
 
-def _evenly(cascade: Cascade, leaf: Leaf, access: Access, *, parted: bool) -> bool:
-    """Whether each core has its share of an access's own ranks, and all of the others."""
+def _served(cascade: Cascade, draft: DraftOp) -> list[tuple[Leaf, Access]]:
+    """The accesses that a transfer serves, each with its leaf."""
+    return [
+        (leaf, access)
+        for leaf in draft.served
+        for access in accesses_of(draft, cascade.einsum(leaf.node.einsum))
+    ]
+
+
+def _evenly(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, tile: Box) -> bool:
+    """Whether one access is served of which each core has its share of its own ranks, all of the others, and
+    no part of a group.
+    """
+    (leaf, access), *more = _served(cascade, draft)
+    cores = machine.unit(leaf.node.unit).dims.get("cores", 1)
+    inside = {rank for loop in leaf.path if loop not in draft.path for rank in layout.loops[loop].ranks}
     shared_out = set(cores_ranks(leaf.node))
-    tied = mask_of(cascade, cascade.einsum(leaf.node.einsum).ranks).tied
+    if not inside & shared_out:
+        shared_out = set(going_round(leaf.node, {r: extent for r, (_, extent) in tile.items()}, cores))
     several = any(len(index.ranks) > 1 and shared_out & set(index.ranks) for index in access.indices)
-    mixed = len(shared_out) > 1 and not shared_out <= set(access.ranks)
-    return not (several or mixed or shared_out & (tied | set(access.ranks) if parted else tied))
+    if more or several:
+        return False
+    if compressed(machine, cascade.tensor(draft.subject)) and shared_out & set(access.ranks):
+        return False
+    tied = mask_of(cascade, cascade.einsum(leaf.node.einsum).ranks).tied
+    return shared_out <= set(access.ranks) or not (len(shared_out) > 1 or shared_out & tied)
 
 
 def takers(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> int:

@@ -14,16 +14,14 @@ from functools import cached_property
 import numpy as np
 
 from einsim.accel.machine import Unit
-from einsim.dataflow.cores import copied, cores_ranks, most_places
+from einsim.dataflow.cores import copied, cores_ranks, going_round, most_places
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.passing import kind_of, passed
-from einsim.dataflow.visit import Ints, Skip, Visit, different, stored_bits
+from einsim.dataflow.visit import MOST_VISITED, Ints, Skip, Visit, different, stored_bits
 from einsim.workloads.cascade import Access, Einsum, Index, Tensor
 from einsim.workloads.sparsity import group_size
 
-MOST_VISITED = 2**15
-"""Points of a tile that are visited one by one at most."""
 MOST_FOLDS = 4096
 """Folds of a tile in which what bounds leave is counted one by one."""
 
@@ -44,7 +42,9 @@ def stationary(node: Compute, einsum: Einsum) -> Access | None:
 
 class LaidTile:
     """A tile laid out on a unit: `tile` has the points of each rank, `work` those that sparsity leaves of
-    them, `mask` the bounds that cut the tile, None where they leave it whole.
+    them, `mask` the bounds that cut the tile, None where they leave it whole. `rounded`, once it is counted:
+    there was neither a closed form nor time to visit its points, so steps are those of the box around it, and
+    each read of a tensor counts by itself.
     """
 
     def __init__(
@@ -54,12 +54,14 @@ class LaidTile:
         self.unit, self.node, self.einsum, self.tile = unit, node, einsum, tile
         self.work, self.mask, self.skips = work, mask, skips
         self.cores = unit.dims.get("cores", 1)
-        self.shared_out = cores_ranks(node)
+        extents = {rank: extent for rank, (_, extent) in tile.items()}
+        self.shared_out = going_round(node, extents, self.cores)
         self.dims = {dim: ranks for dim, ranks in node.spatial.items() if dim != "cores"}
-        self.placed = {rank for ranks in self.dims.values() for rank in ranks}
+        self.placed = frozenset(rank for ranks in self.dims.values() for rank in ranks)
         self.alone = tuple(rank for rank in self.shared_out if rank not in self.placed)
         self.in_time = tuple(rank for rank in einsum.ranks if rank not in {*self.placed, *self.shared_out})
-        self._visits: dict[frozenset[str], Visit] = {}
+        self.rounded = False
+        self._visits: dict[tuple[frozenset[str], str], Visit] = {}
 
     @cached_property
     def still(self) -> Access | None:
@@ -71,17 +73,22 @@ class LaidTile:
         whole = math.prod(self.work[rank] for rank in self.einsum.ranks)
         if self.mask is None:
             return whole
-        if self.skips and self._few():
-            visit = self._visit()
-            return int(visit.worked.sum()) * self._times(self._free(visit))
-        dense = math.prod(self.tile[rank][1] for rank in self.einsum.ranks)
-        return -(-self.mask.points(self.tile, self.einsum.ranks) * whole // dense)
+        kept = self.mask.points(self.tile, self.einsum.ranks)
+        if not self.skips:
+            return kept
+        visit = self._visit()
+        if visit is None:
+            return min(kept, whole)
+        return int(visit.worked.sum()) * self._times([r for r in self.einsum.ranks if r not in visit.ranks])
 
     def steps(self) -> int:
         """Steps of the core that has most; one in which no lane has a point takes none."""
-        if self._irregular and self._few():
-            visit = self._visit()
-            return visit.steps() * self._times(self._free(visit))
+        visit = self._visit(run=self._run(())) if self._irregular else None
+        if visit is not None:
+            alike = math.prod(
+                self.folds(dim) for dim, ranks in self.dims.items() if not visit.ranks & {*ranks}
+            )
+            return visit.steps() * alike * self._times(self._free(visit))
         folds = math.prod(self.folds(dim) for dim in self.dims if not self._cut_by_folds({*self.dims[dim]}))
         free = [rank for rank in self.in_time if not self._cut_by_folds({rank})]
         return (
@@ -144,30 +151,59 @@ class LaidTile:
 
     @property
     def _irregular(self) -> bool:
-        """Whether bounds, cores that share out ranks in parts, or cut groups leave no closed form."""
-        cut = any(self.tile[rank][0] % group_size(sparsity) for rank, sparsity in self.skips)
-        return self.mask is not None or self._mixed or cut
+        """Whether bounds, cores that share out ranks in parts, or cut groups leave no plain product."""
+        return self.mask is not None or self._mixed or self._cuts_groups
 
-    def _few(self, more: frozenset[str] = frozenset()) -> bool:
-        """Whether the points that bounds tie, and what lies along the unit with them, can be visited."""
-        return math.prod(self.tile[rank][1] for rank in self._visited_ranks(more)) <= MOST_VISITED
+    @property
+    def _cuts_groups(self) -> bool:
+        return any(self.tile[rank][0] % group_size(sparsity) for rank, sparsity in self.skips)
 
-    def _visited_ranks(self, more: frozenset[str]) -> list[str]:
+    def _visit(self, more: frozenset[str] = frozenset(), run: str = "") -> Visit | None:
+        """The tile visited point by point, but for what is the same at each: ranks walked in time, and
+        dimensions, that nothing ties and that are not among `more`. Along the rank `run`, if any, it goes by
+        runs. None where those are too many.
+        """
         tied = self.mask.tied if self.mask is not None else frozenset()
-        chosen = {*self.placed, *self.shared_out, *tied, *more, *(rank for rank, _ in self.skips)}
-        return [rank for rank in self.einsum.ranks if rank in chosen]
-
-    def _visit(self, more: frozenset[str] = frozenset()) -> Visit:
-        """The tile visited point by point, but for ranks walked in time that change nothing."""
-        if more not in self._visits:
-            ranks = self._visited_ranks(more)
-            self._visits[more] = Visit(
-                self.unit, self.node, self.einsum, self.tile, self.mask, self.skips, ranks
+        chosen = {*cores_ranks(self.node), *tied, *more, *(rank for rank, _ in self.skips)}
+        for ranks in self.dims.values():
+            chosen |= set(ranks) if chosen & set(ranks) else set()
+        visited = [rank for rank in self.einsum.ranks if rank in chosen]
+        if math.prod(self.tile[rank][1] for rank in visited if rank != run) > MOST_VISITED:
+            self.rounded |= self._mixed or self._cuts_groups or (self.mask is not None and not self._by_folds)
+            if self._irregular and self.skips:  # what stays of cut groups may lie anywhere
+                self.rounded, self.work = True, self._unskipped()
+            return None
+        if (more, run) not in self._visits:
+            self._visits[more, run] = Visit(
+                self.unit, self.node, self.einsum, self.tile, self.mask, self.skips, visited, run
             )
-        return self._visits[more]
+        return self._visits[more, run]
+
+    def _unskipped(self) -> dict[str, int]:
+        """Extents as if nothing were skipped, with room for the places of all groups that the tile cuts."""
+        found = {**self.work, **{rank: extent for rank, (_, extent) in self.tile.items()}}
+        for rank, sparsity in self.skips:
+            (low, extent), of = self.tile[rank], group_size(sparsity)
+            groups = (low + extent - 1) // of - low // of + 1
+            found[rank] = max(extent, groups * sparsity.kept(of))
+        return found
+
+    def _run(self, accesses: Sequence[Access]) -> str:
+        """The longest rank of which bounds keep one run wherever the others stand, which is alone along its
+        dimension or walked in time, and alone in the index of each access that has it; "" if there is none.
+        """
+        if self.mask is None or self.skips:
+            return ""
+        lone = {ranks[0] for ranks in self.dims.values() if len(ranks) == 1} | set(self.in_time)
+        found = [
+            rank
+            for rank in sorted((self.mask.tied & lone) - set(self.shared_out))
+            if self.mask.in_runs(rank) and (not accesses or _plainly_alike(accesses, rank))
+        ]
+        return max(found, key=lambda rank: self.tile[rank][1], default="")
 
     def _free(self, visit: Visit) -> list[str]:
-        return [rank for rank in self.in_time if rank not in visit.at]
+        return [rank for rank in self.in_time if rank not in visit.ranks]
 
     def folds(self, dim: str) -> int:
         """Folds of the tile over one dimension, on the core that has most of it."""
@@ -203,50 +239,80 @@ class LaidTile:
         ranks along which the operand, or another one that the unit skips by, is sparse: what moves with them
         passes whole. `apart`: each core by itself.
         """
-        found = self._rows(accesses, whole, apart=apart)
-        if found is not None:
-            return len(found[0][0]) * found[1]
-        return sum(self._read_one(one, whole & set(one.ranks), apart=apart) for one in accesses)
+        run = self._run(accesses)
+        seen = self._seen(accesses, whole, apart=apart, run=run)
+        if seen is None:
+            count = sum(self._read_one(one, whole & set(one.ranks), apart=apart) for one in accesses)
+            if self.rounded and self._mixed:  # cores may be at different places of what they share
+                count = max(
+                    count, len(accesses) * math.prod(self.tile[rank][1] for rank in self.einsum.ranks)
+                )
+            return count
+        visit, times = seen
+        if run:
+            still = None if accesses[0] == self.einsum.output else self.still
+            return visit.count_rows(accesses, still, whole, apart=apart) * times
+        return len(self._rows(visit, accesses, whole, apart=apart)[0]) * times
 
     def stored(
         self, tensor: Tensor, accesses: tuple[Access, ...], whole: frozenset[str], *, apart: bool,
         at_once: bool = False,
     ) -> int | None:  # fmt: skip
-        """Bits of what `read` counts as they are stored compressed, `at_once` rather than step by step; None
-        where that goes by the rate of the tile.
+        """Bits of what `read` counts as they are stored compressed, `at_once` rather than step by step; as if
+        all were there where that can't be told. None where it goes by the rate of the tile.
         """
         along = tensor.sparsity.rank
         ranks = accesses[0].indices[tensor.ranks.index(along)].ranks if along else ()
         parted = bool(set(ranks) - whole)  # steps part its groups
-        found = self._rows(accesses, whole, apart=apart, more=frozenset(ranks), visiting=parted)
-        if found is None:
-            return None
-        rows, times = found
+        more = frozenset(ranks) | (self.placed if at_once else frozenset())
+        seen = self._seen(accesses, whole, apart=apart, more=more, visiting=parted)
+        if seen is None:
+            if not (parted or self._irregular):
+                return None
+            self.rounded = True
+            each = tensor.bits + tensor.sparsity.metadata_bits(1)
+            return each * self.read(accesses, whole, apart=apart)
+        visit, times = seen
+        rows = self._rows(visit, accesses, whole, apart=apart)
         return stored_bits(tensor, different([rows[0], *rows[2:]]) if at_once else rows, times)
 
     def _rows(
+        self, visit: Visit, accesses: tuple[Access, ...], whole: frozenset[str], *, apart: bool
+    ) -> list[Ints]:
+        if accesses[0] == self.einsum.output:
+            return visit.results(accesses[0], apart=apart)
+        return visit.rows(accesses, self.still, whole, apart=apart)
+
+    def _seen(
         self, accesses: tuple[Access, ...], whole: frozenset[str], *, apart: bool,
-        more: frozenset[str] = frozenset(), visiting: bool = False,
-    ) -> tuple[list[Ints], int] | None:  # fmt: skip
-        """What passes the unit's edge, where it is visited (with the ranks `more`), and how often all of that
-        does.
+        more: frozenset[str] = frozenset(), visiting: bool = False, run: str = "",
+    ) -> tuple[Visit, int] | None:  # fmt: skip
+        """The visit in which what passes the unit's edge is counted (with the ranks `more`), and how often it
+        passes; None where it isn't visited.
         """
-        result = accesses[0] == self.einsum.output
         mixed = frozenset(r for r in self.in_time if len({_terms(access, r) for access in accesses}) > 1)
         if len(accesses) > 1 and self.still in accesses:
             mixed = frozenset(self.in_time)
         plain = (
-            len(accesses) == 1 and self._separable(accesses[0]) and not (apart and self._split(accesses[0]))
+            len(accesses) == 1 and not self._tangled(accesses[0]) and not (apart and self._split(accesses[0]))
         )
-        if (plain and not self._irregular and not visiting) or not self._few(mixed | more):
+        if plain and not self._irregular and not visiting:
             return None
-        visit = self._visit(mixed | more)
-        free = self._free(visit)
-        if result:
-            return visit.results(accesses[0], apart=apart), self._times(free)
+        together = self._tangled(accesses[0])
+        if len(accesses) > 1:
+            together = frozenset(rank for rank in self.placed if not _plainly_alike(accesses, rank))
+        visit = self._visit(mixed | more | together, run)
+        if visit is None:
+            self.rounded |= not plain
+            return None
+        free, mine = self._free(visit), set(accesses[0].ranks)
         if self.still in accesses:
-            free = [rank for rank in free if rank in accesses[0].ranks]
-        return visit.rows(accesses, self.still, whole, apart=apart), self._times(free)
+            free = [rank for rank in free if rank in mine]
+        times = self._times(free)
+        for dim, ranks in self.dims.items():
+            if not visit.ranks & set(ranks):
+                times *= self._passed(ranks, self.unit.dims[dim], mine, whole & mine, apart=apart)
+        return visit, times
 
     def _read_one(self, access: Access, whole: frozenset[str] | set[str], *, apart: bool) -> int:
         mine, still = set(access.ranks), access == self.still
@@ -299,12 +365,17 @@ class LaidTile:
         """Whether cores that read for themselves share out several ranks of which the access lacks some."""
         return len(self.shared_out) > 1 and bool(set(self.shared_out) - set(access.ranks))
 
-    def _separable(self, access: Access) -> bool:
-        """Whether lanes that differ in a rank of the access use different values of it."""
+    def _tangled(self, access: Access) -> frozenset[str]:
+        """Ranks along the unit in which lanes may differ and yet use the same value: they share an index."""
         spatial = self.placed | set(self.shared_out)
-        return all(
-            len(spatial & set(index.ranks)) < 2 or _nested(index, self.tile) for index in access.indices
-        )
+        shared = [spatial & set(index.ranks) for index in access.indices if not _nested(index, self.tile)]
+        return frozenset(rank for ranks in shared if len(ranks) > 1 for rank in ranks)
+
+
+def _plainly_alike(accesses: Sequence[Access], rank: str) -> bool:
+    """Whether all accesses have a rank in the same indices, alone."""
+    found = {tuple(index if rank in index.ranks else None for index in a.indices) for a in accesses}
+    return len(found) == 1 and all(index is None or index.ranks == (rank,) for index in next(iter(found)))
 
 
 def _terms(access: Access, rank: str) -> tuple[int, ...]:

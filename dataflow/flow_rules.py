@@ -14,7 +14,7 @@ from einsim.dataflow.mask import Cut, mask_of
 from einsim.dataflow.overlay import overlay_fault
 from einsim.dataflow.sites import Place, Sites
 from einsim.specs.errors import SpecError
-from einsim.workloads.ahead import Dependence, ahead, in_place, meets
+from einsim.workloads.ahead import Dependence, ahead, in_place, initial_only
 from einsim.workloads.cascade import Access, Cascade, Einsum, Index
 
 
@@ -181,9 +181,8 @@ class _Flow:
             if producer is None:
                 continue
             maker = self.leaf_of[producer.name]
-            lone = any(self.cascade.size(rank) == 1 for rank in producer.iterative)
-            if lone and not meets(self.cascade, self._read(leaf, maker, access), ()):
-                continue  # it finds the initial state only
+            if initial_only(self.cascade, self._read(leaf, maker, access)):
+                continue
             theirs = maker.homes.get(access.tensor, ())
             own = [home for home in leaf.homes.get(access.tensor, ()) if home not in theirs]
             several = len({read.indices for read in uses(self.einsum(leaf), access.tensor)}) > 1

@@ -18,7 +18,7 @@ from einsim.workloads.sparsity import dense_bytes, stored_bytes
 
 MOST_TOGETHER = 6
 """Accesses of different shape that are counted together by inclusion and exclusion; more are visited."""
-MOST_VISITED = 2**22
+MOST_ELEMENTS = 2**22
 """Points that a count visits one by one at most."""
 
 
@@ -116,7 +116,7 @@ class _Touch:
         """Every touched element by its place in the tensor, point by point."""
         ranks = tuple(dict.fromkeys((*self.ranks, *(sorted(self.mask.tied) if self.mask else ()))))
         sides = [self.box.get(rank, (0, self.cascade.size(rank))) for rank in ranks]
-        if math.prod(extent for _, extent in sides) > MOST_VISITED:
+        if math.prod(extent for _, extent in sides) > MOST_ELEMENTS:
             raise SpecError(
                 "mapping", f"{' '.join(ranks)} are tied in a way that only a visit of every point could count"
             )

@@ -11,6 +11,7 @@ import msgspec
 from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import issued
 from einsim.dataflow.array_time import Tiles, array_time
+from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.feed import LaidTile
 from einsim.dataflow.footprint import Use, as_held, compressed, runs, steps, stored_bits, touched
 from einsim.dataflow.mapping import Compute
@@ -35,6 +36,7 @@ class LeafCost(msgspec.Struct, frozen=True, kw_only=True):
     actions: dict[Action, int]
     points: int
     active_pe_cycles: int
+    rounded: bool = False  # up, where too many points would have to be visited
 
 
 def issue_ops(unit: Unit, ops: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -187,12 +189,14 @@ def leaf_cost(
         if tensor not in node.chained
     ]
     accesses.append(_result(cascade, machine, laid, residences[einsum.name], actions, begun, unfinished))
+    cycles = _cycles(unit, laid, each)
     return LeafCost(
-        cycles=_cycles(unit, laid, each),
+        cycles=cycles,
         accesses=tuple(one for several in accesses for one in several),
         actions=+actions,
         points=points,
         active_pe_cycles=points * each,
+        rounded=laid.rounded,
     )
 
 
@@ -204,7 +208,7 @@ def _operand(
     accesses = tuple(access for access in einsum.reads if access.tensor == tensor)
     in_unit, apart = home.memory == node.unit, _apart(machine, home.memory, laid)
     whole = passing_whole(cascade, machine.unit(node.unit), einsum, tensor)
-    whole = (whole | {rank for rank, _ in laid.skips}) - set(laid.shared_out)
+    whole = (whole | {rank for rank, _ in laid.skips}) - set(cores_ranks(node))
     count = laid.read(accesses, whole, apart=apart)
     if in_unit:
         actions[Action(node.unit, "register", READ)] += count

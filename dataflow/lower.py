@@ -30,6 +30,7 @@ from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.structure import structure_of
 from einsim.dataflow.transfer import ends_of, transfer_volume
 from einsim.dataflow.turns import holding, taking_turns
+from einsim.dataflow.visit import MOST_VISITED
 from einsim.dataflow.volume import Costs, TileVolumes, Volume, op_at
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.workloads.cascade import Cascade
@@ -92,7 +93,7 @@ def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine) -> Progr
         engines=_engines(machine, ops),
         shape=_shape(stepped.tree, (), drafts),
         buffers=held_bytes(stepped, layout, cascade, machine),
-        notes=(*mapping.notes, *remarks(mapping, cascade, machine)),
+        notes=(*mapping.notes, *remarks(mapping, cascade, machine), *_rounding(ops)),
         macs=cascade.macs,
         outermost=machine.dram.name,
         dma={f"dma {memory.name}": memory.dma_engines for memory in machine.memories if memory.dma_engines},
@@ -310,7 +311,21 @@ def _compute_volume(
         actions=cost.actions,
         points=cost.points,
         active=(unit, cost.active_pe_cycles),
+        rounded=cost.rounded,
     )
+
+
+def _rounding(ops: tuple[Op, ...]) -> tuple[str, ...]:
+    """A note where tiles have so many points that they were not visited one by one."""
+    names = [
+        op.name
+        for op in ops
+        if isinstance(op.costs, Costs) and any(one.rounded for one in op.costs.tiles.volumes.values())
+    ]
+    if not names:
+        return ()
+    why = "points that bounds, cores or several reads cut unevenly count as if whole: never too little"
+    return (f"{', '.join(names)}: tiles of more than {MOST_VISITED:,} {why}",)
 
 
 def _engines(machine: Machine, ops: tuple[Op, ...]) -> tuple[Engine, ...]:

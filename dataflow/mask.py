@@ -21,6 +21,8 @@ from einsim.workloads.points import Linear, acts, block_starts, count_kept, diff
 Interval = tuple[int, int]
 """First point and number of points."""
 Box = Mapping[str, Interval]
+Ends = NDArray[np.int64] | np.int64
+Runs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 MOST_REMEMBERED = 100_000
 """Point counts that a mask remembers before it starts anew."""
@@ -119,25 +121,45 @@ class Mask:
         for coefficients, constant in self.linear:
             kept &= sum((value * at[rank] for rank, value in coefficients.items()), np.int64(constant)) >= 0
         for bound in self.blocks:
-            first, last = [], []
-            for side in (bound.left, bound.right):
-                low: NDArray[np.int64] | np.int64 = np.int64(side.offset)
-                high: NDArray[np.int64] | np.int64 = np.int64(side.offset)
-                for term in side.terms:
-                    if term.rank in at:
-                        low, high = (
-                            low + term.coefficient * at[term.rank],
-                            high + term.coefficient * at[term.rank],
-                        )
-                    else:
-                        reach = term.coefficient * (self.sizes[term.rank] - 1)
-                        low, high = low + min(0, reach), high + max(0, reach)
-                first.append(low)
-                last.append(high)
-            starts = np.array(block_starts(bound.lengths, int(max(np.max(high) for high in last)) + 1))
-            blocks = [np.searchsorted(starts, end, side="right") for end in (*first, *last)]
-            kept &= (blocks[0] <= blocks[3]) & (blocks[1] <= blocks[2])
+            (low, high), (other_low, other_high) = (
+                self._ends(side, at) for side in (bound.left, bound.right)
+            )
+            begin, end = _blocks_around(bound, other_low, other_high)
+            kept &= (high >= begin) & (low < end)
         return kept
+
+    def in_runs(self, rank: str) -> bool:
+        """Whether what is kept along a rank has no gaps, wherever the other ranks stand."""
+        return not any({rank} & set(bound.left.ranks) & set(bound.right.ranks) for bound in self.blocks)
+
+    def runs(self, rank: str, own: Interval, at: Mapping[str, NDArray[np.int64]]) -> Runs:
+        """The first and the last point along a rank `in_runs` that are kept at each place of the other tied
+        ranks; the last before the first where none is.
+        """
+        count = len(next(iter(at.values()), np.zeros(1)))
+        low, high = np.full(count, own[0]), np.full(count, own[0] + own[1] - 1)
+        for coefficients, constant in self.linear:
+            rest = sum((v * at[r] for r, v in coefficients.items() if r != rank), np.int64(constant))
+            _cut(coefficients.get(rank, 0), rest, low, high)
+        for bound in self.blocks:
+            side, other = (bound.left, bound.right)[:: -1 if rank in bound.right.ranks else 1]
+            begin, end = _blocks_around(bound, *self._ends(other, at))
+            slope = sum(term.coefficient for term in side.terms if term.rank == rank)
+            first, last = self._ends(side, {**at, rank: np.int64(0)})
+            _cut(slope, last - begin, low, high)
+            _cut(-slope, end - 1 - first, low, high)
+        return low, high
+
+    def _ends(self, side: Index, at: Mapping[str, Ends]) -> tuple[Ends, Ends]:
+        """The least and the most that a side of a bound is, where ranks that `at` lacks take any place."""
+        low: Ends = np.int64(side.offset)
+        high: Ends = np.int64(side.offset)
+        for term in side.terms:
+            reach = term.coefficient * (self.sizes[term.rank] - 1)
+            here = term.coefficient * at[term.rank] if term.rank in at else None
+            low = low + (min(0, reach) if here is None else here)
+            high = high + (max(0, reach) if here is None else here)
+        return low, high
 
     def uneven(self, loop_ranks: Iterable[str], tile: int, own: Interval, box: Box) -> list[Interval]:
         """Iterations of a loop, as first and one past last, in which a bound may cut something.
@@ -301,6 +323,25 @@ def _block(bound: SameBlock, low: int, high: int) -> tuple[int, int]:
     starts = block_starts(bound.lengths, max(low, high) + 1)
     at = max(number for number, start in enumerate(starts) if start <= low) if low >= 0 else 0
     return starts[at], starts[at + 1]
+
+
+def _blocks_around(bound: SameBlock, low: Ends, high: Ends) -> tuple[Ends, Ends]:
+    """Start of the block that `low` lies in, and end of the one that `high` does."""
+    starts = np.array([-(2**60), *block_starts(bound.lengths, int(np.max(high)) + 1)])
+    return (
+        starts[np.searchsorted(starts, low, side="right") - 1],
+        starts[np.searchsorted(starts, high, side="right")],
+    )
+
+
+def _cut(slope: int, rest: Ends, low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
+    """Cut runs from `low` to `high` to where `slope` times the point and `rest` is not below 0."""
+    if slope > 0:
+        np.maximum(low, -(rest // slope), out=low)
+    elif slope < 0:
+        np.minimum(high, rest // -slope, out=high)
+    else:
+        np.minimum(high, np.where(rest < 0, low - 1, high), out=high)
 
 
 def _between(side: Index, begin: int, end: int) -> list[Linear]:

@@ -40,7 +40,7 @@ def transfer_volume(
     of = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
     source, target = ends_of(machine, draft)
     outer = target if draft.kind == "store" else source
-    size, own_size, sent = moved(cascade, machine, layout, draft, tile, outer, partial)
+    size, own_size, sent, rounded = moved(cascade, machine, layout, draft, tile, outer, partial)
     run, pitch = runs(cascade, machine, of, {rank: extent for rank, (_, extent) in tile.items()})
     ahead = steps(cascade, machine, of)
     accesses = []
@@ -84,5 +84,6 @@ def transfer_volume(
                 carried = sent if apart else size * takers(cascade, machine, draft, tile)
             streams.append(PortWork(NOC, NOC, carried))
     return Volume(
-        own=tuple(own), streams=tuple(streams), accesses=tuple(accesses), actions=actions, setup_cycles=setup
-    )
+        own=tuple(own), streams=tuple(streams), accesses=tuple(accesses), actions=actions, setup_cycles=setup,
+        rounded=rounded,
+    )  # fmt: skip

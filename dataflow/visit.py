@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from einsim.accel.machine import Unit
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.mask import Box, Mask
+from einsim.dataflow.mask import Box, Mask, Runs
 from einsim.workloads.cascade import Access, Einsum, Tensor
 from einsim.workloads.sparsity import NM, Block, Density, Sparsity, TopK
 
@@ -25,6 +25,8 @@ At = Mapping[str, Ints]
 Skip = tuple[str, Sparsity]
 """A rank along which a unit skips, and the pattern that it skips by."""
 
+MOST_VISITED = 2**15
+"""Points, or runs of them, of one tile that are visited one by one at most."""
 DENSE = 8
 """Numbers up to so many times their count are told apart in a table, which is faster than sorting them."""
 
@@ -32,19 +34,30 @@ DENSE = 8
 class Visit:
     """The points that a mask leaves of a box over some ranks, each with its core and its step.
 
-    `worked` are those that the unit computes, once it skips. Ranks that are left out are walked in time.
+    `worked` are those that the unit computes, once it skips. Dimensions of which no rank is visited, and the
+    other ranks that are left out, which are walked in time, are the same at each point. `run` is a rank alone
+    along its dimension or in time that is not visited place by place: each point stands for a run of it.
     """
 
     def __init__(
         self, unit: Unit, node: Compute, einsum: Einsum, tile: Box, mask: Mask | None,
-        skips: Sequence[Skip], ranks: Sequence[str],
+        skips: Sequence[Skip], ranks: Sequence[str], run: str = "",
     ) -> None:  # fmt: skip
-        self.unit, self.node, self.tile = unit, node, tile
+        self.unit, self.node, self.tile, self.ranks, self.run = unit, node, tile, frozenset(ranks), run
         self.shared_out, self.cores = cores_ranks(node), unit.dims.get("cores", 1)
-        self.dims = {dim: ranks for dim, ranks in node.spatial.items() if dim != "cores"}
-        placed = {rank for along in self.dims.values() for rank in along}
+        dims = {dim: along for dim, along in node.spatial.items() if dim != "cores"}
+        placed = {rank for along in dims.values() for rank in along}
+        self.dims = {dim: along for dim, along in dims.items() if set(along) <= {*ranks} - {run}}
         self.alone = tuple(rank for rank in self.shared_out if rank not in placed)
-        self.at, self.count = points(tile, ranks, mask)
+        self.at, self.count = points(tile, [rank for rank in ranks if rank != run], None if run else mask)
+        self.runs: Runs | None = mask.runs(run, tile[run], self.at) if run and mask else None
+        if self.runs is not None:
+            there = self.runs[0] <= self.runs[1]
+            self.at = {rank: here[there] for rank, here in self.at.items()}
+            self.runs = self.runs[0][there], self.runs[1][there]
+            self.count = int(there.sum())
+        self.low = int(self.runs[0].min()) if self.runs is not None and self.count else 0
+        self.lanes = next((unit.dims[dim] for dim, along in dims.items() if along == (run,)), 0)
         self.place, self.worked = dict(self.at), np.ones(self.count, dtype=bool)
         for rank, sparsity in skips:
             others = [at for name, at in self.at.items() if name != rank]
@@ -63,24 +76,50 @@ class Visit:
 
     def steps(self) -> int:
         """Steps of the core that has most, in each of which it has a point."""
-        pairs = different([self.core[self.worked], self.step[self.worked]])
-        return int(np.bincount(pairs[0]).max(initial=0))
+        columns = [self.core[self.worked], self.step[self.worked]]
+        if self.runs is not None:
+            (core, _), many = covered(columns, *self._ends(None, still=False))
+            return int(np.bincount(core, many).max(initial=0))
+        return int(np.bincount(different(columns)[0]).max(initial=0))
 
     def rows(
         self, accesses: Iterable[Access], still: Access | None, whole: frozenset[str], *, apart: bool
     ) -> list[Ints]:
         """What passes the unit's edge, each once: core (0 unless `apart`), step, place in each dimension."""
+        return different(self._every(accesses, still, whole, apart=apart))
+
+    def results(self, access: Access, *, apart: bool) -> list[Ints]:
+        """The same of the results: one row for each step that adds to one."""
+        return different(self._every((access,), None, frozenset(), apart=apart)[:, self.worked])
+
+    def count_rows(
+        self, accesses: Sequence[Access], still: Access | None, whole: frozenset[str], *, apart: bool
+    ) -> int:
+        """How many rows there are, of every point of the runs."""
+        ends = np.concatenate([self._ends(access, still=access == still) for access in accesses], axis=1)
+        return int(covered(self._every(accesses, still, whole, apart=apart), *ends)[1].sum())
+
+    def _every(
+        self, accesses: Iterable[Access], still: Access | None, whole: frozenset[str], *, apart: bool
+    ) -> Ints:
         core = self.core if apart else np.zeros_like(self.core)
         found = [
             [core, self._passing(access, whole, access == still), *values(access, self.at, self.count)]
             for access in accesses
         ]
-        return different(np.concatenate(found, axis=1))
+        return np.concatenate(found, axis=1)
 
-    def results(self, access: Access, *, apart: bool) -> list[Ints]:
-        """The same of the results: one row for each step that adds to one."""
-        core = self.core if apart else np.zeros_like(self.core)
-        return different([c[self.worked] for c in (core, self.step, *values(access, self.at, self.count))])
+    def _ends(self, access: Access | None, *, still: bool) -> Ints:
+        """First and last of what sets the points of a run apart: their values where an access moves with
+        them, else their steps; a stationary operand passes once for all places in time.
+        """
+        assert self.runs is not None
+        ends = np.stack(self.runs)
+        if access is not None and self.run in access.ranks:
+            return ends
+        if self.lanes:
+            return (ends - self.low) // self.lanes
+        return np.zeros_like(ends) if still else ends
 
     def _passing(self, access: Access, whole: frozenset[str], still: bool) -> Ints:
         """The step in which each point's operand passes: the first of those that use what passes with it."""
@@ -204,7 +243,19 @@ def stored_bits(tensor: Tensor, rows: Sequence[Ints], times: int = 1) -> int:
     return times * kept * (tensor.bits + sparsity.metadata_bits(1))
 
 
-def number(columns: Sequence[Ints], count: int) -> Ints:
+def covered(columns: Sequence[Ints] | Ints, first: Ints, last: Ints) -> tuple[list[Ints], Ints]:
+    """The different rows, and how many numbers the runs from `first` to `last` of each cover together."""
+    row = number(columns, len(first))
+    order = np.lexsort((first, row))
+    row, first, last = row[order], first[order], last[order]
+    apart = row * (int(last.max(initial=0)) - int(first.min(initial=0)) + 2)
+    reached = np.maximum.accumulate(last + apart)
+    before = np.concatenate([[np.iinfo(np.int64).min], reached])[: len(row)]
+    new = np.maximum(0, last + apart - np.maximum(before, first + apart - 1))
+    return different(columns), np.bincount(row, new).astype(np.int64)
+
+
+def number(columns: Sequence[Ints] | Ints, count: int) -> Ints:
     """A number for each of `count` rows, in the order of the rows, the same for the same ones."""
     return _closed(*_key(columns, count))[0]
 

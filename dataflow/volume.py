@@ -46,6 +46,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     setup_cycles: int = 0
     points: int = 0
     active: tuple[str, int] = (MACHINE, 0)
+    rounded: bool = False  # up, where its tile has too many points to visit
 
     def priced(self, rates: Rates) -> Cost:
         """What it costs where a cycle and a byte take so many ticks."""

@@ -11,6 +11,7 @@ import msgspec
 from einsim.dataflow.footprint import access_of, relevant_ranks
 from einsim.dataflow.layout import Barrier, Home, Layout, Leaf, summed
 from einsim.dataflow.program import Target, Wait
+from einsim.workloads.ahead import Dependence, initial_only
 from einsim.workloads.cascade import Access, Cascade
 
 #: Versions of an iterative tensor that are alive at once: the one read and the one written.
@@ -100,7 +101,10 @@ class _WaitsOf:
         loaded = self.drafts[provider].kind == "load"  # which itself waits for an earlier step
         cause = "bandwidth" if loaded else "dependency"
         lag, lag_loop = (0, -1) if loaded else self._state_lag(number, access)
-        if (provider == number and not lag) or self._initial(access):
+        reader = self.cascade.einsum(self.drafts[number].leaf.node.einsum)
+        writer = self.cascade.producer(access.tensor)
+        initial = writer is not None and initial_only(self.cascade, Dependence(writer, reader, access))
+        if (provider == number and not lag) or initial:
             return []
         return [
             Wait(
@@ -186,10 +190,6 @@ class _WaitsOf:
             if loop is not None:
                 return behind, loop
         return 0, -1
-
-    def _initial(self, access: Access) -> bool:
-        """Whether a read of the state before this step's update finds its initial value: in a lone step."""
-        return any(self.cascade.size(rank) == 1 for rank, _ in self._behind(access))
 
     def _behind(self, access: Access) -> Iterator[tuple[str, int]]:
         """Ranks along which an access reads the state of an earlier step, and how many steps earlier."""

@@ -84,6 +84,12 @@ def meets(cascade: Cascade, edge: Dependence, given: tuple[str, ...]) -> bool:
     return _ends(cascade, edge, tuple(sorted(outside.items())), frozenset()).possible
 
 
+def initial_only(cascade: Cascade, edge: Dependence) -> bool:
+    """Whether a read of a state finds its initial value and nothing else: the one before its only step."""
+    lone = any(cascade.size(rank) == 1 for rank in edge.writer.iterative)
+    return lone and not meets(cascade, edge, ())
+
+
 def ahead(cascade: Cascade, edge: Dependence, rank: str, given: Given) -> tuple[float, float] | None:
     """Least and most that a write lies ahead of its read along a rank that both iterate; None: they never
     meet. Where one dimension says it all, that they do is taken for granted.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from einsim.accel.fabric.arrays import nm_chain, systolic_os
-from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.machine import Machine, Memory, OpCost, Role, Unit
 from einsim.accel.parts import PARTS, Part
 from einsim.accel.resources import blocks, ceil_div, check_fit, total
 from einsim.accel.written import Count, Name, WrittenDram, WrittenFamily, WrittenLanes, WrittenPort
@@ -103,6 +103,16 @@ class Buffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Bits that are read in one cycle."""
     ram: Literal["bram", "uram"]
     """What it is built of: block RAM or UltraRAM."""
+    holds: tuple[Role, ...] | None = None
+    """What stands in it, of `inputs`, `weights`, `outputs`: it is then a memory of its own. `[]`: no tensors,
+    but instructions, say. Buffers that leave it out are memory `gb` together.
+    """
+    parent: Name = "dram"
+    """The next memory outward: `dram`, or another buffer with a `holds` of its own."""
+
+    def __post_init__(self) -> None:
+        if self.parent != "dram" and not self.holds:
+            raise RuleError("is for a buffer with a holds of its own", got=self.parent, at=("parent",))
 
 
 class Logic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,7 +142,8 @@ class FpgaDsp(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What an architect of an FPGA accelerator writes down; the same design stands in every SLR.
 
     `effective_slrs` is how many of the `slrs` the published times behave like: it slows every unit's
-    clock by effective_slrs / slrs and nothing else. Memories `dram` and `gb` (all buffers together).
+    clock by effective_slrs / slrs and nothing else. Memories `dram`, and `gb` (all buffers together) or each
+    buffer that says what it holds.
     """
 
     family: Literal["fpga-dsp"]
@@ -146,10 +157,10 @@ class FpgaDsp(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     vector: Annotated[dict[Name, VectorLanes], msgspec.Meta(min_length=1)]
     """The vector and special-function units of each SLR by name; each is a unit."""
     buffers: Annotated[dict[Name, Buffer], msgspec.Meta(min_length=1)]
-    """The on-chip buffers of each SLR by name; together they are memory `gb`."""
+    """The on-chip buffers of each SLR by name: together memory `gb`, unless they say what they hold."""
     buffer_port: WrittenPort
     """How the buffers are reached, all together; without a bandwidth here, each gives and takes its width a
-    cycle.
+    cycle, which those that say what they hold do in any case.
     """
     logic: Logic
     """LUTs and flip-flops around the DSPs."""
@@ -161,6 +172,7 @@ class FpgaDsp(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if self.effective_slrs is not None and self.effective_slrs > self.slrs:
             raise RuleError(f"must be <= slrs = {self.slrs}", got=self.effective_slrs, at=("effective_slrs",))
+        self._check_buffers()
         for name, array in self.matrix.items():
             if array.shares_dsps_of is None:
                 continue
@@ -175,6 +187,21 @@ class FpgaDsp(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if array.dsps > host.dsps:
                 rule = f"needs {array.dsps:,} DSPs, '{array.shares_dsps_of}' has {host.dsps:,}"
                 raise RuleError(rule, at=where)
+
+    def _check_buffers(self) -> None:
+        """Buffers say all or none what they hold, and together they hold inputs and outputs."""
+        tensors = {name: one for name, one in self.buffers.items() if one.holds != ()}
+        own = {name: one for name, one in tensors.items() if one.holds}
+        for name in tensors if own else ():
+            if name not in own:
+                raise RuleError("must say what it holds, as others do", at=("buffers", name, "holds"))
+        held = {role for one in own.values() for role in one.holds or ()}
+        if not tensors or (own and not {"inputs", "outputs"} <= held):
+            raise RuleError("must hold inputs and outputs in some buffer", got=sorted(held), at=("buffers",))
+        port = self.buffer_port
+        if own and (port.bandwidth or port.read_bandwidth or port.write_bandwidth):
+            rule = "buffers that say what they hold give and take their width a cycle"
+            raise RuleError(rule, got="a bandwidth", at=("buffer_port",))
 
 
 def _later(cost: OpCost, cycles: int) -> OpCost:
@@ -247,17 +274,41 @@ def derive(spec: FpgaDsp, name: str) -> Machine:
 
 
 def _memories(spec: FpgaDsp) -> tuple[Memory, ...]:
-    capacity = spec.slrs * sum(buffer.capacity for buffer in spec.buffers.values())
     dram = spec.dram.reached(spec.dram.efficiency[spec.dram.placement])
+    own = {name: buffer for name, buffer in spec.buffers.items() if buffer.holds}
+    if not own:
+        return dram, _memory(spec, "gb", [one for one in spec.buffers.values() if one.holds is None])
+    return dram, *(
+        msgspec.structs.replace(_memory(spec, name, [one]), parent=one.parent, holds=one.holds)
+        for name, one in own.items()
+    )
+
+
+def _memory(spec: FpgaDsp, name: str, buffers: list[Buffer]) -> Memory:
+    """One memory of some buffers in every SLR."""
     port = spec.buffer_port
-    buffers = port.memory("gb", parent="dram", capacity=capacity)
-    if not (port.bandwidth or port.read_bandwidth or port.write_bandwidth):
-        cycle = spec.slrs * sum(buffer.width_bits for buffer in spec.buffers.values()) / 8
-        rate = int(cycle * float(spec.clock))
-        buffers = msgspec.structs.replace(
-            buffers, read_bytes_per_s=rate, write_bytes_per_s=rate, shared_port=False
-        )
-    return dram, buffers
+    made = port.memory(name, parent="dram", capacity=spec.slrs * sum(one.capacity for one in buffers))
+    if port.bandwidth or port.read_bandwidth or port.write_bandwidth:
+        return made
+    rate = int(spec.slrs * sum(one.width_bits for one in buffers) / 8 * float(spec.clock))
+    return msgspec.structs.replace(made, read_bytes_per_s=rate, write_bytes_per_s=rate, shared_port=False)
+
+
+def _near(spec: FpgaDsp) -> tuple[str | dict[Role, str], str | dict[Role, str]]:
+    """Where matrix arrays and vector units find what they read and write: each in the innermost buffer that
+    holds it, but that a vector unit writes to where its inputs stand, if outputs may stand there.
+    """
+    own = {name: buffer for name, buffer in spec.buffers.items() if buffer.holds}
+    if not own:
+        return "gb", "gb"
+    near: dict[Role, str] = {}
+    for role in get_args(Role):
+        holding = {name: one for name, one in own.items() if role in (one.holds or ())}
+        inner = [name for name in holding if all(one.parent != name for one in holding.values())]
+        if inner:
+            near[role] = inner[0]
+    beside = near["inputs"] if "outputs" in (own[near["inputs"]].holds or ()) else near["outputs"]
+    return near, {"inputs": near["inputs"], "outputs": beside}
 
 
 def _units(spec: FpgaDsp) -> dict[str, Unit]:
@@ -265,15 +316,16 @@ def _units(spec: FpgaDsp) -> dict[str, Unit]:
     cores = {"cores": spec.slrs} if spec.slrs > 1 else {}
     slowdown = 1.0 if spec.effective_slrs is None else spec.effective_slrs / spec.slrs
     units: dict[str, Unit] = {}
+    matrix, vector = _near(spec)
     for name, array in spec.matrix.items():
         with below("matrix", name):
             dims = {**cores, "rows": array.rows, "cols": array.cols}
-            made = array.unit(name, kind=array.kind, dims=dims, reads_from="gb")
+            made = array.unit(name, kind=array.kind, dims=dims, reads_from=matrix)
             units[f"matrix.{name}"] = msgspec.structs.replace(made, mode_of=array.shares_dsps_of or "")
     for name, lanes in spec.vector.items():
         with below("vector", name):
             dims = {**cores, "lanes": lanes.lanes}
-            units[f"vector.{name}"] = lanes.unit(name, kind="vector", dims=dims, reads_from="gb")
+            units[f"vector.{name}"] = lanes.unit(name, kind="vector", dims=dims, reads_from=vector)
     if slowdown == 1.0:
         return units
     return {

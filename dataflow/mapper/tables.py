@@ -11,6 +11,7 @@ import numpy as np
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.clock import Clock, port_name
+from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.feed import LaidTile
 from einsim.dataflow.footprint import access_of, compressed
 from einsim.dataflow.leaf import cycles_per_point, issued_ops, partial_sum, passing_whole, sparse_rank
@@ -122,15 +123,16 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
     moved = np.array([[rank in operand.moved for rank in ranks] for operand in every], np.int64)
     laid = LaidTile(unit, nest.node, einsum, {rank: (0, cascade.size(rank)) for rank in ranks}, {}, None)
     passing = [passing_whole(cascade, unit, einsum, operand.tensor) for operand in every[:-1]]
-    cores = laid.shared_out
+    cores = cores_ranks(nest.node)
+    alone = tuple(rank for rank in cores if rank not in laid.placed)
+    serial = {rank for rank in ranks if rank not in laid.placed}
     rows = [
         (unit.dims[dim], len(some), next((n for n, r in enumerate(some) if r in cores), -1), 0)
         for dim, some in laid.dims.items()
     ]
-    dims = [*laid.dims.values(), *([laid.alone] if laid.alone else [])]
-    rows += [(laid.cores, len(laid.alone), -1, 1)] if laid.alone else []
+    dims = [*laid.dims.values(), *([alone] if alone else [])]
+    rows += [(laid.cores, len(alone), -1, 1)] if alone else []
     dim_of = {rank: number for number, some in enumerate(dims) for rank in some}
-    serial = {*laid.alone, *laid.in_time}
     stays = nest.node.stationarity != "output-stationary"
     registers = unit.registers
     least = float(unit.dims.get("rows", 1)) if unit.kind == "systolic" and stays else 0.0

@@ -130,6 +130,14 @@ def _sparse(pattern: str) -> Draw:
     return draw
 
 
+def _cut_sparse(rng: random.Random) -> tuple[str, dict[str, int]]:
+    """A sparse operand under a bound on its own rank, which cuts its groups at either end."""
+    pattern = rng.choice(("2:4 k", "1:4 k", "block 2 0.5 k", "topk 2:5 k"))
+    bound = rng.choice(("k >= {C}", "k <= m + {C}", "m < k"))
+    text = f"tensor W[k,n] sparse {pattern}\nwhere {bound}\nZ[m,n] = A[m,k] * W[k,n]"
+    return text.replace("{C}", str(rng.randint(1, 3))), {**_sized(rng, "m n", 5), "k": rng.randint(6, 10)}
+
+
 def _pruned(rng: random.Random) -> tuple[str, dict[str, int]]:
     return "P[k,n] = prune[2:4,k](W[k,n])\nZ[m,n] = A[m,k] * P[k,n]", {
         **_sized(rng, "m n", 4),
@@ -171,6 +179,7 @@ KINDS: dict[str, Draw] = {
     ),
     "n:m": _sparse("2:4 k"), "n:m-1:4": _sparse("1:4 k"), "block": _sparse("block 2 0.5 k"),
     "density": _sparse("density 0.4"), "top-k": _sparse("topk 2:5 k"), "pruned": _pruned,
+    "cut-sparse": _cut_sparse,
     "running": _fixed("initial S = 0\nS[t+1,c] = S[t,c] + X[t,c]\nY[t,c] = S[t+1,c] * G[c]", "t c", 5),
     "recurrent": _fixed(
         "initial H = 0\nH[t+1,d,n] = H[t,d,n] * A[t,d] + X[t,d] * B[t,n]\n"

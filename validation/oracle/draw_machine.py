@@ -73,8 +73,8 @@ def _by_role(chip: Machine, rng: random.Random) -> Machine:
 def _network(cores: int, memories: list[Memory], *, multicast: bool) -> Noc | None:
     """A network to several cores, or none."""
     wide = random.Random(repr(memories))  # noqa: S311 - cases, not secrets
-    rate = wide.choice((None, None, 1, 3, 64)) if cores > 1 else None
-    return Noc(bytes_per_s=rate * CLOCK, multicast=multicast and wide.random() < 0.7) if rate else None
+    rate = wide.choice((None, 1, 1, 3, 64)) if cores > 1 else None
+    return Noc(bytes_per_s=rate * CLOCK, multicast=multicast and wide.random() < 0.5) if rate else None
 
 
 def _memory(name: str, parent: str | None, rng: random.Random, *, plain: bool, copies: int = 1) -> Memory:

@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from einsim.accel.fabric.arrays import nm_chain
 from einsim.accel.load import load_machine
 from einsim.accel.parts import PARTS
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.templates import build_mapping
 from einsim.specs.errors import SpecError
+from einsim.workloads.notation import parse
 
 
 @settings(max_examples=20, deadline=None)
@@ -145,3 +149,68 @@ def test_a_network_to_the_slrs_is_the_machines():
     machine = load_machine("vhk158-flightllm", {"noc.bandwidth": "1GB/s"})
     assert machine.noc is not None
     assert machine.noc.bytes_per_s == 10**9
+
+
+OWN = {"activations": "[inputs, outputs]", "weights": "[weights]", "partial_sums": "[outputs]"}
+
+
+def held(change=None):
+    """The U280 design, whose buffers say what they hold, with other values."""
+    own = {f"buffers.{name}.holds": roles for name, roles in OWN.items()}
+    return load_machine(
+        "u280-flightllm", {**own, "buffers.partial_sums.parent": "activations", **(change or {})}
+    )
+
+
+def test_each_buffer_holds_what_it_is_for_and_instructions_take_no_tensors():
+    chip = held()
+    assert {memory.name: (memory.capacity_bytes, memory.parents) for memory in chip.memories[1:]} == {
+        "activations": (3 << 23, ("dram",)),
+        "weights": (3 << 20, ("dram",)),
+        "partial_sums": (3 * 768 << 10, ("activations",)),
+    }
+    rates = {memory.name: memory.read_bytes_per_s for memory in chip.memories[1:]}
+    assert rates == {  # three SLRs, 225 MHz
+        "activations": 3 * 512 // 8 * 225_000_000,
+        "weights": 3 * 2048 // 8 * 225_000_000,
+        "partial_sums": 3 * 4096 // 8 * 225_000_000,
+    }
+    assert chip.unit("mm").memories == {
+        "inputs": "activations",
+        "weights": "weights",
+        "outputs": "partial_sums",
+    }
+    assert chip.unit("vector").memories["outputs"] == "activations"
+
+
+@pytest.mark.parametrize(
+    ("buffer", "least"), [("activations", "9KiB"), ("weights", "9KiB"), ("partial_sums", "9KiB")]
+)
+def test_the_capacity_of_each_buffer_binds(buffer, least):
+    """A product whose operands fill each: with less of any one, tiles are smaller and something is read again."""
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", name="w", sizes={"m": 512, "k": 512, "n": 512})
+    cost = [
+        analyse(lower(build_mapping(work, chip), work, chip), chip)
+        for chip in (held(), held({f"buffers.{buffer}.capacity": least}))
+    ]
+    assert cost[1].traffic != cost[0].traffic
+    assert cost[1].buffers[buffer] <= 3 * 9 << 10 < cost[0].buffers[buffer]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"buffers.weights.holds": "null"}, "buffers.weights.holds: must say what it holds, as others do"),
+        (
+            {"buffers.activations.holds": "[weights]", "buffers.partial_sums.parent": "dram"},
+            "must hold inputs",
+        ),
+        ({"buffer_port.bandwidth": "1GB/s"}, "buffers that say what they hold give and take their width"),
+        ({"buffers.instructions.parent": "weights"}, "is for a buffer with a holds of its own"),
+        ({"buffers.partial_sums.parent": "activation"}, "no memory of this name"),
+    ],
+)
+def test_buffers_that_hold_what_cannot_be_are_refused(change, message):
+    with pytest.raises(SpecError) as caught:
+        held(change)
+    assert message in str(caught.value)

@@ -7,14 +7,27 @@ import pytest
 
 from einsim.accel.machine import LEAKAGE, Machine
 from einsim.accel.noc import Noc
+from einsim.dataflow import crossing, feed
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.result import Result
 from einsim.sim.engine import simulate
 from einsim.specs.errors import SpecError
-from einsim.validation.oracle.compare import DrawnCase, draw
+from einsim.validation.oracle.compare import DrawnCase, draw, judge
 
+UNEVEN = (
+    "gram",
+    "halo-chain",
+    "window",
+    "documents",
+    "causal",
+    "remainder",
+    "n:m",
+    "block",
+    "depthwise",
+    "one-pass",
+)
 BOUNDED = ("causal", "window", "late-keys", "causal-decode", "window-decode", "band", "documents")
 ENDLESS = 10**15
 
@@ -99,6 +112,37 @@ def test_what_never_limits_costs_nothing() -> None:
     held, apart = ways(0, 60)
     assert held > 30
     assert apart == 0
+
+
+def rounded(seed: int, count: int) -> int:
+    """Where no point is visited, every figure that differs from the oracle's is too much, and a note says so."""
+    noted = 0
+    for number in range(count):
+        case = draw(seed, number, UNEVEN)
+        verdict = judge(case) if case else None
+        if case is None or verdict is None or not verdict.legal:
+            continue
+        notes = lower(case.mapping, case.work, case.chip).notes
+        said = any("count as if whole" in note for note in notes)
+        assert said or not verdict.found, case.name
+        assert all("more" in one.kind for one in verdict.found), case.name
+        noted += bool(verdict.found)
+    return noted
+
+
+@pytest.fixture
+def no_visits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (feed, crossing):
+        monkeypatch.setattr(module, "MOST_VISITED", 0)
+
+
+def test_what_is_not_visited_is_rounded_up_and_said(no_visits: None) -> None:
+    assert rounded(0, 70) > 4
+
+
+@pytest.mark.slow
+def test_what_is_not_visited_is_rounded_up_and_said_in_many(no_visits: None) -> None:
+    assert rounded(1, 1500) > 100
 
 
 @pytest.mark.slow

@@ -5,7 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from einsim.dataflow.mapping import Compute, Pipeline, Sequence, chain, keep
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Compute, Mapping, Pipeline, Sequence, chain, keep
+from einsim.sim.engine import simulate
 from einsim.validation.oracle.price import dynamic_energy, least_cycles
 from einsim.workloads.notation import parse
 from tests.validation.oracle.small import machine, outcome, right, traffic
@@ -133,3 +136,26 @@ def test_banks_divide_the_rate() -> None:
     found = outcome(work, chip, chain(keep("X Y", "gb"), Compute(einsum="Y", unit="lanes")))
     least = least_cycles(work, chip, found)
     assert least["port dram.0"] == least["port dram.1"] == 32 * 2 / 32
+
+
+def test_bounds_cut_groups_and_what_is_left_of_each_keeps_at_most_n() -> None:
+    """Along k from 3 on: one of {3}, two of {4..7}, two of {8, 9}, in each of 4 fibres 5 values of 18 bits; A is read
+    whole, 7 values a row. Every level says so.
+    """
+    work = parse(
+        "tensor W[k,n] sparse 2:4 k\nwhere k >= 3\nZ[m,n] = A[m,k] * W[k,n]",
+        name="nm",
+        sizes={"m": 3, "k": 10, "n": 4},
+    )
+    chip = machine(exploits=("n:m",))
+    tree = chain(keep("A W Z", "gb"), Compute(einsum="Z", unit="grid", spatial={"cols": ("n",)}))
+    found = outcome(work, chip, tree)
+    assert found.points["Z"] == 3 * 4 * 5
+    assert found.books.reads["dram", "W"] == 4 * 5 * 18 // 8
+    assert found.books.reads["dram", "A"] == 3 * 7 * 2
+    mapping = Mapping(cascade="nm", machine=chip.name, template="test", tree=tree)
+    program = lower(mapping, work, chip)
+    for result in (analyse(program, chip), simulate(program, chip)):
+        assert result.by_einsum["Z"].points == 60
+        assert result.traffic["dram"]["W"] == 45
+        assert result.traffic["dram"]["A"] == 42
