@@ -143,9 +143,9 @@ def best_mapping(
         left = counted_share(space) if reason else {}
         search = Search(
             relaxed, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes - looked,
-            workers=workers, left=left,
+            workers=workers, left=left, few=effort == "quick",
         )  # fmt: skip
-        facts = (relaxed, objective, repr(within_bytes), nodes - looked, left)
+        facts = (relaxed, objective, repr(within_bytes), nodes - looked, left, search.few)
         outcome = searched(search, SearchResult, cascade, *facts)
         proven, looked = outcome.proven and not reason, looked + outcome.nodes
 

@@ -31,6 +31,8 @@ Report = Callable[[int, int, Found | None], None]
 ENDLESS = 2**62
 #: Objectives that are the sum of the groups' own.
 ADDITIVE = ("latency", "energy")
+#: Sets of residents that a quick search looks at: none, and all that fit.
+FEW_SETS = 2
 #: Nodes that a group gets at least.
 LEAST_NODES = 2_000
 #: Single Einsums together get at most one part in so many of the nodes.
@@ -53,15 +55,16 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
 class Search:
     """One search. `within` caps the bytes held on chip, `nodes` the partial mappings that are looked at and
     `budget_s` the seconds; `workers` groups are searched at once. `left` are shares of Einsums' costs that
-    the floor counts: bounds may cut what the space leaves whole.
+    the floor counts: bounds may cut what the space leaves whole. `few`: only no residents and all that fit.
     """
 
     def __init__(
         self, space: MapSpace, objective: str, *, report: Report, within: float = math.inf,
         budget_s: float = math.inf, nodes: int = ENDLESS, workers: int = 1,
-        left: Mapping[str, float] = {},
+        left: Mapping[str, float] = {}, few: bool = False,
     ) -> None:  # fmt: skip
         self.space = space
+        self.few = few
         self.left = left
         self.objective = objective
         self.within = within
@@ -78,6 +81,8 @@ class Search:
         unproven.
         """
         spaces = self.space.spaces()
+        some = self.few and len(spaces) > FEW_SETS
+        spaces = (spaces[0], spaces[-1]) if some else spaces
         groups = [sorted(space.fusions(), key=self._order) for space in spaces]
         total, done, used, proven, floor = sum(map(len, groups)), 0, 0, True, math.inf
         best: list[Found] = []
@@ -126,8 +131,8 @@ class Search:
         return SearchResult(
             found=tuple(sorted(best, key=rank)),
             others=tuple(one for one in sorted(every, key=rank) if one not in best),
-            proven=proven and not self.stopped, nodes=used,
-            floor=max(floor, 0.0) if self.objective in ADDITIVE and not self.stopped else 0.0,
+            proven=proven and not (self.stopped or some), nodes=used,
+            floor=0.0 if self.stopped or some or self.objective not in ADDITIVE else max(floor, 0.0),
         )  # fmt: skip
 
     def _sizes(self, groups: list[tuple[Einsum, ...]]) -> list[int]:

@@ -55,6 +55,20 @@ def test_the_answer_is_the_same_from_the_cache(tmp_path: Path, monkeypatch: pyte
         best_mapping(work, EDGE, "energy", nodes=100)
 
 
+@pytest.mark.parametrize("objective", ["latency", "energy"])
+def test_more_effort_is_never_worse_and_a_little_is_enough(objective: str) -> None:
+    work = build("attention", seq=128, b=1, h=2, e=16, passes=3)
+    quick, normal = (
+        best_mapping(work, EDGE, objective, effort=effort, templates=False)  # type: ignore[arg-type]
+        for effort in ("quick", "normal")
+    )
+    one, other = ((each.result.latency_s, each.result.energy_stated_j) for each in (quick, normal))
+    at = ("latency", "energy").index(objective)
+    assert other[at] <= one[at] <= 1.1 * other[at]
+    assert quick.nodes < normal.nodes
+    assert not quick.proven
+
+
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
 def test_nothing_is_below_the_bound(seed: int, objective: str) -> None:
