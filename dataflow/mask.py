@@ -312,7 +312,7 @@ class Cut(msgspec.Struct, frozen=True):
 def _hull(one: Box, other: Box, sizes: Mapping[str, int]) -> dict[str, Interval]:
     found = {}
     for rank in {*one, *other}:
-        ends = [box.get(rank, (0, sizes[rank])) for box in (one, other)]
+        ends = [box[rank] if rank in box else (0, sizes[rank]) for box in (one, other)]
         low = min(start for start, _ in ends)
         found[rank] = (low, max(start + extent for start, extent in ends) - low)
     return found

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einsim.dataflow.mask import Mask
+from einsim.dataflow.mask import Mask, _hull
 from einsim.workloads.cascade import Bound, Index, SameBlock, Term
 from einsim.workloads.notation import parse
 
@@ -113,3 +113,8 @@ def test_iterations_that_nothing_cuts_differently_are_alike(acting, box, rank, t
 def test_a_bound_on_two_ranks_acts_on_what_iterates_both(ranks, acts):
     mask = Mask(msgspec.structs.replace(PLAIN, bounds=(Bound(index({"m": 1}), index({"p": 1})),)), ranks)
     assert bool(mask) == acts
+
+
+def test_a_loop_over_what_several_ranks_make_together_is_no_rank_of_a_bound():
+    assert _hull({"c*j": (0, 2)}, {"c*j": (2, 2)}, {}) == {"c*j": (0, 4)}
+    assert _hull({"p": (1, 2)}, {}, {"p": 8}) == {"p": (0, 8)}
