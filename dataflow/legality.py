@@ -19,11 +19,11 @@ from einsim.dataflow.holds import outside
 from einsim.dataflow.layout import Home, Layout, lay_out
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children, node_at
 from einsim.dataflow.outside import dram_bytes
-from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.sites import DEEPEST, NOWHERE, Place, Sites
 from einsim.dataflow.structure import structure_of
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
+from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
 
 Visit = tuple[Place, Node, tuple[Node, ...]]

@@ -26,13 +26,13 @@ from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import Engine, Op, Program, ScheduleNode
 from einsim.dataflow.remarks import remarks
-from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.structure import structure_of
 from einsim.dataflow.transfer import ends_of, transfer_volume
 from einsim.dataflow.turns import holding, taking_turns
 from einsim.dataflow.visit import MOST_VISITED
 from einsim.dataflow.volume import Costs, TileVolumes, Volume, op_at
 from einsim.dataflow.waits import DraftOp, add_waits
+from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.order import lags
 

@@ -16,16 +16,18 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import msgspec
 
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
+from einsim.specs.remembered import Remembered
 from einsim.workloads import syntax
 from einsim.workloads.cascade import Bound, Cascade, Einsum, Partition, Rank, SameBlock, Tensor
 from einsim.workloads.check import checked
 from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, expression_ranks, nodes
-from einsim.workloads.ops import DEFINED, prune_parts
+from einsim.workloads.ops import DEFINED, OPS, prune_parts
 from einsim.workloads.settle import declared_tensors, settle_partitions
 from einsim.workloads.sparsity import DENSE, NM, Block, Density, Sparsity, TopK
 from einsim.workloads.syntax import Scope
@@ -79,12 +81,19 @@ def parse(
 ) -> Cascade:
     """A cascade from its text; `sizes` and `parameters` give values beside those in the text.
 
-    Raises SpecError with the line of the first fault.
+    Raises SpecError with the line of the first fault. The same text with the same values is read once.
     """
-    draft = Draft(name=name, sizes=dict(sizes or {}))
-    for line in statements(text, source):
-        read_statement(line, draft, parameters or {})
-    return resolve(draft, parameters or {}, source)
+
+    def read() -> Cascade:
+        draft = Draft(name=name, sizes=dict(sizes or {}))
+        for line in statements(text, source):
+            read_statement(line, draft, parameters or {})
+        return resolve(draft, parameters or {}, source)
+
+    return _READ.get((text, name, repr(sizes), repr(parameters), source, tuple(OPS.items())), read)
+
+
+_READ: Final = Remembered[Cascade](256)
 
 
 def statements(text: str, source: str = "", first_line: int = 1) -> Iterator[Line]:

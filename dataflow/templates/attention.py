@@ -11,12 +11,12 @@ from einsim.dataflow.ends import Ends
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import unpriced
 from einsim.dataflow.mapping import Mapping
-from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.structure import alike
 from einsim.dataflow.templates.blocks import part_of
 from einsim.dataflow.templates.flat import choices, flat
 from einsim.dataflow.templates.fusemax import interleaved, on_flat
 from einsim.specs.errors import EinsimError
+from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.recognised import attentions
 

@@ -32,7 +32,6 @@ from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Node
 from einsim.dataflow.mask import Cut, mask_of
 from einsim.dataflow.program import Op, Program
-from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.nest import (
     MOST_PARTS,
@@ -46,6 +45,7 @@ from einsim.dataflow.templates.nest import (
 )
 from einsim.dataflow.volume import MACHINE, Rates
 from einsim.specs.errors import EinsimError
+from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
 

@@ -12,10 +12,10 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.held import result_bytes
 from einsim.dataflow.holds import common_levels
 from einsim.dataflow.outside import whole_bytes
-from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.templates.blocks import Block, blocks, part_of, stepped, touched
 from einsim.dataflow.templates.listed import Known, known_list
 from einsim.dataflow.templates.nest import rows_of
+from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 
 #: Blocks that are joined by rows at most.

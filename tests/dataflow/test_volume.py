@@ -12,9 +12,9 @@ from einsim.accel.machine import Machine
 from einsim.dataflow import lower as lowering
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
-from einsim.dataflow.remembered import Remembered
 from einsim.dataflow.structure import structure_of
 from einsim.dataflow.templates import build_mapping
+from einsim.specs.remembered import Remembered
 from einsim.workloads.load import load_workload
 
 
