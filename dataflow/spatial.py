@@ -141,16 +141,19 @@ def along_cores(node: Compute, ranks: tuple[str, ...]) -> Compute:
     return msgspec.structs.replace(node, spatial={"cores": ranks, **rest} if ranks else rest)
 
 
-def placements(cascade: Cascade, machine: Machine, einsum: Einsum, unit: str = "") -> tuple[Compute, ...]:
+def placements(
+    cascade: Cascade, machine: Machine, einsum: Einsum, unit: str = "", *, anywhere: bool = False
+) -> tuple[Compute, ...]:
     """Every unit that has the ops, with every sensible layout of the ranks along its dimensions.
 
     One rank of the result lies along the cores; where they share all memories, several free ones may too.
-    What multiplies two tensors goes to a matrix unit, where one can; `unit` asks for another.
+    What multiplies two tensors goes to a matrix unit, where one can; `unit` asks for another, `anywhere` for
+    all.
     """
     units = [one for one in able(cascade, machine, einsum) if one.memories["inputs"] != machine.dram.name]
     if unit:
         units = [one for one in units if one.name == unit]
-    elif einsum.contracts and len({access.tensor for access in einsum.reads}) > 1:
+    elif einsum.contracts and not anywhere and len({access.tensor for access in einsum.reads}) > 1:
         units = [one for one in units if one.kind != "vector"] or units
     shared = machine.multicast and all(memory.copies == 1 for memory in machine.memories)
     found: list[Compute] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import msgspec
@@ -23,21 +23,23 @@ BESIDE = 2
 class Groups(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Groups of Einsums that run as a pipeline inside shared loops, and the choices around them.
 
-    `leaves` are the units and layouts of each Einsum; `resident` tensors stay in the `global_buffer`.
+    `leaves` are the units and layouts of an Einsum in a group with a step; `resident` tensors stay in the
+    `global_buffer`.
     """
 
     cascade: Cascade
     machine: Machine
-    leaves: Mapping[str, tuple[Compute, ...]]
+    leaves: Callable[[Einsum, str], tuple[Compute, ...]]
     tiles: TileSpace
     resident: frozenset[str]
     global_buffer: str
 
     def fusible(self, group: tuple[Einsum, ...]) -> bool:
-        """Whether a group may be one: each Einsum after the first reads what one before it makes, or reads
-        alike, since fusing strangers gains nothing that the groups' order does not. None of several may read
-        at shifted or partial indices, so need more than was just made, or a result that the group passes on
-        be resident. A state is made and read step by step in one group, of which all walk its steps.
+        """Whether a group may be one: each Einsum after the first shares a tensor with one before it (around
+        a state with any), since fusing strangers gains nothing that the groups' order does not. None of
+        several may read at shifted or partial indices, so need more than was just made, or a result that the
+        group passes on be resident. A state is made and read step by step in one group, all of which walks
+        its steps.
         """
         names = {einsum.name for einsum in group}
         if any(block & names and not block <= names for block in self._recurrent):
@@ -47,18 +49,26 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return False
         if len(group) == 1 and not step:
             return True
-        made: set[str] = set()
         for at, einsum in enumerate(group):
-            reads = {access.tensor for access in einsum.reads}
-            beside = (alike(self.cascade, name, group[: at + 1]) for name in reads - self.resident)
-            if at and not reads & made and not any(beside):
+            others = tuple(one for one in group if one is not einsum) if step else group[:at]
+            if others and not self._share(einsum, others):
                 return False
-            made.add(einsum.name)
+        made = {einsum.name for einsum in group}
         return all(
             plain(self.cascade, access)
             and (access is einsum.output or access.tensor not in made & self.resident)
             for einsum in group for access in (*einsum.reads, einsum.output)
         )  # fmt: skip
+
+    def _share(self, einsum: Einsum, others: tuple[Einsum, ...]) -> bool:
+        """Whether an Einsum makes what others read, reads what they make or reads alike with one of them."""
+        reads = {access.tensor for access in einsum.reads}
+        return any(
+            one.name in reads
+            or any(access.tensor == einsum.name for access in one.reads)
+            or any(alike(self.cascade, name, (one, einsum)) for name in reads - self.resident)
+            for one in others
+        )
 
     def most(self, group: tuple[Einsum, ...]) -> int:
         """How many Einsums a group may have that begins like this, because of the state in it."""
@@ -108,7 +118,7 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             for chosen in itertools.combinations(ranks, count):
                 for shared in self._shared_orders(group, (*chosen, step) if step else chosen):
                     every = [self._fused(group, e, shared, step) for e in group if e.name in reads]
-                    every += [self._pinned(group, name, shared) for name in sorted(several - resident)]
+                    every += [self._pinned(group, name, shared, step) for name in sorted(several - resident)]
                     for pins in itertools.product(*every):
                         found = tuple(pin for pin in pins if pin is not None)
                         common = several - {pin.tensor for pin in found}
@@ -124,9 +134,13 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         name, depth = maker.name, shared.index(step) if maker.iterative else len(shared)
         readers = [einsum for einsum in group if any(a.tensor == name for a in einsum.reads)]
         leaves = self.cascade.is_output(name) or any(e not in group for e in self.cascade.consumers(name))
-        return [Pin(name, memory, depth, name, leaves) for memory in self._memories(name, (maker, *readers))]
+        return [
+            Pin(name, memory, depth, name, leaves) for memory in self._memories(name, (maker, *readers), step)
+        ]
 
-    def _pinned(self, group: tuple[Einsum, ...], name: str, shared: tuple[str, ...]) -> list[Pin | None]:
+    def _pinned(
+        self, group: tuple[Einsum, ...], name: str, shared: tuple[str, ...], step: str
+    ) -> list[Pin | None]:
         """Where what several Einsums of a group read may stay for all of them, or None: each has its own. It
         stands right above a loop that does not move it, or innermost.
         """
@@ -138,14 +152,14 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             at for at in range(len(shared) + 1)
             if (at == 0 or shared[at - 1] in moved) and (at == len(shared) or shared[at] not in moved)
         ]  # fmt: skip
-        places = itertools.product(self._memories(name, readers), depths)
+        places = itertools.product(self._memories(name, readers, step), depths)
         return [None, *(Pin(name, memory, depth, readers[0].name) for memory, depth in places)]
 
-    def _memories(self, name: str, touching: tuple[Einsum, ...]) -> list[str]:
+    def _memories(self, name: str, touching: tuple[Einsum, ...], step: str) -> list[str]:
         """Memories on the way of a tensor to some unit of each Einsum that touches it, outermost first."""
         every = [
             dict.fromkeys(
-                memory for node in self.leaves[einsum.name]
+                memory for node in self.leaves(einsum, step)
                 for way in ways_of(self.cascade, self.machine, node, name) for memory in way
             )
             for einsum in touching

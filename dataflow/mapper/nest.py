@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
@@ -15,6 +16,7 @@ from einsim.dataflow.leaf import sparse_rank
 from einsim.dataflow.mapping import Compute
 from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.order import lags
+from einsim.workloads.shape import radix
 from einsim.workloads.sparsity import NM, Sparsity, TopK
 
 
@@ -141,19 +143,20 @@ def _still(cascade: Cascade, access: Access) -> tuple[object, ...]:
 
 
 def plain(cascade: Cascade, access: Access) -> bool:
-    """Whether each index is one rank that runs over its whole dimension, or steps along a state."""
-    ranks = []
+    """Whether each index runs over its whole dimension once, as one rank or as digits (`c*I+i`), or steps
+    along a state: then what a tile touches is a product over ranks.
+    """
+    ranks: list[str] = []
     steps = cascade.overwritten.get(access.tensor, ())
     maker = cascade.producer(access.tensor)
     made = maker.output.indices if maker is not None and steps else access.indices
     for index, size, written in zip(access.indices, cascade.shape(access.tensor), made, strict=True):
         if steps and set(written.ranks) & set(steps):
             continue
-        if len(index.terms) != 1 or index.offset or index.terms[0].coefficient != 1:
+        mine = radix(index, cascade.sizes) or ((index.plain,) if index.plain else ())
+        if not mine or math.prod(map(cascade.size, mine)) != size:
             return False
-        ranks.append(index.terms[0].rank)
-        if cascade.size(ranks[-1]) != size:
-            return False
+        ranks += mine
     return len(set(ranks)) == len(ranks)
 
 

@@ -183,24 +183,28 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _groups(self) -> Groups:
         return Groups(
-            cascade=self.cascade, machine=self.machine, leaves=self._leaves, tiles=self.tiles,
+            cascade=self.cascade, machine=self.machine, leaves=self.leaves, tiles=self.tiles,
             resident=frozenset(self.resident or ()), global_buffer=self.global_buffer,
         )  # fmt: skip
 
-    def leaves(self, einsum: Einsum) -> tuple[Compute, ...]:
-        """Units and layouts of an Einsum."""
-        return self._leaves[einsum.name]
+    def leaves(self, einsum: Einsum, step: str = "") -> tuple[Compute, ...]:
+        """Units and layouts of an Einsum; in a group that walks the steps of a state on any unit, since what
+        is made there has one home for makers and readers.
+        """
+        key = (einsum.name, step)
+        if key not in self._leaves:
+            only = self.unit.get(einsum.name, "")
+            found = placements(self.cascade, self.machine, einsum, only, anywhere=bool(step))
+            self._leaves[key] = tuple(without(step, found))
+        return self._leaves[key]
 
     @cached_property
-    def _leaves(self) -> dict[str, tuple[Compute, ...]]:
-        return {
-            e.name: placements(self.cascade, self.machine, e, self.unit.get(e.name, ""))
-            for e in self.cascade.einsums
-        }
+    def _leaves(self) -> dict[tuple[str, str], tuple[Compute, ...]]:
+        return {}
 
     def nests(self, einsum: Einsum, inside: Inside, *, one_order: bool = False) -> Iterator[Nest]:
         """Loop nests of an Einsum in its surroundings; with `one_order` only one for each layout."""
-        for node in without(inside.step, self.leaves(einsum)):
+        for node in self.leaves(einsum, inside.step):
             if inside.core and cores_ranks(node) != (inside.core,):
                 continue
             memories = self.machine.unit(node.unit).memories.values()

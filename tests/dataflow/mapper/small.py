@@ -37,6 +37,8 @@ TEXTS = (
     ("initial D = 0\nY[s,p] = A[s,k] * B[k,p]\nD[s+1,p] = Y[s,p] + D[s,p]", "skp", 2),
     ("initial S = 0\nS[s+1,e,f] = S[s,e,f] + K[s,e] * U[s,f]\nO[s,f] = S[s+1,e,f] * Q[s,e]", "sef", 2),
     ("initial S = 0\nR[s,f] = S[s,e,f] * K[s,e]\nS[s+1,e,f] = S[s,e,f] + K[s,e] * R[s,f]", "sef", 2),
+    ("n -> c, i\nA[c] = sum[i](X[n])\nB[n] = X[n] - A[c]", "ni", 4),
+    ("n -> c, i\ninitial S = 0\nD[c] = sum[i](K[n])\nS[c+1] = S[c] + D[c]\nO[n] = Q[n] * S[c]", "ni", 3),
 )
 
 
@@ -121,8 +123,10 @@ def by_role(chip: Machine, rng: random.Random) -> Machine:
 def cascade(rng: random.Random, largest: int | None = None, texts: Any = TEXTS) -> Cascade:
     """One to three Einsums with ranks of a few points; some tensors n:m or of odd widths."""
     text, ranks, most = rng.choice(texts)
-    work = parse(text, name="small", sizes={rank: rng.randint(1, largest or most) for rank in ranks})
-    work = with_outputs(work)
+    sizes = {rank: rng.randint(1, largest or most) for rank in ranks}
+    if "->" in text:  # whole parts: else bounds cut the last one
+        sizes["n"] *= sizes["i"]
+    work = with_outputs(parse(text, name="small", sizes=sizes))
     if rng.random() < 0.5:
         return work
     tensors = [msgspec.structs.replace(tensor, bits=rng.choice((4, 8, 12, 16))) for tensor in work.tensors]
