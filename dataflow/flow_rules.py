@@ -186,7 +186,7 @@ class _Flow:
             theirs = maker.homes.get(access.tensor, ())
             own = [home for home in leaf.homes.get(access.tensor, ()) if home not in theirs]
             several = len({read.indices for read in uses(self.einsum(leaf), access.tensor)}) > 1
-            if own and several and producer.iterative and maker is not leaf:
+            if own and several and self.cascade.overwritten.get(producer.name) and maker is not leaf:
                 rule = (
                     f"not modelled: {leaf.node.einsum} finds several steps of {access.tensor} in its own keep"
                 )

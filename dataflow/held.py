@@ -85,8 +85,9 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
     used = {a.indices: a for leaf in here for a in uses(cascade.einsum(leaf.node.einsum), home.tensor)}
     cut = {rank for rank in mine if mine[rank] < extents[rank]}
     several = any(len(set(index.ranks)) > 1 and cut & set(index.ranks) for index in access.indices)
-    if producer is not None and producer.iterative:
-        pass  # steps of a state take the place of each other
+    made_here = producer is not None and any(leaf.node.einsum == producer.name for leaf in here)
+    if home.tensor in cascade.overwritten or (made_here and producer is not None and producer.iterative):
+        pass  # steps of a state take the place of each other, or are counted where they are made
     elif several or (len(used) > 1 and cut):
         size = _apart(cascade, machine, tensor, tuple(used.values()), (extents, mine))
     elif len(used) > 1:

@@ -196,12 +196,13 @@ class _Walk:
 
     def _tiles(self, node: Keep, ranges: Ranges, place: Place) -> None:
         """Which elements of an operand come together: those of one tile of the first Einsum that reads it, or
-        all, where such tiles share elements or the readers index it differently. A state comes as it is made.
+        all, where such tiles share elements or the readers index it differently. A state of which a step takes
+        the place of the one before comes as it is made.
         """
         producer = self.cascade.producer(place.tensor)
         below = list(_leaf_tiles(self.cascade, node.body, ranges))
         made_here = producer is not None and producer.name in {leaf.einsum for leaf, _ in below}
-        if made_here or (producer is not None and producer.iterative):
+        if made_here or place.tensor in self.cascade.overwritten:
             return
         readers = [
             (leaf, box, access)
