@@ -125,5 +125,5 @@ class Branches:
             if math.isinf(self.chooser.cost(run, (), 0)):
                 return self.chooser.error(run)
         least = min(self._most(names) for names, _ in self.sets)
-        needs = f"`{self.machine.dram.name}` needs at least {least:,} B (has {self.room:,})"
+        needs = f"`{self.machine.dram.name}` needs a capacity of at least {least:,} B (has {self.room:,})"
         return EinsimError(f"{self.machine.name}: what passes between the Einsums has no room: {needs}")
