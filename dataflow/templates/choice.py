@@ -166,7 +166,10 @@ class Chooser:
             }
             excess = sum(size - most for size, most in lacks.values())
             if nest.ends is not None and (least is None or excess < least[0]):
-                needs = (f"`{name}` needs a capacity of at least {n:,} B (has {has:,})" for name, (n, has) in lacks.items())
+                needs = (
+                    f"`{name}` needs a capacity of at least {n:,} B (has {has:,})"
+                    for name, (n, has) in lacks.items()
+                )
                 least = excess, " and ".join(needs)
         return EinsimError(f"{what} is a legal mapping" if least is None else f"{what} fits: {least[1]}")
 

@@ -196,8 +196,8 @@ class _Walk:
 
     def _tiles(self, node: Keep, ranges: Ranges, place: Place) -> None:
         """Which elements of an operand come together: those of one tile of the first Einsum that reads it, or
-        all, where such tiles share elements or the readers index it differently. A state of which a step takes
-        the place of the one before comes as it is made.
+        all, where such tiles share elements or the readers index it differently. A state whose steps take
+        each other's place comes as it is made.
         """
         producer = self.cascade.producer(place.tensor)
         below = list(_leaf_tiles(self.cascade, node.body, ranges))
