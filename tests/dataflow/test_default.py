@@ -126,7 +126,8 @@ def test_every_cascade_has_a_default_at_large_on_every_machine(name: str, accel:
 def test_what_fits_nowhere_is_named() -> None:
     machine = load_machine("fusemax-cloud", {"buffer": "16B"})
     with pytest.raises(
-        EinsimError, match=r"no tile of Einsums R, U, S, O fits: `gb` needs at least [\d,]+ B \(has 16\)"
+        EinsimError,
+        match=r"no tile of Einsums R, U, S, O fits: `gb` needs a capacity of at least [\d,]+ B \(has 16\)",
     ):
         build_mapping(cascade("delta rule", large=True), machine)
     arrays = load_machine("eyeriss-like")
@@ -235,5 +236,7 @@ def test_a_state_that_is_larger_than_the_buffer_is_cut_along_what_carries_nothin
 
 def test_what_dram_has_no_room_for_is_said_with_the_bytes() -> None:
     work, machine = load_workload("attention-3pass", {}), load_machine("u280-flightllm")
-    with pytest.raises(EinsimError, match=r"`dram` needs at least [\d,]+ B \(has 8,589,934,592\)"):
+    with pytest.raises(
+        EinsimError, match=r"`dram` needs a capacity of at least [\d,]+ B \(has 8,589,934,592\)"
+    ):
         build_mapping(work, machine)
