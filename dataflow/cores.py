@@ -26,9 +26,10 @@ def going_round(node: Compute, extents: Mapping[str, int], cores: int) -> tuple[
     """
     found, stride = [], 1
     for rank in reversed(cores_ranks(node)):
-        if extents[rank] > 1 and stride % cores:
+        points = extents.get(rank, 1)  # a template may try a rank that the Einsum doesn't iterate
+        if points > 1 and stride % cores:
             found.append(rank)
-        stride *= extents[rank]
+        stride *= points
     return tuple(reversed(found))
 
 

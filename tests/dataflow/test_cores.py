@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einsim.accel.machine import OpCost, Unit
-from einsim.dataflow.cores import copied, most_places
+from einsim.dataflow.cores import copied, going_round, most_places
 from einsim.dataflow.mapping import Compute
 
 
@@ -61,3 +61,9 @@ def test_a_million_places_are_counted_at_once() -> None:
     # 131072 x 2^20 places round 4 cores: every core has every place of the first rank, a quarter of the second's
     assert most_places((131072, 2**20), (True, False), 4) == 131072
     assert most_places((131072, 2**20), (False, True), 4) == 2**18
+
+
+def test_a_rank_that_is_not_iterated_goes_round_no_cores():
+    node = Compute(einsum="Z", unit="u", spatial={"cores": ("m", "p")})
+    assert going_round(node, {"m": 6}, 4) == ("m",)
+    assert going_round(node, {"m": 6, "p": 4}, 4) == ("p",)
