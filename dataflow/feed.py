@@ -197,7 +197,7 @@ class LaidTile:
         lone = {ranks[0] for ranks in self.dims.values() if len(ranks) == 1} | set(self.in_time)
         found = [
             rank
-            for rank in sorted((self.mask.tied & lone) - set(self.shared_out))
+            for rank in sorted((self.mask.tied & lone) - set(cores_ranks(self.node)))
             if self.mask.in_runs(rank) and (not accesses or _plainly_alike(accesses, rank))
         ]
         return max(found, key=lambda rank: self.tile[rank][1], default="")
