@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.cores import copied, cores_ranks, going_round
+from einsim.dataflow.cores import copied, cores_ranks
 from einsim.dataflow.footprint import (
     Use,
     access_of,
@@ -124,7 +124,7 @@ def moved(
     found, times, copies = None, 1, 1
     begun = partial if draft.resumes else None
     rounded = False
-    if cores_of(machine, inner) > 1 and begun is None and not _evenly(cascade, machine, layout, draft, tile):
+    if cores_of(machine, inner) > 1 and begun is None and not _evenly(cascade, machine, draft):
         found = _pairs(cascade, machine, layout, draft, tile)
         rounded = found is None
     together = uses(draft, cascade, tile)
@@ -203,16 +203,12 @@ def _served(cascade: Cascade, draft: DraftOp) -> list[tuple[Leaf, Access]]:
     ]
 
 
-def _evenly(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, tile: Box) -> bool:
+def _evenly(cascade: Cascade, machine: Machine, draft: DraftOp) -> bool:
     """Whether one access is served of which each core has its share of its own ranks, all of the others, and
     no part of a group.
     """
     (leaf, access), *more = _served(cascade, draft)
-    cores = machine.unit(leaf.node.unit).dims.get("cores", 1)
-    inside = {rank for loop in leaf.path if loop not in draft.path for rank in layout.loops[loop].ranks}
     shared_out = set(cores_ranks(leaf.node))
-    if not inside & shared_out:
-        shared_out = set(going_round(leaf.node, {r: extent for r, (_, extent) in tile.items()}, cores))
     several = any(len(index.ranks) > 1 and shared_out & set(index.ranks) for index in access.indices)
     if more or several:
         return False
