@@ -124,7 +124,7 @@ def moved(
     found, times, copies = None, 1, 1
     begun = partial if draft.resumes else None
     rounded = False
-    if cores_of(machine, inner) > 1 and begun is None and not _evenly(cascade, machine, draft):
+    if cores_of(machine, inner) > 1 and begun is None and not _evenly(cascade, machine, layout, draft):
         found = _pairs(cascade, machine, layout, draft, tile)
         rounded = found is None
     together = uses(draft, cascade, tile)
@@ -203,19 +203,33 @@ def _served(cascade: Cascade, draft: DraftOp) -> list[tuple[Leaf, Access]]:
     ]
 
 
-def _evenly(cascade: Cascade, machine: Machine, draft: DraftOp) -> bool:
-    """Whether one access is served of which each core has its share of its own ranks, all of the others, and
-    no part of a group.
+def _evenly(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) -> bool:
+    """Whether each core has its share of its own ranks, all of the others, and no part of a group: of one
+    access, or of several by which each core finds the same.
     """
-    (leaf, access), *more = _served(cascade, draft)
+    (leaf, access), *more = every = _served(cascade, draft)
+    if more and len({(access, cores_ranks(leaf.node)) for leaf, access in every}) > 1:
+        return False
+    if more and not all(_steady(cascade, machine, layout, draft, leaf) for leaf, _ in every):
+        return False
     shared_out = set(cores_ranks(leaf.node))
-    several = any(len(index.ranks) > 1 and shared_out & set(index.ranks) for index in access.indices)
-    if more or several:
+    if any(len(index.ranks) > 1 and shared_out & set(index.ranks) for index in access.indices):
         return False
     if compressed(machine, cascade.tensor(draft.subject)) and shared_out & set(access.ranks):
         return False
     tied = mask_of(cascade, cascade.einsum(leaf.node.einsum).ranks).tied
     return shared_out <= set(access.ranks) or not (len(shared_out) > 1 or shared_out & tied)
+
+
+def _steady(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, leaf: Leaf) -> bool:
+    """Whether a point of the one rank along the cores is on the same core in each of a leaf's own tiles, and
+    no bound leaves some out.
+    """
+    ranks, cores = cores_ranks(leaf.node), machine.unit(leaf.node.unit).dims.get("cores", 1)
+    own = (layout.loops[loop] for loop in leaf.path if loop not in draft.path)
+    whole = not mask_of(cascade, cascade.einsum(leaf.node.einsum).ranks).tied
+    even = all(loop.tile % cores == 0 for loop in own if set(ranks) & set(loop.ranks))
+    return len(ranks) < 2 and whole and even
 
 
 def takers(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> int:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einsim.accel.machine import OpCost, Unit
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Memory, OpCost, Unit
+from einsim.dataflow.analytical import analyse
 from einsim.dataflow.cores import copied, going_round, most_places
+from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.mapping_text import parse_text
+from einsim.workloads.notation import parse
 
 
 @st.composite
@@ -67,3 +74,24 @@ def test_a_rank_that_is_not_iterated_goes_round_no_cores():
     node = Compute(einsum="Z", unit="u", spatial={"cores": ("m", "p")})
     assert going_round(node, {"m": 6}, 4) == ("m",)
     assert going_round(node, {"m": 6, "p": 4}, 4) == ("p",)
+
+
+def test_what_two_einsums_find_on_the_same_cores_comes_once_however_large() -> None:
+    """64 rows of 131,072 bytes, 16 on each core: too many points to visit, and nothing is sent twice."""
+    text = "rank h = 64, n = 131072\nA[h] = max[n](X[h,n])\nB[h,n] = exp(X[h,n])"
+    work, chip = parse(text, name="two"), load_machine("tpu-v4i")
+    chip = msgspec.structs.replace(chip, memories=tuple(map(_endless, chip.memories)))
+    tree = parse_text("""two on tpu-v4i (own)
+keep X A B in local x1
+  pipeline
+    A on array1d cores=h lanes=n
+    for h/8
+      B on array1d cores=h lanes=n
+""")
+    check(tree, work, chip)
+    traffic = analyse(lower(tree, work, chip), chip).traffic
+    assert traffic["dram"]["X"] == 64 * 131072 * work.tensor("X").bits // 8
+
+
+def _endless(memory: Memory) -> Memory:
+    return msgspec.structs.replace(memory, capacity_bytes=None)
