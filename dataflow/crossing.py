@@ -223,13 +223,13 @@ def _evenly(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
 
 def _steady(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, leaf: Leaf) -> bool:
     """Whether a point of the one rank along the cores is on the same core in each of a leaf's own tiles, and
-    no bound leaves some out.
+    no bound ties that rank to others.
     """
     ranks, cores = cores_ranks(leaf.node), machine.unit(leaf.node.unit).dims.get("cores", 1)
     own = (layout.loops[loop] for loop in leaf.path if loop not in draft.path)
-    whole = not mask_of(cascade, cascade.einsum(leaf.node.einsum).ranks).tied
+    free = not mask_of(cascade, cascade.einsum(leaf.node.einsum).ranks).tied & set(ranks)
     even = all(loop.tile % cores == 0 for loop in own if set(ranks) & set(loop.ranks))
-    return len(ranks) < 2 and whole and even
+    return len(ranks) < 2 and free and even
 
 
 def takers(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> int:
