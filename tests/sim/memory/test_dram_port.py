@@ -269,7 +269,9 @@ def test_a_long_run_jumps_with_ranks_a_cap_and_standby(tmp_path):
     assert run.skipped > 0.05 * run.ledger.last
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize(
+    "name", [names()[0], *(pytest.param(n, marks=pytest.mark.slow) for n in names()[1:])]
+)
 def test_refresh_where_it_falls_costs_what_it_costs_on_average(name):
     took = {}
     for refresh in ("average", "exact"):
