@@ -210,15 +210,26 @@ def _evenly(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
     (leaf, access), *more = every = _served(cascade, draft)
     if more and len({(access, cores_ranks(leaf.node)) for leaf, access in every}) > 1:
         return False
-    if more and not all(_steady(cascade, machine, layout, draft, leaf) for leaf, _ in every):
+    alike = len({_dealt(layout, draft, leaf) for leaf, _ in every}) == 1
+    if more and not alike and not all(_steady(cascade, machine, layout, draft, leaf) for leaf, _ in every):
         return False
     shared_out = set(cores_ranks(leaf.node))
     if any(len(index.ranks) > 1 and shared_out & set(index.ranks) for index in access.indices):
         return False
     if compressed(machine, cascade.tensor(draft.subject)) and shared_out & set(access.ranks):
         return False
-    tied = mask_of(cascade, cascade.einsum(leaf.node.einsum).ranks).tied
+    tied = {r for one in draft.served for r in mask_of(cascade, cascade.einsum(one.node.einsum).ranks).tied}
     return shared_out <= set(access.ranks) or not (len(shared_out) > 1 or shared_out & tied)
+
+
+def _dealt(layout: Layout, draft: DraftOp, leaf: Leaf) -> tuple[object, ...]:
+    """How loops that only a leaf or only the transfer is in cut the ranks along the cores: this decides which
+    core a point goes to.
+    """
+    foreign = foreign_ranks(draft, leaf, [layout.loops[loop] for loop in draft.path])
+    inside = (layout.loops[loop] for loop in leaf.path if loop not in draft.path)
+    cut = ((loop.ranks, loop.tile) for loop in inside if {*loop.ranks} & {*cores_ranks(leaf.node)})
+    return frozenset(foreign), tuple(cut)
 
 
 def _steady(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, leaf: Leaf) -> bool:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import einsim
@@ -372,3 +373,22 @@ def test_one_query_without_a_rank_of_queries_runs(accel: str) -> None:
     # each key and value once: 4 heads of 256 of 32
     found = cost(work, load_machine(accel))
     assert found.traffic["dram"]["K"] == found.traffic["dram"]["V"] == 4 * 256 * 32 * 2
+
+
+@pytest.mark.parametrize("points", [16, 512])
+def test_two_readers_on_the_same_cores_take_their_tile_once(points: int) -> None:
+    # both go round the four cores by the same rows of the same heads, so what cores take together is S, once:
+    # 12 * points^2 bytes of 8 bits, however many points a tile has (12 * 512^2 are too many to visit one by one)
+    work = parse(
+        "D[h,p] = S[h,p,m]\nA[h,p,m] = S[h,p,m] / D[h,p]", name="w", sizes={"h": 12, "p": points, "m": points}
+    )
+    work = msgspec.structs.replace(
+        work, tensors=tuple(msgspec.structs.replace(tensor, bits=8) for tensor in work.tensors)
+    )
+    text = "keep S D A in local x1\n  pipeline\n    D on array1d cores=h*p lanes=m\n    A on array1d cores=h*p lanes=m"
+    chip = load_machine("tpu-v4i")
+    tree = parse_text(f"w on tpu-v4i (test)\n{text}")
+    check(tree, work, chip)
+    result = analyse(lower(tree, work, chip), chip)
+    assert result.traffic["dram"]["S"] == 12 * points**2
+    assert not any("count as if whole" in note for note in result.notes)
