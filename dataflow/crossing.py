@@ -210,7 +210,7 @@ def _evenly(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
     (leaf, access), *more = every = _served(cascade, draft)
     if more and len({(access, cores_ranks(leaf.node)) for leaf, access in every}) > 1:
         return False
-    alike = len({_dealt(layout, draft, leaf) for leaf, _ in every}) == 1
+    alike = len({_dealt(layout, draft, leaf, cores_ranks(leaf.node)) for leaf, _ in every}) == 1
     if more and not alike and not all(_steady(cascade, machine, layout, draft, leaf) for leaf, _ in every):
         return False
     shared_out = set(cores_ranks(leaf.node))
@@ -222,14 +222,40 @@ def _evenly(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
     return shared_out <= set(access.ranks) or not (len(shared_out) > 1 or shared_out & tied)
 
 
-def _dealt(layout: Layout, draft: DraftOp, leaf: Leaf) -> tuple[object, ...]:
-    """How loops that only a leaf or only the transfer is in cut the ranks along the cores: this decides which
+def _dealt(layout: Layout, draft: DraftOp, leaf: Leaf, ranks: Iterable[str]) -> tuple[object, ...]:
+    """How loops that only a leaf or only the transfer is in cut ranks along the cores: this decides which
     core a point goes to.
     """
     foreign = foreign_ranks(draft, leaf, [layout.loops[loop] for loop in draft.path])
-    inside = (layout.loops[loop] for loop in leaf.path if loop not in draft.path)
-    cut = ((loop.ranks, loop.tile) for loop in inside if {*loop.ranks} & {*cores_ranks(leaf.node)})
+    inside = (layout.loops[loop] for loop in leaf.path if loop not in draft.path or loop in draft.when)
+    cut = ((loop.ranks, loop.tile) for loop in inside if {*loop.ranks} & {*ranks})
     return frozenset(foreign), tuple(cut)
+
+
+def turning(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) -> dict[str, int]:
+    """Ranks along which it matters where a tile begins, modulo the cores given. From there on the first rank
+    along the cores turns everything round them by as many places as the others have: who wants the same is
+    as before only where it turns each tile of each leaf alike.
+    """
+    assert draft.home is not None
+    if cores_of(machine, draft.home.memory) == 1 or _evenly(cascade, machine, layout, draft):
+        return {}
+    ways, even = set(), True
+    every: dict[str, int] = {}
+    for leaf in draft.served:
+        first, *others = cores_ranks(leaf.node) or ("",)
+        dealt = _dealt(layout, draft, leaf, others)
+        ways.add((first, *others, dealt))
+        walked = (loop for at in leaf.path if {*(loop := layout.loops[at]).ranks} & {*others})
+        even = even and (not any(dealt) or all(loop.extent % loop.tile == 0 for loop in walked))
+        every[first] = math.lcm(machine.unit(leaf.node.unit).dims.get("cores", 1), every.get(first, 1))
+    if even and len(ways) == 1:
+        return {}
+    own = [layout.loops[loop] for loop in draft.path if loop not in draft.when]
+    return {
+        rank: cores for rank, cores in every.items()
+        if any(rank in loop.ranks and loop.tile % cores for loop in own)
+    }  # fmt: skip
 
 
 def _steady(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, leaf: Leaf) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
-from einsim.dataflow.crossing import accesses_of, cores_of, foreign_ranks
+from einsim.dataflow.crossing import accesses_of, cores_of, foreign_ranks, turning
 from einsim.dataflow.footprint import compressed
+from einsim.dataflow.layout import Layout
 from einsim.dataflow.mask import Cut, mask_of
 from einsim.dataflow.program import ProgramLoop
 from einsim.dataflow.waits import DraftOp
@@ -36,12 +37,13 @@ def moving_ranks(draft: DraftOp, cascade: Cascade, machine: Machine) -> tuple[st
 
 
 def cut_of(
-    draft: DraftOp, cascade: Cascade, machine: Machine, loops: tuple[ProgramLoop, ...], resumed: set[str]
+    draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, resumed: set[str]
 ) -> Cut | None:
     """What bounds leave of an operation's tiles; None where they leave all, and only extents count. `resumed`
     are reduced ranks in whose later tiles it goes on with partial results.
     """
     leaves = draft.served or (draft.leaf,)
+    loops = tuple(layout.loops[loop] for loop in draft.path)
     einsums = [cascade.einsum(leaf.node.einsum) for leaf in leaves]
     masks = tuple(mask_of(cascade, einsum.ranks) for einsum in einsums)
     results = tuple(rank for rank in einsums[0].ranks if rank not in einsums[0].reduced)
@@ -65,7 +67,10 @@ def cut_of(
     assert draft.home is not None
     if cores_of(machine, draft.home.memory) > 1:
         moving |= {rank for leaf in leaves for rank in foreign_ranks(draft, leaf, loops)}
-    places = _cutting(cascade, machine, loops, accesses) | {rank: 0 for rank in ranks if rank in moving}
+    turned = turning(cascade, machine, layout, draft)
+    for rank, size in _cutting(cascade, machine, loops, accesses).items():
+        turned[rank] = math.lcm(size, turned.get(rank, 1))
+    places = turned | {rank: 0 for rank in ranks if rank in moving}
     alike = len({access.indices for access, _ in uses}) == 1
     shared_out = {rank for leaf in leaves for rank in cores_ranks(leaf.node) if rank in ranks}
     whole = alike and not all(masks) and not any(mask.tied & shared_out for mask in masks)

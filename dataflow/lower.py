@@ -201,7 +201,7 @@ def _op(
     resumed = _resumed(draft, cascade, layout, wide)
     sums = draft.resumes or wide
     goes_on = {rank for loop in loops if sums and loop.id in resumed for rank in loop.ranks}
-    cut = cut_of(draft, cascade, machine, loops, goes_on)
+    cut = cut_of(draft, layout, cascade, machine, goes_on)
     key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
     path = Path(loops, draft.when, sizes, key_ranks, resumed, cut, wide=wide)
     single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}

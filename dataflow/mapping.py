@@ -61,13 +61,13 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
     spill: float = 0.0
 
 
-class Sequence(msgspec.Struct, frozen=True, kw_only=True):
+class Sequence(msgspec.Struct, frozen=True, kw_only=True, tag=True):  # encoded, it is no Pipeline
     """Run `children` one after the other, one iteration at a time."""
 
     children: tuple[Node, ...]
 
 
-class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
+class Pipeline(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Run `children` as overlapping stages, linked by data only."""
 
     children: tuple[Node, ...]

@@ -100,22 +100,16 @@ class _WaitsOf:
             provider = number
         loaded = self.drafts[provider].kind == "load"  # which itself waits for an earlier step
         cause = "bandwidth" if loaded else "dependency"
-        lag, lag_loop = (0, -1) if loaded else self._state_lag(number, access)
+        behind, loops = (0, ()) if loaded else self._state_lag(number, access)
         reader = self.cascade.einsum(self.drafts[number].leaf.node.einsum)
         writer = self.cascade.producer(access.tensor)
         initial = writer is not None and initial_only(self.cascade, Dependence(writer, reader, access))
-        if (provider == number and not lag) or initial:
+        if (provider == number and not behind) or initial:
             return []
-        return [
-            Wait(
-                producer=provider,
-                targets=self._targets(provider, number, access.tensor, depth=None),
-                cause=cause,
-                lag=lag,
-                lag_loop=lag_loop,
-                borrow=False,
-            )
-        ]
+        if behind:
+            return self._going_on(provider, number, loops, access.tensor, behind)
+        targets = self._targets(provider, number, access.tensor, depth=None)
+        return [Wait(producer=provider, targets=targets, cause=cause, borrow=False)]
 
     def _provider(self, tensor: str, home: Home | None) -> int | None:
         """The operation that fills a home, or leaves the tensor in DRAM; None for the workload's input."""
@@ -163,33 +157,36 @@ class _WaitsOf:
         found = self._brought(number, outer) if outer is not None else []
         return found + self._going_on(store, number, loops)
 
-    def _going_on(self, producer: int, number: int, loops: tuple[int, ...]) -> list[Wait]:
-        """Partial sums of the same results are those of the iteration before of each of these loops, at the
-        end of those inside it.
+    def _going_on(
+        self, producer: int, number: int, loops: tuple[int, ...], tensor: str = "", behind: int = 1
+    ) -> list[Wait]:
+        """Partial sums of the same results, or the steps of a state, are those of so many iterations before
+        of each of these loops, at the end of those inside it.
         """
-        targets = self._targets(producer, number, self.drafts[number].subject, depth=None)
+        targets = self._targets(producer, number, tensor or self.drafts[number].subject, depth=None)
         return [
             Wait(
                 producer=producer,
                 targets=tuple(
-                    Target(kind="last") if loop in loops[at + 1 :] else target
-                    for loop, target in zip(self.drafts[producer].path, targets, strict=True)
+                    Target(kind="last") if target.loop in loops[at + 1 :] else target for target in targets
                 ),
                 cause="dependency",
-                lag=1,
+                lag=behind,
                 lag_loop=lag_loop,
                 borrow=False,
             )
             for at, lag_loop in enumerate(loops)
         ]
 
-    def _state_lag(self, number: int, access: Access) -> tuple[int, int]:
-        """An access to the state before this step's update looks one iteration back."""
+    def _state_lag(self, number: int, access: Access) -> tuple[int, tuple[int, ...]]:
+        """How many steps an access to the state before this step's update looks back, and the loops that
+        walk them, outermost first.
+        """
         for rank, behind in self._behind(access):
-            loop = next((at for at in self.drafts[number].path if self._steps(at, rank)), None)
-            if loop is not None:
-                return behind, loop
-        return 0, -1
+            loops = tuple(at for at in self.drafts[number].path if self._steps(at, rank))
+            if loops:
+                return behind, loops
+        return 0, ()
 
     def _behind(self, access: Access) -> Iterator[tuple[str, int]]:
         """Ranks along which an access reads the state of an earlier step, and how many steps earlier."""
@@ -203,7 +200,7 @@ class _WaitsOf:
                     yield mine.terms[0].rank, behind
 
     def _steps(self, loop: int, rank: str) -> bool:
-        """Whether this is the loop that walks a rank; others over it have a single iteration."""
+        """Whether this loop takes steps of a rank; others over it have a single iteration."""
         return self.layout.loops[loop].ranks == (rank,) and self.layout.loops[loop].count > 1
 
     def _targets(self, producer: int, consumer: int, tensor: str, depth: int | None) -> tuple[Target, ...]:

@@ -15,7 +15,7 @@ from einsim.accel.machine import OpCost
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import Clock, lower
-from einsim.dataflow.mapping import Compute, Mapping, chain, keep
+from einsim.dataflow.mapping import Compute, Mapping, Pipeline, Sequence, chain, keep
 from einsim.dataflow.mapping_text import mapping_text, parse_text
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
@@ -147,3 +147,18 @@ def test_widths_are_composed_the_same_way_on_the_structure_as_on_the_machine():
     )
     mapping = Mapping(cascade="w", machine=chip.name, template="test", tree=tree)
     assert analyse(lower(mapping, work, chip), chip).energy_by["grid mac"] == pytest.approx(64 * 2.0e-12)
+
+
+def test_a_sequence_is_not_remembered_as_the_pipeline_of_its_children():
+    """Two cycles and one, six times: by turns they can't overlap, whichever of the two was lowered first."""
+    text = "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[t,c] = S[t,c] * G[c]"
+    work, chip = parse(text, name="by turns", sizes={"t": 6, "c": 3}), small()
+    leaves = (Compute(einsum="S", unit="lanes", spatial={"lanes": ("c",)}),
+              Compute(einsum="Y", unit="grid", spatial={"rows": ("c",)}))  # fmt: skip
+    cycles = {}
+    for kind in (Pipeline, Sequence):
+        tree = chain(keep("S D X G Y", "gb"), ("t", 1), kind(children=leaves))
+        made = Mapping(cascade=work.name, machine=chip.name, template="hand", tree=tree)
+        check(made, work, chip)
+        cycles[kind] = simulate(lower(made, work, chip), chip).cycles
+    assert cycles[Pipeline] < 6 * (2 + 1) <= cycles[Sequence]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from einsim.dataflow.mapping import Compute, Sequence, chain, keep
+from einsim.dataflow.mapping import Compute, Mapping, Node, Sequence, chain, keep
+from einsim.validation.oracle.compare import DrawnCase, judge
+from einsim.workloads.cascade import Cascade
 from einsim.workloads.notation import parse
 from tests.validation.oracle.small import machine, outcome, right, traffic
 
@@ -50,3 +52,34 @@ def test_traffic_of_a_result_is_its_size_whatever_the_cores() -> None:
     found = outcome(WORK, machine(cores=3, copies=3), chain(keep("A B Z", "gb"), keep("A B Z", "near"), leaf))
     assert traffic(found, "dram", "Z") == 6 * 4 * 2
     assert right(WORK, found)
+
+
+@pytest.mark.parametrize(("tile", "copies"), [(1, 1 + 1), (2, 2 + 3), (3, 3 + 3)])
+def test_where_a_tile_begins_decides_which_cores_uneven_tiles_share(tile: int, copies: int) -> None:
+    """Of a W[c] that cores of c and x want: in tiles of 2 the points of c = 0 are on cores 0 and 1, then on
+    core 0; those of c = 1 on 2 and 0, then on 1. Tiles of 1 have c = 0 on core 0 only, c = 1 on core 1.
+    """
+    work = parse("O[c,x] = I[c,x] * W[c]", name="turned", sizes={"c": 2, "x": 3})
+    leaf = Compute(einsum="O", unit="lanes", spatial={"cores": ("c", "x")})
+    tree = chain(keep("I W O", "gb"), keep("W", "near"), ("x", tile), keep("I O", "near"), ("c", 1), leaf)
+    assert _reads(work, tree, "W", cores=3) == copies * 2
+
+
+def test_where_a_tile_begins_decides_what_two_readers_share() -> None:
+    """A has W[c] on core c, B on the cores of 2c and 2c + 1: together 0 and 1 for the first, all 3 then."""
+    work = parse("A[c] = exp(W[c])\nB[c,x] = W[c] * I[x]", name="two", sizes={"c": 2, "x": 2})
+    spatial = (("A", ("c",)), ("B", ("c", "x")))
+    leaves = [Compute(einsum=einsum, unit="lanes", spatial={"cores": ranks}) for einsum, ranks in spatial]
+    below = chain(("c", 1), Sequence(children=tuple(leaves)))
+    tree = chain(keep("W A B I", "gb"), keep("W A B I", "near"), below)
+    assert _reads(work, tree, "W", cores=3) == (2 + 3) * 2
+
+
+def _reads(work: Cascade, tree: Node, tensor: str, cores: int) -> int:
+    """Bytes of a tensor that cores which share no reads take from `gb`, once all figures agree on them."""
+    chip = msgspec.structs.replace(machine(cores=cores, copies=cores), multicast=False)
+    made = Mapping(cascade=work.name, machine=chip.name, template="hand", tree=tree)
+    verdict = judge(DrawnCase(name="0/0", kind="cores", work=work, chip=chip, mapping=made))
+    assert verdict.legal
+    assert not verdict.found
+    return outcome(work, chip, tree).books.reads["gb", tensor]

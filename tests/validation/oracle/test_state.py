@@ -6,7 +6,10 @@ import msgspec
 import pytest
 
 from einsim.accel.machine import OpCost
+from einsim.dataflow.account import static_counts
+from einsim.dataflow.chain import chain_ticks
 from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
 from einsim.specs.errors import SpecError
 from einsim.validation.oracle.compare import DrawnCase, judge
@@ -74,8 +77,9 @@ def test_state_along_two_ranks() -> None:
     assert traffic(found, "dram", "S") == 0
 
 
-def test_a_chain_takes_its_latency_in_every_step() -> None:
-    # mul and add: two issues and 3 cycles until the next step can begin, five times over
+@pytest.mark.parametrize("loops", [(1,), (2,), (5,), (3, 2), (3, 1)])
+def test_a_chain_takes_its_latency_in_every_step(loops: tuple[int, ...]) -> None:
+    # mul and add: two issues and 3 cycles until the next step can begin, five times over, however tiled
     work = parse(
         "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * G[c]",
         name="slow",
@@ -86,10 +90,14 @@ def test_a_chain_takes_its_latency_in_every_step() -> None:
     chip = msgspec.structs.replace(
         chip, units=(chip.units[0], msgspec.structs.replace(chip.units[1], ops=slow))
     )
-    state = chain(keep("X D", "gb"), ("t", 1), Compute(einsum="S", unit="lanes", spatial={"lanes": ("c",)}))
+    steps = chain(
+        *(("t", tile) for tile in loops), Compute(einsum="S", unit="lanes", spatial={"lanes": ("c",)})
+    )
     last = Compute(einsum="Y", unit="grid", spatial={"rows": ("c",)})
-    found = outcome(work, chip, chain(keep("S G Y", "gb"), Sequence(children=(state, last))))
-    assert least_cycles(work, chip, found)["chain"] == 5 * (2 + 3) + 1
+    tree = chain(keep("S G Y", "gb"), Sequence(children=(chain(keep("X D", "gb"), steps), last)))
+    assert least_cycles(work, chip, outcome(work, chip, tree))["chain"] == 5 * (2 + 3) + 1
+    program = lower(Mapping(cascade="slow", machine="small", template="hand", tree=tree), work, chip)
+    assert chain_ticks(program, static_counts(program)) == (5 * (2 + 3) + 1) * program.ticks_per_cycle
 
 
 def test_a_reduction_over_many_rows_is_not_there_at_once() -> None:
