@@ -186,15 +186,19 @@ def best_mapping(
         cap = f" within {within_bytes:.0f} bytes" if within_bytes < math.inf else ""
         why = f" ({reason})" if reason else ""
         raise EinsimError(f"{machine.name}: found no mapping of {cascade.name} that fits{cap}{why}")
-    if mine[1].energy_not_stated and objective in ("energy", "edp", "pareto"):
-        without = f"energies are compared without {', '.join(mine[1].energy_not_stated)}: not stated"
-        note = f"{note}; {without}" if note else without
+    note = "; ".join(one for one in (note, compared_without(mine[1], objective)) if one)
     return Answer(
         mapping=mine[0], result=mine[1], proven=proven, space=used, nodes=looked,
         gap=0.0 if proven else _gap(mine, space, objective, bottom), note=note,
         seconds=time.monotonic() - start, front=front if objective == "pareto" else (mine,),
         finalists=tuple(finalists),
     )  # fmt: skip
+
+
+def compared_without(result: Result, objective: str) -> str:
+    """What energies are compared without, where that matters and something isn't stated; else ""."""
+    missing = result.energy_not_stated if objective in ("energy", "edp", "pareto") else ()
+    return f"energies are compared without {', '.join(missing)}: not stated" if missing else ""
 
 
 def default_space(

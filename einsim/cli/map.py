@@ -18,7 +18,13 @@ from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console, say_compiling
 from einsim.dataflow.effort import EFFORTS, Effort
-from einsim.dataflow.mapper.best import Answer, best_mapping, default_space, flat_mapping
+from einsim.dataflow.mapper.best import (
+    Answer,
+    best_mapping,
+    compared_without,
+    default_space,
+    flat_mapping,
+)
 from einsim.dataflow.mapper.best import Progress as Report
 from einsim.dataflow.mapper.flat_space import FlatSpace
 from einsim.dataflow.mapper.objective import Objective
@@ -163,7 +169,7 @@ def command(
     if output:
         output.write_text(dump_mapping(found.best.mapping), encoding="utf-8")
     if as_json:
-        click.echo(json.dumps(_summary(found), indent=2))
+        click.echo(json.dumps(_summary(found, objective), indent=2))
     else:
         _print(found, objective)
 
@@ -265,7 +271,7 @@ def _progress(*, joules: bool) -> Iterator[Report]:
         yield report
 
 
-def _summary(found: Finals) -> dict[str, object]:
+def _summary(found: Finals, objective: str) -> dict[str, object]:
     """The object of `--json`."""
     answer, best = found.answer, found.best
     return {
@@ -273,7 +279,7 @@ def _summary(found: Finals) -> dict[str, object]:
         "accel": best.result.accel,
         "proven": _proven(found),
         "gap": answer.gap,
-        "note": _note(found),
+        "note": _note(found, objective),
         "latency_s": best.result.latency_s,
         **_energy(best.result),
         "energy_not_stated": best.result.energy_not_stated,
@@ -324,14 +330,15 @@ def _proven(found: Finals) -> bool:
     return found.answer.proven and found.best.mapping == found.answer.mapping
 
 
-def _note(found: Finals) -> str:
-    """The search's note, or why its own best is not taken."""
+def _note(found: Finals, objective: str) -> str:
+    """The search's note, or why its own best is not taken; with what energies are compared without."""
     best, own = found.best, found.answer
     if best.mapping == own.mapping:
         return own.note
     name = best.mapping.template
     what = f"the template {name}" if name in template_names() else "another mapping that was found"
-    return f"{what} is better as simulated than the best by the bound"
+    why = f"{what} is better as simulated than the best by the bound"
+    return "; ".join(one for one in (why, compared_without(best.result, objective)) if one)
 
 
 def _energy(result: Result) -> dict[str, float | None]:
@@ -360,7 +367,7 @@ def _print(found: Finals, objective: str) -> None:
     out.print(
         f"{sure} (tiles '{answer.space.menu}', {answer.nodes} partial mappings, {answer.seconds:.1f} s)"
     )
-    if note := _note(found):
+    if note := _note(found, objective):
         out.print(note, markup=False)
     if objective == "pareto":
         for _, one in answer.front:

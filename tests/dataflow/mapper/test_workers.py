@@ -100,7 +100,7 @@ def test_nothing_is_below_the_floor_where_the_search_leaves_masks_out(
     text: str, objective: str, seed: int
 ) -> None:
     rng = random.Random(seed)
-    sizes = {rank: rng.randint(2, 6) for rank in "pmkfr"}
+    sizes = {rank: rng.randint(3, 6) for rank in "pmkfr"}
     sizes["m"] = sizes["p"]
     work = parse(text, name="work", sizes={rank: size for rank, size in sizes.items() if rank in text})
     chip = small_machine(rng, 2, systolic=True)

@@ -91,15 +91,12 @@ def test_mistakes_are_one_line(
     assert err.count("\n") == 1
 
 
-def test_what_the_search_of_a_state_can_not_be_told_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_of_a_state_obeys_what_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     work = ["attention", "--set", "b=1", "h=1", "e=8", "seq=64", "passes=1", "--accel", "flat-edge"]
-    for option, said in (
-        (["--keep", "K=gb"], "keep"),
-        (["--fuse", "2"], "most_fused"),
-        (["--buffers", "1"], "buffers"),
-    ):
-        assert main(["map", *work, *option]) == 2
-        assert f"takes no restriction but of units and tile sizes (got {said})" in capsys.readouterr().err
+    assert main(["map", *work, "--keep", "K=gb"]) == 0
+    assert "keep K in gb" in capsys.readouterr().out
+    assert main(["map", *work, "--buffers", "1", "--no-templates"]) == 0
+    assert "in gb x2" not in capsys.readouterr().out
 
 
 def found(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
