@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
-from einsim.evaluation import evaluate
+from einsim import evaluate
 
 POINTS = 12
 CHANGES: dict[str, Callable[[int], str]] = {

@@ -15,12 +15,13 @@ import msgspec
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.footprint import tile_bytes
-from einsim.dataflow.holds import levels, may_hold
+from einsim.dataflow.holds import levels, levels_to, may_hold
 from einsim.dataflow.leaf import partial_sum
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
 from einsim.dataflow.schedule import schedules
 from einsim.dataflow.spatial import place
+from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.sizes import divisors, flat_tile
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum, SameBlock
@@ -100,10 +101,40 @@ class Leaves:
             machine.memory(name).copies > 1 for name in levels(machine, self.matrix.memories["inputs"])
         )
         self.cores = self.queries if apart else None  # a core has only its own queries of what a tile makes
+        self._ways: dict[str, dict[str, tuple[str, ...]]] = {}
 
-    def __call__(self, einsum: str) -> Compute:
-        """The leaf of an Einsum by the reference's name."""
-        return self.of(self.cascade.einsum(self.one.tensor(einsum)))
+    def __call__(self, einsum: str) -> Node:
+        """The leaf of an Einsum by the reference's name, in keeps in memories that only its unit reads."""
+        made = self.cascade.einsum(self.one.tensor(einsum))
+        leaf = self.of(made)
+        own = [
+            keep((tensor,), memory)
+            for tensor in touched((made,))
+            for memory in self.ways(tensor)[leaf.einsum]
+            if memory not in self.shared(tensor)
+        ]
+        return chain(*own, leaf)
+
+    def ways(self, tensor: str) -> dict[str, tuple[str, ...]]:
+        """Memories that may hold a tensor on the way to the unit of each Einsum that uses it, by Einsum."""
+        cascade, machine = self.cascade, self.machine
+        if tensor not in self._ways:
+            users = (*cascade.consumers(tensor), cascade.producer(tensor))
+            leaves = [self.of(einsum) for einsum in users if einsum is not None]
+            self._ways[tensor] = {
+                leaf.einsum: tuple(
+                    memory
+                    for memory in levels_to(cascade, machine, leaf, tensor)
+                    if may_hold(cascade, machine, memory, leaf, tensor)
+                )
+                for leaf in leaves
+            }
+        return self._ways[tensor]
+
+    def shared(self, tensor: str) -> tuple[str, ...]:
+        """Memories, outermost first, in which all that use a tensor find it."""
+        first, *others = self.ways(tensor).values()
+        return tuple(memory for memory in first if all(memory in way for way in others))
 
     def of(self, einsum: Einsum) -> Compute:
         """Keys along the rows, queries along the columns where the array does it all; else the fastest."""
@@ -138,6 +169,7 @@ class _Fused:
         self.leaf = Leaves(one, machine, everything_on_matrix=planar)
         self.planar = planar
         self.memories = levels(machine, self.leaf.matrix.memories["inputs"])
+        self.near = sorted((m.name for m in machine.memories), key=lambda name: len(levels(machine, name)))
 
     def mapping(self, buffers: MappingType[str, int]) -> Mapping:
         """The mapping; blocks that `buffers` doesn't name are double-buffered."""
@@ -207,18 +239,10 @@ class _Fused:
         for tensor in tensors:
             by_count.setdefault(buffers.get(tensor, 2), []).append(self.one.tensor(tensor))
         return [
-            keep(tuple(name for name in names if self._may_hold(memory, name)), memory, buffers=count)
-            for memory in self.memories
+            keep(tuple(name for name in names if memory in self.leaf.shared(name)), memory, buffers=count)
+            for memory in self.near
             for count, names in sorted(by_count.items())
         ]
-
-    def _may_hold(self, memory: str, tensor: str) -> bool:
-        users = (*self.cascade.consumers(tensor), self.cascade.producer(tensor))
-        return all(
-            may_hold(self.cascade, self.machine, memory, self.leaf.of(einsum), tensor)
-            for einsum in users
-            if einsum is not None and self.machine.memory(memory).holds
-        )
 
     def _near(
         self, tensors: tuple[str, ...], buffers: MappingType[str, int], unit: Unit | None

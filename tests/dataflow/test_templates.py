@@ -130,7 +130,7 @@ def test_heads_that_share_their_keys_load_them_together(accel: str, mask: dict[s
             assert grouped[level].traffic["dram"][tensor] == alone[level].traffic["dram"][tensor]
 
 
-@pytest.mark.parametrize("accel", ["fusemax-cloud", "u280-flightllm"])
+@pytest.mark.parametrize("accel", ["fusemax-cloud", "u280-flightllm", "vhk158-flightllm"])
 @pytest.mark.parametrize("mask", [{}, {"causal": "true"}])
 def test_keys_are_loaded_once_while_all_their_queries_are_there(accel: str, mask: dict[str, str]) -> None:
     """4 heads with 1024 keys of 64 values each, which 4 times 1024 queries share."""

@@ -111,7 +111,11 @@ FLAGS: list[tuple[str, list[str], list[str]]] = [
         ["array.rows", "must be <= 65536"],
     ),
     ("buffer without a unit", [*ATTENTION, "--set", "buffer=16MoB"], ["buffer", "16MoB"]),
-    ("buffer that nothing fits into", [*ATTENTION, "--set", "accel.buffer=1KiB"], ["1024"]),
+    (
+        "buffer that nothing fits into",
+        [*ATTENTION, "--set", "accel.buffer=1KiB"],
+        ["`gb` needs a capacity of at least", "has 1,024"],
+    ),
     (
         "design that does not fit its part",
         ["run", "ffn", "--accel", "u280-flightllm", "--set", "matrix.mm.cols=4096"],
