@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 from einsim.accel.machine import Machine, Memory
 from einsim.dataflow.program import MemoryAccess, Stream
 from einsim.dataflow.volume import MACHINE, PortWork
+from einsim.workloads.cascade import Einsum
 
 
 class Clock:
-    """The time base: every unit's cycle and every port's byte is a whole number of ticks."""
+    """The time base: every unit's cycle and every port's byte is a whole number of ticks.
 
-    def __init__(self, machine: Machine, tensors: tuple[str, ...] = ()) -> None:
+    `einsums` stand as the mapping comes to them: so their tensors take a memory's banks. In what order those
+    are declared says nothing.
+    """
+
+    def __init__(self, machine: Machine, einsums: Sequence[Einsum] = ()) -> None:
         self.machine = machine
-        self.turn = {tensor: number for number, tensor in enumerate(tensors)}
+        self.turn: dict[str, int] = {}
+        for einsum in einsums:
+            for tensor in (*(read.tensor for read in einsum.reads), einsum.name):
+                self.turn.setdefault(tensor, len(self.turn))
         base = Fraction(machine.clock_hz)
         cycles = {unit.name: base / Fraction(unit.clock_hz or machine.clock_hz) for unit in machine.units}
         rates: dict[str, Fraction] = {}

@@ -69,7 +69,7 @@ def priced(program: Program, machine: Machine) -> Program:
 def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
     stepped = msgspec.structs.replace(mapping, tree=_stepped(mapping.tree, cascade, cascade.sizes))
     layout = lay_out(stepped, cascade)
-    clock = Clock(machine, tuple(tensor.name for tensor in cascade.tensors))
+    clock = Clock(machine, [cascade.einsum(leaf.node.einsum) for leaf in layout.leaves])
     drafts = _computes(layout)
     for home, _ in layout.homes:
         drafts.extend(_transfers(cascade, machine, layout, home))

@@ -119,6 +119,7 @@ class Place:
         self.tensor, self.memory, self.outer, self.spill = tensor, memory, outer, spill
         self.registers, self.sums = unit is not None, sums
         self.cores = unit.dims.get("cores", 1) if unit else machine.memory(memory).copies
+        self.value_bits = 0 if unit else machine.memory(memory).value_bits
         self.values = np.tile(given, (self.cores, 1))
         self.there = ~np.isnan(self.values)
         self.fresh = np.zeros(self.values.shape, dtype=bool)  # written here and not yet further out
@@ -196,7 +197,7 @@ class Place:
         """Enter what is sent between this place and the next one outward, as wide as it is out there."""
         if not self.registers and self.outer is not None and len(element):
             core, element = np.unique(np.stack([core, element]), axis=1)
-            each = self._size(self.outer.memory, element, core, self.sums.partial(element))
+            each = self._size(self.outer.value_bits, element, core, self.sums.partial(element))
             before = self.books.crossed.get(self.memory, (0, 0))
             self.books.crossed[self.memory] = before[0] + once, before[1] + each
 
@@ -219,16 +220,15 @@ class Place:
         if self.registers:
             self.books.registers[self.memory, kind] += len(element)
             return 0
-        size = self._size(self.memory, element, apart, partial)
+        size = self._size(self.value_bits, element, apart, partial)
         book(self.books, self.machine, self.memory, self.tensor, kind, size)
         over = math.ceil(size * self.spill) if spilling else 0
         for parent in self.machine.memory(self.memory).parents if over else ():  # the only one
             book(self.books, self.machine, parent, self.tensor, kind, over)
         return size
 
-    def _size(self, memory: str, element: Ints, apart: Ints, partial: Bools) -> int:
-        """Bytes of elements as wide as a memory holds them."""
-        least = self.machine.memory(memory).value_bits
+    def _size(self, least: int, element: Ints, apart: Ints, partial: Bools) -> int:
+        """Bytes of elements where each has `least` bits or more."""
         bits = sum(
             stored_bits(self.cascade, self.machine, self.tensor, width, element[chosen], apart[chosen])
             for chosen, width in (

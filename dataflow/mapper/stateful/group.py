@@ -145,7 +145,8 @@ def _shifted(group: Group) -> str:
 
 def why_not_exact(cascade: Cascade, machine: Machine) -> str:
     """Why the model is not exact for a cascade that is a group: bounds, values of no whole bytes, cores
-    that share a network, or that each have a memory or reads of their own, or units that take turns.
+    that share a network, or that each have a memory or reads of their own, units that take turns, or
+    memories that widen values.
     """
     if cascade.bounds:
         return "iteration-space bounds"
@@ -155,6 +156,8 @@ def why_not_exact(cascade: Cascade, machine: Machine) -> str:
         return "units that are modes of one array"
     if not machine.multicast or any(memory.copies > 1 for memory in machine.memories):
         return "cores with memories or reads of their own"
+    if any(memory.value_bits for memory in machine.memories):
+        return "memories in which no value is narrower than their value_bits"
     for tensor in cascade.tensors:
         if tensor.bits % 8 or compressed(machine, tensor):
             return f"{tensor.name} does not take whole bytes a value"

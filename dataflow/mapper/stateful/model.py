@@ -57,7 +57,7 @@ class Model:
         self.group = group
         self.machine = machine
         self.cascade = group.cascade
-        self.clock = Clock(machine, tuple(tensor.name for tensor in group.cascade.tensors))
+        self.clock = Clock(machine, (*group.body, *group.tail))
         self.sizes = group.cascade.sizes
         self.steps = self.sizes[group.step]
         self.units = {unit.name: unit for unit in machine.units}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from einsim.dataflow.analytical import analyse
 from einsim.dataflow.chain import chain_ticks
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.stateful.group import why_not_exact
 from einsim.dataflow.mapper.stateful.point import StatefulPoint, mapping
 from einsim.dataflow.mapper.stateful.space import StatefulSpace
 from einsim.sim.engine import simulate
@@ -45,6 +47,23 @@ def test_the_model_is_the_analytical_one_on_small_machines(seed: int) -> None:
     space = problem(seed, 10**6)
     point = space.sample(random.Random(seed), 100)
     if point is not None:
+        agrees(space, point)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**9), banks=st.sampled_from((2, 3)), wide=st.sampled_from((0, 16, 32)))
+def test_the_model_knows_banks_and_says_that_it_does_not_know_value_bits(
+    seed: int, banks: int, wide: int
+) -> None:
+    space = problem(seed, 10**6)
+    dram, *inner = space.machine.memories
+    inner = [msgspec.structs.replace(memory, banks=banks, value_bits=wide) for memory in inner]
+    chip = msgspec.structs.replace(space.machine, memories=(dram, *inner))
+    space = msgspec.structs.replace(space, machine=chip)
+    point = space.sample(random.Random(seed), 100)
+    if wide:
+        assert "value_bits" in why_not_exact(space.cascade, chip)
+    elif point is not None:
         agrees(space, point)
 
 

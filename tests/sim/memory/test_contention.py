@@ -147,7 +147,7 @@ def test_a_second_dma_engine_hides_one_tensors_descriptors_behind_the_others_dat
     assert four == two
 
 
-def two_readers(banks):
+def two_readers(banks, order="AYBZ"):
     """Two units that each read a tensor of their own from a memory of 8 B a cycle in all, side by side."""
     memories = (
         Memory(name="dram", parent=None, capacity_bytes=None, read_bytes_per_s=None, write_bytes_per_s=None),
@@ -162,6 +162,7 @@ def two_readers(banks):
     )
     chip = Machine(name="chip", family="generic", clock_hz=1e9, memories=memories, units=units)
     work = parse("Y[i] = exp(A[i])\nZ[i] = exp(B[i])", name="two", sizes={"i": 4096})
+    work = msgspec.structs.replace(work, tensors=tuple(work.tensor(name) for name in order))
     leaves = (Compute(einsum="Y", unit="left"), Compute(einsum="Z", unit="right"))
     tree = chain(keep("A Y B Z", "gb"), ("i", 64), Pipeline(children=leaves))
     mapping = Mapping(cascade="two", machine="chip", template="by hand", tree=tree)
@@ -182,6 +183,18 @@ def test_what_units_read_and_write_passes_the_banks_too():
     assert {s.port for op in together.ops for cost in op.costs.values() for s in cost.streams} == {"gb"}
     recorded = simulate(program, chip)
     assert {row for row in recorded.bound_by if row.startswith("gb.")} == {f"gb.{n}" for n in range(4)}
+
+
+@pytest.mark.parametrize("order", ["AYBZ", "ABYZ", "ZBYA"])
+def test_tensors_take_banks_as_the_mapping_comes_to_them_however_they_are_declared(order):
+    """Of two banks A and B share one, Y and Z the other."""
+    program, _ = two_readers(2, order)
+    ports = {
+        access.tensor: stream.port
+        for op in program.ops if op.kind == "compute"
+        for cost in op.costs.values() for access, stream in zip(cost.accesses, cost.streams, strict=True)
+    }  # fmt: skip
+    assert ports == {"A": "gb.0", "Y": "gb.1", "B": "gb.0", "Z": "gb.1"}
 
 
 @pytest.mark.parametrize(
