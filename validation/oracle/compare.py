@@ -242,7 +242,7 @@ def _limits(case: DrawnCase, outcome: Execution, result: Result) -> Iterator[Dis
         if not loads and rows["busy"] > outcome.unit_cycles[name] + 1:
             text = f"{name}: busy for {rows['busy']} cycles, needs {outcome.unit_cycles[name]:g}"
             yield Disagreement(kind="busy unit more", text=text)
-    for name, least in least_cycles(case.work, case.chip, outcome).items():
+    for name, least in least_cycles(case.work, case.chip, outcome, case.mapping).items():
         if busy.get(name, least) + 1 < least:
             text = f"{name}: busy for {busy[name]} cycles, at least {least:g}"
             yield Disagreement(kind=f"busy {name.split()[0]}", text=text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.mapping import Compute, Mapping, walk
 from einsim.validation.oracle.walk import Execution
 from einsim.workloads.cascade import Cascade
 
@@ -30,18 +31,27 @@ def dynamic_energy(machine: Machine, outcome: Execution) -> dict[str, float]:
     return {name: float(joules) for name, joules in found.items()}
 
 
-def least_cycles(cascade: Cascade, machine: Machine, outcome: Execution) -> dict[str, float]:
-    """Cycles of the machine's clock by "unit NAME", "port NAME" (buses and the network too) and "chain"."""
+def least_cycles(
+    cascade: Cascade, machine: Machine, outcome: Execution, mapping: Mapping | None = None
+) -> dict[str, float]:
+    """Cycles of the machine's clock by "unit NAME", "port NAME" (buses and the network too) and "chain".
+
+    Tensors take the banks of a memory in turn, as the mapping comes to them.
+    """
     found: Counter[str] = Counter()
     for name, cycles in outcome.unit_cycles.items():
         found[f"unit {name}"] = cycles
-    turn = {tensor.name: number for number, tensor in enumerate(cascade.tensors)}
+    leaves = [node.einsum for node, _ in walk(mapping.tree) if isinstance(node, Compute)] if mapping else []
+    turn: dict[str, int] = {}
+    for einsum in map(cascade.einsum, leaves):
+        for tensor in (*(read.tensor for read in einsum.reads), einsum.name):
+            turn.setdefault(tensor, len(turn))
     for (name, tensor, kind), size in outcome.books.moved.items():
         memory = machine.memory(name)
         rate = memory.read_bytes_per_s if kind == "read" or memory.shared_port else memory.write_bytes_per_s
         if rate:
             port = name if memory.shared_port else f"{name}.{kind}"
-            port += f".{turn[tensor] % memory.banks}" if memory.banks > 1 else ""
+            port += f".{turn.get(tensor, 0) % memory.banks}" if memory.banks > 1 else ""
             found[f"port {port}"] += size * memory.banks / rate * machine.clock_hz  # type: ignore[assignment]
     for name, (once, each) in outcome.books.crossed.items():
         memory = machine.memory(name)
