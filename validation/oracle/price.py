@@ -36,14 +36,17 @@ def least_cycles(
 ) -> dict[str, float]:
     """Cycles of the machine's clock by "unit NAME", "port NAME" (buses and the network too) and "chain".
 
-    Tensors take the banks of a memory in turn, as the mapping comes to them.
+    Tensors take the banks of a memory in turn, as the mapping (without one: the cascade) comes to them.
     """
     found: Counter[str] = Counter()
     for name, cycles in outcome.unit_cycles.items():
         found[f"unit {name}"] = cycles
-    leaves = [node.einsum for node, _ in walk(mapping.tree) if isinstance(node, Compute)] if mapping else []
+    einsums = cascade.einsums
+    if mapping is not None:
+        nodes = (node for node, _ in walk(mapping.tree))
+        einsums = tuple(cascade.einsum(node.einsum) for node in nodes if isinstance(node, Compute))
     turn: dict[str, int] = {}
-    for einsum in map(cascade.einsum, leaves):
+    for einsum in einsums:
         for tensor in (*(read.tensor for read in einsum.reads), einsum.name):
             turn.setdefault(tensor, len(turn))
     for (name, tensor, kind), size in outcome.books.moved.items():
