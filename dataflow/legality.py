@@ -21,7 +21,7 @@ from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
 from einsim.dataflow.outside import dram_bytes
 from einsim.dataflow.sites import DEEPEST, NOWHERE, Place, Sites
 from einsim.dataflow.structure import structure_of
-from einsim.specs.errors import SpecError
+from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
@@ -46,6 +46,15 @@ def check(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites = N
 
 
 _NEEDS: Final = Remembered[dict[str, int]](10_000)
+
+
+def legal(mapping: Mapping, cascade: Cascade, machine: Machine) -> bool:
+    """Whether the mapping breaks no rule."""
+    try:
+        check(mapping, cascade, machine)
+    except EinsimError:
+        return False
+    return True
 
 
 def _needs(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites) -> dict[str, int]:

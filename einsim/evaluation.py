@@ -29,8 +29,8 @@ from einsim.workload import WorkloadSource, as_it_is, find_workload
 from einsim.workloads.cascade import Cascade
 
 if TYPE_CHECKING:
-    from einsim.dataflow.effort import Effort  # at run time it would load numba
-    from einsim.dataflow.mapper.objective import Objective
+    from einsim.dataflow.effort import Effort
+    from einsim.dataflow.mapper.objective import Objective  # at run time it would load numba
     from einsim.finalists import Finalist
 
 TEMPLATE = "template"

@@ -252,11 +252,7 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
         for tensor in work.tensors
     )
     work = msgspec.structs.replace(work, bounds=(), tensors=tensors)
-    relaxed = MapSpace(
-        cascade=work, machine=space.machine, menu=space.menu, most_fused=space.most_fused, keep=space.keep,
-        order=space.order, unit=space.unit, groups=space.groups, buffers=space.buffers,
-        resident=space.resident,
-    )  # fmt: skip
+    relaxed = msgspec.structs.replace(space, cascade=work)
     return (relaxed if relaxed.covers else None), reason
 
 

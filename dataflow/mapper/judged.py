@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
-from einsim.dataflow.legality import check
+from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.result import Result
-from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 
 Judged = tuple[Mapping, Result]
@@ -16,8 +15,6 @@ Judged = tuple[Mapping, Result]
 
 def judged(tree: Mapping, cascade: Cascade, machine: Machine) -> Judged | None:
     """A mapping with its analytical result; None where it is not legal."""
-    try:
-        check(tree, cascade, machine)
-    except EinsimError:
+    if not legal(tree, cascade, machine):
         return None
     return tree, analyse(lower(tree, cascade, machine), machine)

@@ -8,7 +8,7 @@ from typing import Final
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.ends import Ends
-from einsim.dataflow.legality import check
+from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import unpriced
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.structure import alike
@@ -32,9 +32,7 @@ class Fused:
     @cached_property
     def ends(self) -> Ends | None:
         """Its bounds; None where it is no legal mapping whatever the memories hold."""
-        try:
-            check(self.mapping, self.part, self.machine)
-        except EinsimError:
+        if not legal(self.mapping, self.part, self.machine):
             return None
         return Ends(unpriced(self.mapping, self.part, self.machine))
 

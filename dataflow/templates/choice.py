@@ -166,11 +166,7 @@ class Chooser:
             }
             excess = sum(size - most for size, most in lacks.values())
             if nest.ends is not None and (least is None or excess < least[0]):
-                needs = (
-                    f"`{name}` needs a capacity of at least {n:,} B (has {has:,})"
-                    for name, (n, has) in lacks.items()
-                )
-                least = excess, " and ".join(needs)
+                least = excess, " and ".join(lacking(name, *room) for name, room in lacks.items())
         return EinsimError(f"{what} is a legal mapping" if least is None else f"{what} fits: {least[1]}")
 
     def fits(self, held: Mapping[str, int], size: int) -> bool:
@@ -180,6 +176,11 @@ class Chooser:
             (most := self.capacity[name]) is None or need + (size if name == memory else 0) <= most
             for name, need in held.items()
         )
+
+
+def lacking(memory: str, least: int, has: int) -> str:
+    """What capacity a memory would need."""
+    return f"`{memory}` needs a capacity of at least {least:,} B (has {has:,})"
 
 
 def renamed(node: Node, names: Mapping[str, str]) -> Node:

@@ -14,7 +14,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Sequence, chain, keep
 from einsim.dataflow.templates.attention import Fused, fused_attention
-from einsim.dataflow.templates.choice import Chooser
+from einsim.dataflow.templates.choice import Chooser, lacking
 from einsim.dataflow.templates.outline import Run
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
@@ -125,5 +125,6 @@ class Branches:
             if math.isinf(self.chooser.cost(run, (), 0)):
                 return self.chooser.error(run)
         least = min(self._most(names) for names, _ in self.sets)
-        needs = f"`{self.machine.dram.name}` needs a capacity of at least {least:,} B (has {self.room:,})"
+        assert self.room is not None  # else nothing overflows, and each block has a tree
+        needs = lacking(self.machine.dram.name, least, self.room)
         return EinsimError(f"{self.machine.name}: what passes between the Einsums has no room: {needs}")

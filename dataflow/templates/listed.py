@@ -26,7 +26,7 @@ from einsim.dataflow.holds import levels
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.leaf import array_cycles, exploited
-from einsim.dataflow.legality import check
+from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import unpriced
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Node
@@ -44,7 +44,6 @@ from einsim.dataflow.templates.nest import (
     smaller,
 )
 from einsim.dataflow.volume import MACHINE, Rates
-from einsim.specs.errors import EinsimError
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
@@ -118,9 +117,7 @@ class ListedNest:
     @cached_property
     def ends(self) -> Ends | None:
         """Its bounds; None where it is no legal mapping whatever the memories hold."""
-        try:
-            check(self._mapping, self.part, self.machine)
-        except EinsimError:
+        if not legal(self._mapping, self.part, self.machine):
             return None
         if not self.part.bounds:
             return Ends(unpriced(self._mapping, self.part, self.machine))
