@@ -1,0 +1,84 @@
+"""The best choice that a judge can be shown: all of them where they are few, else from one to a better one.
+
+Neither chance nor a clock takes part: what is judged, and how much of it, is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Generic, TypeVar
+
+import msgspec
+
+C = TypeVar("C", bound=Hashable)
+S = TypeVar("S", bound=msgspec.Struct)
+
+#: Smaller is better, first figures first; None: refused.
+Judge = Callable[[C], tuple[float, ...] | None]
+#: What one step may lead to.
+Move = Callable[[C], Iterable[C]]
+Menus = Mapping[str, Sequence[object]]
+
+
+class Descent(msgspec.Struct, Generic[C], frozen=True, kw_only=True):
+    """What was judged and not refused, the best first, of equals what was judged first; `complete`: of every
+    choice that there is.
+    """
+
+    found: tuple[tuple[tuple[float, ...], C], ...]
+    judged: int
+    complete: bool = False
+
+
+class _Judged(Generic[C]):
+    """Choices with what a judge said of them, at most so many."""
+
+    def __init__(self, judge: Judge[C], most: int) -> None:
+        self.judge, self.most = judge, most
+        self.keys: dict[C, tuple[float, ...] | None] = {}
+
+    def key(self, choice: C) -> tuple[float, ...]:
+        """What a choice is compared by; infinite where it is refused, or one too many."""
+        if choice not in self.keys and len(self.keys) < self.most:
+            self.keys[choice] = self.judge(choice)
+        return self.keys.get(choice) or (math.inf,)
+
+    def descent(self) -> Descent[C]:
+        """All of them that were not refused."""
+        found = [(key, choice) for choice, key in self.keys.items() if key is not None]
+        found.sort(key=lambda pair: pair[0])
+        return Descent(found=tuple(found), judged=len(self.keys))
+
+
+def descend(starts: Iterable[C], moves: Sequence[Move[C]], judge: Judge[C], most: int) -> Descent[C]:
+    """From the best start to the best of the first of the `moves` that leads to a better choice, and so on
+    until none does; at most `most` choices are judged.
+    """
+    seen = _Judged(judge, most)
+    here = min(starts, key=seen.key)
+    at = 0
+    while at < len(moves) and len(seen.keys) < most:
+        there = min(moves[at](here), key=seen.key, default=here)
+        better = seen.key(there) < seen.key(here)
+        here, at = (there, 0) if better else (here, at + 1)
+    return seen.descent()
+
+
+def choose(starts: Sequence[S], menus: Menus, judge: Judge[S], most: int) -> Descent[S]:
+    """The best values of fields, each from its menu: every combination where `most` is enough, else from the
+    best start by one field at a time, and by two where one leads no further.
+    """
+    if math.prod(map(len, menus.values())) <= most:
+        every = descend(_with(starts[0], menus, tuple(menus)), (), judge, most)
+        return msgspec.structs.replace(every, complete=True)
+    names = [some for count in (1, 2) for some in itertools.combinations(menus, count)]
+    return descend(starts, [partial(_with, menus=menus, names=some) for some in names], judge, most)
+
+
+def _with(choice: S, menus: Menus, names: tuple[str, ...]) -> Iterator[S]:
+    """A choice with every combination of values of some fields."""
+    for values in itertools.product(*(menus[name] for name in names)):
+        yield msgspec.structs.replace(choice, **dict(zip(names, values, strict=True)))
