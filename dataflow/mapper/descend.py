@@ -23,7 +23,7 @@ Move = Callable[[C], Iterable[C]]
 Menus = Mapping[str, Sequence[object]]
 
 
-class Descent(msgspec.Struct, Generic[C], frozen=True, kw_only=True):
+class Ranking(msgspec.Struct, Generic[C], frozen=True, kw_only=True):
     """What was judged and not refused, the best first, of equals what was judged first; `complete`: of every
     choice that there is.
     """
@@ -33,7 +33,7 @@ class Descent(msgspec.Struct, Generic[C], frozen=True, kw_only=True):
     complete: bool = False
 
 
-class _Judged(Generic[C]):
+class _Seen(Generic[C]):
     """Choices with what a judge said of them, at most so many."""
 
     def __init__(self, judge: Judge[C], most: int) -> None:
@@ -46,28 +46,28 @@ class _Judged(Generic[C]):
             self.keys[choice] = self.judge(choice)
         return self.keys.get(choice) or (math.inf,)
 
-    def descent(self) -> Descent[C]:
+    def ranking(self) -> Ranking[C]:
         """All of them that were not refused."""
         found = [(key, choice) for choice, key in self.keys.items() if key is not None]
         found.sort(key=lambda pair: pair[0])
-        return Descent(found=tuple(found), judged=len(self.keys))
+        return Ranking(found=tuple(found), judged=len(self.keys))
 
 
-def descend(starts: Iterable[C], moves: Sequence[Move[C]], judge: Judge[C], most: int) -> Descent[C]:
+def descend(starts: Iterable[C], moves: Sequence[Move[C]], judge: Judge[C], most: int) -> Ranking[C]:
     """From the best start to the best of the first of the `moves` that leads to a better choice, and so on
     until none does; at most `most` choices are judged.
     """
-    seen = _Judged(judge, most)
+    seen = _Seen(judge, most)
     here = min(starts, key=seen.key)
     at = 0
     while at < len(moves) and len(seen.keys) < most:
         there = min(moves[at](here), key=seen.key, default=here)
         better = seen.key(there) < seen.key(here)
         here, at = (there, 0) if better else (here, at + 1)
-    return seen.descent()
+    return seen.ranking()
 
 
-def choose(starts: Sequence[S], menus: Menus, judge: Judge[S], most: int) -> Descent[S]:
+def choose(starts: Sequence[S], menus: Menus, judge: Judge[S], most: int) -> Ranking[S]:
     """The best values of fields, each from its menu: every combination where `most` is enough, else from the
     best start by one field at a time, and by two where one leads no further.
     """
