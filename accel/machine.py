@@ -10,6 +10,7 @@ import msgspec
 
 from einsim.accel.links import Links, check_links
 from einsim.accel.noc import Noc
+from einsim.accel.port import whole_accesses
 from einsim.specs.errors import RuleError
 from einsim.specs.near import near
 
@@ -265,10 +266,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.parent or ()
 
     def accesses(self, size_bytes: int) -> int:
-        """Whole accesses that a transfer takes: what it costs in energy and port time is rounded up to
-        them.
-        """
-        return -(-size_bytes // self.access_bytes)
+        """Whole accesses that a transfer takes."""
+        return whole_accesses(size_bytes, self.access_bytes)
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

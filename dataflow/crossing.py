@@ -36,6 +36,7 @@ from einsim.dataflow.program import ProgramLoop
 from einsim.dataflow.visit import MOST_VISITED, Ints, different, points, stored_bits, values
 from einsim.dataflow.waits import DraftOp
 from einsim.workloads.cascade import Access, Cascade, Einsum
+from einsim.workloads.sparsity import bytes_at
 
 
 def share_elements(cascade: Cascade, layout: Layout, access: Access, path: Iterable[int], depth: int) -> bool:
@@ -154,7 +155,7 @@ def moved(
             bits = (count if each else count // copies) * of.bits
         if draft.kind == "store" and partial:
             bits += partial * (sums.bits - of.bits)
-        return -(-bits // 8)
+        return bytes_at(bits, 1)
 
     return Moved(
         outer=moves(outer, each=apart),

@@ -14,7 +14,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.mask import Box, Mask
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Access, Cascade, Einsum, Index, Tensor
-from einsim.workloads.sparsity import dense_bytes, stored_bytes
+from einsim.workloads.sparsity import bytes_at, dense_bytes, run_bits, stored_bytes
 
 MOST_TOGETHER = 6
 """Accesses of different shape that are counted together by inclusion and exclusion; more are visited."""
@@ -256,7 +256,9 @@ def tile_bytes(
     `tensor` stands for the one that is accessed, where its values have another width.
     """
     box = {rank: (0, extent) for rank, extent in extents.items()}
-    return -(-union_bits(cascade, machine, tensor or cascade.tensor(access.tensor), (Use(access, box),)) // 8)
+    return bytes_at(
+        union_bits(cascade, machine, tensor or cascade.tensor(access.tensor), (Use(access, box),)), 1
+    )
 
 
 def union_bits(cascade: Cascade, machine: Machine, tensor: Tensor, uses: tuple[Use, ...]) -> int:
@@ -269,17 +271,13 @@ def stored_bits(cascade: Cascade, tensor: Tensor, uses: tuple[Use, ...], count: 
     """Bits of `count` touched elements as they are stored: of every fibre along the sparse rank what its
     pattern leaves of the points that are touched there.
     """
-    sparsity = tensor.sparsity
-    if sparsity.rank not in tensor.ranks or not uses:
-        return sparsity.kept(count) * tensor.bits + sparsity.metadata_bits(count)
-    dim = tensor.ranks.index(sparsity.rank)
+    if tensor.sparsity.rank not in tensor.ranks or not uses:
+        return run_bits(tensor, count)
+    dim = tensor.ranks.index(tensor.sparsity.rank)
     every = [values(use.access.indices[dim], use.box, cascade) for use in uses]
     along, start = max(map(len, every)), min(int(one[0]) for one in every)
     fibres, rest = divmod(count, along) if along else (0, 0)
-    return sum(
-        times * (sparsity.kept(points, start) * tensor.bits + sparsity.metadata_bits(points, start))
-        for times, points in ((fibres, along), (1, rest))
-    )
+    return fibres * run_bits(tensor, along, start) + run_bits(tensor, rest, start)
 
 
 def uses(einsum: Einsum, tensor: str) -> tuple[Access, ...]:

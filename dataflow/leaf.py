@@ -19,6 +19,7 @@ from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
 from einsim.dataflow.visit import Skip
 from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
+from einsim.workloads.sparsity import bytes_at, run_bits
 
 
 class Residence(msgspec.Struct, frozen=True, kw_only=True):
@@ -279,14 +280,13 @@ def _streamed_bytes(
     if not compressed(machine, tensor):
         stored = sum(spec.bits * count for spec, count in counts)
     if stored is None and not tensor.sparsity.rank:
-        of = tensor.sparsity
-        stored = sum(of.kept(count) * spec.bits + of.metadata_bits(count) for spec, count in counts)
+        stored = sum(run_bits(spec, count) for spec, count in counts)
     if stored is not None:
-        return -(-stored // 8)
+        return bytes_at(stored, 1)
     uses = tuple(Use(access, laid.tile, laid.mask) for access in accesses)
     there = touched(cascade, uses)
     stored = sum(stored_bits(cascade, spec, uses, there) * count for spec, count in counts)
-    return -(-stored // (8 * there)) if there else 0
+    return bytes_at(stored, there) if there else 0
 
 
 def _traffic(

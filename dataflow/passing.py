@@ -13,6 +13,7 @@ from collections.abc import Collection
 from typing import Any
 
 from einsim.specs.compiled import njit
+from einsim.specs.rules import down, up
 
 LACKS, MOVES, WHOLE = range(3)
 """What a rank is to an operand: it lacks it, moves with it, or passes it whole, whatever the unit skips."""
@@ -38,7 +39,7 @@ def passed(
     if core < 0 or (count == 1 and kinds[core]):
         return met(extents, kinds, count, lanes)
     every = extents[core]
-    few = every // cores
+    few = down(every, cores)
     more = every - few * cores
     most = few + 1.0 if more else few
     extents[core] = most
@@ -68,16 +69,16 @@ def met(extents: Any, kinds: Any, count: int, lanes: float) -> float:
         first = last if first < 0 else first
         if last == WHOLE:
             changes = 2
-    folds = -(-total // lanes)
+    folds = up(total, lanes)
     if changes == 0:
         return mine if last == MOVES else folds
     if changes == 1 and first == MOVES:  # a value's run of places is cut at each border inside it
         a, b = total / mine, lanes
         while b:
             a, b = b, a % b
-        return mine + folds + total // -(total / mine / a * lanes)
+        return mine + folds - up(total, total / mine / a * lanes)
     if changes == 1:  # the values take turns
-        full = total // lanes
+        full = down(total, lanes)
         return full * min(lanes, mine) + min(total - full * lanes, mine)
     return visit(extents, kinds, count, lanes)
 
@@ -89,7 +90,7 @@ def visit(extents: Any, kinds: Any, count: int, lanes: float) -> float:
     for value in range(_many(extents, kinds, count, MOVES)):
         here, last = _place(extents, kinds, count, MOVES, value), -1.0
         for other in range(_many(extents, kinds, count, LACKS)):
-            fold = (here + _place(extents, kinds, count, LACKS, other)) // lanes
+            fold = down(here + _place(extents, kinds, count, LACKS, other), lanes)
             found += fold != last
             last = fold
     return found
@@ -115,15 +116,15 @@ def missed(extents: Any, kinds: Any, count: int, lanes: float, core: int) -> flo
         for other in range(few):
             extents[core] = most - 1.0
             place = _place(extents, kinds, count, MOVES, value)
-            fold = (place + _place(extents, kinds, count, LACKS, other)) // lanes
+            fold = down(place + _place(extents, kinds, count, LACKS, other), lanes)
             if fold == last:
                 continue
             last = fold
             extents[core] = most
             place = _place(extents, kinds, count, MOVES, value)
-            while at < many and (place + _place(extents, kinds, count, LACKS, at)) // lanes < fold:
+            while at < many and down(place + _place(extents, kinds, count, LACKS, at), lanes) < fold:
                 at += 1
-            if at == many or (place + _place(extents, kinds, count, LACKS, at)) // lanes != fold:
+            if at == many or down(place + _place(extents, kinds, count, LACKS, at), lanes) != fold:
                 found += 1.0
     return found
 
@@ -145,6 +146,6 @@ def _place(extents: Any, kinds: Any, count: int, kind: int, number: int) -> floa
         at = count - 1 - back
         if kinds[at] == kind:
             place += left % extents[at] * stride
-            left = left // extents[at]
+            left = down(left, extents[at])
         stride *= extents[at]
     return place

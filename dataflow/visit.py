@@ -16,7 +16,7 @@ from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask, Runs
 from einsim.workloads.cascade import Access, Einsum, Tensor
-from einsim.workloads.sparsity import NM, Block, Density, Sparsity, TopK
+from einsim.workloads.sparsity import NM, Block, Density, Sparsity, TopK, run_bits
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -234,7 +234,7 @@ def stored_bits(tensor: Tensor, rows: Sequence[Ints], times: int = 1) -> int:
     """
     sparsity, count = tensor.sparsity, len(rows[0])
     if sparsity.rank not in tensor.ranks:
-        return sparsity.kept(count * times) * tensor.bits + sparsity.metadata_bits(count * times)
+        return run_bits(tensor, count * times)
     dim = len(rows) - len(tensor.ranks) + tensor.ranks.index(sparsity.rank)
     fibre = number([row for at, row in enumerate(rows) if at != dim], count)
     kept = int(stay(sparsity, fibre, rows[dim])[1].sum())

@@ -22,8 +22,12 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import numba
+import numpy as np
 from numba.core.caching import NullCache
+from numba.extending import overload, register_jitable
 from platformdirs import user_cache_path
+
+from einsim.specs.rules import RULES, down, up
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -39,6 +43,15 @@ UNREADABLE: Final = (
     OSError, EOFError, AttributeError, ImportError, KeyError, TypeError, ValueError, pickle.PickleError
 )  # fmt: skip
 """What unpickling of a damaged or foreign file raises, and writing to a full disk."""
+
+
+#: How rules are compiled into kernels.
+IN_KERNELS: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False, "forceinline": True}
+
+
+# `//` takes floats five times as long.
+overload(up, jit_options=IN_KERNELS)(lambda amount, part: lambda amount, part: np.ceil(amount / part))
+overload(down, jit_options=IN_KERNELS)(lambda amount, part: lambda amount, part: np.floor(amount / part))
 
 
 def njit(
@@ -63,6 +76,8 @@ def njit(
         options["forceinline"] = True
 
     def decorate(function: Kernel) -> Kernel:
+        while RULES:
+            register_jitable(**IN_KERNELS)(RULES.pop())
         kernel = numba.njit(**options)(function)
         folder = kernels_folder(function.__code__.co_filename)
         if folder is not None and not numba.config.DISABLE_JIT:  # else it stays a plain function

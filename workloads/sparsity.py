@@ -7,6 +7,25 @@ from typing import Protocol
 
 import msgspec
 
+from einsim.specs.rules import Number, down, rule, up
+
+
+@rule
+def kept_in_groups(n: Number, m: Number, extent: Number) -> Number:
+    """Elements that stay of so many consecutive ones where n of every m do, up to n of a last part; all of
+    them where m is 0.
+    """
+    if m == 0:
+        return extent
+    whole = down(extent, m)
+    return whole * n + min(extent - whole * m, n)
+
+
+@rule
+def bytes_at(stored_bits: Number, values: Number) -> Number:
+    """Whole bytes of what passes together, where `values` values take these bits and pass once each."""
+    return up(stored_bits, 8 * values)
+
 
 class Dense(msgspec.Struct, frozen=True, tag="dense"):
     """Every element is stored and computed."""
@@ -37,7 +56,9 @@ class _InGroups(msgspec.Struct, frozen=True):
 
     def kept(self, extent: int, start: int = 0) -> int:
         """Elements that remain of `extent` from `start` on: up to n of each part of a group."""
-        return _of_groups(self.group, extent, start)
+        n, m = self.group
+        head = min(-start % m, extent)
+        return min(n, head) + kept_in_groups(n, m, extent - head)
 
     def metadata_bits(self, elements: int, start: int = 0) -> int:
         """Bits of metadata stored for `elements` elements from `start` on."""
@@ -134,13 +155,6 @@ class Density(msgspec.Struct, frozen=True, tag="density"):
         return elements
 
 
-def _of_groups(group: tuple[int, int], extent: int, start: int) -> int:
-    kept, of = group
-    head = min(-start % of, extent)
-    whole, rest = divmod(extent - head, of)
-    return min(kept, head) + whole * kept + min(kept, rest)
-
-
 def _share(count: int, density: float) -> int:
     """ceil(count * density), deaf to the last bits of the float product."""
     return math.ceil(round(count * density, 6))
@@ -171,17 +185,17 @@ class Stored(Protocol):
         """The pattern."""
 
 
-def stored_bytes(tensor: Stored, elements: int) -> int:
-    """Bytes that `elements` elements take in the tensor's own format, values and metadata, rounded up."""
+def run_bits(tensor: Stored, elements: int, start: int = 0) -> int:
+    """Bits that consecutive elements from `start` on take in the tensor's own format, values and metadata."""
     sparsity = tensor.sparsity
-    return -(-(sparsity.kept(elements) * tensor.bits + sparsity.metadata_bits(elements)) // 8)
+    return sparsity.kept(elements, start) * tensor.bits + sparsity.metadata_bits(elements, start)
+
+
+def stored_bytes(tensor: Stored, elements: int) -> int:
+    """Bytes that `elements` elements take in the tensor's own format, rounded up."""
+    return bytes_at(run_bits(tensor, elements), 1)
 
 
 def dense_bytes(tensor: Stored, elements: int) -> int:
     """Bytes that `elements` elements take once decompressed."""
-    return -(-elements * tensor.bits // 8)
-
-
-def metadata_bytes(tensor: Stored, elements: int) -> int:
-    """The metadata part of `stored_bytes`, rounded up on its own."""
-    return -(-tensor.sparsity.metadata_bits(elements) // 8)
+    return bytes_at(elements * tensor.bits, 1)

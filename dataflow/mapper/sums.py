@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from einsim.accel.port import whole_accesses
 from einsim.dataflow.mapper.cut import COPIED, PARTIAL, READ, TILES, WRITTEN, parted, turn
 from einsim.dataflow.mapper.tables import (
     ACCESS,
@@ -37,15 +36,8 @@ from einsim.dataflow.mapper.tables import (
 )
 from einsim.dataflow.passing import LACKS, MOVES, WHOLE, passed
 from einsim.specs.compiled import njit
-
-
-@njit(error_model="numpy", nogil=True, allocates=False)
-def kept_of(n: float, m: float, points: float) -> float:
-    """Elements that an n:m pattern leaves of consecutive points."""
-    if m == 0.0:
-        return points
-    groups = np.floor(points / m)
-    return groups * n + min(points - groups * m, n)
+from einsim.specs.rules import down, up
+from einsim.workloads.sparsity import bytes_at, kept_in_groups
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
@@ -54,10 +46,9 @@ def bytes_of(fmt: Any, x: int, elements: float, fibre: float, partial: float = 0
     `partial` sums.
     """
     if fmt[x, M] == 0.0:
-        return np.ceil((elements * fmt[x, BITS] + partial * fmt[x, SUM_BITS]) / 8.0)
-    kept = kept_of(fmt[x, N], fmt[x, M], fibre)
+        return bytes_at(elements * fmt[x, BITS] + partial * fmt[x, SUM_BITS], 1.0)
     bits = elements * (fmt[x, BITS] + fmt[x, META_BITS]) + partial * (fmt[x, SUM_BITS] + fmt[x, META_BITS])
-    return np.ceil(kept * bits / (8.0 * fibre))
+    return bytes_at(kept_in_groups(fmt[x, N], fmt[x, M], fibre) * bits, fibre)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
@@ -66,7 +57,7 @@ def sum_ranks(t: Any, cut: Any) -> None:
     for r in range(t.sizes.shape[0]):
         works = 0.0
         for c in range(cut.kinds[r]):
-            works += cut.count[r, c] * kept_of(t.pattern[r, 0], t.pattern[r, 1], cut.extent[r, c])
+            works += cut.count[r, c] * kept_in_groups(t.pattern[r, 0], t.pattern[r, 1], cut.extent[r, c])
         cut.works[r] = works
 
 
@@ -75,7 +66,7 @@ def stand(t: Any, cut: Any, r: int) -> float:
     """Set the tile and work of a rank to where a walk stands: how often that extent occurs."""
     extent = cut.extent[r, cut.at[r]]
     cut.tile[r] = extent
-    cut.work[r] = kept_of(t.pattern[r, 0], t.pattern[r, 1], extent)
+    cut.work[r] = kept_in_groups(t.pattern[r, 0], t.pattern[r, 1], extent)
     return cut.count[r, cut.at[r]]
 
 
@@ -93,8 +84,8 @@ def sum_dims(t: Any, cut: Any) -> None:
                 if along[r] != s:
                     continue
                 count *= stand(t, cut, r)
-                work *= np.ceil(cut.work[r] / cores) if t.place[r, CORE] else cut.work[r]
-            cut.folds[s] += count * np.ceil(work / t.dim[s, WIDTH])
+                work *= up(cut.work[r], cores) if t.place[r, CORE] else cut.work[r]
+            cut.folds[s] += count * up(work, t.dim[s, WIDTH])
             if not turn(cut.kinds, at, along, s):
                 break
 
@@ -112,7 +103,7 @@ def steps(t: Any, cut: Any) -> float:
             low = cut.extent[r, 0]
             for c in range(1, cut.kinds[r]):
                 low = min(low, cut.extent[r, c])
-            least *= kept_of(t.pattern[r, 0], t.pattern[r, 1], low)
+            least *= kept_in_groups(t.pattern[r, 0], t.pattern[r, 1], low)
     for s in range(t.dim.shape[0]):
         if t.dim[s, SERIAL]:
             walked *= cut.folds[s]
@@ -130,7 +121,7 @@ def steps(t: Any, cut: Any) -> float:
                 inside *= cut.work[r]
             else:
                 share *= cut.work[r]
-        total += count * max(slowest, inside * np.ceil(share / t.one[CORES]))
+        total += count * max(slowest, inside * up(share, t.one[CORES]))
         if not turn(cut.kinds, at, mine, 1):
             return total
 
@@ -190,12 +181,12 @@ def _passed_least(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
             others *= cut.work[r]
     lanes = 1.0 if serial and apart else float(t.dim[s, WIDTH])
     if core == 0.0:
-        return whole * max(mine, np.ceil(others / lanes))
-    few = np.floor(core / cores)
+        return whole * max(mine, up(others, lanes))
+    few = down(core, cores)
     more = core - few * cores
     if not own:
-        return whole * max(mine, np.ceil(np.ceil(core / cores) * others / lanes))
-    folds = more * np.ceil((few + 1.0) * others / lanes) + (cores - more) * np.ceil(few * others / lanes)
+        return whole * max(mine, up(up(core, cores) * others, lanes))
+    folds = more * up((few + 1.0) * others, lanes) + (cores - more) * up(few * others, lanes)
     return whole * max(mine, folds)
 
 
@@ -218,7 +209,7 @@ def _values(t: Any, cut: Any, x: int, apart: bool, final: bool) -> float:
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _whole(t: Any, m: int, size: float) -> float:
     """Bytes of the whole accesses that so many bytes take."""
-    return np.ceil(size / t.mem[m, ACCESS]) * t.mem[m, ACCESS]
+    return whole_accesses(size, t.mem[m, ACCESS]) * t.mem[m, ACCESS]
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
@@ -325,7 +316,7 @@ def _tail(cut: Any, r: int) -> float:
     for d in range(1, cut.reach.shape[0]):
         size = cut.reach[d, r]
         if size < cut.reach[d - 1, r]:
-            tail -= np.floor((tail - 1.0) / size) * size
+            tail -= down(tail - 1.0, size) * size
     return tail
 
 

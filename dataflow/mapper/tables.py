@@ -215,7 +215,7 @@ def _format(
         return float(tensor.bits), 0.0, 0.0, 0.0, -1.0
     n, m = counts(pattern)
     place = float(einsum.ranks.index(rank))
-    return float(tensor.bits), float(n), float(m), float(max(0, m - 1).bit_length()), place
+    return float(tensor.bits), float(n), float(m), float(pattern.metadata_bits(1)), place
 
 
 def _patterns(cascade: Cascade, unit: Unit, einsum: Einsum) -> Floats:

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from einsim.specs.errors import RuleError
+from einsim.workloads.sparsity import kept_in_groups
 
 Dataflow = Literal["output-stationary", "weight-stationary", "input-stationary"]
 Convention = Literal["scale-sim", "edge-aware", "overlapped"]
@@ -47,7 +48,7 @@ class Gemm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def slots(self) -> int:
         """Values of B in a column that take time: k, or what N:M leaves of it."""
-        return self.k if self.nm is None else kept(self.k, self.nm)
+        return self.k if self.nm is None else kept_in_groups(*self.nm, self.k)
 
     @property
     def macs(self) -> int:
@@ -114,12 +115,6 @@ def fold(spec: ArraySpec, gemm: Gemm) -> Fold:
         row_tiles=-(-rows // spec.rows),
         col_tiles=-(-cols // spec.cols),
     )
-
-
-def kept(length: int, nm: tuple[int, int]) -> int:
-    """How many of `length` values n:m keeps; a last partial group of g values keeps min(g, n)."""
-    n, m = nm
-    return length // m * n + min(length % m, n)
 
 
 def at_least_one(name: str, value: object) -> None:

@@ -17,7 +17,6 @@ from einsim.workloads.sparsity import (
     Density,
     TopK,
     dense_bytes,
-    metadata_bytes,
     stored_bytes,
 )
 
@@ -56,7 +55,6 @@ def test_two_of_four_takes_two_bits_a_kept_value():
     tensor = Tensor("W", ("k",), 16, NM(2, 4, "k"))
     assert tensor.sparsity.metadata_bits(1024) == 512 * 2
     assert stored_bytes(tensor, 1024) == 512 * 2 + 512 * 2 // 8
-    assert metadata_bytes(tensor, 1024) == 128
 
 
 @given(st.integers(1, 16), st.integers(0, 20), EXTENT)
