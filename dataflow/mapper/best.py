@@ -276,11 +276,6 @@ def flat_mapping(cascade: Cascade, machine: Machine, *, budget_s: float = 10.0) 
     )  # fmt: skip
 
 
-def better(one: Result, other: Result, objective: str) -> bool:
-    """Whether a result is better by an objective."""
-    return _rank(one, objective) < _rank(other, objective)
-
-
 def _key(found: Found, objective: str, seconds: float) -> float:
     """The objective of something found, of which a tick takes so many seconds."""
     return key_by(objective, found.ticks * seconds, found.joules, found.held)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -75,12 +75,11 @@ class Frame(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Surroundings of a group with tiles of its shared loops: what a point there costs at least (`rows`
-    [N, width], as `keys` [N, ...] compare it), the least first, and where each stands: its frame, then its
-    inside and its tiles in that. `least` is that of the objective; `all`: none is left out.
+    """Surroundings of a group with tiles of its shared loops: `keys` [N, ...] of what a point there costs at
+    least, the least first, and where each stands: its frame, then its inside and its tiles in that. `least`
+    is that of the objective; `all`: none is left out.
     """
 
-    rows: Floats
     keys: Floats
     where: Ints  # [N, 3]
     frames: tuple[Frame, ...]
@@ -177,9 +176,11 @@ class Contexts:
         ticks = rows[..., :engines].max(axis=-1)
         return ticks, rows[..., engines] + self.leak_j * ticks, rows[..., engines + 1 :].sum(axis=-1)
 
-    def candidates(self, group: tuple[Einsum, ...], mode: int, below: float = math.inf) -> Candidates:
+    def candidates(
+        self, group: tuple[Einsum, ...], mode: int, below: float = math.inf, left: Mapping[str, float] = {}
+    ) -> Candidates:
         """The candidates of a group whose objective may be `below` something; those that no point fits are
-        left out. Fronts take all.
+        left out. Fronts take all. Shares are `left` of what its Einsums cost.
         """
         frames, every = self._frames(group), True
         rows, where = [np.empty((0, self.width))], [np.empty((0, 3), np.int64)]
@@ -189,19 +190,20 @@ class Contexts:
                 break
             total: Floats = np.zeros((len(frame.insides), len(frame.tiles), self.width))
             for einsum, (seen, which) in zip(group, frame.views, strict=True):
-                total += np.stack([self._bounds(einsum, one, frame.tiles) for one in seen])[which]
+                rows_of = np.stack([self._bounds(einsum, one, frame.tiles) for one in seen])
+                if einsum.name in left:
+                    rows_of[..., : len(self.scale.engines) + 1] *= left[einsum.name]
+                total += rows_of[which]
             inside, tile = np.nonzero(np.isfinite(total).all(axis=-1) & self._fit(total))
             good = total[inside, tile]
             few = self._keys(good, mode)[:, 0] < (below if mode >= LATENCY else math.inf)
             rows.append(good[few])
             where.append(np.stack([np.full(len(tile), number), inside, tile], axis=1)[few])
-        found = np.concatenate(rows)
-        keys = self._keys(found, mode)
+        keys = self._keys(np.concatenate(rows), mode)
         order = np.lexsort(keys.T[::-1])
-        keys = keys[order]
-        least = float(keys[0, 0]) if len(keys) else math.inf
+        least = float(keys[order[0], 0]) if len(keys) else math.inf
         return Candidates(
-            found[order], keys, np.concatenate(where)[order], frames, least if every else -math.inf, every
+            keys[order], np.concatenate(where)[order], frames, least if every else -math.inf, every
         )
 
     def _frames(self, group: tuple[Einsum, ...]) -> tuple[Frame, ...]:

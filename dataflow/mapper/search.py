@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -27,6 +28,9 @@ from einsim.workloads.cascade import Einsum
 
 #: Called with how many groups are done, how many there are, and the best objective so far (None: none yet).
 Report = Callable[[int, int, Found | None], None]
+
+#: Places of a group's first Einsum and after its last.
+Span = tuple[int, int]
 
 ENDLESS = 2**62
 #: Objectives that are the sum of the groups' own.
@@ -50,6 +54,17 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     proven: bool
     nodes: int
     floor: float
+
+
+class _Searched(NamedTuple):
+    """What is found of a group, the nodes looked at, whether all of it was covered, and what no point of it
+    that is better than its smaller groups costs less than, where groups add up.
+    """
+
+    found: list[Found]
+    nodes: int
+    covered: bool
+    least: float
 
 
 class Search:
@@ -95,11 +110,11 @@ class Search:
                     done += len(mine)
                     continue
                 contexts = Contexts(space, self.objective, self.within - kept, self._late, pools)
-                table: dict[tuple[int, int], list[Found]] = {}
+                table: dict[Span, list[Found]] = {}
                 whole: list[Found] = []
                 try:
                     leasts = self._leasts(pool, contexts, mine)
-                    floor = min(floor, self._least(leasts, 0, len(self.index), self.left))
+                    masked = self._leasts(pool, contexts, mine, self.left) if self.left else {}
                     for number in self._sizes(mine):
                         row = [
                             g for g in mine if len(g) == number and self._may_improve(leasts, g, best, whole)
@@ -108,15 +123,23 @@ class Search:
                         share = max(LEAST_NODES, (self.nodes - used) // max(1, total - done))
                         if number == 1:  # the same in every space, so that what was found serves again
                             share = max(LEAST_NODES, self.nodes // (SINGLES * len(self.index)))
-                        for group, job in self._start(pool, contexts, table, row, share):
-                            found, looked, covered = job.result()
-                            used, done, proven = used + looked, done + 1, proven and covered
-                            if found:
-                                table[self._span(group)] = found
+                        spans = [self._span(group) for group in row]
+                        smaller = [self._cover(space, table, *span) if number > 1 else [] for span in spans]
+                        jobs = [
+                            pool.submit(self.group, contexts, group, limit, share)
+                            for group, limit in zip(row, smaller, strict=True)
+                        ]
+                        for span, job in zip(spans, jobs, strict=True):
+                            one = job.result()
+                            used, done, proven = used + one.nodes, done + 1, proven and one.covered
+                            leasts[span] = max(one.least, leasts[span])
+                            if one.found:
+                                table[span] = one.found
                             now = self._cover(space, table, 0, len(self.index))
                             shown = best_of([*best, *now], self.objective)
                             self.report(done, total, shown[0] if shown else None)
                         whole = self._cover(space, table, 0, len(self.index))
+                    floor = min(floor, self._least(self._left(leasts, masked), 0, len(self.index)))
                 except KeyboardInterrupt:
                     self.stopped = True
                     whole = self._cover(space, table, 0, len(self.index))
@@ -141,20 +164,30 @@ class Search:
         return sizes if self.objective not in ADDITIVE else [*sizes[:1], *sizes[:0:-1]]
 
     def _leasts(
-        self, pool: ThreadPoolExecutor, contexts: Contexts, groups: list[tuple[Einsum, ...]]
-    ) -> dict[tuple[int, int], float]:
-        """What each group costs at least."""
+        self, pool: ThreadPoolExecutor, contexts: Contexts, groups: list[tuple[Einsum, ...]],
+        left: Mapping[str, float] = {},
+    ) -> dict[Span, float]:  # fmt: skip
+        """What each group costs at least before its loops are split, where shares are `left` of its Einsums'
+        costs.
+        """
 
         def least(group: tuple[Einsum, ...]) -> float:
-            return contexts.candidates(group, self._mode(group)).least
+            return contexts.candidates(group, self._mode(group), left=left).least
 
         return {self._span(group): one for group, one in zip(groups, pool.map(least, groups), strict=True)}
+
+    def _left(self, leasts: dict[Span, float], masked: dict[Span, float]) -> dict[Span, float]:
+        """What each group costs at least where bounds leave less of some Einsums: the least share of what it
+        costs without them, or its share of each Einsum before loops are split (`masked`), if that is more.
+        """
+        share = [self.left.get(name, 1.0) for name in self.index]
+        return {at: max(min(share[slice(*at)]) * one, masked.get(at, 0.0)) for at, one in leasts.items()}
 
     def _mode(self, group: tuple[Einsum, ...]) -> int:
         return mode_of(self.objective, len(group) == len(self.index))
 
     def _may_improve(
-        self, leasts: dict[tuple[int, int], float], group: tuple[Einsum, ...], best: list[Found],
+        self, leasts: dict[Span, float], group: tuple[Einsum, ...], best: list[Found],
         whole: list[Found],
     ) -> bool:  # fmt: skip
         """Whether a group could be part of something better than the best so far: where groups add up, its
@@ -167,41 +200,22 @@ class Search:
         least = self._least(leasts, 0, first) + leasts[first, last]
         return least + self._least(leasts, last, len(self.index)) < score(known[0], self.objective)[0]
 
-    def _least(
-        self, leasts: dict[tuple[int, int], float], first: int, last: int, left: Mapping[str, float] = {}
-    ) -> float:
-        """What covering some Einsums by groups costs at least, where shares are `left` of their costs."""
-        share = [left.get(name, 1.0) for name in self.index]
+    def _least(self, leasts: dict[Span, float], first: int, last: int) -> float:
+        """What covering some Einsums by groups costs at least."""
         ways = [0.0]
         for end in range(first + 1, last + 1):
-            ways.append(
-                min(
-                    (min(share[begin:end]) * leasts[begin, end] + ways[begin - first]
-                     for begin in range(first, end) if (begin, end) in leasts),
-                    default=math.inf,
-                )
-            )  # fmt: skip
-        return ways[-1]
-
-    def _start(
-        self, pool: ThreadPoolExecutor, contexts: Contexts, table: dict[tuple[int, int], list[Found]],
-        row: list[tuple[Einsum, ...]], share: int,
-    ) -> list[tuple[tuple[Einsum, ...], Future[tuple[list[Found], int, bool]]]]:  # fmt: skip
-        """Searches of the groups of one size; none of them hangs on another."""
-        return [
-            (
-                group,
-                pool.submit(
-                    self.group, contexts, group, self._incumbents(contexts.space, table, group), share
-                ),
+            every = (
+                leasts[begin, end] + ways[begin - first]
+                for begin in range(first, end)
+                if (begin, end) in leasts
             )
-            for group in row
-        ]  # fmt: skip
+            ways.append(min(every, default=math.inf))
+        return ways[-1]
 
     def _order(self, group: tuple[Einsum, ...]) -> tuple[int, int]:
         return len(group), self.index[group[0].name]
 
-    def _span(self, group: tuple[Einsum, ...]) -> tuple[int, int]:
+    def _span(self, group: tuple[Einsum, ...]) -> Span:
         first = self.index[group[0].name]
         return first, first + len(group)
 
@@ -210,15 +224,7 @@ class Search:
         self.stopped = self.stopped or time.monotonic() > self.deadline
         return self.stopped
 
-    def _incumbents(
-        self, space: MapSpace, table: dict[tuple[int, int], list[Found]], group: tuple[Einsum, ...]
-    ) -> list[Found]:
-        """What a group's Einsums cost in smaller groups, which it has to beat."""
-        return self._cover(space, table, *self._span(group)) if len(group) > 1 else []
-
-    def _cover(
-        self, space: MapSpace, table: dict[tuple[int, int], list[Found]], first: int, last: int
-    ) -> list[Found]:
+    def _cover(self, space: MapSpace, table: dict[Span, list[Found]], first: int, last: int) -> list[Found]:
         """The best ways to cover the Einsums first..last by groups: dynamic programming over the cuts."""
         whole = (first, last) == (0, len(self.index))
         kept = float(sum(map(space.bytes_of, space.resident or ()))) if whole else 0.0
@@ -237,13 +243,9 @@ class Search:
         return [msgspec.structs.replace(one, held=one.held + kept) for one in ways[-1]]
 
     def group(
-        self,
-        contexts: Contexts,
-        group: tuple[Einsum, ...],
-        limit: list[Found],
-        share: int,
-    ) -> tuple[list[Found], int, bool]:
-        """The best of one group, the nodes looked at, and whether all of it was covered."""
+        self, contexts: Contexts, group: tuple[Einsum, ...], limit: list[Found], share: int
+    ) -> _Searched:
+        """The best of one group, which has to beat a `limit`."""
         mode = self._mode(group)
         if len(group) == 1 and not group[0].iterative:
             (inside,) = contexts.space.insides(group)
@@ -251,11 +253,9 @@ class Search:
             looked = 0 if id(rows) in self.alone else rows.nodes
             self.alone.add(id(rows))
             points = [GroupPoint(inside=inside, nests=(point,)) for point in contexts.points(rows)]
-            return (
-                best_of([contexts.figures(point) for point in points], self.objective),
-                looked,
-                rows.all,
-            )
+            found = best_of([contexts.figures(point) for point in points], self.objective)
+            least = float(rows.keys[0, 0]) if rows.all and len(rows.keys) else 0.0
+            return _Searched(found, looked, rows.all, least)
         return _GroupSearch(contexts, self.objective, mode, share, group, limit).run()
 
 
@@ -282,28 +282,29 @@ class _GroupSearch:
             width = self.archive.keys.shape[1]
             self.archive.seed([(one.ticks, one.joules, one.held)[:width] for one in limit])
 
-    def run(self) -> tuple[list[Found], int, bool]:
-        """Every surrounding in the order of what it costs at least, until none can improve on what is found.
-
-        Returns the best, the nodes looked at, and whether all was covered.
-        """
+    def run(self) -> _Searched:
+        """Every surrounding in the order of what it costs at least, until none can improve on the best."""
         below = float(self.archive.keys[0, 0]) if self.mode >= LATENCY and self.archive.count else math.inf
         candidates = self.contexts.candidates(self.group, self.mode, below)
-        self.covered = candidates.all
+        covered, least = candidates.all, math.inf if candidates.all else 0.0
         for number, (at, inside, tile) in enumerate(candidates.where.tolist()):
             if self.contexts.late() or self.left <= 0:
-                self.covered = False
+                covered, least = False, min(least, float(candidates.keys[number, 0]))
                 break
             if not self._dominated(candidates.keys[number]):
-                frame = candidates.frames[at]
+                frame, self.covered = candidates.frames[at], True
                 self._inside(frame.insides[inside], tuple(frame.tiles[tile].tolist()), 2 * number + 1)
+                if not self.covered:
+                    covered, least = False, min(least, float(candidates.keys[number, 0]))
             elif self.mode >= LATENCY:
                 break  # and so are all after it
-        metas = [meta for meta in self.archive.metas[: self.archive.count] if meta[2] > 0]
-        points = [self.traces[int(meta[2])].point(int(meta[0]), int(meta[1])) for meta in metas]
+        metas = [map(int, meta) for meta in self.archive.metas[: self.archive.count] if meta[2] > 0]
+        points = [self.traces[tag].point(one, other) for one, other, tag in metas]
         points = [self.contexts.tie_broken(point, self.mode) for point in points]
         found = best_of([self.contexts.figures(point) for point in points], self.objective)
-        return found, self.share - self.left, self.covered
+        if self.archive.count:  # where nothing was found, as good as smaller groups at best
+            least = min(least, float(self.archive.keys[0, 0]))
+        return _Searched(found, self.share - self.left, covered, least)
 
     def _dominated(self, key: Floats) -> bool:
         """Whether what was found is at least as good as the least of a candidate."""

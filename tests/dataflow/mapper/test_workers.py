@@ -12,7 +12,8 @@ from small import problem
 
 from einsim.accel.load import load_machine
 from einsim.dataflow.mapper.best import _searchable, best_mapping
-from einsim.dataflow.mapper.bound import counted_share
+from einsim.dataflow.mapper.bound import counted_share, least
+from einsim.dataflow.mapper.found import score
 from einsim.dataflow.mapper.judged import judged
 from einsim.dataflow.mapper.point import mapping
 from einsim.dataflow.mapper.search import Search
@@ -72,9 +73,6 @@ def test_more_effort_is_never_worse_and_a_little_is_enough(objective: str) -> No
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
 def test_nothing_is_below_the_bound(seed: int, objective: str) -> None:
-    from einsim.dataflow.mapper.bound import least
-    from einsim.dataflow.mapper.found import score
-
     space = problem(100 + seed)
     outcome = Search(space, objective, report=lambda *_: None).run()
     bottom = least(space)
@@ -86,6 +84,27 @@ def test_nothing_is_below_the_bound(seed: int, objective: str) -> None:
         unit = space.scale.tick_s if objective == "latency" else 1
         assert figures[objective] >= outcome.floor * unit * (1 - 1e-9)
         assert outcome.floor > 0 if objective == "energy" else outcome.floor >= 0
+
+
+@pytest.mark.parametrize("objective", ["latency", "energy"])
+def test_nothing_is_below_the_floor_of_a_search_that_was_cut_short(
+    objective: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the floor of one that covered its groups is what it found."""
+    monkeypatch.setattr("einsim.dataflow.mapper.search.LEAST_NODES", 1)
+    short = 0
+    for seed in range(200, 216):
+        space = problem(seed, largest=3)
+        whole = Search(space, objective, report=lambda *_: None).run()
+        if not whole.found:
+            continue
+        best = score(whole.found[0], objective)[0]
+        assert whole.floor == pytest.approx(best, rel=1e-9)
+        for nodes in (1, 100):
+            cut = Search(space, objective, report=lambda *_: None, nodes=nodes).run()
+            short += not cut.proven
+            assert cut.floor <= best * (1 + 1e-9)
+    assert short
 
 
 MASKED = "C[p,m] = A[p,k] * B[m,k]\nD[p,m] = exp(C[p,m] - G[p])\nwhere m <= p\n"
