@@ -52,7 +52,7 @@ def lay(
     lane has a point is left out.
     """
     unit = machine.unit(node.unit)
-    worked, places = _skipped(cascade, unit, einsum, points)
+    worked, places, closed = _skipped(cascade, unit, einsum, points)
     box = {
         rank: (int(at.min()), int(at.max()) + 1) if points.count else (0, 0) for rank, at in places.items()
     }
@@ -63,7 +63,7 @@ def lay(
     own = _own(_alone(node), set(cores_ranks(node)), box, places, core, every, home)
     laid = {rank for ranks in node.spatial.values() for rank in ranks}
     step = distinct(*folds, own, *(at for rank, at in places.items() if rank not in laid))[1]
-    skipping = {sparse_rank(cascade, read) for read in einsum.reads if _skips(cascade, unit, read)}
+    skipping = closed | {sparse_rank(cascade, read) for read in einsum.reads if _skips(cascade, unit, read)}
     streamed = {einsum.output: step}
     still = stationary(node, einsum)
     for access in einsum.reads:
@@ -161,13 +161,16 @@ def _skips(cascade: Cascade, unit: Unit, access: Access) -> bool:
     return bool(set(cascade.tensor(access.tensor).sparsity.patterns) & set(unit.exploits))
 
 
-def _skipped(cascade: Cascade, unit: Unit, einsum: Einsum, points: Points) -> tuple[Bools, dict[str, Ints]]:
-    """Which points a unit computes, and every point's place once the skipped ones have been closed up.
+def _skipped(
+    cascade: Cascade, unit: Unit, einsum: Einsum, points: Points
+) -> tuple[Bools, dict[str, Ints], set[str | None]]:
+    """Which points a unit computes, every point's place once the skipped ones have been closed up, and the
+    ranks along which they have been.
 
     Of each fibre of points along the sparse rank, n of every m stay (a block pattern: the share of its
     blocks; one without a rank: its share of the largest reduced rank, rounded up).
     """
-    worked, places = np.ones(points.count, dtype=bool), dict(points.at)
+    worked, places, closed = np.ones(points.count, dtype=bool), dict(points.at), set[str | None]()
     for access in einsum.reads if "mac" in point_ops(einsum) else ():
         sparsity = cascade.tensor(access.tensor).sparsity
         if not _skips(cascade, unit, access) or not points.count:
@@ -183,7 +186,8 @@ def _skipped(cascade: Cascade, unit: Unit, einsum: Einsum, points: Points) -> tu
         places[rank] = np.where(
             stays, slot, slot[stays].min()
         )  # a skipped point stands where its rank begins
-    return worked, places
+        closed.add(rank)
+    return worked, places, closed
 
 
 def cycles_a_point(unit: Unit, ops: tuple[str, ...]) -> int:

@@ -225,3 +225,20 @@ def test_points_one_by_one_are_as_many_as_the_cascade_counts(kind: str) -> None:
                 box[rank] = (low, rng.randint(low + 1, work.size(rank)))
             assert einsum_points(work, einsum, box).count == work.points(einsum.name, box)
             assert point_ops(einsum) == einsum.ops
+
+
+def test_what_an_unstructured_pattern_skips_is_read_even_so() -> None:
+    # 2 of 5 k stay, ceil(5 x 0.4): with 2 n 4 places on 3 rows, so 2 folds, of 2 x 2 columns of W's
+    # nonzeros 8 macs. Which k stay is not known before A arrives: it passes whole, once for both n, whose
+    # first places are 0 and 2, in one fold: 5 x 2 values of 2 bytes.
+    work = parse(
+        "tensor W[k,n] sparse density 0.4\nZ[m,n] = A[m,k] * W[k,n]",
+        name="loose",
+        sizes={"m": 2, "n": 2, "k": 5},
+    )
+    leaf = Compute(einsum="Z", unit="grid", spatial={"rows": ("n", "k"), "cols": ("m",)})
+    found = outcome(
+        work, machine(rows=3, cols=2, exploits=("unstructured",)), chain(keep("A W Z", "gb"), leaf)
+    )
+    assert found.books.reads["gb", "A"] == 5 * 2 * 2
+    assert found.points["Z"] == 2 * 2 * 2
