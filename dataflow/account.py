@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -142,6 +142,16 @@ def action_pj(machine: Machine, action: Action) -> float | None:
     if registers is None:
         return 0.0
     return registers.read_pj if action.what == READ else registers.write_pj
+
+
+def byte_pj(machine: Machine, memory: str, what: str) -> float:
+    """Energy of a byte of whole accesses in pJ; 0 where it isn't stated."""
+    return (action_pj(machine, Action(memory, "access", what)) or 0.0) / machine.memory(memory).access_bytes
+
+
+def point_pj(machine: Machine, unit: str, issues: Iterable[str]) -> float:
+    """Energy of the ops of one point in pJ, of those where it is stated."""
+    return sum(action_pj(machine, Action(unit, "op", op)) or 0.0 for op in issues)
 
 
 def static_counts(program: Program) -> dict[int, dict[tuple[int, ...], int]]:

@@ -18,6 +18,7 @@ from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
 from einsim.dataflow.visit import Skip
+from einsim.specs.rules import Number, rule
 from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
 from einsim.workloads.sparsity import bytes_at, run_bits
 
@@ -96,6 +97,28 @@ def partial_sum(cascade: Cascade, unit: Unit, einsum: Einsum) -> Tensor:
     return tensor if bits == tensor.bits else msgspec.structs.replace(tensor, bits=bits)
 
 
+@rule
+def added_up(
+    steps: Number, once: Number, begun: Number, unfinished: Number, leaves: bool
+) -> tuple[Number, ...]:
+    """(results written, how many of them finished, results read back, results added up inside the unit) of a
+    tile of `once` results whose steps add to `steps`; so many have been `begun` by earlier tiles and are left
+    `unfinished`.
+
+    Where they leave the unit, they do in each step that adds to them and come back for the next, what earlier
+    tiles have left before the first one; else they add up inside and leave once.
+    """
+    written = steps if leaves else once
+    inside = steps if steps > once and not leaves else 0
+    return written, min(once - unfinished, written), max(0, written - once) + begun, inside
+
+
+@rule
+def loaded_under(steps: Number, folds: Number, rows: Number) -> Number:
+    """Steps of folds under each of which the next stationary values load, a cycle a row."""
+    return max(steps, folds * rows)
+
+
 def returns(node: Compute, einsum: Einsum, memory: str) -> bool:
     """Whether sums may leave a unit for their memory and come back within one tile."""
     return bool(einsum.reduced) and (node.stationarity != "output-stationary" or memory == node.unit)
@@ -150,7 +173,7 @@ def _cycles(unit: Unit, laid: LaidTile, each: int) -> int:
         )  # fmt: skip
         return array_time(unit.convention, tiles) if steps else 0
     if unit.kind == "systolic" and laid.node.stationarity != "output-stationary" and steps:
-        steps = max(steps, folds * unit.dims.get("rows", 1))  # the next tile takes a cycle a row to load
+        steps = loaded_under(steps, folds, unit.dims.get("rows", 1))
     return steps * each
 
 
@@ -241,20 +264,18 @@ def _result(
     once = touched(cascade, (Use(einsum.output, laid.tile, laid.mask),))
     begun = once if begun is None else begun
     kept_in_unit = home.memory == unit
-    if kept_in_unit or laid.node.stationarity != "output-stationary":
-        written, read = steps, max(0, steps - once) + begun
-    else:
-        written, read = once, begun
-        if steps > once and machine.unit(unit).registers is not None:  # else its ops' energy has them
-            actions[Action(unit, "register", READ)] += steps
-            actions[Action(unit, "register", WRITE)] += steps
+    leaves = kept_in_unit or laid.node.stationarity != "output-stationary"
+    unfinished = once if unfinished is None else unfinished
+    written, finished, read, inside = added_up(steps, once, begun, unfinished, leaves)
+    if inside and machine.unit(unit).registers is not None:  # else its ops' energy has them
+        actions[Action(unit, "register", READ)] += inside
+        actions[Action(unit, "register", WRITE)] += inside
     if kept_in_unit:
         actions[Action(unit, "register", READ)] += read
         actions[Action(unit, "register", WRITE)] += written
         return ()
     sums = (partial_sum(cascade, machine.unit(unit), einsum), cascade.tensor(einsum.name))
     wide, tensor = (as_held(machine, home.memory, one) for one in sums)
-    finished = 0 if unfinished is None else min(once - unfinished, written)
     finished = written if wide.bits == tensor.bits else finished
     stored = None
     if compressed(machine, tensor) and finished in (0, written):

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.account import PICO, byte_pj, point_pj
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.footprint import tile_bytes
 from einsim.dataflow.holds import straight
@@ -23,9 +24,8 @@ from einsim.dataflow.mapper.nest import operands, plain, uncounted
 from einsim.dataflow.mapper.objective import key_by
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.program import READ, WRITE
 from einsim.workloads.cascade import Cascade, Einsum
-
-PICO = 1e-12
 
 
 class Least(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,14 +81,10 @@ def _energy_pj(space: MapSpace, einsum: Einsum, streamed: bool) -> float:
         unit = machine.unit(node.unit)
         lives = {name: Residence(memory=machine.dram.name) for name in _names(einsum)}
         cost = leaf_cost(cascade, machine, einsum, node, whole, lives)
-        total = (
-            share
-            * cost.points
-            * sum(unit.cost(op).energy_pj or 0.0 for op in issued_ops(cascade, unit, einsum))
-        )
+        total = share * cost.points * point_pj(machine, unit.name, issued_ops(cascade, unit, einsum))
         if streamed and not cascade.bounds:
-            read = min((memory.read_pj or 0.0) / memory.access_bytes for memory in machine.memories)
-            write = min((memory.write_pj or 0.0) / memory.access_bytes for memory in machine.memories)
+            every = [memory.name for memory in machine.memories]
+            read, write = (min(byte_pj(machine, name, way) for name in every) for way in (READ, WRITE))
             total += sum(
                 size * (write if written else read)
                 for name, size, written in _streamed(cascade, machine, einsum, node, cost)
@@ -152,7 +148,8 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[float, float]:
         port = port_name(dram, reads)
         ticks[port] = ticks.get(port, 0) + size * clock.byte_ticks.get(port, 0)
     seconds = max(ticks.values()) / clock.ticks_per_cycle / machine.clock_hz
-    return seconds, (read * (dram.read_pj or 0.0) + written * (dram.write_pj or 0.0)) / dram.access_bytes
+    joules = read * byte_pj(machine, dram.name, READ) + written * byte_pj(machine, dram.name, WRITE)
+    return seconds, joules
 
 
 def counted_share(space: MapSpace) -> dict[str, float]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from einsim.accel.port import whole_accesses
+from einsim.dataflow.leaf import added_up, loaded_under
 from einsim.dataflow.mapper.cut import COPIED, PARTIAL, READ, TILES, WRITTEN, parted, turn
 from einsim.dataflow.mapper.tables import (
     ACCESS,
@@ -121,7 +122,7 @@ def steps(t: Any, cut: Any) -> float:
                 inside *= cut.work[r]
             else:
                 share *= cut.work[r]
-        total += count * max(slowest, inside * up(share, t.one[CORES]))
+        total += count * loaded_under(inside * up(share, t.one[CORES]), 1.0, slowest)
         if not turn(cut.kinds, at, mine, 1):
             return total
 
@@ -343,13 +344,12 @@ def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     if t.fmt[x, M] and not final:  # the least that a fibre's values take
         fibre = t.fmt[x, M]
     passing = cut.values[x, 1 if t.one[CORES] > 1.0 else 0]
-    written = passing if t.one[STAYS] else once
-    again = max(0.0, written - once)
+    written, finished, again, inside = added_up(passing, once, 0.0, 0.0, t.one[STAYS] > 0.0)
     size = bytes_of(t.fmt, x, 0.0, fibre, written)
-    whole = bytes_of(t.fmt, x, written - again, fibre, again)
-    later = bytes_of(t.fmt, x, 0.0, fibre, max(written, once))
+    whole = bytes_of(t.fmt, x, finished, fibre, written - finished)
+    later = bytes_of(t.fmt, x, 0.0, fibre, added_up(passing, once, once, once, t.one[STAYS] > 0.0)[2])
     begun = bytes_of(t.fmt, x, 0.0, fibre, again)
     for m in range(t.mem.shape[0]):
         cut.uses[x, m, WRITTEN] += (count - lasts) * _whole(t, m, size) + lasts * _whole(t, m, whole)
         cut.uses[x, m, READ] += (count - firsts) * _whole(t, m, later) + firsts * _whole(t, m, begun)
-    return count * passing if final and not t.one[STAYS] and passing > once else 0.0
+    return count * inside if final else 0.0

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.account import PICO, action_pj, byte_pj, point_pj
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.feed import LaidTile
@@ -17,10 +18,9 @@ from einsim.dataflow.footprint import access_of, compressed
 from einsim.dataflow.leaf import cycles_per_point, issued_ops, partial_sum, passing_whole, sparse_rank
 from einsim.dataflow.mapper.nest import Nest, counts, operands
 from einsim.dataflow.passing import kind_of
+from einsim.dataflow.program import READ, WRITE, Action
 from einsim.specs.arrays import Floats, Ints
 from einsim.workloads.cascade import Access, Cascade, Einsum
-
-PICO = 1e-12
 
 
 class Scales(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +59,8 @@ def scales(machine: Machine, taken: Mapping[str, int] = {}) -> Scales:
     return Scales(
         engines=engines, memories=tuple(m.name for m in memories), unit_ticks=clock.unit_ticks,
         read=port(True), write=port(False),
-        read_j=tuple((m.read_pj or 0.0) / m.access_bytes * PICO for m in memories),
-        write_j=tuple((m.write_pj or 0.0) / m.access_bytes * PICO for m in memories),
+        read_j=tuple(byte_pj(machine, m.name, READ) * PICO for m in memories),
+        write_j=tuple(byte_pj(machine, m.name, WRITE) * PICO for m in memories),
         capacity=tuple(
             math.inf
             if m.capacity_bytes is None or m.parent is None
@@ -134,7 +134,7 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
     rows += [(laid.cores, len(alone), -1, 1)] if alone else []
     dim_of = {rank: number for number, some in enumerate(dims) for rank in some}
     stays = nest.node.stationarity != "output-stationary"
-    registers = unit.registers
+    adding = (Action(unit.name, "register", way) for way in (READ, WRITE))
     least = float(unit.dims.get("rows", 1)) if unit.kind == "systolic" and stays else 0.0
     issues = issued_ops(cascade, unit, einsum)
     cycles = max(1, cycles_per_point(unit, issues))
@@ -167,8 +167,8 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
         one=np.array([
             at[cores[0]] if len(cores) == 1 else -1, laid.cores, least,
             scale.engines.index(unit.mode_of or unit.name), cycles * scale.unit_ticks[unit.name],
-            sum(unit.cost(op).energy_pj or 0.0 for op in issues) * PICO,
-            ((registers.read_pj or 0.0) + (registers.write_pj or 0.0)) * PICO if registers else 0.0,
+            point_pj(machine, unit.name, issues) * PICO,
+            sum(action_pj(machine, action) or 0.0 for action in adding) * PICO,
             nest.buffers, len(scale.engines), stays,
         ], np.float64),
     )  # fmt: skip
