@@ -11,13 +11,31 @@ import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from einsim.accel.machine import Unit
+from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.mapping import Compute
+from einsim.workloads.cascade import Cascade
 
 
 def cores_ranks(node: Compute) -> tuple[str, ...]:
     """Ranks along the cores."""
     return node.spatial.get("cores", ())
+
+
+def cores_of(machine: Machine, memory: str) -> int:
+    """Cores that have a memory, or a unit's registers, each to itself."""
+    unit = next((unit for unit in machine.units if unit.name == memory), None)
+    return machine.memory(memory).copies if unit is None else unit.dims.get("cores", 1)
+
+
+def parted(cascade: Cascade, node: Compute) -> set[str]:
+    """Reduced ranks along the cores: each core has its part of the results then."""
+    reduced = cascade.einsum(node.einsum).reduced
+    return {rank for rank in cores_ranks(node) if rank in reduced and cascade.size(rank) > 1}
+
+
+def parts_in(cascade: Cascade, machine: Machine, node: Compute, memory: str) -> bool:
+    """Whether a memory, or a unit's registers, has each core's part of a leaf's results by itself."""
+    return cores_of(machine, memory) > 1 and bool(parted(cascade, node))
 
 
 def going_round(node: Compute, extents: Mapping[str, int], cores: int) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.cores import copied, cores_ranks
+from einsim.dataflow.cores import copied, cores_of, cores_ranks, parts_in
 from einsim.dataflow.footprint import (
     Use,
     access_of,
@@ -89,29 +89,26 @@ def foreign_ranks(draft: DraftOp, leaf: Leaf, loops: Iterable[ProgramLoop]) -> s
     return foreign & set(cores_ranks(leaf.node))
 
 
-def cores_of(machine: Machine, memory: str) -> int:
-    """Cores that have a memory, or a unit's registers, each to itself."""
-    unit = next((unit for unit in machine.units if unit.name == memory), None)
-    return machine.memory(memory).copies if unit is None else unit.dims.get("cores", 1)
-
-
 class Moved(NamedTuple):
     """Bytes in the outer memory and in the inner one (of registers, values), and those sent where each core
-    gets its own; `rounded`: all went to each core, since who takes what could not be visited.
+    gets its own; `rounded`: all went to each core, since who takes what could not be visited. `added` parts
+    of results are, to what is read for that, which is `back` bytes of the outer memory.
     """
 
     outer: int
     inner: int
     sent: int
     rounded: bool
+    back: int = 0
+    added: int = 0
 
 
 def moved(
     cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, tile: Box, outer: str,
-    partial: int | None,
+    begun: int | None, partial: int | None,
 ) -> Moved:  # fmt: skip
-    """What a transfer moves. So many results that it brings back or stores are `partial`, as wide as they add
-    up; None: all of them.
+    """What a transfer moves. Of so many results that it brings back or adds to earlier tiles have `begun`
+    sums, and so many that it stores are `partial`, as wide as they add up; None: all of them.
     """
     assert draft.home is not None
     inner = draft.home.memory
@@ -119,13 +116,14 @@ def moved(
     if draft.subject == draft.leaf.node.einsum:
         unit = machine.unit(draft.leaf.node.unit)
         wide = partial_sum(cascade, unit, cascade.einsum(draft.subject))
-    tensor = wide if partial is None else tensor
+    some = begun if draft.kind == "load" else partial
+    tensor = wide if some is None else tensor
     in_unit = any(unit.name == inner for unit in machine.units)
     apart = not machine.multicast or cores_of(machine, outer) > 1
     found, times, copies = None, 1, 1
-    begun = partial if draft.resumes else None
+    back = begun if draft.resumes else None
     rounded = False
-    if cores_of(machine, inner) > 1 and begun is None and not _evenly(cascade, machine, layout, draft):
+    if cores_of(machine, inner) > 1 and back is None and not _evenly(cascade, machine, layout, draft):
         found = _pairs(cascade, machine, layout, draft, tile)
         rounded = found is None
     together = uses(draft, cascade, tile)
@@ -133,8 +131,8 @@ def moved(
         pairs, times = found
         rows = {False: different([np.zeros_like(pairs[0]), *pairs[1:]]), True: pairs}
         count = len(pairs[0]) * times
-    elif begun is not None:
-        count = begun
+    elif back is not None:
+        count = back
     else:
         copies = cores_of(machine, inner)
         if copies > 1 and not rounded:
@@ -147,8 +145,8 @@ def moved(
         if found is not None:
             mine = rows[each]
             bits = stored_bits(of, mine) if compressed(machine, of) else len(mine[0]) * times * of.bits
-        elif begun is not None:
-            bits = begun * sums.bits
+        elif back is not None:
+            bits = back * sums.bits
         elif compressed(machine, of):
             bits = union_bits(cascade, machine, of, together) * (copies if each else 1)
         else:
@@ -157,6 +155,14 @@ def moved(
             bits += partial * (sums.bits - of.bits)
         return bytes_at(bits, 1)
 
+    if draft.kind == "store" and parts_in(cascade, machine, draft.leaf.node, inner):
+        once = touched(cascade, together)
+        added = count if begun is None else count - once + begun
+        finished = 0 if partial is None else once - partial
+        there = [as_held(machine, outer, one).bits for one in (wide, cascade.tensor(draft.subject))]
+        written = -(-((count - finished) * there[0] + finished * there[1]) // 8)
+        own = count if in_unit else -(-count * as_held(machine, inner, wide).bits // 8)
+        return Moved(written, own, written, rounded, -(-added * there[0] // 8), added)
     return Moved(
         outer=moves(outer, each=apart),
         inner=count if in_unit else moves(inner, each=True),

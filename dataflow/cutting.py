@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.cores import cores_ranks
-from einsim.dataflow.crossing import accesses_of, cores_of, foreign_ranks, turning
+from einsim.dataflow.cores import cores_of, cores_ranks
+from einsim.dataflow.crossing import accesses_of, foreign_ranks, turning
 from einsim.dataflow.footprint import compressed
 from einsim.dataflow.layout import Layout
 from einsim.dataflow.mask import Cut, mask_of

@@ -76,14 +76,14 @@ class LaidTile:
         kept = self.mask.points(self.tile, self.einsum.ranks)
         if not self.skips:
             return kept
-        visit = self._visit()
+        visit = self.visited()
         if visit is None:
             return min(kept, whole)
         return int(visit.worked.sum()) * self._times([r for r in self.einsum.ranks if r not in visit.ranks])
 
     def steps(self) -> int:
         """Steps of the core that has most; one in which no lane has a point takes none."""
-        visit = self._visit(run=self._run(())) if self._irregular else None
+        visit = self.visited(run=self._run(())) if self._irregular else None
         if visit is not None:
             alike = math.prod(
                 self.folds(dim) for dim, ranks in self.dims.items() if not visit.ranks & {*ranks}
@@ -158,7 +158,7 @@ class LaidTile:
     def _cuts_groups(self) -> bool:
         return any(self.tile[rank][0] % group_size(sparsity) for rank, sparsity in self.skips)
 
-    def _visit(self, more: frozenset[str] = frozenset(), run: str = "") -> Visit | None:
+    def visited(self, more: frozenset[str] = frozenset(), run: str = "") -> Visit | None:
         """The tile visited point by point, but for what is the same at each: ranks walked in time, and
         dimensions, that nothing ties and that are not among `more`. Along the rank `run`, if any, it goes by
         runs. None where those are too many.
@@ -301,7 +301,7 @@ class LaidTile:
         together = self._tangled(accesses[0])
         if len(accesses) > 1:
             together = frozenset(rank for rank in self.placed if not _plainly_alike(accesses, rank))
-        visit = self._visit(mixed | more | together, run)
+        visit = self.visited(mixed | more | together, run)
         if visit is None:
             self.rounded |= not plain
             return None

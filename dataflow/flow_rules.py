@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.cores import cores_ranks
-from einsim.dataflow.footprint import relevant_ranks, uses
+from einsim.dataflow.cores import cores_of, cores_ranks, parted
+from einsim.dataflow.footprint import compressed, relevant_ranks, uses
 from einsim.dataflow.held import points_below
 from einsim.dataflow.holds import may_hold, outside, passes_by, reads, role_of, roles_of, straight
 from einsim.dataflow.iteration import Path
-from einsim.dataflow.layout import Home, Layout, Leaf, common_loops, users
+from einsim.dataflow.layout import Home, Layout, Leaf, common_loops, summed, users
+from einsim.dataflow.leaf import skips
 from einsim.dataflow.mapping import Mapping, node_at
 from einsim.dataflow.mask import Cut, mask_of
 from einsim.dataflow.overlay import overlay_fault
@@ -24,6 +25,7 @@ def check_flow(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
     for leaf in layout.leaves:
         flow.operands(leaf)
         flow.chained(leaf)
+        flow.parts(leaf)
     for leaf in layout.leaves:
         flow.order(leaf)
     for home, _ in layout.homes:
@@ -101,6 +103,35 @@ class _Flow:
                     f"{home.memory} holds {' and '.join(holds)} only, and {tensor} is {role} of {node.einsum}"
                 )
                 raise self.fault(home.place, rule, "keep", f"leave {tensor} out of {home.memory}")
+
+    def parts(self, leaf: Leaf) -> None:
+        """What several cores reduce together has figures where each core's part is whole when they meet."""
+        cascade, machine, node = self.cascade, self.machine, leaf.node
+        einsum, along = self.einsum(leaf), parted(cascade, node)
+        if not along:
+            return
+        why, homes, unit = "", leaf.homes.get(einsum.name, ()), machine.unit(node.unit)
+        own = [home for home in homes if cores_of(machine, home.memory) > 1]
+        tied = along & mask_of(cascade, einsum.ranks).tied
+        later = summed(cascade, self.layout, leaf)  # loops in whose later iterations parts go on
+        inside = [self.layout.loops[n] for n in leaf.path[own[0].depth :] if n in later] if own else []
+        if einsum.iterative:
+            why = "a state"
+        elif compressed(machine, cascade.tensor(einsum.name)):
+            why = "a compressed tensor"
+        elif any(rank in along for rank, _ in skips(cascade, unit, einsum, cascade.sizes)):
+            why = "what is skipped along such a rank"
+        elif any(einsum.name in other.node.chained for other in self.layout.leaves):
+            why = "what another Einsum takes chained"
+        elif len(own) > 1 or (own and own[0] != homes[-1]):
+            why = "what is kept in two memories of each core"
+        elif own and len(users(cascade, self.layout, own[0])) > 1:
+            why = f"what another Einsum reads in {own[0].memory}"
+        elif any(tied or (along & {*loop.ranks} and loop.tile < unit.dims["cores"]) for loop in inside):
+            why = "where some begin their part in a later tile"
+        if why:
+            rule = f"not modelled: several cores reduce {why}"
+            raise self.fault(leaf.place, rule, "spatial", "lay output ranks along them")
 
     def cores(self, home: Home) -> None:
         """A core finds in its own memory what it needs: where a leaf makes the tensor there, all use it on

@@ -6,7 +6,7 @@ import math
 
 from einsim.accel.machine import Machine
 from einsim.accel.widths import lacks
-from einsim.dataflow.cores import share
+from einsim.dataflow.cores import cores_of, parted, share
 from einsim.dataflow.footprint import (
     Use,
     access_of,
@@ -74,10 +74,11 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
     user = here[0]
     einsum, unit, copies = cascade.einsum(user.node.einsum), machine.unit(user.node.unit), 1
     access = access_of(einsum, home.tensor)
-    if all(unit.name != home.memory for unit in machine.units):
-        copies = machine.memory(home.memory).copies
+    parts = home.tensor == einsum.name and parted(cascade, user.node)
+    if parts or all(unit.name != home.memory for unit in machine.units):
+        copies = cores_of(machine, home.memory)
     mine = share(unit, user.node, relevant_ranks(cascade, access), extents) if copies > 1 else extents
-    adding = _adds_up(home, layout, user, cascade)
+    adding = _adds_up(home, layout, user, cascade, machine)
     tensor = partial_sum(cascade, unit, einsum) if adding else cascade.tensor(home.tensor)
     tensor = as_held(machine, home.memory, tensor)
     size = tile_bytes(cascade, machine, access, mine, tensor)
@@ -144,15 +145,17 @@ def _together(
     return -(-min(bits, most) // 8)
 
 
-def _adds_up(home: Home, layout: Layout, leaf: Leaf, cascade: Cascade) -> bool:
-    """Whether partial sums of a leaf come to a home: after tiles of what is next to it inward, or in later
-    steps of the unit.
+def _adds_up(home: Home, layout: Layout, leaf: Leaf, cascade: Cascade, machine: Machine) -> bool:
+    """Whether partial sums of a leaf come to a home: after tiles of what is next to it inward, in later steps
+    of the unit, or from several cores.
     """
     einsum = cascade.einsum(leaf.node.einsum)
     if einsum.name != home.tensor:
         return False
     inside = leaf.homes[home.tensor][leaf.homes[home.tensor].index(home) + 1 :]
     if not inside and returns(leaf.node, einsum, home.memory):
+        return True
+    if parted(cascade, leaf.node) and all(cores_of(machine, one.memory) > 1 for one in inside):
         return True
     return bool(summed(cascade, layout, leaf, inside[0].depth if inside else None))
 

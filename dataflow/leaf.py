@@ -11,13 +11,13 @@ import msgspec
 from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import issued
 from einsim.dataflow.array_time import Tiles, array_time
-from einsim.dataflow.cores import cores_ranks
+from einsim.dataflow.cores import copied, cores_ranks, parted, parts_in
 from einsim.dataflow.feed import LaidTile
 from einsim.dataflow.footprint import Use, as_held, compressed, runs, steps, stored_bits, touched
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
-from einsim.dataflow.visit import Skip
+from einsim.dataflow.visit import Skip, different
 from einsim.specs.rules import Number, rule
 from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
 from einsim.workloads.sparsity import bytes_at, run_bits
@@ -99,24 +99,43 @@ def partial_sum(cascade: Cascade, unit: Unit, einsum: Einsum) -> Tensor:
 
 @rule
 def added_up(
-    steps: Number, once: Number, begun: Number, unfinished: Number, leaves: bool
+    steps: Number, parts: Number, once: Number, begun: Number, unfinished: Number, leaves: bool
 ) -> tuple[Number, ...]:
-    """(results written, how many of them finished, results read back, results added up inside the unit) of a
-    tile of `once` results whose steps add to `steps`; so many have been `begun` by earlier tiles and are left
-    `unfinished`.
+    """(results written, how many of them finished, results read back, results added up inside the unit, parts
+    added outside) of a tile of `once` results, of which cores have `parts`, whose steps add to `steps`; so many
+    have been `begun` by earlier tiles and are left `unfinished`.
 
     Where they leave the unit, they do in each step that adds to them and come back for the next, what earlier
-    tiles have left before the first one; else they add up inside and leave once.
+    tiles have left before the first one; else they add up inside and each core's part leaves once.
     """
-    written = steps if leaves else once
-    inside = steps if steps > once and not leaves else 0
-    return written, min(once - unfinished, written), max(0, written - once) + begun, inside
+    written = steps if leaves else parts
+    inside = steps if steps > parts and not leaves else 0
+    again = max(0, written - once)
+    return written, min(once - unfinished, written), again + begun, inside, 0 if leaves else again
 
 
 @rule
 def loaded_under(steps: Number, folds: Number, rows: Number) -> Number:
     """Steps of folds under each of which the next stationary values load, a cycle a row."""
     return max(steps, folds * rows)
+
+
+def merging(unit: Unit, einsum: Einsum) -> Action:
+    """What adds one core's part of a result to what others have of it."""
+    return Action(unit.name, "op", einsum.ops[-1])
+
+
+def _parts(laid: LaidTile, once: int) -> int:
+    """Parts that cores have of `once` results which they reduce together."""
+    output, shared = laid.einsum.output, set(cores_ranks(laid.node)) & set(laid.einsum.reduced)
+    extents = {rank: extent for rank, (_, extent) in laid.tile.items()}
+    if laid.mask is not None and laid.mask.tied & shared:
+        if (visit := laid.visited()) is not None:
+            core, _, *places = visit.results(output, apart=True)
+            free = (extents[rank] for rank in output.ranks if rank not in visit.ranks)
+            return len(different([core, *places])[0]) * math.prod(free)
+        laid.rounded = True
+    return once * copied(laid.unit, laid.node, output.ranks, extents)
 
 
 def returns(node: Compute, einsum: Einsum, memory: str) -> bool:
@@ -257,17 +276,23 @@ def _result(
 
     Output-stationary they add up in its registers and leave once; else they leave in each step that adds to
     them and come back for the next. Results kept in the unit are written there in each step. What is not
-    finished moves at the accumulator's width.
+    finished moves at the accumulator's width. Parts that cores have of a result are added where they share
+    its memory, else each core has its own there.
     """
     einsum, unit = laid.einsum, laid.node.unit
     steps = laid.read((einsum.output,), frozenset(), apart=True)
     once = touched(cascade, (Use(einsum.output, laid.tile, laid.mask),))
+    parts = _parts(laid, once) if parted(cascade, laid.node) else once
+    kept_in_unit, alone = home.memory == unit, parts_in(cascade, machine, laid.node, home.memory)
     begun = once if begun is None else begun
-    kept_in_unit = home.memory == unit
     leaves = kept_in_unit or laid.node.stationarity != "output-stationary"
     unfinished = once if unfinished is None else unfinished
-    written, finished, read, inside = added_up(steps, once, begun, unfinished, leaves)
-    if inside and machine.unit(unit).registers is not None:  # else its ops' energy has them
+    if alone:  # a core goes on with its own parts, of which none is a result
+        once, begun, unfinished = parts, begun and begun * parts // once, parts
+    written, finished, read, inside, added = added_up(steps, parts, once, begun, unfinished, leaves)
+    if added:
+        actions[merging(laid.unit, einsum)] += added
+    if inside and laid.unit.registers is not None:  # else its ops' energy has them
         actions[Action(unit, "register", READ)] += inside
         actions[Action(unit, "register", WRITE)] += inside
     if kept_in_unit:

@@ -201,12 +201,6 @@ class _Tree:
                 if rank not in einsum.ranks:
                     rule, hint = f"{einsum.name} does not iterate this rank", near(rank, einsum.ranks)
                     raise self.sites.error(place, node, "spatial", rule, got=rank, hint=hint)
-                if dim == "cores" and rank in einsum.reduced:
-                    rule, hint = (
-                        "nothing adds up what several cores have reduced",
-                        "lay output ranks along them",
-                    )
-                    raise self.sites.error(place, node, "spatial", rule, got=rank, hint=hint)
                 if rank in placed[dim == "cores"]:
                     raise self.sites.error(place, node, "spatial", "this rank is placed twice", got=rank)
                 if rank in einsum.iterative and einsum.name in (a.tensor for a in einsum.reads):

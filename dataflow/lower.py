@@ -14,6 +14,7 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock, port_name
+from einsim.dataflow.cores import parts_in
 from einsim.dataflow.crossing import share_elements
 from einsim.dataflow.cutting import cut_of, moving_ranks
 from einsim.dataflow.footprint import uses
@@ -132,7 +133,8 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     inside = {leaf.node.einsum for leaf in here}
     outside = any(reader.name not in inside for reader in cascade.consumers(tensor))
     leaves = producer is not None and (outside or cascade.is_output(tensor))
-    if producer is None or (leaves and summed(cascade, layout, producer, home.depth)):  # sums come back
+    apart = producer is not None and parts_in(cascade, machine, producer.node, home.memory)
+    if producer is None or (leaves and not apart and summed(cascade, layout, producer, home.depth)):
         served = here if producer is None else (producer,)
         path, when = _loading(cascade, layout, served, tensor, home)
         made.append(
@@ -198,8 +200,8 @@ def _op(
     loops = tuple(layout.loops[loop] for loop in draft.path)
     mine = {loop.rank for loop in loops}
     wide = draft.subject == einsum.name and _widens(cascade, machine, draft.leaf)
-    resumed = _resumed(draft, cascade, layout, wide)
-    sums = draft.resumes or wide
+    resumed = _resumed(draft, cascade, machine, layout, wide=wide)
+    sums = draft.subject == einsum.name
     goes_on = {rank for loop in loops if sums and loop.id in resumed for rank in loop.ranks}
     cut = cut_of(draft, layout, cascade, machine, goes_on)
     key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
@@ -220,8 +222,7 @@ def _op(
             if draft.leaf.node.unit in turns:
                 costs[key] = holding(costs[key], turns[draft.leaf.node.unit])
         else:
-            partial = begun if draft.kind == "load" else unfinished
-            costs[key] = transfer_volume(draft, layout, cascade, machine, clock, tile, partial)
+            costs[key] = transfer_volume(draft, layout, cascade, machine, clock, tile, begun, unfinished)
     latency = 0
     engine = dma = ""
     if draft.kind == "compute":
@@ -256,13 +257,20 @@ def _op(
     )
 
 
-def _resumed(draft: DraftOp, cascade: Cascade, layout: Layout, wide: bool) -> tuple[int, ...]:
+def _resumed(
+    draft: DraftOp, cascade: Cascade, machine: Machine, layout: Layout, *, wide: bool
+) -> tuple[int, ...]:
     """Loops in whose later iterations an operation goes on with partial results, or stores `wide` ones, or
-    loads a state as the iteration before has left it.
+    loads a state as the iteration before has left it. Parts of results begin anew in each iteration of their
+    keep, at whose end they are added to what is there.
     """
     depth = draft.home.depth if draft.home is not None else None
-    producer = cascade.producer(draft.subject)
-    if draft.resumes or wide:
+    producer, node = cascade.producer(draft.subject), draft.leaf.node
+    own = draft.leaf.homes.get(draft.subject, ())[-1:]
+    apart = [home for home in own if parts_in(cascade, machine, node, home.memory)]
+    if draft.kind == "compute" and apart:
+        return tuple(n for n in summed(cascade, layout, draft.leaf) if n in draft.path[apart[0].depth :])
+    if draft.resumes or wide or (draft.kind == "store" and apart == [draft.home]):
         return summed(cascade, layout, draft.leaf, depth)
     if draft.kind == "store" or producer is None:
         return ()

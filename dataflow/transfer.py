@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import NOC, Clock, bus_name
-from einsim.dataflow.crossing import cores_of, moved, takers
+from einsim.dataflow.cores import cores_of
+from einsim.dataflow.crossing import moved, takers
 from einsim.dataflow.footprint import access_of, runs, steps
 from einsim.dataflow.layout import Layout
+from einsim.dataflow.leaf import merging
 from einsim.dataflow.mask import Box
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
 from einsim.dataflow.volume import MACHINE, PortWork, Volume
@@ -31,22 +33,24 @@ def transfer_volume(
     machine: Machine,
     clock: Clock,
     tile: Box,
+    begun: int | None,
     partial: int | None,
 ) -> Volume:
-    """A load's or store's own work, the ports it streams through, its accesses. So many results that it
-    brings back or stores are `partial`; None: all of them.
+    """A load's or store's own work, the ports it streams through, its accesses. Of so many results that it
+    brings back or adds to earlier tiles have `begun` sums, so many that it stores are `partial`; None: all.
     """
     assert draft.home is not None
     of = access_of(cascade.einsum(draft.leaf.node.einsum), draft.subject)
     source, target = ends_of(machine, draft)
     outer = target if draft.kind == "store" else source
-    size, own_size, sent, rounded = moved(cascade, machine, layout, draft, tile, outer, partial)
+    move = moved(cascade, machine, layout, draft, tile, outer, begun, partial)
+    size, sent = move.outer, move.sent
     run, pitch = runs(cascade, machine, of, {rank: extent for rank, (_, extent) in tile.items()})
     ahead = steps(cascade, machine, of)
     accesses = []
     actions = {}
     for name, reads in ((source, True), (target, False)):
-        moves = size if name == outer else own_size
+        moves = size if name == outer else move.inner
         if any(unit.name == name for unit in machine.units):
             actions[Action(name, "register", READ if reads else WRITE)] = moves
             continue
@@ -54,19 +58,23 @@ def transfer_volume(
             MemoryAccess(
                 memory=name,
                 tensor=draft.subject,
-                read_bytes=moves if reads else 0,
+                read_bytes=moves if reads else move.back,
                 write_bytes=0 if reads else moves,
                 run_bytes=run,
                 pitch_bytes=pitch,
                 steps=ahead,
             )
         )
+    if move.added:
+        einsum = cascade.einsum(draft.subject)
+        actions[merging(machine.unit(draft.leaf.node.unit), einsum)] = move.added
+    engine = clock.port(machine.memory(outer), draft.subject, draft.kind == "load")
     own: list[tuple[str, int]] = []
     setup = 0
     streams: list[PortWork] = []
     for access in accesses:
         for work in clock.passing(access):
-            if access.memory == outer:
+            if access.memory == outer and work.port == engine:
                 own.append((work.rate, work.amount))
             else:
                 streams.append(work)
@@ -85,5 +93,5 @@ def transfer_volume(
             streams.append(PortWork(NOC, NOC, carried))
     return Volume(
         own=tuple(own), streams=tuple(streams), accesses=tuple(accesses), actions=actions, setup_cycles=setup,
-        rounded=rounded,
+        rounded=move.rounded,
     )  # fmt: skip

@@ -86,7 +86,7 @@ class _WaitsOf:
             found += self._written(number)
             target = _outer(draft)
             if target is not None:
-                found += self._room(number, target)
+                found += [*self._room(number, target), *self._brought(number, target)]
         found += self._barriers(number)
         return _distinct(found)
 

@@ -344,10 +344,10 @@ def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     if t.fmt[x, M] and not final:  # the least that a fibre's values take
         fibre = t.fmt[x, M]
     passing = cut.values[x, 1 if t.one[CORES] > 1.0 else 0]
-    written, finished, again, inside = added_up(passing, once, 0.0, 0.0, t.one[STAYS] > 0.0)
+    written, finished, again, inside, _ = added_up(passing, once, once, 0.0, 0.0, t.one[STAYS] > 0.0)
     size = bytes_of(t.fmt, x, 0.0, fibre, written)
     whole = bytes_of(t.fmt, x, finished, fibre, written - finished)
-    later = bytes_of(t.fmt, x, 0.0, fibre, added_up(passing, once, once, once, t.one[STAYS] > 0.0)[2])
+    later = bytes_of(t.fmt, x, 0.0, fibre, added_up(passing, once, once, once, once, t.one[STAYS] > 0.0)[2])
     begun = bytes_of(t.fmt, x, 0.0, fibre, again)
     for m in range(t.mem.shape[0]):
         cut.uses[x, m, WRITTEN] += (count - lasts) * _whole(t, m, size) + lasts * _whole(t, m, whole)

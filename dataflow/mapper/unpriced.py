@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import priced
-from einsim.dataflow.leaf import issued_ops
+from einsim.dataflow.leaf import issued_ops, merging
 from einsim.dataflow.program import READ, WRITE, Action
 from einsim.dataflow.spatial import able
 from einsim.specs.errors import SpecError
@@ -19,6 +19,8 @@ def unpriced(cascade: Cascade, machine: Machine) -> tuple[str, ...]:
     for einsum in cascade.einsums:
         for unit in able(cascade, machine, einsum):
             actions |= {Action(unit.name, "op", op): 1 for op in issued_ops(cascade, unit, einsum)}
+            if einsum.reduced and "cores" in unit.dims:
+                actions[merging(unit, einsum)] = 1
             if unit.registers is not None:
                 actions |= {Action(unit.name, "register", what): 1 for what in (READ, WRITE)}
     return priced(machine, actions)[1]

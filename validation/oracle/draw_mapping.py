@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from einsim.accel.machine import Machine
+from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.holds import outside, roles_of
 from einsim.dataflow.mapper.point import mapping
 from einsim.dataflow.mapper.space import MapSpace
@@ -188,8 +188,25 @@ class Grower:
                 mine = [free.pop() for _ in range(rng.choice((0, 1, 1, 1, 2))) if free]
             if mine:
                 spatial[dim] = tuple(mine)
+        spatial = self._reducing(einsum, unit, spatial)
         flow = rng.choice((*(unit.dataflows or ("output-stationary",)), "output-stationary"))
         return Compute(einsum=einsum.name, unit=unit.name, spatial=spatial, stationarity=flow)
+
+    def _reducing(
+        self, einsum: Einsum, unit: Unit, spatial: dict[str, tuple[str, ...]]
+    ) -> dict[str, tuple[str, ...]]:
+        """One in four times that there are cores, a reduced rank lies along them, too or alone."""
+        apart = random.Random(repr((einsum.name, spatial, self.chip)))  # noqa: S311 - cases, not secrets
+        ranks = [rank for rank in einsum.reduced if rank not in einsum.iterative]
+        if "cores" not in unit.dims or not ranks or apart.random() < 0.75:
+            return spatial
+        chosen = apart.choice(ranks)
+        others = {dim: along for dim, along in spatial.items() if dim != "cores"}
+        if apart.random() < 0.7:  # mostly it lies nowhere else
+            others = {dim: tuple(rank for rank in along if rank != chosen) for dim, along in others.items()}
+        mine = [*spatial.get("cores", ())[: apart.randint(0, 1)], chosen]
+        apart.shuffle(mine)
+        return {"cores": tuple(mine), **{dim: along for dim, along in others.items() if along}}
 
 
 def mutate(tree: Node, work: Cascade, chip: Machine, rng: random.Random) -> Node:

@@ -55,8 +55,6 @@ def _compute(cascade: Cascade, machine: Machine, node: Compute, keeps: list[Keep
     for dim, ranks in node.spatial.items():
         if dim not in unit.dims:
             yield f"{unit.name} has no {dim}"
-        if dim == "cores" and set(ranks) & set(einsum.reduced):
-            yield "nothing adds up what several cores have reduced"
         if set(ranks) & set(einsum.iterative) and einsum.name in {read.tensor for read in einsum.reads}:
             yield "steps that need each other at the same time"
     others = [rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks]

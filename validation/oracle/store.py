@@ -26,6 +26,8 @@ class AccessCounts(msgspec.Struct, kw_only=True):
     crossed: dict[str, tuple[int, int]] = {}
     """Useful bytes that filled or emptied a memory, by its name: as sent, and as each core takes them."""
     registers: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    merged: Counter[str] = msgspec.field(default_factory=Counter)
+    """Parts of an Einsum's results that were added to those of other cores, or to what they had left."""
 
 
 def fibres(columns: Sequence[Ints], count: int) -> Ints:
@@ -113,6 +115,7 @@ class Place:
     def __init__(
         self, cascade: Cascade, machine: Machine, books: AccessCounts, tensor: str, memory: str,
         outer: Place | None, given: Floats, sums: PartialSums, spill: float = 0.0,
+        join: np.ufunc | None = None,
     ) -> None:  # fmt: skip
         unit = next((unit for unit in machine.units if unit.name == memory), None)
         self.cascade, self.machine, self.books = cascade, machine, books
@@ -120,6 +123,7 @@ class Place:
         self.registers, self.sums = unit is not None, sums
         self.cores = unit.dims.get("cores", 1) if unit else machine.memory(memory).copies
         self.value_bits = 0 if unit else machine.memory(memory).value_bits
+        self.join = join if self.cores > 1 else None  # how parts that each core has become one result
         self.values = np.tile(given, (self.cores, 1))
         self.there = ~np.isnan(self.values)
         self.fresh = np.zeros(self.values.shape, dtype=bool)  # written here and not yet further out
@@ -189,9 +193,35 @@ class Place:
 
     def _hand_out(self, row: Ints, element: Ints, stamp: int) -> None:
         assert self.outer is not None
+        if self.join is not None and self.outer.cores == 1:
+            self._merge(row, element, stamp, self.join)
+            return
         self.outer.write(row, element, self.values[row, element], stamp)
         self._cross(self.outer.moved("write", row, element), row, element)
         self.moved("read", row, element)
+
+    def _merge(self, row: Ints, element: Ints, stamp: int, join: np.ufunc) -> None:
+        """The cores' parts of a tile of results leave and are added, one by one, to what is there."""
+        assert self.outer is not None
+        outer, nowhere = self.outer, np.zeros_like(row)
+        element, row = np.unique(np.stack([element, row]), axis=1)
+        outer.fetch(nowhere, element)
+        found = outer.there[0, element]
+        first = np.append(True, element[1:] != element[:-1])
+        last = np.append(first[1:], True)
+        joined = outer.values[0].copy()
+        for at, mine, anew in zip(element, self.values[row, element], first & ~found, strict=True):
+            joined[at] = mine if anew else join(joined[at], mine)
+        added = found | ~first
+        self.books.merged[self.tensor] += int(added.sum())
+        outer.count("read", element[added], row[added], np.ones(added.sum(), dtype=bool))
+        partial = self.sums.partial(element) | ~last
+        sent = outer.count("write", element, row, partial)
+        outer.write(nowhere, element, joined[element], stamp)
+        if not self.registers:
+            before = self.books.crossed.get(self.memory, (0, 0))
+            self.books.crossed[self.memory] = before[0] + sent, before[1] + sent
+        self.count("read", element, row, np.ones(len(element), dtype=bool))
 
     def _cross(self, once: int, core: Ints, element: Ints) -> None:
         """Enter what is sent between this place and the next one outward, as wide as it is out there."""

@@ -21,9 +21,10 @@ from einsim.validation.oracle.points import (
     box_points,
     einsum_points,
     elements,
+    point_ops,
 )
 from einsim.validation.oracle.store import AccessCounts, PartialSums, Place
-from einsim.validation.oracle.unit import core_of, cycles_a_point, latency_cycles, lay
+from einsim.validation.oracle.unit import core_of, cores_ranks, cycles_a_point, latency_cycles, lay
 from einsim.validation.oracle.values import GATHER, Floats, evaluate, gather
 from einsim.validation.oracle.widths import issues
 from einsim.workloads.cascade import Cascade, Einsum
@@ -96,6 +97,11 @@ class _Walk:
             leaf.einsum: max(cascade.tensor(leaf.einsum).bits, machine.unit(leaf.unit).accumulator_bits or 0)
             for leaf in leaves if cascade.einsum(leaf.einsum).reduce == "sum"
         }  # fmt: skip
+        self.join = {  # of what several cores reduce
+            leaf.einsum: GATHER[einsum.reduce or "sum"][1]
+            for leaf in leaves for einsum in (cascade.einsum(leaf.einsum),)
+            if any(self.sizes[rank] > 1 for rank in {*cores_ranks(leaf)} & {*einsum.reduced})
+        }  # fmt: skip
         results = {tensor.name for tensor in cascade.outputs}
         self.passed_on = {  # read from the registers by all that read it
             name: name not in results
@@ -110,6 +116,9 @@ class _Walk:
                 np.asarray(inputs[tensor.name], dtype=np.float64).reshape(-1),
             )  # fmt: skip
         self.outcome.chain_cycles = self.visit(mapping.tree, whole, dram, 0.0)
+        for leaf in leaves:
+            if merged := self.outcome.books.merged[leaf.einsum]:
+                self.outcome.ops[leaf.unit, point_ops(cascade.einsum(leaf.einsum))[-1]] += merged
         self.outcome.outputs = {
             tensor.name: dram[tensor.name].values[0].reshape(cascade.shape(tensor.name))
             for tensor in cascade.outputs
@@ -151,7 +160,7 @@ class _Walk:
         )  # fmt: skip
         return Place(
             self.cascade, self.machine, self.outcome.books, tensor, memory, outer, self.given[tensor], sums,
-            spill,
+            spill, self.join.get(tensor),
         )  # fmt: skip
 
     def visit(self, node: Node, ranges: Ranges, places: Places, after: float) -> float:
@@ -285,7 +294,10 @@ class _Walk:
         held = not self.passed_on[einsum.name] or places[einsum.name].outer is not None
         left = self.undone[einsum.name].copy()
         np.subtract.at(left, target, 1)
-        feed(einsum, node, laid, touched, again, left[target] == 0, places, outcome.books, results=held)
+        feed(
+            einsum, node, laid, touched, again, left[target] == 0, places, outcome.books, results=held,
+            parts=einsum.name in self.join,
+        )  # fmt: skip
 
         def read(access: Access) -> Floats:
             chained = self.latest if access.tensor in node.chained else places
@@ -293,17 +305,20 @@ class _Walk:
 
         with np.errstate(all="ignore"):
             value = evaluate(einsum.expr, points, read, self.sizes)
-        place = places[einsum.name]
+        place, made = places[einsum.name], np.unique(target)
         before = np.full(self.flat[einsum.name], GATHER[einsum.reduce][0] if einsum.reduce else math.nan)
-        if einsum.reduce and again.any():
+        if einsum.reduce and again.any() and place.join is None:
             before[target[again]] = self._look(einsum, einsum.name, places, laid.core[again], target[again])
-        result = gather(einsum.reduce, value, target, before)
-        core = np.zeros(self.flat[einsum.name], dtype=np.int64)
-        core[target] = laid.core
-        made = np.unique(target)
-        place.write(core[made], made, result[made], stamp)
         self.latest[einsum.name] = self._place(einsum.name, unit.name, None)
-        self.latest[einsum.name].write(core[made], made, result[made], stamp)
+        for there in (place, self.latest[einsum.name]):
+            for core in np.unique(laid.core) if there.join else (None,):
+                mine = laid.core == core if there.join else np.ones(points.count, dtype=bool)
+                own = np.where(there.there[core], there.values[core], before) if there.join else before
+                result = gather(einsum.reduce, value[mine], target[mine], own)
+                home = np.zeros(self.flat[einsum.name], dtype=np.int64)
+                home[target[mine]] = laid.core[mine]
+                some = np.unique(target[mine])
+                there.write(home[some], some, result[some], stamp)
 
         for access in einsum.reads:
             np.subtract.at(self.unread[access.tensor], touched[access], 1)

@@ -47,6 +47,30 @@ def test_partial_sums_in_an_inner_keep_go_out_and_in(work: Cascade, text: str) -
     assert not found.found, found.found
 
 
+CAUSAL = parse("where m <= p\nG[p] = max[m](X[m,p])", name="causal", sizes={"m": 7, "p": 7})
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize("flow", ["", " weight-stationary"])
+@pytest.mark.parametrize(
+    ("work", "text"),
+    [
+        (PRODUCT, "keep A B Z in gb x1 / keep A B Z in near x1 / Z on grid cores=k rows=m cols=n"),
+        (PRODUCT, "keep A B Z in gb x1 / keep A B Z in near x1 / Z on grid cores=k rows=k cols=n"),
+        (PRODUCT, "for k/4 / keep A B Z in gb x1 / for n/2 / keep A B Z in near x1 / Z on grid cores=m*k cols=n"),
+        (PRODUCT, "keep A B Z in gb x1 / for m/2 / keep Z in near x1 / for k/3 / keep A B in near x1 / Z on lanes cores=k*m lanes=n"),
+        (TWICE, "keep A B Z in gb x1 / for j/2 / keep A B Z in near x1 / for k/3 / Z on lanes cores=k lanes=n"),
+        (CAUSAL, "keep X G in gb x1 / for p/4 / keep X G in near x1 / G on lanes cores=m lanes=p"),
+        (CAUSAL, "keep X G in gb x1 / for m/3 / keep X G in near x1 / for p/2 / G on lanes cores=p*m lanes=p"),
+    ],
+)  # fmt: skip
+def test_cores_reduce_a_result_together(work: Cascade, text: str, flow: str, copies: int) -> None:
+    chip = machine(cores=3, copies=copies, accumulator_bits=32)
+    nodes = [node for node in text.split(" / ") if copies > 1 or "near" not in node or "in gb" not in text]
+    found = verdict(work, "\n".join("  " * at + node for at, node in enumerate(nodes)) + flow, chip)
+    assert not found.found, found.found
+
+
 def test_a_tile_beyond_what_is_left_is_one_step() -> None:
     text = "keep A B Z in gb x1\n  for m/{}\n    for m/{}\n      Z on grid rows=m cols=n"
     assert not verdict(PRODUCT, text.format(2, 4)).found

@@ -242,3 +242,43 @@ def test_what_an_unstructured_pattern_skips_is_read_even_so() -> None:
     )
     assert found.books.reads["gb", "A"] == 5 * 2 * 2
     assert found.points["Z"] == 2 * 2 * 2
+
+
+@pytest.mark.parametrize("flow", ["output-stationary", "weight-stationary"])
+@pytest.mark.parametrize("tile", [8, 4])
+def test_every_further_core_adds_its_part_where_the_cores_meet(tile: int, flow: str) -> None:
+    # two cores have four of the eight points of each of four sums. Output-stationary each writes its part in
+    # every tile: of 8 points 2 writes and a read, of two tiles of 4 points 4 and 3. Else each of the 8 steps writes
+    # and all but the first read. Only what leaves the lanes whole is added outside of them.
+    work = parse("Z[m] = A[m,k] * B[k]", name="split", sizes={"m": 4, "k": 8})
+    leaf = Compute(einsum="Z", unit="lanes", spatial={"cores": ("k",), "lanes": ("m",)}, stationarity=flow)
+    found = outcome(work, machine(cores=2), chain(keep("Z", "gb"), ("k", tile), keep("A B", "gb"), leaf))
+    tiles = 8 // tile
+    writes, reads = (2 * tiles, 2 * tiles - 1) if flow == "output-stationary" else (8, 7)
+    assert found.books.writes["gb", "Z"] == 4 * writes * 2
+    assert found.books.reads["gb", "Z"] == 4 * (reads + 1) * 2  # and once as the keep ends
+    assert found.ops["lanes", "mac"] == 32 + (4 * tiles if flow == "output-stationary" else 0)
+    assert right(work, found)
+
+
+def test_parts_in_the_cores_own_memories_meet_as_they_leave_them() -> None:
+    # three cores, eight points, two iterations of four points around the keep: points 0 to 3 lie on cores 0 1 2 0,
+    # points 4 to 7 on cores 1 2 0 1, so three parts of each of four maxima leave twice, and all but the very first
+    # are added to what is there
+    work = parse("G[m] = max[k](A[m,k])", name="split", sizes={"m": 4, "k": 8})
+    leaf = Compute(einsum="G", unit="lanes", spatial={"cores": ("k",), "lanes": ("m",)})
+    tree = chain(keep("A G", "gb"), ("k", 4), keep("A G", "near"), leaf)
+    found = outcome(work, machine(cores=3, copies=3), tree)
+    assert found.books.writes["near", "G"] == found.books.reads["near", "G"] == 2 * 3 * 4 * 2
+    assert found.books.writes["gb", "G"] == 2 * 3 * 4 * 2
+    assert found.books.reads["gb", "G"] == (2 * 3 - 1) * 4 * 2 + 4 * 2
+    assert found.ops["lanes", "max"] == 32 + (2 * 3 - 1) * 4
+    assert right(work, found)
+
+
+def test_a_core_finds_only_its_part_in_its_own_memory() -> None:
+    work = parse("G[m] = max[k](A[m,k])\nS[m,k] = A[m,k] - G[m]", name="split", sizes={"m": 4, "k": 8})
+    spatial = {"cores": ("k",), "lanes": ("m",)}
+    leaves = tuple(Compute(einsum=name, unit="lanes", spatial=spatial) for name in "GS")
+    found = outcome(work, machine(cores=2, copies=2), chain(keep("A G S", "near"), Sequence(children=leaves)))
+    assert not right(work, found)

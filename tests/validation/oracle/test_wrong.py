@@ -12,7 +12,7 @@ from tests.validation.oracle.small import machine
 TWO = ("B[i,j] = exp(A[i,j])\nC[i,j] = B[i,j] * 2", {"i": 3, "j": 4})
 AHEAD = ("where x + r <= 7\nH[x] = exp(I[x])\nO[x] = H[x+r] * W[r]", {"x": 8, "r": 2})
 WIDER = ("B[i] = exp(A[i])\nC[i,j] = D[i,j] * 2", {"i": 3, "j": 4})
-PRODUCT = ("Z[m,n] = A[m,k] * B[k,n]", {"m": 4, "n": 3, "k": 5})
+PARTS = ("G[m] = max[k](A[m,k])\nS[m,k] = A[m,k] - G[m]", {"m": 4, "k": 5})
 TURNED = ("B[i,j] = exp(A[j,i])", {"i": 3, "j": 3})
 
 
@@ -22,14 +22,14 @@ TURNED = ("B[i,j] = exp(A[j,i])", {"i": 3, "j": 3})
         (TWO, "keep A B C in gb x1\n  sequence\n    C on lanes\n    B on lanes"),
         (AHEAD, "keep I H O W in gb x1\n  for x/2\n    pipeline\n      H on lanes\n      O on grid rows=x"),
         (WIDER, "keep A B C D in gb x1\n  for j/2\n    sequence\n      B on lanes\n      C on lanes"),
-        (PRODUCT, "keep A B Z in gb x1\n  Z on grid cores=k rows=m"),
+        (PARTS, "keep A G S in near x1\n  sequence\n    G on lanes cores=k\n    S on lanes cores=k"),
         (TURNED, "keep A B in gb x1 overlay\n  for i/1\n    B on lanes lanes=j"),
     ],
-    ids=["before it is made", "a step ahead", "again", "reduced over cores", "over bytes still wanted"],
+    ids=["before it is made", "a step ahead", "again", "a part for the whole", "over bytes still wanted"],
 )  # fmt: skip
 def test_what_is_wrong_is_refused(work: tuple[str, dict[str, int]], text: str) -> None:
     cascade = parse(work[0], name="wrong", sizes=work[1])
-    chip = machine(cores=2)
+    chip = machine(cores=2, copies=2 if "near" in text else 1)
     mapping = parse_text(f"wrong on {chip.name} (test)\n{text}")
     found = judge(DrawnCase(name="", kind="", work=cascade, chip=chip, mapping=mapping), figures=False)
     assert not found.right
