@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from einsim.accel.machine import Machine, Memory
+from einsim.accel.port import whole_bytes
 from einsim.dataflow.program import MemoryAccess, Stream
 from einsim.dataflow.volume import MACHINE, PortWork
 from einsim.workloads.cascade import Einsum
@@ -54,8 +55,7 @@ class Clock:
             rate = port_name(memory, reads)
             if size and rate in self.byte_ticks:
                 at = self.port(memory, access.tensor, reads), rate
-                whole = memory.accesses(size) * memory.access_bytes
-                found[at] = found.get(at, 0) + whole * memory.banks
+                found[at] = found.get(at, 0) + whole_bytes(size, memory.access_bytes) * memory.banks
         return tuple(PortWork(port, rate, amount) for (port, rate), amount in found.items())
 
     def transfer(self, access: MemoryAccess) -> list[Stream]:

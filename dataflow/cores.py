@@ -1,8 +1,7 @@
 """What the cores of a unit have of a tensor: each its points of the ranks along the cores, the rest in full.
 
-Points of the cores' ranks go round the cores one by one, so any range of n points lies on min(n, cores) of
-them, at most ceil(n / cores) on one, whatever the loops. Where only some of those ranks move a tensor, its
-share is counted as if the others were walked outermost: never too small.
+Points of the cores' ranks go round the cores one by one, whatever the loops. Where only some of those ranks
+move a tensor, its share is counted as if the others were walked outermost: never too small.
 """
 
 from __future__ import annotations
@@ -13,7 +12,20 @@ from functools import lru_cache
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.mapping import Compute
+from einsim.specs.rules import Number, rule, up
 from einsim.workloads.cascade import Cascade
+
+
+@rule
+def cores_met(points: Number, cores: Number) -> Number:
+    """Cores that points which go round them lie on."""
+    return min(points, cores)
+
+
+@rule
+def on_a_core(points: Number, cores: Number) -> Number:
+    """Points on the core that has most of those that go round."""
+    return up(points, cores)
 
 
 def cores_ranks(node: Compute) -> tuple[str, ...]:
@@ -54,7 +66,7 @@ def going_round(node: Compute, extents: Mapping[str, int], cores: int) -> tuple[
 def wanting(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[str, int]) -> int:
     """Cores that want the same element of a tensor which the ranks `moved` move."""
     still = set(cores_ranks(node)) - set(moved)
-    return min(unit.dims.get("cores", 1), math.prod(extents[rank] for rank in still)) if still else 1
+    return cores_met(math.prod(extents[rank] for rank in still), unit.dims.get("cores", 1)) if still else 1
 
 
 def copied(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[str, int]) -> int:
@@ -82,7 +94,7 @@ def _round(extents: tuple[int, ...], cores: int) -> list[list[int]]:
         period = cores // math.gcd(stride, cores)
         counts = [0] * cores
         for at in range(min(extent, period)):
-            counts[at * stride % cores] = -(-(extent - at) // period)
+            counts[at * stride % cores] = on_a_core(extent - at, period)
         found.append(counts)
         stride = stride * extent % cores
     return found[::-1]
@@ -103,7 +115,8 @@ def share(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[str,
     """The extents with those of the cores' ranks that move the tensor cut to what one core has at most."""
     cores = unit.dims.get("cores", 1)
     mine = [rank for rank in cores_ranks(node) if rank in set(moved)]
-    left = -(-math.prod(extents[rank] for rank in mine) * wanting(unit, node, moved, extents) // cores)
+    copies = wanting(unit, node, moved, extents)
+    left = on_a_core(math.prod(extents[rank] for rank in mine) * copies, cores)
     found = dict(extents)
     for rank in reversed(mine):
         found[rank] = min(extents[rank], left)

@@ -17,7 +17,7 @@ from einsim.accel.machine import Unit
 from einsim.dataflow.cores import copied, cores_ranks, going_round, most_places
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
-from einsim.dataflow.passing import kind_of, passed
+from einsim.dataflow.passing import in_time, kind_of, passed
 from einsim.dataflow.visit import MOST_VISITED, Ints, Skip, Visit, different, stored_bits
 from einsim.workloads.cascade import Access, Einsum, Index, Tensor
 from einsim.workloads.sparsity import group_size
@@ -318,12 +318,11 @@ class LaidTile:
         mine, still = set(access.ranks), access == self.still
         total, left = 1, set[str]()
         for rank in self.in_time:
-            if rank not in mine and still:
-                continue
-            if self._cut_by_folds({rank}):
+            if not self._cut_by_folds({rank}):
+                kind = kind_of(rank, mine, whole)
+                total *= in_time(kind, still, self.tile[rank][1], self.work[rank])
+            elif rank in mine or not still:
                 left.add(rank)
-            else:
-                total *= self.tile[rank][1] if rank in whole else self.work[rank]
         for dim, ranks in self.dims.items():
             if self._cut_by_folds({*ranks}):
                 left |= mine & set(ranks)

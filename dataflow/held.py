@@ -22,6 +22,7 @@ from einsim.dataflow.holds import outside
 from einsim.dataflow.layout import Home, Layout, Leaf, summed, users
 from einsim.dataflow.leaf import partial_sum, returns
 from einsim.dataflow.mapping import Mapping, Node, Sequence, children
+from einsim.specs.rules import Number, rule
 from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
 
 
@@ -39,6 +40,12 @@ def held_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
         before = here.get(home.memory, 0)
         here[home.memory] = max(before, size) if home.overlay else before + size
     return _held(mapping.tree, (), by_place)
+
+
+@rule
+def buffered(size_bytes: Number, buffers: Number, again: bool) -> Number:
+    """Bytes of a home with its buffers: one is enough where no next tile comes."""
+    return size_bytes * buffers if again else size_bytes
 
 
 def room_of(machine: Machine) -> dict[str, int | None]:
@@ -95,7 +102,7 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
         size = _together(cascade, machine, tuple(used.values()), mine, tensor)
     size *= copies
     again = any(layout.loops[loop].count > 1 for loop in path)
-    return math.ceil(size * (1 - home.spill)) * (home.buffers if again else 1)
+    return buffered(math.ceil(size * (1 - home.spill)), home.buffers, again)
 
 
 def _apart(

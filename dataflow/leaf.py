@@ -102,8 +102,8 @@ def added_up(
     steps: Number, parts: Number, once: Number, begun: Number, unfinished: Number, leaves: bool
 ) -> tuple[Number, ...]:
     """(results written, how many of them finished, results read back, results added up inside the unit, parts
-    added outside) of a tile of `once` results, of which cores have `parts`, whose steps add to `steps`; so many
-    have been `begun` by earlier tiles and are left `unfinished`.
+    added outside) of a tile of `once` results, of which cores have `parts`, whose steps add to `steps`.
+    Earlier tiles have `begun` so many, and so many are left `unfinished`.
 
     Where they leave the unit, they do in each step that adds to them and come back for the next, what earlier
     tiles have left before the first one; else they add up inside and each core's part leaves once.

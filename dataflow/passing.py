@@ -13,7 +13,7 @@ from collections.abc import Collection
 from typing import Any
 
 from einsim.specs.compiled import njit
-from einsim.specs.rules import down, up
+from einsim.specs.rules import Number, down, rule, up
 
 LACKS, MOVES, WHOLE = range(3)
 """What a rank is to an operand: it lacks it, moves with it, or passes it whole, whatever the unit skips."""
@@ -24,6 +24,16 @@ def kind_of(rank: str, mine: Collection[str], whole: Collection[str]) -> int:
     if rank not in mine:
         return LACKS
     return WHOLE if rank in whole else MOVES
+
+
+@rule
+def in_time(kind: int, still: bool, points: Number, computed: Number) -> Number:
+    """How often an operand passes for a rank that is walked in time, of whose `points` so many are
+    `computed`: a stationary one waits for ranks that it lacks.
+    """
+    if kind == WHOLE:
+        return points
+    return 1 if still and kind == LACKS else computed
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)

@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from einsim.dataflow.cores import on_a_core
+from einsim.dataflow.held import buffered
 from einsim.dataflow.mapper.cut import PARTIAL, READ, TILES, WRITTEN, split, start, uncut
 from einsim.dataflow.mapper.sums import bytes_of, copied, into_cores, steps, sum_dims, sum_ranks, sum_uses
 from einsim.dataflow.mapper.tables import (
@@ -87,12 +89,12 @@ def held_bytes(t: Any, cut: Any, copies: float, x: int, d: int, relaxed: bool, p
         if moved[x, r] and not (relaxed and cut.open[r]):
             here = cut.reach[d, r]
             if copies > 1.0 and r == int(one[CORE_RANK]):
-                here = np.ceil(here / one[CORES])
+                here = on_a_core(here, one[CORES])
             points *= here
             if t.fmt[x, M] and r == int(t.fmt[x, FIBRE]):
                 fibre = here
     size = bytes_of(t.fmt, x, 0.0, fibre, points) if partial else bytes_of(t.fmt, x, points, fibre)
-    return size * copies * (one[BUFFERS] if cut.again[d] else 1.0)
+    return buffered(size * copies, one[BUFFERS], cut.again[d] > 0)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)

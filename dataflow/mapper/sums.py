@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from einsim.accel.port import whole_accesses
+from einsim.accel.port import whole_bytes
+from einsim.dataflow.cores import cores_met, on_a_core
 from einsim.dataflow.leaf import added_up, loaded_under
 from einsim.dataflow.mapper.cut import COPIED, PARTIAL, READ, TILES, WRITTEN, parted, turn
 from einsim.dataflow.mapper.tables import (
@@ -35,7 +36,7 @@ from einsim.dataflow.mapper.tables import (
     M,
     N,
 )
-from einsim.dataflow.passing import LACKS, MOVES, WHOLE, passed
+from einsim.dataflow.passing import LACKS, MOVES, WHOLE, in_time, passed
 from einsim.specs.compiled import njit
 from einsim.specs.rules import down, up
 from einsim.workloads.sparsity import bytes_at, kept_in_groups
@@ -85,7 +86,7 @@ def sum_dims(t: Any, cut: Any) -> None:
                 if along[r] != s:
                     continue
                 count *= stand(t, cut, r)
-                work *= up(cut.work[r], cores) if t.place[r, CORE] else cut.work[r]
+                work *= on_a_core(cut.work[r], cores) if t.place[r, CORE] else cut.work[r]
             cut.folds[s] += count * up(work, t.dim[s, WIDTH])
             if not turn(cut.kinds, at, along, s):
                 break
@@ -122,7 +123,7 @@ def steps(t: Any, cut: Any) -> float:
                 inside *= cut.work[r]
             else:
                 share *= cut.work[r]
-        total += count * loaded_under(inside * up(share, t.one[CORES]), 1.0, slowest)
+        total += count * loaded_under(inside * on_a_core(share, t.one[CORES]), 1.0, slowest)
         if not turn(cut.kinds, at, mine, 1):
             return total
 
@@ -137,7 +138,7 @@ def _stays(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
             wanting *= cut.work[r]
         else:
             mine *= cut.tile[r] if t.feed[x, r] == WHOLE else cut.work[r]
-    return mine * min(wanting, t.one[CORES]) if apart else mine
+    return mine * cores_met(wanting, t.one[CORES]) if apart else mine
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -186,7 +187,7 @@ def _passed_least(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
     few = down(core, cores)
     more = core - few * cores
     if not own:
-        return whole * max(mine, up(up(core, cores) * others, lanes))
+        return whole * max(mine, up(on_a_core(core, cores) * others, lanes))
     folds = more * up((few + 1.0) * others, lanes) + (cores - more) * up(few * others, lanes)
     return whole * max(mine, folds)
 
@@ -198,10 +199,7 @@ def _values(t: Any, cut: Any, x: int, apart: bool, final: bool) -> float:
     for r in range(t.sizes.shape[0]):
         if t.place[r, DIM] >= 0:
             continue
-        if t.feed[x, r] == WHOLE:
-            total *= cut.tile[r]
-        elif t.feed[x, r] == MOVES or not t.still[x]:
-            total *= cut.work[r]
+        total *= in_time(t.feed[x, r], t.still[x] == 1, cut.tile[r], cut.work[r])
     for s in range(t.dim.shape[0]):
         total *= _passed(t, cut, x, s, apart) if final else _passed_least(t, cut, x, s, apart)
     return total
@@ -210,7 +208,7 @@ def _values(t: Any, cut: Any, x: int, apart: bool, final: bool) -> float:
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _whole(t: Any, m: int, size: float) -> float:
     """Bytes of the whole accesses that so many bytes take."""
-    return whole_accesses(size, t.mem[m, ACCESS]) * t.mem[m, ACCESS]
+    return whole_bytes(size, t.mem[m, ACCESS])
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
@@ -290,8 +288,9 @@ def into_cores(t: Any, cut: Any, x: int, m: int, d: int) -> float:
             kinds = parted(extents, counts, kinds, cut.reach[e, core])
     total = 0.0
     for k in range(kinds):
-        few = extents[k] < cores
-        total += counts[k] * (_tiles(t, cut, x, m, extents[k], 0.0) if few else cut.uses[x, m, COPIED])
+        copies = cores_met(extents[k], cores)
+        size = _tiles(t, cut, x, m, copies, 0.0) if copies < cores else cut.uses[x, m, COPIED]
+        total += counts[k] * size
     return total
 
 

@@ -18,20 +18,28 @@ from einsim.workloads.expression import Access
 class Laid(msgspec.Struct, frozen=True, kw_only=True):
     """A tile on a unit, point by point. Points of one core with the same step run at the same time.
 
-    `worked` are the points that are computed: all but those that the unit skips for a sparse operand.
+    `fold` numbers the folds of all dimensions. `worked` are the points that are computed: all but those that
+    the unit skips for a sparse operand.
     `streamed[access]` is the step in which a point's operand passes the unit's edge.
     """
 
     core: Ints
     lane: Ints
     step: Ints
+    fold: Ints
     worked: Bools
     streamed: dict[Access, Ints]
 
-    @property
-    def steps(self) -> int:
-        """Steps of the core that has most: each takes the cycles of one point."""
-        pairs = distinct(self.core[self.worked], self.step[self.worked])[0]
+    def steps(self, loads: int) -> int:
+        """Steps of the core that has most: each takes the cycles of one point. In a fold the next stationary
+        values take so many to load.
+        """
+        steps, folds = (self._most(one) for one in (self.step, self.fold))
+        return max(steps, folds * loads)
+
+    def _most(self, numbers: Ints) -> int:
+        """Different numbers of computed points on the core that has most of them."""
+        pairs = distinct(self.core[self.worked], numbers[self.worked])[0]
         return int(np.bincount(pairs[0]).max()) if len(pairs[0]) else 0
 
 
@@ -79,7 +87,7 @@ def lay(
         first = np.full(points.count, points.count)
         np.minimum.at(first, together, step)
         streamed[access] = first[together]
-    return Laid(core=core, lane=lane, step=step, worked=worked, streamed=streamed)
+    return Laid(core=core, lane=lane, step=step, fold=distinct(*folds)[1], worked=worked, streamed=streamed)
 
 
 def stationary(node: Compute, einsum: Einsum) -> Access | None:
