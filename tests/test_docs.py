@@ -14,11 +14,15 @@ A block is one of these, and nothing else:
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import click
@@ -27,7 +31,7 @@ import yaml
 
 from einsim.accel.load import load_machine
 from einsim.cli.group import COMMANDS, CommandList
-from einsim.cli.main import cli
+from einsim.cli.main import cli, main
 from einsim.specs.yaml_reader import load_yaml, read_yaml
 from einsim.workloads.notation import parse
 
@@ -36,17 +40,33 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"# ([\w.-]+\.(?:yaml|py))\n")
 PART = re.compile(r"# part of ([\w-]+)\n")
+OWN = re.compile(r"einsim (?P<arguments>[^|>]*)(?P<then>[|>].*)?")
 INCLUDED = re.compile(r'--8<-- "(.*)"\n')
 
 
 def said(command: str, folder: Path) -> str:
-    """What a command prints, both streams, as a person would see it."""
+    """What a command prints, both streams, as a person would see it.
+
+    einsim's own run right here: to start it and to load its kernels takes longer than most of them do.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    if own := OWN.fullmatch(command):
+        with contextlib.chdir(folder), redirect_stdout(out), redirect_stderr(err if own["then"] else out):
+            main(shlex.split(own["arguments"]))
+        if not own["then"]:
+            return stripped(out.getvalue())
+        command = f"cat {own['then']}"
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-c", command], cwd=folder, env=environment, text=True, check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        input=out.getvalue(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
+    return stripped(err.getvalue() + done.stdout)
+
+
+def stripped(text: str) -> str:
+    """A text without blanks at the end of lines."""
+    return "".join(line.rstrip() + "\n" for line in text.splitlines())
 
 
 def session(block: str, folder: Path) -> str:

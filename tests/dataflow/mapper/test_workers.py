@@ -113,11 +113,8 @@ OVERLAPPED = "Z[p,f] = sum[r](X[p+r] * W[r,f])"
 
 
 @pytest.mark.parametrize("text", [MASKED, SHIFTED, OVERLAPPED])
-@pytest.mark.parametrize("objective", ["latency", "energy"])
 @pytest.mark.parametrize("seed", range(3))
-def test_nothing_is_below_the_floor_where_the_search_leaves_masks_out(
-    text: str, objective: str, seed: int
-) -> None:
+def test_nothing_is_below_the_floor_where_the_search_leaves_masks_out(text: str, seed: int) -> None:
     rng = random.Random(seed)
     sizes = {rank: rng.randint(3, 6) for rank in "pmkfr"}
     sizes["m"] = sizes["p"]
@@ -128,15 +125,18 @@ def test_nothing_is_below_the_floor_where_the_search_leaves_masks_out(
     assert reason
     assert relaxed is not None
     share = counted_share(space)
-    outcome = Search(relaxed, objective, report=lambda *_: None, left=share, nodes=1).run()
-    floor = outcome.floor * (relaxed.scale.tick_s if objective == "latency" else 1)
+    floors = [
+        Search(relaxed, objective, report=lambda *_: None, left=share, nodes=1).run().floor
+        for objective in ("latency", "energy")
+    ]
     looked = 0
-    for draw in range(20):
+    for draw in range(10):
         point = relaxed.sample(random.Random(draw), 20)
         pair = None if point is None else judged(mapping(work, chip, point), work, chip)
         if pair is not None:
             looked += 1
-            figure = pair[1].latency_s if objective == "latency" else pair[1].energy_stated_j
-            assert figure >= floor * (1 - 1e-9)
-    assert floor > 0
+            figures = pair[1].latency_s, pair[1].energy_stated_j
+            assert figures[0] >= floors[0] * relaxed.scale.tick_s * (1 - 1e-9)
+            assert figures[1] >= floors[1] * (1 - 1e-9)
+    assert min(floors) > 0
     assert looked
