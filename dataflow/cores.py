@@ -39,6 +39,11 @@ def cores_of(machine: Machine, memory: str) -> int:
     return machine.memory(memory).copies if unit is None else unit.dims.get("cores", 1)
 
 
+def read_apart(machine: Machine, memory: str) -> bool:
+    """Whether each core reads a memory, or a unit's registers, by itself."""
+    return not machine.multicast or cores_of(machine, memory) > 1
+
+
 def parted(cascade: Cascade, node: Compute) -> set[str]:
     """Reduced ranks along the cores: each core has its part of the results then."""
     reduced = cascade.einsum(node.einsum).reduced

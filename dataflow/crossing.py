@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.cores import copied, cores_of, cores_ranks, parts_in
+from einsim.dataflow.cores import copied, cores_of, cores_ranks, parts_in, read_apart
 from einsim.dataflow.footprint import (
     Use,
     access_of,
@@ -119,7 +119,7 @@ def moved(
     some = begun if draft.kind == "load" else partial
     tensor = wide if some is None else tensor
     in_unit = any(unit.name == inner for unit in machine.units)
-    apart = not machine.multicast or cores_of(machine, outer) > 1
+    apart = read_apart(machine, outer)
     found, times, copies = None, 1, 1
     back = begun if draft.resumes else None
     rounded = False

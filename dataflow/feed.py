@@ -15,11 +15,12 @@ import numpy as np
 
 from einsim.accel.machine import Unit
 from einsim.dataflow.cores import copied, cores_ranks, going_round, most_places
+from einsim.dataflow.footprint import injective
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.passing import in_time, kind_of, passed
 from einsim.dataflow.visit import MOST_VISITED, Ints, Skip, Visit, different, stored_bits
-from einsim.workloads.cascade import Access, Einsum, Index, Tensor
+from einsim.workloads.cascade import Access, Einsum, Tensor
 from einsim.workloads.sparsity import group_size
 
 MOST_FOLDS = 4096
@@ -367,7 +368,7 @@ class LaidTile:
     def _tangled(self, access: Access) -> frozenset[str]:
         """Ranks along the unit in which lanes may differ and yet use the same value: they share an index."""
         spatial = self.placed | set(self.shared_out)
-        shared = [spatial & set(index.ranks) for index in access.indices if not _nested(index, self.tile)]
+        shared = [spatial & set(index.ranks) for index in access.indices if not injective(index, self.tile)]
         return frozenset(rank for ranks in shared if len(ranks) > 1 for rank in ranks)
 
 
@@ -380,14 +381,3 @@ def _plainly_alike(accesses: Sequence[Access], rank: str) -> bool:
 def _terms(access: Access, rank: str) -> tuple[int, ...]:
     """Coefficients of a rank in each index."""
     return tuple(sum(t.coefficient for t in index.terms if t.rank == rank) for index in access.indices)
-
-
-def _nested(index: Index, tile: Box) -> bool:
-    """Whether different points of the index's ranks have different values."""
-    reach = 0
-    for term in sorted(index.terms, key=lambda term: abs(term.coefficient)):
-        extent = tile[term.rank][1] if term.rank in tile else 1
-        if extent > 1 and abs(term.coefficient) <= reach:
-            return False
-        reach += abs(term.coefficient) * (extent - 1)
-    return True

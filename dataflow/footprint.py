@@ -91,9 +91,10 @@ class _Touch:
         self.dims = [values(index, box, cascade) for index in self.indices]
         apart = sum(len(index.ranks) for index in self.indices) == len(self.ranks)
         self.separate = apart and self.mask is None
-        own = tuple(box.get(rank, (0, cascade.size(rank))) for rank in self.ranks)
+        self.whole = {rank: box.get(rank, (0, cascade.size(rank))) for rank in self.ranks}
         ties = tuple(box.get(rank) for rank in sorted(self.mask.tied)) if self.mask else ()
-        self.key = (tuple(self.indices), own, ties, self.mask.bounds if self.mask else ())
+        own, bounds = tuple(self.whole.values()), self.mask.bounds if self.mask else ()
+        self.key = (tuple(self.indices), own, ties, bounds)
 
     def covers(self, other: _Touch) -> bool:
         """Whether every combination of values here, which all occur, holds all of the other's; of two that
@@ -108,7 +109,7 @@ class _Touch:
     def count(self) -> int:
         if self.separate:
             return math.prod(map(len, self.dims))
-        if self.mask is not None and all(_injective(index, self.box, self.cascade) for index in self.indices):
+        if self.mask is not None and all(injective(index, self.whole) for index in self.indices):
             return self.mask.points(self.box, self.ranks)
         return len(np.unique(self.visit()))
 
@@ -180,11 +181,11 @@ def _within(one: range | NDArray[np.int64], other: range | NDArray[np.int64]) ->
     return len(_common((one, other))) == len(one)
 
 
-def _injective(index: Index, box: Box, cascade: Cascade) -> bool:
+def injective(index: Index, box: Box) -> bool:
     """Whether different points of the index's ranks in the box have different values."""
     reach = 0
     for term in sorted(index.terms, key=lambda term: abs(term.coefficient)):
-        extent = box.get(term.rank, (0, cascade.size(term.rank)))[1]
+        extent = box[term.rank][1]
         if extent > 1 and abs(term.coefficient) <= reach:
             return False
         reach += abs(term.coefficient) * (extent - 1)

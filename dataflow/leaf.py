@@ -11,7 +11,7 @@ import msgspec
 from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import issued
 from einsim.dataflow.array_time import Tiles, array_time
-from einsim.dataflow.cores import copied, cores_ranks, parted, parts_in
+from einsim.dataflow.cores import copied, cores_ranks, parted, parts_in, read_apart
 from einsim.dataflow.feed import LaidTile
 from einsim.dataflow.footprint import Use, as_held, compressed, runs, steps, stored_bits, touched
 from einsim.dataflow.mapping import Compute
@@ -115,9 +115,9 @@ def added_up(
 
 
 @rule
-def loaded_under(steps: Number, folds: Number, rows: Number) -> Number:
-    """Steps of folds under each of which the next stationary values load, a cycle a row."""
-    return max(steps, folds * rows)
+def loaded_under(steps: Number, folds: Number, loads: Number) -> Number:
+    """Steps of folds under each of which the next stationary values load in so many."""
+    return max(steps, folds * loads)
 
 
 def merging(unit: Unit, einsum: Einsum) -> Action:
@@ -140,7 +140,17 @@ def _parts(laid: LaidTile, once: int) -> int:
 
 def returns(node: Compute, einsum: Einsum, memory: str) -> bool:
     """Whether sums may leave a unit for their memory and come back within one tile."""
-    return bool(einsum.reduced) and (node.stationarity != "output-stationary" or memory == node.unit)
+    return bool(einsum.reduced) and leave_each_step(node, memory)
+
+
+def leave_each_step(node: Compute, memory: str = "") -> bool:
+    """Whether results go to their memory in each step that adds to them: else they leave a tile once."""
+    return node.stationarity != "output-stationary" or memory == node.unit
+
+
+def load_steps(unit: Unit, node: Compute) -> int:
+    """Steps in which a fold's stationary values load: a cycle a row of a systolic array; 0 elsewhere."""
+    return unit.dims.get("rows", 1) if unit.kind == "systolic" and leave_each_step(node) else 0
 
 
 def skips(cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str, int]) -> tuple[Skip, ...]:
@@ -188,12 +198,10 @@ def _cycles(unit: Unit, laid: LaidTile, each: int) -> int:
         tiles = Tiles(
             rows=unit.dims["rows"], cols=unit.dims["cols"],
             along_rows=laid.lanes("rows"), along_cols=laid.lanes("cols"), stream=-(-steps // folds) * each,
-            stationary=laid.node.stationarity != "output-stationary",
+            stationary=leave_each_step(laid.node),
         )  # fmt: skip
         return array_time(unit.convention, tiles) if steps else 0
-    if unit.kind == "systolic" and laid.node.stationarity != "output-stationary" and steps:
-        steps = loaded_under(steps, folds, unit.dims.get("rows", 1))
-    return steps * each
+    return loaded_under(steps, folds, load_steps(unit, laid.node)) * each if steps else 0
 
 
 def leaf_cost(
@@ -249,7 +257,7 @@ def _operand(
     """What the unit reads of one operand; from registers it is counted in values, with `actions`."""
     einsum, node = laid.einsum, laid.node
     accesses = tuple(access for access in einsum.reads if access.tensor == tensor)
-    in_unit, apart = home.memory == node.unit, _apart(machine, home.memory, laid)
+    in_unit, apart = home.memory == node.unit, read_apart(machine, home.memory)
     whole = passing_whole(cascade, machine.unit(node.unit), einsum, tensor)
     whole = (whole | {rank for rank, _ in laid.skips}) - set(cores_ranks(node))
     count = laid.read(accesses, whole, apart=apart)
@@ -260,12 +268,6 @@ def _operand(
     stored = laid.stored(spec, accesses, whole, apart=apart) if compressed(machine, spec) else None
     size = _streamed_bytes(cascade, machine, laid, accesses, (spec, count), stored=stored)
     return _traffic(cascade, machine, laid, accesses[0], home, (size, 0))
-
-
-def _apart(machine: Machine, memory: str, laid: LaidTile) -> bool:
-    """Whether each core reads a memory, or a unit's registers, by itself."""
-    in_unit = memory == laid.node.unit
-    return not machine.multicast or (laid.cores > 1 if in_unit else machine.memory(memory).copies > 1)
 
 
 def _result(
@@ -285,7 +287,7 @@ def _result(
     parts = _parts(laid, once) if parted(cascade, laid.node) else once
     kept_in_unit, alone = home.memory == unit, parts_in(cascade, machine, laid.node, home.memory)
     begun = once if begun is None else begun
-    leaves = kept_in_unit or laid.node.stationarity != "output-stationary"
+    leaves = leave_each_step(laid.node, home.memory)
     unfinished = once if unfinished is None else unfinished
     if alone:  # a core goes on with its own parts, of which none is a result
         once, begun, unfinished = parts, begun and begun * parts // once, parts
@@ -304,7 +306,7 @@ def _result(
     finished = written if wide.bits == tensor.bits else finished
     stored = None
     if compressed(machine, tensor) and finished in (0, written):
-        apart, at_once = _apart(machine, home.memory, laid), laid.node.stationarity == "output-stationary"
+        apart, at_once = read_apart(machine, home.memory), not leave_each_step(laid.node)
         spec, results = tensor if finished else wide, (einsum.output,)
         stored = laid.stored(spec, results, frozenset(), apart=apart, at_once=at_once)
     results_written = ((wide, written - finished), (tensor, finished))

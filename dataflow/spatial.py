@@ -14,6 +14,7 @@ import msgspec
 
 from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import lacks
+from einsim.dataflow.cores import read_apart
 from einsim.dataflow.footprint import relevant_ranks
 from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapping import Compute
@@ -155,7 +156,7 @@ def placements(
         units = [one for one in units if one.name == unit]
     elif einsum.contracts and not anywhere and len({access.tensor for access in einsum.reads}) > 1:
         units = [one for one in units if one.kind != "vector"] or units
-    shared = machine.multicast and all(memory.copies == 1 for memory in machine.memories)
+    shared = not any(read_apart(machine, memory.name) for memory in machine.memories)
     found: list[Compute] = []
     for one in units:
         for node in layouts(cascade, one, einsum):

@@ -12,10 +12,19 @@ import numpy as np
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.account import PICO, action_pj, byte_pj, point_pj
 from einsim.dataflow.clock import Clock, port_name
-from einsim.dataflow.cores import cores_ranks
+from einsim.dataflow.cores import cores_ranks, read_apart
 from einsim.dataflow.feed import LaidTile
 from einsim.dataflow.footprint import access_of, compressed
-from einsim.dataflow.leaf import cycles_per_point, issued_ops, partial_sum, passing_whole, sparse_rank
+from einsim.dataflow.leaf import (
+    cycles_per_point,
+    issued_ops,
+    leave_each_step,
+    load_steps,
+    partial_sum,
+    passing_whole,
+    skips,
+    sparse_rank,
+)
 from einsim.dataflow.mapper.nest import Nest, counts, operands
 from einsim.dataflow.passing import kind_of
 from einsim.dataflow.program import READ, WRITE, Action
@@ -133,9 +142,7 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
     dims = [*laid.dims.values(), *([alone] if alone else [])]
     rows += [(laid.cores, len(alone), -1, 1)] if alone else []
     dim_of = {rank: number for number, some in enumerate(dims) for rank in some}
-    stays = nest.node.stationarity != "output-stationary"
     adding = (Action(unit.name, "register", way) for way in (READ, WRITE))
-    least = float(unit.dims.get("rows", 1)) if unit.kind == "systolic" and stays else 0.0
     issues = issued_ops(cascade, unit, einsum)
     cycles = max(1, cycles_per_point(unit, issues))
     return Tables(
@@ -165,11 +172,11 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
         ).reshape(len(dims), len(ranks)),
         mem=_memories(machine, scale),
         one=np.array([
-            at[cores[0]] if len(cores) == 1 else -1, laid.cores, least,
+            at[cores[0]] if len(cores) == 1 else -1, laid.cores, load_steps(unit, nest.node),
             scale.engines.index(unit.mode_of or unit.name), cycles * scale.unit_ticks[unit.name],
             point_pj(machine, unit.name, issues) * PICO,
             sum(action_pj(machine, action) or 0.0 for action in adding) * PICO,
-            nest.buffers, len(scale.engines), stays,
+            nest.buffers, len(scale.engines), leave_each_step(nest.node),
         ], np.float64),
     )  # fmt: skip
 
@@ -177,8 +184,6 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
 def _memories(machine: Machine, scale: Scales) -> Floats:
     rows = []
     for m, name in enumerate(scale.memories):
-        copies = machine.memory(name).copies
-        apart = copies > 1 or not machine.multicast
         rows.append(
             (
                 *scale.read[m],
@@ -186,8 +191,8 @@ def _memories(machine: Machine, scale: Scales) -> Floats:
                 *scale.write[m],
                 scale.write_j[m],
                 scale.capacity[m],
-                copies,
-                apart,
+                machine.memory(name).copies,
+                read_apart(machine, name),
                 machine.memory(name).access_bytes,
             )
         )
@@ -221,10 +226,8 @@ def _format(
 def _patterns(cascade: Cascade, unit: Unit, einsum: Einsum) -> Floats:
     """What of each rank remains to be computed, as `einsim.dataflow.leaf.exploited` has it."""
     found = np.zeros((len(einsum.ranks), 2))
-    for access in einsum.reads if "mac" in einsum.ops else ():
-        pattern = cascade.tensor(access.tensor).sparsity
-        if set(pattern.patterns) & set(unit.exploits) and pattern.rank in einsum.ranks:
-            found[einsum.ranks.index(pattern.rank)] = counts(pattern)
+    for rank, pattern in skips(cascade, unit, einsum, cascade.sizes):
+        found[einsum.ranks.index(rank)] = counts(pattern)
     return found
 
 

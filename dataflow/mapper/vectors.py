@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.cores import cores_ranks
+from einsim.dataflow.cores import cores_ranks, read_apart
+from einsim.dataflow.leaf import leave_each_step, load_steps
 from einsim.dataflow.mapper.nest import Nest, operands
 from einsim.dataflow.mapper.point import NestPoint
 from einsim.dataflow.mapper.tiles import Menu, RankUse, menu, menu_from, narrowest, undominated
@@ -120,8 +121,7 @@ def pruned(space: TileSpace, nest: Nest, shared: TileVector = ()) -> list[TileVe
     """`menus` without the sizes that another is never worse than; used where one loop walks a rank."""
     found = menus(space, nest, shared)
     unit = space.machine.unit(nest.node.unit)
-    paced = unit.kind == "systolic" and nest.node.stationarity != "output-stationary"
-    if paced or shared or space.keeps or len(set(nest.loops)) < len(nest.loops):
+    if load_steps(unit, nest.node) or shared or space.keeps or len(set(nest.loops)) < len(nest.loops):
         return found
     einsum = space.cascade.einsum(nest.einsum)
     if _uneven(space, einsum, nest.node):
@@ -147,9 +147,9 @@ def _uneven(space: TileSpace, einsum: Einsum, node: Compute) -> bool:
     tensors = [space.cascade.tensor(name) for name in (einsum.name, *(a.tensor for a in einsum.reads))]
     bits = math.lcm(*(8 * memory.access_bytes for memory in space.machine.memories))
     rounded = any(tensor.bits % bits or tensor.sparsity.patterns for tensor in tensors)
-    apart = not space.machine.multicast or any(memory.copies > 1 for memory in space.machine.memories)
+    apart = any(read_apart(space.machine, memory.name) for memory in space.machine.memories)
     along = {rank for ranks in node.spatial.values() for rank in ranks}
-    stays = node.stationarity != "output-stationary" or bool(along & set(einsum.reduced))
+    stays = leave_each_step(node) or bool(along & set(einsum.reduced))
     return rounded or stays or (apart and bool(cores_ranks(node)))
 
 
