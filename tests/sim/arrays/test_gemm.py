@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einsim.sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm, fold, kept
+from einsim.sim.arrays.gemm import CONVENTIONS, DATAFLOWS, ArraySpec, Gemm, fold
 from einsim.specs.errors import RuleError
+from einsim.workloads.sparsity import kept_in_groups
 
 size = st.integers(1, 60)
 
@@ -37,8 +38,8 @@ def test_wrong_specs_are_refused(make, message):
 def test_kept_slots_are_those_of_each_group(k, m, data):
     n = data.draw(st.integers(1, m))
     by_group = sum(min(n, len(range(g, min(g + m, k)))) for g in range(0, k, m))
-    assert kept(k, (n, m)) == by_group
-    assert kept(k, (m, m)) == k
+    assert kept_in_groups(n, m, k) == by_group
+    assert kept_in_groups(m, m, k) == k
 
 
 @settings(deadline=None)  # the first call compiles

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einsim.sim.arrays.gemm import kept
 from einsim.sim.arrays.nm import compress, group_words
 from einsim.sim.arrays.sorter import prune
+from einsim.workloads.sparsity import kept_in_groups
 
 ratios = st.integers(1, 9).flatmap(lambda m: st.tuples(st.integers(1, m), st.just(m)))
 
@@ -19,7 +19,7 @@ def test_compressed_values_at_their_places_are_the_matrix(nm, depth, width, seed
     n, m = nm
     b = prune(np.random.default_rng(seed).integers(-5, 5, (depth, width)), nm)
     small = compress(b, nm)
-    assert small.values.shape == (kept(depth, nm), width)
+    assert small.values.shape == (kept_in_groups(*nm, depth), width)
     back = np.zeros((depth + m, width), np.int64)
     for slot in range(len(small.values)):
         for column in range(width):
