@@ -2,8 +2,9 @@
 
     python benchmarks/sweep.py
 
-Each row changes one parameter of the machine at every point. `first` includes what is imported and compiled;
-`next` is the median of the others, `most` the slowest of them: a point whose mapping was not met before.
+Each row changes one parameter of the machine or of the workload at every point. `first` includes what is
+imported and compiled; `next` is the median of the others, `most` the slowest of them: a point whose mapping
+was not met before.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ CHANGES: dict[str, Callable[[int], str]] = {
     "accel.clock": lambda at: f"{900 + 20 * at}MHz",
     "accel.buffer": lambda at: f"{8 + 2 * at}MiB",
     "accel.array.rows": lambda at: str(64 + 16 * at),
+    "seq": lambda at: str(1024 + 256 * at),
 }
 CASES = [
     ("attention", "fusemax-cloud"),

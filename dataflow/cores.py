@@ -10,8 +10,12 @@ import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.mapping import Compute
+from einsim.specs.arrays import Floats
 from einsim.specs.rules import Number, rule, up
 from einsim.workloads.cascade import Cascade
 
@@ -66,6 +70,22 @@ def going_round(node: Compute, extents: Mapping[str, int], cores: int) -> tuple[
             found.append(rank)
         stride *= points
     return tuple(reversed(found))
+
+
+def going_round_alike(
+    node: Compute, extents: Mapping[str, Floats], cores: int, count: int
+) -> list[slice | NDArray[np.int64]]:
+    """The numbers of `count` tiles with `extents` [count] of each rank, of those together that have the same
+    ranks `going_round`.
+    """
+    if not cores_ranks(node):
+        return [slice(count)]
+    code, stride = np.zeros(count, np.int64), np.ones(count)
+    for rank in reversed(cores_ranks(node)):
+        points = extents.get(rank, np.ones(1))
+        code = 2 * code + ((points > 1) & (stride % cores != 0))
+        stride = stride * points
+    return [np.flatnonzero(code == one) for one in np.unique(code)]
 
 
 def wanting(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[str, int]) -> int:

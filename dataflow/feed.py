@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from einsim.accel.machine import Unit
-from einsim.dataflow.cores import copied, cores_ranks, going_round, most_places
+from einsim.dataflow.cores import copied, cores_ranks, going_round, most_places, on_a_core
 from einsim.dataflow.footprint import injective
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
@@ -153,7 +153,7 @@ class LaidTile:
     @property
     def _irregular(self) -> bool:
         """Whether bounds, cores that share out ranks in parts, or cut groups leave no plain product."""
-        return self.mask is not None or self._mixed or self._cuts_groups
+        return self.mask is not None or self.mixed or self._cuts_groups
 
     @property
     def _cuts_groups(self) -> bool:
@@ -170,7 +170,7 @@ class LaidTile:
             chosen |= set(ranks) if chosen & set(ranks) else set()
         visited = [rank for rank in self.einsum.ranks if rank in chosen]
         if math.prod(self.tile[rank][1] for rank in visited if rank != run) > MOST_VISITED:
-            self.rounded |= self._mixed or self._cuts_groups or (self.mask is not None and not self._by_folds)
+            self.rounded |= self.mixed or self._cuts_groups or (self.mask is not None and not self._by_folds)
             if self._irregular and self.skips:  # what stays of cut groups may lie anywhere
                 self.rounded, self.work = True, self._unskipped()
             return None
@@ -218,6 +218,8 @@ class LaidTile:
 
     def _on_a_core(self, ranks: tuple[str, ...]) -> int:
         """Places of some of the ranks that go round the cores, on the core that has most of them."""
+        if ranks == self.shared_out:
+            return on_a_core(self._times(ranks), self.cores)
         if not ranks:
             return 1
         extents = tuple(self.work[rank] for rank in self.shared_out)
@@ -228,7 +230,7 @@ class LaidTile:
         return self._on_a_core(self.alone)
 
     @property
-    def _mixed(self) -> bool:
+    def mixed(self) -> bool:
         """Whether several ranks go round the cores and one of them lies along a dimension too."""
         return len(self.shared_out) > 1 and bool(self.placed & set(self.shared_out))
 
@@ -244,7 +246,7 @@ class LaidTile:
         seen = self._seen(accesses, whole, apart=apart, run=run)
         if seen is None:
             count = sum(self._read_one(one, whole & set(one.ranks), apart=apart) for one in accesses)
-            if self.rounded and self._mixed:  # cores may be at different places of what they share
+            if self.rounded and self.mixed:  # cores may be at different places of what they share
                 count = max(
                     count, len(accesses) * math.prod(self.tile[rank][1] for rank in self.einsum.ranks)
                 )

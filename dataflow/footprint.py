@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.mask import Box, Mask
+from einsim.specs.arrays import Floats
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Access, Cascade, Einsum, Index, Tensor
 from einsim.workloads.sparsity import bytes_at, dense_bytes, run_bits, stored_bytes
@@ -260,6 +261,19 @@ def tile_bytes(
     return bytes_at(
         union_bits(cascade, machine, tensor or cascade.tensor(access.tensor), (Use(access, box),)), 1
     )
+
+
+def least_bytes(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, Floats]) -> Floats:
+    """No more than the `tile_bytes` of N tiles with `extents` [N] of each rank: 0 where ranks share an index
+    or the tensor is compressed.
+    """
+    tensor, found = cascade.tensor(access.tensor), np.ones(max(map(len, extents.values()), default=1))
+    for rank in access.ranks:
+        found *= extents[rank]
+    plain = all(len(index.terms) < 2 for index in access.indices)
+    plain &= sum(len(index.terms) for index in access.indices) == len(access.ranks)
+    plain &= not compressed(machine, tensor) and tensor.name not in cascade.overwritten
+    return found * (plain * tensor.bits / 8)
 
 
 def union_bits(cascade: Cascade, machine: Machine, tensor: Tensor, uses: tuple[Use, ...]) -> int:

@@ -117,7 +117,7 @@ def added_up(
 @rule
 def loaded_under(steps: Number, folds: Number, loads: Number) -> Number:
     """Steps of folds under each of which the next stationary values load in so many."""
-    return max(steps, folds * loads)
+    return steps + (folds * loads > steps) * (folds * loads - steps)  # the larger one, in arrays too
 
 
 def merging(unit: Unit, einsum: Einsum) -> Action:
@@ -187,10 +187,10 @@ def array_cycles(
     box = {rank: (0, extents[rank]) for rank in einsum.ranks}
     issues = issued_ops(cascade, unit, einsum)
     laid = LaidTile(unit, node, einsum, box, extents, None)
-    return _cycles(unit, laid, max(1, cycles_per_point(unit, issues)))
+    return laid_cycles(unit, laid, max(1, cycles_per_point(unit, issues)))
 
 
-def _cycles(unit: Unit, laid: LaidTile, each: int) -> int:
+def laid_cycles(unit: Unit, laid: LaidTile, each: int) -> int:
     """Cycles of a tile whose points take `each`."""
     folds = math.prod(laid.folds(dim) for dim in laid.dims)
     steps = laid.steps()
@@ -201,7 +201,7 @@ def _cycles(unit: Unit, laid: LaidTile, each: int) -> int:
             stationary=leave_each_step(laid.node),
         )  # fmt: skip
         return array_time(unit.convention, tiles) if steps else 0
-    return loaded_under(steps, folds, load_steps(unit, laid.node)) * each if steps else 0
+    return (steps > 0) * loaded_under(steps, folds, load_steps(unit, laid.node)) * each
 
 
 def leaf_cost(
@@ -240,7 +240,7 @@ def leaf_cost(
         if tensor not in node.chained
     ]
     accesses.append(_result(cascade, machine, laid, residences[einsum.name], actions, begun, unfinished))
-    cycles = _cycles(unit, laid, each)
+    cycles = laid_cycles(unit, laid, each)
     return LeafCost(
         cycles=cycles,
         accesses=tuple(one for several in accesses for one in several),

@@ -7,17 +7,20 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import lacks
 from einsim.dataflow.cores import read_apart
 from einsim.dataflow.footprint import relevant_ranks
-from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.tile_times import TileTimes
+from einsim.specs.arrays import Floats
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -72,23 +75,36 @@ def place(
 
     `cores` are ranks that must lie along the cores, where the unit has some.
     """
-    best: tuple[float, int, Compute] | None = None
+    each = {rank: np.array([extent], np.float64) for rank, extent in extents.items()}
+    return places(cascade, machine, einsum, each, cores)[0]
+
+
+def places(
+    cascade: Cascade,
+    machine: Machine,
+    einsum: Einsum,
+    extents: Mapping[str, Floats],
+    cores: tuple[str, ...] | None = None,
+) -> list[Compute]:
+    """What `place` says of N tiles with `extents` [N] of each rank."""
     units = able(cascade, machine, einsum)
     if not einsum.contracts:  # a matrix unit only where no vector unit has the ops
         units = [unit for unit in units if unit.kind == "vector"] or units
     if not units:
         missing = ", ".join(lacks(unit, cascade.wide_ops(einsum.name)) for unit in machine.units)
         raise EinsimError(f"{machine.name}: no unit can compute Einsum {einsum.name} ({missing})")
-    for order, unit in enumerate(units):
-        clock = unit.clock_hz or machine.clock_hz
-        work = exploited(cascade, unit, einsum, extents)
+    nodes: list[Compute] = []
+    count = max(map(len, extents.values()), default=1)
+    best, chosen = np.full(count, math.inf), np.zeros(count, np.int64)
+    for unit in units:
+        clock, times = unit.clock_hz or machine.clock_hz, TileTimes(cascade, unit, einsum)
         for found in layouts(cascade, unit, einsum):
             node = found if cores is None or "cores" not in unit.dims else along_cores(found, cores)
-            seconds = array_cycles(cascade, unit, einsum, node, work) / clock
-            if best is None or seconds < best[0] * (1 - 1e-9):
-                best = (seconds, order, node)
-    assert best is not None
-    return best[2]
+            seconds = times.of(node, extents, count) / clock
+            better = seconds < best * (1 - 1e-9)
+            best, chosen = np.where(better, seconds, best), np.where(better, len(nodes), chosen)
+            nodes.append(node)
+    return [nodes[at] for at in chosen.tolist()]
 
 
 def layouts(cascade: Cascade, unit: Unit, einsum: Einsum) -> Iterator[Compute]:

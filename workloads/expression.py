@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import msgspec
 
@@ -16,13 +17,13 @@ class Term(msgspec.Struct, frozen=True):
     rank: str
 
 
-class Index(msgspec.Struct, frozen=True):
+class Index(msgspec.Struct, frozen=True, dict=True):
     """An affine index: the sum of its terms plus a constant; no terms means a constant index."""
 
     terms: tuple[Term, ...]
     offset: int = 0
 
-    @property
+    @cached_property
     def ranks(self) -> tuple[str, ...]:
         """Ranks of the terms, in the order written."""
         return tuple(term.rank for term in self.terms)
@@ -35,13 +36,13 @@ class Index(msgspec.Struct, frozen=True):
         return None
 
 
-class Access(msgspec.Struct, frozen=True):
+class Access(msgspec.Struct, frozen=True, dict=True):
     """One element of a tensor, chosen by one index a dimension."""
 
     tensor: str
     indices: tuple[Index, ...]
 
-    @property
+    @cached_property
     def ranks(self) -> tuple[str, ...]:
         """Distinct ranks of all indices, in the order written."""
         return tuple(dict.fromkeys(rank for index in self.indices for rank in index.ranks))

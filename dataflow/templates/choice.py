@@ -88,32 +88,28 @@ class Chooser:
         return self._kept[run, names]
 
     def _best(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
-        """The best point that fits beside what stays; None where none fits."""
+        """The best point that fits beside what stays, else the first of the smaller ones."""
         known, stays = self._stays(run, kept)
-        found: Chosen | None = None
-        for streamed, floor, at in known.table(stays).order(self.rates):
+        table, found = known.table(stays), None
+        for streamed, floor, at in table.order(self.rates):
             if found is not None and (floor >= found.cost or streamed):
                 break
-            nest = known.nests[at]
-            for buffers in (2, 1):
-                held = nest.held(buffers, stays)
-                if not self.fits(held, size) or (ends := nest.ends) is None:
-                    continue
+            one = self._point(known, at, stays, size) if self.fits(table.held(at), size) else None
+            if one is not None and (found is None or one.cost < found.cost):
+                found = one
+        places = range(len(known.nests), len(known.nests) + (0 if found else len(known.smaller)))
+        return found or next(filter(None, (self._point(known, at, stays, size) for at in places)), None)
+
+    def _point(self, known: Known, at: int, stays: Stays, size: int) -> Chosen | None:
+        """A point with two buffers if they fit beside what stays, else with one; None where that doesn't."""
+        nest = known.nest(at)
+        for buffers in (2, 1):
+            held = nest.held(buffers, stays)
+            if self.fits(held, size) and (ends := nest.ends) is not None:
                 key = id(nest), tuple(stays), buffers
                 if key not in self._costs:
                     self._costs[key] = cost_of(ends, self.rates, stays, single=buffers == 1)
-                if found is None or self._costs[key] < found.cost:
-                    found = Chosen(at, buffers, self._costs[key], held)
-                break
-        return found or self._first(known, stays, size)
-
-    def _first(self, known: Known, stays: Stays, size: int) -> Chosen | None:
-        """The first of the smaller points that fits, where none of the list does."""
-        for at, nest in enumerate(known.smaller, len(known.nests)):
-            for buffers in (2, 1):
-                held = nest.held(buffers, stays)
-                if self.fits(held, size) and (ends := nest.ends) is not None:
-                    return Chosen(at, buffers, cost_of(ends, self.rates, stays, single=buffers == 1), held)
+                return Chosen(at, buffers, self._costs[key], held)
         return None
 
     def _stays(self, run: Run, kept: tuple[str, ...]) -> tuple[Known, dict[str, tuple[str, ...]]]:
@@ -169,7 +165,7 @@ class Chooser:
                 least = excess, " and ".join(lacking(name, *room) for name, room in lacks.items())
         return EinsimError(f"{what} is a legal mapping" if least is None else f"{what} fits: {least[1]}")
 
-    def fits(self, held: Mapping[str, int], size: int) -> bool:
+    def fits(self, held: Mapping[str, float], size: int) -> bool:
         """Whether bytes fit in all memories beside what stays."""
         memory = self.outline.memory
         return all(

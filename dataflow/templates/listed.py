@@ -9,43 +9,43 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Collection, Mapping
-from functools import cached_property
-from typing import Final
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property, partial
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import port_name
 from einsim.dataflow.ends import Ends
-from einsim.dataflow.footprint import access_of, relevant_ranks, tile_bytes
+from einsim.dataflow.footprint import access_of, least_bytes, relevant_ranks, tile_bytes
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.holds import levels
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import lay_out
-from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import unpriced
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Node
-from einsim.dataflow.mask import Cut, mask_of
-from einsim.dataflow.program import Op, Program
+from einsim.dataflow.mask import Cut, Mask, mask_of
+from einsim.dataflow.program import Op, Program, ProgramLoop
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.nest import (
     MOST_PARTS,
     LoopNest,
     UnitChoices,
     build,
-    depth_of,
     in_parts,
+    moving,
     nests,
     smaller,
 )
+from einsim.dataflow.tile_times import TileTimes
 from einsim.dataflow.volume import MACHINE, Rates
+from einsim.specs.arrays import Floats
 from einsim.specs.remembered import Remembered
-from einsim.workloads.cascade import Cascade
+from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
 
 #: Share of what the other engines are busy that a tree's cost counts beside its bound: engines that wait for
@@ -124,39 +124,6 @@ class ListedNest:
         program = unpriced(self._mapping, unbounded(self.part), self.machine)
         return Ends(program, {op.id: _visited(self.part, program, op) for op in program.ops})
 
-    @cached_property
-    def least(self) -> tuple[dict[str, int], dict[str, int], dict[str, int], int]:
-        """Cycles of each unit, bytes of each tensor that pass DRAM's port, bytes of each that the first tile
-        wants from there, and tiles: no more than its program has.
-        """
-        cascade, nest = self.part, self.nest
-        loops = [(rank, tile) for rank, tile in nest.loops if tile < cascade.size(rank)]
-        extents, leaves = nest.extents(cascade), self.leaves.of(nest)
-        share = {einsum.name: _share(cascade, einsum.name) for einsum in nest.einsums}
-        cycles: dict[str, int] = {}
-        for einsum in nest.einsums:
-            unit = self.machine.unit(leaves[einsum.name].unit)
-            for times, some in _classes(cascade, loops):
-                work = exploited(cascade, unit, einsum, some)
-                each = array_cycles(cascade, unit, einsum, leaves[einsum.name], work)
-                cycles[unit.name] = cycles.get(unit.name, 0) + int(times * each * share[einsum.name])
-        moved, first = {}, {}
-        for tensor in touched(nest.einsums):
-            maker = cascade.producer(tensor)
-            if maker is not None and not cascade.is_output(tensor):
-                continue
-            access = access_of(maker or cascade.consumers(tensor)[0], tensor)
-            depth = depth_of(cascade, nest.einsums, tensor, loops)
-            still = {rank for rank, _ in loops} - relevant_ranks(cascade, access)
-            again = math.prod(-(-cascade.size(rank) // tile) for rank, tile in loops[:depth] if rank in still)
-            whole = tile_bytes(cascade, self.machine, access, cascade.sizes)
-            moved[tensor] = int(whole * again * min(share.values()))
-            if maker is None and len(nest.einsums) == 1:
-                tile = tile_bytes(cascade, self.machine, access, extents)
-                first[tensor] = tile // MOST_PARTS if nest.einsums[0].contracts else tile
-        tiles = math.prod(-(-cascade.size(rank) // tile) for rank, tile in loops)
-        return cycles, moved, first, int(tiles * min(share.values()))
-
 
 def unbounded(part: Cascade) -> Cascade:
     """A cascade without its bounds."""
@@ -165,29 +132,43 @@ def unbounded(part: Cascade) -> Cascade:
     return found
 
 
+_SHARES: Final = Remembered[float](100_000)
+
+
 def _visited(part: Cascade, program: Program, op: Op) -> float:
     """Share of an operation's tiles that bounds leave, each cut to the box around what is left of it; of many
     small ones the share of the points.
     """
-    loops = tuple(program.loops[loop] for loop in op.path)
+    loops = tuple(program.loops[loop] for loop in op.path if loop not in op.when)
     shares = []
     for einsum in part.einsums:
         mask = mask_of(part, einsum.ranks)
         if op.subject not in ((einsum.name,) if op.kind == "compute" else touched((einsum,))):
             continue
         tied = tuple(sorted(mask.tied))
-        if math.prod(loop.count for loop in loops if mask.tied & set(loop.ranks)) > MOST_VISITED:
+        mine = tuple(loop for loop in loops if loop.count > 1 and mask.tied & set(loop.ranks))
+        if math.prod(loop.count for loop in mine) > MOST_VISITED:
             shares.append(_share(part, einsum.name))
             continue
-        access = access_of(einsum, op.subject)
-        key = tuple(rank for rank in tied if rank in (einsum.ranks if op.kind == "compute" else access.ranks))
-        every, left = (
-            sum(times * math.prod(extents[: len(key)]) for extents, times in path.instances().items())
-            for cut in (None, Cut((mask,), tied))
-            for path in [Path(loops, op.when, part.sizes, key, cut=cut)]
-        )
-        shares.append(left / every)
+        ranks = einsum.ranks if op.kind == "compute" else access_of(einsum, op.subject).ranks
+        key = tuple(rank for rank in tied if rank in ranks)
+
+        facts = mask.bounds, tuple(map(part.size, tied)), tuple((loop.ranks, loop.tile) for loop in mine), key
+        shares.append(_SHARES.get(facts, partial(_left, mask, mine, part.sizes, key)))
     return max(shares)
+
+
+def _left(
+    mask: Mask, loops: tuple[ProgramLoop, ...], sizes: Mapping[str, int], key: tuple[str, ...]
+) -> float:
+    """Share of the points along some ranks that is left in tiles that a mask cuts each to a box."""
+    single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
+    every, left = (
+        sum(times * math.prod(extents[: len(key)]) for extents, times in path.instances().items())
+        for cut in (None, Cut((mask,), tuple(sorted(mask.tied))))
+        for path in [Path(loops, {}, {**sizes, **single}, key, cut=cut)]
+    )
+    return left / every
 
 
 def _share(cascade: Cascade, einsum: str) -> float:
@@ -196,54 +177,124 @@ def _share(cascade: Cascade, einsum: str) -> float:
     return cascade.points(einsum) / whole
 
 
-def _classes(cascade: Cascade, loops: list[tuple[str, int]]) -> list[tuple[int, dict[str, int]]]:
-    """Extents of a nest's tiles, and how many tiles have them: whole ones and what is left at the ends."""
-    kinds = []
-    for rank, tile in loops:
-        full, left = divmod(cascade.size(rank), tile)
-        kinds.append([(rank, full, tile), *([(rank, 1, left)] if left else [])])
-    return [
-        (
-            math.prod(times for _, times, _ in some),
-            {**cascade.sizes, **{rank: tile for rank, _, tile in some}},
-        )
-        for some in itertools.product(*kinds)
-    ]
+class ListLeast(NamedTuple):
+    """Of each of N nests cycles [N] of each unit, bytes [N] of each tensor that pass DRAM's port, bytes of
+    each that the first tile wants from there and that a tile takes in one buffer, and tiles: no more than its
+    program has.
+    """
+
+    cycles: dict[str, Floats]
+    moved: dict[str, Floats]
+    first: dict[str, Floats]
+    held: dict[str, Floats]
+    tiles: Floats
+
+
+def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
+    """The least of a list's nests."""
+    cascade, machine, einsums = leaves.cascade, leaves.machine, nests[0].einsums
+    sizes = {rank: cascade.size(rank) for einsum in einsums for rank in einsum.ranks}
+    every = [(dict(nest.loops), nest.extents(cascade)) for nest in nests]
+    tile = {rank: np.array([one.get(rank, sizes[rank]) for one, _ in every], np.float64) for rank in sizes}
+    inner = {rank: np.array([one[rank] for _, one in every], np.float64) for rank in sizes}
+    trips = {rank: np.ceil(size / tile[rank]) for rank, size in sizes.items()}
+    share = {einsum.name: _share(cascade, einsum.name) for einsum in einsums}
+    least = min(share.values())
+    chosen = leaves.all(nests)
+    cycles: dict[str, Floats] = {}
+    for einsum in einsums:
+        nodes = {id(one[einsum.name]): one[einsum.name] for one in chosen}
+        which = np.array([id(one[einsum.name]) for one in chosen])
+        for at, node in nodes.items():
+            here = cycles.setdefault(node.unit, np.zeros(len(nests)))
+            cycles_of = TileTimes(cascade, machine.unit(node.unit), einsum)
+            for times, extents in _classes(cascade, einsum, tile, trips):
+                rows = np.flatnonzero((which == at) & (times > 0))
+                if len(rows):
+                    some = {rank: extents[rank][rows] for rank in einsum.ranks}
+                    here[rows] += times[rows] * cycles_of.of(node, some, len(rows)) * share[einsum.name]
+    moved, first, held = {}, {}, {}
+    once = np.array([not nest.streamed for nest in nests])  # else parts of some come
+    for tensor in touched(einsums):
+        maker = cascade.producer(tensor)
+        access = access_of(maker or cascade.consumers(tensor)[0], tensor)
+        held[tensor] = once * least_bytes(cascade, machine, access, tile)
+        if maker is not None and not cascade.is_output(tensor):
+            continue
+        whole = tile_bytes(cascade, machine, access, cascade.sizes)
+        moved[tensor] = whole * least * _again(cascade, nests, tensor, access, trips)
+        if maker is None and len(einsums) == 1:
+            tiles = least_bytes(cascade, machine, access, inner)
+            first[tensor] = tiles / MOST_PARTS if einsums[0].contracts else tiles
+    return ListLeast(cycles, moved, first, held, least * np.prod(list(trips.values()), axis=0))
+
+
+def _again(
+    cascade: Cascade, nests: list[LoopNest], tensor: str, access: Access, trips: Mapping[str, Floats]
+) -> Floats:
+    """How often all of a tensor passes DRAM's port in each nest, where each rank takes so many `trips`."""
+    relevant, moved = relevant_ranks(cascade, access), moving(cascade, nests[0].einsums, tensor)
+    made = next((einsum for einsum in nests[0].einsums if einsum.name == tensor), None)
+    stays = (*made.reduced, *made.iterative) if made else ()
+    orders = [tuple(rank for rank, _ in nest.loops) for nest in nests]
+    found = np.ones(len(nests))
+    for order in set(orders):
+        again, inside = np.ones(len(nests)), np.zeros(len(nests), bool)
+        for rank in reversed(order):
+            inside |= (trips[rank] > 1) & (rank in moved)
+            if rank in stays:
+                again = np.where(trips[rank] > 1, 1.0, again)
+            elif rank not in relevant:
+                again = np.where(inside, again * trips[rank], again)
+        found = np.where([one == order for one in orders], again, found)
+    return found
+
+
+def _classes(
+    cascade: Cascade, einsum: Einsum, tile: Mapping[str, Floats], trips: Mapping[str, Floats]
+) -> Iterator[tuple[Floats, dict[str, Floats]]]:
+    """How many tiles of an Einsum are of a kind in each nest, and their extents: whole ones, and what is left
+    at the ends.
+    """
+    left = {rank: cascade.size(rank) % tile[rank] for rank in einsum.ranks}
+    others = [count for rank, count in trips.items() if rank not in left]
+    for ends in itertools.product(*((False, True) if left[rank].any() else (False,) for rank in left)):
+        times, extents = math.prod(others, start=0 * sum(trips.values(), np.ones(1)) + 1), {}
+        for rank, end in zip(left, ends, strict=True):
+            extents[rank] = left[rank] if end else tile[rank]
+            times = times * ((left[rank] > 0) if end else cascade.size(rank) // tile[rank])
+        yield times, extents
 
 
 class LeastCosts:
     """Of the nests of a list the least that each costs, where some tensors stay on chip."""
 
-    def __init__(self, nests: list[ListedNest], stays: Stays) -> None:
+    def __init__(self, nests: list[ListedNest], least: ListLeast, stays: Stays) -> None:
         self.streamed = [nest.nest.streamed for nest in nests]
-        rows, heads, tiles = [], [], []
-        for nest in nests:
-            cycles, moved, first, many = nest.least
-            busy: dict[str, int] = dict(cycles)
-            dram = nest.machine.dram
-            for tensor, size in moved.items():
-                made = nest.part.producer(tensor) is not None
-                ports = [] if tensor in stays else [port_name(dram, reads=not made)]
-                for memory in nest.inside:  # what passes DRAM's port is written there and read again
-                    ports += [
-                        port_name(memory, reads=reads)
-                        for reads in (True, False)
-                        if tensor not in stays or reads != made
-                    ]
-                for port in ports:
-                    busy[port] = busy.get(port, 0) + size
-            rows.append(busy)
-            heads.append(sum(size for tensor, size in first.items() if tensor not in stays))
-            tiles.append(many)
-        self.read = port_name(nests[0].machine.dram, reads=True) if nests else ""
-        units = {unit.name for nest in nests[:1] for unit in nest.machine.units}
-        self.names = list(dict.fromkeys(name for row in rows for name in row))
-        self.busy = np.array([[row.get(name, 0) for name in self.names] for row in rows], np.float64)
+        one, busy, heads = nests[0], dict(least.cycles), np.zeros(len(nests))
+        dram = one.machine.dram
+        for tensor, size in least.moved.items():
+            made = one.part.producer(tensor) is not None
+            ports = [] if tensor in stays else [port_name(dram, reads=not made)]
+            for memory in one.inside:  # what passes DRAM's port is written there and read again
+                ports += [
+                    port_name(memory, reads=reads)
+                    for reads in (True, False)
+                    if tensor not in stays or reads != made
+                ]
+            for port in ports:
+                busy[port] = busy.get(port, 0) + size
+            heads = heads + least.first.get(tensor, 0) * (tensor not in stays)
+        units = {unit.name for unit in one.machine.units}
+        self.read, self.names = port_name(dram, reads=True), list(busy)
+        self.busy = np.stack(list(busy.values()), axis=1)
         self.units = np.array([name in units for name in self.names])
-        self.heads, self.tiles = np.array(heads, np.float64), np.array(tiles, np.float64)
-        self._last: tuple[tuple[int, ...], NDArray[np.float64]] = (), self.heads
+        self.heads, self.tiles = heads, least.tiles
+        held = sum((size for tensor, size in least.held.items() if tensor not in stays), 0 * heads)
+        self._held = {memory.name: held.tolist() for memory in one.inside if memory.copies == 1}
+        self._last: tuple[tuple[int, ...], Floats] = (), self.heads
 
-    def _costs(self, rates: Rates) -> NDArray[np.float64]:
+    def _costs(self, rates: Rates) -> Floats:
         each = tuple(rates.get(name, 0) for name in (*self.names, self.read, MACHINE))
         if self._last[0] != each:
             busy = self.busy * np.array(each[:-2], np.float64)
@@ -252,13 +303,17 @@ class LeastCosts:
             self._last = each, cost * (1 - 1e-9)
         return self._last[1]
 
+    def held(self, at: int) -> dict[str, float]:
+        """Bytes that a nest takes at least in each memory beside what stays."""
+        return {name: every[at] for name, every in self._held.items()}
+
     def floor(self, rates: Rates) -> float:
         """What no nest costs less than."""
-        return float(self._costs(rates).min()) if self.streamed else math.inf
+        return float(self._costs(rates).min())
 
     def order(self, rates: Rates) -> list[tuple[bool, float, int]]:
         """Whether weights are streamed, what it costs at least, and the place of each nest, sorted."""
-        floors = self._costs(rates).tolist() if self.streamed else []
+        floors = self._costs(rates).tolist()
         return sorted(zip(self.streamed, floors, range(len(floors)), strict=True))
 
 
@@ -271,6 +326,10 @@ class Known:
         self.nests = [ListedNest(part, leaves, nest) for nest in nests(part, machine, part.einsums)]
         self._tables: dict[tuple[str, ...], LeastCosts] = {}
         self._leaves = leaves
+
+    @cached_property
+    def _least(self) -> ListLeast:
+        return least_of(self._leaves, [nest.nest for nest in self.nests])
 
     @cached_property
     def smaller(self) -> list[ListedNest]:
@@ -287,7 +346,7 @@ class Known:
         """The least costs where some tensors stay."""
         key = tuple(stays)
         if key not in self._tables:
-            self._tables[key] = LeastCosts(self.nests, stays)
+            self._tables[key] = LeastCosts(self.nests, self._least, stays)
         return self._tables[key]
 
 

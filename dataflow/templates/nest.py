@@ -8,9 +8,10 @@ memories on the way to its units. A list never looks at a capacity, a bandwidth 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cutting import apart_of
@@ -18,7 +19,7 @@ from einsim.dataflow.footprint import relevant_ranks
 from einsim.dataflow.holds import levels, levels_to, may_hold, role_of
 from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
-from einsim.dataflow.spatial import able, place, roles
+from einsim.dataflow.spatial import able, place, places, roles
 from einsim.dataflow.templates.blocks import Block, stepped, touched
 from einsim.dataflow.templates.sizes import extent_of, flat_tile, group_along, steps
 from einsim.workloads.cascade import Cascade, Einsum
@@ -65,27 +66,33 @@ class UnitChoices:
         self._found: dict[tuple[object, ...], dict[str, Compute]] = {}
 
     def of(self, nest: LoopNest) -> dict[str, Compute]:
-        """The unit and layout of each Einsum. Where a core has a memory of its own, several Einsums lie along
-        the cores alike: by the loops' ranks.
-        """
-        key = (tuple(e.name for e in nest.einsums), nest.loops, nest.parts, nest.on_vectors)
-        if key not in self._found:
-            self._found[key] = self._of(nest)
-        return self._found[key]
+        """The unit and layout of each Einsum of a nest."""
+        return self.all((nest,))[0]
 
-    def _of(self, nest: LoopNest) -> dict[str, Compute]:
-        cascade, machine = self.cascade, self.machine
-        apart = any(memory.copies > 1 for memory in machine.memories)
-        shared = tuple(
-            rank
-            for rank, _ in nest.loops
-            if all(rank in einsum.output.ranks and rank not in einsum.iterative for einsum in nest.einsums)
-        )
-        cores = shared if apart and len(nest.einsums) > 1 else None
-        extents = nest.extents(cascade)
-        if nest.on_vectors:
-            machine = msgspec.structs.replace(machine, units=machine.vector_units)
-        return {einsum.name: place(cascade, machine, einsum, extents, cores) for einsum in nest.einsums}
+    def all(self, nests: Sequence[LoopNest]) -> list[dict[str, Compute]]:
+        """The unit and layout of each Einsum of nests with loops over the same ranks. Where a core has a
+        memory of its own, several Einsums lie along the cores alike: by the loops' ranks.
+        """
+        keys = [(tuple(e.name for e in one.einsums), one.loops, one.parts, one.on_vectors) for one in nests]
+        for on_vectors in {nest.on_vectors for nest in nests}:
+            every = dict(zip(keys, nests, strict=True)).items()
+            new = {at: one for at, one in every if at not in self._found and one.on_vectors == on_vectors}
+            units = self.machine.vector_units if on_vectors else self.machine.units
+            machine, einsums = msgspec.structs.replace(self.machine, units=units), nests[0].einsums
+            apart = any(memory.copies > 1 for memory in machine.memories) and len(einsums) > 1
+            shared = tuple(
+                rank
+                for rank, _ in nests[0].loops
+                if all(rank in einsum.output.ranks and rank not in einsum.iterative for einsum in einsums)
+            )
+            tiles = [one.extents(self.cascade) for one in new.values()]
+            ranks = dict.fromkeys(rank for einsum in einsums for rank in einsum.ranks)
+            extents = {rank: np.array([one[rank] for one in tiles], np.float64) for rank in ranks}
+            for einsum in einsums if new else ():
+                nodes = places(self.cascade, machine, einsum, extents, shared if apart else None)
+                for at, node in zip(new, nodes, strict=True):
+                    self._found.setdefault(at, {})[einsum.name] = node
+        return [self._found[key] for key in keys]
 
 
 def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = {}) -> Node:
@@ -130,16 +137,15 @@ def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = 
     return chain(*inner, *parts, body)
 
 
+def moving(cascade: Cascade, einsums: tuple[Einsum, ...], tensor: str) -> frozenset[str]:
+    """Ranks that move a tensor in some access to it."""
+    every = (one for einsum in einsums for one in (einsum.output, *einsum.reads) if one.tensor == tensor)
+    return frozenset[str]().union(*(relevant_ranks(cascade, access) for access in every))
+
+
 def depth_of(cascade: Cascade, einsums: tuple[Einsum, ...], tensor: str, loops: list[tuple[str, int]]) -> int:
     """Loops outside a tensor's keep."""
-    moved = frozenset[str]().union(
-        *(
-            relevant_ranks(cascade, access)
-            for einsum in einsums
-            for access in (einsum.output, *einsum.reads)
-            if access.tensor == tensor
-        )
-    )
+    moved = moving(cascade, einsums, tensor)
     depth = max((at + 1 for at, (rank, _) in enumerate(loops) if rank in moved), default=0)
     for einsum in einsums:
         if einsum.name == tensor:

@@ -15,9 +15,12 @@ from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.spatial import able
+from einsim.dataflow.structure import alike
 from einsim.dataflow.templates import build_mapping
 from einsim.dataflow.templates.attention import fused_attention
 from einsim.dataflow.templates.layerwise import Branches
+from einsim.dataflow.templates.listed import cost_of
+from einsim.dataflow.templates.outline import outline
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
 from einsim.validation.oracle.compare import DrawnCase, judge
@@ -216,6 +219,34 @@ def test_more_room_bandwidth_or_clock_never_costs_more(name: str, accel: str) ->
     assert all(one >= other * (1 - 1e-12) for one, other in itertools.pairwise(found))
     assert found[2] >= figure(work, faster(machine)) * (1 - 1e-12)
     assert found[2] >= figure(work, quicker(machine)) * (1 - 1e-12)
+
+
+FLOORS = [
+    ("product then rows", {}, "tpu-v4i"),
+    ("scan", {}, "u280-flightllm"),
+    ("conv", {"b": 1, "c": 16, "k": 32, "y": 14, "x": 14}, "eyeriss-like"),
+    ("attention-3pass", {"b": 1, "h": 2, "e": 64, "seq": 300, "causal": True}, "sa8295p"),
+    ("linear-training", {"n": 96, "i": 200, "o": 160, "sparsity": "2:8"}, "vcu1525-sat"),
+]
+
+
+@pytest.mark.parametrize(("name", "sizes", "accel"), FLOORS)
+def test_no_point_of_a_list_costs_or_takes_less_than_it_does_at_least(
+    name: str, sizes: dict[str, int], accel: str
+) -> None:
+    work = cascade(name, large=True) if name in CASCADES else load_workload(name, sizes)
+    machine = load_machine(accel)
+    structure, key = alike(machine)
+    made, rates = outline(work, structure, key, ()), Clock(machine).rates
+    for run in (run for runs in made.runs.values() for run in runs[-1:]):
+        known, _ = made.listed(run)
+        table = known.table({})
+        for _, floor, at in table.order(rates)[::5]:
+            nest = known.nests[at]
+            held = nest.held(1, {})
+            assert all(least <= held[memory] for memory, least in table.held(at).items())
+            if nest.ends is not None:
+                assert floor <= cost_of(nest.ends, rates, {}, single=False)
 
 
 @pytest.mark.parametrize("buffer", ["2KiB", "256B", "16B"])
