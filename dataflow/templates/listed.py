@@ -30,6 +30,7 @@ from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Node
 from einsim.dataflow.mask import Cut, Mask, mask_of
 from einsim.dataflow.program import Op, Program, ProgramLoop
+from einsim.dataflow.spatial import able
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.nest import (
     MOST_PARTS,
@@ -39,6 +40,7 @@ from einsim.dataflow.templates.nest import (
     in_parts,
     moving,
     nests,
+    on_vectors,
     smaller,
 )
 from einsim.dataflow.tile_times import TileTimes
@@ -354,8 +356,14 @@ _LISTS: Final = Remembered[Known](20_000, lambda one: len(one.nests))
 
 
 def known_list(part: Cascade, machine: Machine, structure: bytes) -> tuple[Known, tuple[str, ...]]:
-    """The list of all Einsums of a cascade together, and the cascade's names in the order of the list's."""
+    """The list of all Einsums of a cascade together, and the cascade's names in the order of the list's.
+
+    What vector units do is one list for all arrays.
+    """
     text, names = _text(part)
+    vectors, dense = on_vectors(machine), all(not tensor.sparsity.patterns for tensor in part.tensors)
+    if dense and all(not one.contracts and able(part, vectors, one) for one in part.einsums):
+        machine, structure = vectors, msgspec.msgpack.encode(vectors)
     return _LISTS.get((text, structure), lambda: Known(part, machine, names)), names
 
 

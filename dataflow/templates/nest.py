@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -22,6 +24,7 @@ from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
 from einsim.dataflow.spatial import able, place, places, roles
 from einsim.dataflow.templates.blocks import Block, stepped, touched
 from einsim.dataflow.templates.sizes import extent_of, flat_tile, group_along, steps
+from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
 
 #: Cycles that parts of a tile may cost over the whole tile at once.
@@ -58,11 +61,19 @@ class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
         return {**cascade.sizes, **dict(self.loops), **dict(self.parts)}
 
 
+def on_vectors(machine: Machine) -> Machine:
+    """The machine with no other units than vector units."""
+    return msgspec.structs.replace(machine, units=machine.vector_units)
+
+
+_PLACED: Final = Remembered[list[Compute]](200_000, len)
+
+
 class UnitChoices:
     """Units and layouts of the Einsums of nests; what was found for a nest is remembered."""
 
     def __init__(self, cascade: Cascade, machine: Machine) -> None:
-        self.cascade, self.machine = cascade, machine
+        self.cascade, self.machine, self._key = cascade, machine, msgspec.msgpack.encode(machine)
         self._found: dict[tuple[object, ...], dict[str, Compute]] = {}
 
     def of(self, nest: LoopNest) -> dict[str, Compute]:
@@ -74,11 +85,10 @@ class UnitChoices:
         memory of its own, several Einsums lie along the cores alike: by the loops' ranks.
         """
         keys = [(tuple(e.name for e in one.einsums), one.loops, one.parts, one.on_vectors) for one in nests]
-        for on_vectors in {nest.on_vectors for nest in nests}:
+        for vectors in {nest.on_vectors for nest in nests}:
             every = dict(zip(keys, nests, strict=True)).items()
-            new = {at: one for at, one in every if at not in self._found and one.on_vectors == on_vectors}
-            units = self.machine.vector_units if on_vectors else self.machine.units
-            machine, einsums = msgspec.structs.replace(self.machine, units=units), nests[0].einsums
+            new = {at: one for at, one in every if at not in self._found and one.on_vectors == vectors}
+            machine, einsums = on_vectors(self.machine) if vectors else self.machine, nests[0].einsums
             apart = any(memory.copies > 1 for memory in machine.memories) and len(einsums) > 1
             shared = tuple(
                 rank
@@ -88,8 +98,14 @@ class UnitChoices:
             tiles = [one.extents(self.cascade) for one in new.values()]
             ranks = dict.fromkeys(rank for einsum in einsums for rank in einsum.ranks)
             extents = {rank: np.array([one[rank] for one in tiles], np.float64) for rank in ranks}
+            cores = shared if apart else None
             for einsum in einsums if new else ():
-                nodes = places(self.cascade, machine, einsum, extents, shared if apart else None)
+                names, states = touched((einsum,)), self.cascade.overwritten
+                operands = tuple((self.cascade.tensor(name), states.get(name)) for name in names)
+                mine = {rank: extents[rank] for rank in einsum.ranks} or {"": np.ones(len(new))}
+                sizes = tuple(some.tobytes() for some in mine.values())
+                key = einsum, operands, self._key, vectors, cores, sizes
+                nodes = _PLACED.get(key, partial(places, self.cascade, machine, einsum, mine, cores))
                 for at, node in zip(new, nodes, strict=True):
                     self._found.setdefault(at, {})[einsum.name] = node
         return [self._found[key] for key in keys]
@@ -166,10 +182,7 @@ def nests(cascade: Cascade, machine: Machine, einsums: Block) -> tuple[LoopNest,
         if part.m or part.n:
             return tuple(_contraction(cascade, machine, einsums[0]))
     found = tuple(_rows(cascade, machine, einsums, steps_of))
-    if not steps_of or not machine.vector_units:
-        return found
-    vectors = msgspec.structs.replace(machine, units=machine.vector_units)
-    if not all(able(cascade, vectors, einsum) for einsum in einsums):
+    if not steps_of or not all(able(cascade, on_vectors(machine), einsum) for einsum in einsums):
         return found
     return (*found, *(msgspec.structs.replace(nest, on_vectors=True) for nest in found))
 
