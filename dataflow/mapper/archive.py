@@ -65,13 +65,28 @@ def dominated(keys: Any, count: int, key: Any, mode: int) -> bool:
     return False
 
 
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def put(rows: Any, at: int, row: Any) -> None:
+    """Write a row: as a slice it would compile its complaint about another shape for seconds."""
+    for v in range(row.shape[0]):
+        rows[at, v] = row[v]
+
+
+@njit(error_model="numpy", nogil=True)
+def _grown(rows: Any) -> Any:
+    more = np.empty((2 * rows.shape[0], rows.shape[1]), rows.dtype)
+    for n in range(rows.shape[0]):
+        put(more, n, rows[n])
+    return more
+
+
 @njit(error_model="numpy", nogil=True)
 def insert(keys: Any, metas: Any, count: int, key: Any, meta: Any, mode: int) -> Any:
     """Put a key that nothing beats into the archive, dropping what it beats; the arrays grow."""
     width = key.shape[0]
     if mode >= LATENCY:
-        keys[0] = key
-        metas[0] = meta
+        put(keys, 0, key)
+        put(metas, 0, meta)
         return keys, metas, 1
     kept = 0
     for n in range(count):
@@ -82,18 +97,13 @@ def insert(keys: Any, metas: Any, count: int, key: Any, meta: Any, mode: int) ->
                 break
         if not worse:
             if kept != n:
-                keys[kept] = keys[n]
-                metas[kept] = metas[n]
+                put(keys, kept, keys[n])
+                put(metas, kept, metas[n])
             kept += 1
     if kept == keys.shape[0]:
-        wider = np.empty((2 * kept, width))
-        wider[:kept] = keys
-        keys = wider
-        more = np.empty((2 * kept, meta.shape[0]), np.int64)
-        more[:kept] = metas
-        metas = more
-    keys[kept] = key
-    metas[kept] = meta
+        keys, metas = _grown(keys), _grown(metas)
+    put(keys, kept, key)
+    put(metas, kept, meta)
     return keys, metas, kept + 1
 
 

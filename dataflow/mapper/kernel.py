@@ -53,7 +53,8 @@ def search(
     """
     depth, tensors, engines = t.loop_rank.shape[0], t.moved.shape[0], int(t.one[ENGINES])
     cut = uncut(t)
-    sums = empty_sums(t.first[tensors], tensors, engines + 1 + t.mem.shape[0])
+    width = engines + 1 + t.mem.shape[0]
+    sums = empty_sums(t.first[tensors], tensors, width)
     key = np.empty(keys.shape[1])
     meta = np.zeros(metas.shape[1], np.int64)
     meta[0] = number
@@ -74,7 +75,8 @@ def search(
         possible = _relax(t, cut, sums, tile, d, goal, key, keys, count)
         if nodes == 1:
             for last in range(tensors - 1, -1, -1):
-                sums.rest[last, :] = sums.rest[last + 1, :] + sums.least[last, :]
+                for v in range(width):
+                    sums.rest[last, v] = sums.rest[last + 1, v] + sums.least[last, v]
         if possible and fits(sums.bound, t.mem, engines, goal.within):
             key_of(sums.bound, engines, goal, key)
             if not dominated(keys, count, key, goal.mode):
@@ -82,17 +84,20 @@ def search(
                     d += 1
                     at[d] = starts[d + 1] - starts[d]  # the whole first, then smaller ones
                 else:
-                    meta[1 : 1 + depth] = tile
+                    for own in range(depth):
+                        meta[1 + own] = tile[own]
                     _drop_dominated(t.first, sums.parts, sums.legal)
                     for later in range(tensors - 2, -1, -1):
-                        sums.least[later, :] += sums.least[later + 1, :]
+                        for v in range(width):
+                            sums.least[later, v] += sums.least[later + 1, v]
                     x: Any = np.int64(0)
                     chosen[0] = -1
                     while True:
                         x = _combine(t, sums, x, chosen, goal, key, keys, count)
                         if x < 0:
                             break
-                        meta[1 + depth : 1 + depth + tensors] = chosen
+                        for own in range(tensors):
+                            meta[1 + depth + own] = chosen[own]
                         keys, metas, count = insert(keys, metas, count, key, meta, goal.mode)
         if nodes >= most:
             return keys, metas, count, nodes, False
@@ -114,7 +119,8 @@ def roots(t: Any, tiles: Any, shared: int, rows: Any) -> None:
     count: Any = np.int64(0)
     for n in range(tiles.shape[0]):
         if _relax(t, cut, sums, tiles[n], shared - 1, goal, sums.bound, nothing, count):
-            rows[n] = np.minimum(rows[n], sums.bound)
+            for v in range(width):
+                rows[n, v] = min(rows[n, v], sums.bound[v])
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)

@@ -163,6 +163,7 @@ def _move(mem: Any, engines: int, row: Any, write: int, memory: int, size: float
 def _evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any, cut: Any) -> None:
     depth, width = t.loop_rank.shape[0], rows.shape[1]
     engines = int(t.one[ENGINES])
+    whole: Any = np.bool_(True)  # typed, or numba compiles what takes it for a literal too
     for n in range(tiles.shape[0]):
         row = rows[n]
         for v in range(width):
@@ -170,7 +171,7 @@ def _evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any, cut: Any) 
         start(t.sizes, cut)
         for d in range(depth):
             split(cut, t.loop_rank[d], d, float(tiles[n, d]))
-        leaf(t, cut, row, True)
+        leaf(t, cut, row, whole)
         good = True
         for x in range(t.moved.shape[0]):
             choice(t, cut, x, t.first[x] + chosen[n, x], depth, row)

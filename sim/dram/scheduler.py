@@ -324,5 +324,7 @@ def _room(log: Ints, lines: int) -> Ints:
     if lines < log.shape[0]:
         return log
     more = np.empty((2 * log.shape[0], LOG_WIDTH), np.int64)
-    more[:lines] = log
+    for line in range(lines):
+        for part in range(LOG_WIDTH):
+            more[line, part] = log[line, part]
     return more
