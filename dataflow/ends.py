@@ -9,14 +9,17 @@ to it. Where a tile has a single buffer, what fills or empties it and what uses 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 
 from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import Bounds
 from einsim.dataflow.chain import chain_ticks
-from einsim.dataflow.program import Op, Program, Wait
-from einsim.dataflow.volume import Rates, Tally, tally_of
+from einsim.dataflow.program import Op, Program, ProgramLoop, Wait
+from einsim.dataflow.volume import Rates, tally_of
+
+#: Ticks of a tile of each kind by engine, and how often it occurs, in the order in which they occur first.
+Kinds = list[tuple[dict[str, int], int]]
 
 
 class Ends:
@@ -29,13 +32,8 @@ class Ends:
         found = [tally_of(op, self.counts[op.id]) for op in program.ops]
         self.tallies, self.rates = [tally for tally, _ in found], [rates for _, rates in found]
         self.order = _order(program)
-        self.before = [
-            [(wait.producer, _passed(program, program.ops[wait.producer], wait)) for wait in _waits(op)]
-            for op in program.ops
-        ]
-        self.after = [
-            [(wait.producer, _left(program, op, wait)) for wait in _waits(op)] for op in program.ops
-        ]
+        self.before = [_before(program, op) for op in program.ops]
+        self.after = [list(_after(program, op)) for op in program.ops]
         self.carries = any(
             wait.lag and wait.cause == "dependency" and program.ops[wait.producer].kind == "compute"
             for op in program.ops
@@ -88,15 +86,20 @@ class Ends:
         ]
         for op_id, share in self.shares.items():
             ticks[op_id] = {engine: math.ceil(busy * share) for engine, busy in ticks[op_id].items()}
-        kinds = [
-            (0, 0) if op.id in free else _extremes(tally, at[op.id])
+        tiles: list[Kinds] = [
+            []
+            if op.id in free
+            else [(kind.ticks(op.engine or op.name, at[op.id]), n) for kind, n in tally.kinds]
             for op, tally in zip(ops, self.tallies, strict=True)
         ]
-        heads, tails = self._heads(kinds, latency), self._tails(kinds, latency)
+        works = [all(any(each.values()) for each, _ in one) for one in tiles]  # else it may end at once
+        late = [ticks if work else 0 for ticks, work in zip(latency, works, strict=True)]
+        heads, tails = self._heads(tiles, late), self._tails(tiles, late)
         on: dict[str, list[tuple[int, int, int]]] = {}
         for op in ops:
             for engine, busy in ticks[op.id].items():
-                on.setdefault(engine, []).append((heads[op.id], busy, tails[op.id] + latency[op.id]))
+                if busy:
+                    on.setdefault(engine, []).append((heads[op.id], busy, tails[op.id] + late[op.id]))
         runs = [0 if at in free else tally.runs for at, tally in enumerate(self.tallies)]
         bounds = Bounds(self.program, ticks, runs, latency)
         least = bounds.of(self.program.shape)
@@ -120,28 +123,26 @@ class Ends:
                 if engine not in ticks[one]:
                     yield own + sum(ticks[other][engine] for other in others)
 
-    def _heads(self, kinds: list[tuple[int, int]], latency: list[int]) -> list[int]:
+    def _heads(self, tiles: list[Kinds], latency: list[int]) -> list[int]:
         """Ticks before each operation's first tile: what it waits for, one after the other where they share
         an engine.
         """
         found = [0] * len(latency)
         for at in self.order:
-            by_engine: dict[str, tuple[int, int]] = {}
-            for producer, passed in self.before[at]:
-                before = self.program.ops[producer]
-                ticks = kinds[producer][1] * passed + latency[producer]
-                engine = before.engine or before.name
-                first, total = by_engine.get(engine, (found[producer], 0))
-                by_engine[engine] = (min(first, found[producer]), total + ticks)
-            found[at] = max((first + ticks for first, ticks in by_engine.values()), default=0)
+            on: dict[str, list[tuple[int, int, int]]] = {}
+            for producer, passed in self.before[at].items():
+                for engine, ticks in _first(tiles[producer], passed).items():
+                    on.setdefault(engine, []).append((found[producer], ticks, latency[producer]))
+            found[at] = max(map(_with_ends, on.values()), default=0)
         return found
 
-    def _tails(self, kinds: list[tuple[int, int]], latency: list[int]) -> list[int]:
+    def _tails(self, tiles: list[Kinds], latency: list[int]) -> list[int]:
         """Ticks after each operation's last tile: the longest chain of what waits for it."""
         found = [0] * len(latency)
         for at in reversed(self.order):
             for producer, left in self.after[at]:
-                found[producer] = max(found[producer], kinds[at][0] * left + latency[at] + found[at])
+                ticks = max(_least(tiles[at], left).values(), default=0)
+                found[producer] = max(found[producer], ticks + latency[at] + found[at])
         return found
 
 
@@ -150,10 +151,24 @@ def with_ends(program: Program) -> tuple[int, int]:
     return Ends(program).bound()
 
 
-def _extremes(tally: Tally, rates: Rates) -> tuple[int, int]:
-    """Ticks of the quickest and of the slowest kind of tile."""
-    each = [kind.ticks(rates) for kind in tally.kinds]
-    return (min(each), max(each)) if each else (0, 0)
+def _least(kinds: Kinds, count: int) -> dict[str, int]:
+    """Ticks that so many of an operation's tiles take at least, by engine."""
+    found: dict[str, int] = {}
+    for engine in dict.fromkeys(engine for ticks, _ in kinds for engine in ticks):
+        left, found[engine] = count, 0
+        for ticks, times in sorted((ticks.get(engine, 0), times) for ticks, times in kinds):
+            found[engine] += ticks * min(left, times)
+            left -= min(left, times)
+    return found
+
+
+def _first(kinds: Kinds, count: int) -> dict[str, int]:
+    """The same of the first ones, where the first kind is that of the very first tile."""
+    if not kinds:
+        return {}
+    (first, times), *others = kinds
+    rest = _least([(first, times - 1), *others], count - 1)
+    return {engine: first.get(engine, 0) + ticks for engine, ticks in rest.items()}
 
 
 def _with_ends(works: list[tuple[int, int, int]]) -> int:
@@ -194,24 +209,50 @@ def _order(program: Program) -> list[int]:
     return list(found)
 
 
-def _passed(program: Program, before: Op, wait: Wait) -> int:
-    """Tiles of the operation waited for until the first one that is enough."""
-    if before.cut is not None:
-        return 1
-    pairs = zip(before.path, wait.targets, strict=True)
-    return math.prod(
-        program.loops[loop].count
-        for loop, target in pairs
-        if target.kind == "last" and loop not in before.when
-    )
+def _before(program: Program, op: Op) -> dict[int, int]:
+    """Operations that one waits for, and how many of their tiles until it has enough for all of its waits."""
+    found: dict[int, int] = {}
+    for wait in _waits(op):
+        before = program.ops[wait.producer]
+        pairs = zip(before.path, wait.targets, strict=True)
+        passed = _count(
+            program, before, {loop for loop, target in pairs if target.kind == "last"}, last=False
+        )
+        found[before.id] = max(passed, found.get(before.id, 0))
+    return found
 
 
-def _left(program: Program, op: Op, wait: Wait) -> int:
-    """Tiles of an operation that all need the last one waited for: those of the loops inside the last loop
-    that both go through together.
+def _after(program: Program, op: Op) -> Iterator[tuple[int, int]]:
+    """Operations whose last tile one waits for, and how many of its own tiles need that: those of the loops
+    inside the last loop that both go through together.
+    """
+    for wait in _waits(op):
+        before = program.ops[wait.producer]
+        pairs = zip(before.path, wait.targets, strict=True)
+        if all(target.kind != "first" or loop in before.when for loop, target in pairs):
+            same = {target.loop for target in wait.targets if target.kind == "same"}
+            inner = max((at + 1 for at, loop in enumerate(op.path) if loop in same), default=0)
+            yield before.id, _count(program, op, op.path[inner:], last=True)
+
+
+def _count(program: Program, op: Op, walked: Collection[int], *, last: bool) -> int:
+    """Tiles of an operation in all iterations of the loops `walked`, in the first one of the others, or in
+    their `last`; one at least where bounds cut them.
     """
     if op.cut is not None:
         return 1
-    same = {target.loop for target in wait.targets if target.kind == "same"}
-    inner = max((at + 1 for at, loop in enumerate(op.path) if loop in same), default=0)
-    return math.prod(program.loops[loop].count for loop in op.path[inner:] if loop not in op.when)
+
+    def tiles(chain: list[ProgramLoop], extent: int) -> int:
+        if not chain:
+            return 1
+        loop, *inner = chain
+        full, left = divmod(extent, loop.tile)
+        if loop.id in walked and loop.id not in op.when:
+            return full * tiles(inner, loop.tile) + (tiles(inner, left) if left else 0)
+        small = last or loop.id in op.when
+        return tiles(inner, (left or loop.tile) if small else min(extent, loop.tile))
+
+    chains: dict[str, list[ProgramLoop]] = {}
+    for at in op.path:
+        chains.setdefault(program.loops[at].rank, []).append(program.loops[at])
+    return math.prod(tiles(chain, chain[0].extent) for chain in chains.values())

@@ -82,12 +82,12 @@ class Kind(NamedTuple):
     own: tuple[tuple[str, int], ...]
     streams: tuple[PortWork, ...]
 
-    def ticks(self, rates: Rates) -> int:
-        """Ticks of the engine that has most to do."""
-        by_port: dict[str, int] = {}
+    def ticks(self, engine: str, rates: Rates) -> dict[str, int]:
+        """Ticks on the operation's own engine and on the ports that it streams through."""
+        found = {engine: sum(amount * rates[rate] for rate, amount in self.own)}
         for port, rate, amount in self.streams:
-            by_port[port] = by_port.get(port, 0) + amount * rates[rate]
-        return max([sum(amount * rates[rate] for rate, amount in self.own), *by_port.values()])
+            found[port] = found.get(port, 0) + amount * rates[rate]
+        return found
 
 
 class Tally:
@@ -120,7 +120,10 @@ class Tally:
                 self._sizes[*at, READ, access.read_bytes] += times
                 self._sizes[*at, WRITE, access.write_bytes] += times
         self.own, self.streams, self.active = tuple(own.items()), tuple(streams.items()), active.items()
-        self.kinds = tuple(dict.fromkeys(Kind(volumes[key].own, volumes[key].streams) for key in counts))
+        kinds: Counter[Kind] = Counter()
+        for key, times in counts.items():
+            kinds[Kind(volumes[key].own, volumes[key].streams)] += times
+        self.kinds = tuple(kinds.items())
 
     def engine_ticks(self, engine: str, rates: Rates) -> dict[str, int]:
         """Ticks of all tiles on an operation's own engine and on the ports that it streams through."""

@@ -183,6 +183,7 @@ def best_mapping(
             mine = pair
             note = f"the library's template {name} is better than what the search found"
     if mine is None:
+        build_mapping(cascade, machine)  # says what the machine lacks, where it has no mapping at all
         cap = f" within {within_bytes:.0f} bytes" if within_bytes < math.inf else ""
         why = f" ({reason})" if reason else ""
         raise EinsimError(f"{machine.name}: found no mapping of {cascade.name} that fits{cap}{why}")

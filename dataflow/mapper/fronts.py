@@ -133,16 +133,13 @@ class Contexts:
         key = (kind, einsum.name, own)
         with self.pools.lock(key):
             if key not in self.pools.nests:
-                one = kind == "layouts"
-                self.pools.nests[key] = tuple(
-                    Entry(
-                        nest,
-                        tables(space.cascade, space.machine, nest, self.scale),
-                        np.array([] if one else twins(space.tiles, nest), np.int64),
-                        loops_of(space.tiles, nest),
-                    )
-                    for nest in space.nests(einsum, own, one_order=one)
-                )
+                one, found = kind == "layouts", list[Entry]()
+                for nest in space.nests(einsum, own, one_order=one):
+                    alike = found[-1].table if found and found[-1].nest.node is nest.node else None
+                    table = tables(space.cascade, space.machine, nest, self.scale, alike)
+                    twin = np.array([] if one else twins(space.tiles, nest), np.int64)
+                    found.append(Entry(nest, table, twin, loops_of(space.tiles, nest)))
+                self.pools.nests[key] = tuple(found)
             return self.pools.nests[key]
 
     def goal(self, mode: int, *, parts: bool = False, leak: bool = True) -> Goal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -224,51 +224,52 @@ def _orders(cascade: Cascade, name: str, step: str) -> tuple[tuple[str, ...], ..
     return tuple((*first, *itertools.chain(*order)) for order in itertools.permutations(rest))
 
 
-def nest_of(
-    cascade: Cascade, machine: Machine, einsum: Einsum, inside: Inside, node: Compute, own: tuple[str, ...],
-    keep: Mapping[str, str], buffers: int = 2,
-) -> Nest:  # fmt: skip
-    """The nest of one leaf with its own loops in a given order; `keep` holds tensors whole in a memory."""
-    loops = (*inside.shared, *own)
+def nests_of(
+    cascade: Cascade, machine: Machine, einsum: Einsum, inside: Inside, node: Compute,
+    orders: Iterable[tuple[str, ...]], keep: Mapping[str, str], buffers: int = 2,
+) -> Iterator[Nest]:  # fmt: skip
+    """The nests of one leaf with its own loops in some orders; `keep` holds tensors whole in a memory."""
     every = operands(cascade, einsum)
-    choices = tuple(
-        tuple(
-            choice
-            for choice in _choices(cascade, machine, einsum, node, inside, loops, operand, keep)
-            if _held(choice, keep.get(operand.tensor))
+    kept = [_kept(cascade, machine, einsum, node, inside, operand) for operand in every]
+    for own in orders:
+        loops = (*inside.shared, *own)
+        choices = tuple(
+            tuple(_choices(loops, operand.moved, *one, keep.get(operand.tensor)))
+            for operand, one in zip(every, kept, strict=True)
         )
-        for operand in every
-    )
-    return Nest(
-        einsum=einsum.name,
-        node=node,
-        loops=loops,
-        shared=len(inside.shared),
-        tensors=tuple(operand.tensor for operand in every),
-        choices=choices,
-        buffers=buffers,
-    )
+        if all(choices):
+            yield Nest(
+                einsum=einsum.name, node=node, loops=loops, shared=len(inside.shared),
+                tensors=tuple(operand.tensor for operand in every), choices=choices, buffers=buffers,
+            )  # fmt: skip
 
 
 def _choices(
-    cascade: Cascade,
-    machine: Machine,
-    einsum: Einsum,
-    node: Compute,
-    inside: Inside,
-    loops: tuple[str, ...],
-    operand: Operand,
-    keep: Mapping[str, str],
-) -> Iterator[tuple[Retention, ...]]:
-    """Homes of one tensor: above a loop that does not move it, or innermost, in any memories of a way of its
-    to the unit. An operand that stays in the array may come straight from DRAM.
+    loops: tuple[str, ...], moved: frozenset[str], start: tuple[Retention, ...], lowest: int,
+    picks: Sequence[tuple[str, ...]], keep: str | None,
+) -> Iterator[tuple[Retention, ...]]:  # fmt: skip
+    """Homes of one tensor: those of `start`, then any of the `picks` of memories, each above a loop that does
+    not move it, at least `lowest` loops in, or innermost. If `keep` names a memory, one keeps it whole there.
     """
-    name, moved = operand.tensor, operand.moved
-    shared, pin = len(inside.shared), inside.pin(name)
-    lowest = shared if pin or name in inside.common else 0
     depths = [at for at, rank in enumerate(loops) if rank not in moved and at >= lowest] + [len(loops)]
-    if name in keep and lowest == 0 and depths[0]:
+    if keep and lowest == 0 and depths[0]:
         depths.insert(0, 0)
+    for picked in picks:
+        for chosen in itertools.combinations_with_replacement(depths, len(picked)):
+            homes = (*start, *(Retention(d, memory) for d, memory in zip(chosen, picked, strict=True)))
+            if keep is None or any(home.memory == keep and home.depth == 0 for home in homes):
+                yield homes
+
+
+def _kept(
+    cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute, inside: Inside, operand: Operand
+) -> tuple[tuple[Retention, ...], int, tuple[tuple[str, ...], ...]]:
+    """What is around a group of a tensor, below how many loops more of it may stay, and in which memories:
+    any of a way of its to the unit. An operand that stays in the array may come straight from DRAM.
+    """
+    name = operand.tensor
+    pin = inside.pin(name)
+    lowest = len(inside.shared) if pin or name in inside.common else 0
     start: tuple[Retention, ...] = ()
     around = ""
     if pin:
@@ -287,14 +288,12 @@ def _choices(
     if pin and inside.step and _looks_back(cascade, einsum, name):
         ways = tuple(way[:0] for way in ways)  # what the step before has left is where it was left
     every = (some for way in ways for n in range(len(way), -1, -1) for some in itertools.combinations(way, n))
+    picks = []
     for picked in dict.fromkeys(every):
         inner = picked[-1] if picked else outer
-        if inner != near and not (
-            free and (inner != machine.dram.name or straight(cascade, machine, node, name))
-        ):
-            continue
-        for chosen in itertools.combinations_with_replacement(depths, len(picked)):
-            yield (*start, *(Retention(d, memory) for d, memory in zip(chosen, picked, strict=True)))
+        if inner == near or (free and (inner != machine.dram.name or straight(cascade, machine, node, name))):
+            picks.append(picked)
+    return start, lowest, tuple(picks)
 
 
 def _looks_back(cascade: Cascade, einsum: Einsum, tensor: str) -> bool:
@@ -307,8 +306,3 @@ def _looks_back(cascade: Cascade, einsum: Einsum, tensor: str) -> bool:
 def ways_of(cascade: Cascade, machine: Machine, node: Compute, tensor: str) -> tuple[tuple[str, ...], ...]:
     """The ways of an operand from DRAM to a leaf: on-chip memories that may hold it, outermost first."""
     return paths(machine, node.unit, role_of(cascade, machine, node, tensor))
-
-
-def _held(choice: tuple[Retention, ...], memory: str | None) -> bool:
-    """Whether a choice keeps the tensor whole in a memory, where that is asked."""
-    return memory is None or any(home.memory == memory and home.depth == 0 for home in choice)

@@ -42,7 +42,7 @@ from einsim.dataflow.holds import common_levels
 from einsim.dataflow.mapper import vectors
 from einsim.dataflow.mapper.groups import Groups, cuts
 from einsim.dataflow.mapper.model import cost
-from einsim.dataflow.mapper.nest import Inside, Nest, nest_of, orders, simple
+from einsim.dataflow.mapper.nest import Inside, Nest, nests_of, orders, simple
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
 from einsim.dataflow.mapper.residents import resident_bytes, resident_sets
 from einsim.dataflow.mapper.restrictions import check_resident, check_restrictions
@@ -212,13 +212,11 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             given = self.order.get(einsum.name)
             blocks = (given,) if given else orders(self.cascade, einsum, inside.step)
             orders_of = itertools.product(blocks, repeat=blocks_of)
-            for own in itertools.islice(orders_of, 1) if one_order else orders_of:
-                loops = tuple(itertools.chain(*own))
-                nest = nest_of(
-                    self.cascade, self.machine, einsum, inside, node, loops, self.keep, self.buffers
-                )
-                if all(nest.choices):
-                    yield nest
+            some = itertools.islice(orders_of, 1) if one_order else orders_of
+            loops = (tuple(itertools.chain(*own)) for own in some)
+            yield from nests_of(
+                self.cascade, self.machine, einsum, inside, node, loops, self.keep, self.buffers
+            )
 
     @cached_property
     def tiles(self) -> TileSpace:

@@ -121,9 +121,14 @@ class Tables(NamedTuple):
     one: Floats  # scalars: the rank along the cores (-1: none or several), cores, least cycles of a tile, ...
 
 
-def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tables:
-    """The arrays of a nest."""
+def tables(
+    cascade: Cascade, machine: Machine, nest: Nest, scale: Scales, alike: Tables | None = None
+) -> Tables:
+    """The arrays of a nest; those of another order of the same leaf (`alike`) are shared."""
     einsum = cascade.einsum(nest.einsum)
+    loop_rank, first, home = _ordered(nest, einsum, scale)
+    if alike is not None:
+        return alike._replace(loop_rank=loop_rank, first=first, home=home)
     unit = machine.unit(nest.node.unit)
     ranks = einsum.ranks
     at = {rank: number for number, rank in enumerate(ranks)}
@@ -146,7 +151,6 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
     issues = issued_ops(cascade, unit, einsum)
     cycles = max(1, cycles_per_point(unit, issues))
     return Tables(
-        loop_rank=np.array([at[rank] for rank in nest.loops], np.int64),
         sizes=np.array([cascade.size(rank) for rank in ranks], np.float64),
         place=np.array([
             (dim_of.get(r, -1), r in einsum.reduced, r in cores and r in laid.placed, r in serial)
@@ -164,8 +168,6 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
         ], np.int64),
         still=np.array([access == laid.still for access in accesses], np.int64),
         times=np.array([operand.times for operand in every], np.int64),
-        first=np.cumsum([0, *(len(choices) for choices in nest.choices)]).astype(np.int64),
-        home=_homes(nest, scale),
         dim=np.array(rows, np.int64).reshape(len(rows), 4),
         along=np.array(
             [[*(at[rank] for rank in some), *[-1] * (len(ranks) - len(some))] for some in dims], np.int64
@@ -178,7 +180,17 @@ def tables(cascade: Cascade, machine: Machine, nest: Nest, scale: Scales) -> Tab
             sum(action_pj(machine, action) or 0.0 for action in adding) * PICO,
             nest.buffers, len(scale.engines), leave_each_step(nest.node),
         ], np.float64),
+        loop_rank=loop_rank, first=first, home=home,
     )  # fmt: skip
+
+
+def _ordered(nest: Nest, einsum: Einsum, scale: Scales) -> tuple[Ints, Ints, Ints]:
+    """What hangs on the order of a nest's loops and where tensors may stay among them: `loop_rank`, `first`
+    and `home`.
+    """
+    at = {rank: number for number, rank in enumerate(einsum.ranks)}
+    loops = np.array([at[rank] for rank in nest.loops], np.int64)
+    return loops, np.cumsum([0, *map(len, nest.choices)]).astype(np.int64), _homes(nest, scale)
 
 
 def _memories(machine: Machine, scale: Scales) -> Floats:

@@ -121,6 +121,12 @@ def test_within_is_obeyed_and_impossible_limits_are_an_error() -> None:
         best_mapping(gemm, EDGE, "energy", budget_s=600, within_bytes=2)
 
 
+def test_what_has_no_mapping_at_all_is_said_as_by_the_default() -> None:
+    work, machine = parse("Y[i] = exp(X[i])", name="w", sizes={"i": 4}), load_machine("gemmini")
+    with pytest.raises(EinsimError, match="no unit can compute Einsum Y"):
+        best_mapping(work, machine)
+
+
 def test_an_unknown_objective_is_named() -> None:
     gemm = parse("Z[m,n] = A[m,k] * B[k,n]", name="gemm", sizes={"m": 4, "n": 4, "k": 4})
     with pytest.raises(SpecError, match="unknown objective"):

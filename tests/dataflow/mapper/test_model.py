@@ -21,6 +21,7 @@ from einsim.dataflow.held import home_bytes
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.fronts import Contexts, Pools
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point, mapping
@@ -151,6 +152,19 @@ def test_rows_of_many_points_are_the_rows_of_each() -> None:
     for point, row, good in zip(points, rows, legal, strict=True):
         assert np.array_equal(space.row(point)[0], row)
         assert space.row(point)[1] == good
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_orders_of_a_layout_share_its_arrays(seed: int) -> None:
+    rng = random.Random(seed)
+    space = MapSpace(cascade=cascade(rng), machine=machine(rng, 2, systolic=True))
+    contexts = Contexts(space, "latency", float("inf"), lambda: False, Pools())
+    for group in space.fusions():
+        for inside in itertools.islice(space.insides(group), 8):
+            for entry in (entry for einsum in group for entry in contexts.pool(einsum, inside)):
+                fresh = tables(space.cascade, space.machine, entry.nest, space.scale)
+                for mine, theirs in zip(entry.table, fresh, strict=True):
+                    assert np.array_equal(mine, theirs)
 
 
 @settings(max_examples=400, deadline=None)

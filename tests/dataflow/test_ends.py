@@ -1,0 +1,64 @@
+"""What a program takes with the ends of its engines' work is a bound: no run is shorter, however it was mapped."""
+
+from __future__ import annotations
+
+import pytest
+
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.ends import with_ends
+from einsim.dataflow.legality import legal
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.templates import build_mapping
+from einsim.sim.engine import simulate
+from einsim.validation.oracle.compare import draw
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.notation import parse
+
+
+def ends_and_run(mapping: Mapping, work: Cascade, machine: Machine) -> tuple[float, float, float]:
+    """Seconds: the bound of engines alone, with their ends, and the run."""
+    program = lower(mapping, work, machine)
+    ticks, _ = with_ends(program)
+    seconds = ticks / program.ticks_per_cycle / program.clock_hz
+    return analyse(program, machine).latency_s, seconds, simulate(program, machine).latency_s
+
+
+def drawn_runs(seed: int, count: int) -> int:
+    compared = 0
+    for number in range(count):
+        case = draw(seed, number, reworked=number % 2 == 1)
+        if case is None or not legal(case.mapping, case.work, case.chip):
+            continue
+        _, bound, run = ends_and_run(case.mapping, case.work, case.chip)
+        assert bound <= run * (1 + 1e-9), case.name
+        compared += 1
+    return compared
+
+
+def test_no_run_is_shorter() -> None:
+    assert drawn_runs(5, 60) > 20
+
+
+@pytest.mark.slow
+def test_no_run_is_shorter_of_many() -> None:
+    assert drawn_runs(6, 2000) > 600
+
+
+GATED = """
+G[p,s] = X[p,d] * WG[d,s]
+U[p,s] = X[p,d] * WU[d,s]
+H[p,s] = G[p,s] * U[p,s]
+Y[p,o] = H[p,s] * WO[s,o]
+"""
+
+
+def test_what_is_waited_for_twice_passes_once() -> None:
+    """An Einsum that reads what the one before makes waits for its tiles, and for the end of its branch."""
+    work = parse(GATED, name="gated", sizes={"p": 96, "d": 128, "s": 256, "o": 128})
+    machine = load_machine("flat-edge")
+    alone, bound, run = ends_and_run(build_mapping(work, machine), work, machine)
+    assert alone < bound <= run
+    assert bound > 0.9 * run
