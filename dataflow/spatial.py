@@ -16,11 +16,13 @@ import numpy as np
 
 from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import lacks
-from einsim.dataflow.cores import read_apart
+from einsim.dataflow.cores import cores_of, cores_ranks, read_apart
 from einsim.dataflow.footprint import relevant_ranks
+from einsim.dataflow.holds import reads
+from einsim.dataflow.leaf import skips
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.tile_times import TileTimes
-from einsim.specs.arrays import Floats
+from einsim.specs.arrays import Bools, Floats
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -85,8 +87,12 @@ def places(
     einsum: Einsum,
     extents: Mapping[str, Floats],
     cores: tuple[str, ...] | None = None,
+    *,
+    spread: bool = False,
 ) -> list[Compute]:
-    """What `place` says of N tiles with `extents` [N] of each rank."""
+    """What `place` says of N tiles with `extents` [N] of each rank. `spread`: layouts that leave cores idle
+    may lie along them by one rank of the result, all by one that is `summed_apart`.
+    """
     units = able(cascade, machine, einsum)
     if not einsum.contracts:  # a matrix unit only where no vector unit has the ops
         units = [unit for unit in units if unit.kind == "vector"] or units
@@ -98,9 +104,8 @@ def places(
     best, chosen = np.full(count, math.inf), np.zeros(count, np.int64)
     for unit in units:
         clock, times = unit.clock_hz or machine.clock_hz, TileTimes(cascade, unit, einsum)
-        for found in layouts(cascade, unit, einsum):
-            node = found if cores is None or "cores" not in unit.dims else along_cores(found, cores)
-            seconds = times.of(node, extents, count) / clock
+        for node, open_to in _laid(cascade, unit, einsum, extents, cores, spread=spread):
+            seconds = np.where(open_to, times.of(node, extents, count) / clock, math.inf)
             better = seconds < best * (1 - 1e-9)
             best, chosen = np.where(better, seconds, best), np.where(better, len(nodes), chosen)
             nodes.append(node)
@@ -158,12 +163,42 @@ def along_cores(node: Compute, ranks: tuple[str, ...]) -> Compute:
     return msgspec.structs.replace(node, spatial={"cores": ranks, **rest} if ranks else rest)
 
 
+def _laid(
+    cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str, Floats],
+    cores: tuple[str, ...] | None, *, spread: bool,
+) -> Iterator[tuple[Compute, Bools]]:  # fmt: skip
+    """Layouts for `places`, and for which tiles each is."""
+    every, several = np.ones(1, np.bool_), unit.dims.get("cores", 1)
+    for node in layouts(cascade, unit, einsum):
+        yield (node if cores is None or several == 1 else along_cores(node, cores)), every
+        if cores is not None or several == 1 or not spread:
+            continue
+        idle = every & (math.prod(extents[rank] for rank in cores_ranks(node)) < several)
+        for rank in einsum.output.ranks if idle.any() else ():
+            if rank not in einsum.iterative:
+                yield along_cores(node, (rank,)), idle & (extents[rank] > 1)
+        for rank in summed_apart(cascade, unit, einsum):
+            yield along_cores(node, (rank,)), extents[rank] > 1
+
+
+def summed_apart(cascade: Cascade, unit: Unit, einsum: Einsum) -> tuple[str, ...]:
+    """Reduced ranks that may lie along a unit's cores, of which each has its part of the results then: where
+    those are no state and fewer than the unit has lanes.
+    """
+    few = math.prod(map(cascade.size, einsum.output.ranks)) < unit.pes
+    if einsum.iterative or not few or cascade.tensor(einsum.name).sparsity.patterns:
+        return ()
+    skipped = {rank for rank, _ in skips(cascade, unit, einsum, cascade.sizes)}
+    return tuple(rank for rank in einsum.reduced if cascade.size(rank) > 1 and rank not in skipped)
+
+
 def placements(
     cascade: Cascade, machine: Machine, einsum: Einsum, unit: str = "", *, anywhere: bool = False
 ) -> tuple[Compute, ...]:
     """Every unit that has the ops, with every sensible layout of the ranks along its dimensions.
 
-    One rank of the result lies along the cores; where they share all memories, several free ones may too.
+    One rank lies along the cores, of the result or, in a memory that they share, one that is `summed_apart`;
+    where they share all memories, several free ones of the result may too.
     What multiplies two tensors goes to a matrix unit, where one can; `unit` asks for another, `anywhere` for
     all.
     """
@@ -179,6 +214,8 @@ def placements(
             made = [node] if shared or "cores" not in one.dims else []
             if "cores" in one.dims:
                 ranks = [r for r in einsum.output.ranks if r not in einsum.iterative and cascade.size(r) > 1]
+                if cores_of(machine, reads(machine, one.name, "outputs")) == 1:
+                    ranks += summed_apart(cascade, one, einsum)
                 made += [along_cores(node, (rank,)) for rank in ranks] or [along_cores(node, ())]
             for new in made:
                 if new not in found:

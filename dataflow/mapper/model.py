@@ -48,7 +48,6 @@ from einsim.dataflow.mapper.tables import (
     READ_J,
     READ_TICKS,
     REDUCED,
-    REGISTER_J,
     SERIAL,
     STAYS,
     WRITE_ENGINE,
@@ -75,7 +74,7 @@ def leaf(t: Any, cut: Any, row: Any, final: bool) -> None:
     points = 1.0
     for r in range(t.sizes.shape[0]):
         points *= cut.works[r]
-    row[int(one[ENGINES])] += points * one[POINT_J] + sum_uses(t, cut, final) * one[REGISTER_J]
+    row[int(one[ENGINES])] += points * one[POINT_J] + sum_uses(t, cut, final)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -100,12 +99,13 @@ def held_bytes(t: Any, cut: Any, copies: float, x: int, d: int, relaxed: bool, p
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _adds_up(t: Any, cut: Any, o: int, h: int) -> bool:
     """Whether partial sums come to a home of the result: a reduced rank is walked above the next home inward,
-    or above the unit or in steps that don't stay in it.
+    or above the unit or in steps that don't stay in it, or lies along the cores.
     """
     inner = h + 1 < t.home.shape[1] and t.home[o, h + 1, MEMORY] >= 0
     d = t.home[o, h + 1, DEPTH] if inner else t.loop_rank.shape[0]
     for r in range(t.place.shape[0]):
-        if t.place[r, REDUCED] and (cut.trips[d, r] > 1.0 or (t.one[STAYS] and not inner)):
+        here = not inner and (t.one[STAYS] or r == int(t.one[CORE_RANK]))
+        if t.place[r, REDUCED] and (cut.trips[d, r] > 1.0 or here):
             return True
     return False
 

@@ -13,9 +13,10 @@ A mapping of the space is made of these choices:
 - of a group that carries state: the rank of its steps is a shared loop with single points, the state stays
   around it in an on-chip memory;
 - of an Einsum: the unit, the ranks along the unit's dimensions (one along the cores, which may lie along
-  another dimension too), one block of loops for each memory between DRAM and the unit, the order of each
-  block (ranks that move the same tensors stand together, those that move all of them outermost), and each
-  loop's tile out of a menu, such that cores, rows and columns are all occupied where the rank has the points;
+  another dimension too: of the result or, of few results in a memory of all cores, a reduced one), one block
+  of loops for each memory between DRAM and the unit, the order of each block (ranks that move the same
+  tensors stand together, those that move all of them outermost), and each loop's tile out of a menu, such
+  that cores, rows and columns are all occupied where the rank has the points;
 - of a tensor: in which of those memories it is kept, and above which loop (above one that does not move it,
   or innermost). A memory holds what it may hold only; inputs and results are read from a core's own memory;
   the operand that stays in an array may come straight from DRAM.

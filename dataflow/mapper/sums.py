@@ -25,8 +25,10 @@ from einsim.dataflow.mapper.tables import (
     FIBRE,
     LEAST_STEPS,
     META_BITS,
+    PART_J,
     RANKS,
     REDUCED,
+    REGISTER_J,
     SERIAL,
     SHARED,
     STAYS,
@@ -213,7 +215,7 @@ def _whole(t: Any, m: int, size: float) -> float:
 
 @njit(error_model="numpy", nogil=True, allocates=False)
 def sum_uses(t: Any, cut: Any, final: bool) -> float:
-    """What is moved, each tile's bytes rounded up to whole accesses. Returns the accesses of registers.
+    """What is moved, each tile's bytes rounded up to whole accesses. Returns the joules of adding results up.
 
     Where tiles are not `final` it is a bound: parts of a tile never move less, and round up to no less.
     """
@@ -223,7 +225,7 @@ def sum_uses(t: Any, cut: Any, final: bool) -> float:
         _sum_tiles(t, cut, x)
     at = cut.at
     at[:] = 0
-    registers = 0.0
+    joules = 0.0
     while True:
         count = 1.0
         for r in range(t.sizes.shape[0]):
@@ -233,9 +235,9 @@ def sum_uses(t: Any, cut: Any, final: bool) -> float:
                 cut.values[x, apart] = _values(t, cut, x, apart == 1, final) * t.times[x]
         for x in range(tensors - 1):
             _add_operand(t, cut, x, count)
-        registers += _add_result(t, cut, tensors - 1, count, final)
+        joules += _add_result(t, cut, tensors - 1, count, final)
         if not turn(cut.kinds, at, cut.every, 0):
-            return registers
+            return joules
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -322,9 +324,9 @@ def _tail(cut: Any, r: int) -> float:
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
-    """What the unit writes and reads back of its results in tiles of one kind; returns the accesses of its
-    registers. The first tile of a result, of all that reduced ranks are cut into, finds nothing there yet,
-    and the last one leaves it finished.
+    """What the unit writes and reads back of its results in tiles of one kind; returns the joules of adding
+    up in registers, and cores' parts. The first tile of a result, of all that reduced ranks are cut into,
+    finds nothing there yet, and the last one leaves it finished.
     """
     once, firsts, lasts = 1.0, 1.0, 1.0
     last = t.loop_rank.shape[0]
@@ -343,12 +345,16 @@ def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     if t.fmt[x, M] and not final:  # the least that a fibre's values take
         fibre = t.fmt[x, M]
     passing = cut.values[x, 1 if t.one[CORES] > 1.0 else 0]
-    written, finished, again, inside, _ = added_up(passing, once, once, 0.0, 0.0, t.one[STAYS] > 0.0)
+    core, parts = int(t.one[CORE_RANK]), once
+    if core >= 0 and t.place[core, REDUCED]:
+        parts *= min(t.one[CORES], cut.tile[core])
+    leaves = t.one[STAYS] > 0.0
+    written, finished, again, inside, added = added_up(passing, parts, once, 0.0, 0.0, leaves)
     size = bytes_of(t.fmt, x, 0.0, fibre, written)
     whole = bytes_of(t.fmt, x, finished, fibre, written - finished)
-    later = bytes_of(t.fmt, x, 0.0, fibre, added_up(passing, once, once, once, once, t.one[STAYS] > 0.0)[2])
+    later = bytes_of(t.fmt, x, 0.0, fibre, added_up(passing, parts, once, once, once, leaves)[2])
     begun = bytes_of(t.fmt, x, 0.0, fibre, again)
     for m in range(t.mem.shape[0]):
         cut.uses[x, m, WRITTEN] += (count - lasts) * _whole(t, m, size) + lasts * _whole(t, m, whole)
         cut.uses[x, m, READ] += (count - firsts) * _whole(t, m, later) + firsts * _whole(t, m, begun)
-    return count * inside if final else 0.0
+    return count * (inside * t.one[REGISTER_J] + added * t.one[PART_J]) if final else 0.0

@@ -20,6 +20,7 @@ from einsim.dataflow.leaf import (
     issued_ops,
     leave_each_step,
     load_steps,
+    merging,
     partial_sum,
     passing_whole,
     skips,
@@ -89,7 +90,9 @@ WIDTH, RANKS, SHARED, SERIAL = range(4)
 READ_ENGINE, READ_TICKS, READ_J, WRITE_ENGINE, WRITE_TICKS, WRITE_J, CAPACITY, COPIES, APART, ACCESS = range(
     10
 )
-CORE_RANK, CORES, LEAST_STEPS, ENGINE, POINT_TICKS, POINT_J, REGISTER_J, BUFFERS, ENGINES, STAYS = range(10)
+CORE_RANK, CORES, LEAST_STEPS, ENGINE, POINT_TICKS, POINT_J, REGISTER_J, BUFFERS, ENGINES, STAYS, PART_J = (
+    range(11)
+)
 
 
 class Tables(NamedTuple):
@@ -149,6 +152,7 @@ def tables(
     dim_of = {rank: number for number, some in enumerate(dims) for rank in some}
     adding = (Action(unit.name, "register", way) for way in (READ, WRITE))
     issues = issued_ops(cascade, unit, einsum)
+    part_pj = (action_pj(machine, merging(unit, einsum)) or 0.0) if einsum.reduced else 0.0
     cycles = max(1, cycles_per_point(unit, issues))
     return Tables(
         sizes=np.array([cascade.size(rank) for rank in ranks], np.float64),
@@ -178,7 +182,7 @@ def tables(
             scale.engines.index(unit.mode_of or unit.name), cycles * scale.unit_ticks[unit.name],
             point_pj(machine, unit.name, issues) * PICO,
             sum(action_pj(machine, action) or 0.0 for action in adding) * PICO,
-            nest.buffers, len(scale.engines), leave_each_step(nest.node),
+            nest.buffers, len(scale.engines), leave_each_step(nest.node), part_pj * PICO,
         ], np.float64),
         loop_rank=loop_rank, first=first, home=home,
     )  # fmt: skip

@@ -62,8 +62,8 @@ class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def on_vectors(machine: Machine) -> Machine:
-    """The machine with no other units than vector units."""
-    return msgspec.structs.replace(machine, units=machine.vector_units)
+    """The machine with no other units than vector units, if it has some."""
+    return msgspec.structs.replace(machine, units=machine.vector_units or machine.units)
 
 
 _PLACED: Final = Remembered[list[Compute]](200_000, len)
@@ -104,8 +104,10 @@ class UnitChoices:
                 operands = tuple((self.cascade.tensor(name), states.get(name)) for name in names)
                 mine = {rank: extents[rank] for rank in einsum.ranks} or {"": np.ones(len(new))}
                 sizes = tuple(some.tobytes() for some in mine.values())
-                key = einsum, operands, self._key, vectors, cores, sizes
-                nodes = _PLACED.get(key, partial(places, self.cascade, machine, einsum, mine, cores))
+                whole = tuple(map(self.cascade.size, einsum.ranks))
+                key = einsum, operands, self._key, vectors, cores, sizes, whole
+                placed = partial(places, self.cascade, machine, einsum, mine, cores, spread=True)
+                nodes = _PLACED.get(key, placed)
                 for at, node in zip(new, nodes, strict=True):
                     self._found.setdefault(at, {})[einsum.name] = node
         return [self._found[key] for key in keys]

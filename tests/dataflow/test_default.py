@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,8 @@ import pytest
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock
+from einsim.dataflow.held import points_below
+from einsim.dataflow.layout import lay_out
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping
@@ -271,3 +274,38 @@ def test_what_dram_has_no_room_for_is_said_with_the_bytes() -> None:
         EinsimError, match=r"`dram` needs a capacity of at least [\d,]+ B \(has 8,589,934,592\)"
     ):
         build_mapping(work, machine)
+
+
+#: One token's attention, 16 bits: its keys are shared out.
+KEYS = (
+    "QK[m] = Q[e] * K[e,m]\nGM = max[m](QK[m])\nSN[m] = exp(QK[m] - GM)\nSD = sum[m](SN[m])\n"
+    "A[m] = SN[m] / SD\nAV[f] = A[m] * V[f,m]"
+)
+
+
+@pytest.mark.parametrize("accel", ["sa8295p", "u280-flightllm", "vhk158-flightllm", "tpu-v4i"])
+@pytest.mark.parametrize("name", ["few results", "many results", "keys"])
+def test_all_cores_have_work_where_there_is_one_token(name: str, accel: str) -> None:
+    texts = {"few results": "Z[n] = A[k] * B[k,n]", "many results": "Z[n] = A[k] * B[k,n]", "keys": KEYS}
+    sizes = {"n": 2 if name == "few results" else 1024, "k": 8192, "m": 4096, "e": 64, "f": 64}
+    lines = "tensor A[k] bits 8\ntensor B[k,n] bits 8\ntensor Z[n] bits 8\n" if name != "keys" else ""
+    work = parse(lines + texts[name], name=name, sizes=sizes)
+    chip, made = load_machine(accel), build_mapping(work, load_machine(accel), "template")
+    layout = lay_out(made, work)
+    for leaf in layout.leaves:
+        unit, tile = chip.unit(leaf.node.unit), points_below(layout, work, leaf.path)
+        shared = math.prod(tile[rank] for rank in leaf.node.spatial.get("cores", ()))
+        assert (
+            shared >= unit.dims["cores"]
+            or math.prod(map(work.size, work.einsum(leaf.node.einsum).ranks)) < 99
+        )
+
+
+def test_few_results_of_a_long_sum_take_as_many_cores_less_time() -> None:
+    text = "tensor A[m,k] bits 8\ntensor B[k,n] bits 8\ntensor Z[m,n] bits 8\nZ[m,n] = A[m,k] * B[k,n]"
+    work = parse(text, name="few", sizes={"m": 64, "n": 64, "k": 1 << 15})
+    cycles = {}
+    for cores in (1, 4):
+        chip = load_machine("tpu-v4i", {"cores": cores})
+        cycles[cores] = simulate(lower(build_mapping(work, chip, "template"), work, chip), chip).cycles
+    assert cycles[1] / 4 < cycles[4] < cycles[1] / 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from einsim.dataflow.held import held_bytes
@@ -51,3 +52,16 @@ def test_places_that_go_round_the_cores_share_no_rows(text: str, rows: int) -> N
         0 if "W" not in text else 4 * 3 * 2
     )  # Y: two rows in each core; W: three values
     assert held == 4 * rows * 3 * 2 + others
+
+
+def test_each_core_has_room_for_its_part_as_wide_as_it_adds_up() -> None:
+    # 3 cores have a part of each of 4 sums in 32 bits, which meet in as many of those; results have 16
+    work = parse("Z[m] = A[m,k] * B[k]", name="parts", sizes={"m": 4, "k": 7})
+    leaf = Compute(einsum="Z", unit="lanes", spatial={"cores": ("k",), "lanes": ("m",)})
+    chip = machine(cores=3, copies=3, accumulator_bits=32)
+    tree = chain(keep("Z", "gb", buffers=1), keep("Z A B", "near", buffers=1), leaf)
+    made = Mapping(cascade="parts", machine="small", template="test", tree=tree)
+    held = held_bytes(made, lay_out(made, work), work, chip)
+    assert held == {"gb": 4 * 4, "near": 3 * (4 * 4 + 3 * (4 + 1) * 2)}  # one has 3 of the 7 points
+    once = msgspec.structs.replace(made, tree=chain(keep("Z A B", "lanes", buffers=1), leaf))
+    assert held_bytes(once, lay_out(once, work), work, chip)["lanes"] == 3 * 4 * 4 + 7 * (4 + 1) * 2

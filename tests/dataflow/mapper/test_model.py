@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -16,6 +17,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import analyse, engine_ticks
 from einsim.dataflow.chain import chain_ticks
+from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import tile_bytes
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.layout import lay_out
@@ -27,6 +29,7 @@ from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point, mapping
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import tables
+from einsim.dataflow.mapper.vectors import sample_nest
 from einsim.dataflow.passing import LACKS, MOVES, WHOLE, passed
 from einsim.dataflow.turns import arithmetic_name
 from einsim.sim.engine import simulate
@@ -138,6 +141,32 @@ def _legal(work: Cascade, chip: Machine, nest: NestPoint, inside: Inside) -> boo
     except EinsimError:
         return False
     return True
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_the_model_counts_the_parts_that_cores_have(seed: int) -> None:
+    rng = random.Random(seed)
+    sizes = {"m": rng.randint(1, 3), "n": rng.randint(1, 3), "k": rng.randint(2, 9)}
+    text = rng.choice(("Z[m,n] = A[m,k] * B[k,n]", "Z[m,n] = max[k](A[m,k,n])"))
+    work, chip = parse(text, name="parts", sizes=sizes), machine(rng, 2, systolic=True)
+    chip = msgspec.structs.replace(
+        chip, multicast=rng.random() < 0.6,
+        memories=tuple(msgspec.structs.replace(one, copies=1, capacity_bytes=None) for one in chip.memories),
+        units=tuple(
+            msgspec.structs.replace(
+                unit, dims={"cores": rng.randint(2, 4), **dict.fromkeys([*unit.dims][-2:], 3)}
+            )
+            for unit in chip.units
+        ),
+    )  # fmt: skip
+    space = MapSpace(cascade=work, machine=chip, buffers=rng.choice((1, 2)))
+    (einsum,) = work.einsums
+    (inside,) = space.insides((einsum,))
+    nests = [nest for nest in space.nests(einsum, inside) if cores_ranks(nest.node) == ("k",)]
+    assume(not space.why_not_exact and nests)
+    nest = sample_nest(space.tiles, rng.choice(nests), (), rng)
+    agree(space, Point(groups=(GroupPoint(inside=inside, nests=(nest,)),)))
 
 
 def test_rows_of_many_points_are_the_rows_of_each() -> None:

@@ -244,8 +244,9 @@ def test_what_an_unstructured_pattern_skips_is_read_even_so() -> None:
     assert found.points["Z"] == 2 * 2 * 2
 
 
-@pytest.mark.parametrize("flow", ["output-stationary", "weight-stationary"])
-@pytest.mark.parametrize("tile", [8, 4])
+@pytest.mark.parametrize(
+    ("tile", "flow"), [(tile, f"{still}-stationary") for tile in (8, 4) for still in ("output", "weight")]
+)
 def test_every_further_core_adds_its_part_where_the_cores_meet(tile: int, flow: str) -> None:
     # two cores have four of the eight points of each of four sums. Output-stationary each writes its part in
     # every tile: of 8 points 2 writes and a read, of two tiles of 4 points 4 and 3. Else each of the 8 steps writes
