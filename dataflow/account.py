@@ -14,10 +14,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from einsim.accel.machine import LEAKAGE, Machine
-from einsim.dataflow.iteration import path_of
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess, Program
 from einsim.dataflow.result import EinsumCost
-from einsim.dataflow.volume import Costs, tally_of
+from einsim.dataflow.volume import costs_of, tally_of
 
 #: Instances of each operation by its tile extents.
 Counts = Mapping[int, Mapping[tuple[int, ...], int]]
@@ -156,9 +155,4 @@ def point_pj(machine: Machine, unit: str, issues: Iterable[str]) -> float:
 
 def static_counts(program: Program) -> dict[int, dict[tuple[int, ...], int]]:
     """Instances of every operation by tile extents, from the loops alone."""
-    return {
-        op.id: op.costs.tiles.counts
-        if isinstance(op.costs, Costs)
-        else path_of(op, program.loops, program.sizes).instances()
-        for op in program.ops
-    }
+    return {op.id: costs_of(op).tiles.counts for op in program.ops}

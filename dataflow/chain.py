@@ -15,7 +15,7 @@ import msgspec
 
 from einsim.dataflow.iteration import Lookup, path_of
 from einsim.dataflow.program import Op, Program
-from einsim.dataflow.volume import Costs, Rates, op_at
+from einsim.dataflow.volume import Rates, costs_of, op_at
 
 MOST = 4096
 """Instances up to which all are looked at."""
@@ -29,10 +29,7 @@ def chain_ticks(
     """Ticks from a program's start to its last result; `counts` are the instances of each operation. `rates`
     price an unpriced program.
     """
-    computes = [op for op in program.ops if op.kind == "compute"]
-    units = [(rates or op.costs.rates)[op.engine] for op in computes if isinstance(op.costs, Costs)]
-    if len(units) < len(computes):
-        return _chain_ticks(program, counts)
+    units = [(rates or costs_of(op).rates)[op.engine] for op in program.ops if op.kind == "compute"]
     scale = math.gcd(*units)
     known = tuple(unit // scale for unit in units)
     if known not in program.chains:

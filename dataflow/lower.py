@@ -31,7 +31,7 @@ from einsim.dataflow.structure import structure_of
 from einsim.dataflow.transfer import ends_of, transfer_volume
 from einsim.dataflow.turns import holding, taking_turns
 from einsim.dataflow.visit import MOST_VISITED
-from einsim.dataflow.volume import Costs, TileVolumes, Volume, op_at
+from einsim.dataflow.volume import Costs, TileVolumes, Volume, costs_of, op_at
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
@@ -325,11 +325,7 @@ def _compute_volume(
 
 def _rounding(ops: tuple[Op, ...]) -> tuple[str, ...]:
     """A note where tiles have so many points that they were not visited one by one."""
-    names = [
-        op.name
-        for op in ops
-        if isinstance(op.costs, Costs) and any(one.rounded for one in op.costs.tiles.volumes.values())
-    ]
+    names = [op.name for op in ops if any(one.rounded for one in costs_of(op).tiles.volumes.values())]
     if not names:
         return ()
     why = "points that bounds, cores or several reads cut unevenly count as if whole: never too little"
@@ -339,8 +335,7 @@ def _rounding(ops: tuple[Op, ...]) -> tuple[str, ...]:
 def _engines(machine: Machine, ops: tuple[Op, ...]) -> tuple[Engine, ...]:
     used = {op.engine for op in ops}
     for op in ops:
-        assert isinstance(op.costs, Costs)
-        used |= {port for (port, _), _ in op.costs.tiles.tally.streams}
+        used |= {port for (port, _), _ in costs_of(op).tiles.tally.streams}
     units = [Engine(name=unit.name, kind="unit", pes=unit.pes) for unit in machine.units]
     names = {unit.name for unit in machine.units}
     return (*units, *(Engine(name=name, kind="port") for name in sorted(used - names - {""})))

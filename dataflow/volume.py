@@ -22,8 +22,6 @@ Rates = Mapping[str, int]
 
 MACHINE = ""
 """Rate of what takes cycles of the machine's clock."""
-TICK = "tick"
-"""Rate of what is ticks already."""
 
 
 class PortWork(NamedTuple):
@@ -62,18 +60,6 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
             points=self.points,
             active_pe_ticks=self.active[1] * rates[self.active[0]] if self.active[1] else 0,
         )
-
-
-def unpriced(cost: Cost) -> Volume:
-    """A cost as a volume of ticks."""
-    return Volume(
-        own=((TICK, cost.ticks),),
-        streams=tuple(PortWork(stream.port, TICK, stream.ticks) for stream in cost.streams),
-        accesses=cost.accesses,
-        actions=cost.actions,
-        points=cost.points,
-        active=(TICK, cost.active_pe_ticks),
-    )
 
 
 class Kind(NamedTuple):
@@ -184,19 +170,26 @@ class Costs(Mapping[Key, Cost]):
         return len(self.tiles.volumes)
 
 
+def costs_of(op: Op) -> Costs:
+    """The costs of an operation of a lowered program."""
+    assert isinstance(op.costs, Costs)
+    return op.costs
+
+
 def op_at(op: Op, rates: Rates) -> Op:
     """An unpriced operation on a machine of these rates."""
-    assert isinstance(op.costs, Costs)
     latency = op.latency_ticks * rates[op.engine] if op.latency_ticks else 0
-    return msgspec.structs.replace(op, costs=Costs(op.costs.tiles, rates), latency_ticks=latency)
+    return msgspec.structs.replace(op, costs=Costs(costs_of(op).tiles, rates), latency_ticks=latency)
 
 
-_TICKS: Rates = {TICK: 1, MACHINE: 1}
+def finer(op: Op, factor: int) -> Op:
+    """A priced operation in ticks of which so many make one of its own."""
+    costs = costs_of(op)
+    costs = Costs(costs.tiles, {name: ticks * factor for name, ticks in costs.rates.items()})
+    return msgspec.structs.replace(op, costs=costs, latency_ticks=op.latency_ticks * factor)
 
 
 def tally_of(op: Op, counts: Mapping[Key, int]) -> tuple[Tally, Rates]:
     """An operation's tiles added up, and the rates that price them."""
-    if isinstance(op.costs, Costs):
-        tiles, rates = op.costs.tiles, op.costs.rates
-        return (tiles.tally if counts is tiles.counts else Tally(tiles.volumes, counts)), rates
-    return Tally({key: unpriced(op.costs[key]) for key in counts}, counts), _TICKS
+    tiles, rates = costs_of(op).tiles, costs_of(op).rates
+    return (tiles.tally if counts is tiles.counts else Tally(tiles.volumes, counts)), rates

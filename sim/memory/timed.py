@@ -8,7 +8,8 @@ from functools import lru_cache
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.program import Cost, Program, Stream
+from einsim.dataflow.program import Program
+from einsim.dataflow.volume import finer
 from einsim.sim.dram.standard import Figure, Standard
 from einsim.sim.dram.standard import standard as standard_of
 from einsim.sim.memory.addresses import Addresses
@@ -56,23 +57,5 @@ def scaled(program: Program, factor: int) -> Program:
     return msgspec.structs.replace(
         program,
         ticks_per_cycle=program.ticks_per_cycle * factor,
-        ops=tuple(
-            msgspec.structs.replace(
-                op,
-                latency_ticks=op.latency_ticks * factor,
-                costs={key: _scaled(cost, factor) for key, cost in op.costs.items()},
-            )
-            for op in program.ops
-        ),
-    )
-
-
-def _scaled(cost: Cost, factor: int) -> Cost:
-    streams = tuple(Stream(port=stream.port, ticks=stream.ticks * factor) for stream in cost.streams)
-    return msgspec.structs.replace(
-        cost,
-        setup_ticks=cost.setup_ticks * factor,
-        ticks=cost.ticks * factor,
-        streams=streams,
-        active_pe_ticks=cost.active_pe_ticks * factor,
+        ops=tuple(finer(op, factor) for op in program.ops),
     )
