@@ -86,18 +86,31 @@ class LaidTile:
         """Steps of the core that has most; one in which no lane has a point takes none."""
         visit = self.visited(run=self._run(())) if self._irregular else None
         if visit is not None:
-            alike = math.prod(
-                self.folds(dim) for dim, ranks in self.dims.items() if not visit.ranks & {*ranks}
-            )
-            return visit.steps() * alike * self._times(self._free(visit))
-        folds = math.prod(self.folds(dim) for dim in self.dims if not self._cut_by_folds({*self.dims[dim]}))
+            return visit.steps() * self._alike(visit.ranks) * self._times(self._free(visit))
         free = [rank for rank in self.in_time if not self._cut_by_folds({rank})]
         return (
-            folds
+            self._whole_folds()
             * self._shares()
             * self._times(free)
             * self._left([r for r in self.in_time if r not in free])
         )
+
+    def filled(self) -> int:
+        """Folds of the core that has most in which it has a point; all of the box where those of a visit
+        would be too many.
+        """
+        visit = self.visited(run=self._run(())) if self._irregular else None
+        if visit is not None:
+            return visit.folds() * self._alike(visit.ranks)
+        return self._whole_folds() * (sum(times for times, _ in self._cut_folds) if self._by_folds else 1)
+
+    def _alike(self, ranks: frozenset[str]) -> int:
+        """Folds over the dimensions that have none of some ranks."""
+        return math.prod(self.folds(dim) for dim, along in self.dims.items() if not ranks & {*along})
+
+    def _whole_folds(self) -> int:
+        """Folds over the dimensions in which the mask isn't counted fold by fold."""
+        return self._alike(frozenset(self.mask.tied if self.mask is not None and self._by_folds else ()))
 
     def _cut_by_folds(self, ranks: set[str]) -> bool:
         """Whether the mask is counted fold by fold in these ranks."""

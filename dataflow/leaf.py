@@ -192,16 +192,17 @@ def array_cycles(
 
 def laid_cycles(unit: Unit, laid: LaidTile, each: int) -> int:
     """Cycles of a tile whose points take `each`."""
-    folds = math.prod(laid.folds(dim) for dim in laid.dims)
     steps = laid.steps()
     if unit.convention:
+        folds = math.prod(laid.folds(dim) for dim in laid.dims)
         tiles = Tiles(
             rows=unit.dims["rows"], cols=unit.dims["cols"],
             along_rows=laid.lanes("rows"), along_cols=laid.lanes("cols"), stream=-(-steps // folds) * each,
             stationary=leave_each_step(laid.node),
         )  # fmt: skip
         return array_time(unit.convention, tiles) if steps else 0
-    return (steps > 0) * loaded_under(steps, folds, load_steps(unit, laid.node)) * each
+    loads = load_steps(unit, laid.node)
+    return (steps > 0) * (loaded_under(steps, laid.filled(), loads) if loads else steps) * each
 
 
 def leaf_cost(

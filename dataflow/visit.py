@@ -76,9 +76,17 @@ class Visit:
 
     def steps(self) -> int:
         """Steps of the core that has most, in each of which it has a point."""
-        columns = [self.core[self.worked], self.step[self.worked]]
+        return self._most(self.step, still=False)
+
+    def folds(self) -> int:
+        """Folds of the core that has most, in each of which it has a point."""
+        return self._most(number(self._folds(self.place), self.count), still=True)
+
+    def _most(self, places: Ints, *, still: bool) -> int:
+        """Different places of computed points on the core that has most of them."""
+        columns = [self.core[self.worked], places[self.worked]]
         if self.runs is not None:
-            (core, _), many = covered(columns, *self._ends(None, still=False))
+            (core, _), many = covered(columns, *self._ends(None, still=still))
             return int(np.bincount(core, many).max(initial=0))
         return int(np.bincount(different(columns)[0]).max(initial=0))
 
