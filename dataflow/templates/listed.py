@@ -361,9 +361,11 @@ def known_list(part: Cascade, machine: Machine, structure: bytes) -> tuple[Known
     What vector units do is one list for all arrays.
     """
     text, names = _text(part)
-    vectors, dense = on_vectors(machine), all(not tensor.sparsity.patterns for tensor in part.tensors)
-    if dense and all(not one.contracts and able(part, vectors, one) for one in part.einsums):
-        machine, structure = vectors, msgspec.msgpack.encode(vectors)
+    dense = all(not tensor.sparsity.patterns for tensor in part.tensors)
+    if dense and machine.vector_units and not any(one.contracts for one in part.einsums):
+        vectors = on_vectors(machine)
+        if all(able(part, vectors, one) for one in part.einsums):
+            machine, structure = vectors, msgspec.msgpack.encode(vectors)
     return _LISTS.get((text, structure), lambda: Known(part, machine, names)), names
 
 
