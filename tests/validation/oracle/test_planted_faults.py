@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.validation.oracle.planted import Planted, caught, stored_faults
+from tests.validation.oracle.planted import ROOT, Planted, caught, stored_faults
 
 QUICK = (
     "only the first read of a tensor is loaded", "the op that reduces is dropped",
@@ -32,6 +32,11 @@ def test_faults_are_many_and_of_every_part() -> None:
     assert names >= set(QUICK)
     parts = "footprint layout leaf feed lower crossing account iteration mask flow_rules legality held"
     assert {fault.file for fault in faults} >= {f"dataflow/{part}.py" for part in parts.split()}
+
+
+def test_each_fault_has_its_place() -> None:
+    for fault in stored_faults():
+        assert (ROOT / fault.file).read_text().count(fault.text) == 1, f"{fault.file}: {fault.text}"
 
 
 def test_nothing_is_caught_where_nothing_is_wrong() -> None:
