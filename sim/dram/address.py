@@ -37,21 +37,6 @@ def places(standard: Standard, addresses: Ints) -> Places:
     return Places(channel=fields["channel"], bank=bank, row=fields["row"], column=fields["column"])
 
 
-def address_of(standard: Standard, *, channel: int, bank: int, row: int, column: int) -> int:
-    """The byte address of a place; the inverse of `places`. RuleError if the place is outside."""
-    tree = standard.organisation.tree
-    rest, inner = divmod(bank, tree.banks_per_group)
-    rank, group = divmod(rest, tree.groups) if tree.ranks > 1 else (0, rest)
-    fields = {"channel": channel, "rank": rank, "group": group, "bank": inner, "row": row, "column": column}
-    address = 0
-    for name in standard.mapping:
-        size = _sizes(standard)[name]
-        if not 0 <= fields[name] < size:
-            raise RuleError(f"must lie in 0..{size - 1}", got=fields[name], at=(name,))
-        address = address * size + fields[name]
-    return address * standard.burst_bytes
-
-
 def _sizes(standard: Standard) -> dict[str, int]:
     org = standard.organisation
     return {

@@ -76,19 +76,10 @@ class DramResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.bytes_moved / (self.peak_bytes_per_s * self.seconds) if self.cycles else 0.0
 
     @property
-    def row_hits(self) -> int:
-        """Requests that found their row open."""
-        return int((self.outcome == HIT).sum())
-
-    @property
-    def row_misses(self) -> int:
-        """Requests for which a closed bank was activated."""
-        return int((self.outcome == MISS).sum())
-
-    @property
-    def row_conflicts(self) -> int:
-        """Requests for which another row had to be closed first."""
-        return int((self.outcome == CONFLICT).sum())
+    def rows(self) -> dict[str, int]:
+        """Requests that found their row open ("hit"), the bank closed ("miss"), another row ("conflict")."""
+        kinds = {"hit": HIT, "miss": MISS, "conflict": CONFLICT}
+        return {name: int((self.outcome == kind).sum()) for name, kind in kinds.items()}
 
 
 def simulate(standard: Standard, requests: Requests, controller: Controller | None = None) -> DramResult:

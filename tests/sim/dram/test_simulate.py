@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from einsim.sim.dram.address import address_of
 from einsim.sim.dram.constraints import ACT, PRE, PREA, RD, REF, REFB, WR
 from einsim.sim.dram.controller import Controller
 from einsim.sim.dram.simulate import Requests, simulate
 from einsim.sim.dram.standard import FOLDER, Figure, names, standard
 from einsim.specs.errors import RuleError
+from tests.sim.dram.inverse import address_of
 
 STANDARDS = {name: standard(name) for name in names()}
 QUIET = Controller(refresh=False)
@@ -58,7 +58,7 @@ def test_a_row_hit_stream_hits(name):
     per_row = chosen.organisation.bursts_per_row.value
     addr = [address_of(chosen, channel=0, bank=0, row=7, column=i % per_row) for i in range(400)]
     result = simulate(chosen, Requests(addr, np.zeros(400), np.zeros(400)), QUIET)
-    assert (result.row_hits, result.row_misses, result.row_conflicts) == (399, 1, 0)
+    assert (result.rows["hit"], result.rows["miss"], result.rows["conflict"]) == (399, 1, 0)
     t = chosen.timing.clocks
     assert result.cycles == t.t_rcd_read + 399 * t.t_ccd_l + t.cl + t.burst  # one bank: tCCD_L apart
 
@@ -68,7 +68,7 @@ def test_single_bursts_of_one_bank_take_trc_each(name):
     chosen = STANDARDS[name]
     t = chosen.timing.clocks
     result = simulate(chosen, cycling(chosen, [0], 200), QUIET)
-    assert (result.row_misses, result.row_conflicts) == (1, 199)
+    assert (result.rows["miss"], result.rows["conflict"]) == (1, 199)
     assert result.cycles == 199 * t.t_rc + t.t_rcd_read + t.cl + t.burst
 
 
@@ -158,7 +158,7 @@ def test_energy_is_commands_times_table_and_background_times_time():
         }
     )
     assert commands.count(RD) + commands.count(WR) == 3000
-    assert result.row_hits + result.row_misses + result.row_conflicts == 3000
+    assert result.rows["hit"] + result.rows["miss"] + result.rows["conflict"] == 3000
 
 
 def options(name, *changes):
@@ -243,7 +243,7 @@ def test_a_row_gives_way_after_its_cap_of_hits_where_another_one_is_waited_for()
         reads = (run.commands.kind == RD) & (run.commands.cycle < before)
         ends[cap] = reads.sum()
     assert ends == {0: 999, 1: 5, 16: 16}  # what is older goes first in any case
-    assert run.row_conflicts == 2  # the other row, and the first one again
+    assert run.rows["conflict"] == 2  # the other row, and the first one again
 
 
 def test_background_is_that_of_closed_banks_while_all_of_a_rank_are_closed():
