@@ -152,18 +152,21 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[float, float]:
     return seconds, joules
 
 
-def counted_share(space: MapSpace) -> dict[str, float]:
-    """For each Einsum that the search counts too dear: of its cost there, the share that it has at least.
+def counted_share(space: MapSpace, searched: Cascade) -> dict[str, float]:
+    """For each Einsum that the search of a cascade counts too dear: of its cost there, the share that it has
+    at least.
 
     Of points that bounds leave, each takes its part of the cycles and bytes of a tile that is full. Where
     tiles don't divide a bounded rank, or a dimension doesn't divide a tile, those cut away may have been the
     others. Elements that are read at several indices count at each; patterns may save everything.
     """
     cascade = space.cascade
-    cut = {term.rank for b in cascade.bounds for side in (b.left, b.right) for term in side.terms}
+    bounds = () if searched.bounds else cascade.bounds
+    cut = {term.rank for b in bounds for side in (b.left, b.right) for term in side.terms}
     found: dict[str, float] = {}
     for einsum in cascade.einsums:
-        share = cascade.points(einsum.name) / max(1, math.prod(cascade.size(rank) for rank in einsum.ranks))
+        points = max(1, math.prod(cascade.size(rank) for rank in einsum.ranks))
+        share = cascade.points(einsum.name) / points if bounds else 1.0
         for rank in cut.intersection(einsum.ranks) if share < 1 else ():
             widths = {
                 space.machine.unit(node.unit).dims[dim] if len(ranks) == 1 else 0

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from einsim.dataflow.mapper.band import KIND, A, B
 from einsim.specs.compiled import njit
 
 MOST_EXTENTS = 8  # different tile extents of one rank: one more than its loops
@@ -19,16 +20,15 @@ TILES, COPIED, PARTIAL, READ, WRITTEN, USES = range(6)
 
 
 class NestCut(NamedTuple):
-    """How D loops cut R ranks into tiles, and the sums over them along the ranks and the S dimensions, for X
-    tensors and M memories.
-    """
+    """How D loops cut R ranks into tiles, and the sums over them, for X tensors and M memories."""
 
     trips: Any  # float [D + 1, R]: tiles of the rank below so many loops
     reach: Any  # float [D + 1, R]: points of a full tile
     again: Any  # int [D + 1]: whether some loop above repeats
-    extent: Any  # float [R, MOST_EXTENTS]: the extents of the rank's tiles
-    count: Any  # float [R, MOST_EXTENTS]: how often each occurs
-    kinds: Any  # int [R]: how many extents there are
+    extent: Any  # float [D + 1, R, MOST_EXTENTS]: the extents of the rank's tiles
+    count: Any  # float [D + 1, R, MOST_EXTENTS]: how often each occurs
+    kinds: Any  # int [D + 1, R]: how many extents there are
+    below: Any  # int [1]: the loops whose tiles a walk goes over: so many of the outer ones
     open: Any  # int [R]: whether a loop over the rank has no tile yet
     at: Any  # int [R]: the extent that a walk over all combinations stands at
     every: Any  # int [R]: 0, to walk over all ranks
@@ -36,24 +36,37 @@ class NestCut(NamedTuple):
     work: Any  # float [R]: those that are computed
     places: Any  # float [R], scratch
     marks: Any  # int [R], scratch
-    works: Any  # float [R]: points that are computed, over all tiles
-    folds: Any  # float [S]: folds of what is computed
     values: Any  # float [X, 2]: values that pass in one tile, all cores together and each by itself
     uses: Any  # float [X, M, USES]
-    parts: Any  # float [2, MOST_EXTENTS], scratch: extents of a rank's tiles and how often each occurs
+    summed: Any  # int [X]: below how many loops a home is whose transfers those are; -1: not known
+    totals: Any  # float [2]: steps in time and points, of all tiles
+    slot: Any  # int [1]: which of the following a walk goes over, for ranks that a band ties
+    many: Any  # int [V]: how many kinds of their tiles there are, 0: not known
+    made: Any  # float [V, 2 D]: by which sizes of tiles they were found
+    tied: Any  # float [V, kinds, KIND]
+    kind: Any  # float [KIND]: the one at which a walk stands
+    begins: Any  # float [4, ...], scratch: where tiles begin
 
 
 @njit(error_model="numpy", nogil=True)
 def uncut(t: Any) -> Any:
     """Room for the cut of a nest; `start` fills it."""
-    depth, (tensors, ranks), dims = t.loop_rank.shape[0], t.moved.shape, max(1, t.dim.shape[0])
+    depth, (tensors, ranks) = t.loop_rank.shape[0], t.moved.shape
+    views, most, area = 1, 2, 1
+    for tied in (int(t.band[A]), int(t.band[B])):
+        views *= 1 + np.sum(t.loop_rank == tied)
+        most += int(t.sizes[tied]) if tied >= 0 else 0
+        area *= int(t.sizes[tied]) if tied >= 0 else 1
     return NestCut(
         np.empty((depth + 1, ranks)), np.empty((depth + 1, ranks)), np.empty(depth + 1, np.int64),
-        np.empty((ranks, MOST_EXTENTS)), np.empty((ranks, MOST_EXTENTS)), np.empty(ranks, np.int64),
+        np.empty((depth + 1, ranks, MOST_EXTENTS)), np.empty((depth + 1, ranks, MOST_EXTENTS)),
+        np.empty((depth + 1, ranks), np.int64), np.array([depth]),
         np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.zeros(ranks, np.int64), np.empty(ranks),
-        np.empty(ranks), np.empty(ranks), np.empty(ranks, np.int64), np.empty(ranks),
-        np.empty(dims), np.empty((tensors, 2)),
-        np.empty((tensors, t.mem.shape[0], USES)), np.empty((2, MOST_EXTENTS)),
+        np.empty(ranks), np.empty(ranks), np.empty(ranks, np.int64), np.empty((tensors, 2)),
+        np.empty((tensors, t.mem.shape[0], USES)), np.empty(tensors, np.int64), np.empty(2),
+        np.zeros(1, np.int64), np.zeros(views, np.int64), np.empty((views, 2 * depth)),
+        np.empty((views, 2 * most + min(area, 4096), KIND)), np.ones(KIND),
+        np.empty((4, max(most, depth) + 1)),
     )  # fmt: skip
 
 
@@ -63,9 +76,9 @@ def start(sizes: Any, cut: Any) -> None:
     for r in range(sizes.shape[0]):
         cut.trips[0, r] = 1.0
         cut.reach[0, r] = sizes[r]
-        cut.extent[r, 0] = sizes[r]
-        cut.count[r, 0] = 1.0
-        cut.kinds[r] = 1
+        cut.extent[0, r, 0] = sizes[r]
+        cut.count[0, r, 0] = 1.0
+        cut.kinds[0, r] = 1
         cut.open[r] = 0
     cut.again[0] = 0
 
@@ -96,29 +109,33 @@ def parted(extents: Any, counts: Any, kinds: int, size: float) -> int:
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def split(cut: Any, r: int, d: int, size: float) -> None:
     """Go into loop d, over rank r, with a tile size."""
-    trips, reach, again, ext, cnt = cut.trips, cut.reach, cut.again, cut.extent, cut.count
+    trips, reach, again, kinds, ext, cnt = cut.trips, cut.reach, cut.again, cut.kinds, cut.extent, cut.count
     for other in range(trips.shape[1]):
         trips[d + 1, other] = trips[d, other]
         reach[d + 1, other] = reach[d, other]
+        kinds[d + 1, other] = kinds[d, other]
+        for k in range(kinds[d, other]):
+            ext[d + 1, other, k], cnt[d + 1, other, k] = ext[d, other, k], cnt[d, other, k]
     again[d + 1] = again[d]
     if size >= reach[d, r]:
         return
     again[d + 1] = 1
     reach[d + 1, r] = size
-    cut.kinds[r] = parted(ext[r], cnt[r], cut.kinds[r], size)
+    kinds[d + 1, r] = parted(ext[d + 1, r], cnt[d + 1, r], kinds[d, r], size)
     total = 0.0
-    for k in range(cut.kinds[r]):
-        total += cnt[r, k]
+    for k in range(kinds[d + 1, r]):
+        total += cnt[d + 1, r, k]
     trips[d + 1, r] = total
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def turn(kinds: Any, at: Any, marks: Any, mark: int) -> bool:
+def turn(cut: Any, marks: Any, mark: int) -> bool:
     """The next combination of extents of the ranks that bear a mark; False after the last one."""
-    for r in range(kinds.shape[0]):
+    at, kinds = cut.at, cut.kinds
+    for r in range(at.shape[0]):
         if marks[r] == mark:
             at[r] += 1
-            if at[r] < kinds[r]:
+            if at[r] < kinds[cut.below[0], r]:
                 return True
             at[r] = 0
     return False

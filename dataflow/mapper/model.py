@@ -26,10 +26,12 @@ import numpy as np
 
 from einsim.dataflow.cores import on_a_core
 from einsim.dataflow.held import buffered
-from einsim.dataflow.mapper.cut import PARTIAL, READ, TILES, WRITTEN, split, start, uncut
-from einsim.dataflow.mapper.sums import bytes_of, copied, into_cores, steps, sum_dims, sum_ranks, sum_uses
+from einsim.dataflow.mapper.band import SUMS, A, B, look
+from einsim.dataflow.mapper.cut import COPIED, PARTIAL, READ, TILES, WRITTEN, split, start, uncut
+from einsim.dataflow.mapper.sums import bytes_of, copied, elements, into_cores, sum_tiles, sum_uses
 from einsim.dataflow.mapper.tables import (
     APART,
+    BOUND,
     BUFFERS,
     CAPACITY,
     COPIES,
@@ -48,7 +50,6 @@ from einsim.dataflow.mapper.tables import (
     READ_J,
     READ_TICKS,
     REDUCED,
-    SERIAL,
     STAYS,
     WRITE_ENGINE,
     M,
@@ -63,18 +64,12 @@ def leaf(t: Any, cut: Any, row: Any, final: bool) -> None:
     """Add the unit's time and energy to `row`, and fill the sums: of the tiles if all are chosen, else the
     least that they come to.
     """
-    one = t.one
-    sum_ranks(t, cut)
-    sum_dims(t, cut)
-    cycles = steps(t, cut)
-    for s in range(t.dim.shape[0]):
-        if not t.dim[s, SERIAL]:
-            cycles *= cut.folds[s]
-    row[int(one[ENGINE])] += cycles * one[POINT_TICKS]
-    points = 1.0
-    for r in range(t.sizes.shape[0]):
-        points *= cut.works[r]
-    row[int(one[ENGINES])] += points * one[POINT_J] + sum_uses(t, cut, final)
+    if t.band[A] >= 0:
+        look(t, cut, t.loop_rank.shape[0], t.loop_rank.shape[0])
+    joules = sum_uses(t, cut, final)
+    cut.summed[:] = -1
+    row[int(t.one[ENGINE])] += cut.totals[0] * t.one[POINT_TICKS]
+    row[int(t.one[ENGINES])] += cut.totals[1] * t.one[POINT_J] + joules
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -82,16 +77,13 @@ def held_bytes(t: Any, cut: Any, copies: float, x: int, d: int, relaxed: bool, p
     """Bytes of a home of a tensor, or of its `partial` sums, at a depth; those of the core with most, times
     the cores, where it has one in each. `relaxed`: of ranks that are open, a single point.
     """
-    moved, one = t.moved, t.one
-    points, fibre = 1.0, 1.0
-    for r in range(moved.shape[1]):
-        if moved[x, r] and not (relaxed and cut.open[r]):
-            here = cut.reach[d, r]
-            if copies > 1.0 and r == int(one[CORE_RANK]):
-                here = on_a_core(here, one[CORES])
-            points *= here
-            if t.fmt[x, M] and r == int(t.fmt[x, FIBRE]):
-                fibre = here
+    one = t.one
+    for r in range(t.sizes.shape[0]):
+        cut.tile[r] = 1.0 if relaxed and cut.open[r] else cut.reach[d, r]
+        if copies > 1.0 and r == int(one[CORE_RANK]):
+            cut.tile[r] = on_a_core(cut.tile[r], one[CORES])
+    points = elements(t, cut, x, 0.0)
+    fibre = cut.tile[int(t.fmt[x, FIBRE])] if t.fmt[x, M] else 1.0
     size = bytes_of(t.fmt, x, 0.0, fibre, points) if partial else bytes_of(t.fmt, x, points, fibre)
     return buffered(size * copies, one[BUFFERS], cut.again[d] > 0)
 
@@ -108,6 +100,23 @@ def _adds_up(t: Any, cut: Any, o: int, h: int) -> bool:
         if t.place[r, REDUCED] and (cut.trips[d, r] > 1.0 or here):
             return True
     return False
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _shared(t: Any, cut: Any, x: int, d: int) -> int:
+    """2 where tiles that loops below the first d make share elements of a tensor, and come all at once; 1
+    where other tiles may; 0 where none can.
+    """
+    found, reach, last = 0, cut.reach, t.loop_rank.shape[0]
+    for r in range(t.sizes.shape[0]):
+        far = t.far[x, r, 0]
+        if far < 0:
+            continue
+        found = max(found, 1)
+        if reach[d, r] > t.far[x, r, 1] and reach[d, far] > 1.0:
+            parted = reach[last, r] < reach[d, r] or reach[last, far] < reach[d, far]
+            found = 2 if parted else found
+    return found
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -128,17 +137,29 @@ def choice(t: Any, cut: Any, x: int, o: int, chosen: int, row: Any) -> None:
         d = home[o, h, DEPTH]
         copies = mem[memory, COPIES]
         if home[o, h, MOVED]:
-            again = 1.0
+            again, a, b = 1.0, int(t.band[A]), int(t.band[B])
             for r in range(ranks):
-                if not moved[x, r]:
+                if not moved[x, r] and not t.place[r, BOUND]:
                     again *= cut.trips[d, r]
+            depth, shared = t.loop_rank.shape[0], _shared(t, cut, x, d)
+            if a >= 0:
+                look(t, cut, depth if moved[x, a] else d, depth if b >= 0 and moved[x, b] else d)
+            if (a >= 0 or shared) and cut.summed[x] != d:
+                cut.below[0] = d if shared == 2 else depth
+                sum_tiles(t, cut, x)
+                cut.below[0], cut.summed[x] = depth, d
             for way, place in ((out, source), (1 - out, memory)):
                 size = again * uses[x, place, TILES]
                 if copies > 1.0 and mem[place, APART] and copied(t, x):
-                    size = again / cut.trips[d, int(t.one[CORE_RANK])] * into_cores(t, cut, x, place, d)
+                    core = int(t.one[CORE_RANK])
+                    if t.place[core, BOUND]:
+                        size = again * uses[x, place, COPIED if chosen == t.loop_rank.shape[0] else TILES]
+                    else:
+                        size = again / cut.trips[d, core] * into_cores(t, cut, x, place, d)
                 if output:  # it leaves as often, all but the last time partial, and comes back from those
                     back = (again - 1.0) * uses[x, place, PARTIAL]
                     size = uses[x, place, TILES] + back
+                    back = uses[x, place, PARTIAL] if t.band[SUMS] else back
                     _move(mem, engines, row, 1 - way, place, back)
                 _move(mem, engines, row, way, place, size)
         if home[o, h, HOLDS]:

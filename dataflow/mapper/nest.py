@@ -10,10 +10,13 @@ from functools import lru_cache
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import compressed, relevant_ranks
 from einsim.dataflow.holds import passes_by, paths, reads, role_of, straight
 from einsim.dataflow.leaf import sparse_rank
+from einsim.dataflow.mapper.band import alone, band_of
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.mask import mask_of
 from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.order import lags
 from einsim.workloads.shape import radix
@@ -98,11 +101,15 @@ class Inside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def simple(cascade: Cascade, machine: Machine, einsum: Einsum) -> str:
-    """Why the fast model is not exact for an Einsum, or "" where it is: plain indices, whole dense bytes and
-    no bounds.
+    """Why the fast model is not exact for an Einsum, or "" where it is: indices of one rank, its digits or
+    two ranks' sum, whole dense bytes, bounds that are a band.
     """
-    if cascade.bounds:
+    if band_of(cascade, machine, einsum) is None:
         return "iteration-space bounds"
+    for access in einsum.reads:
+        every = {mask_of(cascade, reader.ranks).bounds for reader in cascade.consumers(access.tensor)}
+        if len(every) > 1:
+            return f"{access.tensor} is read under different bounds"
     for one, other in itertools.combinations(einsum.reads, 2):
         if one.tensor == other.tensor and _still(cascade, one) != _still(cascade, other):
             return "a tensor read in two ways"
@@ -110,9 +117,22 @@ def simple(cascade: Cascade, machine: Machine, einsum: Einsum) -> str:
         tensor = cascade.tensor(access.tensor)
         if uncounted(cascade, machine, einsum, access):
             return f"{tensor.name} has a pattern whose bytes or points are not products"
-        if not plain(cascade, access):
+        whole = access == einsum.output or mask_of(cascade, einsum.ranks)
+        if not plain(cascade, access) and (whole or shifts(cascade, access) is None):
             return f"{tensor.name} is read with shifted or partial indices"
     return "" if einsum.reads else "it reads nothing"
+
+
+def counted(cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute) -> bool:
+    """Whether the fast model knows the steps of tiles of a layout: ranks that bounds tie lie by themselves,
+    no two that an index adds lie along the unit, nor one along cores with memories of their own.
+    """
+    band = band_of(cascade, machine, einsum)
+    own = any(memory.copies > 1 for memory in machine.memories)
+    placed = {rank for ranks in node.spatial.values() for rank in ranks}
+    pairs = [{near, far} for read in einsum.reads for near, (far, _) in (shifts(cascade, read) or {}).items()]
+    beside = any(pair <= placed or (own and pair & {*cores_ranks(node)}) for pair in pairs)
+    return band is not None and alone(band, einsum, node) and not beside
 
 
 def counts(pattern: Sparsity) -> tuple[int, int]:
@@ -158,6 +178,24 @@ def plain(cascade: Cascade, access: Access) -> bool:
             return False
         ranks += mine
     return len(set(ranks)) == len(ranks)
+
+
+def shifts(cascade: Cascade, access: Access) -> dict[str, tuple[str, int]] | None:
+    """The ranks to which an index adds another one, with that and how many of the first one's steps one of
+    its own is: `2*p+r` gives r (p, 2). None where elements are in another way no product over ranks.
+    """
+    found: dict[str, tuple[str, int]] = {}
+    state = {*cascade.overwritten.get(access.tensor, ())}
+    indices = [index for index in access.indices if not state & {*index.ranks}]
+    ranks = [term.rank for index in indices for term in index.terms]
+    for index in indices:
+        if len(index.terms) < 2 or radix(index, cascade.sizes):
+            continue
+        near, far = sorted(index.terms, key=lambda term: abs(term.coefficient))[-2:]
+        if len(index.terms) > 2 or not near.coefficient or far.coefficient % near.coefficient:
+            return None
+        found[near.rank] = far.rank, abs(far.coefficient // near.coefficient)
+    return found if len({*ranks}) == len(ranks) else None
 
 
 class Operand(msgspec.Struct, frozen=True):

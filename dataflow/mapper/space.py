@@ -43,7 +43,7 @@ from einsim.dataflow.holds import common_levels
 from einsim.dataflow.mapper import vectors
 from einsim.dataflow.mapper.groups import Groups, cuts
 from einsim.dataflow.mapper.model import cost
-from einsim.dataflow.mapper.nest import Inside, Nest, nests_of, orders, simple
+from einsim.dataflow.mapper.nest import Inside, Nest, counted, nests_of, orders, simple
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
 from einsim.dataflow.mapper.residents import resident_bytes, resident_sets
 from einsim.dataflow.mapper.restrictions import check_resident, check_restrictions
@@ -116,6 +116,10 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 return f"{self.machine.name}: {one.name}'s bus, banks, descriptors or value_bits"
         for einsum in self.cascade.einsums:
             reason = simple(self.cascade, self.machine, einsum)
+            if not reason and not all(
+                counted(self.cascade, self.machine, einsum, node) for node in self.leaves(einsum)
+            ):
+                reason = "some layouts have tied ranks beside others"
             if reason:
                 return f"{einsum.name}: {reason}"
         return ""

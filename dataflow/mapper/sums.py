@@ -13,11 +13,13 @@ from typing import Any
 from einsim.accel.port import whole_bytes
 from einsim.dataflow.cores import cores_met, on_a_core
 from einsim.dataflow.leaf import added_up, loaded_under
-from einsim.dataflow.mapper.cut import COPIED, PARTIAL, READ, TILES, WRITTEN, parted, turn
+from einsim.dataflow.mapper.band import ALONE, BEGUN, BOTH, LATER, OF_B, POINTS, SUMS, A, cells, stand_on_kind
+from einsim.dataflow.mapper.cut import COPIED, PARTIAL, READ, TILES, WRITTEN, turn
 from einsim.dataflow.mapper.tables import (
     ACCESS,
     APART,
     BITS,
+    BOUND,
     CORE,
     CORE_RANK,
     CORES,
@@ -33,7 +35,7 @@ from einsim.dataflow.mapper.tables import (
     SHARED,
     STAYS,
     SUM_BITS,
-    TIME,
+    TIED,
     WIDTH,
     M,
     N,
@@ -55,79 +57,89 @@ def bytes_of(fmt: Any, x: int, elements: float, fibre: float, partial: float = 0
     return bytes_at(kept_in_groups(fmt[x, N], fmt[x, M], fibre) * bits, fibre)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
-def sum_ranks(t: Any, cut: Any) -> None:
-    """Points that are computed along each rank, over all its tiles."""
-    for r in range(t.sizes.shape[0]):
-        works = 0.0
-        for c in range(cut.kinds[r]):
-            works += cut.count[r, c] * kept_in_groups(t.pattern[r, 0], t.pattern[r, 1], cut.extent[r, c])
-        cut.works[r] = works
-
-
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def stand(t: Any, cut: Any, r: int) -> float:
     """Set the tile and work of a rank to where a walk stands: how often that extent occurs."""
-    extent = cut.extent[r, cut.at[r]]
+    if t.place[r, BOUND]:
+        return stand_on_kind(t, cut, r)
+    extent = cut.extent[cut.below[0], r, cut.at[r]]
     cut.tile[r] = extent
     cut.work[r] = kept_in_groups(t.pattern[r, 0], t.pattern[r, 1], extent)
-    return cut.count[r, cut.at[r]]
+    return cut.count[cut.below[0], r, cut.at[r]]
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def sum_dims(t: Any, cut: Any) -> None:
-    """Folds over each dimension, summed over the tiles of the ranks along it."""
-    cores, at = t.one[CORES], cut.at
-    along = t.place[:, DIM]
-    for s in range(t.dim.shape[0]):
-        cut.folds[s] = 0.0
-        at[:] = 0
-        while True:
-            count, work = 1.0, 1.0
-            for r in range(along.shape[0]):
-                if along[r] != s:
-                    continue
-                count *= stand(t, cut, r)
-                work *= on_a_core(cut.work[r], cores) if t.place[r, CORE] else cut.work[r]
-            cut.folds[s] += count * up(work, t.dim[s, WIDTH])
-            if not turn(cut.kinds, at, along, s):
-                break
+def elements(t: Any, cut: Any, x: int, points: float) -> float:
+    """Elements of a tensor in a tile, where it has so many points of ranks that a band ties (0: all)."""
+    tile, both = cut.tile, points > 0.0 and t.grain[x, BOTH]
+    total = points if both else 1.0
+    for r in range(t.sizes.shape[0]):
+        far = t.far[x, r, 0]
+        if far >= 0 and tile[r] > t.far[x, r, 1]:  # what is as far along one as along the other is the same
+            total *= tile[r] + t.far[x, r, 1] * (tile[far] - 1.0)
+        elif far >= 0:
+            total *= tile[r] * tile[far]
+        elif t.moved[x, r] and far == -1 and not (both and t.place[r, BOUND]):
+            total *= tile[r]
+    return total
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def steps(t: Any, cut: Any) -> float:
-    """Steps in time of all tiles. Where weights stay, a tile takes at least the `slowest` cycles in which the
-    next ones load. A core walks its share of the cores' ranks that no other dimension has.
+def _add_steps(t: Any, cut: Any, count: float, final: bool) -> None:
+    """Add the steps in time and the points of tiles of one kind. Where weights stay, each fold takes at least
+    the cycles in which the next ones load. A core walks its share of the cores' ranks that no other dimension
+    has. Where tiles of tied ranks are not `final`, only their points are sure to take steps.
     """
-    slowest, at, mine = t.one[LEAST_STEPS], cut.at, t.place[:, TIME]
-    walked, least = 1.0, 1.0
-    for r in range(mine.shape[0]):
-        if t.place[r, DIM] < 0:
-            walked *= cut.works[r]
-            low = cut.extent[r, 0]
-            for c in range(1, cut.kinds[r]):
-                low = min(low, cut.extent[r, c])
-            least *= kept_in_groups(t.pattern[r, 0], t.pattern[r, 1], low)
+    boxes = final and not t.band[ALONE]  # as if all of a tile's box were there
+    inside, points, folds = 1.0, cut.kind[POINTS], 1.0
+    for r in range(t.sizes.shape[0]):
+        if not t.place[r, BOUND]:
+            points *= cut.work[r]
+        if t.place[r, DIM] < 0 and (boxes or not t.place[r, BOUND]):
+            inside *= cut.work[r]
     for s in range(t.dim.shape[0]):
-        if t.dim[s, SERIAL]:
-            walked *= cut.folds[s]
-    if least >= slowest:
-        return walked
-    at[:] = 0
-    total = 0.0
-    while True:
-        inside, share, count = 1.0, 1.0, 1.0
-        for r in range(mine.shape[0]):
-            if not mine[r]:
-                continue
-            count *= stand(t, cut, r)
-            if t.place[r, DIM] < 0:
-                inside *= cut.work[r]
-            else:
-                share *= cut.work[r]
-        total += count * loaded_under(inside * on_a_core(share, t.one[CORES]), 1.0, slowest)
-        if not turn(cut.kinds, at, mine, 1):
-            return total
+        lanes, loose, cores = 1.0, not final and t.dim[s, TIED], 1.0
+        for i in range(t.dim[s, RANKS]):
+            r = t.along[s, i]
+            if t.place[r, CORE]:
+                cores = t.one[CORES]
+            if not (loose and t.place[r, BOUND]):
+                lanes *= on_a_core(cut.work[r], cores) if t.place[r, CORE] and not loose else cut.work[r]
+        if loose:
+            inside *= lanes / t.dim[s, WIDTH] / cores
+            continue
+        fold = up(lanes, t.dim[s, WIDTH])
+        if boxes or not t.dim[s, TIED]:
+            inside *= fold
+            folds *= 1.0 if t.dim[s, SERIAL] else fold
+    if not boxes:
+        inside *= cells(t, cut.kind, t.moved.shape[0]) if final else cut.kind[POINTS]
+        folds *= cells(t, cut.kind, t.moved.shape[0] + 1) if final else 1.0
+    cut.totals[0] += count * loaded_under(inside, folds, t.one[LEAST_STEPS])
+    cut.totals[1] += count * points
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def _tied_values(t: Any, cut: Any, x: int, final: bool) -> float:
+    """Values of a tensor that pass because of the ranks that a band ties, and of others along the same
+    dimensions; at least, where it is not `final`: a value in each step, each value in some step.
+    """
+    if final:
+        return cells(t, cut.kind, x)
+    mine = steps = cut.kind[POINTS]
+    if not t.grain[x, BOTH]:
+        mine = 1.0
+    for r in range(t.sizes.shape[0]):
+        if t.place[r, BOUND]:
+            mine *= cut.tile[r] if t.moved[x, r] and not t.grain[x, BOTH] else 1.0
+        elif t.place[r, DIM] >= 0 and t.dim[t.place[r, DIM], TIED]:
+            steps *= cut.work[r]
+            mine *= cut.work[r] if t.feed[x, r] == MOVES else 1.0
+        if t.place[r, CORE]:
+            steps /= t.one[CORES]
+    for s in range(t.dim.shape[0]):
+        steps /= t.dim[s, WIDTH] if t.dim[s, TIED] else 1.0
+    return max(mine, 0.0 if t.still[x] else steps)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -197,13 +209,17 @@ def _passed_least(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _values(t: Any, cut: Any, x: int, apart: bool, final: bool) -> float:
     """Values of a tensor that pass in all steps of one tile; at least, where it is not `final`."""
-    total = 1.0
+    tied = not final or t.band[ALONE]
+    total = _tied_values(t, cut, x, final) if tied else 1.0
     for r in range(t.sizes.shape[0]):
-        if t.place[r, DIM] >= 0:
+        if t.place[r, DIM] >= 0 or (tied and t.place[r, BOUND]):
             continue
         total *= in_time(t.feed[x, r], t.still[x] == 1, cut.tile[r], cut.work[r])
     for s in range(t.dim.shape[0]):
-        total *= _passed(t, cut, x, s, apart) if final else _passed_least(t, cut, x, s, apart)
+        if not t.dim[s, TIED]:
+            total *= _passed(t, cut, x, s, apart) if final else _passed_least(t, cut, x, s, apart)
+        elif not tied:  # a box is no exact count, and that of all its places may take long
+            total *= _passed_least(t, cut, x, s, apart)
     return total
 
 
@@ -221,8 +237,10 @@ def sum_uses(t: Any, cut: Any, final: bool) -> float:
     """
     tensors = t.moved.shape[0]
     cut.uses[:] = 0.0
-    for x in range(tensors):
-        _sum_tiles(t, cut, x)
+    if t.band[A] < 0:
+        for x in range(tensors):
+            sum_tiles(t, cut, x)
+    cut.totals[:] = 0.0
     at = cut.at
     at[:] = 0
     joules = 0.0
@@ -233,16 +251,24 @@ def sum_uses(t: Any, cut: Any, final: bool) -> float:
         for x in range(tensors):
             for apart in range(2 if t.one[CORES] > 1.0 else 1):
                 cut.values[x, apart] = _values(t, cut, x, apart == 1, final) * t.times[x]
+        _add_steps(t, cut, count, final)
         for x in range(tensors - 1):
             _add_operand(t, cut, x, count)
         joules += _add_result(t, cut, tensors - 1, count, final)
-        if not turn(cut.kinds, at, cut.every, 0):
+        if not turn(cut, cut.every, 0):
             return joules
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def _sum_tiles(t: Any, cut: Any, x: int) -> None:
-    """The transfers of a tensor's tiles."""
+@njit(error_model="numpy", nogil=True, allocates=False)
+def sum_tiles(t: Any, cut: Any, x: int) -> None:
+    """The transfers of a tensor's tiles. Where a rank that is reduced is tied, bounds say which results are
+    partial.
+    """
+    if x == t.moved.shape[0] - 1 and t.band[SUMS]:
+        for m in range(t.mem.shape[0]):
+            cut.uses[x, m, TILES] = _tiles(t, cut, x, m, 1.0, 2.0)
+            cut.uses[x, m, PARTIAL] = _tiles(t, cut, x, m, 0.0, 2.0)
+        return
     for m in range(t.mem.shape[0]):
         cut.uses[x, m, TILES] = _tiles(t, cut, x, m, 1.0, 0.0)
         if copied(t, x):
@@ -260,18 +286,24 @@ def copied(t: Any, x: int) -> bool:
 
 @njit(error_model="numpy", nogil=True, allocates=False)
 def _tiles(t: Any, cut: Any, x: int, m: int, copies: float, partial: float) -> float:
-    """Bytes of the accesses to a memory of all tiles of a tensor, each with its copies, or `partial` ones."""
+    """Bytes of the accesses to a memory of all tiles of a tensor, each with its copies, or `partial` ones; 2:
+    of each copy those to which later tiles add, else those that earlier ones have begun.
+    """
     at, total = cut.at, 0.0
     at[:] = 0
     while True:
-        count, points = 1.0, 1.0
+        count = 1.0
         for r in range(t.sizes.shape[0]):
-            if t.moved[x, r]:
+            if t.walk[x, r]:
                 count *= stand(t, cut, r)
-                points *= cut.tile[r]
-        size = bytes_of(t.fmt, x, points * copies, _fibre(t, cut, x), points * partial)
+        points = elements(t, cut, x, cut.kind[POINTS])
+        sums = points * partial
+        if partial == 2.0:
+            sums = points / cut.kind[OF_B] * (cut.kind[LATER] if copies else cut.kind[BEGUN])
+            points -= sums
+        size = bytes_of(t.fmt, x, points * copies, _fibre(t, cut, x), sums)
         total += count * _whole(t, m, size)
-        if not turn(cut.kinds, at, t.moved[x], 1):
+        if not turn(cut, t.walk[x], 1):
             return total
 
 
@@ -283,16 +315,11 @@ def into_cores(t: Any, cut: Any, x: int, m: int, d: int) -> float:
     core, cores = int(t.one[CORE_RANK]), t.one[CORES]
     if cut.open[core]:
         return cut.trips[d, core] * cut.uses[x, m, TILES]
-    extents, counts, kinds = cut.parts[0], cut.parts[1], 1
-    extents[0], counts[0] = cut.reach[0, core], 1.0
-    for e in range(1, d + 1):
-        if cut.reach[e, core] < cut.reach[e - 1, core]:
-            kinds = parted(extents, counts, kinds, cut.reach[e, core])
     total = 0.0
-    for k in range(kinds):
-        copies = cores_met(extents[k], cores)
+    for k in range(cut.kinds[d, core]):
+        copies = cores_met(cut.extent[d, core, k], cores)
         size = _tiles(t, cut, x, m, copies, 0.0) if copies < cores else cut.uses[x, m, COPIED]
-        total += counts[k] * size
+        total += cut.count[d, core, k] * size
     return total
 
 
@@ -328,19 +355,19 @@ def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     up in registers, and cores' parts. The first tile of a result, of all that reduced ranks are cut into,
     finds nothing there yet, and the last one leaves it finished.
     """
-    once, firsts, lasts = 1.0, 1.0, 1.0
+    own, firsts, lasts = 1.0, 1.0, 1.0
     last = t.loop_rank.shape[0]
+    once = elements(t, cut, x, cut.kind[POINTS])
     for r in range(t.sizes.shape[0]):
-        if t.moved[x, r]:
-            once *= cut.tile[r]
         if not t.place[r, REDUCED]:
-            firsts *= cut.count[r, cut.at[r]]
-            lasts *= cut.count[r, cut.at[r]]
+            own *= stand(t, cut, r)
             continue
         if cut.tile[r] != cut.reach[last, r]:
             firsts = 0.0
         if cut.tile[r] != _tail(cut, r):
             lasts = 0.0
+    sums = t.band[SUMS] > 0.0  # then bounds say which
+    firsts, lasts = (count, count) if sums else (own * firsts, own * lasts)
     fibre = _fibre(t, cut, x)
     if t.fmt[x, M] and not final:  # the least that a fibre's values take
         fibre = t.fmt[x, M]
@@ -349,7 +376,10 @@ def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     if core >= 0 and t.place[core, REDUCED]:
         parts *= min(t.one[CORES], cut.tile[core])
     leaves = t.one[STAYS] > 0.0
-    written, finished, again, inside, added = added_up(passing, parts, once, 0.0, 0.0, leaves)
+    each = once / cut.kind[OF_B] if sums else 0.0
+    written, finished, again, inside, added = added_up(
+        passing, parts, once, each * cut.kind[BEGUN], each * cut.kind[LATER], leaves
+    )
     size = bytes_of(t.fmt, x, 0.0, fibre, written)
     whole = bytes_of(t.fmt, x, finished, fibre, written - finished)
     later = bytes_of(t.fmt, x, 0.0, fibre, added_up(passing, parts, once, once, once, leaves)[2])

@@ -26,7 +26,8 @@ from einsim.dataflow.leaf import (
     skips,
     sparse_rank,
 )
-from einsim.dataflow.mapper.nest import Nest, counts, operands
+from einsim.dataflow.mapper.band import UNTIED, band_of, ties
+from einsim.dataflow.mapper.nest import Nest, counts, operands, shifts
 from einsim.dataflow.passing import kind_of
 from einsim.dataflow.program import READ, WRITE, Action
 from einsim.specs.arrays import Floats, Ints
@@ -83,10 +84,10 @@ def scales(machine: Machine, taken: Mapping[str, int] = {}) -> Scales:
 
 
 #: Columns of `Tables.place`, `fmt`, `home`, `dim` and `mem`, and places in `one`.
-DIM, REDUCED, CORE, TIME = range(4)
+DIM, REDUCED, CORE, BOUND = range(4)
 BITS, N, M, META_BITS, FIBRE, SUM_BITS = range(6)
 DEPTH, MEMORY, MOVED, HOLDS = range(4)
-WIDTH, RANKS, SHARED, SERIAL = range(4)
+WIDTH, RANKS, SHARED, SERIAL, TIED = range(5)
 READ_ENGINE, READ_TICKS, READ_J, WRITE_ENGINE, WRITE_TICKS, WRITE_J, CAPACITY, COPIES, APART, ACCESS = range(
     10
 )
@@ -105,7 +106,7 @@ class Tables(NamedTuple):
     loop_rank: Ints  # [D]
     sizes: Floats  # [R]
     place: Ints  # [R, 4]: dimension of the rank (-1: none); reduced; goes round the cores inside a dimension;
-    #                      walked in time, by each core
+    #                      tied by a band
     pattern: Floats  # [R, 2]: n and m of what remains to be computed; m is 0 where all does
     fmt: (
         Floats  # [X, 6]: bits of a value, n, m, bits of metadata a kept value, the rank of fibres; m is 0 for
@@ -117,10 +118,17 @@ class Tables(NamedTuple):
     times: Ints  # [X]: how many steps of a state pass
     first: Ints  # [X + 1]: a tensor's choices are first[x] .. first[x + 1]
     home: Ints  # [O, H, 4]: depth, memory (-1: none), whether data moves and bytes are counted there
-    dim: Ints  # [S, 4]: width; how many ranks; which of them goes round the cores (-1: none); walked in time
+    dim: Ints  # [S, 5]: width; how many ranks; which of them goes round the cores (-1: none); walked in time;
+    #                    whether some are tied
     along: Ints  # [S, R]: ranks of a dimension, the last one fastest
     mem: Floats  # [M, 10]: engine, ticks and joules a byte of reads, then of writes; bytes; copies; read
     #                       apart; bytes of an access
+    band: Floats  # [6]: how bounds tie two ranks, see `einsim.dataflow.mapper.band`
+    walk: Ints  # [X, R]: the ranks to walk over to meet all tiles of a tensor: a for both that are tied
+    grain: Floats  # [X + 2, 3]: so many points of a, and of b, pass together of a tensor, are a step, a fold;
+    #                            whether both move it
+    far: Ints  # [X, R, 2]: the rank that an index of the tensor adds to this one, and how many of this one's
+    #                       points one of its own is; -1: none, -2: this rank is the one that is added
     one: Floats  # scalars: the rank along the cores (-1: none or several), cores, least cycles of a tile, ...
 
 
@@ -137,12 +145,13 @@ def tables(
     at = {rank: number for number, rank in enumerate(ranks)}
     every = operands(cascade, einsum)
     accesses = [access_of(einsum, operand.tensor) for operand in every]
+    tied = band_of(cascade, machine, einsum) or UNTIED
     moved = np.array([[rank in operand.moved for rank in ranks] for operand in every], np.int64)
     laid = LaidTile(unit, nest.node, einsum, {rank: (0, cascade.size(rank)) for rank in ranks}, {}, None)
     passing = [passing_whole(cascade, unit, einsum, operand.tensor) for operand in every[:-1]]
     cores = cores_ranks(nest.node)
     alone = tuple(rank for rank in cores if rank not in laid.placed)
-    serial = {rank for rank in ranks if rank not in laid.placed}
+    bound = {ranks[int(number)] for number in tied[:2] if number >= 0}
     rows = [
         (unit.dims[dim], len(some), next((n for n, r in enumerate(some) if r in cores), -1), 0)
         for dim, some in laid.dims.items()
@@ -154,10 +163,12 @@ def tables(
     issues = issued_ops(cascade, unit, einsum)
     part_pj = (action_pj(machine, merging(unit, einsum)) or 0.0) if einsum.reduced else 0.0
     cycles = max(1, cycles_per_point(unit, issues))
+    still = np.array([access == laid.still for access in accesses], np.int64)
+    band, walk, grain = ties(tied, unit, nest.node, einsum, moved, still)
     return Tables(
         sizes=np.array([cascade.size(rank) for rank in ranks], np.float64),
         place=np.array([
-            (dim_of.get(r, -1), r in einsum.reduced, r in cores and r in laid.placed, r in serial)
+            (dim_of.get(r, -1), r in einsum.reduced, r in cores and r in laid.placed, r in bound)
             for r in ranks
         ], np.int64),
         pattern=_patterns(cascade, unit, einsum),
@@ -170,13 +181,16 @@ def tables(
             [kind_of(rank, operand.moved, whole) for rank in ranks]
             for operand, whole in zip(every, [*passing, frozenset[str]()], strict=True)
         ], np.int64),
-        still=np.array([access == laid.still for access in accesses], np.int64),
+        still=still,
         times=np.array([operand.times for operand in every], np.int64),
-        dim=np.array(rows, np.int64).reshape(len(rows), 4),
+        dim=np.array(
+            [(*row, bool(bound & {*some})) for row, some in zip(rows, dims, strict=True)], np.int64
+        ).reshape(len(rows), 5),
         along=np.array(
             [[*(at[rank] for rank in some), *[-1] * (len(ranks) - len(some))] for some in dims], np.int64
         ).reshape(len(dims), len(ranks)),
-        mem=_memories(machine, scale),
+        mem=_memories(machine, scale), band=band, walk=walk, grain=grain,
+        far=np.array([_far(cascade, einsum, operand.tensor) for operand in every], np.int64),
         one=np.array([
             at[cores[0]] if len(cores) == 1 else -1, laid.cores, load_steps(unit, nest.node),
             scale.engines.index(unit.mode_of or unit.name), cycles * scale.unit_ticks[unit.name],
@@ -195,6 +209,15 @@ def _ordered(nest: Nest, einsum: Einsum, scale: Scales) -> tuple[Ints, Ints, Int
     at = {rank: number for number, rank in enumerate(einsum.ranks)}
     loops = np.array([at[rank] for rank in nest.loops], np.int64)
     return loops, np.cumsum([0, *map(len, nest.choices)]).astype(np.int64), _homes(nest, scale)
+
+
+def _far(cascade: Cascade, einsum: Einsum, tensor: str) -> list[tuple[int, int]]:
+    """A tensor's row of `Tables.far`."""
+    found = [(-1, 0)] * len(einsum.ranks)
+    for near, (far, ratio) in (shifts(cascade, access_of(einsum, tensor)) or {}).items():
+        found[einsum.ranks.index(near)] = (einsum.ranks.index(far), ratio)
+        found[einsum.ranks.index(far)] = (-2, 0)
+    return found
 
 
 def _memories(machine: Machine, scale: Scales) -> Floats:

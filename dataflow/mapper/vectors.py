@@ -19,6 +19,7 @@ from einsim.dataflow.mapper.nest import Nest, operands
 from einsim.dataflow.mapper.point import NestPoint
 from einsim.dataflow.mapper.tiles import Menu, RankUse, menu, menu_from, narrowest, undominated
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.mask import mask_of
 from einsim.dataflow.templates.sizes import group_along
 from einsim.specs.arrays import Bools, Ints
 from einsim.workloads.cascade import Cascade, Einsum
@@ -129,7 +130,7 @@ def pruned(space: TileSpace, nest: Nest, shared: TileVector = ()) -> list[TileVe
     dims = {ranks[0]: unit.dims[dim] for dim, ranks in nest.node.spatial.items() if len(ranks) == 1}
     joint = {rank for ranks in nest.node.spatial.values() if len(ranks) > 1 for rank in ranks}
     for at, rank in enumerate(nest.loops):
-        if rank in joint:
+        if rank in joint or rank in mask_of(space.cascade, einsum.ranks).tied:
             continue
         use = RankUse(
             size=space.cascade.size(rank), dim=dims.get(rank, 0),

@@ -40,6 +40,24 @@ TEXTS = (
     ("n -> c, i\nA[c] = sum[i](X[n])\nB[n] = X[n] - A[c]", "ni", 4),
     ("n -> c, i\ninitial S = 0\nD[c] = sum[i](K[n])\nS[c+1] = S[c] + D[c]\nO[n] = Q[n] * S[c]", "ni", 3),
 )
+BOUNDED = (
+    ("where m <= p\nZ[m,p] = A[m,k] * B[k,p]", "mpk", 4),
+    ("where m <= p + 1\nZ[p,k] = A[m,p] * B[m,k]", "mpk", 4),
+    ("where m <= p + 1\nwhere p <= m + 1\nZ[h,m,p] = A[h,m] * B[h,p]", "hmp", 4),
+    ("where m <= p\nwhere p <= m + 2\nZ[p,k] = A[m,p] * B[m,k]", "mpk", 4),
+    ("where m <= 2\nG[p] = max[m](X[m,p])", "mp", 5),
+    ("where p <= m + 1\nE[p,m] = exp(X[m,p] - G[p])\nD[p] = sum[m](E[p,m])", "mp", 3),
+    ("where m <= p\nH[m,p] = A[m,k] * B[k,p]\nY[p,j] = H[m,p] * V[m,j]", "mpkj", 2),
+)
+"""Texts with bounds that are a band."""
+SHIFTED = (
+    ("Z[p,f] = X[2*p+r] * W[r,f]", "prf", 4),
+    ("Z[p,c] = X[p+3*r,c] * W[r,c]", "prc", 4),
+    ("Z[y,x] = I[y+r,x+q] * W[r,q]", "yxrq", 3),
+    ("M[p] = max[r](X[p+r])\nE[p] = exp(M[p])", "pr", 4),
+    ("E[p,r] = exp(X[p+r])\nD[p] = sum[r](E[p,r])", "pr", 3),
+)
+"""Texts with indices that are sums of two ranks."""
 
 
 def machine(rng: random.Random, levels: int, *, systolic: bool = False) -> Machine:
@@ -120,9 +138,9 @@ def by_role(chip: Machine, rng: random.Random) -> Machine:
     return msgspec.structs.replace(chip, memories=(*chip.memories, sums), units=units)
 
 
-def cascade(rng: random.Random, largest: int | None = None, texts: Any = TEXTS) -> Cascade:
+def cascade(rng: random.Random, largest: int | None = None, texts: Any = ()) -> Cascade:
     """One to three Einsums with ranks of a few points; some tensors n:m or of odd widths."""
-    text, ranks, most = rng.choice(texts)
+    text, ranks, most = rng.choice(texts or TEXTS + BOUNDED + SHIFTED)
     sizes = {rank: rng.randint(1, largest or most) for rank in ranks}
     if "->" in text:  # whole parts: else bounds cut the last one
         sizes["n"] *= sizes["i"]
@@ -144,11 +162,11 @@ def with_outputs(work: Cascade) -> Cascade:
     return msgspec.structs.replace(work, declared=tuple(name for name in made if rng.random() < 0.3))
 
 
-def problem(seed: int, most: float = 3e5, largest: int | None = None) -> MapSpace:
+def problem(seed: int, most: float = 3e5, largest: int | None = None, texts: Any = ()) -> MapSpace:
     """A space of at most `most` mappings: the first of those that the seed draws."""
     rng = random.Random(seed)
     while True:
-        work = cascade(rng, largest)
+        work = cascade(rng, largest, texts)
         chip = machine(rng, rng.choice((1, 1, 2)), systolic=rng.random() < 0.3)
         space = MapSpace(cascade=work, machine=chip, buffers=rng.choice((1, 2)))
         if 1 < space.count() <= most:

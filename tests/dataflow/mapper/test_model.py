@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from small import TEXTS, cascade, machine
+from small import BOUNDED, SHIFTED, TEXTS, cascade, machine
 
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
@@ -24,12 +25,13 @@ from einsim.dataflow.layout import lay_out
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.fronts import Contexts, Pools
+from einsim.dataflow.mapper.kernel import roots
 from einsim.dataflow.mapper.model import cost
-from einsim.dataflow.mapper.nest import Inside
+from einsim.dataflow.mapper.nest import Inside, counted, simple
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point, mapping
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import tables
-from einsim.dataflow.mapper.vectors import sample_nest
+from einsim.dataflow.mapper.vectors import loops_of, sample_nest
 from einsim.dataflow.passing import LACKS, MOVES, WHOLE, passed
 from einsim.dataflow.turns import arithmetic_name
 from einsim.sim.engine import simulate
@@ -92,6 +94,45 @@ def test_the_model_is_the_analytical_model(seed: int, levels: int, systolic: boo
     assume(point is not None)
     assert point is not None
     agree(space, point)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 10**9), levels=st.integers(1, 2), systolic=st.booleans(),
+    texts=st.sampled_from(((BOUNDED, 9), (SHIFTED, 6))),
+)  # fmt: skip
+def test_the_model_counts_what_bounds_leave_and_halos_share(
+    seed: int, levels: int, systolic: bool, texts: Any
+) -> None:
+    rng = random.Random(seed)
+    work, chip = cascade(rng, texts[1], texts[0]), machine(rng, levels, systolic=systolic)
+    space = MapSpace(cascade=work, machine=chip, menu="all", buffers=rng.choice((1, 2)))
+    point = space.sample(rng)
+    assume(point is not None)
+    assert point is not None
+    assume(not any(simple(work, chip, einsum) for einsum in work.einsums))
+    nests = [one.nest for group in point.groups for one in group.nests]
+    assume(all(counted(work, chip, work.einsum(nest.einsum), nest.node) for nest in nests))
+    agree(space, point)
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 10**9), texts=st.sampled_from((TEXTS, BOUNDED, SHIFTED)), systolic=st.booleans())
+def test_no_point_of_a_nest_is_below_its_bound(seed: int, texts: Any, systolic: bool) -> None:
+    rng = random.Random(seed)
+    work, chip = cascade(rng, 7, texts), machine(rng, rng.randint(1, 2), systolic=systolic)
+    space = MapSpace(cascade=work, machine=chip, menu="all", buffers=rng.choice((1, 2)))
+    every = (einsum for einsum in work.einsums if not einsum.iterative)
+    nests = [nest for einsum in every for nest in space.nests(einsum, Inside())]
+    assume(nests)
+    nest = rng.choice(nests)
+    loops, table = loops_of(space.tiles, nest), tables(work, chip, nest, space.scale)
+    assume(all(loops.menus(())))
+    points = [sample_nest(space.tiles, nest, (), rng) for _ in range(20)]
+    rows, _ = cost(table, np.array([one.tiles for one in points]), np.array([one.chosen for one in points]))
+    least = np.full((1, rows.shape[1]), np.inf)
+    roots(table, loops.roots(np.zeros((1, 0), np.int64)), 0, least)
+    assert np.all(rows >= least * (1 - 1e-12))
 
 
 @pytest.mark.parametrize("preset", ["tpu-v4i", "flat-edge", "eyeriss-like", "sa8295p", "u280-flightllm"])

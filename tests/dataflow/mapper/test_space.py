@@ -104,9 +104,13 @@ def test_what_does_not_exist_is_named(options: dict[str, object], message: str) 
 
 
 def test_why_it_is_not_exact() -> None:
-    text = "where m <= p\nS[m,p] = Q[m,e] * K[e,p]"
-    causal = parse(text, name="causal", sizes={"m": 4, "p": 4, "e": 2})
-    assert "bounds" in MapSpace(cascade=causal, machine=EDGE).why_not_exact
+    text = "where 2*m <= p\nS[m,p] = Q[m,e] * K[e,p]"
+    steep = parse(text, name="steep", sizes={"m": 4, "p": 4, "e": 2})
+    assert "bounds" in MapSpace(cascade=steep, machine=EDGE).why_not_exact
+    causal = parse(text.replace("2*", ""), name="causal", sizes={"m": 4, "p": 4, "e": 2})
+    assert MapSpace(cascade=causal, machine=EDGE).why_not_exact == ""
+    beside = parse("where m <= p\nS[m,p] = exp(X[m,p])", name="beside", sizes={"m": 4, "p": 4})
+    assert "beside" in MapSpace(cascade=beside, machine=EDGE).why_not_exact
     assert MapSpace(cascade=GEMM, machine=EDGE).why_not_exact == ""
 
 
