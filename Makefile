@@ -23,7 +23,7 @@ demo: $(VENV)/.demo
 	@$(PY) examples/demo.py
 
 test: $(VENV)/.dev .ci/tools
-	@$(PY) -m pytest -q -n 2 --dist loadfile
+	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(VENV)/.dev .ci/tools
 	@$(PY) -m pytest -q -n 2 --dist loadfile -m slow

@@ -21,6 +21,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite stored outputs")
 
 
+LONGEST = (
+    "test_docs", "einsim/cli/test_map", "test_golden", "dataflow/test_templates", "dataflow/mapper/test_search",
+    "validation/oracle/test_compare", "einsim/test_renaming", "validation/test_known_answers",
+    "validation/rtl/test_suite", "dataflow/test_legality", "accel/test_every_key_binds", "sim/memory/test_dram_port",
+    "einsim/cli/test_run", "einsim/test_finalists", "einsim/cli/test_check", "dataflow/mapper/test_workers",
+    "dataflow/mapper/test_model", "test_site",
+)  # fmt: skip
+"""Files that take longest, which begin first: else everything waits for one that began last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, all else in order."""
+    order = {f"tests/{name}.py": at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
+
+
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Whether stored outputs are to be rewritten."""
