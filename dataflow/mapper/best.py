@@ -125,7 +125,8 @@ def best_mapping(
             rule = "carries state and is searched as one group, which takes no restriction"
             raise EinsimError(f"{cascade.name} {rule} but of units and tile sizes (got {', '.join(asked)})")
         apart = any(memory.copies > 1 for memory in machine.memories)  # one home a tensor is of no use there
-        if not asked and not (apart and relaxed is not None):
+        roles = any(unit.by_role for unit in machine.units)  # which that search does not know
+        if not asked and not roles and not (apart and relaxed is not None):
             carried = carried_state(
                 cascade, machine, objective, within=within_bytes, budget_s=budget_s,
                 nodes=nodes if relaxed is None else nodes // 2, unit=space.unit,

@@ -99,6 +99,7 @@ class UnitChoices:
             ranks = dict.fromkeys(rank for einsum in einsums for rank in einsum.ranks)
             extents = {rank: np.array([one[rank] for one in tiles], np.float64) for rank in ranks}
             cores = shared if apart else None
+            found: dict[tuple[object, ...], dict[str, Compute]] = {at: {} for at in new}
             for einsum in einsums if new else ():
                 names, states = touched((einsum,)), self.cascade.overwritten
                 operands = tuple((self.cascade.tensor(name), states.get(name)) for name in names)
@@ -109,7 +110,8 @@ class UnitChoices:
                 placed = partial(places, self.cascade, machine, einsum, mine, cores, spread=True)
                 nodes = _PLACED.get(key, placed)
                 for at, node in zip(new, nodes, strict=True):
-                    self._found.setdefault(at, {})[einsum.name] = node
+                    found[at][einsum.name] = node
+            self._found |= found  # all of a nest's Einsums, or none where some unit lacks an op
         return [self._found[key] for key in keys]
 
 
