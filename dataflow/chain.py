@@ -13,9 +13,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from einsim.dataflow.iteration import Lookup, path_of
+from einsim.dataflow.iteration import Lookup, Path, path_of
 from einsim.dataflow.program import Op, Program
-from einsim.dataflow.volume import Rates, costs_of, op_at
+from einsim.dataflow.volume import Costs, Rates, op_at
 
 MOST = 4096
 """Instances up to which all are looked at."""
@@ -29,7 +29,10 @@ def chain_ticks(
     """Ticks from a program's start to its last result; `counts` are the instances of each operation. `rates`
     price an unpriced program.
     """
-    units = [(rates or costs_of(op).rates)[op.engine] for op in program.ops if op.kind == "compute"]
+    computes = [op for op in program.ops if op.kind == "compute"]
+    units = [(rates or op.costs.rates)[op.engine] for op in computes if isinstance(op.costs, Costs)]
+    if len(units) < len(computes):
+        return _chain_ticks(program, counts)
     scale = math.gcd(*units)
     known = tuple(unit // scale for unit in units)
     if known not in program.chains:
@@ -40,8 +43,9 @@ def chain_ticks(
 
 
 def _chain_ticks(program: Program, counts: Mapping[int, Mapping[tuple[int, ...], int]]) -> int:
+    wholes = [path_of(op, program.loops, program.sizes) for op in program.ops]
     if sum(sum(times.values()) for times in counts.values()) <= MOST:
-        return _longest(program, {})
+        return _longest(program, wholes, {})
     waits = [wait for op in program.ops for wait in op.waits if wait.lag and wait.cause == "dependency"]
     cut = {rank for op in program.ops if op.cut for mask in op.cut.masks for rank in mask.tied}
     carried = [
@@ -49,14 +53,14 @@ def _chain_ticks(program: Program, counts: Mapping[int, Mapping[tuple[int, ...],
         if loop.count > FEW and not cut & set(loop.ranks) and loop.id in {wait.lag_loop for wait in waits}
     ]  # fmt: skip
     last = {loop.id: FEW if loop in carried else 1 for loop in program.loops}
-    few = _longest(program, last)
-    more = {loop.id: _longest(program, {**last, loop.id: FEW + 1}) - few for loop in carried}
+    few = _longest(program, wholes, last)
+    more = {loop.id: _longest(program, wholes, {**last, loop.id: FEW + 1}) - few for loop in carried}
     return few + sum(more[loop.id] * (loop.count - FEW) for loop in carried)
 
 
-def _longest(program: Program, last: Mapping[int, int]) -> int:
-    """Ticks of the chain through the `last` iterations of each loop."""
-    runs = [_Run(op, program, last) for op in program.ops]
+def _longest(program: Program, wholes: list[Path], last: Mapping[int, int]) -> int:
+    """Ticks of the chain through the `last` iterations of each loop; `wholes` are the paths with all."""
+    runs = [_Run(op, program, last, whole) for op, whole in zip(program.ops, wholes, strict=True)]
     for run in runs:
         run.connect(runs)
     for run in runs:
@@ -68,10 +72,9 @@ def _longest(program: Program, last: Mapping[int, int]) -> int:
 class _Run:
     """An operation's instances in their order, and when each is visible, with all before it."""
 
-    def __init__(self, op: Op, program: Program, last: Mapping[int, int]) -> None:
-        self.op = op
+    def __init__(self, op: Op, program: Program, last: Mapping[int, int], whole: Path) -> None:
+        self.op, self.whole = op, whole
         self.path = path_of(op, program.loops, program.sizes, last)
-        self.whole = path_of(op, program.loops, program.sizes)
         self.position = self.path.first()
         self.visible: dict[tuple[int, ...], int] = {}
         self.reached: tuple[int, ...] = ()

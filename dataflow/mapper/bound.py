@@ -18,7 +18,14 @@ from einsim.dataflow.account import PICO, byte_pj, point_pj
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.footprint import tile_bytes
 from einsim.dataflow.holds import straight
-from einsim.dataflow.leaf import LeafCost, Residence, exploited, issued_ops, leaf_cost
+from einsim.dataflow.leaf import (
+    Residence,
+    array_cycles,
+    cycles_per_point,
+    exploited,
+    issued_ops,
+    leaf_cost,
+)
 from einsim.dataflow.mapper.makespan import split_makespan
 from einsim.dataflow.mapper.nest import operands, plain, uncounted
 from einsim.dataflow.mapper.objective import key_by
@@ -60,12 +67,10 @@ def _seconds(space: MapSpace, einsum: Einsum) -> dict[str, float]:
     for node in space.leaves(einsum):
         unit = machine.unit(node.unit)
         work = exploited(cascade, unit, einsum, whole)
-        lives = {name: Residence(memory=machine.dram.name) for name in _names(einsum)}
-        cost = leaf_cost(cascade, machine, einsum, node, whole, lives)
-        cycles = float(cost.cycles)
+        cycles = float(array_cycles(cascade, unit, einsum, node, work))
         if share < 1:  # a mask: every lane is at work for what remains
-            cycles = share * math.prod(work[rank] for rank in einsum.ranks) * cost.active_pe_cycles
-            cycles /= max(1, cost.points) * unit.pes
+            each = max(1, cycles_per_point(unit, issued_ops(cascade, unit, einsum)))
+            cycles = share * math.prod(work[rank] for rank in einsum.ranks) * each / unit.pes
         seconds = cycles / (unit.clock_hz or machine.clock_hz)
         found[unit.name] = min(found.get(unit.name, math.inf), seconds)
     return found
@@ -79,15 +84,15 @@ def _energy_pj(space: MapSpace, einsum: Einsum, streamed: bool) -> float:
     found = math.inf
     for node in space.leaves(einsum):
         unit = machine.unit(node.unit)
-        lives = {name: Residence(memory=machine.dram.name) for name in _names(einsum)}
-        cost = leaf_cost(cascade, machine, einsum, node, whole, lives)
-        total = share * cost.points * point_pj(machine, unit.name, issued_ops(cascade, unit, einsum))
+        work = exploited(cascade, unit, einsum, whole)
+        points = share * math.prod(work[rank] for rank in einsum.ranks)
+        total = points * point_pj(machine, unit.name, issued_ops(cascade, unit, einsum))
         if streamed and not cascade.bounds:
             every = [memory.name for memory in machine.memories]
             read, write = (min(byte_pj(machine, name, way) for name in every) for way in (READ, WRITE))
             total += sum(
                 size * (write if written else read)
-                for name, size, written in _streamed(cascade, machine, einsum, node, cost)
+                for name, size, written in _streamed(cascade, machine, einsum, node)
                 if not straight(cascade, machine, node, name)  # that is counted at DRAM
             )
         found = min(found, total)
@@ -95,7 +100,7 @@ def _energy_pj(space: MapSpace, einsum: Einsum, streamed: bool) -> float:
 
 
 def _streamed(
-    cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute, cost: LeafCost
+    cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute
 ) -> Iterator[tuple[str, int, bool]]:
     """(tensor, bytes, whether they are written) that a unit reads and writes at least, however tiles cut the
     iteration: what one tile of all of it does, where parts can't do with less, else each element once.
@@ -108,7 +113,8 @@ def _streamed(
         for access in accesses
     )
     if even:
-        for moved in cost.accesses:
+        lives = {name: Residence(memory=machine.dram.name) for name in _names(einsum)}
+        for moved in leaf_cost(cascade, machine, einsum, node, cascade.sizes, lives).accesses:
             yield moved.tensor, moved.read_bytes, False
             yield moved.tensor, moved.write_bytes, True
         return

@@ -86,6 +86,8 @@ def search(
                 else:
                     for own in range(depth):
                         meta[1 + own] = tile[own]
+                    if goal.mode >= LATENCY and count:
+                        _drop_hopeless(t, sums, goal, key, keys, count)
                     _drop_dominated(t.first, sums.parts, sums.legal)
                     for later in range(tensors - 2, -1, -1):
                         for v in range(width):
@@ -192,6 +194,19 @@ def _relax(
         for v in range(width):
             bound[v] += least[x, v]
     return True
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def _drop_hopeless(t: Any, sums: Any, goal: Any, key: Any, keys: Any, count: int) -> None:
+    """Strike out a tensor's choices that beat nothing found, whatever the others take at least."""
+    engines, row = int(t.one[ENGINES]), sums.total[t.moved.shape[0]]
+    for x in range(t.moved.shape[0]):
+        for o in range(t.first[x], t.first[x + 1]):
+            for v in range(row.shape[0]):
+                row[v] = (sums.bound[v] - sums.least[x, v] + sums.parts[o, v]) * (1.0 - 1e-12)
+            key_of(row, engines, goal, key)
+            if dominated(keys, count, key, goal.mode) or not fits(row, t.mem, engines, goal.within):
+                sums.legal[o] = 0
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
