@@ -14,6 +14,7 @@ from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import best_mapping
+from einsim.dataflow.mapper.bound import least
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Keep, Loop, walk
 from einsim.dataflow.mapping_file import dump_mapping, load_mapping
@@ -43,6 +44,15 @@ def test_what_is_returned_is_legal_and_runs(seed: int, objective: str) -> None:
         run = simulate(program, space.machine)
         assert run.traffic == result.traffic
         assert run.cycles >= result.cycles
+
+
+def test_the_bound_of_billions_of_points_is_that_of_a_few() -> None:
+    """It goes through no place of what a whole Einsum reads."""
+    found = {}
+    for size in (2**8, 2**16):
+        work = parse("Z[b,m,p] = X[b,m,p] + M[b,p]", name="shifted", sizes={"b": 64, "m": size, "p": size})
+        found[size] = least(MapSpace(cascade=work, machine=EDGE, menu="steps")).latency_s
+    assert found[2**16] == pytest.approx(2**16 * found[2**8], rel=0.01)
 
 
 @pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
