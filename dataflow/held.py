@@ -56,6 +56,12 @@ def room_of(machine: Machine) -> dict[str, int | None]:
     return found
 
 
+def fits(need: dict[str, int], machine: Machine) -> bool:
+    """Whether memories and registers have room for so many bytes by name."""
+    room = room_of(machine)
+    return all((most := room[name]) is None or size <= most for name, size in need.items())
+
+
 def _held(
     node: Node, place: tuple[int, ...], by_place: dict[tuple[int, ...], dict[str, int]]
 ) -> dict[str, int]:

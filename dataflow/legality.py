@@ -14,7 +14,7 @@ import msgspec
 from einsim.accel.machine import DATAFLOWS, Machine, Unit
 from einsim.accel.widths import lacks
 from einsim.dataflow.flow_rules import check_flow
-from einsim.dataflow.held import held_bytes, home_bytes, room_of
+from einsim.dataflow.held import fits, held_bytes, home_bytes, room_of
 from einsim.dataflow.holds import outside
 from einsim.dataflow.layout import Home, Layout, lay_out
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children, node_at
@@ -37,8 +37,7 @@ def check(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites = N
     """
     parts = map(msgspec.msgpack.encode, (mapping.tree, structure_of(machine), cascade.overwritten))
     need = _NEEDS.get((cascade, *parts), lambda: _needs(mapping, cascade, machine, sites))
-    room = room_of(machine)
-    if all((most := room[name]) is None or size <= most for name, size in need.items()):
+    if fits(need, machine):
         return
     layout = lay_out(mapping, cascade)
     _capacity(mapping, layout, cascade, machine, sites)

@@ -9,7 +9,7 @@ import math
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.held import held_bytes
+from einsim.dataflow.held import fits, held_bytes
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.mapping import Keep, Loop, Mapping, Node, Pipeline, Sequence, children
 from einsim.workloads.cascade import Cascade
@@ -55,9 +55,4 @@ def _with(node: Node, place: tuple[int, ...]) -> Node:
 
 def _fits(mapping: Mapping, cascade: Cascade, machine: Machine, within_bytes: float) -> bool:
     held = held_bytes(mapping, lay_out(mapping, cascade), cascade, machine)
-    if sum(held.values()) > within_bytes:
-        return False
-    for memory in machine.memories:
-        if memory.capacity_bytes is not None and held.get(memory.name, 0) > memory.capacity_bytes:
-            return False
-    return True
+    return sum(held.values()) <= within_bytes and fits(held, machine)
