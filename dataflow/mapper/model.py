@@ -73,18 +73,18 @@ def leaf(t: Any, cut: Any, row: Any, final: bool) -> None:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def held_bytes(t: Any, cut: Any, copies: float, x: int, d: int, relaxed: bool, partial: bool) -> float:
-    """Bytes of a home of a tensor, or of its `partial` sums, at a depth; those of the core with most, times
-    the cores, where it has one in each. `relaxed`: of ranks that are open, a single point.
+def held_bytes(t: Any, cut: Any, m: int, x: int, d: int, relaxed: bool, partial: bool) -> float:
+    """Bytes of a home of a tensor, or of its `partial` sums, in a memory at a depth; those of the core
+    with most, times the cores, where it has one in each. `relaxed`: of ranks that are open, a single point.
     """
-    one = t.one
+    one, copies = t.one, t.mem[m, COPIES]
     for r in range(t.sizes.shape[0]):
         cut.tile[r] = 1.0 if relaxed and cut.open[r] else cut.reach[d, r]
         if copies > 1.0 and r == int(one[CORE_RANK]):
             cut.tile[r] = on_a_core(cut.tile[r], one[CORES])
     points = elements(t, cut, x, 0.0)
     fibre = cut.tile[int(t.fmt[x, FIBRE])] if t.fmt[x, M] else 1.0
-    size = bytes_of(t.fmt, x, 0.0, fibre, points) if partial else bytes_of(t.fmt, x, points, fibre)
+    size = bytes_of(t, x, m, 0.0 if partial else points, fibre, points if partial else 0.0)
     return buffered(size * copies, one[BUFFERS], cut.again[d] > 0)
 
 
@@ -164,7 +164,7 @@ def choice(t: Any, cut: Any, x: int, o: int, chosen: int, row: Any) -> None:
                 _move(mem, engines, row, way, place, size)
         if home[o, h, HOLDS]:
             partial = output and _adds_up(t, cut, o, h)
-            row[engines + 1 + memory] += held_bytes(t, cut, copies, x, d, d > chosen, partial)
+            row[engines + 1 + memory] += held_bytes(t, cut, memory, x, d, d > chosen, partial)
         source = memory
     _move(mem, engines, row, 0, source, uses[x, source, READ])
     if output:

@@ -112,8 +112,8 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if self.machine.noc:
             return f"{self.machine.name}: a network to the cores"
         for one in self.machine.memories:
-            if one.bus or one.descriptor_cycles or one.banks > 1 or one.value_bits:
-                return f"{self.machine.name}: {one.name}'s bus, banks, descriptors or value_bits"
+            if one.bus or one.descriptor_cycles or one.banks > 1:
+                return f"{self.machine.name}: {one.name}'s bus, banks or descriptors"
         for einsum in self.cascade.einsums:
             reason = simple(self.cascade, self.machine, einsum)
             if not reason and not all(

@@ -36,6 +36,7 @@ from einsim.dataflow.mapper.tables import (
     STAYS,
     SUM_BITS,
     TIED,
+    VALUE_BITS,
     WIDTH,
     M,
     N,
@@ -47,13 +48,15 @@ from einsim.workloads.sparsity import bytes_at, kept_in_groups
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def bytes_of(fmt: Any, x: int, elements: float, fibre: float, partial: float = 0.0) -> float:
-    """Bytes that elements of a tensor take, of which `fibre` are along the rank of its pattern, and so many
-    `partial` sums.
+def bytes_of(t: Any, x: int, m: int, elements: float, fibre: float, partial: float = 0.0) -> float:
+    """Bytes that elements of a tensor take in a memory, of which `fibre` are along the rank of its pattern,
+    and so many `partial` sums.
     """
+    fmt, least = t.fmt, t.mem[m, VALUE_BITS]
+    wide, sums = max(fmt[x, BITS], least), max(fmt[x, SUM_BITS], least)
     if fmt[x, M] == 0.0:
-        return bytes_at(elements * fmt[x, BITS] + partial * fmt[x, SUM_BITS], 1.0)
-    bits = elements * (fmt[x, BITS] + fmt[x, META_BITS]) + partial * (fmt[x, SUM_BITS] + fmt[x, META_BITS])
+        return bytes_at(elements * wide + partial * sums, 1.0)
+    bits = elements * (wide + fmt[x, META_BITS]) + partial * (sums + fmt[x, META_BITS])
     return bytes_at(kept_in_groups(fmt[x, N], fmt[x, M], fibre) * bits, fibre)
 
 
@@ -301,7 +304,7 @@ def _tiles(t: Any, cut: Any, x: int, m: int, copies: float, partial: float) -> f
         if partial == 2.0:
             sums = points / cut.kind[OF_B] * (cut.kind[LATER] if copies else cut.kind[BEGUN])
             points -= sums
-        size = bytes_of(t.fmt, x, points * copies, _fibre(t, cut, x), sums)
+        size = bytes_of(t, x, m, points * copies, _fibre(t, cut, x), sums)
         total += count * _whole(t, m, size)
         if not turn(cut, t.walk[x], 1):
             return total
@@ -332,10 +335,9 @@ def _fibre(t: Any, cut: Any, x: int) -> float:
 def _add_operand(t: Any, cut: Any, x: int, count: float) -> None:
     """What the unit reads of an operand in tiles of one kind."""
     fibre = _fibre(t, cut, x)
-    together = bytes_of(t.fmt, x, cut.values[x, 0], fibre)
-    alone = bytes_of(t.fmt, x, cut.values[x, 1], fibre) if t.one[CORES] > 1.0 else together
     for m in range(t.mem.shape[0]):
-        cut.uses[x, m, READ] += count * _whole(t, m, alone if t.mem[m, APART] else together)
+        values = cut.values[x, 1 if t.mem[m, APART] and t.one[CORES] > 1.0 else 0]
+        cut.uses[x, m, READ] += count * _whole(t, m, bytes_of(t, x, m, values, fibre))
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -380,11 +382,11 @@ def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     written, finished, again, inside, added = added_up(
         passing, parts, once, each * cut.kind[BEGUN], each * cut.kind[LATER], leaves
     )
-    size = bytes_of(t.fmt, x, 0.0, fibre, written)
-    whole = bytes_of(t.fmt, x, finished, fibre, written - finished)
-    later = bytes_of(t.fmt, x, 0.0, fibre, added_up(passing, parts, once, once, once, leaves)[2])
-    begun = bytes_of(t.fmt, x, 0.0, fibre, again)
+    back = added_up(passing, parts, once, once, once, leaves)[2]
     for m in range(t.mem.shape[0]):
+        size = bytes_of(t, x, m, 0.0, fibre, written)
+        whole = bytes_of(t, x, m, finished, fibre, written - finished)
+        later, begun = bytes_of(t, x, m, 0.0, fibre, back), bytes_of(t, x, m, 0.0, fibre, again)
         cut.uses[x, m, WRITTEN] += (count - lasts) * _whole(t, m, size) + lasts * _whole(t, m, whole)
         cut.uses[x, m, READ] += (count - firsts) * _whole(t, m, later) + firsts * _whole(t, m, begun)
     return count * (inside * t.one[REGISTER_J] + added * t.one[PART_J]) if final else 0.0

@@ -88,9 +88,19 @@ DIM, REDUCED, CORE, BOUND = range(4)
 BITS, N, M, META_BITS, FIBRE, SUM_BITS = range(6)
 DEPTH, MEMORY, MOVED, HOLDS = range(4)
 WIDTH, RANKS, SHARED, SERIAL, TIED = range(5)
-READ_ENGINE, READ_TICKS, READ_J, WRITE_ENGINE, WRITE_TICKS, WRITE_J, CAPACITY, COPIES, APART, ACCESS = range(
-    10
-)
+(
+    READ_ENGINE,
+    READ_TICKS,
+    READ_J,
+    WRITE_ENGINE,
+    WRITE_TICKS,
+    WRITE_J,
+    CAPACITY,
+    COPIES,
+    APART,
+    ACCESS,
+    VALUE_BITS,
+) = range(11)
 CORE_RANK, CORES, LEAST_STEPS, ENGINE, POINT_TICKS, POINT_J, REGISTER_J, BUFFERS, ENGINES, STAYS, PART_J = (
     range(11)
 )
@@ -121,8 +131,8 @@ class Tables(NamedTuple):
     dim: Ints  # [S, 5]: width; how many ranks; which of them goes round the cores (-1: none); walked in time;
     #                    whether some are tied
     along: Ints  # [S, R]: ranks of a dimension, the last one fastest
-    mem: Floats  # [M, 10]: engine, ticks and joules a byte of reads, then of writes; bytes; copies; read
-    #                       apart; bytes of an access
+    mem: Floats  # [M, 11]: engine, ticks and joules a byte of reads, then of writes; bytes; copies; read
+    #                       apart; bytes of an access; least bits of a value
     band: Floats  # [6]: how bounds tie two ranks, see `einsim.dataflow.mapper.band`
     walk: Ints  # [X, R]: the ranks to walk over to meet all tiles of a tensor: a for both that are tied
     grain: Floats  # [X + 2, 3]: so many points of a, and of b, pass together of a tensor, are a step, a fold;
@@ -233,6 +243,7 @@ def _memories(machine: Machine, scale: Scales) -> Floats:
                 machine.memory(name).copies,
                 read_apart(machine, name),
                 machine.memory(name).access_bytes,
+                machine.memory(name).value_bits,
             )
         )
     return np.array(rows, np.float64)

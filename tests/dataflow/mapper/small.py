@@ -123,7 +123,14 @@ def by_role(chip: Machine, rng: random.Random) -> Machine:
     """
     near = chip.memories[-1]
     outer = rng.choice((("gb",), ("dram",), ("gb", "dram")))
-    sums = msgspec.structs.replace(near, name="acc", parent=outer, holds=(), access_bytes=rng.choice((1, 2)))
+    sums = msgspec.structs.replace(
+        near,
+        name="acc",
+        parent=outer,
+        holds=(),
+        access_bytes=rng.choice((1, 2)),
+        value_bits=rng.choice((0, 32)),
+    )
     apart: dict[Role, str] = {"inputs": near.name, "outputs": "acc"}
     weights: dict[Role, str] = (
         {"weights": rng.choice(("gb", "dram"))} if near.holds or rng.random() < 0.5 else {}
