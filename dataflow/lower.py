@@ -38,6 +38,8 @@ from einsim.workloads.cascade import Cascade
 from einsim.workloads.order import lags
 
 _PROGRAMS: Final = Remembered[Program](1_000_000, lambda one: sum(len(op.costs) for op in one.ops))
+_LEAVES: Final = Remembered[Remembered[Volume]](64)
+"""What tiles of a cascade's leaves do on a structure: mappings that differ elsewhere have them alike."""
 
 
 def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
@@ -50,7 +52,8 @@ def unpriced(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
     structure = structure_of(machine)
     parts = (mapping, structure, cascade.overwritten)  # the last also depends on readers outside
     key = cascade, *map(msgspec.msgpack.encode, parts)
-    return _PROGRAMS.get(key, lambda: _on_structure(mapping, cascade, structure))
+    known = _LEAVES.get((cascade, *key[2:]), lambda: Remembered(20_000))
+    return _PROGRAMS.get(key, lambda: _on_structure(mapping, cascade, structure, known))
 
 
 def priced(program: Program, machine: Machine) -> Program:
@@ -67,7 +70,7 @@ def priced(program: Program, machine: Machine) -> Program:
     return made
 
 
-def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
+def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: Remembered[Volume]) -> Program:
     stepped = msgspec.structs.replace(mapping, tree=_stepped(mapping.tree, cascade, cascade.sizes))
     layout = lay_out(stepped, cascade)
     clock = Clock(machine, [cascade.einsum(leaf.node.einsum) for leaf in layout.leaves])
@@ -79,7 +82,7 @@ def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine) -> Progr
     turns = taking_turns([draft.leaf.node.unit for draft in drafts if draft.kind == "compute"], machine)
     sizes = cascade.sizes
     ops = tuple(
-        _op(number, draft, waits[number], layout, cascade, machine, clock, sizes, turns)
+        _op(number, draft, waits[number], layout, cascade, machine, clock, sizes, turns, known)
         for number, draft in enumerate(drafts)
     )
     return Program(
@@ -194,6 +197,7 @@ def _op(
     clock: Clock,
     sizes: MappingType[str, int],
     turns: MappingType[str, str],
+    known: Remembered[Volume],
 ) -> Op:
     einsum = cascade.einsum(draft.leaf.node.einsum)
     ranks = einsum.ranks if draft.kind == "compute" else moving_ranks(draft, cascade, machine)
@@ -218,7 +222,9 @@ def _op(
             costs[key] = Volume()
         elif draft.kind == "compute":
             mask = cut.masks[0] if cut is not None else None
-            costs[key] = _compute_volume(draft.leaf, cascade, machine, clock, tile, mask, begun, unfinished)
+            costs[key] = _compute_volume(
+                draft.leaf, cascade, machine, clock, tile, mask, begun, unfinished, known
+            )
             if draft.leaf.node.unit in turns:
                 costs[key] = holding(costs[key], turns[draft.leaf.node.unit])
         else:
@@ -296,8 +302,9 @@ def _compute_volume(
     mask: Mask | None,
     begun: int | None,
     unfinished: int | None,
+    known: Remembered[Volume],
 ) -> Volume:
-    einsum = cascade.einsum(leaf.node.einsum)
+    einsum, node = cascade.einsum(leaf.node.einsum), leaf.node
     residences = {}
     for tensor in (einsum.name, *(access.tensor for access in einsum.reads)):
         if leaf.homes.get(tensor):
@@ -307,20 +314,26 @@ def _compute_volume(
             residences[tensor] = Residence(memory=machine.dram.name)
     extents = {rank: extent for rank, (_, extent) in tile.items()}
     box = {rank: tile[rank] for rank in einsum.ranks}
-    cost = leaf_cost(
-        cascade, machine, einsum, leaf.node, extents, residences, tile=box, mask=mask,
-        begun=begun, unfinished=unfinished,
-    )  # fmt: skip
-    unit = leaf.node.unit
-    return Volume(
-        own=((unit, cost.cycles),),
-        streams=tuple(work for access in cost.accesses for work in clock.passing(access)),
-        accesses=cost.accesses,
-        actions=cost.actions,
-        points=cost.points,
-        active=(unit, cost.active_pe_cycles),
-        rounded=cost.rounded,
-    )
+    turns = tuple(clock.turn[tensor] for tensor in residences)  # which decide on the banks that they take
+    key = (node.einsum, node.unit, *node.spatial.items(), node.chained, node.stationarity,
+           *residences.values(), *box.items(), mask, begun, unfinished, turns)  # fmt: skip
+
+    def volume() -> Volume:
+        cost = leaf_cost(
+            cascade, machine, einsum, node, extents, residences, tile=box, mask=mask,
+            begun=begun, unfinished=unfinished,
+        )  # fmt: skip
+        return Volume(
+            own=((node.unit, cost.cycles),),
+            streams=tuple(work for access in cost.accesses for work in clock.passing(access)),
+            accesses=cost.accesses,
+            actions=cost.actions,
+            points=cost.points,
+            active=(node.unit, cost.active_pe_cycles),
+            rounded=cost.rounded,
+        )
+
+    return known.get(key, volume)
 
 
 def _rounding(ops: tuple[Op, ...]) -> tuple[str, ...]:

@@ -147,3 +147,30 @@ def node_at(tree: Node, place: tuple[int, ...]) -> Node:
     for at in place:
         tree = children(tree)[at]
     return tree
+
+
+def put(tree: Node, place: tuple[int, ...], node: Node) -> Node:
+    """The tree with another node at a place."""
+    if not place:
+        return node
+    if isinstance(tree, (Loop, Keep)):
+        return msgspec.structs.replace(tree, body=put(tree.body, place[1:], node))
+    changed = list(children(tree))
+    changed[place[0]] = put(changed[place[0]], place[1:], node)
+    return type(tree)(children=tuple(changed))  # type: ignore[call-arg]
+
+
+def placed(tree: Node, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Node]]:
+    """Every node with its place, in program order."""
+    yield place, tree
+    for at, child in enumerate(children(tree)):
+        yield from placed(child, (*place, at))
+
+
+def above(tree: Node, place: tuple[int, ...]) -> list[Node]:
+    """The nodes above a place, outermost first."""
+    found = []
+    for at in place:
+        found.append(tree)
+        tree = tree.body if isinstance(tree, (Loop, Keep)) else children(tree)[at]
+    return found

@@ -12,6 +12,7 @@ Source: modulo scheduling, Rau, "Iterative modulo scheduling", MICRO 1994, with 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import product
 
@@ -30,11 +31,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
-    """`reader` needs what `writer` made `distance` tiles earlier."""
+    """`reader` needs what `writer` made `distance` tiles earlier; `frees`: the bytes that it has left."""
 
     writer: str
     reader: str
     distance: int = 0
+    frees: bool = False
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +98,12 @@ def _delays(tasks: tuple[Task, ...], edges: tuple[Edge, ...]) -> list[Delay]:
     at = {task.name: number for number, task in enumerate(tasks)}
     writers = [tasks[at[edge.writer]] for edge in edges]
     return [
-        (at[edge.writer], at[edge.reader], writer.ticks + writer.latency, edge.distance)
+        (
+            at[edge.writer],
+            at[edge.reader],
+            writer.ticks + (0 if edge.frees else writer.latency),
+            edge.distance,
+        )
         for edge, writer in zip(edges, writers, strict=True)
     ]
 
@@ -223,8 +230,12 @@ def _one_by_one(tasks: tuple[Task, ...], edges: tuple[Edge, ...], ii: int) -> di
     return starts
 
 
-def tasks_of(program: Program, loop: int) -> tuple[tuple[Task, ...], tuple[Edge, ...]]:
-    """Tasks and edges of the computes whose innermost loop is `loop`, for whole tiles."""
+def tasks_of(
+    program: Program, loop: int, *, capacity: bool = False
+) -> tuple[tuple[Task, ...], tuple[Edge, ...]]:
+    """Tasks and edges of the computes whose innermost loop is `loop`, for whole tiles; with `capacity`, those
+    by which buffers are free again and by which a sequence waits too.
+    """
     members = [op for op in program.ops if op.kind == "compute" and op.path and op.path[-1] == loop]
     names = {op.id: op.name for op in members}
     tasks = tuple(
@@ -235,10 +246,12 @@ def tasks_of(program: Program, loop: int) -> tuple[tuple[Task, ...], tuple[Edge,
             writer=names[wait.producer],
             reader=op.name,
             distance=_distance(program, op, wait.lag, wait.lag_loop),
+            frees=wait.cause == "capacity",
         )
         for op in members
         for wait in op.waits
-        if wait.producer in names and wait.cause != "capacity" and not (wait.lag and wait.borrow)
+        if wait.producer in names
+        and (capacity or (wait.cause != "capacity" and not (wait.lag and wait.borrow)))
     )
     return tasks, edges
 
@@ -282,3 +295,23 @@ def _serial(program: Program) -> set[int]:
             if same and wait.cause == "dependency" and wait.lag and wait.borrow:
                 found.add(op.id)
     return found
+
+
+def paced_ticks(program: Program) -> int:
+    """Ticks that the fused loops of a program take at the pace of their schedules, with as many tiles in
+    flight as buffers allow: about what a run takes, no bound.
+    """
+    found = 0
+    for loop in dict.fromkeys(op.path[-1] for op in program.ops if op.kind == "compute" and op.path):
+        tasks, edges = tasks_of(program, loop, capacity=True)
+        if len(tasks) < 2:
+            continue
+        interval = pipeline(tasks, edges).ii
+        members = [op for op in program.ops if op.kind == "compute" and op.path and op.path[-1] == loop]
+        runs = max(_runs(program, op) for op in members)
+        found = max(found, interval * runs)
+    return found
+
+
+def _runs(program: Program, op: Op) -> int:
+    return math.prod(program.loops[loop].count for loop in op.path if loop not in op.when)

@@ -267,3 +267,16 @@ def without(step: str, nodes: Iterable[Compute]) -> Iterator[Compute]:
         if new not in seen:
             seen.append(new)
             yield new
+
+
+#: A unit's name and, for each dimension that a rank of a tensor lies along, all ranks along it.
+Spread = tuple[str, tuple[tuple[str, tuple[str, ...]], ...]]
+
+
+def spread(cascade: Cascade, node: Compute, tensor: str) -> Spread:
+    """How a leaf lays a tensor that it reads or makes over its unit."""
+    einsum = cascade.einsum(node.einsum)
+    accesses = (access for access in (einsum.output, *einsum.reads) if access.tensor == tensor)
+    ranks = frozenset[str]().union(*(relevant_ranks(cascade, access) for access in accesses))
+    along = ((dim, placed) for dim, placed in sorted(node.spatial.items()) if ranks & set(placed))
+    return node.unit, tuple(along)

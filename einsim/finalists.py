@@ -17,7 +17,7 @@ from einsim.dataflow.effort import Effort
 from einsim.dataflow.ends import with_ends
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import Answer
-from einsim.dataflow.mapper.bound import least
+from einsim.dataflow.mapper.bound import least_latency
 from einsim.dataflow.mapper.judged import Judged
 from einsim.dataflow.mapper.objective import Key, Objective, key_by
 from einsim.dataflow.mapper.space import MapSpace
@@ -151,7 +151,7 @@ def compare(
     EinsimError where no cascade has a mapping.
     """
     spaces = [MapSpace(cascade=cascade, machine=machine) for cascade in cascades]
-    bounds = [least(space, streamed=False).latency_s for space in spaces]
+    bounds = [least_latency(space) for space in spaces]
     race = Race(machine, objective, tiles)
     compared: list[Compared] = []
     failed: EinsimError | None = None

@@ -13,7 +13,7 @@ from einsim.dataflow.analytical import analyse
 from einsim.dataflow.effort import NODES, Effort
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.band import band_of
-from einsim.dataflow.mapper.bound import counted_share, least
+from einsim.dataflow.mapper.bound import counted_share, least, least_latency
 from einsim.dataflow.mapper.doubling import doubled_where_it_fits
 from einsim.dataflow.mapper.flat_space import FlatSpace
 from einsim.dataflow.mapper.found import Found, searched
@@ -21,10 +21,9 @@ from einsim.dataflow.mapper.judged import Judged, judged
 from einsim.dataflow.mapper.nest import uncounted
 from einsim.dataflow.mapper.objective import OBJECTIVES, Key, Objective, key_by, nondominated
 from einsim.dataflow.mapper.point import Point, mapping
+from einsim.dataflow.mapper.refine import JUDGED, refine
 from einsim.dataflow.mapper.search import Search, SearchResult
 from einsim.dataflow.mapper.space import MapSpace
-from einsim.dataflow.mapper.stateful.best import carried_state
-from einsim.dataflow.mapper.stateful.space import StatefulSpace
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapper.unpriced import check_priced
 from einsim.dataflow.mapping import Mapping
@@ -62,15 +61,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     `proven`: nothing in `space` is better; else `gap` is the share by which something could be:
     1 - least / found, where nothing is below the least (`einsim.dataflow.mapper.bound`). `note` says what the
     answer does not cover, or which template of the library, outside the space, is better than all of it.
-    `front` holds, for the objective "pareto", every unbeaten mapping of the space by latency, energy and
+    `front` holds, for the objective "pareto", every unbeaten mapping that was found by latency, energy and
     bytes; else the one answer. `finalists` are the best of the space, the next best with other results on
-    chip, and the library's: a simulation may prefer another than this model does.
+    chip, what refinement led to, and the library's: a simulation may prefer another than this model does.
     """
 
     mapping: Mapping
     result: Result
     proven: bool
-    space: MapSpace | StatefulSpace | FlatSpace
+    space: MapSpace | FlatSpace
     nodes: int
     seconds: float
     gap: float = 0.0
@@ -100,9 +99,9 @@ def best_mapping(
     allows, if not given), after `budget_s`, or on Ctrl-C, the best so far is returned, not proven. Neither
     `workers` (groups of Einsums searched at once) nor the speed of the machine changes the answer; a
     `budget_s` that runs out does. With `templates`, the library's mappings compete too, unless `space`
-    restricts the search. A cascade that carries state is searched as one fused group too, with these
-    `layouts`. Raises SpecError for an unknown objective, or one of energy on a machine that doesn't state
-    what it costs, and EinsimError where no mapping fits.
+    restricts the search; what is found is refined, with these `layouts` on arrays. Raises SpecError for an
+    unknown objective, or one of energy on a machine that doesn't state what it costs, and EinsimError where
+    no mapping fits.
     """
     if objective not in OBJECTIVES:
         hint = near(objective, OBJECTIVES)
@@ -114,27 +113,8 @@ def best_mapping(
     space = space or default_space(cascade, machine, objective, effort)
     relaxed, reason = _searchable(space)
     found: list[Judged] = []
-    stepped: list[Judged] = []
     others: list[Judged] = []
-    proven, looked, note = False, 0, f"not proven: {reason}" if reason else ""
-    used: MapSpace | StatefulSpace = space
-    bottom, beside = 0.0, math.inf  # nothing is below; nothing in the space of one group with state is
-    if any(einsum.iterative for einsum in cascade.einsums):
-        asked = _asked(space, default_space(cascade, machine, objective))
-        if asked and relaxed is None:
-            rule = "carries state and is searched as one group, which takes no restriction"
-            raise EinsimError(f"{cascade.name} {rule} but of units and tile sizes (got {', '.join(asked)})")
-        apart = any(memory.copies > 1 for memory in machine.memories)  # one home a tensor is of no use there
-        roles = any(unit.by_role for unit in machine.units)  # which that search does not know
-        if not asked and not roles and not (apart and relaxed is not None):
-            carried = carried_state(
-                cascade, machine, objective, within=within_bytes, budget_s=budget_s,
-                nodes=nodes if relaxed is None else nodes // 2, unit=space.unit,
-                menu=space.menu if given else "steps", layouts=layouts, progress=progress,
-            )  # fmt: skip
-            found, looked, used = list(carried.found), carried.nodes, carried.space or space
-            proven, note, bottom, stepped = carried.proven, carried.note, carried.bound, found
-            beside = bottom if carried.space else beside
+    proven, looked, bottom = False, 0, 0.0  # nothing is below that
     if relaxed is not None:
         seconds = relaxed.scale.tick_s
 
@@ -144,12 +124,12 @@ def best_mapping(
 
         left = counted_share(space, relaxed.cascade) if reason else {}
         search = Search(
-            relaxed, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes - looked,
+            relaxed, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes,
             workers=workers, left=left, few=effort == "quick",
         )  # fmt: skip
-        facts = (relaxed, objective, repr(within_bytes), nodes - looked, left, search.few)
+        facts = (relaxed, objective, repr(within_bytes), nodes, left, search.few)
         outcome = searched(search, SearchResult, cascade, *facts)
-        proven, looked = outcome.proven and not reason, looked + outcome.nodes
+        proven, looked = outcome.proven and not reason, outcome.nodes
 
         def pairs(points: Sequence[Found]) -> list[Judged]:
             trees = [
@@ -160,41 +140,53 @@ def best_mapping(
                 trees = [doubled_where_it_fits(tree, cascade, machine, within_bytes) for tree in trees]
             return [pair for tree in trees if (pair := judged(tree, cascade, machine)) is not None]
 
-        others = pairs(outcome.others[:OTHERS])
-        found = nondominated([*stepped, *pairs(outcome.found)], lambda pair: _figures(pair[1]))
+        found, others = pairs(outcome.found), pairs(outcome.others[:OTHERS])
         bottom = outcome.floor * (seconds if objective == "latency" else 1)
         if proven and objective != "pareto":
             bottom = min((_key(one, objective, seconds) for one in outcome.found), default=math.inf)
-        bottom = min(bottom, beside)
-        note = f"not proven: {reason}" if reason else ""
-        if proven and found and objective != "pareto":
-            proven = min(_rank(pair[1], objective)[0] for pair in found) <= bottom * (1 + 1e-9)
-            note = note if proven else WAITS
-    front = tuple(found)
     found.sort(key=lambda pair: _rank(pair[1], objective))
-    finalists = [*found[:1], *others, *(pair for pair in stepped if pair not in found[:1])]
-    used = used if found and found[0] in stepped else space
-    mine = found[0] if found else None
-    for name in template_names() if templates and not given else ():
-        pair = _template(name, cascade, machine)
-        if pair is None or sum(pair[1].buffers.values()) > within_bytes:
-            continue
-        if all(pair[0].tree != tree.tree for tree, _ in finalists):
-            finalists.append(pair)
-        if mine is None or _rank(pair[1], objective)[0] < _rank(mine[1], objective)[0] * (1 - 1e-9):
+    library = [_template(name, cascade, machine) for name in template_names() if templates and not given]
+    known = [
+        pair for pair in library if pair is not None and sum(pair[1].buffers.values()) <= within_bytes
+    ]  # fmt: skip
+    refined: list[Judged] = []
+    usual = default_space(cascade, machine, objective)
+    if not given or (relaxed is None and not _asked(space, usual)):
+        trees = [pair[0].tree for pair in (*found[:1], *others, *known)]
+        refined, judgements = refine(
+            cascade, machine, objective, trees, JUDGED[effort], space=space, within=within_bytes,
+            layouts=layouts, until=start + budget_s,
+        )  # fmt: skip
+        looked += judgements
+    mine: Judged | None = found[0] if found else None
+    best, note = mine, f"not proven: {reason}" if reason else ""
+    for pair in (*refined, *known):
+        if mine is None or _better(pair, mine, objective):
             mine = pair
-            note = f"the library's template {name} is better than what the search found"
     if mine is None:
         build_mapping(cascade, machine)  # says what the machine lacks, where it has no mapping at all
         cap = f" within {within_bytes:.0f} bytes" if within_bytes < math.inf else ""
         why = f" ({reason})" if reason else ""
         raise EinsimError(f"{machine.name}: found no mapping of {cascade.name} that fits{cap}{why}")
+    inside = mine is best and best is not None
+    if mine in known:
+        note = f"the library's template {mine[0].template} is better than what the search found"
+    elif not inside:
+        proven = False
+    if proven and inside and objective != "pareto":
+        proven = _rank(mine[1], objective)[0] <= bottom * (1 + 1e-9)
+        note = note if proven else WAITS
+    gap = 0.0 if proven else _gap(mine, space, objective, bottom if inside else 0.0)
     note = "; ".join(one for one in (note, compared_without(mine[1], objective)) if one)
+    front = nondominated([*found, *refined], lambda pair: _figures(pair[1]))
+    finalists = [*found[:1], *others]
+    finalists += [
+        pair for pair in (*refined, *known) if all(pair[0].tree != tree.tree for tree, _ in finalists)
+    ]
     return Answer(
-        mapping=mine[0], result=mine[1], proven=proven, space=used, nodes=looked,
-        gap=0.0 if proven else _gap(mine, space, objective, bottom), note=note,
-        seconds=time.monotonic() - start, front=front if objective == "pareto" else (mine,),
-        finalists=tuple(finalists),
+        mapping=mine[0], result=mine[1], proven=proven, space=space, nodes=looked, gap=gap, note=note,
+        seconds=time.monotonic() - start, finalists=tuple(finalists),
+        front=tuple(front) if objective == "pareto" else (mine,),
     )  # fmt: skip
 
 
@@ -220,15 +212,18 @@ def default_space(
     return MapSpace(cascade=cascade, machine=machine, menu="steps", buffers=buffers)
 
 
-def _asked(space: MapSpace, usual: MapSpace) -> list[str]:
-    """What a space asks for that the search of a cascade as one group with state can't be told."""
+def _asked(space: MapSpace, usual: MapSpace) -> tuple[str, ...]:
+    """What a space asks for that moves can't be told."""
     words = ("keep", "order", "groups", "resident", "most_fused", "buffers")
-    return [word for word in words if getattr(space, word) != getattr(usual, word)]
+    return tuple(word for word in words if getattr(space, word) != getattr(usual, word))
 
 
 def _gap(pair: Judged, space: MapSpace, objective: str, bottom: float) -> float:
     """The share by which a mapping could be better, where nothing is below `bottom`; 1: nothing is known."""
-    bottom = max(bottom, least(space, streamed=pair[0].template == "mapper").of(objective))
+    if objective == "latency":
+        bottom = max(bottom, least_latency(space))
+    else:
+        bottom = max(bottom, least(space, streamed=bool(bottom)).of(objective))
     figure = _rank(pair[1], objective)[0]
     return max(0.0, 1 - bottom / figure) if figure else 0.0
 
@@ -238,7 +233,7 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
 
     Bounds that are no band, and patterns other than n:m, are left out of the search, and an operand read at
     shifted indices counts as a whole: the mapping found is judged with all of it. None where no groups of the
-    space cover the cascade: some state is carried in a way that only `einsim.dataflow.mapper.stateful` knows.
+    space cover the cascade: some state is carried in a way that only refinement may find room for.
     """
     reason = space.why_not_exact
     if not reason:
@@ -279,6 +274,11 @@ def flat_mapping(cascade: Cascade, machine: Machine, *, budget_s: float = 10.0) 
         mapping=pair[0], result=pair[1], proven=found.proven, space=space, nodes=found.nodes,
         seconds=time.monotonic() - start, front=(pair,), finalists=(pair,),
     )  # fmt: skip
+
+
+def _better(one: Judged, other: Judged, objective: str) -> bool:
+    """Whether a mapping is better than another by more than rounding."""
+    return _rank(one[1], objective)[0] < _rank(other[1], objective)[0] * (1 - 1e-9)
 
 
 def _key(found: Found, objective: str, seconds: float) -> float:

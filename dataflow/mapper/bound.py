@@ -3,7 +3,7 @@
 Every point is computed once, on some unit, at that unit's best layout; every input comes from DRAM at least
 once and every result goes there once; every operand that the units stream comes from some on-chip memory.
 Nothing is assumed about tiles, fusion or what is kept. How the Einsums are shared out over the units is a
-linear program: the least time in which all units are done, each Einsum split as one likes.
+program: the least time in which all units are done, each Einsum on one of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from einsim.dataflow.leaf import (
     issued_ops,
     leaf_cost,
 )
-from einsim.dataflow.mapper.makespan import split_makespan
+from einsim.dataflow.mapper.makespan import makespan
 from einsim.dataflow.mapper.nest import operands, plain, uncounted
 from einsim.dataflow.mapper.objective import key_by
 from einsim.dataflow.mapper.space import MapSpace
@@ -51,11 +51,16 @@ def least(space: MapSpace, *, streamed: bool = True) -> Least:
     mappings too in which operands stay in registers. Under bounds only the points that remain count.
     """
     cascade, machine = space.cascade, space.machine
-    times = [_seconds(space, einsum) for einsum in cascade.einsums]
-    traffic, pj = _compulsory(cascade, machine)
-    points = sum(_energy_pj(space, einsum, streamed) for einsum in cascade.einsums)
-    seconds = max(split_makespan(times), traffic)
-    return Least(latency_s=seconds, energy_j=(points + pj) * PICO + machine.static_w * seconds)
+    seconds = least_latency(space)
+    pj = _compulsory(cascade, machine)[1]
+    pj += sum(_energy_pj(space, einsum, streamed) for einsum in cascade.einsums)
+    return Least(latency_s=seconds, energy_j=pj * PICO + machine.static_w * seconds)
+
+
+def least_latency(space: MapSpace) -> float:
+    """Seconds that no mapping is below, with operands wherever they are."""
+    times = [_seconds(space, einsum) for einsum in space.cascade.einsums]
+    return max(makespan(times), _compulsory(space.cascade, space.machine)[0])
 
 
 def _seconds(space: MapSpace, einsum: Einsum) -> dict[str, float]:
@@ -64,7 +69,7 @@ def _seconds(space: MapSpace, einsum: Einsum) -> dict[str, float]:
     found: dict[str, float] = {}
     whole = cascade.sizes
     share = cascade.points(einsum.name) / max(1, math.prod(whole[rank] for rank in einsum.ranks))
-    for node in space.leaves(einsum):
+    for node in space.every_leaf(einsum):
         unit = machine.unit(node.unit)
         work = exploited(cascade, unit, einsum, whole)
         cycles = float(array_cycles(cascade, unit, einsum, node, work))
@@ -82,7 +87,7 @@ def _energy_pj(space: MapSpace, einsum: Einsum, streamed: bool) -> float:
     whole = cascade.sizes
     share = cascade.points(einsum.name) / max(1, math.prod(whole[rank] for rank in einsum.ranks))
     found = math.inf
-    for node in space.leaves(einsum):
+    for node in space.every_leaf(einsum):
         unit = machine.unit(node.unit)
         work = exploited(cascade, unit, einsum, whole)
         points = share * math.prod(work[rank] for rank in einsum.ranks)

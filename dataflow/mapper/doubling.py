@@ -11,7 +11,7 @@ import msgspec
 from einsim.accel.machine import Machine
 from einsim.dataflow.held import fits, held_bytes
 from einsim.dataflow.layout import lay_out
-from einsim.dataflow.mapping import Keep, Loop, Mapping, Node, Pipeline, Sequence, children
+from einsim.dataflow.mapping import Keep, Loop, Mapping, above, node_at, placed, put
 from einsim.workloads.cascade import Cascade
 
 
@@ -20,37 +20,17 @@ def doubled_where_it_fits(
 ) -> Mapping:
     """The mapping with two buffers in as many keeps as fit, those filled most often (the innermost) first."""
     places = [
-        (len(above), place)
-        for place, node, above in _keeps(mapping.tree, (), ())
-        if node.buffers == 1 and any(isinstance(outer, Loop) for outer in above)
-    ]
+        (len(place), place)
+        for place, node in placed(mapping.tree)
+        if isinstance(node, Keep) and node.buffers == 1
+        and any(isinstance(outer, Loop) for outer in above(mapping.tree, place))
+    ]  # fmt: skip
     for _, place in sorted(places, key=lambda item: (-item[0], item[1])):
-        tried = msgspec.structs.replace(mapping, tree=_with(mapping.tree, place))
+        twice = msgspec.structs.replace(node_at(mapping.tree, place), buffers=2)
+        tried = msgspec.structs.replace(mapping, tree=put(mapping.tree, place, twice))
         if _fits(tried, cascade, machine, within_bytes):
             mapping = tried
     return mapping
-
-
-def _keeps(
-    node: Node, place: tuple[int, ...], above: tuple[Node, ...]
-) -> list[tuple[tuple[int, ...], Keep, tuple[Node, ...]]]:
-    found = [(place, node, above)] if isinstance(node, Keep) else []
-    for at, child in enumerate(children(node)):
-        found += _keeps(child, (*place, at), (*above, node))
-    return found
-
-
-def _with(node: Node, place: tuple[int, ...]) -> Node:
-    """The tree with a second buffer for the keep at a place."""
-    if not place:
-        assert isinstance(node, Keep)
-        return msgspec.structs.replace(node, buffers=2)
-    if isinstance(node, (Sequence, Pipeline)):
-        changed = list(node.children)
-        changed[place[0]] = _with(changed[place[0]], place[1:])
-        return msgspec.structs.replace(node, children=tuple(changed))
-    assert isinstance(node, (Loop, Keep))
-    return msgspec.structs.replace(node, body=_with(node.body, place[1:]))
 
 
 def _fits(mapping: Mapping, cascade: Cascade, machine: Machine, within_bytes: float) -> bool:

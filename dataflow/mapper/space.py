@@ -51,7 +51,7 @@ from einsim.dataflow.mapper.tables import Scales, scales, tables
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapper.vectors import TileSpace, TileVector
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.spatial import placements, without
+from einsim.dataflow.spatial import Layouts, placements, step_placements, without
 from einsim.specs.arrays import Floats
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade, Einsum
@@ -202,6 +202,15 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             found = placements(self.cascade, self.machine, einsum, only, anywhere=bool(step))
             self._leaves[key] = tuple(without(step, found))
         return self._leaves[key]
+
+    def every_leaf(self, einsum: Einsum, kind: Layouts = "full") -> tuple[Compute, ...]:
+        """Units and layouts of an Einsum wherever it stands, those of walked steps with any two ranks."""
+        found = list(self.leaves(einsum))
+        for step in sorted({rank for e in self.cascade.einsums for rank in e.iterative} & {*einsum.ranks}):
+            stepped = step_placements(self.cascade, self.machine, einsum, step, kind)
+            only = self.unit.get(einsum.name)
+            found += [*(n for n in stepped if only in (None, n.unit)), *self.leaves(einsum, step)]
+        return tuple(node for at, node in enumerate(found) if node not in found[:at])
 
     @cached_property
     def _leaves(self) -> dict[tuple[str, str], tuple[Compute, ...]]:

@@ -29,9 +29,6 @@ from einsim.dataflow.mapper.best import Progress as Report
 from einsim.dataflow.mapper.flat_space import FlatSpace
 from einsim.dataflow.mapper.objective import Objective
 from einsim.dataflow.mapper.space import MapSpace
-from einsim.dataflow.mapper.stateful.best import plain
-from einsim.dataflow.mapper.stateful.group import carries_state, group_of
-from einsim.dataflow.mapper.stateful.space import StatefulSpace
 from einsim.dataflow.mapper.tiles import MENUS, Menu
 from einsim.dataflow.mapping_file import dump_mapping
 from einsim.dataflow.mapping_text import mapping_text
@@ -101,7 +98,7 @@ Ctrl-C ends the search with the best mapping so far.
     type=Named(get_args(Layouts)),
     default="full",
     show_default=True,
-    help="Where Einsums carry state: any lets one use a single row of an array.",
+    help="Layouts that refinement tries on an array: any lets an Einsum use a single row.",
 )
 @click.option("--space", "only_space", is_flag=True, help="Describe the space and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -144,11 +141,6 @@ def command(
         for cascade in cascades:
             if dataflow is not None:
                 click.echo(str(FlatSpace(cascade=cascade, machine=machine)))
-            elif carries_state(cascade) and not isinstance(group_of(plain(cascade)), str):
-                menu = tiles or "steps"
-                click.echo(
-                    str(StatefulSpace(cascade=plain(cascade), machine=machine, menu=menu, layouts=layouts))
-                )
             else:
                 click.echo(str(space(cascade) or default_space(cascade, machine, objective, effort)))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,9 +17,9 @@ def test_the_makespan_is_the_least_of_all_ways(seed: int) -> None:
     rng = random.Random(seed)
     engines = ["a", "b", "c"][: rng.randint(1, 3)]
     rows = [
-        {name: rng.randint(1, 20) for name in rng.sample(engines, rng.randint(1, len(engines)))}
+        {name: float(rng.randint(1, 20)) for name in rng.sample(engines, rng.randint(1, len(engines)))}
         for _ in range(rng.randint(1, 6))
     ]
     every = itertools.product(*(row.items() for row in rows))
     loads = ({name: sum(t for e, t in way if e == name) for name in engines} for way in every)
-    assert makespan(rows) == min(max(load.values()) for load in loads)
+    assert makespan(rows) == pytest.approx(min(max(load.values()) for load in loads), rel=1e-5)

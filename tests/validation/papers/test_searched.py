@@ -19,7 +19,7 @@ def test_a_short_case_holds(kind: str) -> None:
     found = list(searched.rows(PaperCase(configuration=kind, model="T5", length="1K")))
     assert [row for row in found if not row.ok] == []
     limited = {(row.level, row.quantity) for row in found if row.limit is not None}
-    assert {("analytical", "latency_s"), ("sim", "latency_s"), ("analytical", "proven")} <= limited
+    assert {("analytical", "latency_s"), ("sim", "latency_s")} <= limited
     if kind == "binding":
         assert {("analytical", "util_2d"), ("sim", "util_2d"), ("sim", "util_1d")} <= limited
 

@@ -1,0 +1,180 @@
+"""Whole mappings made better move by move, judged with the waits that a run has.
+
+From each of some mappings, what a subject (an Einsum's layout, a tensor's homes, a loop ...) may be is tried
+in turn and the best kept, until a round over all subjects finds nothing better or so many were judged. No
+clock and no chance has a part in it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.effort import Effort
+from einsim.dataflow.ends import with_ends
+from einsim.dataflow.legality import legal
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.found import searched
+from einsim.dataflow.mapper.judged import Judged, judged
+from einsim.dataflow.mapper.moves import Moves
+from einsim.dataflow.mapper.objective import OBJECTIVES, key_by
+from einsim.dataflow.mapper.seeds import around_steps
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapping import Mapping, Node
+from einsim.dataflow.result import Result
+from einsim.dataflow.schedule import paced_ticks
+from einsim.dataflow.spatial import Layouts
+from einsim.workloads.cascade import Cascade
+
+JUDGED: dict[Effort, int] = {"quick": 20, "normal": 420, "proof": 6_000}
+"""Mappings of up to `EINSUMS` Einsums that are judged at most where state is carried; else a quarter, since
+the search has chosen layouts and loops already.
+"""
+EINSUMS = 12
+#: Mappings that are returned.
+FINALISTS = 3
+#: What a front is made of: the best by each of these.
+ENDS = tuple(name for name in OBJECTIVES if name != "pareto")
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping that was judged: its analytical result, and the figures that it is compared by."""
+
+    mapping: Mapping
+    result: Result
+    key: tuple[float, ...]
+
+
+class Refined(msgspec.Struct, frozen=True, kw_only=True):
+    """The trees that starts have led to, the best first, and how many mappings were judged."""
+
+    trees: tuple[Node, ...]
+    judged: int
+
+
+class Refinement:
+    """Mappings of a cascade on a machine on their way down, at most so many of them judged."""
+
+    def __init__(
+        self, space: MapSpace, objective: str, starts: Sequence[Node], *, most: int,
+        within: float = math.inf, layouts: Layouts = "full", until: float = math.inf,
+    ) -> None:  # fmt: skip
+        self.cascade, self.machine, self.objective = space.cascade, space.machine, objective
+        self.moves = Moves(space, layouts)
+        self.starts = starts
+        share = EINSUMS / max(EINSUMS, len(self.cascade.einsums)) / (1 if self.moves.steps else 4)
+        self.left = self.most = int(most * share)
+        self.within, self.until = within, until
+        self.seen: set[bytes] = set()
+        self.trail: list[Trial] = []
+        self.stopped = False
+
+    def run(self) -> Refined:
+        """Down from the best tree around the steps, where there are some, and from the best start."""
+        try:
+            starts = self.first()
+            for at, start in enumerate(starts):
+                self.down(start, self.left // 4 if at + 1 < len(starts) else 0)
+        except KeyboardInterrupt:
+            self.stopped = True
+        best = sorted(self.trail, key=lambda one: one.key)[:FINALISTS]
+        return Refined(trees=tuple(one.mapping.tree for one in best), judged=self.most - self.left)
+
+    def first(self) -> list[Trial]:
+        """The best tree around the steps and the best start, where there are some."""
+        kinds = [
+            [one for tree in trees if (one := self.judge(tree)) is not None]
+            for trees in (around_steps(self.cascade, self.machine), self.starts)
+        ]
+        self.trail += [min(kind, key=lambda one: one.key) for kind in kinds if kind]
+        return [*self.trail]
+
+    def judge(self, tree: Node, best: Trial | None = None) -> Trial | None:
+        """A tree judged; None where it is not legal, has been judged, or is no better than the best."""
+        code = msgspec.msgpack.encode(tree)
+        if code in self.seen:
+            return None
+        self.seen.add(code)
+        made = Mapping(cascade=self.cascade.name, machine=self.machine.name, template="refined", tree=tree)
+        if not legal(made, self.cascade, self.machine):
+            return None
+        self.left -= 1
+        program = lower(made, self.cascade, self.machine)
+        held = sum(program.buffers.values())
+        if held > self.within:
+            return None
+        each = program.ticks_per_cycle * program.clock_hz
+        late = best.key[0] * (1 + 1e-9) if best is not None and self.objective == "latency" else math.inf
+        ticks, busy = with_ends(program)
+        seconds = ticks / each
+        if seconds <= late:
+            seconds = max(seconds, paced_ticks(program) / each)
+        if seconds > late:
+            return None
+        result = analyse(program, self.machine)
+        leaks = self.machine.static_w * (seconds - result.latency_s)
+        joules = (result.energy_stated_j or 0.0) + leaks
+        key = (*key_by(self.objective, seconds, joules, float(held)), busy / each)
+        return Trial(mapping=made, result=result, key=key)
+
+    def down(self, best: Trial, rest: int) -> None:
+        """Take the moves that lead to something better until none does, or so few are left to be judged."""
+        before = None
+        while best is not before and not self.stopped:
+            before = best
+            for subject in self.moves.subjects(best.mapping.tree):
+                odd = self.moves.odd(best.mapping.tree)
+                here = best
+                for tree in subject(here.mapping.tree, here.result):
+                    if time.monotonic() > self.until:
+                        self.stopped = True
+                    if self.left <= rest or self.stopped:
+                        return
+                    found = self.judge(tree, best) if self.moves.odd(tree) <= odd else None
+                    if found is not None and less(found.key, best.key):
+                        best = found
+                        self.trail.append(best)
+
+
+def less(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether figures are smaller than others, in order, by more than rounding."""
+    for mine, theirs in zip(one, other, strict=True):
+        if abs(mine - theirs) > 1e-9 * max(abs(mine), abs(theirs)):
+            return mine < theirs
+    return False
+
+
+def refine(
+    cascade: Cascade,
+    machine: Machine,
+    objective: str,
+    starts: Sequence[Node],
+    most: int,
+    *,
+    space: MapSpace,
+    within: float,
+    layouts: Layouts,
+    until: float,
+) -> tuple[list[Judged], int]:
+    """What some mappings lead to, the best first (for a front: by each objective), and how many were judged:
+    at most so many.
+    """
+    ends = ENDS if objective == "pareto" else (objective,)
+    found: list[Judged] = []
+    judgements, each = 0, most // len(ends)
+    for end in ends:
+        way = Refinement(space, end, starts, most=each, within=within, layouts=layouts, until=until)
+        facts = (cascade, machine, end, starts, each, repr(within), layouts, space.unit, space.menu)
+        outcome = searched(way, Refined, cascade, *facts)
+        judgements += outcome.judged
+        for tree in outcome.trees:
+            made = Mapping(cascade=cascade.name, machine=machine.name, template="refined", tree=tree)
+            pair = judged(made, cascade, machine)
+            if pair is not None:
+                found.append(pair)
+    return found, judgements

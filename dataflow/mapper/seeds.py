@@ -1,0 +1,86 @@
+"""Where refinement starts for a cascade with state: all of it around the steps, whatever reads the last one
+after them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.holds import common_levels, levels_to, may_hold
+from einsim.dataflow.mapper.tiles import narrowest
+from einsim.dataflow.mapping import Keep, Node, Pipeline, chain, keep
+from einsim.dataflow.spatial import place
+from einsim.specs.errors import EinsimError
+from einsim.workloads.cascade import Cascade, Einsum
+
+
+def around_steps(cascade: Cascade, machine: Machine) -> Iterator[Node]:
+    """Trees of a cascade with state along one rank, of different tiles; they may be illegal."""
+    steps = {rank for einsum in cascade.einsums for rank in einsum.iterative}
+    if len(steps) != 1:
+        return
+    step = next(iter(steps))
+    body = [einsum for einsum in cascade.einsums if step in einsum.ranks]
+    late = {einsum.name for einsum in body}
+    tail, first = [], []
+    for einsum in cascade.einsums:
+        if einsum not in body and any(read.tensor in late for read in einsum.reads):
+            late.add(einsum.name)
+            tail.append(einsum)
+        elif einsum not in body:
+            first.append(einsum)
+    if first:
+        return
+    reduced = {rank for einsum in cascade.einsums for rank in einsum.reduced}
+    free = [
+        rank.name for rank in cascade.ranks
+        if rank.size > 1 and rank.name != step and rank.name not in reduced
+        and all(rank.name in einsum.ranks for einsum in cascade.einsums)
+    ]  # fmt: skip
+    width = narrowest(machine)
+    several = free[:-1]
+    for outer in itertools.product((False, True), repeat=len(several)) if len(several) < 4 else ():
+        for ones in (True, False):
+            for narrow in (True, False) if free else (False,):
+                loops = [(rank, 1) for rank, out in zip(several, outer, strict=True) if out]
+                inner = [(rank, 1) for rank, out in zip(several, outer, strict=True) if not out and ones]
+                inner += [(rank, width) for rank in free[-1:] if narrow and cascade.size(rank) > width]
+                try:
+                    yield _tree(cascade, machine, step, body, tail, loops, inner)
+                except EinsimError:
+                    continue
+
+
+def _tree(
+    cascade: Cascade, machine: Machine, step: str, body: list[Einsum], tail: list[Einsum],
+    outer: list[tuple[str, int]], inner: list[tuple[str, int]],
+) -> Node:  # fmt: skip
+    extents = {**cascade.sizes, step: 1, **dict(outer), **dict(inner)}
+    nodes = {einsum.name: place(cascade, machine, einsum, extents) for einsum in (*body, *tail)}
+    memories = common_levels(machine, sorted({node.unit for node in nodes.values()}))
+    state = tuple(e.name for e in body if e.iterative or step in e.reduced)
+
+    def held(einsums: list[Einsum], without: tuple[str, ...]) -> list[Keep | None]:
+        names = dict.fromkeys(t for e in einsums for t in (*(r.tensor for r in e.reads), e.name))
+        rest = tuple(name for name in names if name not in without)
+        return [keep(rest, memory) for memory in memories]
+
+    def leaf(einsum: Einsum) -> Node:
+        node = nodes[einsum.name]
+        own = [
+            keep((tensor,), memory)
+            for tensor in dict.fromkeys((*(read.tensor for read in einsum.reads), einsum.name))
+            for memory in levels_to(cascade, machine, node, tensor)
+            if memory not in memories and may_hold(cascade, machine, memory, node, tensor)
+        ]
+        return chain(*own, node)
+
+    def stage(loops: list[tuple[str, int]], einsums: list[Einsum]) -> Node:
+        parts = tuple(leaf(einsum) for einsum in einsums)
+        return chain(*loops, *held(einsums, state), Pipeline(children=parts) if parts[1:] else parts[0])
+
+    inside = stage([(step, 1), *inner], body)
+    both = Pipeline(children=(inside, stage(inner, tail))) if tail else inside
+    return chain(*outer, *(keep(state, memory) for memory in memories), both)
