@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a check failed (`validate`, `doctor`), 2 the user's input 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,9 @@ def cli(ctx: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; nothing that a user does wrong raises."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without bars and arrows gets question marks
     try:
         # Not cli.main: it has its own idea of exit codes for a broken pipe and for Ctrl-C.
         with cli.make_context("einsim", list(sys.argv[1:] if arguments is None else arguments)) as context:
