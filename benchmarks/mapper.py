@@ -100,7 +100,7 @@ def baseline(t: Tables, tiles: npt.NDArray[Any], homes: list[list[tuple[int, int
     along the cores. `homes` gives each tensor's (depth, memory), outermost first.
     """
     count, depth = tiles.shape
-    core, cores, least, engine, point_ticks, point_j, _, buffers, engines, _ = t.one
+    core, cores, least, engine, point_ticks, point_j, _, buffers, engines, *_ = t.one
     core, engines = int(core), int(engines)
     reach = np.empty((depth + 1, len(t.sizes), count))
     reach[0] = t.sizes[:, None]
@@ -167,7 +167,7 @@ ITS_SUMS = {"array.accumulator_bits": 8}
 
 def evaluations() -> tuple[float, float]:
     """Evaluations a second of the compiled model and of the baseline: a GEMM with three memory levels."""
-    work, machine = gemm(4096), load_machine("tpu-v4i")
+    work, machine = gemm(4096), load_machine("tpu-v4i", ITS_SUMS)
     space = MapSpace(cascade=work, machine=machine, menu="perfect", unit={"Z": "array2d"})
     nest = next(space.nests(work.einsums[0], Inside()))
     table = tables(work, machine, nest, space.scale)
