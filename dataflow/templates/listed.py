@@ -154,7 +154,6 @@ def _visited(part: Cascade, program: Program, op: Op) -> float:
             continue
         ranks = einsum.ranks if op.kind == "compute" else access_of(einsum, op.subject).ranks
         key = tuple(rank for rank in tied if rank in ranks)
-
         facts = mask.bounds, tuple(map(part.size, tied)), tuple((loop.ranks, loop.tile) for loop in mine), key
         shares.append(_SHARES.get(facts, partial(_left, mask, mine, part.sizes, key)))
     return max(shares)
@@ -188,7 +187,7 @@ class ListLeast(NamedTuple):
     cycles: dict[str, Floats]
     moved: dict[str, Floats]
     first: dict[str, Floats]
-    held: dict[str, Floats]
+    held: dict[tuple[str, str], Floats]  # by tensor and memory, "" for the one that is outside all others
     tiles: Floats
 
 
@@ -203,24 +202,28 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
     share = {einsum.name: _share(cascade, einsum.name) for einsum in einsums}
     least = min(share.values())
     chosen = leaves.all(nests)
-    cycles: dict[str, Floats] = {}
+    cycles, held = dict[str, Floats](), dict[tuple[str, str], Floats]()
     for einsum in einsums:
         nodes = {id(one[einsum.name]): one[einsum.name] for one in chosen}
         which = np.array([id(one[einsum.name]) for one in chosen])
         for at, node in nodes.items():
             here = cycles.setdefault(node.unit, np.zeros(len(nests)))
             cycles_of = TileTimes(cascade, machine.unit(node.unit), einsum)
+            out = machine.memory(machine.unit(node.unit).memories["outputs"])
+            if out.copies == 1 and "outputs" in (out.holds or ("outputs",)):
+                size = (which == at) * least_bytes(cascade, machine, einsum.output, tile)
+                held[einsum.name, out.name] = held.get((einsum.name, out.name), 0) + size
             for times, extents in _classes(cascade, einsum, tile, trips):
                 rows = np.flatnonzero((which == at) & (times > 0))
                 if len(rows):
                     some = {rank: extents[rank][rows] for rank in einsum.ranks}
                     here[rows] += times[rows] * cycles_of.of(node, some, len(rows)) * share[einsum.name]
-    moved, first, held = {}, {}, {}
+    moved, first = {}, {}
     once = np.array([not nest.streamed for nest in nests])  # else parts of some come
     for tensor in touched(einsums):
         maker = cascade.producer(tensor)
         access = access_of(maker or cascade.consumers(tensor)[0], tensor)
-        held[tensor] = once * least_bytes(cascade, machine, access, tile)
+        held[tensor, ""] = once * least_bytes(cascade, machine, access, tile)
         if maker is not None and not cascade.is_output(tensor):
             continue
         whole = tile_bytes(cascade, machine, access, cascade.sizes)
@@ -292,8 +295,11 @@ class LeastCosts:
         self.busy = np.stack(list(busy.values()), axis=1)
         self.units = np.array([name in units for name in self.names])
         self.heads, self.tiles = heads, least.tiles
-        held = sum((size for tensor, size in least.held.items() if tensor not in stays), 0 * heads)
-        self._held = {memory.name: held.tolist() for memory in one.inside if memory.copies == 1}
+        outer, held = [memory.name for memory in one.inside if memory.copies == 1], dict[str, Floats]()
+        for (tensor, near), size in least.held.items():
+            for name in () if tensor in stays or near in (*outer, dram.name) else (near,) if near else outer:
+                held[name] = held.get(name, 0) + size
+        self._held = {name: size.tolist() for name, size in held.items()}
         self._last: tuple[tuple[int, ...], Floats] = (), self.heads
 
     def _costs(self, rates: Rates) -> Floats:

@@ -247,7 +247,7 @@ def test_no_point_of_a_list_costs_or_takes_less_than_it_does_at_least(
         for _, floor, at in table.order(rates)[::5]:
             nest = known.nests[at]
             held = nest.held(1, {})
-            assert all(least <= held[memory] for memory, least in table.held(at).items())
+            assert all(least <= held.get(memory, 0) for memory, least in table.held(at).items())
             if nest.ends is not None:
                 assert floor <= cost_of(nest.ends, rates, {}, single=False)
 
