@@ -9,3 +9,6 @@ EFFORTS: Final[tuple[Effort, ...]] = get_args(Effort)
 
 NODES: Final[dict[Effort, int]] = {"quick": 30_000, "normal": 1_500_000, "proof": 100_000_000}
 """Partial mappings that a search looks at, at most: part of a second, some seconds, as long as it takes."""
+
+CHOICES: Final[dict[Effort, int]] = {"quick": 1, "normal": 60, "proof": 1_000}
+"""Choices of what a named template leaves open that are judged, at most; the first is its own rule's."""

@@ -11,15 +11,31 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
+from typing import Final, TypeVar
 
 from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import Bounds
 from einsim.dataflow.chain import chain_ticks
 from einsim.dataflow.program import Op, Program, ProgramLoop, Wait
 from einsim.dataflow.volume import Rates, tally_of
+from einsim.specs.arrays import Floats
 
 #: Ticks of a tile of each kind by engine, and how often it occurs, in the order in which they occur first.
 Kinds = list[tuple[dict[str, int], int]]
+
+#: Share of what the other engines are busy that a tree's cost counts beside its bound: engines that wait for
+#: each other's tiles lose some of it, and work that is not done needs no energy.
+CONTENTION: Final = 0.25
+
+#: Cycles of the machine's clock that a tree's cost counts for each tile of the Einsum that has most.
+TILE_CYCLES: Final = 4
+
+F = TypeVar("F", float, Floats)
+
+
+def share_cost(bound: F, busy: F, tiles: F) -> F:
+    """Ticks that work is taken to cost by its bound, what all engines are busy, and a cycle for each tile."""
+    return bound + CONTENTION * (busy - bound) + TILE_CYCLES * tiles
 
 
 class Ends:

@@ -81,18 +81,26 @@ def register_family(name: str, spec: type[Spec], derive: Callable[[Spec, str], M
     FAMILIES.register(name, Family(spec, guarded(what, derive, Machine)))
 
 
-def register_template(name: str, build: Callable[[Cascade, Machine], LoopTree], *, summary: str = "") -> None:
+def register_template(
+    name: str,
+    build: Callable[..., LoopTree],
+    *,
+    summary: str = "",
+    menus: Mapping[str, Sequence[int | str]] | None = None,
+) -> None:
     """A mapping template: `--mapping NAME`, and one of those that the mapper's best competes with.
 
     `build` gives the mapping of a cascade on a machine, whose legality is then checked; it raises EinsimError
-    where the template doesn't suit.
+    where the template doesn't suit. With `menus` of values by name it takes each as a keyword with a default,
+    and `einsim map --dataflow NAME` and the mapper look for the best of them.
     """
     from einsim.dataflow.mapping import Mapping as LoopTree
-    from einsim.dataflow.templates.registry import TEMPLATES, Template
+    from einsim.dataflow.templates.registry import TEMPLATES, Template, nothing
 
     what = f"template '{name}'"
-    _takes(what, build, 2)
-    TEMPLATES.register(name, Template(guarded(what, build, LoopTree), summary))
+    _takes(what, build, 2, *(menus or ()))
+    made = guarded(what, build, LoopTree)
+    TEMPLATES.register(name, Template(made, summary, (lambda *_: menus) if menus else nothing))
 
 
 def register_workload(
@@ -145,8 +153,8 @@ def _whole(what: str, value: object, most: int) -> None:
         raise SpecError(what, f"must be a whole number from 1 to {most}", got=value, where=caller())
 
 
-def _takes(what: str, function: object, count: int) -> None:
-    """SpecError where a function can't be called with so many arguments."""
+def _takes(what: str, function: object, count: int, *names: str) -> None:
+    """SpecError where a function can't be called with so many arguments and these by name."""
     if not callable(function):
         raise SpecError(what, "must be given a function", got=function, where=caller())
     try:
@@ -154,9 +162,9 @@ def _takes(what: str, function: object, count: int) -> None:
     except ValueError:  # a numpy ufunc
         return
     try:
-        signature.bind(*[None] * count)
+        signature.bind(*[None] * count, **dict.fromkeys(names))
     except TypeError:
-        arguments = f"{count} argument{'s' * (count > 1)}"
+        arguments = f"{count} argument{'s' * (count > 1)}{' and ' * bool(names)}{', '.join(names)}"
         rule = f"its function must take {arguments}"
         raise SpecError(what, rule, got=str(signature), where=caller()) from None
 

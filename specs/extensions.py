@@ -94,9 +94,9 @@ def _load(name: str, load: Callable[[], object]) -> None:
 def guarded(what: str, function: Callable[..., R], returns: type[R] | None = None) -> Callable[..., R]:
     """A user's function, of which any fault is one SpecError that names it; `returns` is its value's type."""
 
-    def call(*arguments: object) -> R:
+    def call(*arguments: object, **named: object) -> R:
         try:
-            value = function(*arguments)
+            value = function(*arguments, **named)
         except EinsimError:
             raise
         except Exception as error:

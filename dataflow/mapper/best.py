@@ -9,15 +9,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.analytical import analyse
-from einsim.dataflow.effort import NODES, Effort
-from einsim.dataflow.lower import lower
+from einsim.dataflow.effort import CHOICES, NODES, Effort
 from einsim.dataflow.mapper.band import band_of
 from einsim.dataflow.mapper.bound import counted_share, least, least_latency
 from einsim.dataflow.mapper.doubling import doubled_where_it_fits
-from einsim.dataflow.mapper.flat_space import FlatSpace
 from einsim.dataflow.mapper.found import Found, searched
 from einsim.dataflow.mapper.judged import Judged, judged
+from einsim.dataflow.mapper.named import TemplateSpace
 from einsim.dataflow.mapper.nest import uncounted
 from einsim.dataflow.mapper.objective import OBJECTIVES, Key, Objective, key_by, nondominated
 from einsim.dataflow.mapper.point import Point, mapping
@@ -69,7 +67,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     mapping: Mapping
     result: Result
     proven: bool
-    space: MapSpace | FlatSpace
+    space: MapSpace | TemplateSpace
     nodes: int
     seconds: float
     gap: float = 0.0
@@ -145,10 +143,13 @@ def best_mapping(
         if proven and objective != "pareto":
             bottom = min((_key(one, objective, seconds) for one in outcome.found), default=math.inf)
     found.sort(key=lambda pair: _rank(pair[1], objective))
-    library = [_template(name, cascade, machine) for name in template_names() if templates and not given]
     known = [
-        pair for pair in library if pair is not None and sum(pair[1].buffers.values()) <= within_bytes
-    ]  # fmt: skip
+        pair
+        for name in (template_names() if templates and not given else ())
+        for pair in TemplateSpace(name=name, cascade=cascade, machine=machine)
+        .best(objective, CHOICES[effort], within_bytes)
+        .found
+    ]
     refined: list[Judged] = []
     usual = default_space(cascade, machine, objective)
     if not given or (relaxed is None and not _asked(space, usual)):
@@ -256,23 +257,33 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
     return (relaxed if relaxed.covers else None), reason
 
 
-def _template(name: str, cascade: Cascade, machine: Machine) -> Judged | None:
-    try:
-        tree = build_mapping(cascade, machine, name)
-    except EinsimError:
-        return None
-    return tree, analyse(lower(tree, cascade, machine), machine)
+def template_mapping(
+    name: str,
+    cascade: Cascade,
+    machine: Machine,
+    objective: Objective = "latency",
+    *,
+    effort: Effort = "normal",
+    most: int | None = None,
+) -> Answer:
+    """The best mapping of a named template, of `most` choices or as many as the effort allows. EinsimError
+    where the template does not suit cascade and machine, or where no choice of it fits.
 
-
-def flat_mapping(cascade: Cascade, machine: Machine, *, budget_s: float = 10.0) -> Answer:
-    """The fastest mapping of FLAT's dataflow. EinsimError where cascade or machine do not suit it."""
+    A template says which unit computes what, so nothing of it takes less than the work of the unit that is
+    used most.
+    """
     start = time.monotonic()
-    space = FlatSpace(cascade=cascade, machine=machine)
-    found = space.search(budget_s)
-    pair = (found.mapping, found.result)
+    space = TemplateSpace(name=name, cascade=cascade, machine=machine)
+    best = space.best(objective, most or CHOICES[effort])
+    if not best.found:
+        build_mapping(cascade, machine, name)  # says why
+        raise EinsimError(f"{machine.name}: found no mapping of the template {name} that fits")
+    mine, *_ = best.found
+    gap = 1 - max(mine[1].utilization.values()) if objective == "latency" else 1.0
+    proven = best.complete or gap <= 1e-9
     return Answer(
-        mapping=pair[0], result=pair[1], proven=found.proven, space=space, nodes=found.nodes,
-        seconds=time.monotonic() - start, front=(pair,), finalists=(pair,),
+        mapping=mine[0], result=mine[1], proven=proven, gap=0.0 if proven else gap, space=space,
+        nodes=best.judged, seconds=time.monotonic() - start, front=(mine,), finalists=best.found,
     )  # fmt: skip
 
 

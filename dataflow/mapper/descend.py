@@ -13,14 +13,15 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-C = TypeVar("C", bound=Hashable)
-S = TypeVar("S", bound=msgspec.Struct)
+C = TypeVar("C")
 
 #: Smaller is better, first figures first; None: refused.
 Judge = Callable[[C], tuple[float, ...] | None]
 #: What one step may lead to.
 Move = Callable[[C], Iterable[C]]
-Menus = Mapping[str, Sequence[object]]
+#: Values by name.
+Choice = tuple[tuple[str, Hashable], ...]
+Menus = Mapping[str, Sequence[Hashable]]
 
 
 class Ranking(msgspec.Struct, Generic[C], frozen=True, kw_only=True):
@@ -34,30 +35,38 @@ class Ranking(msgspec.Struct, Generic[C], frozen=True, kw_only=True):
 
 
 class _Seen(Generic[C]):
-    """Choices with what a judge said of them, at most so many."""
+    """Choices with what a judge said of them, at most so many; those that are the `same` are one."""
 
-    def __init__(self, judge: Judge[C], most: int) -> None:
-        self.judge, self.most = judge, most
-        self.keys: dict[C, tuple[float, ...] | None] = {}
+    def __init__(self, judge: Judge[C], most: int, same: Callable[[C], Hashable]) -> None:
+        self.judge, self.most, self.same = judge, most, same
+        self.keys: dict[Hashable, tuple[tuple[float, ...] | None, C]] = {}
 
     def key(self, choice: C) -> tuple[float, ...]:
         """What a choice is compared by; infinite where it is refused, or one too many."""
-        if choice not in self.keys and len(self.keys) < self.most:
-            self.keys[choice] = self.judge(choice)
-        return self.keys.get(choice) or (math.inf,)
+        name = self.same(choice)
+        if name not in self.keys and len(self.keys) < self.most:
+            self.keys[name] = self.judge(choice), choice
+        key, _ = self.keys.get(name, (None, choice))
+        return key or (math.inf,)
 
     def ranking(self) -> Ranking[C]:
         """All of them that were not refused."""
-        found = [(key, choice) for choice, key in self.keys.items() if key is not None]
+        found = [(key, choice) for key, choice in self.keys.values() if key is not None]
         found.sort(key=lambda pair: pair[0])
         return Ranking(found=tuple(found), judged=len(self.keys))
 
 
-def descend(starts: Iterable[C], moves: Sequence[Move[C]], judge: Judge[C], most: int) -> Ranking[C]:
+def descend(
+    starts: Iterable[C],
+    moves: Sequence[Move[C]],
+    judge: Judge[C],
+    most: int,
+    same: Callable[[C], Hashable] = lambda choice: choice,
+) -> Ranking[C]:
     """From the best start to the best of the first of the `moves` that leads to a better choice, and so on
-    until none does; at most `most` choices are judged.
+    until none does; at most `most` choices are judged, of those that are the `same` one.
     """
-    seen = _Seen(judge, most)
+    seen = _Seen(judge, most, same)
     here = min(starts, key=seen.key)
     at = 0
     while at < len(moves) and len(seen.keys) < most:
@@ -67,18 +76,25 @@ def descend(starts: Iterable[C], moves: Sequence[Move[C]], judge: Judge[C], most
     return seen.ranking()
 
 
-def choose(starts: Sequence[S], menus: Menus, judge: Judge[S], most: int) -> Ranking[S]:
-    """The best values of fields, each from its menu: every combination where `most` is enough, else from the
-    best start by one field at a time, and by two where one leads no further.
+def choose(
+    menus: Menus,
+    judge: Judge[Choice],
+    most: int,
+    same: Callable[[Choice], Hashable] = lambda choice: choice,
+) -> Ranking[Choice]:
+    """The best values by name, each from its menu; the first choice says nothing, so that all is the judge's
+    default. Every combination where `most` is enough, else from there by one name at a time, and by two where
+    one leads no further.
     """
-    if math.prod(map(len, menus.values())) <= most:
-        every = descend(_with(starts[0], menus, tuple(menus)), (), judge, most)
+    if math.prod(map(len, menus.values())) < most:
+        every = descend([(), *_with((), menus, tuple(menus))], (), judge, most, same)
         return msgspec.structs.replace(every, complete=True)
     names = [some for count in (1, 2) for some in itertools.combinations(menus, count)]
-    return descend(starts, [partial(_with, menus=menus, names=some) for some in names], judge, most)
+    return descend([()], [partial(_with, menus=menus, names=some) for some in names], judge, most, same)
 
 
-def _with(choice: S, menus: Menus, names: tuple[str, ...]) -> Iterator[S]:
-    """A choice with every combination of values of some fields."""
+def _with(choice: Choice, menus: Menus, names: tuple[str, ...]) -> Iterator[Choice]:
+    """A choice with every combination of values of some names."""
     for values in itertools.product(*(menus[name] for name in names)):
-        yield msgspec.structs.replace(choice, **dict(zip(names, values, strict=True)))
+        said = {**dict(choice), **dict(zip(names, values, strict=True))}
+        yield tuple((name, said[name]) for name in menus if name in said)

@@ -6,6 +6,8 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Final
 
+import msgspec
+
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.ends import Ends
 from einsim.dataflow.legality import legal
@@ -13,7 +15,7 @@ from einsim.dataflow.lower import unpriced
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.structure import alike
 from einsim.dataflow.templates.blocks import part_of
-from einsim.dataflow.templates.flat import choices, flat
+from einsim.dataflow.templates.flat import flat, listed
 from einsim.dataflow.templates.fusemax import interleaved, on_flat
 from einsim.specs.errors import EinsimError
 from einsim.specs.remembered import Remembered
@@ -63,9 +65,9 @@ def _mappings(cascade: Cascade, machine: Machine) -> tuple[Mapping, ...]:
             found.append(template(cascade, machine, one))
     for one in attentions(cascade, 3):
         if one.size("p") > 1 and not one.masks and _planar(machine.matrix_units[0]):
-            for choice in choices(one, machine):
+            for choice in listed(one, machine):
                 with suppress(EinsimError):
-                    found.append(flat(cascade, machine, choice, one=one))
+                    found.append(flat(cascade, machine, one=one, **msgspec.structs.asdict(choice)))
     return tuple(found)
 
 

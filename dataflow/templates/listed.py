@@ -18,7 +18,7 @@ import numpy as np
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import port_name
-from einsim.dataflow.ends import Ends
+from einsim.dataflow.ends import Ends, share_cost
 from einsim.dataflow.footprint import access_of, least_bytes, relevant_ranks, tile_bytes
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.holds import levels
@@ -50,13 +50,6 @@ from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
 
-#: Share of what the other engines are busy that a tree's cost counts beside its bound: engines that wait for
-#: each other's tiles lose some of it, and work that is not done needs no energy.
-CONTENTION: Final = 0.25
-
-#: Cycles of the machine's clock that a tree's cost counts for each tile of the Einsum that has most.
-TILE_CYCLES: Final = 4
-
 #: Tiles of which what bounds leave is looked at one by one.
 MOST_VISITED: Final = 1024
 
@@ -70,7 +63,7 @@ def cost_of(ends: Ends, rates: Rates, stays: Stays, *, single: bool) -> float:
     """
     free = [at for at in ends.outward if ends.program.ops[at].subject in stays]
     bound, busy = ends.bound(rates, free, single=single)
-    return bound + CONTENTION * (busy - bound) + TILE_CYCLES * rates[MACHINE] * ends.tiles
+    return share_cost(bound, busy, rates[MACHINE] * ends.tiles)
 
 
 class ListedNest:
@@ -307,7 +300,7 @@ class LeastCosts:
         if self._last[0] != each:
             busy = self.busy * np.array(each[:-2], np.float64)
             bound = np.maximum(busy.max(1), busy[:, self.units].max(1) + self.heads * each[-2])
-            cost = bound + CONTENTION * (busy.sum(1) - bound) + TILE_CYCLES * each[-1] * self.tiles
+            cost = share_cost(bound, busy.sum(1), each[-1] * self.tiles)
             self._last = each, cost * (1 - 1e-9)
         return self._last[1]
 

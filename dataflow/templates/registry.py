@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.legality import check
-from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.templates import flat, fusemax
 from einsim.dataflow.templates.attention import does_softmax
 from einsim.dataflow.templates.layerwise import resident, unfused
@@ -18,14 +18,24 @@ from einsim.specs.near import near
 from einsim.specs.registry import Registry
 from einsim.workloads.cascade import Cascade
 
-Builder = Callable[[Cascade, Machine], Mapping]
+Menus = Mapping[str, Sequence[Hashable]]
+
+
+def nothing(cascade: Cascade, machine: Machine) -> Menus:
+    """The menus of a template that leaves nothing open."""
+    return {}
 
 
 class Template(msgspec.Struct, frozen=True):
-    """A builder, which raises EinsimError where it can't apply, and one line on what it builds."""
+    """A builder of mappings, one line on what it builds, and `menus` of what it leaves open.
 
-    build: Builder
+    `build(cascade, machine, name=value, ...)` is the mapping of a choice; what is not said is the template's
+    own rule's. Both raise EinsimError where the template can't apply.
+    """
+
+    build: Callable[..., LoopTree]
     summary: str
+    menus: Callable[[Cascade, Machine], Menus] = nothing
 
 
 TEMPLATES: Final = Registry(
@@ -33,7 +43,7 @@ TEMPLATES: Final = Registry(
     {
         "unfused": Template(unfused, "each contraction and each softmax or norm on its own, through DRAM"),
         "resident": Template(resident, "like unfused, but intermediates that fit stay on chip"),
-        "flat": Template(flat.flat, "3-pass attention fused over row blocks (FLAT)"),
+        "flat": Template(flat.flat, "3-pass attention fused over row blocks (FLAT)", flat.menus),
         "fusemax-interleaved": Template(
             fusemax.interleaved, "1-pass attention, tiles software-pipelined over both arrays (FuseMax)"
         ),
@@ -51,12 +61,17 @@ def template_names() -> tuple[str, ...]:
     return tuple(TEMPLATES)
 
 
+def open_templates() -> tuple[str, ...]:
+    """Names of those that leave something open."""
+    return tuple(name for name, template in TEMPLATES.items() if template.menus is not nothing)
+
+
 def template_summary(name: str) -> str:
     """One line on a template."""
     return TEMPLATES[name].summary
 
 
-def build_mapping(cascade: Cascade, machine: Machine, template: str = "template") -> Mapping:
+def build_mapping(cascade: Cascade, machine: Machine, template: str = "template") -> LoopTree:
     """A legal mapping of the cascade. SpecError for an unknown template, EinsimError where it can't apply."""
     if template == "template":
         mapping = resident(cascade, machine)

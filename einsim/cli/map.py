@@ -23,10 +23,10 @@ from einsim.dataflow.mapper.best import (
     best_mapping,
     compared_without,
     default_space,
-    flat_mapping,
+    template_mapping,
 )
 from einsim.dataflow.mapper.best import Progress as Report
-from einsim.dataflow.mapper.flat_space import FlatSpace
+from einsim.dataflow.mapper.named import TemplateSpace
 from einsim.dataflow.mapper.objective import Objective
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tiles import MENUS, Menu
@@ -34,7 +34,7 @@ from einsim.dataflow.mapping_file import dump_mapping
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import Layouts
-from einsim.dataflow.templates import preferred_passes, template_names
+from einsim.dataflow.templates.registry import open_templates, preferred_passes, template_names
 from einsim.finalists import TILES, Compared, Finalist, Finals, compare
 from einsim.machine_keys import machine_keys
 from einsim.report.stated import energy, over_bound
@@ -92,7 +92,7 @@ Ctrl-C ends the search with the best mapping so far.
     show_default=True,
     help="Whether the library's mappings compete with what the search finds.",
 )
-@click.option("--dataflow", type=Named(("flat",)), help="Search a published dataflow's mappings only.")
+@click.option("--dataflow", type=Named(open_templates), help="Search what a template leaves open only.")
 @click.option(
     "--layouts",
     type=Named(get_args(Layouts)),
@@ -129,10 +129,11 @@ def command(
     limit = float("inf") if within is None else float(quantity(Bytes, within, "--within"))
     seconds = float("inf") if budget is None else float(quantity(Seconds, budget, "--budget"))
     restricted = tiles is not None or fuse is not None or buffers is not None or bool(keep)
-    if dataflow is not None and (restricted or objective != "latency" or within is not None):
-        rule = "goes with no other restriction of the space, and with --objective latency"
+    restricted = restricted or within is not None or budget is not None
+    if dataflow is not None and (restricted or objective != "latency"):
+        rule = "goes with no other restriction of the space or of time, and with --objective latency"
         raise SpecError("", rule, got=dataflow, where="--dataflow")
-    cascades, machine = choices(workload, accel, settings, passes="3" if dataflow else None)
+    cascades, machine = choices(workload, accel, settings, passes="3" if dataflow == "flat" else None)
 
     def space(cascade: Cascade) -> MapSpace | None:
         return _space(default_space(cascade, machine, objective, effort), tiles, fuse, buffers, keep)
@@ -140,7 +141,7 @@ def command(
     if only_space:
         for cascade in cascades:
             if dataflow is not None:
-                click.echo(str(FlatSpace(cascade=cascade, machine=machine)))
+                click.echo(str(TemplateSpace(name=dataflow, cascade=cascade, machine=machine)))
             else:
                 click.echo(str(space(cascade) or default_space(cascade, machine, objective, effort)))
         return
@@ -150,7 +151,7 @@ def command(
 
         def search(cascade: Cascade) -> Answer:
             if dataflow is not None:
-                return flat_mapping(cascade, machine, budget_s=seconds)
+                return template_mapping(dataflow, cascade, machine, effort=effort, most=nodes)
             return best_mapping(
                 cascade, machine, objective, within_bytes=limit, budget_s=seconds, effort=effort, nodes=nodes,
                 workers=workers or os.cpu_count() or 1, space=space(cascade), templates=templates,

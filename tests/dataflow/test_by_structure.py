@@ -8,7 +8,7 @@ import pytest
 from einsim.accel.load import load_machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
-from einsim.dataflow.mapper.flat_space import FlatSpace
+from einsim.dataflow.mapper.best import template_mapping
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import build_mapping
@@ -66,17 +66,16 @@ def test_one_query_needs_no_rank_for_it(accel: str, template: str) -> None:
     assert {"K", "V"} <= {name for name, size in result.traffic["dram"].items() if size >= 8 * 512 * 64 * 2}
 
 
-def test_flats_space_needs_no_names_and_no_queries() -> None:
+def test_flats_search_needs_no_names_and_no_queries() -> None:
     machine = load_machine("flat-edge")
     sizes = {"b": 1, "h": 2, "e": 32, "f": 32, "m": 256, "p": 256}
-    theirs = FlatSpace(
-        cascade=load_workload("attention-3pass", {"b": "1", "h": "2", "e": "32", "seq": "256"}),
-        machine=machine,
-    ).search()
-    mine = FlatSpace(cascade=parse(ANOTHER_HAND, name="mine", sizes=sizes), machine=machine).search()
-    assert (mine.point, mine.result.cycles) == (theirs.point, theirs.result.cycles)
+    theirs = load_workload("attention-3pass", {"b": "1", "h": "2", "e": "32", "seq": "256"})
+    mine = parse(ANOTHER_HAND, name="mine", sizes=sizes)
+    found = [template_mapping("flat", work, machine, most=12) for work in (theirs, mine)]
+    assert found[0].result.cycles == found[1].result.cycles
+    assert found[0].nodes == found[1].nodes == 12
     one_query = parse(ONE_QUERY, name="q", sizes={"h": 2, "m": 512, "e": 64, "f": 64})
-    assert FlatSpace(cascade=one_query, machine=machine).search().result.cycles > 0
+    assert template_mapping("flat", one_query, machine, most=12).result.cycles > 0
 
 
 def test_both_attentions_of_a_decode_step_are_fused() -> None:

@@ -11,6 +11,7 @@ import einsim
 from einsim import EinsimError, SpecError
 from einsim.accel.composed import COMPOSED
 from einsim.accel.load import FAMILIES
+from einsim.dataflow.mapper.best import template_mapping
 from einsim.dataflow.templates.registry import TEMPLATES
 from einsim.report.sections import SECTIONS
 from einsim.sim.dram.standard import STANDARDS
@@ -134,6 +135,23 @@ def test_a_template_is_checked_like_einsims_own():
     for name in ("auto", "template", "flat"):
         with pytest.raises(SpecError, match="the name is taken, by einsim"):
             einsim.register_template(name, lambda cascade, machine: resident)
+
+
+def test_what_a_template_leaves_open_is_searched():
+    work = einsim.load_workload("ffn", {"b": "1", "p": "64", "d": "64", "s": "64"})
+    machine = einsim.load_machine("flat-edge")
+
+    def build(cascade, machine, kind="unfused"):
+        return einsim.build_mapping(cascade, machine, kind)
+
+    with pytest.raises(SpecError, match="its function must take 2 arguments and rows"):
+        einsim.register_template("some", build, menus={"rows": (1, 2)})
+    einsim.register_template("some", build, menus={"kind": ("resident", "unfused", "flat")})
+    found = template_mapping("some", work, machine)
+    assert found.proven
+    resident, unfused = (einsim.build_mapping(work, machine, name) for name in ("resident", "unfused"))
+    assert einsim.build_mapping(work, machine, "some") == unfused
+    assert found.mapping.tree == resident.tree != unfused.tree
 
 
 def test_a_workload_has_settings_like_the_librarys():

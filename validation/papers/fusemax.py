@@ -52,7 +52,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         chosen = self.flat_choices.get(str(cascade.size("e")), {}).get(length)
         if chosen is None:
             return build_mapping(cascade, machine, self.template)
-        mapping = flat(cascade, machine, chosen)
+        mapping = flat(cascade, machine, **msgspec.structs.asdict(chosen))
         check(mapping, cascade, machine)
         return mapping
 

@@ -1,8 +1,8 @@
 """The mapper held against FuseMax's published rows: what it finds without being told a mapping.
 
-`mapper:flat:MODEL:SEQ` searches FLAT's dataflow on FLAT's machine: the mapping found must be at least as
-fast as the published one. `mapper:binding:MODEL:SEQ` searches the cascade with state on FuseMax's
-machine, no template taking part: both arrays must be used as FuseMax uses them, at no more time.
+`mapper:flat:MODEL:SEQ` searches what the template `flat` leaves open on FLAT's machine: the mapping found
+must be at least as fast as the published one. `mapper:binding:MODEL:SEQ` searches the cascade with state on
+FuseMax's machine, no template taking part: both arrays must be used as FuseMax uses them, at no more time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
-from einsim.dataflow.mapper.best import Answer, best_mapping, flat_mapping
+from einsim.dataflow.mapper.best import Answer, best_mapping, template_mapping
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.sim.engine import simulate
 from einsim.specs.errors import SpecError
@@ -59,7 +59,7 @@ def search(case: PaperCase) -> tuple[Cascade, Machine, Answer]:
     model = suite().models[case.model]
     work = library.build(suite().workload, model=model, seq=case.length, passes=str(plan.passes))
     if case.configuration == "flat":
-        return work, machine, flat_mapping(work, machine, budget_s=BUDGET_S)
+        return work, machine, template_mapping("flat", work, machine)
     return work, machine, best_mapping(work, machine, "latency", budget_s=BUDGET_S, templates=False)
 
 

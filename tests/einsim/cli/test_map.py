@@ -145,4 +145,4 @@ def test_the_space_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["map", "attention-1pass", "--accel", "fusemax-cloud", "--space"]) == 0
     assert "mappings, tiles" in capsys.readouterr().out
     assert main(["map", "attention", "--accel", "flat-cloud", "--dataflow", "flat", "--space"]) == 0
-    assert capsys.readouterr().out.startswith("FLAT's dataflow of attention-3pass on flat-cloud")
+    assert capsys.readouterr().out.startswith("template flat of attention-3pass on flat-cloud")
