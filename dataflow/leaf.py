@@ -149,8 +149,11 @@ def leave_each_step(node: Compute, memory: str = "") -> bool:
 
 
 def load_steps(unit: Unit, node: Compute) -> int:
-    """Steps in which a fold's stationary values load: a cycle a row of a systolic array; 0 elsewhere."""
-    return unit.dims.get("rows", 1) if unit.kind == "systolic" and leave_each_step(node) else 0
+    """Steps in which a fold's stationary values load: a cycle a row of a systolic array; 0 elsewhere, and
+    where a convention counts them.
+    """
+    loads = unit.kind == "systolic" and leave_each_step(node) and not unit.convention
+    return unit.dims.get("rows", 1) if loads else 0
 
 
 def skips(cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str, int]) -> tuple[Skip, ...]:

@@ -114,6 +114,9 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for one in self.machine.memories:
             if one.bus or one.descriptor_cycles or one.banks > 1:
                 return f"{self.machine.name}: {one.name}'s bus, banks or descriptors"
+        for unit in self.machine.units:
+            if unit.convention:
+                return f"{self.machine.name}: what {unit.name}'s convention counts"
         for einsum in self.cascade.einsums:
             reason = simple(self.cascade, self.machine, einsum)
             if not reason and not all(

@@ -122,7 +122,8 @@ def pruned(space: TileSpace, nest: Nest, shared: TileVector = ()) -> list[TileVe
     """`menus` without the sizes that another is never worse than; used where one loop walks a rank."""
     found = menus(space, nest, shared)
     unit = space.machine.unit(nest.node.unit)
-    if load_steps(unit, nest.node) or shared or space.keeps or len(set(nest.loops)) < len(nest.loops):
+    paced = load_steps(unit, nest.node) or unit.convention
+    if paced or shared or space.keeps or len(set(nest.loops)) < len(nest.loops):
         return found
     einsum = space.cascade.einsum(nest.einsum)
     if _uneven(space, einsum, nest.node):

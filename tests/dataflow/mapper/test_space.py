@@ -9,7 +9,9 @@ import pytest
 from small import cascade, machine, problem
 
 from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
+from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.nest import Inside, Pin
 from einsim.dataflow.mapper.point import mapping
 from einsim.dataflow.mapper.space import MapSpace
@@ -112,6 +114,24 @@ def test_why_it_is_not_exact() -> None:
     beside = parse("where m <= p\nS[m,p] = exp(X[m,p])", name="beside", sizes={"m": 4, "p": 4})
     assert "beside" in MapSpace(cascade=beside, machine=EDGE).why_not_exact
     assert MapSpace(cascade=GEMM, machine=EDGE).why_not_exact == ""
+
+
+def test_a_convention_is_named_and_its_cycles_are_no_less_than_the_bound() -> None:
+    # Folds that fill little of an array take fewer cycles by the edge than a full column of rows loads in.
+    grid = msgspec.structs.replace(
+        EDGE.matrix_units[0], kind="systolic", convention="edge-aware", dataflows=("weight-stationary",)
+    )
+    others = tuple(unit for unit in EDGE.units if unit.name != grid.name)
+    edge = msgspec.structs.replace(EDGE, units=(grid, *others))
+    space = MapSpace(cascade=GEMM, machine=edge)
+    assert "convention" in space.why_not_exact
+    for number in range(20):
+        point = space.sample(random.Random(number))
+        assert point is not None
+        (nest,) = point.groups[0].nests
+        ticks = space.row(nest)[0][space.scale.engines.index(grid.name)]
+        found = analyse(lower(mapping(GEMM, edge, point), GEMM, edge), edge)
+        assert 0 <= ticks <= found.breakdown_by_unit[grid.name]["busy"] * space.scale.ticks_per_cycle
 
 
 def test_what_slows_a_machine_besides_its_ports_is_named() -> None:
