@@ -164,10 +164,12 @@ def _steps(leaf: Compute, tiles: dict[str, Counter[int]], ranks: tuple[str, ...]
 def _crosses(
     cascade: Cascade, leaves: list[tuple[Path, Compute]], scope: Path, leaf: Compute, tensor: str
 ) -> bool:
-    """Whether data of a tensor crosses the border of a keep: it is loaded, or somebody outside reads it."""
+    """Whether data of a tensor crosses the border of a keep: the first inside that reads it loads it for all of
+    them, or somebody outside reads it.
+    """
     inside = [other for path, other in leaves if path[: len(scope)] == scope]
     made = any(other.einsum == tensor for other in inside)
-    if leaf.einsum != tensor:
-        return not made
     readers = {einsum.name for einsum in cascade.consumers(tensor)}
+    if leaf.einsum != tensor:
+        return not made and leaf is next(other for other in inside if other.einsum in readers)
     return not readers or any(other.einsum in readers and other not in inside for _, other in leaves)

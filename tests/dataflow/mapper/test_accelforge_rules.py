@@ -54,6 +54,19 @@ def test_random_points_cost_what_the_rules_say(work: Cascade, seed: int) -> None
     assert result.energy_stated_j == pytest.approx(joules, rel=1e-12)
 
 
+def test_siblings_load_an_input_once_for_both() -> None:
+    text = "K[m,e] = Y[m,d] * WK[d,e]\nV[m,f] = Y[m,d] * WV[d,f]"
+    work = in_bytes(text, {"m": 256, "d": 512, "e": 256, "f": 256})
+    space = MapSpace(cascade=work, machine=TPU, menu="steps", most_fused=1, buffers=1, resident=("Y",))
+    point = space.sample(random.Random(1))
+    assert point is not None
+    tree = mapping(work, TPU, point)
+    result = analyse(lower(tree, work, TPU), TPU)
+    assert result.traffic["dram"]["Y"] == 256 * 512
+    joules, _ = judge(tree, work)
+    assert result.energy_stated_j == pytest.approx(joules, rel=1e-12)
+
+
 def test_the_published_matmul() -> None:
     """AccelForge 1.0.467's own answer for 4096^3: 0.014227 J in 9.986e-4 s."""
     work = in_bytes("Z[m,n] = A[m,k] * B[k,n]", {"m": 4096, "n": 4096, "k": 4096})
