@@ -164,8 +164,8 @@ def _steps(leaf: Compute, tiles: dict[str, Counter[int]], ranks: tuple[str, ...]
 def _crosses(
     cascade: Cascade, leaves: list[tuple[Path, Compute]], scope: Path, leaf: Compute, tensor: str
 ) -> bool:
-    """Whether data of a tensor crosses the border of a keep: the first inside that reads it loads it for all of
-    them, or somebody outside reads it.
+    """Whether data of a tensor crosses the border of a keep: the first inside that reads it loads it for
+    all of them, or somebody outside reads it.
     """
     inside = [other for path, other in leaves if path[: len(scope)] == scope]
     made = any(other.einsum == tensor for other in inside)
