@@ -15,7 +15,7 @@ import numpy as np
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks, read_apart
 from einsim.dataflow.leaf import leave_each_step, load_steps
-from einsim.dataflow.mapper.nest import Nest, operands
+from einsim.dataflow.mapper.nest import Nest, operands, shifts
 from einsim.dataflow.mapper.point import NestPoint
 from einsim.dataflow.mapper.tiles import Menu, RankUse, menu, menu_from, narrowest, undominated
 from einsim.dataflow.mapping import Compute
@@ -130,8 +130,10 @@ def pruned(space: TileSpace, nest: Nest, shared: TileVector = ()) -> list[TileVe
         return found
     dims = {ranks[0]: unit.dims[dim] for dim, ranks in nest.node.spatial.items() if len(ranks) == 1}
     joint = {rank for ranks in nest.node.spatial.values() if len(ranks) > 1 for rank in ranks}
+    pairs = [pair for read in einsum.reads for pair in (shifts(space.cascade, read) or {}).items()]
+    added = {rank for near, (far, _) in pairs for rank in (near, far)}  # tiles of these share elements
     for at, rank in enumerate(nest.loops):
-        if rank in joint or rank in mask_of(space.cascade, einsum.ranks).tied:
+        if rank in joint | mask_of(space.cascade, einsum.ranks).tied | added:
             continue
         use = RankUse(
             size=space.cascade.size(rank), dim=dims.get(rank, 0),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import front, problem, whole
+from small import SHIFTED, front, problem, whole
 
 from einsim.dataflow.mapper.found import score
 from einsim.dataflow.mapper.search import Search, SearchResult
@@ -34,6 +34,10 @@ def columns(objective: str, rows: np.ndarray) -> np.ndarray:
 )
 def test_the_optimum_is_the_brute_force_optimum(seed: int, objective: str, cap: bool) -> None:
     held_against_brute_force(problem(seed, most=3e4), objective, cap)
+
+
+def test_smaller_tiles_of_a_halo_are_not_as_good() -> None:
+    held_against_brute_force(problem(1093, most=3e4, texts=SHIFTED), "energy", cap=False)
 
 
 @pytest.mark.slow
