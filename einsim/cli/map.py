@@ -270,7 +270,7 @@ def _summary(found: Finals, objective: str) -> dict[str, object]:
     return {
         "workload": best.result.workload,
         "accel": best.result.accel,
-        "proven": _proven(found),
+        "proven": _proven(found, objective),
         "gap": answer.gap,
         "note": _note(found, objective),
         "latency_s": best.result.latency_s,
@@ -318,9 +318,11 @@ def _status(one: Finalist) -> str:
     return "not compared: its run was cut short" if one.cut else "its bound is no better"
 
 
-def _proven(found: Finals) -> bool:
-    """Whether the best is what its search proved."""
-    return found.answer.proven and found.best.mapping == found.answer.mapping
+def _proven(found: Finals, objective: str) -> bool:
+    """Whether the best is what its search proved, or takes no longer by the bound that was minimised."""
+    own, best = found.answer, found.best
+    as_good = objective == "latency" and best.result.latency_s <= own.result.latency_s
+    return own.proven and (best.mapping == own.mapping or as_good)
 
 
 def _note(found: Finals, objective: str) -> str:
@@ -353,7 +355,7 @@ def _print(found: Finals, objective: str) -> None:
         out.print("by the bound: not compared, since its run was cut short")
     own = "" if best.mapping == answer.mapping else f" than {answer.result.latency_s:.4g} s"
     sure = f"the best found; nothing is more than {answer.gap:.1%} better{own} by the bound"
-    if _proven(found):
+    if _proven(found, objective):
         sure = "proven the best of its space by the bound"
     elif answer.gap >= 1 or objective in ("buffer", "pareto"):
         sure = "the best found; not proven"
