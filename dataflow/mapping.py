@@ -21,7 +21,7 @@ from typing import Union
 import msgspec
 
 
-class Compute(msgspec.Struct, frozen=True, kw_only=True):
+class Compute(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Run one tile of `einsum` on `unit`.
 
     `spatial` maps a dimension of the unit to the ranks laid along it (flattened, outermost first); every
@@ -37,7 +37,7 @@ class Compute(msgspec.Struct, frozen=True, kw_only=True):
     stationarity: str = "output-stationary"
 
 
-class Loop(msgspec.Struct, frozen=True, kw_only=True):
+class Loop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Iterate `rank` in steps of `tile` points."""
 
     rank: str
@@ -45,7 +45,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     body: Node
 
 
-class Keep(msgspec.Struct, frozen=True, kw_only=True):
+class Keep(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Hold the tiles of `tensors` used below in `memory` (or in a unit's registers, by the unit's name).
 
     `buffers` is how many tiles are held at once (2: double buffering, the next fills while this one is used).
@@ -61,7 +61,7 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
     spill: float = 0.0
 
 
-class Sequence(msgspec.Struct, frozen=True, kw_only=True, tag=True):  # encoded, it is no Pipeline
+class Sequence(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Run `children` one after the other, one iteration at a time."""
 
     children: tuple[Node, ...]

@@ -31,9 +31,9 @@ from einsim.dataflow.schedule import paced_ticks
 from einsim.dataflow.spatial import Layouts
 from einsim.workloads.cascade import Cascade
 
-JUDGED: dict[Effort, int] = {"quick": 20, "normal": 420, "proof": 6_000}
-"""Mappings of up to `EINSUMS` Einsums that are judged at most where state is carried; else a quarter, since
-the search has chosen layouts and loops already.
+JUDGED: dict[Effort, int] = {"quick": 100, "normal": 420, "proof": 6_000}
+"""Mappings of up to `EINSUMS` Einsums that are judged at most where state is carried; else a quarter, but
+no fewer than the quickest effort has, since the search has chosen layouts and loops already.
 """
 EINSUMS = 12
 #: Mappings that are returned.
@@ -67,8 +67,8 @@ class Refinement:
         self.cascade, self.machine, self.objective = space.cascade, space.machine, objective
         self.moves = Moves(space, layouts)
         self.starts = starts
-        share = EINSUMS / max(EINSUMS, len(self.cascade.einsums)) / (1 if self.moves.steps else 4)
-        self.left = self.most = int(most * share)
+        most = most if self.moves.steps else max(most // 4, min(most, JUDGED["quick"]))
+        self.left = self.most = most * EINSUMS // max(EINSUMS, len(self.cascade.einsums))
         self.within, self.until = within, until
         self.seen: set[bytes] = set()
         self.trail: list[Trial] = []
