@@ -17,11 +17,12 @@ import json
 import math
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -32,6 +33,7 @@ from rich.table import Table
 
 from einsim import (
     Cascade,
+    Effort,
     EinsimError,
     MapSpace,
     Objective,
@@ -39,20 +41,17 @@ from einsim import (
     best_mapping,
     build_mapping,
     load_machine,
+    load_workload,
     lower,
     mapping_text,
     parse_cascade,
     simulate,
     template_names,
 )
-from einsim.dataflow.effort import EFFORTS, Effort
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.tables import ACCESS, APART, COPIES, DIM, REDUCED, WIDTH, Tables, tables
-from einsim.workloads.dimensions import Dimensions
 from einsim.workloads.library import build
-from einsim.workloads.library.layer import layer_cascade, layer_parameters
-from einsim.workloads.settings import read_settings
 
 os.environ["EINSIM_CACHE_DIR"] = "off"  # what is timed is a search, not what one found before
 
@@ -279,29 +278,30 @@ def layers(table: Table) -> None:
         )  # fmt: skip
 
 
-#: Models that the library doesn't have, from the tables of their papers.
-LLAMA3 = Dimensions(
-    hidden=4096, heads=32, kv_heads=8, head_dim=128, ffn=14336, activation="swiglu", norm="rmsnorm",
-    order="pre", rope=True, causal=True, source="Grattafiori et al., arXiv 2407.21783",
-)  # fmt: skip
-GPT3 = Dimensions(
-    hidden=12288, heads=96, head_dim=128, ffn=49152, order="pre", causal=True,
-    source="Brown et al., arXiv 2005.14165",
-)  # fmt: skip
+#: Models that the library doesn't have: Grattafiori et al. (arXiv 2407.21783), Brown et al. (2005.14165).
+CONFIGS: dict[str, dict[str, object]] = {
+    "llama3-8b": {
+        "model_type": "llama", "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "intermediate_size": 14336, "num_hidden_layers": 32, "hidden_act": "silu",
+    },
+    "gpt3-175b": {"model_type": "gpt2", "n_embd": 12288, "n_head": 96, "n_inner": 49152, "n_layer": 96},
+}  # fmt: skip
 
 
-def prompt(name: str, model: Dimensions, tokens: int) -> Cascade:
+def prompt(name: str, tokens: int) -> Cascade:
     """One layer of a model over a prompt."""
-    settings = read_settings(layer_parameters(model, model.causal), {"seq": tokens, "passes": "3"}, name)
-    return layer_cascade(model, settings, name)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{name}.json")
+        path.write_text(json.dumps(CONFIGS[name]))
+        return load_workload(path, {"seq": tokens, "passes": 3})
 
 
 LAYERS: dict[str, Callable[[], Cascade]] = {
     "bert": lambda: build("encoder-layer", seq=512, b=1, passes="3"),
     "decode": lambda: build("decoder-layer", seq=2048, b=1, phase="decode", passes="3"),
     "prefill": lambda: build("decoder-layer", seq=2048, b=1, passes="3"),
-    "llama3-8b": lambda: prompt("llama3-8b", LLAMA3, 2048),
-    "gpt3-175b": lambda: prompt("gpt3-175b", GPT3, 2048),
+    "llama3-8b": lambda: prompt("llama3-8b", 2048),
+    "gpt3-175b": lambda: prompt("gpt3-175b", 2048),
 }
 PRESETS = ("tpu-v4i", "fusemax-cloud", "u280-flightllm", "sa8295p", "eyeriss-like")
 OBJECTIVES: tuple[Objective, ...] = ("latency", "energy")
@@ -337,7 +337,7 @@ def main() -> None:
     parser.add_argument("--mappings", action="store_true", help="show the mappings found")
     parser.add_argument("--gaps", nargs="*", choices=LAYERS, help="gaps of layers instead (none: all)")
     parser.add_argument("--on", nargs="*", default=PRESETS, help="their machines")
-    parser.add_argument("--effort", choices=EFFORTS, default="normal")
+    parser.add_argument("--effort", choices=get_args(Effort), default="normal")
     asked = parser.parse_args()
     out = Console(width=150)
     if asked.gaps is not None:

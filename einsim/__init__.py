@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         WrittenPort as PortSpec,
     )
     from einsim.dataflow.analytical import analyse
+    from einsim.dataflow.effort import Effort
     from einsim.dataflow.legality import check as check_mapping
     from einsim.dataflow.lower import lower
     from einsim.dataflow.mapper.best import Answer, best_mapping
@@ -73,6 +74,7 @@ _HOMES = {
     "Case": "einsim.report.case",
     "Compute": "einsim.dataflow.mapping",
     "Count": "einsim.accel.written",
+    "Effort": "einsim.dataflow.effort",
     "EinsimError": "einsim.specs.errors",
     "EinsumCost": "einsim.dataflow.result",
     "Evaluation": "einsim.evaluation",
@@ -144,6 +146,7 @@ __all__ = [
     "Case",
     "Compute",
     "Count",
+    "Effort",
     "EinsimError",
     "EinsumCost",
     "Evaluation",

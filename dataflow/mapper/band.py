@@ -7,6 +7,7 @@ is left of each, compiled. Bounds on a alone are a band about a b of one point.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.footprint import compressed
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import mask_of
-from einsim.dataflow.visit import MOST_VISITED
 from einsim.specs.arrays import Floats, Ints
 from einsim.specs.compiled import njit
 from einsim.specs.rules import down, up
@@ -32,6 +32,7 @@ BOTH = 2  # place of `Tables.grain` after those of a and b: whether both move th
 ENDLESS = 2.0**30
 UNTIED = (-1.0, -1.0, 0.0, 0.0, 0.0)
 LOOKED_AT = 16  # the last kinds, with which a new one is compared
+MOST_TIED = 512**2  # points of two tied ranks: the kinds of tiles of more take a search minutes to count
 
 
 def band_of(cascade: Cascade, machine: Machine, einsum: Einsum) -> tuple[float, ...] | None:
@@ -61,7 +62,7 @@ def band_of(cascade: Cascade, machine: Machine, einsum: Einsum) -> tuple[float, 
             low = max(low, -constant)
         else:
             high = min(high, constant)
-    if mask.trim({}) is None or sum(cascade.size(rank) for rank in (a, *rest)) > MOST_VISITED:
+    if mask.trim({}) is None or math.prod(map(cascade.size, (a, *rest))) > MOST_TIED:
         return None
     b = einsum.ranks.index(rest[0]) if rest else -1
     return float(einsum.ranks.index(a)), float(b), low, high, float(a in einsum.reduced)

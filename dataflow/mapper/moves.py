@@ -22,7 +22,7 @@ from einsim.dataflow.holds import common_levels
 from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tiles import menu, narrowest
-from einsim.dataflow.mapper.trees import Place, common, dropped, kept_at, leaves
+from einsim.dataflow.mapper.trees import Place, common, dropped, flat, kept_at, leaves, once
 from einsim.dataflow.mapping import (
     Compute,
     Keep,
@@ -346,7 +346,10 @@ class Moves:
             for tile in self.sizes(node.rank):
                 if tile < self.cascade.size(node.rank) and tile != node.tile:
                     yield put(tree, place, msgspec.structs.replace(node, tile=tile))
-            yield put(tree, place, node.body)
+            if any(isinstance(outer, Loop) for outer in above(tree, place)):
+                yield put(tree, place, node.body)
+            else:  # nothing in it is filled again
+                yield self._chained(flat(put(tree, place, once(node.body))))
         inner = (*place, 0)
         while isinstance(below := node_at(tree, inner), Keep):
             inner = (*inner, 0)

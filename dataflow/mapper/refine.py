@@ -68,7 +68,7 @@ class Refinement:
         self.moves = Moves(space, layouts)
         self.starts = starts
         most = most if self.moves.steps else max(most // 4, min(most, JUDGED["quick"]))
-        self.left = self.most = most * EINSUMS // max(EINSUMS, len(self.cascade.einsums))
+        self.left = self.most = most * EINSUMS**3 // max(EINSUMS, len(self.cascade.einsums)) ** 3
         self.within, self.until = within, until
         self.seen: set[bytes] = set()
         self.trail: list[Trial] = []

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from einsim.dataflow.mapping import Compute, Keep, Node, node_at, placed, put
+from einsim.dataflow.mapping import Compute, Keep, Node, Pipeline, Sequence, node_at, placed, put
 
 Place = tuple[int, ...]
+Fork = Pipeline | Sequence
 
 
 def leaves(tree: Node) -> dict[str, Place]:
@@ -43,3 +44,29 @@ def kept_at(tree: Node, place: Place, tensor: str, memory: str, buffers: int) ->
     return put(
         tree, place, Keep(tensors=(tensor,), memory=memory, body=node_at(tree, place), buffers=buffers)
     )
+
+
+def flat(tree: Node) -> Node:
+    """The tree with forks as parts of those that they stand in, keeps between them around all of it."""
+    for place, node in placed(tree):
+        for at, child in enumerate(node.children if isinstance(node, Fork) else ()):
+            keeps, inner = [], child
+            while isinstance(inner, Keep):
+                keeps.append(inner)
+                inner = inner.body
+            if isinstance(node, Fork) and isinstance(inner, Fork):
+                every = (*node.children[:at], *inner.children, *node.children[at + 1 :])
+                new: Node = type(node)(children=every)
+                for keep in reversed(keeps):
+                    new = msgspec.structs.replace(keep, body=new)
+                return flat(put(tree, place, new))
+    return tree
+
+
+def once(tree: Node) -> Node:
+    """The tree with one buffer of what no loop in it fills again."""
+    if isinstance(tree, Keep):
+        return msgspec.structs.replace(tree, body=once(tree.body), buffers=1)
+    if isinstance(tree, Fork):
+        return msgspec.structs.replace(tree, children=tuple(map(once, tree.children)))
+    return tree

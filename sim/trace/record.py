@@ -159,7 +159,8 @@ class Recorder:
         for actor in self.actors:
             if actor.phase != "serving":
                 continue
-            if actor.op.engine and actor.op.engine not in shown:
+            held = actor.op.kind == "compute" or actor.op.engine in actor.pending  # a transfer lets go early
+            if actor.op.engine and held and actor.op.engine not in shown:
                 shown.add(actor.op.engine)
                 begun = max(actor.started_at, self._until.get(actor.op.engine, 0))
                 self._keep(actor, actor.op.engine, begun, self.last)

@@ -136,6 +136,7 @@ CHANGES: dict[str, Change] = {
     "buffers.weights.width_bits": Change(16), "parent": Change("gb"),
     "by_bits.16.cycles": Change(9, base=WIDE), "by_bits.16.energy": Change("99pJ", base=WIDE),
     "reduction_latency_cycles": Change({"mac": 40, "max": 40, "add": 40}),
+    "tensor.reduction_latency_cycles": Change({"mac": 40, "max": 40, "add": 40}, base={"dataflows": ["weight-stationary"]}),
     "fill": Change("exposed"), "exploits": Change(["n:m"]), "bits": Change([4]),
     "accumulator_bits": Change(64, base={"dataflows": ["weight-stationary"]}),
     "vec.accumulator_bits": Change(64), "vector.accumulator_bits": Change(64),

@@ -34,7 +34,7 @@ def workload(name: str) -> Cascade:
 def runs(accel: str, name: str, objective: str, nodes: int) -> None:
     work, chip = workload(name), load_machine(accel)
     answer = best_mapping(work, chip, objective, nodes=nodes, templates=False)  # type: ignore[arg-type]
-    assert answer.mapping.template == "mapper"
+    assert answer.mapping.template in ("mapper", "refined")
     check(answer.mapping, work, chip)
     run = simulate(lower(answer.mapping, work, chip), chip)
     assert run.traffic == answer.result.traffic
