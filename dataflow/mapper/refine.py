@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -87,12 +87,15 @@ class Refinement:
 
     def first(self) -> list[Trial]:
         """The best tree around the steps and the best start, where there are some."""
-        kinds = [
-            [one for tree in trees if (one := self.judge(tree)) is not None]
-            for trees in (around_steps(self.cascade, self.machine), self.starts)
-        ]
+        around, parts = self._judged(around_steps(self.cascade, self.machine)), 1
+        while not around and (smaller := list(around_steps(self.cascade, self.machine, parts := 2 * parts))):
+            around = self._judged(smaller)
+        kinds = [around, self._judged(self.starts)]
         self.trail += [min(kind, key=lambda one: one.key) for kind in kinds if kind]
         return [*self.trail]
+
+    def _judged(self, trees: Iterable[Node]) -> list[Trial]:
+        return [one for tree in trees if (one := self.judge(tree)) is not None]
 
     def judge(self, tree: Node, best: Trial | None = None) -> Trial | None:
         """A tree judged; None where it is not legal, has been judged, or is no better than the best."""

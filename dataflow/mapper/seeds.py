@@ -16,8 +16,10 @@ from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
 
 
-def around_steps(cascade: Cascade, machine: Machine) -> Iterator[Node]:
-    """Trees of a cascade with state along one rank, of different tiles; they may be illegal."""
+def around_steps(cascade: Cascade, machine: Machine, parts: int = 1) -> Iterator[Node]:
+    """Trees of a cascade with state along one rank, of different tiles; they may be illegal. So many
+    `parts` of the last rank that all have take turns; none where they would be narrower than an array.
+    """
     steps = {rank for einsum in cascade.einsums for rank in einsum.iterative}
     if len(steps) != 1:
         return
@@ -40,7 +42,10 @@ def around_steps(cascade: Cascade, machine: Machine) -> Iterator[Node]:
         and all(rank.name in einsum.ranks for einsum in cascade.einsums)
     ]  # fmt: skip
     width = narrowest(machine)
-    several = free[:-1]
+    several, size = free[:-1], cascade.size(free[-1]) if free else 1
+    if parts > 1 and size < parts * width:
+        return
+    block = [(free[-1], -(-size // parts))] if parts > 1 else []
     for outer in itertools.product((False, True), repeat=len(several)) if len(several) < 4 else ():
         for ones in (True, False):
             for narrow in (True, False) if free else (False,):
@@ -48,7 +53,7 @@ def around_steps(cascade: Cascade, machine: Machine) -> Iterator[Node]:
                 inner = [(rank, 1) for rank, out in zip(several, outer, strict=True) if not out and ones]
                 inner += [(rank, width) for rank in free[-1:] if narrow and cascade.size(rank) > width]
                 try:
-                    yield _tree(cascade, machine, step, body, tail, loops, inner)
+                    yield _tree(cascade, machine, step, body, tail, [*loops, *block], inner)
                 except EinsimError:
                     continue
 
