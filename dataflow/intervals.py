@@ -12,7 +12,7 @@ import math
 
 from einsim.dataflow.ends import Ends
 from einsim.dataflow.program import Op, Program, Wait
-from einsim.dataflow.schedule import Delay, least_interval
+from einsim.dataflow.schedule import Delay, least_interval, tiles_in
 
 FIRST, LAST = 0, 1
 
@@ -39,10 +39,7 @@ def _interval(ends: Ends, prefix: tuple[int, ...]) -> int:
     ]
     times = math.prod(program.loops[loop].count for loop in prefix)
     at = {op.id: 2 * number for number, op in enumerate(inside)}
-    tiles = {
-        op.id: math.prod(program.loops[at].count for at in op.path[len(prefix) :] if at not in op.when)
-        for op in inside
-    }
+    tiles = {op.id: tiles_in(program, op, op.path[len(prefix) :]) for op in inside}
     every = {
         op.id: max(ends.tallies[op.id].engine_ticks(op.engine, ends.rates[op.id]).values(), default=0)
         for op in inside
@@ -74,8 +71,7 @@ def _interval(ends: Ends, prefix: tuple[int, ...]) -> int:
 def _passed(program: Program, before: Op, wait: Wait) -> int:
     """Tiles of the operation waited for until the first one that is enough."""
     pairs = zip(before.path, wait.targets, strict=True)
-    last = (loop for loop, target in pairs if target.kind == "last" and loop not in before.when)
-    return math.prod(program.loops[loop].count for loop in last)
+    return tiles_in(program, before, (loop for loop, target in pairs if target.kind == "last"))
 
 
 def _left(program: Program, op: Op, wait: Wait) -> int:
@@ -84,4 +80,4 @@ def _left(program: Program, op: Op, wait: Wait) -> int:
     """
     same = {target.loop for target in wait.targets if target.kind == "same"}
     inner = max((at + 1 for at, loop in enumerate(op.path) if loop in same), default=0)
-    return math.prod(program.loops[loop].count for loop in op.path[inner:] if loop not in op.when)
+    return tiles_in(program, op, op.path[inner:])

@@ -13,7 +13,7 @@ Source: modulo scheduling, Rau, "Iterative modulo scheduling", MICRO 1994, with 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 
 import msgspec
@@ -236,7 +236,7 @@ def tasks_of(
     """Tasks and edges of the computes whose innermost loop is `loop`, for whole tiles; with `capacity`, those
     by which buffers are free again and by which a sequence waits too.
     """
-    members = [op for op in program.ops if op.kind == "compute" and op.path and op.path[-1] == loop]
+    members = fused(program)[loop]
     names = {op.id: op.name for op in members}
     tasks = tuple(
         Task(name=op.name, unit=op.engine, ticks=_whole(op), latency=op.latency_ticks) for op in members
@@ -278,10 +278,9 @@ def schedules(program: Program) -> dict[int, Schedule]:
     """
     found = {}
     serial = _serial(program)
-    for loop in dict.fromkeys(op.path[-1] for op in program.ops if op.kind == "compute" and op.path):
+    for loop, members in fused(program).items():
         tasks, edges = tasks_of(program, loop)
-        ids = {op.id for op in program.ops if op.kind == "compute" and op.path and op.path[-1] == loop}
-        if len(tasks) > 1 and not ids & serial:
+        if len(tasks) > 1 and serial.isdisjoint(op.id for op in members):
             found[loop] = pipeline(tasks, edges)
     return found
 
@@ -302,16 +301,23 @@ def paced_ticks(program: Program) -> int:
     flight as buffers allow: about what a run takes, no bound.
     """
     found = 0
-    for loop in dict.fromkeys(op.path[-1] for op in program.ops if op.kind == "compute" and op.path):
+    for loop, members in fused(program).items():
         tasks, edges = tasks_of(program, loop, capacity=True)
-        if len(tasks) < 2:
-            continue
-        interval = pipeline(tasks, edges).ii
-        members = [op for op in program.ops if op.kind == "compute" and op.path and op.path[-1] == loop]
-        runs = max(_runs(program, op) for op in members)
-        found = max(found, interval * runs)
+        if len(tasks) > 1:
+            runs = max(tiles_in(program, op, op.path) for op in members)
+            found = max(found, pipeline(tasks, edges).ii * runs)
     return found
 
 
-def _runs(program: Program, op: Op) -> int:
-    return math.prod(program.loops[loop].count for loop in op.path if loop not in op.when)
+def fused(program: Program) -> dict[int, list[Op]]:
+    """The computes of every innermost loop, by loop id."""
+    found: dict[int, list[Op]] = {}
+    for op in program.ops:
+        if op.kind == "compute" and op.path:
+            found.setdefault(op.path[-1], []).append(op)
+    return found
+
+
+def tiles_in(program: Program, op: Op, loops: Iterable[int]) -> int:
+    """Tiles of an operation in all iterations of some of its loops, as if bounds cut none."""
+    return math.prod(program.loops[loop].count for loop in loops if loop not in op.when)

@@ -151,8 +151,7 @@ def best_mapping(
         .found
     ]
     refined: list[Judged] = []
-    usual = default_space(cascade, machine, objective)
-    if not given or (relaxed is None and not _asked(space, usual)):
+    if not given or (relaxed is None and not _asked(space, default_space(cascade, machine, objective))):
         trees = [pair[0].tree for pair in (*found[:1], *others, *known)]
         refined, judgements = refine(
             cascade, machine, objective, trees, JUDGED[effort], space=space, within=within_bytes,

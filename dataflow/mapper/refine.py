@@ -33,7 +33,8 @@ from einsim.workloads.cascade import Cascade
 
 JUDGED: dict[Effort, int] = {"quick": 100, "normal": 420, "proof": 6_000}
 """Mappings of up to `EINSUMS` Einsums that are judged at most where state is carried; else a quarter, but
-no fewer than the quickest effort has, since the search has chosen layouts and loops already.
+no fewer than the quickest effort has, since the search has chosen layouts and loops already. With n times as
+many Einsums n^3 times fewer: each takes longer to judge, and a round over all of them is out of reach.
 """
 EINSUMS = 12
 #: Mappings that are returned.
@@ -103,7 +104,7 @@ class Refinement:
         if code in self.seen:
             return None
         self.seen.add(code)
-        made = Mapping(cascade=self.cascade.name, machine=self.machine.name, template="refined", tree=tree)
+        made = mapping_of(tree, self.cascade, self.machine)
         if not legal(made, self.cascade, self.machine):
             return None
         self.left -= 1
@@ -144,6 +145,11 @@ class Refinement:
                         self.trail.append(best)
 
 
+def mapping_of(tree: Node, cascade: Cascade, machine: Machine) -> Mapping:
+    """The mapping of a tree that refinement made."""
+    return Mapping(cascade=cascade.name, machine=machine.name, template="refined", tree=tree)
+
+
 def less(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     """Whether figures are smaller than others, in order, by more than rounding."""
     for mine, theirs in zip(one, other, strict=True):
@@ -176,8 +182,7 @@ def refine(
         outcome = searched(way, Refined, cascade, *facts)
         judgements += outcome.judged
         for tree in outcome.trees:
-            made = Mapping(cascade=cascade.name, machine=machine.name, template="refined", tree=tree)
-            pair = judged(made, cascade, machine)
+            pair = judged(mapping_of(tree, cascade, machine), cascade, machine)
             if pair is not None:
                 found.append(pair)
     return found, judgements
