@@ -95,15 +95,46 @@ def met(extents: Any, kinds: Any, count: int, lanes: float) -> float:
 
 @njit(error_model="numpy", nogil=True, allocates=False)
 def visit(extents: Any, kinds: Any, count: int, lanes: float) -> float:
-    """`met`, place by place."""
-    found = 0.0
-    for value in range(_many(extents, kinds, count, MOVES)):
-        here, last = _place(extents, kinds, count, MOVES, value), -1.0
-        for other in range(_many(extents, kinds, count, LACKS)):
-            fold = down(here + _place(extents, kinds, count, LACKS, other), lanes)
+    """`met`, place by place, but for ranks of which the folds are whole parts or parts of the folds."""
+    count, lanes, times, part = _without_inner(extents, kinds, count, lanes, 0)
+    first, block, found = 0, 1.0, 0.0
+    for at in range(1, count):
+        block *= extents[at]
+    while first < count and block % lanes == 0.0:
+        times *= extents[first] if kinds[first] != WHOLE else 1.0
+        first += 1
+        block /= extents[first] if first < count else 1.0
+    for value in range(_many(extents, kinds, first, count, MOVES)):
+        here, last = _place(extents, kinds, first, count, MOVES, value), -1.0
+        for other in range(_many(extents, kinds, first, count, LACKS)):
+            fold = down(here + _place(extents, kinds, first, count, LACKS, other), lanes)
             found += fold != last
             last = fold
-    return found
+    if count:
+        extents[count - 1] *= part
+    return times * found
+
+
+@njit(error_model="numpy", nogil=True, allocates=False)
+def _without_inner(extents: Any, kinds: Any, count: int, lanes: float, stop: int) -> Any:
+    """Leave out the innermost places, none of the first `stop` ranks, that no fold parts or that are folds:
+    what remains of `count` and `lanes`, how often pairs of those that remain occur, and the part that is
+    left out of the last rank.
+    """
+    times = 1.0
+    while count > stop:
+        last, a, b = count - 1, extents[count - 1], lanes
+        while b:
+            a, b = b, a % b
+        if lanes == a or extents[last] == a:  # else the rest of the rank crosses borders of folds
+            rest = extents[last] / a
+            times *= (a if kinds[last] == MOVES else 1.0) * (rest if kinds[last] != WHOLE else 1.0)
+            lanes, count = lanes / a, last
+            continue
+        times *= a if kinds[last] == MOVES else 1.0
+        extents[last] /= a
+        return count, lanes / a, times, a
+    return count, lanes, times, 1.0
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
@@ -118,41 +149,44 @@ def missed(extents: Any, kinds: Any, count: int, lanes: float, core: int) -> flo
     if not found:  # the fewer places are the first ones of the more
         return 0.0
     found = 0.0
-    many = _many(extents, kinds, count, LACKS)
-    for value in range(_many(extents, kinds, count, MOVES)):
+    count, lanes, times, part = _without_inner(extents, kinds, count, lanes, core + 1)
+    many = _many(extents, kinds, 0, count, LACKS)
+    for value in range(_many(extents, kinds, 0, count, MOVES)):
         extents[core] = most - 1.0
-        few = _many(extents, kinds, count, LACKS)
+        few = _many(extents, kinds, 0, count, LACKS)
         last, at = -1.0, 0
         for other in range(few):
             extents[core] = most - 1.0
-            place = _place(extents, kinds, count, MOVES, value)
-            fold = down(place + _place(extents, kinds, count, LACKS, other), lanes)
+            place = _place(extents, kinds, 0, count, MOVES, value)
+            fold = down(place + _place(extents, kinds, 0, count, LACKS, other), lanes)
             if fold == last:
                 continue
             last = fold
             extents[core] = most
-            place = _place(extents, kinds, count, MOVES, value)
-            while at < many and down(place + _place(extents, kinds, count, LACKS, at), lanes) < fold:
+            place = _place(extents, kinds, 0, count, MOVES, value)
+            while at < many and down(place + _place(extents, kinds, 0, count, LACKS, at), lanes) < fold:
                 at += 1
-            if at == many or down(place + _place(extents, kinds, count, LACKS, at), lanes) != fold:
+            if at == many or down(place + _place(extents, kinds, 0, count, LACKS, at), lanes) != fold:
                 found += 1.0
-    return found
+    extents[core] = most
+    extents[count - 1] *= part
+    return times * found
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def _many(extents: Any, kinds: Any, count: int, kind: int) -> int:
-    """Values of the ranks of a kind together."""
+def _many(extents: Any, kinds: Any, first: int, count: int, kind: int) -> int:
+    """Values of the ranks of a kind together, from the `first` on."""
     many = 1.0
-    for at in range(count):
+    for at in range(first, count):
         many *= extents[at] if kinds[at] == kind else 1.0
     return int(many)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def _place(extents: Any, kinds: Any, count: int, kind: int, number: int) -> float:
+def _place(extents: Any, kinds: Any, first: int, count: int, kind: int, number: int) -> float:
     """What the `number`-th value of the ranks of a kind adds to the place."""
     left, stride, place = float(number), 1.0, 0.0
-    for back in range(count):
+    for back in range(count - first):
         at = count - 1 - back
         if kinds[at] == kind:
             place += left % extents[at] * stride

@@ -14,7 +14,7 @@ import numpy as np
 from einsim.dataflow.mapper.archive import Goal
 from einsim.dataflow.mapper.found import Found
 from einsim.dataflow.mapper.kernel import roots, search
-from einsim.dataflow.mapper.nest import Inside, Nest
+from einsim.dataflow.mapper.nest import Inside, Nest, name_of
 from einsim.dataflow.mapper.objective import BUFFER, ENERGY, FRONT, LATENCY, PARTS, order
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint
 from einsim.dataflow.mapper.space import MapSpace
@@ -92,6 +92,7 @@ class Pools:
 
     def __init__(self) -> None:
         self.nests: dict[object, tuple[Entry, ...]] = {}
+        self.leaves: dict[object, Tables] = {}
         self.frames: dict[object, tuple[Frame, ...]] = {}
         self.bounds: dict[object, Floats] = {}
         self.rows: dict[object, list[tuple[Floats, Rows]]] = {}
@@ -135,8 +136,10 @@ class Contexts:
             if key not in self.pools.nests:
                 one, found = kind == "layouts", list[Entry]()
                 for nest in space.nests(einsum, own, one_order=one):
-                    alike = found[-1].table if found and found[-1].nest.node is nest.node else None
+                    leaf = name_of(nest.node)
+                    alike = self.pools.leaves.get(leaf)
                     table = tables(space.cascade, space.machine, nest, self.scale, alike)
+                    self.pools.leaves[leaf] = alike or table
                     twin = np.array([] if one else twins(space.tiles, nest), np.int64)
                     found.append(Entry(nest, table, twin, loops_of(space.tiles, nest)))
                 self.pools.nests[key] = tuple(found)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -262,17 +263,50 @@ def _orders(cascade: Cascade, name: str, step: str) -> tuple[tuple[str, ...], ..
     return tuple((*first, *itertools.chain(*order)) for order in itertools.permutations(rest))
 
 
+def name_of(node: Compute) -> tuple[object, ...]:
+    """What tells a leaf that chains nothing from others."""
+    return (node.einsum, node.unit, node.stationarity, *node.spatial.items())
+
+
+class Route(NamedTuple):
+    """How an operand comes to a leaf: the `ways_of` it, the memory in which the unit looks for it, whether it
+    may be found outside that, and there in DRAM too.
+    """
+
+    ways: tuple[tuple[str, ...], ...]
+    near: str
+    free: bool
+    straight: bool
+
+
+def routes_of(cascade: Cascade, machine: Machine, node: Compute) -> tuple[Route, ...]:
+    """The route of each operand of a leaf."""
+    names = [operand.tensor for operand in operands(cascade, cascade.einsum(node.einsum))]
+    return tuple(
+        Route(
+            ways_of(cascade, machine, node, name),
+            reads(machine, node.unit, role_of(cascade, machine, node, name)),
+            passes_by(cascade, machine, node, name),
+            straight(cascade, machine, node, name),
+        )
+        for name in names
+    )
+
+
 def nests_of(
     cascade: Cascade, machine: Machine, einsum: Einsum, inside: Inside, node: Compute,
-    orders: Iterable[tuple[str, ...]], keep: Mapping[str, str], buffers: int = 2,
+    routes: tuple[Route, ...], orders: Iterable[tuple[str, ...]], keep: Mapping[str, str], buffers: int = 2,
 ) -> Iterator[Nest]:  # fmt: skip
-    """The nests of one leaf with its own loops in some orders; `keep` holds tensors whole in a memory."""
+    """The nests of one leaf, of whose operands these are the `routes`, with its own loops in some orders;
+    `keep` holds tensors whole in a memory.
+    """
     every = operands(cascade, einsum)
-    kept = [_kept(cascade, machine, einsum, node, inside, operand) for operand in every]
+    both = zip(every, routes, strict=True)
+    kept = [_kept(cascade, machine, einsum, inside, operand, route) for operand, route in both]
     for own in orders:
         loops = (*inside.shared, *own)
         choices = tuple(
-            tuple(_choices(loops, operand.moved, *one, keep.get(operand.tensor)))
+            _choices(loops, operand.moved, *one, keep.get(operand.tensor))
             for operand, one in zip(every, kept, strict=True)
         )
         if all(choices):
@@ -282,25 +316,28 @@ def nests_of(
             )  # fmt: skip
 
 
+@lru_cache(maxsize=16_384)
 def _choices(
     loops: tuple[str, ...], moved: frozenset[str], start: tuple[Retention, ...], lowest: int,
-    picks: Sequence[tuple[str, ...]], keep: str | None,
-) -> Iterator[tuple[Retention, ...]]:  # fmt: skip
+    picks: tuple[tuple[str, ...], ...], keep: str | None,
+) -> tuple[tuple[Retention, ...], ...]:  # fmt: skip
     """Homes of one tensor: those of `start`, then any of the `picks` of memories, each above a loop that does
     not move it, at least `lowest` loops in, or innermost. If `keep` names a memory, one keeps it whole there.
     """
     depths = [at for at, rank in enumerate(loops) if rank not in moved and at >= lowest] + [len(loops)]
     if keep and lowest == 0 and depths[0]:
         depths.insert(0, 0)
+    found = []
     for picked in picks:
         for chosen in itertools.combinations_with_replacement(depths, len(picked)):
             homes = (*start, *(Retention(d, memory) for d, memory in zip(chosen, picked, strict=True)))
             if keep is None or any(home.memory == keep and home.depth == 0 for home in homes):
-                yield homes
+                found.append(homes)
+    return tuple(found)
 
 
 def _kept(
-    cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute, inside: Inside, operand: Operand
+    cascade: Cascade, machine: Machine, einsum: Einsum, inside: Inside, operand: Operand, route: Route
 ) -> tuple[tuple[Retention, ...], int, tuple[tuple[str, ...], ...]]:
     """What is around a group of a tensor, below how many loops more of it may stay, and in which memories:
     any of a way of its to the unit. An operand that stays in the array may come straight from DRAM.
@@ -318,18 +355,16 @@ def _kept(
         loads = cascade.producer(name) is None and cascade.consumers(name)[0] == einsum
         start = (Retention(0, inside.global_buffer, loads, False, True),)
         around = inside.global_buffer
-    ways = ways_of(cascade, machine, node, name)
+    ways = route.ways
     ways = tuple(way[way.index(around) + 1 :] for way in ways if around in way) if around else ways
-    near = reads(machine, node.unit, role_of(cascade, machine, node, name))
     outer = around or machine.dram.name
-    free = passes_by(cascade, machine, node, name)
     if pin and inside.step and _looks_back(cascade, einsum, name):
         ways = tuple(way[:0] for way in ways)  # what the step before has left is where it was left
     every = (some for way in ways for n in range(len(way), -1, -1) for some in itertools.combinations(way, n))
     picks = []
     for picked in dict.fromkeys(every):
         inner = picked[-1] if picked else outer
-        if inner == near or (free and (inner != machine.dram.name or straight(cascade, machine, node, name))):
+        if inner == route.near or (route.free and (inner != machine.dram.name or route.straight)):
             picks.append(picked)
     return start, lowest, tuple(picks)
 

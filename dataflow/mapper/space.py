@@ -43,7 +43,17 @@ from einsim.dataflow.holds import common_levels
 from einsim.dataflow.mapper import vectors
 from einsim.dataflow.mapper.groups import Groups, cuts
 from einsim.dataflow.mapper.model import cost
-from einsim.dataflow.mapper.nest import Inside, Nest, counted, nests_of, orders, simple
+from einsim.dataflow.mapper.nest import (
+    Inside,
+    Nest,
+    Route,
+    counted,
+    name_of,
+    nests_of,
+    orders,
+    routes_of,
+    simple,
+)
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
 from einsim.dataflow.mapper.residents import resident_bytes, resident_sets
 from einsim.dataflow.mapper.restrictions import check_resident, check_restrictions
@@ -153,7 +163,11 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def spaces(self) -> tuple[MapSpace, ...]:
         """This space cut by which results stay on chip throughout."""
-        return tuple(msgspec.structs.replace(self, resident=some) for some in self.residents())
+        found = tuple(msgspec.structs.replace(self, resident=some) for some in self.residents())
+        for space in found:  # what stays on chip changes no layout and no menu
+            shared = {"_leaves": self._leaves, "_known": self._known, "tiles": self.tiles}
+            vars(space).update(shared)
+        return found
 
     def fusions(self) -> Iterator[tuple[Einsum, ...]]:
         """Every group that the space allows."""
@@ -232,8 +246,19 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             some = itertools.islice(orders_of, 1) if one_order else orders_of
             loops = (tuple(itertools.chain(*own)) for own in some)
             yield from nests_of(
-                self.cascade, self.machine, einsum, inside, node, loops, self.keep, self.buffers
-            )
+                self.cascade, self.machine, einsum, inside, node, self._routes(node), loops, self.keep,
+                self.buffers,
+            )  # fmt: skip
+
+    def _routes(self, node: Compute) -> tuple[Route, ...]:
+        key = name_of(node)
+        if key not in self._known:
+            self._known[key] = routes_of(self.cascade, self.machine, node)
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[object, ...], tuple[Route, ...]]:
+        return {}
 
     @cached_property
     def tiles(self) -> TileSpace:

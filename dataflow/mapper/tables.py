@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,7 +29,7 @@ from einsim.dataflow.leaf import (
     sparse_rank,
 )
 from einsim.dataflow.mapper.band import UNTIED, band_of, ties
-from einsim.dataflow.mapper.nest import Nest, counts, operands, shifts
+from einsim.dataflow.mapper.nest import Nest, Retention, counts, operands, shifts
 from einsim.dataflow.passing import kind_of
 from einsim.dataflow.program import READ, WRITE, Action
 from einsim.specs.arrays import Floats, Ints
@@ -216,9 +218,9 @@ def _ordered(nest: Nest, einsum: Einsum, scale: Scales) -> tuple[Ints, Ints, Int
     """What hangs on the order of a nest's loops and where tensors may stay among them: `loop_rank`, `first`
     and `home`.
     """
-    at = {rank: number for number, rank in enumerate(einsum.ranks)}
-    loops = np.array([at[rank] for rank in nest.loops], np.int64)
-    return loops, np.cumsum([0, *map(len, nest.choices)]).astype(np.int64), _homes(nest, scale)
+    loops = np.array([einsum.ranks.index(rank) for rank in nest.loops], np.int64)
+    first = np.array([0, *itertools.accumulate(map(len, nest.choices))], np.int64)
+    return loops, first, _homes(nest, scale)
 
 
 def _far(cascade: Cascade, einsum: Einsum, tensor: str) -> list[tuple[int, int]]:
@@ -251,11 +253,22 @@ def _memories(machine: Machine, scale: Scales) -> Floats:
 
 def _homes(nest: Nest, scale: Scales) -> Ints:
     """The homes of all choices, one row a choice."""
-    every = [choice for choices in nest.choices for choice in choices]
-    found = np.full((len(every), max(1, max(map(len, every), default=1)), 4), -1, np.int64)
-    for row, choice in enumerate(every):
+    parts = [_homes_of(choices, scale.memories) for choices in nest.choices]
+    found = np.full((sum(map(len, parts)), max(part.shape[1] for part in parts), 4), -1, np.int64)
+    begin = 0
+    for part in parts:
+        found[begin : begin + len(part), : part.shape[1]] = part
+        begin += len(part)
+    return found
+
+
+@lru_cache(maxsize=16_384)
+def _homes_of(choices: tuple[tuple[Retention, ...], ...], memories: tuple[str, ...]) -> Ints:
+    """The homes of one tensor's choices."""
+    found = np.full((len(choices), max(1, max(map(len, choices), default=1)), 4), -1, np.int64)
+    for row, choice in enumerate(choices):
         for column, home in enumerate(choice):
-            found[row, column] = (home.depth, scale.memories.index(home.memory), home.moves, home.holds)
+            found[row, column] = (home.depth, memories.index(home.memory), home.moves, home.holds)
     return found
 
 

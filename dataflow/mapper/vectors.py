@@ -15,7 +15,7 @@ import numpy as np
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks, read_apart
 from einsim.dataflow.leaf import leave_each_step, load_steps
-from einsim.dataflow.mapper.nest import Nest, operands, shifts
+from einsim.dataflow.mapper.nest import Nest, name_of, operands, shifts
 from einsim.dataflow.mapper.point import NestPoint
 from einsim.dataflow.mapper.tiles import Menu, RankUse, menu, menu_from, narrowest, undominated
 from einsim.dataflow.mapping import Compute
@@ -60,6 +60,11 @@ class TileSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _groups(self) -> dict[str, int]:
         return {}
 
+    @cached_property
+    def loops(self) -> dict[tuple[object, ...], Loops]:
+        """What `loops_of` has found, by leaf and loops."""
+        return {}
+
 
 class Loops(NamedTuple):
     """A nest's loops without the shared tiles: the least tile and the menu of each, its rank's size, and the
@@ -93,8 +98,16 @@ def loops_of(space: TileSpace, nest: Nest) -> Loops:
     """The loops of a nest. A tile of a rank that lies alone along the cores or a dimension occupies all of
     it, where the rank has as many points.
     """
+    key = (name_of(nest.node), nest.loops, nest.shared)
+    if key not in space.loops:
+        space.loops[key] = _loops_of(space, nest)
+    return space.loops[key]
+
+
+def _loops_of(space: TileSpace, nest: Nest) -> Loops:
     sizes = [space.cascade.size(rank) for rank in nest.loops]
-    least = tuple(min(size, _least(space, nest, rank)) for size, rank in zip(sizes, nest.loops, strict=True))
+    filled = {rank: _least(space, nest, rank) for rank in {*nest.loops}}
+    least = tuple(min(size, filled[rank]) for size, rank in zip(sizes, nest.loops, strict=True))
     last = {rank: at for at, rank in enumerate(nest.loops[: nest.shared])}
     return Loops(
         least=least,
