@@ -43,10 +43,15 @@ class Tiles(msgspec.Struct, frozen=True, kw_only=True):
         """Tiles along the columns."""
         return -(-self.along_cols // self.cols)
 
+    @property
+    def count(self) -> int:
+        """Tiles in all."""
+        return self.row_tiles * self.col_tiles
+
 
 def array_time(convention: str, tiles: Tiles) -> int:
     """Cycles from the first operand (or overhead cycle) to the edge that stores the last result."""
-    count = tiles.row_tiles * tiles.col_tiles
+    count = tiles.count
     if convention == "edge-aware":
         rows_sum = tiles.along_rows * tiles.col_tiles * (2 if tiles.stationary else 1)
         cols_sum = tiles.along_cols * tiles.row_tiles

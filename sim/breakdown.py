@@ -34,9 +34,12 @@ class BreakdownRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """For example "starved by dram" or "waiting for RM"."""
-        if self.cause == "dependency" and not self.what:
-            return IDLE
-        return TEXTS[self.cause].format(self.what)
+        return reason(self.cause, self.what)
+
+
+def reason(cause: str, what: str) -> str:
+    """A cause and what it is about, in words."""
+    return IDLE if cause == "dependency" and not what else TEXTS[cause].format(what)
 
 
 def breakdown(result: Result) -> tuple[BreakdownRow, ...]:

@@ -111,7 +111,7 @@ class Jumper:
             return
         self.tries[loop] += 1
         self.asked.add(loop)
-        self.run.at_end_of_tick(SNAPSHOT, self._closure(loop, actor, slot))
+        self.run.at_end_of_tick(SNAPSHOT, lambda: self._look(loop, actor, slot))
 
     def _every(self, loop: int) -> int:
         """Iterations after which a timed DRAM may be where it was, but for whole rows; 0: none here."""
@@ -119,9 +119,6 @@ class Jumper:
         inside = [actor.op.id for actor in self.members[loop] if slots[actor.op.id] >= 0]
         found = math.lcm(*(self.run.every(op, slots[op], most) for op in inside))
         return found if found <= most else 0
-
-    def _closure(self, loop: int, actor: Actor, slot: int) -> Callable[[], None]:
-        return lambda: self._look(loop, actor, slot)
 
     def _look(self, loop: int, reference: Actor, slot: int) -> None:
         self.asked.discard(loop)

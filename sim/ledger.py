@@ -106,11 +106,7 @@ class Ledger:
             causes = dict.fromkeys(CAUSES, 0)
             for (cause, _), value in self._reasons(unit, ticks).items():
                 causes[cause] += value
-            whole = {cause: value // tick for cause, value in causes.items()}
-            rest = cycles - self.busy[unit] // tick - sum(whole.values())
-            largest = max(causes, key=lambda cause: causes[cause])
-            whole[largest] += rest
-            found[unit] = whole
+            found[unit] = _whole(causes, tick, cycles - self.busy[unit] // tick)
         return found
 
     def breakdown(self, ticks: int, cycles: int) -> dict[str, dict[str, int]]:
@@ -125,8 +121,7 @@ class Ledger:
             rows = found[unit] = {"busy": self.busy[unit] // tick}
             for cause, total in causes.items():
                 mine = {what: value for (name, what), value in reasons.items() if name == cause} or {"": 0}
-                whole = {what: value // tick for what, value in mine.items()}
-                whole[max(mine, key=lambda what: mine[what])] += total - sum(whole.values())
+                whole = _whole(mine, tick, total)
                 rows.update({f"{cause}:{what}": value for what, value in whole.items() if value})
         return found
 
@@ -184,6 +179,13 @@ def _chain(actor: Actor, gap: int) -> Iterator[tuple[Reason, int]]:
             at = ready
         cause, blamed = blamed.past_cause, blamed.past_blamed
     yield (cause if cause not in ("fill", "bandwidth") else "dependency", _name(blamed)), at - start
+
+
+def _whole(parts: dict[str, int], tick: int, total: int) -> dict[str, int]:
+    """Parts in ticks as whole cycles that add up to `total`: the largest takes the rest."""
+    found = {name: ticks // tick for name, ticks in parts.items()}
+    found[max(parts, key=lambda name: parts[name])] += total - sum(found.values())
+    return found
 
 
 def _name(blamed: Actor | None) -> str:

@@ -24,6 +24,7 @@ import numpy as np
 
 from einsim.sim.arrays.gemm import Gemm, at_least_one
 from einsim.sim.arrays.nm import compress
+from einsim.sim.arrays.stepped import wrap
 from einsim.specs.arrays import AnyInts, Ints
 from einsim.specs.compiled import njit
 from einsim.specs.errors import RuleError
@@ -86,27 +87,21 @@ def step_chain(spec: ChainSpec, a: AnyInts, b: AnyInts, *, nm: tuple[int, int] |
     out = np.zeros((gemm.m, gemm.n), np.int64)
     macs = np.zeros(cycles, np.int64)
     _step(a.astype(np.int64), value, where, spec.rows, spec.cols, out, macs)
-    half = np.int64(1) << np.int64(SUM_BITS - 1)
-    return ChainRun(outputs=((out + half) & (2 * half - 1)) - half, cycles=cycles, macs_per_cycle=macs)
+    return ChainRun(outputs=wrap(out, SUM_BITS), cycles=cycles, macs_per_cycle=macs)
 
 
 def _slices(spec: ChainSpec, gemm: Gemm, b: AnyInts) -> tuple[AnyInts, AnyInts]:
     """Per beat, slice and column: B's value, and the k of the A that its selector picks (-1: idle)."""
     n, m = gemm.nm or (1, 1)
     small = compress(b, (n, m))
-    groups, per_beat, count = -(-gemm.k // m), spec.length // n, beats(spec, gemm)
-    value = np.zeros((groups * n, gemm.n), np.int64)
-    where = np.full((groups * n, gemm.n), -1, np.int64)
+    per_beat, count = spec.length // n, beats(spec, gemm)
+    value = np.zeros((count * per_beat * n, gemm.n), np.int64)
+    where = np.full(value.shape, -1, np.int64)
     slots = np.arange(gemm.slots)
     value[: gemm.slots] = small.values
     where[: gemm.slots] = small.index + (slots // n * m)[:, None]
-    shape = (count, spec.length, gemm.n)
-    value_out, where_out = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
-    for beat in range(count):
-        taken = slice(beat * per_beat * n, min((beat + 1) * per_beat, groups) * n)
-        value_out[beat, : taken.stop - taken.start] = value[taken]
-        where_out[beat, : taken.stop - taken.start] = where[taken]
-    return value_out, where_out
+    shape, idle = (count, per_beat * n, gemm.n), ((0, 0), (0, spec.length - per_beat * n), (0, 0))
+    return np.pad(value.reshape(shape), idle), np.pad(where.reshape(shape), idle, constant_values=-1)
 
 
 @njit()

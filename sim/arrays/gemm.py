@@ -18,6 +18,7 @@ from typing import Final, Literal, get_args
 import msgspec
 import numpy as np
 
+from einsim.dataflow.array_time import Tiles
 from einsim.specs.errors import RuleError
 from einsim.workloads.sparsity import kept_in_groups
 
@@ -85,22 +86,7 @@ class ArraySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return self.dataflow != "output-stationary"
 
 
-class Fold(msgspec.Struct, frozen=True, kw_only=True):
-    """A GEMM laid over an array: sizes along the rows, along the columns and in time, and tile counts."""
-
-    along_rows: int
-    along_cols: int
-    stream: int
-    row_tiles: int
-    col_tiles: int
-
-    @property
-    def tiles(self) -> int:
-        """How many tiles the array runs."""
-        return self.row_tiles * self.col_tiles
-
-
-def fold(spec: ArraySpec, gemm: Gemm) -> Fold:
+def fold(spec: ArraySpec, gemm: Gemm) -> Tiles:
     """The GEMM laid over the array, as the table at the top of this file says."""
     if spec.dataflow == "output-stationary":
         rows, cols, stream = gemm.m, gemm.n, gemm.slots
@@ -108,13 +94,10 @@ def fold(spec: ArraySpec, gemm: Gemm) -> Fold:
         rows, cols, stream = gemm.slots, gemm.n, gemm.m
     else:
         rows, cols, stream = gemm.slots, gemm.m, gemm.n
-    return Fold(
-        along_rows=rows,
-        along_cols=cols,
-        stream=stream,
-        row_tiles=-(-rows // spec.rows),
-        col_tiles=-(-cols // spec.cols),
-    )
+    return Tiles(
+        rows=spec.rows, cols=spec.cols, along_rows=rows, along_cols=cols, stream=stream,
+        stationary=spec.stationary,
+    )  # fmt: skip
 
 
 def at_least_one(name: str, value: object) -> None:

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
+from einsim.dataflow.array_time import LEAD_CYCLES, TAIL_CYCLES
 from einsim.sim.arrays.gemm import ArraySpec, Gemm, fold
-from einsim.sim.arrays.systolic import LEAD_CYCLES
 from einsim.specs.arrays import Ints
 
 Table = Ints  # one row a tile, columns as named below
@@ -31,8 +31,8 @@ def schedule(spec: ArraySpec, gemm: Gemm) -> Table:
     its sums leave from the last row without passing unused elements; elsewhere tiles start at row 0.
     """
     laid = fold(spec, gemm)
-    table = np.zeros((laid.tiles, WIDTH), np.int64)
-    index = np.arange(laid.tiles)
+    table = np.zeros((laid.count, WIDTH), np.int64)
+    index = np.arange(laid.count)
     if spec.stationary:
         col_tile, row_tile = np.divmod(index, laid.row_tiles)
     else:
@@ -40,19 +40,15 @@ def schedule(spec: ArraySpec, gemm: Gemm) -> Table:
     table[:, ROW0], table[:, COL0] = row_tile * spec.rows, col_tile * spec.cols
     table[:, ROWS] = np.minimum(spec.rows, laid.along_rows - table[:, ROW0])
     table[:, COLS] = np.minimum(spec.cols, laid.along_cols - table[:, COL0])
-    if spec.convention == "edge-aware":
-        load = table[:, ROWS] if spec.stationary else np.zeros(laid.tiles, np.int64)
-        times = load + table[:, ROWS] + table[:, COLS] + laid.stream + 3
-        table[:, LOAD] = np.cumsum(times) - times + LEAD_CYCLES
-        table[:, START] = table[:, LOAD] + load
-        if spec.stationary:
-            table[:, SKIP] = spec.rows - table[:, ROWS]
-    elif spec.convention == "scale-sim":
-        load_cycles = spec.rows if spec.stationary else 0
-        table[:, LOAD] = index * (load_cycles + spec.rows + spec.cols + laid.stream - 2)
-        table[:, START] = table[:, LOAD] + load_cycles
-    else:
-        load_cycles = spec.rows if spec.stationary else 0
-        table[:, START] = load_cycles + index * max(laid.stream, spec.rows)
+    edge = spec.convention == "edge-aware"
+    rows, cols = (table[:, ROWS], table[:, COLS]) if edge else (spec.rows + 0 * index, spec.cols)
+    load = rows * spec.stationary
+    if spec.convention == "overlapped":
+        table[:, START] = load + index * max(laid.stream, spec.rows)
         table[1:, LOAD] = table[:-1, START]
+        return table
+    times = load + rows + cols + laid.stream - 2 + edge * (LEAD_CYCLES + TAIL_CYCLES)
+    table[:, LOAD] = np.cumsum(times) - times + edge * LEAD_CYCLES
+    table[:, START] = table[:, LOAD] + load
+    table[:, SKIP] = edge * spec.stationary * (spec.rows - rows)
     return table

@@ -19,7 +19,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from einsim.sim.arrays.gemm import ArraySpec, Gemm
+from einsim.sim.arrays.gemm import ArraySpec, Gemm, fold
 from einsim.sim.arrays.schedule import COL0, COLS, LOAD, ROW0, ROWS, START, Table, schedule
 from einsim.sim.arrays.systolic import elapsed
 from einsim.sim.arrays.words import a_cost
@@ -62,12 +62,12 @@ def fed(spec: ArraySpec, gemm: Gemm, ports: Ports) -> Fed:
     """The GEMM on the array behind `ports`; O(tiles), compiled."""
     table = schedule(spec, gemm)
     loads, stores = _tile_words(spec, gemm, table)
-    stream = {"output-stationary": gemm.slots, "weight-stationary": gemm.m, "input-stationary": gemm.n}
+    stream = fold(spec, gemm).stream
     begin = table[:, LOAD] if spec.stationary else table[:, START]
-    release = table[:, START] - begin + stream[spec.dataflow]
+    release = table[:, START] - begin + stream
     total = elapsed(spec, gemm)
-    done = table[:, START] + stream[spec.dataflow] - 1 + _skew(spec, table)
-    burst = stream[spec.dataflow] if spec.stationary else spec.rows  # results of a tile in a column
+    done = table[:, START] + stream - 1 + _skew(spec, table)
+    burst = stream if spec.stationary else spec.rows  # results of a tile in a column
     first, load_stall, store_stall, last_store = _run(
         begin - begin[0],
         release,

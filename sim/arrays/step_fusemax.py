@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 
 from einsim.sim.arrays.exp_fixed import HORNER, MIN_INPUT_FRACTION_BITS, exp_mac, exp_shift, exp_start
@@ -17,33 +16,30 @@ IDLE, QK, LM, SUB, EXP, SLD, SLNV = range(7)
 LOWEST: Final = -(1 << 62)  # what a maximum starts from
 
 
-class FuseMaxRun(msgspec.Struct, frozen=True, kw_only=True):
+class FuseMaxRun(NamedTuple):
     """What the array and the running maximum below it produced.
 
     maxima int64 [tiles of m, p]: RM after each tile of keys. denominators int64 [tiles of m, p] and
     numerators int64 [tiles of m, f, p]: SLD and SLNV of each tile, relative to that tile's RM, 16 fraction
     bits. The 1D array corrects and adds them over the tiles. busy_per_cycle int64 [cycles]: elements that
-    worked on a real key and query. macs, maxes, adds: operations issued by those.
+    worked on a real key and query. counts int64 [7]: operations that those issued, by kind.
     """
-
-    maxima: Ints
-    denominators: Ints
-    numerators: Ints
-    cycles: int
-    busy_per_cycle: Ints
-    macs: int
-    maxes: int
-    adds: int
-
-
-class Told(NamedTuple):
-    """What the kernel fills: see `FuseMaxRun`; counts [7]: operations by kind."""
 
     maxima: Ints
     denominators: Ints
     numerators: Ints
     busy_per_cycle: Ints
     counts: Ints
+
+    @property
+    def cycles(self) -> int:
+        """From the first operand to the last result."""
+        return len(self.busy_per_cycle)
+
+    @property
+    def macs(self) -> int:
+        """Products that were added, those of an exp included."""
+        return int(self.counts[[QK, EXP, SLNV]].sum())
 
 
 def step_fusemax(
@@ -62,26 +58,12 @@ def step_fusemax(
     work = HeadShape(m=len(k), p=len(q), e=q.shape[1], f=v.shape[1])
     along_m, _ = tiles(spec, work)
     code, tile, index = program(spec, work)
-    cycles = fusemax_cycles(spec, work)
-    busy = np.zeros(cycles, np.int64)
-    maxima = np.zeros((along_m, work.p), np.int64)
-    denominators = np.zeros((along_m, work.p), np.int64)
-    numerators = np.zeros((along_m, work.f, work.p), np.int64)
+    shapes = (along_m, work.p), (along_m, work.p), (along_m, work.f, work.p), fusemax_cycles(spec, work), 7
+    run = FuseMaxRun(*(np.zeros(shape, np.int64) for shape in shapes))
     acc = np.zeros((spec.depth, spec.rows, spec.cols), np.int64)
-    counts = np.zeros(7, np.int64)
-    told = Told(maxima, denominators, numerators, busy, counts)
-    faults = _step(q, k, v, code, tile, index, acc, score_fraction_bits, told)
+    faults = _step(q, k, v, code, tile, index, acc, score_fraction_bits, run)
     assert faults == 0, "a running maximum was used before it existed"
-    return FuseMaxRun(
-        maxima=maxima,
-        denominators=denominators,
-        numerators=numerators,
-        cycles=cycles,
-        busy_per_cycle=busy,
-        macs=int(counts[QK] + counts[EXP] + counts[SLNV]),
-        maxes=int(counts[LM]),
-        adds=int(counts[SUB] + counts[SLD]),
-    )
+    return run
 
 
 def program(spec: FuseMaxSpec, work: HeadShape) -> tuple[AnyInts, AnyInts, AnyInts]:
@@ -110,9 +92,9 @@ def _step(
     index: AnyInts,
     acc: AnyInts,
     score_bits: int,
-    told: Told,
+    run: FuseMaxRun,
 ) -> int:
-    maxima, denominators, numerators, busy, counts = told
+    maxima, denominators, numerators, busy, counts = run
     depth, rows, cols = acc.shape
     keys, queries = k.shape[0], q.shape[0]
     along_m = maxima.shape[0]

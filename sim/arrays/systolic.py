@@ -1,12 +1,6 @@
 """Closed forms of a systolic array: cycles and SRAM words of a whole GEMM, by named convention.
 
-With R x C elements, r x c of them used by a tile, S cycles of streaming, T tiles (`Fold`):
-
-    tile time            output-stationary     weight- and input-stationary (r cycles load the operand)
-    scale-sim            R + C + S - 2         2R + C + S - 2
-    edge-aware           r + c + S + 3         2r + c + S + 3
-    overlapped, first    R + C + S - 2         2R + C + S - 2
-    overlapped, others   max(S, R)             max(S, R)
+`einsim.dataflow.array_time` has the tile times by convention. Where they come from:
 
 scale-sim and edge-aware: the tiles' times add up. SCALE-Sim 3.0 prints the index of the last cycle, so
 `cycles` is one less than `elapsed` there.
@@ -24,11 +18,9 @@ from __future__ import annotations
 
 import msgspec
 
-from einsim.dataflow.array_time import LEAD_CYCLES, TAIL_CYCLES, Tiles, array_time
+from einsim.dataflow.array_time import array_time
 from einsim.sim.arrays.gemm import ArraySpec, Gemm, fold
 from einsim.sim.arrays.words import a_cost
-
-__all__ = ["LEAD_CYCLES", "TAIL_CYCLES", "Traffic", "cycles", "elapsed", "traffic", "utilization"]
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,12 +39,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 
 def elapsed(spec: ArraySpec, gemm: Gemm) -> int:
     """Clock cycles from the first operand (or overhead cycle) to the edge that stores the last result."""
-    laid = fold(spec, gemm)
-    tiles = Tiles(
-        rows=spec.rows, cols=spec.cols, along_rows=laid.along_rows, along_cols=laid.along_cols,
-        stream=laid.stream, stationary=spec.stationary,
-    )  # fmt: skip
-    return array_time(spec.convention, tiles)
+    return array_time(spec.convention, fold(spec, gemm))
 
 
 def cycles(spec: ArraySpec, gemm: Gemm) -> int:

@@ -31,19 +31,7 @@ def places(standard: Standard, addresses: Ints) -> Places:
     rest = rest // standard.burst_bytes
     fields: dict[str, Ints] = {"rank": np.zeros_like(rest)}
     for name in reversed(standard.mapping):
-        rest, fields[name] = np.divmod(rest, _sizes(standard)[name])
+        rest, fields[name] = np.divmod(rest, standard.organisation.sizes[name])
     tree = standard.organisation.tree
     bank = (fields["rank"] * tree.groups + fields["group"]) * tree.banks_per_group + fields["bank"]
     return Places(channel=fields["channel"], bank=bank, row=fields["row"], column=fields["column"])
-
-
-def _sizes(standard: Standard) -> dict[str, int]:
-    org = standard.organisation
-    return {
-        "channel": org.channels.value,
-        "rank": org.ranks.value,
-        "group": org.bank_groups.value,
-        "bank": org.banks_per_group.value,
-        "row": org.rows.value,
-        "column": org.bursts_per_row.value,
-    }

@@ -31,14 +31,7 @@ class Radix(NamedTuple):
 def radix(standard: Standard) -> Radix:
     """The mapping of a standard. If rows stand highest, a tensor may have as many of them as it takes."""
     org = standard.organisation
-    sizes = {
-        "channel": org.channels.value,
-        "rank": org.ranks.value,
-        "group": org.bank_groups.value,
-        "bank": org.banks_per_group.value,
-        "row": org.rows.value if standard.mapping[0] != "row" else 1 << ROW_BITS,
-        "column": org.bursts_per_row.value,
-    }
+    sizes = org.sizes | ({"row": 1 << ROW_BITS} if standard.mapping[0] == "row" else {})
     upward = tuple(reversed(standard.mapping))
     return Radix(
         fields=np.array([FIELDS.index(name) for name in upward], np.int64),

@@ -26,8 +26,6 @@ from einsim.specs.arrays import Ints
 from einsim.specs.compiled import njit
 from einsim.specs.errors import RuleError
 
-NO_LOG = np.empty((0, LOG_WIDTH), np.int64)
-
 
 class Controller(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How each channel is served: queue entries, cycles until a request goes first, refresh on or off.

@@ -89,10 +89,9 @@ def serve(
             first = first_legal(kind, first_held, ready, device)
             if first <= now:
                 if keep:
-                    log = _room(log, lines)
                     bank = first_held if device.refresh == REFB else -1 - first_held // held
                     row = rows[first_held] & ~GIVES_WAY if kind == PRE else -1
-                    log[lines] = (now, kind, bank, row, -1)
+                    log = _noted(log, lines, (now, kind, bank, row, -1))
                     lines += 1
                 issue(c, kind, first_held, now, channels, device)
                 if kind == device.refresh:
@@ -111,9 +110,8 @@ def serve(
         entry = channels.queue[c, channels.place[c, best]]
         b = entry[BANK] >> 1
         if keep:
-            log = _room(log, lines)
             row = entry[ROW] if kind != PRE else rows[b] & ~GIVES_WAY
-            log[lines] = (now, kind, b, row, entry[POSITION])
+            log = _noted(log, lines, (now, kind, b, row, entry[POSITION]))
             lines += 1
         issue(c, kind, b, now, channels, device)
         if kind == ACT:
@@ -319,12 +317,10 @@ def _next_column(c: int, channels: Channels, ways: Ways, device: CompiledDram) -
 
 
 @njit()
-def _room(log: Ints, lines: int) -> Ints:
-    """The log with room for one more line."""
-    if lines < log.shape[0]:
-        return log
-    more = np.empty((2 * log.shape[0], LOG_WIDTH), np.int64)
-    for line in range(lines):
-        for part in range(LOG_WIDTH):
-            more[line, part] = log[line, part]
-    return more
+def _noted(log: Ints, lines: int, line: tuple[int, int, int, int, int]) -> Ints:
+    """The log with one more line, in twice the room where it was full."""
+    if lines == log.shape[0]:
+        old, log = log, np.empty((2 * lines, LOG_WIDTH), np.int64)
+        log[:lines] = old
+    log[lines] = line
+    return log

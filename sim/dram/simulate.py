@@ -49,13 +49,13 @@ class DramResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a stream of n requests cost; all times in cycles of the command clock.
 
     finish int64 [n]: one past the last cycle of the request's data. outcome int64 [n]: 0 row hit, 1 row
-    miss (ACT), 2 row conflict (PRE and ACT). energy_pj by activate, read, write, refresh, background.
+    miss (ACT), 2 row conflict (PRE and ACT). energy_j by activate, read, write, refresh, background.
     """
 
     finish: Ints
     outcome: Ints
     commands: Commands
-    energy_pj: dict[str, float]
+    energy_j: dict[str, float]
     bytes_moved: int
     clock_hz: float
     peak_bytes_per_s: float
@@ -122,25 +122,16 @@ def simulate(standard: Standard, requests: Requests, controller: Controller | No
     end = int(finish.max()) if finish.size else 0
     rests += [(0, 0, tree.ranks)] * (standard.channels - len(rests))  # nothing was asked of these
     closed = sum(before + ranks * max(0, end - cycle) for before, cycle, ranks in rests)
+    closed = max(0, closed - commands.count(REF) * clocks.t_rfc)
+    counts = {"activate": commands.count(ACT), "read": commands.count(RD), "write": commands.count(WR)}
+    counts["refresh"] = commands.count(REF) + commands.count(REFB)
+    clock_hz, refresh_pj = standard.clock_hz.value, standard.refresh_pj(per_bank=how.per_bank)
     return DramResult(
         finish=finish,
         outcome=outcome,
         commands=commands,
-        energy_pj=_energy(standard, commands, end, closed),
+        energy_j=standard.energy_j(counts, refresh_pj, end / clock_hz, closed / clock_hz),
         bytes_moved=len(addr) * standard.burst_bytes,
-        clock_hz=standard.clock_hz.value,
+        clock_hz=clock_hz,
         peak_bytes_per_s=standard.peak_bytes_per_s,
     )
-
-
-def _energy(standard: Standard, commands: Commands, end: int, closed: int) -> dict[str, float]:
-    energy, clock_hz = standard.energy, standard.clock_hz.value
-    closed -= commands.count(REF) * standard.timing.t_rfc.value
-    return {
-        "activate": commands.count(ACT) * energy.activate_pj.value,
-        "read": commands.count(RD) * energy.read_pj.value,
-        "write": commands.count(WR) * energy.write_pj.value,
-        "refresh": commands.count(REF) * energy.refresh_pj.value
-        + commands.count(REFB) * standard.refresh_bank_pj,
-        "background": standard.background_j(end / clock_hz, max(0, closed) / clock_hz) * 1e12,
-    }

@@ -7,8 +7,9 @@ hand confirmed. An HBM pseudo channel is a channel here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,25 +18,20 @@ from einsim.specs.loader import decode, load_yaml
 from einsim.specs.near import near
 from einsim.specs.registry import Registry
 
+Number = TypeVar("Number")
 FOLDER: Final = Path(__file__).parent / "standards"
 
 
-class Figure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole number with its source."""
-
-    value: int
-    source: str
-    assumed: bool = False
-
-
-class Real(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Sourced(msgspec.Struct, Generic[Number], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A number with its source."""
 
-    value: float
+    value: Number
     source: str
     assumed: bool = False
 
 
+Figure = Sourced[int]
+Real = Sourced[float]
 NOT_STATED: Final = Figure(value=0, source="not stated")
 ONE_RANK: Final = Figure(value=1, source="one rank where no other number is stated")
 
@@ -75,12 +71,20 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 raise RuleError("must be >= 1", got=getattr(self, name).value, at=(name, "value"))
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """How many values each field of an address has."""
+        return {
+            "channel": self.channels.value, "rank": self.ranks.value, "group": self.bank_groups.value,
+            "bank": self.banks_per_group.value, "row": self.rows.value, "column": self.bursts_per_row.value,
+        }  # fmt: skip
+
+    @property
     def tree(self) -> BankTree:
         """The banks of a channel."""
         return BankTree(self.bank_groups.value, self.banks_per_group.value, self.ranks.value)
 
 
-class TimingParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Timing(msgspec.Struct, Generic[Number], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Least distances between commands, in cycles of the command clock.
 
     cl, cwl: RD or WR to its first data. burst: cycles of the data bus a burst takes.
@@ -96,38 +100,52 @@ class TimingParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     0: not stated.
     """
 
-    cl: Figure
-    cwl: Figure
-    burst: Figure
-    t_rcd_read: Figure
-    t_rcd_write: Figure
-    t_rp: Figure
-    t_rp_all: Figure
-    t_ras: Figure
-    t_rc: Figure
-    t_rrd_s: Figure
-    t_rrd_l: Figure
-    t_faw: Figure
-    t_ccd_s: Figure
-    t_ccd_l: Figure
-    t_wr: Figure
-    t_rtp: Figure
-    t_wtr_s: Figure
-    t_wtr_l: Figure
-    t_rtw: Figure
-    t_refi: Figure
-    t_rfc: Figure
-    activate_clocks: Figure
-    precharge_clocks: Figure
-    column_clocks: Figure
-    refresh_clocks: Figure
-    separate_row_bus: Figure
+    cl: Number
+    cwl: Number
+    burst: Number
+    t_rcd_read: Number
+    t_rcd_write: Number
+    t_rp: Number
+    t_rp_all: Number
+    t_ras: Number
+    t_rc: Number
+    t_rrd_s: Number
+    t_rrd_l: Number
+    t_faw: Number
+    t_ccd_s: Number
+    t_ccd_l: Number
+    t_wr: Number
+    t_rtp: Number
+    t_wtr_s: Number
+    t_wtr_l: Number
+    t_rtw: Number
+    t_refi: Number
+    t_rfc: Number
+    activate_clocks: Number
+    precharge_clocks: Number
+    column_clocks: Number
+    refresh_clocks: Number
+    separate_row_bus: Number
+    t_rtrs: Number
+    t_rfc_bank: Number
+
+
+class Clocks(Timing[int], frozen=True, kw_only=True):
+    """Bare numbers of cycles."""
+
+    t_rtrs: int = 0
+    t_rfc_bank: int = 0
+
+
+class TimingParameters(Timing[Figure], frozen=True, kw_only=True):
+    """Cycles with their sources; RuleError for numbers that contradict each other."""
+
     t_rtrs: Figure = NOT_STATED
     t_rfc_bank: Figure = NOT_STATED
 
     def __post_init__(self) -> None:
         clocks = self.clocks
-        for name, value in clocks._asdict().items():
+        for name, value in msgspec.structs.asdict(clocks).items():
             least = 0 if name in {"separate_row_bus", "t_rtrs", "t_rfc_bank"} else 1
             if value < least:
                 raise RuleError(f"must be >= {least}", got=value, at=(name, "value"))
@@ -150,41 +168,8 @@ class TimingParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     @property
     def clocks(self) -> Clocks:
-        """The bare numbers, as the compiled scheduler takes them."""
-        return Clocks(*(getattr(self, name).value for name in Clocks._fields))
-
-
-class Clocks(NamedTuple):
-    """The values of `TimingParameters`, without their sources."""
-
-    cl: int
-    cwl: int
-    burst: int
-    t_rcd_read: int
-    t_rcd_write: int
-    t_rp: int
-    t_rp_all: int
-    t_ras: int
-    t_rc: int
-    t_rrd_s: int
-    t_rrd_l: int
-    t_faw: int
-    t_ccd_s: int
-    t_ccd_l: int
-    t_wr: int
-    t_rtp: int
-    t_wtr_s: int
-    t_wtr_l: int
-    t_rtw: int
-    t_refi: int
-    t_rfc: int
-    activate_clocks: int
-    precharge_clocks: int
-    column_clocks: int
-    refresh_clocks: int
-    separate_row_bus: int
-    t_rtrs: int = 0
-    t_rfc_bank: int = 0
+        """The numbers without their sources."""
+        return Clocks(**{name: getattr(self, name).value for name in self.__struct_fields__})
 
 
 class CommandEnergy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -266,19 +251,26 @@ class Standard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Bytes a second when every data bus is always busy."""
         return self.channels * self.burst_bytes / self.timing.burst.value * self.clock_hz.value
 
-    @property
-    def refresh_bank_pj(self) -> float:
-        """Energy of one REFB: an all-bank REF does the same to each bank of a rank."""
-        return self.energy.refresh_pj.value / self.organisation.tree.per_rank
+    def refresh_pj(self, *, per_bank: bool) -> float:
+        """Energy of one REF, or of one REFB: an all-bank REF does the same to each bank of a rank."""
+        return self.energy.refresh_pj.value / (self.organisation.tree.per_rank if per_bank else 1)
 
-    def background_j(self, seconds: float, closed_s: float) -> float:
-        """Energy of all channels standing by; `closed_s` is how long ranks had no row open, added up."""
+    def energy_j(
+        self, counts: Mapping[str, int], refresh_pj: float, seconds: float, closed_s: float
+    ) -> dict[str, float]:
+        """Energy by command, of `counts` by name, and what all channels draw standing by ("background").
+
+        `closed_s` is how long ranks had no row open, added up.
+        """
         energy = self.energy
-        found = self.channels * energy.background_w.value * seconds
+        each = {"activate": energy.activate_pj.value, "read": energy.read_pj.value,
+                "write": energy.write_pj.value, "refresh": refresh_pj}  # fmt: skip
+        background = self.channels * energy.background_w.value * seconds
         if energy.precharge_standby_w is not None:
             saved_w = energy.background_w.value - energy.precharge_standby_w.value
-            found -= saved_w * closed_s / self.organisation.tree.ranks
-        return found
+            background -= saved_w * closed_s / self.organisation.tree.ranks
+        found = {name: count * each[name] * 1e-12 for name, count in counts.items()}
+        return {**found, "background": background}
 
     @property
     def assumed(self) -> tuple[str, ...]:

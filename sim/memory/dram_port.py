@@ -197,7 +197,8 @@ class DramPort:
         rest = 0
         if all(flight.over for flight in self.flights.values()):
             rest = now - self.rest_since
-        forgotten = sum(self.clocks) * self.ticks_per_clock  # longer than any constraint looks back
+        longest = sum(msgspec.structs.astuple(self.clocks))  # no constraint looks back further
+        forgotten = longest * self.ticks_per_clock
         return (
             tuple(part.tobytes() for part in channels[:-1]),
             tuple(
@@ -255,14 +256,8 @@ class DramPort:
 
     def energy_j(self, seconds: float) -> dict[str, float]:
         """Energy of such a run by command, and what the channels draw all the time."""
-        table = self.standard.energy
-        one_bank = self.device.refresh == REFB
-        each = {
-            "activate": table.activate_pj.value, "read": table.read_pj.value, "write": table.write_pj.value,
-            "refresh": self.standard.refresh_bank_pj if one_bank else table.refresh_pj.value,
-        }  # fmt: skip
-        found = {name: count * each[name] * 1e-12 for name, count in self.commands(seconds).items()}
-        return {**found, "background": self.standard.background_j(seconds, self._closed_s(seconds))}
+        refresh_pj = self.standard.refresh_pj(per_bank=self.device.refresh == REFB)
+        return self.standard.energy_j(self.commands(seconds), refresh_pj, seconds, self._closed_s(seconds))
 
     def _closed_s(self, seconds: float) -> float:
         """Seconds without an open row, summed over ranks; 0 where the standard doesn't ask."""

@@ -33,10 +33,10 @@ def timed(program: Program, machine: Machine) -> tuple[Program, dict[str, DramPo
         raise SpecError(f"accel.{memory.name}.refresh", rule, got=standard.name, hint=hint)
     rate = Fraction(standard.clock_hz.value) * slowed(standard, exact=memory.refresh != "average")
     per_clock = Fraction(program.clock_hz) * program.ticks_per_cycle / rate
-    finer = scaled(program, per_clock.denominator)
+    split = scaled(program, per_clock.denominator)
     engines = max(1, sum(each.dma_engines for each in machine.memories if memory.name in each.parents))
     where = Addresses(program, memory.name, standard)
-    return finer, {memory.name: DramPort(memory, standard, per_clock.numerator, where, engines)}
+    return split, {memory.name: DramPort(memory, standard, per_clock.numerator, where, engines)}
 
 
 @lru_cache(maxsize=64)

@@ -1,8 +1,7 @@
 """Every register of an output-stationary array, every cycle, as waves: what to hold beside the RTL's.
 
-The same array as `einsim.sim.arrays.step_output`, stepped whole rows and columns at a time in numpy: row r's
-operands enter r cycles late, column c's c cycles late; each element forwards A to its right and B below
-through one register each and adds their product to its accumulator, which a tile's first operands clear.
+The array of `einsim.sim.arrays.step_output`, tile by tile: A's row r and B's column c reach element (r, c)
+r + c cycles after the tile's start; their products add up in an accumulator that the first one clears.
 """
 
 from __future__ import annotations
@@ -64,29 +63,18 @@ def registers(spec: ArraySpec, a: Ints, b: Ints) -> tuple[Ints, Ints, Ints, Ints
     table = schedule(spec, gemm)
     cycles = elapsed(spec, gemm)
     rows, cols = min(spec.rows, gemm.m), min(spec.cols, gemm.n)
-    # What stands at the edges: value and one bit (real) of A, with first; value and one bit of B.
-    west = np.zeros((3, cycles, rows), np.int64)
-    north = np.zeros((2, cycles, cols), np.int64)
+    whole = np.zeros((4, cycles + rows + cols, rows, cols), np.int64)
+    left, top, real, sums = whole
     for tile in table:
-        for r in range(tile[ROWS]):
-            at = slice(tile[START] + r, tile[START] + r + gemm.k)
-            west[0, at, r], west[1, at, r] = a[tile[ROW0] + r], 1
-            west[2, tile[START] + r, r] = 1
-        for c in range(tile[COLS]):
-            at = slice(tile[START] + c, tile[START] + c + gemm.k)
-            north[0, at, c], north[1, at, c] = b[:, tile[COL0] + c], 1
-    out = np.zeros((4, cycles, rows, cols), np.int64)
-    across = np.zeros((3, rows, cols), np.int64)
-    down = np.zeros((2, rows, cols), np.int64)
-    total = np.zeros((rows, cols), np.int64)
-    for cycle in range(cycles):
-        across[:, :, 1:] = across[:, :, :-1].copy()
-        down[:, 1:, :] = down[:, :-1, :].copy()
-        across[:, :, 0], down[:, 0, :] = west[:, cycle], north[:, cycle]
-        total = np.where(across[2] == 1, 0, total) + across[0] * down[0]
-        out[0, cycle], out[1, cycle] = across[0], down[0]
-        out[2, cycle], out[3, cycle] = across[1] & down[1], total
-    return out[0], out[1], out[2], out[3]
+        for r, c in np.ndindex(rows, cols):
+            at = slice(tile[START] + r + c, tile[START] + r + c + gemm.k)
+            if c < tile[COLS]:
+                top[at, r, c] = b[:, tile[COL0] + c]
+            if r < tile[ROWS]:
+                left[at, r, c], real[at, r, c] = a[tile[ROW0] + r], c < tile[COLS]
+                sums[at, r, c] = np.cumsum(left[at, r, c] * top[at, r, c])
+                sums[at.stop :, r, c] = sums[at.stop - 1, r, c]
+    return left[:cycles], top[:cycles], real[:cycles], sums[:cycles]
 
 
 def _changes(values: Ints) -> tuple[tuple[int, int], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from einsim.sim.breakdown import IDLE, TEXTS
+from einsim.sim.breakdown import reason
 from einsim.sim.trace.recording import Recording
 
 UNITS, STALLS, PORTS, BUFFERS = "units", "stalls", "memory ports", "buffers"
@@ -49,8 +49,3 @@ def tracks(recording: Recording) -> tuple[Track, ...]:
         *(Track(group=PORTS, name=port, events=tuple(work[port])) for port in recording.ports),
         *(Track(group=BUFFERS, name=name, samples=tuple(kept)) for name, kept in sorted(levels.items())),
     )
-
-
-def reason(cause: str, what: str) -> str:
-    """A stall in the words of `einsim.sim.breakdown`."""
-    return IDLE if cause == "dependency" and not what else TEXTS[cause].format(what)

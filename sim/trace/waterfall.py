@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from einsim.sim.breakdown import reason
 from einsim.sim.trace.recording import Recording
-from einsim.sim.trace.tracks import reason
 from einsim.specs.errors import SpecError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from einsim.cli.main import main
 
 GEMM = """
 name: gemm
-ranks: {m: 48, n: 40, k: 56}
+ranks: {m: 12, n: 10, k: 14}
 einsums: "Z[m,n] = A[m,k] * B[k,n]"
 """
 
@@ -105,6 +105,7 @@ def found(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, obje
     return answer
 
 
+@pytest.mark.slow  # the search itself: `tests/dataflow/mapper/test_refine.py`
 def test_fusemaxs_use_of_both_arrays_is_found_without_templates(capsys: pytest.CaptureFixture[str]) -> None:
     answer = found(
         capsys, "attention-1pass", "--accel", "fusemax-cloud", "--set", "model=t5", "seq=1K", "--no-templates",
@@ -130,7 +131,17 @@ def test_a_dataflow_is_searched_by_name(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_cascades_of_one_function_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["attention", "--accel", "fusemax-cloud", "--set", "seq=512", "b=1", "h=2", "--budget", "5s"]
+    arguments = [
+        "attention",
+        "--accel",
+        "fusemax-cloud",
+        "--set",
+        "seq=128",
+        "b=1",
+        "h=1",
+        "--effort",
+        "quick",
+    ]
     answer = found(capsys, *arguments)
     compared = answer["compared"]
     assert isinstance(compared, list)

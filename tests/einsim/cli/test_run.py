@@ -156,14 +156,17 @@ def test_a_report_of_two_machines_has_both(capsys: pytest.CaptureFixture[str], t
     assert len(page) < 3_000_000
 
 
-def test_auto_is_the_mappers_and_no_slower_than_the_template(capsys: pytest.CaptureFixture[str]) -> None:
-    chosen, template = "--mapping", as_json(capsys, "--level", "analytical")
-    found = as_json(capsys, "--level", "analytical", chosen, "auto")
-    assert found["cycles"] <= template["cycles"]
-    layer = ["run", "encoder-layer", "--set", "seq=128", "b=1", "--accel", "fusemax-cloud", "--json"]
+LAYER = "encoder-layer", "--set", "seq=128", "b=1", "--accel", "fusemax-cloud"
+FFN = "ffn", "--set", "b=1", "p=48", "d=64", "s=96", "--accel", "tpu-v4i"
+
+
+@pytest.mark.parametrize("work", [FFN, pytest.param(LAYER, marks=pytest.mark.slow)])
+def test_auto_is_the_mappers_and_faster_than_the_template(
+    capsys: pytest.CaptureFixture[str], work: tuple[str, ...]
+) -> None:
     cycles = []
     for mapping in ("template", "auto"):
-        assert main([*layer, "--level", "analytical", chosen, mapping]) == 0
+        assert main(["run", *work, "--json", "--level", "sim", "--mapping", mapping]) == 0
         cycles.append(json.loads(capsys.readouterr().out)["cycles"])
     assert cycles[1] < 0.9 * cycles[0]
 

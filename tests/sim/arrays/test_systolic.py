@@ -82,7 +82,7 @@ def test_48_runs_of_scale_sim_itself_are_met():
         R, C, keep, of = (int(run[name]) for name in ("rows", "cols", "keep", "of"))
         array = spec(R, C, run["dataflow"], "scale-sim")
         gemm = Gemm(m=int(run["m"]), n=int(run["n"]), k=int(run["k"]), nm=(keep, of) if of > 1 else None)
-        moved, tiles = traffic(array, gemm), fold(array, gemm).tiles
+        moved, tiles = traffic(array, gemm), fold(array, gemm).count
         a_factor = Fraction(of, keep) if run["dataflow"] == WS else 1
         idle = tiles * (R + C) if run["dataflow"] == OS else 0
         assert cycles(array, gemm) == int(run["total_cycles"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from einsim.sim.dram.channels import NEVER, new_channels
 from einsim.sim.dram.commands import first_legal, issue
@@ -86,7 +87,7 @@ ALL = [
 def fresh(name: str, refresh: int = REF):
     chosen = standard(name)
     tree = BankTree(4, 4, ranks=2) if name == "ddr4-3200" else chosen.organisation.tree
-    clocks = chosen.timing.clocks._replace(t_rtrs=2)
+    clocks = replace(chosen.timing.clocks, t_rtrs=2)
     return new_channels(1, tree, 4, NEVER), device(clocks, tree, refresh)
 
 
@@ -112,7 +113,7 @@ def test_the_fifth_activate_waits_for_the_window_of_four(name, cycles):
 
 
 def test_every_distance_of_the_table_is_a_number_of_the_standard_and_no_row_is_there_twice():
-    t = standard("lpddr4x-4266").timing.clocks._replace(t_rtrs=2)
+    t = replace(standard("lpddr4x-4266").timing.clocks, t_rtrs=2)
     rows = [
         (row.scope, command, following, row.window)
         for row in constraints(t, ranks=2)
@@ -121,8 +122,10 @@ def test_every_distance_of_the_table_is_a_number_of_the_standard_and_no_row_is_t
     ]
     assert len(rows) == len(set(rows))
     assert all(row.cycles > 0 for row in constraints(t, ranks=2))
-    used = {name for name in t._fields if constraints(t._replace(**{name: 977}), 2) != constraints(t, 2)}
-    assert used == set(t._fields) - {"t_refi"}  # which is not a distance between commands
+    used = {
+        name for name in t.__struct_fields__ if constraints(replace(t, **{name: 977}), 2) != constraints(t, 2)
+    }
+    assert used == set(t.__struct_fields__) - {"t_refi"}  # which is not a distance between commands
 
 
 def test_the_compiled_rows_are_the_table():

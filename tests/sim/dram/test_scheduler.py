@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from einsim.sim.dram.constraints import (
     ACT,
@@ -218,7 +219,7 @@ small = st.integers(1, 7)
 @st.composite
 def clocks(draw):
     """Any legal set of constraints, small enough that a twin can walk it."""
-    pick = {name: draw(small) for name in Clocks._fields}
+    pick = {name: draw(small) for name in Clocks.__struct_fields__}
     pick["t_ccd_s"] = max(pick["t_ccd_s"], pick["burst"])
     for long, short in (("t_ccd_l", "t_ccd_s"), ("t_rrd_l", "t_rrd_s"), ("t_wtr_l", "t_wtr_s")):
         pick[long] = max(pick[long], pick[short])
@@ -261,7 +262,7 @@ def test_scheduler_equals_a_twin_that_walks_every_cycle(option, t, data):
         data.draw(st.integers(1, 6)),
         data.draw(st.integers(0, 90)),
     )
-    t = t._replace(t_refi=t.t_refi * (tree.banks if options.get("per_bank") else 1))
+    t = replace(t, t_refi=t.t_refi * (tree.banks if options.get("per_bank") else 1))
     rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
     bank, row = rng.integers(0, tree.banks, count), rng.integers(0, 3, count)
     write = rng.integers(0, 2, count)
@@ -337,7 +338,7 @@ def test_a_scheduler_that_is_one_cycle_too_fast_in_any_constraint_is_caught(name
     assert broken(t) == []
     if t.t_rfc_bank:
         assert broken(t, per_bank=True) == []
-        assert broken(t._replace(t_rfc_bank=t.t_rfc_bank - 1), per_bank=True)
+        assert broken(replace(t, t_rfc_bank=t.t_rfc_bank - 1), per_bank=True)
     hidden = {"t_refi", "t_rfc_bank"} | ({"t_rc"} if t.t_rc == t.t_ras + t.t_rp else set())
     for short in ("t_rrd_s", "t_ccd_s", "t_wtr_s"):
         long = f"{short[:-1]}l"
@@ -345,12 +346,12 @@ def test_a_scheduler_that_is_one_cycle_too_fast_in_any_constraint_is_caught(name
             hidden |= {short} | ({long} if getattr(t, short) == getattr(t, long) else set())
     if t.t_faw <= 4 * t.t_rrd_s:
         hidden |= {"t_faw"}
-    wanted = [name for name in Clocks._fields if name.startswith("t_") and getattr(t, name) > 1]
+    wanted = [name for name in Clocks.__struct_fields__ if name.startswith("t_") and getattr(t, name) > 1]
     for each in sorted(set(wanted) - hidden):
-        assert broken(t._replace(**{each: getattr(t, each) - 1})), each
+        assert broken(replace(t, **{each: getattr(t, each) - 1})), each
     slack = 2 * (t.t_rc + t.cwl + t.t_wr + t.t_ras + t.t_rp_all)
-    assert broken(t._replace(t_refi=t.t_refi + slack))
-    assert broken(t._replace(t_refi=t.t_refi - slack))
+    assert broken(replace(t, t_refi=t.t_refi + slack))
+    assert broken(replace(t, t_refi=t.t_refi - slack))
 
 
 def test_the_checker_sees_a_command_moved_by_one_cycle():
@@ -410,7 +411,7 @@ TIGHT = {
 @pytest.mark.parametrize("limit", [41, 42])
 def test_each_constraint_blocks_until_its_last_cycle_and_not_one_longer(name, limit):
     dragged, requests, (kind, at), (then, after), more = TIGHT[name]
-    t = BASE._replace(**dict.fromkeys([name, *dragged], limit))
+    t = replace(BASE, **dict.fromkeys([name, *dragged], limit))
     log, _, _ = run(t, 3, 2, 16, 2000, True, *zip(*requests, strict=True))
     cycles = {k: log[log[:, 1] == k, 0] for k in range(6)}
     assert cycles[then][after] - cycles[kind][at] == limit + more
