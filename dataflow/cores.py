@@ -7,17 +7,19 @@ move a tensor, its share is counted as if the others were walked outermost: neve
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from einsim.accel.machine import Machine, Unit
+from einsim.dataflow.layout import Layout, Leaf, points_below
 from einsim.dataflow.mapping import Compute
 from einsim.specs.arrays import Floats
 from einsim.specs.rules import Number, rule, up
-from einsim.workloads.cascade import Cascade
+from einsim.workloads.cascade import Access, Cascade, Index
 
 
 @rule
@@ -86,6 +88,45 @@ def going_round_alike(
         code = 2 * code + ((points > 1) & (stride % cores != 0))
         stride = stride * points
     return [np.flatnonzero(code == one) for one in np.unique(code)]
+
+
+class Turn(NamedTuple):
+    """How a rank turns points round the cores: which indices of an access (else: which rank), by how many
+    cores a point, and tiles and extents of the loops that this depends on.
+    """
+
+    where: object
+    stride: int
+    loops: tuple[tuple[int, int], ...]
+
+
+def dealt(
+    cascade: Cascade, machine: Machine, layout: Layout, leaf: Leaf, access: Access,
+    shared: Collection[int] = (),
+) -> dict[str, Turn]:  # fmt: skip
+    """What decides the core on which a leaf has an element of an access, by rank: leaves of the same values
+    have it on the same one in each iteration of the `shared` loops, which they all are in.
+    """
+    cores, ranks = machine.unit(leaf.node.unit).dims.get("cores", 1), cores_ranks(leaf.node)
+    extents, stride = points_below(layout, cascade, leaf.path), 1
+    uneven: tuple[tuple[int, int], ...] = ()
+    found: dict[str, Turn] = {}
+    for rank in reversed(ranks):  # the last is the fastest; the first counts from its own beginning
+        first = rank == ranks[0]
+        loops = [loop for at in leaf.path if rank in (loop := layout.loops[at]).ranks]
+        own = tuple((loop.tile, loop.extent) for loop in loops if loop.count > 1 and loop.id not in shared)
+        still = (cascade.size(rank) if first else extents[rank]) == 1
+        if not still and (stride % cores or uneven):
+            where = [(at, _moved(index)) for at, index in enumerate(access.indices) if rank in index.ranks]
+            found[rank] = Turn(tuple(where) or rank, stride % cores, uneven if first else own)
+        stride *= extents[rank]
+        uneven += own if any(loop.extent % loop.tile for loop in loops) else ()
+    return found
+
+
+def _moved(index: Index) -> object:
+    """An index, whatever its rank is called where it is a single one."""
+    return index.offset if [term.coefficient for term in index.terms] == [1] else index
 
 
 def wanting(unit: Unit, node: Compute, moved: Iterable[str], extents: Mapping[str, int]) -> int:

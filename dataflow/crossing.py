@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.cores import copied, cores_of, cores_ranks, parts_in, read_apart
+from einsim.dataflow.cores import Turn, copied, cores_of, cores_ranks, dealt, parts_in, read_apart
 from einsim.dataflow.footprint import (
     Use,
     access_of,
@@ -28,12 +28,12 @@ from einsim.dataflow.footprint import (
     union_bits,
 )
 from einsim.dataflow.footprint import values as values_of
-from einsim.dataflow.held import points_below
-from einsim.dataflow.layout import Layout, Leaf
+from einsim.dataflow.layout import Layout, Leaf, points_below
 from einsim.dataflow.leaf import partial_sum
 from einsim.dataflow.mask import Box, mask_of
 from einsim.dataflow.program import ProgramLoop
-from einsim.dataflow.visit import MOST_VISITED, Ints, different, points, stored_bits, values
+from einsim.dataflow.rows import Ints, different, stored_bits
+from einsim.dataflow.visit import MOST_VISITED, points, values
 from einsim.dataflow.waits import DraftOp
 from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.sparsity import bytes_at
@@ -214,11 +214,11 @@ def _evenly(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
     """Whether each core has its share of its own ranks, all of the others, and no part of a group: of one
     access, or of several by which each core finds the same.
     """
-    (leaf, access), *more = every = _served(cascade, draft)
-    if more and len({(access, cores_ranks(leaf.node)) for leaf, access in every}) > 1:
-        return False
-    alike = len({_dealt(layout, draft, leaf, cores_ranks(leaf.node)) for leaf, _ in every}) == 1
-    if more and not alike and not all(_steady(cascade, machine, layout, draft, leaf) for leaf, _ in every):
+    alike = set()
+    for leaf, access in _served(cascade, draft):
+        turns = _dealt(cascade, machine, layout, draft, leaf, access).values()
+        alike.add((access, cores_ranks(leaf.node), *turns))
+    if len(alike) > 1:
         return False
     shared_out = set(cores_ranks(leaf.node))
     if any(len(index.ranks) > 1 and shared_out & set(index.ranks) for index in access.indices):
@@ -229,14 +229,12 @@ def _evenly(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
     return shared_out <= set(access.ranks) or not (len(shared_out) > 1 or shared_out & tied)
 
 
-def _dealt(layout: Layout, draft: DraftOp, leaf: Leaf, ranks: Iterable[str]) -> tuple[object, ...]:
-    """How loops that only a leaf or only the transfer is in cut ranks along the cores: this decides which
-    core a point goes to.
-    """
-    foreign = foreign_ranks(draft, leaf, [layout.loops[loop] for loop in draft.path])
-    inside = (layout.loops[loop] for loop in leaf.path if loop not in draft.path or loop in draft.when)
-    cut = ((loop.ranks, loop.tile) for loop in inside if {*loop.ranks} & {*ranks})
-    return frozenset(foreign), tuple(cut)
+def _dealt(
+    cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, leaf: Leaf, access: Access
+) -> dict[str, Turn]:
+    """What decides the core on which a leaf has an element, in one tile of a transfer."""
+    shared = {*draft.path}.difference(draft.when).intersection(*(one.path for one in draft.served))
+    return dealt(cascade, machine, layout, leaf, access, shared)
 
 
 def turning(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) -> dict[str, int]:
@@ -247,33 +245,20 @@ def turning(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
     assert draft.home is not None
     if cores_of(machine, draft.home.memory) == 1 or _evenly(cascade, machine, layout, draft):
         return {}
-    ways, even = set(), True
     every: dict[str, int] = {}
-    for leaf in draft.served:
-        first, *others = cores_ranks(leaf.node) or ("",)
-        dealt = _dealt(layout, draft, leaf, others)
-        ways.add((first, *others, dealt))
-        walked = (loop for at in leaf.path if {*(loop := layout.loops[at]).ranks} & {*others})
-        even = even and (not any(dealt) or all(loop.extent % loop.tile == 0 for loop in walked))
+    ways = set()
+    for leaf, access in _served(cascade, draft):
+        first = next(iter(cores_ranks(leaf.node)), "")
+        turn = _dealt(cascade, machine, layout, draft, leaf, access).get(first)
+        ways.add((first, turn and turn[1:]))
         every[first] = math.lcm(machine.unit(leaf.node.unit).dims.get("cores", 1), every.get(first, 1))
-    if even and len(ways) == 1:
+    if len(ways) == 1 and (turn is None or not turn.loops):
         return {}
     own = [layout.loops[loop] for loop in draft.path if loop not in draft.when]
     return {
         rank: cores for rank, cores in every.items()
         if any(rank in loop.ranks and loop.tile % cores for loop in own)
     }  # fmt: skip
-
-
-def _steady(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp, leaf: Leaf) -> bool:
-    """Whether a point of the one rank along the cores is on the same core in each of a leaf's own tiles, and
-    no bound ties that rank to others.
-    """
-    ranks, cores = cores_ranks(leaf.node), machine.unit(leaf.node.unit).dims.get("cores", 1)
-    own = (layout.loops[loop] for loop in leaf.path if loop not in draft.path)
-    free = not mask_of(cascade, cascade.einsum(leaf.node.einsum).ranks).tied & set(ranks)
-    even = all(loop.tile % cores == 0 for loop in own if set(ranks) & set(loop.ranks))
-    return len(ranks) < 2 and free and even
 
 
 def takers(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> int:

@@ -19,7 +19,8 @@ from einsim.dataflow.footprint import injective
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.passing import in_time, kind_of, passed
-from einsim.dataflow.visit import MOST_VISITED, Ints, Skip, Visit, different, stored_bits
+from einsim.dataflow.rows import Ints, different, stored_bits
+from einsim.dataflow.visit import MOST_VISITED, Skip, Visit
 from einsim.workloads.cascade import Access, Einsum, Tensor
 from einsim.workloads.sparsity import group_size
 
@@ -81,6 +82,17 @@ class LaidTile:
         if visit is None:
             return min(kept, whole)
         return int(visit.worked.sum()) * self._times([r for r in self.einsum.ranks if r not in visit.ranks])
+
+    def added_to(self, results: int) -> int:
+        """Of so many results of the tile those that have a point which is computed."""
+        output = self.einsum.output
+        skipped = {rank for rank, _ in self.skips} & set(output.ranks)
+        visit = self.visited() if skipped and self._irregular else None
+        if visit is not None:
+            free = [self.tile[rank][1] for rank in output.ranks if rank not in visit.ranks]
+            return len(different(visit.results(output, apart=False)[2:])[0]) * math.prod(free)
+        whole = math.prod(self.tile[rank][1] for rank in skipped)
+        return min(results, results // whole * self._times([*skipped]))
 
     def steps(self) -> int:
         """Steps of the core that has most; one in which no lane has a point takes none."""
@@ -290,7 +302,10 @@ class LaidTile:
             return each * self.read(accesses, whole, apart=apart)
         visit, times = seen
         rows = self._rows(visit, accesses, whole, apart=apart)
-        return stored_bits(tensor, different([rows[0], *rows[2:]]) if at_once else rows, times)
+        if at_once:  # however many steps add to them
+            rows = different([rows[0], *rows[2:]])
+            times = self._times([rank for rank in self._free(visit) if rank in accesses[0].ranks])
+        return stored_bits(tensor, rows, times)
 
     def _rows(
         self, visit: Visit, accesses: tuple[Access, ...], whole: frozenset[str], *, apart: bool

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.cores import cores_of, cores_ranks, parted
+from einsim.dataflow.cores import Turn, cores_of, cores_ranks, dealt, parted
 from einsim.dataflow.footprint import compressed, relevant_ranks, uses
-from einsim.dataflow.held import points_below
 from einsim.dataflow.holds import may_hold, outside, passes_by, reads, role_of, roles_of, straight
 from einsim.dataflow.iteration import Path
-from einsim.dataflow.layout import Home, Layout, Leaf, common_loops, summed, users
+from einsim.dataflow.layout import Home, Layout, Leaf, common_loops, points_below, summed, users
 from einsim.dataflow.leaf import skips
 from einsim.dataflow.mapping import Mapping, node_at
 from einsim.dataflow.mask import Cut, mask_of
@@ -150,7 +149,7 @@ class _Flow:
             for access in uses(self.einsum(leaf), home.tensor)[: None if made else 1]:
                 moved = relevant_ranks(self.cascade, access)
                 split: object = {r for r in cores_ranks(leaf.node) if self.cascade.size(r) > 1 and r in moved}
-                split = self._core(leaf, access) if made else split
+                split = self._dealt(leaf, access) if made else split
                 first = first or (leaf.node.einsum, split)
                 if split != first[1]:
                     rule = f"{leaf.node.einsum} splits {home.tensor} over the cores otherwise than {first[0]}"
@@ -159,22 +158,8 @@ class _Flow:
                     hint = "lay the same ranks along the cores, or keep it outside"
                     raise self.fault(home.place, rule, "in", hint)
 
-    def _core(self, leaf: Leaf, access: Access) -> tuple[object, ...]:
-        """What decides the core on which a leaf has an element: the same for two that have it on the same."""
-        cores, ranks = self.machine.unit(leaf.node.unit).dims.get("cores", 1), cores_ranks(leaf.node)
-        extents, stride, even = points_below(self.layout, self.cascade, leaf.path), 1, True
-        found: list[tuple[object, ...]] = []
-        for rank in reversed(ranks):  # the last is the fastest; the first counts from its own beginning
-            first = rank == ranks[0]
-            loops = [loop for at in leaf.path if rank in (loop := self.layout.loops[at]).ranks]
-            steps = [] if first else [(loop.tile, loop.extent) for loop in loops if loop.count > 1]
-            place = [(dim, _moved(index)) for dim, index in enumerate(access.indices) if rank in index.ranks]
-            still = (self.cascade.size(rank) if first else extents[rank]) == 1
-            if not still and (stride % cores or not even):
-                found.append((place or rank, stride % cores, steps))
-            stride *= extents[rank]
-            even = even and all(loop.extent % loop.tile == 0 for loop in loops)
-        return tuple(found)
+    def _dealt(self, leaf: Leaf, access: Access) -> tuple[Turn, ...]:
+        return tuple(dealt(self.cascade, self.machine, self.layout, leaf, access).values())
 
     def chained(self, leaf: Leaf) -> None:
         """A chained operand is what an earlier leaf on the same unit has just made, on the same cores."""
@@ -196,7 +181,7 @@ class _Flow:
             maker.node.unit == leaf.node.unit
             and walks[0] == walks[1]
             and not stepped
-            and self._core(leaf, access) == self._core(maker, made.output)
+            and self._dealt(leaf, access) == self._dealt(maker, made.output)
             and all(in_place(self.cascade, self._read(leaf, maker, access), rank, {}) for rank in looped)
         )
 
@@ -288,8 +273,3 @@ def _steps(access: Access, producer: Einsum) -> list[Index]:
         for read, written in zip(access.indices, producer.output.indices, strict=True)
         if read.terms and set(written.ranks) & set(producer.iterative)
     ]
-
-
-def _moved(index: Index) -> object:
-    """An index, whatever its rank is called where it is a single one."""
-    return index.offset if [term.coefficient for term in index.terms] == [1] else index

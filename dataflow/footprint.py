@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsim.accel.machine import Machine
+from einsim.dataflow import rows
 from einsim.dataflow.mask import Box, Mask
 from einsim.specs.arrays import Floats
 from einsim.specs.errors import SpecError
@@ -51,16 +52,7 @@ def touched(cascade: Cascade, uses: Iterable[Use]) -> int:
     A dimension that steps along a state counts one step. SpecError where only a visit of more than
     2**22 points could tell.
     """
-    found: dict[object, _Touch] = {}
-    for use in uses:
-        box: Box | None = use.box
-        if use.mask:
-            box = use.mask.trim(use.box)
-        if box is None:
-            continue
-        touch = _Touch(cascade, use.access, box, use.mask)
-        found.setdefault(touch.key, touch)
-    sets = list(found.values())
+    sets = _touches(cascade, uses)
     sets = [one for one in sets if not any(one is not other and other.covers(one) for other in sets)]
     if len(sets) == 1:
         return sets[0].count()
@@ -75,6 +67,17 @@ def touched(cascade: Cascade, uses: Iterable[Use]) -> int:
     return len(np.unique(np.concatenate(visited))) if visited else 0
 
 
+def _touches(cascade: Cascade, uses: Iterable[Use]) -> list[_Touch]:
+    """What different uses touch, as far as their masks leave anything."""
+    found: dict[object, _Touch] = {}
+    for use in uses:
+        box = use.mask.trim(use.box) if use.mask else use.box
+        if box is not None:
+            touch = _Touch(cascade, use.access, box, use.mask)
+            found.setdefault(touch.key, touch)
+    return list(found.values())
+
+
 class _Touch:
     """What one access touches: the values of each dimension, and whether all their combinations occur."""
 
@@ -82,6 +85,8 @@ class _Touch:
         state = set(cascade.overwritten.get(access.tensor, ()))
         self.cascade, self.box = cascade, box
         self.indices = [index for index in access.indices if not state & set(index.ranks)]
+        named = zip(cascade.tensor(access.tensor).ranks, access.indices, strict=True)
+        self.names = [rank for rank, index in named if not state & set(index.ranks)]
         self.sizes = [
             size
             for index, size in zip(access.indices, cascade.shape(access.tensor), strict=True)
@@ -286,13 +291,21 @@ def stored_bits(cascade: Cascade, tensor: Tensor, uses: tuple[Use, ...], count: 
     """Bits of `count` touched elements as they are stored: of every fibre along the sparse rank what its
     pattern leaves of the points that are touched there.
     """
-    if tensor.sparsity.rank not in tensor.ranks or not uses:
+    sets = _touches(cascade, uses)
+    if not sets or tensor.sparsity.rank not in sets[0].names:
         return run_bits(tensor, count)
-    dim = tensor.ranks.index(tensor.sparsity.rank)
-    every = [values(use.access.indices[dim], use.box, cascade) for use in uses]
-    along, start = max(map(len, every)), min(int(one[0]) for one in every)
-    fibres, rest = divmod(count, along) if along else (0, 0)
-    return fibres * run_bits(tensor, along, start) + run_bits(tensor, rest, start)
+    along, sides = (
+        sets[0].names.index(tensor.sparsity.rank),
+        list(zip(*(one.dims for one in sets), strict=True)),
+    )
+    lows = [min(int(one[0]) for one in side) for side in sides]
+    many = [max(int(one[-1]) for one in side) + 1 - low for side, low in zip(sides, lows, strict=True)]
+    if math.prod(many) == count:  # a whole box
+        return count // many[along] * run_bits(tensor, many[along], lows[along])
+    places = np.unravel_index(np.unique(np.concatenate([one.visit() for one in sets])), sets[0].sizes)
+    still = np.zeros_like(places[0])
+    at = dict(zip(sets[0].names, places, strict=True))
+    return rows.stored_bits(tensor, [at.get(rank, still) for rank in tensor.ranks])
 
 
 def uses(einsum: Einsum, tensor: str) -> tuple[Access, ...]:

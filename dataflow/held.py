@@ -19,7 +19,7 @@ from einsim.dataflow.footprint import (
     values,
 )
 from einsim.dataflow.holds import outside
-from einsim.dataflow.layout import Home, Layout, Leaf, summed, users
+from einsim.dataflow.layout import Home, Layout, Leaf, points_below, summed, users
 from einsim.dataflow.leaf import partial_sum, returns
 from einsim.dataflow.mapping import Mapping, Node, Sequence, children
 from einsim.specs.rules import Number, rule
@@ -185,11 +185,3 @@ def result_bytes(cascade: Cascade, machine: Machine, einsum: Einsum, memory: str
     widths = (as_held(machine, memory, tensor) for tensor in sums)
     widest = max(widths, key=lambda tensor: tensor.bits, default=None)
     return tile_bytes(cascade, machine, einsum.output, cascade.sizes, widest)
-
-
-def points_below(layout: Layout, cascade: Cascade, path: tuple[int, ...]) -> dict[str, int]:
-    """Points of each rank in a full tile below some loops."""
-    extents = dict(cascade.sizes)
-    for loop in path:
-        extents.update(dict.fromkeys(layout.loops[loop].ranks, layout.loops[loop].tile))
-    return extents

@@ -155,3 +155,11 @@ def common_loops(leaf: Leaf, other: Leaf) -> Iterator[int]:
         if mine != theirs:
             return
         yield mine
+
+
+def points_below(layout: Layout, cascade: Cascade, path: tuple[int, ...]) -> dict[str, int]:
+    """Points of each rank in a full tile below some loops."""
+    extents = dict(cascade.sizes)
+    for loop in path:
+        extents.update(dict.fromkeys(layout.loops[loop].ranks, layout.loops[loop].tile))
+    return extents

@@ -17,7 +17,8 @@ from einsim.dataflow.footprint import Use, as_held, compressed, runs, steps, sto
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
-from einsim.dataflow.visit import Skip, different
+from einsim.dataflow.rows import different
+from einsim.dataflow.visit import Skip
 from einsim.specs.rules import Number, rule
 from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
 from einsim.workloads.sparsity import bytes_at, run_bits
@@ -164,9 +165,11 @@ def skips(cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str, in
     found = []
     for access in einsum.reads if "mac" in einsum.ops else ():
         sparsity = cascade.tensor(access.tensor).sparsity
-        if set(sparsity.patterns) & set(unit.exploits):
-            rank = sparsity.rank or max(einsum.reduced, key=lambda name: extents[name])
-            found += [(rank, sparsity)] if rank in extents else []
+        if skippable(cascade, unit, access):
+            rank = sparse_rank(cascade, access)
+            if not sparsity.rank:
+                rank = max(einsum.reduced, key=lambda name: extents[name])
+            found += [(rank, sparsity)] if rank is not None else []
     return tuple(found)
 
 
@@ -287,12 +290,13 @@ def _result(
     """
     einsum, unit = laid.einsum, laid.node.unit
     steps = laid.read((einsum.output,), frozenset(), apart=True)
-    once = touched(cascade, (Use(einsum.output, laid.tile, laid.mask),))
+    every = touched(cascade, (Use(einsum.output, laid.tile, laid.mask),))
+    once = laid.added_to(every)
     parts = _parts(laid, once) if parted(cascade, laid.node) else once
     kept_in_unit, alone = home.memory == unit, parts_in(cascade, machine, laid.node, home.memory)
-    begun = once if begun is None else begun
+    begun = once if begun is None else begun * once // max(1, every)
     leaves = leave_each_step(laid.node, home.memory)
-    unfinished = once if unfinished is None else unfinished
+    unfinished = once if unfinished is None else unfinished * once // max(1, every)
     if alone:  # a core goes on with its own parts, of which none is a result
         once, begun, unfinished = parts, begun and begun * parts // once, parts
     written, finished, read, inside, added = added_up(steps, parts, once, begun, unfinished, leaves)
@@ -370,7 +374,7 @@ def passing_whole(cascade: Cascade, unit: Unit, einsum: Einsum, tensor: str) -> 
         rank
         for access in einsum.reads
         if (rank := sparse_rank(cascade, access)) is not None
-        and (access.tensor == tensor or _skips(cascade, unit, access))
+        and (access.tensor == tensor or skippable(cascade, unit, access))
     )
 
 
@@ -382,5 +386,6 @@ def sparse_rank(cascade: Cascade, access: Access) -> str | None:
     return access.indices[tensor.ranks.index(tensor.sparsity.rank)].plain
 
 
-def _skips(cascade: Cascade, unit: Unit, access: Access) -> bool:
+def skippable(cascade: Cascade, unit: Unit, access: Access) -> bool:
+    """Whether the unit exploits the pattern of what is accessed."""
     return bool(set(cascade.tensor(access.tensor).sparsity.patterns) & set(unit.exploits))

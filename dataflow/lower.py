@@ -18,9 +18,9 @@ from einsim.dataflow.cores import parts_in
 from einsim.dataflow.crossing import share_elements
 from einsim.dataflow.cutting import cut_of, moving_ranks
 from einsim.dataflow.footprint import uses
-from einsim.dataflow.held import held_bytes, points_below
+from einsim.dataflow.held import held_bytes
 from einsim.dataflow.iteration import Path
-from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, relevant_loops, summed, users
+from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, points_below, relevant_loops, summed, users
 from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost, partial_sum
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, chain
 from einsim.dataflow.mapping_text import mapping_text

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsim.dataflow.footprint import uses
-from einsim.dataflow.held import points_below
-from einsim.dataflow.layout import Home, Layout, Leaf, common_loops
+from einsim.dataflow.layout import Home, Layout, Leaf, common_loops, points_below
 from einsim.dataflow.program import ProgramLoop
 from einsim.workloads.cascade import Access, Cascade
 

@@ -5,7 +5,7 @@ sparse operand that its tiles cut.
 from __future__ import annotations
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.leaf import skips
+from einsim.dataflow.leaf import skippable, skips, sparse_rank
 from einsim.dataflow.mapping import Compute, Loop, Mapping, walk
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.expression import Apply, Expr, expression_ranks, nodes
@@ -31,6 +31,13 @@ def remarks(mapping: Mapping, cascade: Cascade, machine: Machine) -> tuple[str, 
                 found.append(
                     f"tiles of {tile} along {rank} cut groups of {group_size(sparsity)} that are sparse, so "
                     f"{unit.name} {less} in {einsum.name}"
+                )
+        for access in einsum.reads if "mac" in einsum.ops else ():
+            pattern = cascade.tensor(access.tensor).sparsity
+            if pattern.rank and skippable(cascade, unit, access) and sparse_rank(cascade, access) is None:
+                found.append(
+                    f"several ranks walk the sparse dimension of {access.tensor} together, so {unit.name} "
+                    f"computes all of it in {einsum.name}"
                 )
         if matrix and unit.kind == "vector" and _hides_a_product(einsum):
             others = ", ".join(dict.fromkeys(op for op in einsum.ops if op not in ("mul", "add", "mac")))

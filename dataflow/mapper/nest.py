@@ -150,9 +150,8 @@ def uncounted(cascade: Cascade, machine: Machine, einsum: Einsum, access: Access
     pattern = cascade.tensor(access.tensor).sparsity
     if not compressed(machine, cascade.tensor(access.tensor)):
         return False
-    others = [cascade.tensor(read.tensor).sparsity for read in einsum.reads if read.tensor != access.tensor]
-    twice = any(other.patterns and other.rank == pattern.rank for other in others)
-    rank = sparse_rank(cascade, access)
+    rank, others = sparse_rank(cascade, access), [one for one in einsum.reads if one.tensor != access.tensor]
+    twice = any(sparse_rank(cascade, other) == rank for other in others)
     parted = access == einsum.output or rank not in einsum.reduced
     return not isinstance(pattern, NM | TopK) or rank is None or twice or parted
 

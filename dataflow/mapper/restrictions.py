@@ -9,7 +9,7 @@ from einsim.dataflow.holds import paths, roles_of
 from einsim.dataflow.mapper.nest import alike
 from einsim.dataflow.mapper.tiles import MENUS
 from einsim.dataflow.spatial import placements
-from einsim.specs.errors import EinsimError, SpecError
+from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade
 
@@ -70,14 +70,6 @@ def _known(path: str, given: Mapping[str, object], names: list[str]) -> None:
     for name in given:
         if name not in names:
             raise SpecError(f"space.{path}", "unknown name", got=name, hint=near(name, names))
-
-
-def check_memories(machine: Machine) -> None:
-    """Raise EinsimError where a unit names a memory for each role, which not every search knows of."""
-    for unit in machine.units:
-        if unit.by_role:
-            why = f"not modelled: a search where a unit ({unit.name}) names a memory for each role"
-            raise EinsimError(f"{machine.name}: {why}; take the default or a mapping of your own")
 
 
 def check_resident(cascade: Cascade, resident: tuple[str, ...], global_buffer: str) -> None:

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import msgspec
 
+from einsim.dataflow.leaf import sparse_rank
 from einsim.sim.gpu.case import KernelCase, ceil_div
 from einsim.sim.gpu.kernels import (
     attention_fused,
@@ -92,7 +93,9 @@ def _product(cascade: Cascade) -> Realisation | None:
     for side in ("A", "B"):
         operand = cascade.tensor(found.tensors.get(side, found.tensors["A"]))
         sparsity = operand.sparsity
-        if isinstance(sparsity, NM) and (sparsity.n, sparsity.m, sparsity.rank) == (2, 4, found.rank("k")):
+        reads = (read for einsum in cascade.einsums for read in einsum.reads if read.tensor == operand.name)
+        along = {sparse_rank(cascade, read) for read in reads}
+        if isinstance(sparsity, NM) and (sparsity.group, along) == ((2, 4), {found.rank("k")}):
             family = gemm_sparse
             if side == "B":  # Z^T = B^T A^T: the sparse operand is the kernel's left one
                 m, n = n, m

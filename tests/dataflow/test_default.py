@@ -12,8 +12,7 @@ import pytest
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock
-from einsim.dataflow.held import points_below
-from einsim.dataflow.layout import lay_out
+from einsim.dataflow.layout import lay_out, points_below
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping

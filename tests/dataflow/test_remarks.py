@@ -46,6 +46,16 @@ def test_the_library_hides_none(name):
     assert not any("beside it" in note for note in program.notes)
 
 
+def test_a_sparse_operand_that_several_ranks_walk_is_pointed_out():
+    text = "k -> k1, k0\ntensor W[k,n] sparse 2:4 k\nZ[k1,m,n] = A[m,k1*K0+k0] * W[k1*K0+k0,n]"
+    work = parse(text, name="w", sizes={"m": 4, "k": 12, "k0": 4, "n": 4})
+    tree = chain(keep("A W Z", "gb"), Compute(einsum="Z", unit="grid"))
+    said = "several ranks walk the sparse dimension of W together, so grid computes all of it in Z"
+    mapping = Mapping(cascade="w", machine="small", template="t", tree=tree)
+    assert lower(mapping, work, machine(exploits=("n:m",))).notes == (said,)
+    assert lower(mapping, work, machine()).notes == ()
+
+
 @pytest.mark.parametrize(
     ("tile", "said"), [(2, "computes all of it"), (6, "skips less than it could"), (4, "")]
 )

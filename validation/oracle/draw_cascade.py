@@ -138,6 +138,51 @@ def _cut_sparse(rng: random.Random) -> tuple[str, dict[str, int]]:
     return text.replace("{C}", str(rng.randint(1, 3))), {**_sized(rng, "m n", 5), "k": rng.randint(6, 10)}
 
 
+def _patterned(text: str, ranks: str, along: str, *bounds: str) -> Draw:
+    """Under one of the bounds, if any, with a pattern along one of the ranks `along` in place of {P}."""
+
+    def draw(rng: random.Random) -> tuple[str, dict[str, int]]:
+        pattern = f"{rng.choice(('2:4', '1:4', 'block 2 0.5', 'topk 2:5'))} {rng.choice(along.split())}"
+        bound = f"where {rng.choice(bounds)}\n" if bounds else ""
+        sizes = {rank: rng.randint(4, 8) for rank in along.split()}
+        return bound + text.replace("{P}", pattern), {**_sized(rng, ranks, 4), **sizes}
+
+    return draw
+
+
+def _twin(draw: Draw, rank: str, twin: str, more: int = 0) -> Draw:
+    """With a twin as long as a rank, or so much longer."""
+
+    def drawn(rng: random.Random) -> tuple[str, dict[str, int]]:
+        text, sizes = draw(rng)
+        return text, {**sizes, twin: sizes[rank] + more}
+
+    return drawn
+
+
+def _parted(text: str, ranks: str, *bounds: str) -> Draw:
+    """Over a partition of m, with or without a remainder, under one of the bounds."""
+
+    def draw(rng: random.Random) -> tuple[str, dict[str, int]]:
+        bound = rng.choice(bounds).replace("{C}", str(rng.randint(1, 3)))
+        sizes = {**_sized(rng, ranks, 3), "m": (m := rng.randint(3, 8)), "m0": rng.randint(2, 4), "p": m}
+        return f"m -> m1, m0\nwhere {bound}\n{text}", sizes
+
+    return draw
+
+
+def _bounded_product(rng: random.Random) -> tuple[str, dict[str, int]]:
+    bound = rng.choice(
+        ("k <= m", "k > m", "m - 2 < k <= m", "k >= 2", "k + n >= 3", "2*k <= m", "same[2,3](k, m)")
+    )
+    return f"where {bound}\nZ[m,n] = A[m,k] * B[k,n]", _sized(rng, "m n k", 7)
+
+
+def _reversed(rng: random.Random) -> tuple[str, dict[str, int]]:
+    t = rng.randint(3, 7)
+    return f"Y[t,c] = X[{t - 1}-t,c] + X[t,c]", {"t": t, "c": rng.randint(2, 5)}
+
+
 def _pruned(rng: random.Random) -> tuple[str, dict[str, int]]:
     return "P[k,n] = prune[2:4,k](W[k,n])\nZ[m,n] = A[m,k] * P[k,n]", {
         **_sized(rng, "m n", 4),
@@ -149,6 +194,23 @@ def _gram(rng: random.Random) -> tuple[str, dict[str, int]]:
     m = rng.randint(2, 6)
     return "G[m,n] = X[m,k] * X[n,k]", {"m": m, "n": m, "k": rng.randint(2, 6)}
 
+
+BOUNDS = ("m <= p", "p - {C} < m <= p", "m >= {C}", "same[{C},2](m, p)", "m <= p + {C}")
+RUNNING = (
+    "initial RM = -inf\ninitial RD = 0\ninitial RV = 0\n"
+    "QK[m1,m0,p] = Q[e,p] * K[e,m1*M0+m0]\nLM[m1,p] = max[m0](QK[m1,m0,p])\n"
+    "RM[m1+1,p] = max(RM[m1,p], LM[m1,p])\nLN[m1,m0,p] = exp(QK[m1,m0,p] - RM[m1+1,p])\n"
+    "LD[m1,p] = sum[m0](LN[m1,m0,p])\nLV[f,m1,p] = LN[m1,m0,p] * V[f,m1*M0+m0]\n"
+    "PM[m1,p] = exp(RM[m1,p] - RM[m1+1,p])\nSD[m1,p] = RD[m1,p] * PM[m1,p]\n"
+    "RD[m1+1,p] = LD[m1,p] + SD[m1,p]\nSV[f,m1,p] = RV[f,m1,p] * PM[m1,p]\n"
+    "RV[f,m1+1,p] = LV[f,m1,p] + SV[f,m1,p]\nAV[f,p] = RV[f,M1,p] / RD[M1,p]"
+)
+CHUNKED = (
+    "initial S = 0\nwhere j <= i\nP[c,i,j] = Q[c,i,e] * K[c,j,e]\nOI[c,i,f] = P[c,i,j] * V[c,j,f]\n"
+    "OS[c,i,f] = Q[c,i,e] * S[c,e,f]\nKV[c,e,f] = K[c,j,e] * V[c,j,f]\n"
+    "S[c+1,e,f] = S[c,e,f] * G[c] + KV[c,e,f]\nO[c,i,f] = OI[c,i,f] + OS[c,i,f]"
+)
+SPARSE = "tensor W[k,n] sparse {P}\nZ[m,n] = A[m,k] * W[k,n]"
 
 KINDS: dict[str, Draw] = {
     "product": _fixed("Z[m,n] = A[m,k] * B[k,n]", "m n k", 7),
@@ -190,6 +252,32 @@ KINDS: dict[str, Draw] = {
         "S[t+1,e,f] = S[t,e,f] + K[t,e] * U[t,f]\nO[t,f] = S[t+1,e,f] * Q[t,e]", "t e f", 4,
     ),
     "last-state": _fixed("initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * G[c]", "t c", 5),
+    "triangular": _bounded_product, "reversed": _reversed,
+    "three-factors": _fixed("Z[m,n] = A[m,k] * B[k,n] * S[n]", "m n k"),
+    "extremes": _fixed("L[m] = min[k](A[m,k])\nH[n] = max[k](B[k,n])\nD[m,n] = L[m] - H[n]", "m n k"),
+    "fixed-place": _fixed("Y[t,c] = X[t,c] * X[0,c] + X[1,c]", "t c"),
+    "taps": _fixed("where r <= t\nO[c,t] = X[c,t-r] * W[c,r]\nP[c,t] = O[c,t] * G[c,t]", "c t r", 5),
+    "parted-bounds": _parted(
+        "S[m1,m0,p] = K[m1*M0+m0,e] * Q[e,p]\nG[m1,p] = sum[m0](S[m1,m0,p])\nT[p] = sum[m1](G[m1,p])",
+        "e", *BOUNDS),
+    "one-pass-bounds": _parted(RUNNING, "e f", *BOUNDS),
+    "chunked": _twin(_fixed(CHUNKED, "c i e f", 3), "i", "j"),
+    "sparse-parted": _parted(
+        "tensor W[m,n] sparse 2:4 m\nZ[m1,p,n] = A[p,m1*M0+m0] * W[m1*M0+m0,n]\n"
+        "Y[p,n] = sum[m1](Z[m1,p,n])", "n", *BOUNDS),
+    "sparse-bounds": _patterned(
+        "tensor A[m,k] sparse {P}\nZ[m,n] = A[m,k] * B[k,n]", "n", "m k",
+        "k <= m", "m - 3 < k <= m", "k >= m", "k + m >= 4", "same[3,2](k, m)"),
+    "sparse-result": _patterned(
+        "tensor S[m,p] sparse {P}\nS[m,p] = K[m,e] * Q[e,p]\nO[f,p] = S[m,p] * V[m,f]", "e f", "m p",
+        "m <= p", "p - 3 < m <= p", "m >= 2"),
+    "sparse-twice": _twin(_patterned(f"{SPARSE}\nY[m,n] = B[m,j] * W[j,n]", "m n", "k"), "k", "j"),
+    "sparse-gram": _twin(
+        _patterned("tensor X[m,k] sparse {P}\nG[m,n] = X[m,k] * X[n,k]", "", "m k"), "m", "n"),
+    "sparse-output": _patterned(SPARSE, "m k", "n"),
+    "sparse-window": _twin(_patterned(
+        "rank r = 2\ntensor I[c,z] sparse {P}\nO[k,x] = I[c,x+r] * W[k,c,r]", "k", "c z"), "z", "x", -1),
+    "density-two": _fixed("tensor W[k,j,n] sparse density 0.4\nZ[m,n] = A[m,k,j] * W[k,j,n]", "n m k j", 5),
     "two-ranks": _fixed(
         "initial S = 0\nS[i+1,j+1] = max(S[i,j+1], S[i+1,j]) + X[i,j]\n"
         "Y[i,j] = S[i+1,j+1] * 2", "i j", 5),

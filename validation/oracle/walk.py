@@ -17,6 +17,7 @@ from einsim.validation.oracle.feed import feed
 from einsim.validation.oracle.points import (
     Bools,
     Ints,
+    Points,
     Ranges,
     box_points,
     einsum_points,
@@ -81,10 +82,12 @@ class _Walk:
         self.unread = {name: np.zeros(size, dtype=np.int64) for name, size in self.flat.items()}
         self.undone = {name: np.zeros(size, dtype=np.int64) for name, size in self.flat.items()}
         for einsum in cascade.einsums:
-            for access in einsum.reads:
-                np.add.at(self.unread[access.tensor], elements(cascade, access, self.whole[einsum.name]), 1)
             np.add.at(self.undone[einsum.name], elements(cascade, einsum.output, self.whole[einsum.name]), 1)
         self.total = {name: counts.copy() for name, counts in self.undone.items()}
+        self.standing = {name: self._standing(name) for name in self.flat}
+        for einsum in cascade.einsums:
+            for access in einsum.reads:
+                np.add.at(self.unread[access.tensor], self.elements(access, self.whole[einsum.name]), 1)
         self.given = {name: self._given(name) for name in self.flat}
         self.ready = {name: np.zeros(size) for name, size in self.flat.items()}
         self.ended: dict[int, float] = {}
@@ -120,13 +123,32 @@ class _Walk:
             if merged := self.outcome.books.merged[leaf.einsum]:
                 self.outcome.ops[leaf.unit, point_ops(cascade.einsum(leaf.einsum))[-1]] += merged
         self.outcome.outputs = {
-            tensor.name: dram[tensor.name].values[0].reshape(cascade.shape(tensor.name))
+            tensor.name: dram[tensor.name]
+            .values[0, self.standing[tensor.name]]
+            .reshape(cascade.shape(tensor.name))
             for tensor in cascade.outputs
         }
         self.outcome.results = {
             tensor.name: self._last(tensor.name).reshape(cascade.shape(tensor.name))
             for tensor in cascade.outputs
         }
+
+    def _standing(self, tensor: str) -> Ints:
+        """The element that stands for each: of a step that the bounds leave out, that of the step before."""
+        found, producer = np.arange(self.flat[tensor]), self.cascade.producer(tensor)
+        indices = producer.output.indices if producer is not None and producer.iterative else ()
+        stepped = [dim for dim, index in enumerate(indices) if index.terms and index.offset == 1]
+        shape = self.cascade.shape(tensor)
+        before = np.indices(shape).reshape(len(shape), -1)
+        before[stepped] -= 1
+        left_out = (self.total[tensor] == 0) & (before[stepped] >= 0).all(axis=0)
+        for element in np.flatnonzero(left_out) if stepped else ():  # in the order of steps
+            found[element] = found[np.ravel_multi_index(tuple(before[:, element]), shape)]
+        return found
+
+    def elements(self, access: Access, points: Points, *, clip: bool = False) -> Ints:
+        """What each point accesses, by its place in the tensor."""
+        return self.standing[access.tensor][elements(self.cascade, access, points, clip=clip)]
 
     def _given(self, tensor: str) -> Floats:
         """Values that are known without being moved: initial state, and 0 where no point computes."""
@@ -223,9 +245,9 @@ class _Walk:
         for leaf, box, access in readers:
             points = einsum_points(self.cascade, self.cascade.einsum(leaf.einsum), box)
             core = core_of(self.machine.unit(leaf.unit), leaf, box, points)
-            place.wanted[place.row(core), elements(self.cascade, access, points)] = True
+            place.wanted[place.row(core), self.elements(access, points)] = True
             if leaf is readers[0][0]:
-                every = elements(self.cascade, access, box_points(access.ranks, box), clip=True)
+                every = self.elements(access, box_points(access.ranks, box), clip=True)
                 tiles[tuple(box[rank] for rank in access.ranks)] = np.unique(every)
         for number, mine in enumerate(tiles.values()):
             place.tile[mine] = number
@@ -247,7 +269,8 @@ class _Walk:
         if producer is None or ((outside or result) and not producer.iterative):
             return np.ones(self.flat[tensor], dtype=bool)
         partial = (self.undone[tensor] > 0) & (self.undone[tensor] < self.total[tensor])
-        return (self.unread[tensor] > 0) | partial | (self._last(tensor) & result)
+        last = np.isin(np.arange(self.flat[tensor]), self.standing[tensor][self._last(tensor)])
+        return (self.unread[tensor] > 0) | partial | (last & result)
 
     def _overlay(self, node: Keep, ranges: Ranges, mine: Places) -> None:
         """Each tensor's tile lies from the first of the shared bytes on, in the order of its dimensions."""
@@ -259,7 +282,7 @@ class _Walk:
                 points = einsum_points(self.cascade, einsum, ranges)
                 for access in (*einsum.reads, einsum.output):
                     if access.tensor == name:
-                        touched[elements(self.cascade, access, points)] = True
+                        touched[self.elements(access, points)] = True
             offsets[name] = np.full(self.flat[name], -1)
             where = np.stack(np.unravel_index(np.flatnonzero(touched), self.cascade.shape(name)))
             offsets[name][touched] = np.ravel_multi_index(
@@ -277,16 +300,14 @@ class _Walk:
 
     def _tile(self, node: Compute, einsum: Einsum, box: Ranges, places: Places, after: float) -> float:
         points = einsum_points(self.cascade, einsum, box)
-        self._carry(einsum, box, places)
         if not points.count:
             return after
-        written = (einsum.name, *(box[rank] for rank in einsum.output.ranks))
+        still = self.cascade.overwritten.get(einsum.name, ())  # a step takes the place of the one before
+        written = (einsum.name, *(box[rank] for rank in einsum.output.ranks if rank not in still))
         stamp = self.stamps.setdefault(written, len(self.stamps) + 1)
         outcome, unit = self.outcome, self.machine.unit(node.unit)
         laid = lay(self.cascade, self.machine, einsum, node, points, box)
-        touched = {
-            access: elements(self.cascade, access, points) for access in (*einsum.reads, einsum.output)
-        }
+        touched = {access: self.elements(access, points) for access in (*einsum.reads, einsum.output)}
         target = touched[einsum.output]
         again = (self.undone[einsum.name] < self.total[einsum.name])[
             target
@@ -351,25 +372,6 @@ class _Walk:
         if np.isnan(place.values[row, element]).any() and not place.there[row, element].all():
             self.outcome.missing.add((einsum.name, tensor))
         return place.values[row, element]
-
-    def _carry(self, einsum: Einsum, box: Ranges, places: Places) -> None:
-        """A step that the bounds leave out leaves the state as it was, wherever that is."""
-        if not einsum.iterative:
-            return
-        every = box_points(einsum.output.ranks, box)
-        new = elements(self.cascade, einsum.output, every)
-        left_out = self.total[einsum.name][new] == 0
-        indices = tuple(
-            msgspec.structs.replace(index, offset=0) if index.terms and index.offset == 1 else index
-            for index in einsum.output.indices
-        )
-        old = elements(self.cascade, Access(einsum.name, indices), every)[left_out]
-        new = new[left_out]
-        here: Place | None = places[einsum.name]
-        while here is not None:
-            for field in (here.values, here.there, here.fresh, here.stamp):
-                field[:, new] = field[:, old]
-            here = here.outer
 
 
 def _steps(einsum: Einsum, ranges: Ranges) -> list[Ranges]:

@@ -79,6 +79,40 @@ CASES = {
         ("keep A in near x1 / pipeline\n    for i/3\n      keep B in near x1\n        B on grid cores=i*j\n"
         "    for j/1\n      keep B C in near x1\n        for i/2\n          C on grid cores=j*i"),
     ),
+    "of a fibre that bounds cut, groups are counted in what is left of it": (
+        "tensor A[m,k] sparse 2:4 k\nwhere k <= m\nZ[m,n] = A[m,k] * W[k,n]", "m=8 k=8 n=2", {"exploits": ("n:m",)},
+        "keep A W Z in gb x1 / Z on grid rows=m cols=n",
+    ),
+    "the end of a partition cuts the last group of each fibre": (
+        ("m -> m1, m0\ntensor W[m,n] sparse 2:4 m\n"
+         "Z[m1,p,n] = A[p,m1*M0+m0] * W[m1*M0+m0,n]\nY[p,n] = sum[m1](Z[m1,p,n])"), "m=8 m0=3 p=2 n=3",
+        {"exploits": ("n:m",)}, ("sequence\n  keep A W Z in gb x1\n    Z on lanes lanes=n\n"
+         "  keep Z Y in gb x1\n    Y on lanes lanes=n"),
+    ),
+    "a rank of any name walks the sparse dimension": (
+        SPARSE + PRODUCT + "\nY[m,n] = B[m,j] * W[j,n]", "m=2 n=3 k=8 j=8", {"exploits": ("n:m",)},
+        "keep A B W Z Y in gb x1 / pipeline\n    Z on grid rows=m cols=n\n    Y on grid rows=m cols=n",
+    ),
+    "a result of which every point is skipped is not added to": (
+        "tensor W[k,n] sparse 2:4 n\n" + PRODUCT, "m=3 n=9 k=4", {"exploits": ("n:m",)},
+        "keep A Z in gb x1 / for k/3 / keep W in gb x1 / Z on grid rows=n cols=m",
+    ),
+    "a state that bounds leave as it was in the last steps leaves in one transfer for each tile": (
+        "initial S = 0\nwhere t <= c\nS[t+1,c] = S[t,c] + X[t,c]\nY[c] = S[T,c] * G[c]", "t=4 c=4", {},
+        ("sequence\n  keep S in gb x1\n    for t/1\n      keep X in gb x1\n        S on lanes lanes=c\n"
+         "  keep S G Y in gb x1\n    Y on lanes lanes=c"),
+    ),
+    "compressed results that many steps add to leave once": (
+        "tensor S[m,p] sparse 1:4 m\nwhere m <= p\nS[m,p] = K[m,e] * Q[e,p]", "m=4 p=4 e=3", {"exploits": ("n:m",)},
+        "keep S K Q in gb x1 / S on grid rows=m cols=p",
+    ),
+    "a step that bounds leave out is the one before, and leaves as long as that is wanted": (
+        ("initial S = 0\nwhere t <= c\nR[t,c] = S[t,c] * G[c]\nS[t+1,c] = R[t,c] + X[t,c]\n"
+         "Y[c] = S[T,c] * G[c]"), "t=3 c=3", {},
+        ("sequence\n  keep S in gb x1\n    for t/1\n      keep X R G in gb x1\n        sequence\n"
+         "          R on lanes lanes=c\n          keep S in lanes x1\n            S on lanes lanes=c\n"
+         "  keep S G Y in gb x1\n    Y on lanes lanes=c"),
+    ),
     "each step of a state in a tile reads and writes by itself": (
         "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * D[c]", "t=3 c=2", {},
         "keep S D X Y in gb x1 / pipeline\n    S on lanes lanes=c\n    Y on lanes lanes=c",

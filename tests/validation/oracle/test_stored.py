@@ -31,6 +31,21 @@ def test_every_fibre_keeps_its_own_last_group() -> None:
     assert right(work, found)
 
 
+def test_a_fibre_that_bounds_cut_keeps_what_is_left_of_each_group() -> None:
+    # rows of 1 to 8 values: 1 2 2 2 3 4 4 4 of them stay, 22 in all, of 16 bits and 2 for their place
+    work = parse(
+        "tensor A[m,k] sparse 2:4 k\nwhere k <= m\nZ[m,n] = A[m,k] * W[k,n]",
+        name="tri", sizes={"m": 8, "k": 8, "n": 2},
+    )  # fmt: skip
+    chip = machine(exploits=("n:m",))
+    tree = chain(keep("A W Z", "gb"), Compute(einsum="Z", unit="grid", spatial={"rows": ("m",)}))
+    found = outcome(work, chip, tree)
+    assert found.books.reads["dram", "A"] == 50  # 396 bits
+    assert found.points["Z"] == 22 * 2
+    program = lower(Mapping(cascade="tri", machine=chip.name, template="t", tree=tree), work, chip)
+    assert all(level(program, chip).traffic["dram"]["A"] == 50 for level in (analyse, simulate))
+
+
 def test_a_tile_that_cuts_the_groups_skips_nothing() -> None:
     work = parse(
         "tensor W[k,n] sparse 2:4 k\nZ[m,n] = A[m,k] * W[k,n]", name="nm", sizes={"m": 1, "k": 8, "n": 4}
