@@ -15,7 +15,7 @@ import numpy as np
 
 from einsim.accel.machine import Unit
 from einsim.dataflow.cores import copied, cores_ranks, going_round, most_places, on_a_core
-from einsim.dataflow.footprint import injective
+from einsim.dataflow.footprint import coefficients, injective, plainly_alike
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.passing import in_time, kind_of, passed
@@ -102,7 +102,7 @@ class LaidTile:
         free = [rank for rank in self.in_time if not self._cut_by_folds({rank})]
         return (
             self._whole_folds()
-            * self._shares()
+            * self._on_a_core(self.alone)
             * self._times(free)
             * self._left([r for r in self.in_time if r not in free])
         )
@@ -224,7 +224,7 @@ class LaidTile:
         found = [
             rank
             for rank in sorted((self.mask.tied & lone) - set(cores_ranks(self.node)))
-            if self.mask.in_runs(rank) and (not accesses or _plainly_alike(accesses, rank))
+            if self.mask.in_runs(rank) and (not accesses or plainly_alike(accesses, rank))
         ]
         return max(found, key=lambda rank: self.tile[rank][1], default="")
 
@@ -249,10 +249,6 @@ class LaidTile:
             return 1
         extents = tuple(self.work[rank] for rank in self.shared_out)
         return most_places(extents, tuple(rank in ranks for rank in self.shared_out), self.cores)
-
-    def _shares(self) -> int:
-        """Places of the cores' own ranks that one core takes in time."""
-        return self._on_a_core(self.alone)
 
     @property
     def mixed(self) -> bool:
@@ -321,7 +317,7 @@ class LaidTile:
         """The visit in which what passes the unit's edge is counted (with the ranks `more`), and how often it
         passes; None where it isn't visited.
         """
-        mixed = frozenset(r for r in self.in_time if len({_terms(access, r) for access in accesses}) > 1)
+        mixed = frozenset(r for r in self.in_time if len({coefficients(one, r) for one in accesses}) > 1)
         if len(accesses) > 1 and self.still in accesses:
             mixed = frozenset(self.in_time)
         plain = (
@@ -331,7 +327,7 @@ class LaidTile:
             return None
         together = self._tangled(accesses[0])
         if len(accesses) > 1:
-            together = frozenset(rank for rank in self.placed if not _plainly_alike(accesses, rank))
+            together = frozenset(rank for rank in self.placed if not plainly_alike(accesses, rank))
         visit = self.visited(mixed | more | together, run)
         if visit is None:
             self.rounded |= not plain
@@ -400,14 +396,3 @@ class LaidTile:
         spatial = self.placed | set(self.shared_out)
         shared = [spatial & set(index.ranks) for index in access.indices if not injective(index, self.tile)]
         return frozenset(rank for ranks in shared if len(ranks) > 1 for rank in ranks)
-
-
-def _plainly_alike(accesses: Sequence[Access], rank: str) -> bool:
-    """Whether all accesses have a rank in the same indices, alone."""
-    found = {tuple(index if rank in index.ranks else None for index in a.indices) for a in accesses}
-    return len(found) == 1 and all(index is None or index.ranks == (rank,) for index in next(iter(found)))
-
-
-def _terms(access: Access, rank: str) -> tuple[int, ...]:
-    """Coefficients of a rank in each index."""
-    return tuple(sum(t.coefficient for t in index.terms if t.rank == rank) for index in access.indices)

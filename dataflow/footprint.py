@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 import msgspec
@@ -196,6 +196,17 @@ def injective(index: Index, box: Box) -> bool:
             return False
         reach += abs(term.coefficient) * (extent - 1)
     return True
+
+
+def plainly_alike(accesses: Sequence[Access], rank: str) -> bool:
+    """Whether all accesses have a rank in the same indices, alone."""
+    found = {tuple(index if rank in index.ranks else None for index in a.indices) for a in accesses}
+    return len(found) == 1 and all(index is None or index.ranks == (rank,) for index in next(iter(found)))
+
+
+def coefficients(access: Access, rank: str) -> tuple[int, ...]:
+    """Coefficients of a rank in each index."""
+    return tuple(sum(t.coefficient for t in index.terms if t.rank == rank) for index in access.indices)
 
 
 def runs(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, int]) -> tuple[int, int]:
