@@ -217,7 +217,8 @@ def defined(sources: dict[str, str]) -> dict[str, list[str]]:
     """The modules that define a class, by its name; classes within functions and classes count."""
     found: dict[str, list[str]] = {}
     for module, source in sources.items():
-        for name in {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)}:
+        classes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+        for name in {node.name.lstrip("_") for node in classes}:
             found.setdefault(name, []).append(module)
     return found
 

@@ -42,17 +42,17 @@ class Dependence(msgspec.Struct, frozen=True):
         return self.writer.name in names and self.reader.name in names
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _Linear(msgspec.Struct, frozen=True):
     """A linear function of the ranks at both ends; as a constraint it is >= 0."""
 
     terms: Mapping[_Var, int]
     constant: int = 0
 
-    def plus(self, other: _Line, factor: int = 1) -> _Line:
+    def plus(self, other: _Linear, factor: int = 1) -> _Linear:
         terms = dict(self.terms)
         for var, value in other.terms.items():
             terms[var] = terms.get(var, 0) + factor * value
-        return _Line({v: a for v, a in terms.items() if a}, self.constant + factor * other.constant)
+        return _Linear({v: a for v, a in terms.items() if a}, self.constant + factor * other.constant)
 
 
 def dependences(cascade: Cascade) -> tuple[Dependence, ...]:
@@ -142,31 +142,31 @@ def _walker(cascade: Cascade, index: Index) -> str:
     return max(index.terms, key=lambda term: (abs(term.coefficient), cascade.size(term.rank))).rank
 
 
-class _Ends:
+class _Pairs:
     """The pairs of points at which a read takes what was written, as bounds of differences of two ranks."""
 
     def __init__(self, cascade: Cascade, edge: Dependence, given: Given, endless: frozenset[str]) -> None:
-        self.writes: dict[str, _Line] = {}
-        lines: list[_Line] = []
+        self.writes: dict[str, _Linear] = {}
+        lines: list[_Linear] = []
         for written, index in zip(edge.writer.output.indices, edge.read.indices, strict=True):
-            read = _Line({("reads", term.rank): term.coefficient for term in index.terms}, index.offset)
+            read = _Linear({("reads", term.rank): term.coefficient for term in index.terms}, index.offset)
             if len(written.terms) == 1:
-                self.writes[written.terms[0].rank] = read.plus(_Line({}, written.offset), -1)
+                self.writes[written.terms[0].rank] = read.plus(_Linear({}, written.offset), -1)
             else:
                 gap = read.plus(_line("writes", written), -1)
-                lines += [gap, _Line({}).plus(gap, -1)]
+                lines += [gap, _Linear({}).plus(gap, -1)]
         for rank in edge.writer.ranks:
-            self.writes.setdefault(rank, _Line({("writes", rank): 1}))
-        self.reads = {rank: _Line({("reads", rank): 1}) for rank in edge.reader.ranks}
+            self.writes.setdefault(rank, _Linear({("writes", rank): 1}))
+        self.reads = {rank: _Linear({("reads", rank): 1}) for rank in edge.reader.ranks}
         for side, einsum in ((self.writes, edge.writer), (self.reads, edge.reader)):
             for rank, place in side.items():
                 if rank not in endless:
-                    lines += [place, _Line({}, cascade.size(rank) - 1).plus(place, -1)]
+                    lines += [place, _Linear({}, cascade.size(rank) - 1).plus(place, -1)]
             if side is self.reads or not einsum.iterative:  # a state is carried on where bounds leave it out
                 lines += _kept(cascade, einsum, side, endless)
         for rank in set(given) & set(self.writes) & set(self.reads):
             apart = self.writes[rank].plus(self.reads[rank], -1)
-            lines += [_Line({}, given[rank] - 1).plus(apart, sign) for sign in (1, -1)]
+            lines += [_Linear({}, given[rank] - 1).plus(apart, sign) for sign in (1, -1)]
         self.possible = all(line.terms or line.constant >= 0 for line in lines)
         ends = [*(self.writes[rank] for rank in edge.writer.ranks), *self.reads.values()]
         self.vars = list(dict.fromkeys((_ORIGIN, *(var for line in (*lines, *ends) for var in line.terms))))
@@ -176,9 +176,9 @@ class _Ends:
     def most(self, rank: str, sign: int) -> float:
         """The most of sign * (place of the write - place of the read) along a rank."""
         apart = self.writes[rank].plus(self.reads[rank], -1)
-        return self._most(tuple((_Line({}).plus(apart, sign)).terms.items())) + sign * apart.constant
+        return self._most(tuple((_Linear({}).plus(apart, sign)).terms.items())) + sign * apart.constant
 
-    def _close(self, lines: list[_Line]) -> None:
+    def _close(self, lines: list[_Linear]) -> None:
         """Narrow the differences by every constraint until nothing changes."""
         for _ in range(_MOST_ROUNDS if self.possible else 0):
             before = dict(self.bounds)
@@ -193,7 +193,7 @@ class _Ends:
             if self.bounds == before or not self.possible:
                 return
 
-    def _narrow(self, line: _Line) -> None:
+    def _narrow(self, line: _Linear) -> None:
         """A (u - v) is at most what the rest of a constraint can be, for any two ranks u and v."""
         parts = [*line.terms.items(), (_ORIGIN, 0)]
         for u, a in parts:
@@ -224,17 +224,17 @@ class _Ends:
 @lru_cache(maxsize=4096)
 def _ends(
     cascade: Cascade, edge: Dependence, given: tuple[tuple[str, int], ...], endless: frozenset[str]
-) -> _Ends:
-    return _Ends(cascade, edge, dict(given), endless)
+) -> _Pairs:
+    return _Pairs(cascade, edge, dict(given), endless)
 
 
-def _line(side: str, index: Index) -> _Line:
-    return _Line({(side, term.rank): term.coefficient for term in index.terms}, index.offset)
+def _line(side: str, index: Index) -> _Linear:
+    return _Linear({(side, term.rank): term.coefficient for term in index.terms}, index.offset)
 
 
 def _kept(
-    cascade: Cascade, einsum: Einsum, places: Mapping[str, _Line], endless: frozenset[str]
-) -> list[_Line]:
+    cascade: Cascade, einsum: Einsum, places: Mapping[str, _Linear], endless: frozenset[str]
+) -> list[_Linear]:
     """Bounds of the iteration space that act on an Einsum, but those that end an endless rank; blocks
     (documents) are left out.
     """
@@ -243,7 +243,7 @@ def _kept(
     for bound in cascade.bounds:
         if isinstance(bound, Bound) and acts(bound, set(einsum.ranks)):
             terms, constant = relaxed(difference(bound.right, bound.left), places, ranges)
-            line = _Line({}, constant)
+            line = _Linear({}, constant)
             for rank, value in terms.items():
                 line = line.plus(places[rank], value)
             if not sum(value for rank, value in terms.items() if rank in endless):

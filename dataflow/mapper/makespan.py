@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 #: Nodes of the tree of choices that are looked at; with fewer than it has, the least time is bounded.
 MOST_NODES = 300
@@ -13,6 +12,8 @@ def makespan(times: list[dict[str, float]]) -> float:
     """What no way to give each task to a unit takes less than, by integer programming (HiGHS): the least
     time where that is found soon. Each task has its seconds by unit; one without any takes none.
     """
+    from scipy.optimize import Bounds, LinearConstraint, milp  # a third of what `einsim map` would import
+
     tasks = [task for task in times if task]
     units = sorted({unit for task in tasks for unit in task})
     if not tasks:

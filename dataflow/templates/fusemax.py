@@ -37,22 +37,22 @@ def interleaved(cascade: Cascade, machine: Machine, one: Attention | None = None
 
     Of `one` attention of the cascade, or its first, as all of these; EinsimError where it has none.
     """
-    return _scheduled(_Fused(_found(cascade, one), machine, "fusemax-interleaved", planar=True))
+    return _scheduled(_FusedTree(_found(cascade, one), machine, "fusemax-interleaved", planar=True))
 
 
 def stalled(cascade: Cascade, machine: Machine, one: Attention | None = None) -> Mapping:
     """One tile at a time: each block's maximum stalls the array ("+Architecture" in the paper)."""
-    return _Fused(_found(cascade, one), machine, "fusemax-stalled", planar=True).mapping({})
+    return _FusedTree(_found(cascade, one), machine, "fusemax-stalled", planar=True).mapping({})
 
 
 def on_flat(cascade: Cascade, machine: Machine, one: Attention | None = None) -> Mapping:
     """The 1-pass cascade where the matrix unit only multiplies and a vector unit does the rest ("+Cascade" in
     the paper, on FLAT's machine). BQK and SLN go through the buffer. Runs on any machine with both units.
     """
-    return _scheduled(_Fused(_found(cascade, one), machine, "fusemax-on-flat", planar=False))
+    return _scheduled(_FusedTree(_found(cascade, one), machine, "fusemax-on-flat", planar=False))
 
 
-def _scheduled(fused: _Fused) -> Mapping:
+def _scheduled(fused: _FusedTree) -> Mapping:
     """The mapping with as many buffers for each block as its software pipeline needs, and one to spare.
 
     The spare one lets a unit run ahead over the ends of loops, where the steady schedule is interrupted.
@@ -158,7 +158,7 @@ class Leaves:
         return Pipeline(children=(serial, self("RD")))
 
 
-class _Fused:
+class _FusedTree:
     """The tree of the fused mapping, for given numbers of buffers."""
 
     def __init__(self, one: Attention, machine: Machine, name: str, *, planar: bool) -> None:

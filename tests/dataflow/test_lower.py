@@ -27,7 +27,7 @@ from einsim.workloads.notation import parse
 from tests.dataflow.cases import machine, program_case
 from tests.validation.oracle.small import machine as small
 
-LAWS = settings(max_examples=80, deadline=None, derandomize=True)
+LAWS = settings(max_examples=50, deadline=None, derandomize=True)
 SEEDS = st.integers(0, 2**32)
 
 

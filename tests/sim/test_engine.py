@@ -18,7 +18,7 @@ from tests.dataflow.cases import program_case
 from tests.sim.replay import Replay
 
 SEEDS = st.integers(0, 2**32)
-LAWS = settings(max_examples=120, deadline=None, derandomize=True)
+LAWS = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 def lowered(seed, **options):

@@ -62,7 +62,7 @@ class Labelling:
     """
 
     def __init__(self, graph: Graph) -> None:
-        search = _Search(graph)
+        search = _SmallestLabelling(graph)
         certificate, colour = search.best()
         self.order = sorted(range(len(colour)), key=colour.__getitem__)
         text = repr((sorted(map(repr, graph.colours)), search.labels, certificate))
@@ -71,10 +71,10 @@ class Labelling:
 
 def refined(graph: Graph) -> list[int]:
     """The stable colouring: a number for each vertex that isomorphic graphs share."""
-    return _Search(graph).refined()[0]
+    return _SmallestLabelling(graph).refined()[0]
 
 
-class _Search:
+class _SmallestLabelling:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.labels = sorted({repr(label) for _, label, _, _ in graph.edges})
@@ -174,7 +174,7 @@ class _Search:
         """By what they are in detail, so that the choice among mirror images isn't the numbering's."""
         if not self.order:
             graphs = (self.graph.exact(self.graph.first), self.graph.exact())
-            self.order = list(zip(*(_Search(graph).refined()[0] for graph in graphs), strict=True))
+            self.order = list(zip(*(_SmallestLabelling(graph).refined()[0] for graph in graphs), strict=True))
         return sorted(members, key=self.order.__getitem__)
 
     def _leaf(self, colour: list[int]) -> Certificate:

@@ -81,7 +81,7 @@ def agree(space: MapSpace, point: Point) -> None:
         assert least <= program.buffers.get(name, 0) <= most
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 10**9), levels=st.integers(1, 2), systolic=st.booleans())
 def test_the_model_is_the_analytical_model(seed: int, levels: int, systolic: bool) -> None:
     rng = random.Random(seed)
@@ -96,7 +96,7 @@ def test_the_model_is_the_analytical_model(seed: int, levels: int, systolic: boo
     agree(space, point)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(
     seed=st.integers(0, 10**9), levels=st.integers(1, 2), systolic=st.booleans(),
     texts=st.sampled_from(((BOUNDED, 9), (SHIFTED, 6))),
@@ -116,7 +116,7 @@ def test_the_model_counts_what_bounds_leave_and_halos_share(
     agree(space, point)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**9), texts=st.sampled_from((TEXTS, BOUNDED, SHIFTED)), systolic=st.booleans())
 def test_no_point_of_a_nest_is_below_its_bound(seed: int, texts: Any, systolic: bool) -> None:
     rng = random.Random(seed)

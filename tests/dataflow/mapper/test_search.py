@@ -14,7 +14,7 @@ from einsim.dataflow.mapper.found import score
 from einsim.dataflow.mapper.search import Search, SearchResult
 from einsim.dataflow.mapper.space import MapSpace
 
-PROBLEMS = 220
+PROBLEMS = 100
 
 
 def searched(space: MapSpace, objective: str, within: float = math.inf) -> SearchResult:

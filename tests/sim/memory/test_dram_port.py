@@ -64,7 +64,7 @@ def ran(program, chip, *, jump):
     return run, msgspec.structs.replace(run.result(chip), timeline=())
 
 
-@pytest.mark.parametrize(("refresh", "programs", "jumps"), [("average", 100, 8), ("exact", 20, 0)])
+@pytest.mark.parametrize(("refresh", "programs", "jumps"), [("average", 40, 3), ("exact", 12, 0)])
 def test_jump_equals_the_plain_run_with_timing_on(refresh, programs, jumps):
     """Time, traffic, energy by command, stalls and reasons; on standards whose rows come round quickly."""
     seed = done = jumped = 0

@@ -82,7 +82,7 @@ def test_buffers_hold_what_was_reserved_for_them_at_most(seed):
     assert not any(left.values())  # at the end every tile has been given up
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @example(11274, 0.0, 0.125)  # a transfer's last port still drains at its end
 @given(SEEDS, st.floats(0, 1), st.floats(0, 1))
 def test_a_window_is_that_part_of_the_whole(seed, first, second):

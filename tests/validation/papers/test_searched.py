@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 import pytest
 
@@ -12,6 +14,13 @@ from einsim.specs.errors import SpecError
 from einsim.validation.papers import searched
 from einsim.validation.papers.fusemax import PaperCase, references
 from einsim.validation.papers.run import run
+
+searched_once = cache(searched.search)
+
+
+@pytest.fixture(autouse=True)
+def _each_case_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searched, "search", searched_once)
 
 
 @pytest.mark.parametrize("kind", searched.KINDS)
