@@ -10,7 +10,6 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.effort import CHOICES, NODES, Effort
-from einsim.dataflow.mapper.band import band_of
 from einsim.dataflow.mapper.bound import counted_share, least, least_latency
 from einsim.dataflow.mapper.doubling import doubled_where_it_fits
 from einsim.dataflow.mapper.found import Found, searched
@@ -120,7 +119,7 @@ def best_mapping(
             figures = None if best is None else (best.ticks * seconds, best.joules, best.held)
             progress(done, groups, figures)
 
-        left = counted_share(space, relaxed.cascade) if reason else {}
+        left = counted_share(space) if reason else {}
         search = Search(
             relaxed, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes,
             workers=workers, left=left, few=effort == "quick",
@@ -231,9 +230,10 @@ def _gap(pair: Judged, space: MapSpace, objective: str, bottom: float) -> float:
 def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
     """The space that the compiled model can search, and why an answer from it is not exact.
 
-    Bounds that are no band, and patterns other than n:m, are left out of the search, and an operand read at
-    shifted indices counts as a whole: the mapping found is judged with all of it. None where no groups of the
-    space cover the cascade: some state is carried in a way that only refinement may find room for.
+    Bounds that are no band are left out of an Einsum's search, patterns other than n:m of all, and an operand
+    read at shifted indices counts as a whole: the mapping found is judged with all of it. None where no
+    groups of the space cover the cascade: some state is carried in a way that only refinement may find room
+    for.
     """
     reason = space.why_not_exact
     if not reason:
@@ -250,8 +250,6 @@ def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:
         for tensor in work.tensors
     )
     work = msgspec.structs.replace(work, tensors=tensors)
-    if any(band_of(work, space.machine, einsum) is None for einsum in work.einsums):
-        work = msgspec.structs.replace(work, bounds=())
     relaxed = msgspec.structs.replace(space, cascade=work)
     return (relaxed if relaxed.covers else None), reason
 

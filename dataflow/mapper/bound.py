@@ -26,6 +26,7 @@ from einsim.dataflow.leaf import (
     issued_ops,
     leaf_cost,
 )
+from einsim.dataflow.mapper.band import inexact
 from einsim.dataflow.mapper.makespan import makespan
 from einsim.dataflow.mapper.nest import operands, plain, uncounted
 from einsim.dataflow.mapper.objective import key_by
@@ -163,7 +164,7 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[float, float]:
     return seconds, joules
 
 
-def counted_share(space: MapSpace, searched: Cascade) -> dict[str, float]:
+def counted_share(space: MapSpace) -> dict[str, float]:
     """For each Einsum that the search of a cascade counts too dear: of its cost there, the share that it has
     at least.
 
@@ -172,12 +173,12 @@ def counted_share(space: MapSpace, searched: Cascade) -> dict[str, float]:
     others. Elements that are read at several indices count at each; patterns may save everything.
     """
     cascade = space.cascade
-    bounds = () if searched.bounds else cascade.bounds
-    cut = {term.rank for b in bounds for side in (b.left, b.right) for term in side.terms}
+    cut = {term.rank for b in cascade.bounds for side in (b.left, b.right) for term in side.terms}
     found: dict[str, float] = {}
     for einsum in cascade.einsums:
         points = max(1, math.prod(cascade.size(rank) for rank in einsum.ranks))
-        share = cascade.points(einsum.name) / points if bounds else 1.0
+        bounded = inexact(cascade, space.machine, einsum)
+        share = cascade.points(einsum.name) / points if bounded else 1.0
         for rank in cut.intersection(einsum.ranks) if share < 1 else ():
             widths = {
                 space.machine.unit(node.unit).dims[dim] if len(ranks) == 1 else 0

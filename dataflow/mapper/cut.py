@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from einsim.dataflow.mapper.band import KIND, A, B
+from einsim.dataflow.mapper.band import KIND
 from einsim.specs.compiled import njit
 
 MOST_EXTENTS = 8  # different tile extents of one rank: one more than its loops
@@ -31,42 +31,34 @@ class NestCut(NamedTuple):
     below: Any  # int [1]: the loops whose tiles a walk goes over: so many of the outer ones
     open: Any  # int [R]: whether a loop over the rank has no tile yet
     at: Any  # int [R]: the extent that a walk over all combinations stands at
-    every: Any  # int [R]: 0, to walk over all ranks
     tile: Any  # float [R]: points of a tile
     work: Any  # float [R]: those that are computed
     places: Any  # float [R], scratch
     marks: Any  # int [R], scratch
-    values: Any  # float [X, 2]: values that pass in one tile, all cores together and each by itself
+    values: Any  # float [X, 4]: values that pass in one tile, all cores together and each by itself; then
+    #              both without what tied ranks make of them
     uses: Any  # float [X, M, USES]
     summed: Any  # int [X]: below how many loops a home is whose transfers those are; -1: not known
-    totals: Any  # float [2]: steps in time and points, of all tiles
-    slot: Any  # int [1]: which of the following a walk goes over, for ranks that a band ties
-    many: Any  # int [V]: how many kinds of their tiles there are, 0: not known
-    made: Any  # float [V, 2 D]: by which sizes of tiles they were found
-    tied: Any  # float [V, kinds, KIND]
+    totals: Any  # float [5]: steps in time and points, of all tiles; steps, points and folds of one, without
+    #              what tied ranks make of them
+    views: Any  # what loops make of ranks that a band ties
+    from_row: Any  # int [1]: the row of the kind with which walks over them begin
+    mean: Any  # bool [1]: whether that is their mean: of which nothing is rounded up
     kind: Any  # float [KIND]: the one at which a walk stands
-    begins: Any  # float [4, ...], scratch: where tiles begin
 
 
 @njit(error_model="numpy", nogil=True)
-def uncut(t: Any) -> Any:
+def uncut(t: Any, views: Any) -> Any:
     """Room for the cut of a nest; `start` fills it."""
     depth, (tensors, ranks) = t.loop_rank.shape[0], t.moved.shape
-    views, most, area = 1, 2, 1
-    for tied in (int(t.band[A]), int(t.band[B])):
-        views *= 1 + np.sum(t.loop_rank == tied)
-        most += int(t.sizes[tied]) if tied >= 0 else 0
-        area *= int(t.sizes[tied]) if tied >= 0 else 1
     return NestCut(
         np.empty((depth + 1, ranks)), np.empty((depth + 1, ranks)), np.empty(depth + 1, np.int64),
         np.empty((depth + 1, ranks, MOST_EXTENTS)), np.empty((depth + 1, ranks, MOST_EXTENTS)),
         np.empty((depth + 1, ranks), np.int64), np.array([depth]),
-        np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.zeros(ranks, np.int64), np.empty(ranks),
-        np.empty(ranks), np.empty(ranks), np.empty(ranks, np.int64), np.empty((tensors, 2)),
-        np.empty((tensors, t.mem.shape[0], USES)), np.empty(tensors, np.int64), np.empty(2),
-        np.zeros(1, np.int64), np.zeros(views, np.int64), np.empty((views, 2 * depth)),
-        np.empty((views, 2 * most + min(area, 4096), KIND)), np.ones(KIND),
-        np.empty((4, max(most, depth) + 1)),
+        np.empty(ranks, np.int64), np.empty(ranks, np.int64), np.empty(ranks),
+        np.empty(ranks), np.empty(ranks), np.empty(ranks, np.int64), np.empty((tensors, 4)),
+        np.empty((tensors, t.mem.shape[0], USES)), np.empty(tensors, np.int64), np.empty(5),
+        views, np.zeros(1, np.int64), np.zeros(1, np.bool_), np.ones(KIND),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from einsim.dataflow.mapper.archive import Goal
+from einsim.dataflow.mapper.band import views_of
 from einsim.dataflow.mapper.found import Found
 from einsim.dataflow.mapper.kernel import roots, search
 from einsim.dataflow.mapper.nest import Inside, Nest, name_of
@@ -241,7 +242,8 @@ class Contexts:
                 for entry in self._layouts(einsum, seen):
                     allowed = entry.loops.allow(tiles)
                     rows = found[allowed]
-                    roots(entry.table, entry.loops.roots(tiles[allowed]), tiles.shape[1], rows)
+                    views = views_of(entry.table.band, entry.table.sizes)
+                    roots(entry.table, views, entry.loops.roots(tiles[allowed]), tiles.shape[1], rows)
                     found[allowed] = rows
                 self.pools.bounds[key] = found
             return self.pools.bounds[key]
@@ -326,8 +328,8 @@ class Contexts:
                 continue
             values, starts = menu_arrays(sizes)
             archive.keys, archive.metas, archive.count, nodes, whole = search(
-                entry.table._replace(mem=mem), values, starts, entry.twin, number, goal, archive.keys,
-                archive.metas, archive.count, most - total,
+                entry.table._replace(mem=mem), views_of(entry.table.band, entry.table.sizes), values, starts,
+                entry.twin, number, goal, archive.keys, archive.metas, archive.count, most - total,
             )  # fmt: skip
             total += nodes
             every = every and whole

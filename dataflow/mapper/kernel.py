@@ -41,8 +41,8 @@ def empty_sums(options: int, tensors: int, width: int) -> Any:
 
 @njit(error_model="numpy", nogil=True)
 def search(
-    t: Any, values: Any, starts: Any, twin: Any, number: int, goal: Any, keys: Any, metas: Any, count: int,
-    most: int,
+    t: Any, views: Any, values: Any, starts: Any, twin: Any, number: int, goal: Any, keys: Any, metas: Any,
+    count: int, most: int,
 ) -> Any:  # fmt: skip
     """Search one nest. `values[starts[d]:starts[d + 1]]` is the menu of loop d, ascending, its last entry the
     whole; `twin[d]` is the first loop of those that, all whole, stand in another nest's order too, or -1 (see
@@ -52,7 +52,7 @@ def search(
     nest was covered in at most `most` of them.
     """
     depth, tensors, engines = t.loop_rank.shape[0], t.moved.shape[0], int(t.one[ENGINES])
-    cut = uncut(t)
+    cut = uncut(t, views)
     width = engines + 1 + t.mem.shape[0]
     sums = empty_sums(t.first[tensors], tensors, width)
     key = np.empty(keys.shape[1])
@@ -109,12 +109,12 @@ def search(
 
 
 @njit(error_model="numpy", nogil=True)
-def roots(t: Any, tiles: Any, shared: int, rows: Any) -> None:
+def roots(t: Any, views: Any, tiles: Any, shared: int, rows: Any) -> None:
     """Lower `rows` [n, width] to rows that no point of a nest is below, whose first `shared` loops have these
     `tiles` [n, depth] and the rest are open. The same for every order of the rest.
     """
     tensors, width = t.moved.shape[0], int(t.one[ENGINES]) + 1 + t.mem.shape[0]
-    cut = uncut(t)
+    cut = uncut(t, views)
     sums = empty_sums(t.first[tensors], tensors, width)
     goal = Goal(PARTS, 0.0, np.inf, sums.bound)
     nothing = np.empty((1, width))

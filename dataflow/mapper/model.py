@@ -26,7 +26,7 @@ import numpy as np
 
 from einsim.dataflow.cores import on_a_core
 from einsim.dataflow.held import buffered
-from einsim.dataflow.mapper.band import SUMS, A, B, look
+from einsim.dataflow.mapper.band import SUMS, A, B, look, views_of
 from einsim.dataflow.mapper.cut import COPIED, PARTIAL, READ, TILES, WRITTEN, split, start, uncut
 from einsim.dataflow.mapper.sums import bytes_of, copied, elements, into_cores, sum_tiles, sum_uses
 from einsim.dataflow.mapper.tables import (
@@ -43,6 +43,7 @@ from einsim.dataflow.mapper.tables import (
     FIBRE,
     HOLDS,
     MEMORY,
+    MIRRORED,
     MOVED,
     POINT_J,
     POINT_TICKS,
@@ -65,7 +66,7 @@ def leaf(t: Any, cut: Any, row: Any, final: bool) -> None:
     least that they come to.
     """
     if t.band[A] >= 0:
-        look(t, cut, t.loop_rank.shape[0], t.loop_rank.shape[0])
+        look(t, cut, t.loop_rank.shape[0], t.loop_rank.shape[0], final)
     joules = sum_uses(t, cut, final)
     cut.summed[:] = -1
     row[int(t.one[ENGINE])] += cut.totals[0] * t.one[POINT_TICKS]
@@ -77,12 +78,15 @@ def held_bytes(t: Any, cut: Any, m: int, x: int, d: int, relaxed: bool, partial:
     """Bytes of a home of a tensor, or of its `partial` sums, in a memory at a depth; those of the core
     with most, times the cores, where it has one in each. `relaxed`: of ranks that are open, a single point.
     """
-    one, copies = t.one, t.mem[m, COPIES]
+    one, copies, parted = t.one, t.mem[m, COPIES], False
     for r in range(t.sizes.shape[0]):
-        cut.tile[r] = 1.0 if relaxed and cut.open[r] else cut.reach[d, r]
+        cut.tile[r] = whole = 1.0 if relaxed and cut.open[r] else cut.reach[d, r]
         if copies > 1.0 and r == int(one[CORE_RANK]):
-            cut.tile[r] = on_a_core(cut.tile[r], one[CORES])
+            cut.tile[r] = on_a_core(whole, one[CORES])
+            parted = t.moved[x, r] and cut.tile[r] < whole
     points = elements(t, cut, x, 0.0)
+    for r in range(t.sizes.shape[0]):  # a core has room for what each of two reads takes
+        points *= cut.tile[r] if parted and t.far[x, r, 0] == MIRRORED else 1.0
     fibre = cut.tile[int(t.fmt[x, FIBRE])] if t.fmt[x, M] else 1.0
     size = bytes_of(t, x, m, 0.0 if partial else points, fibre, points if partial else 0.0)
     return buffered(size * copies, one[BUFFERS], cut.again[d] > 0)
@@ -143,7 +147,13 @@ def choice(t: Any, cut: Any, x: int, o: int, chosen: int, row: Any) -> None:
                     again *= cut.trips[d, r]
             depth, shared = t.loop_rank.shape[0], _shared(t, cut, x, d)
             if a >= 0:
-                look(t, cut, depth if moved[x, a] else d, depth if b >= 0 and moved[x, b] else d)
+                look(
+                    t,
+                    cut,
+                    depth if moved[x, a] else d,
+                    depth if b >= 0 and moved[x, b] else d,
+                    chosen == depth,
+                )
             if (a >= 0 or shared) and cut.summed[x] != d:
                 cut.below[0] = d if shared == 2 else depth
                 sum_tiles(t, cut, x)
@@ -202,11 +212,11 @@ def _evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any, cut: Any) 
 
 
 @njit(error_model="numpy", nogil=True)
-def evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any) -> None:
+def evaluate(t: Any, views: Any, tiles: Any, chosen: Any, rows: Any, legal: Any) -> None:
     """Cost of many mappings of one nest: `tiles` [n, D], `chosen` [n, X] (choices of homes, counted from each
     tensor's first) -> `rows` [n, engines + 1 + memories] and `legal` [n], both overwritten.
     """
-    cut = uncut(t)
+    cut = uncut(t, views)
     _evaluate(t, tiles, chosen, rows, legal, cut)
 
 
@@ -214,5 +224,5 @@ def cost(t: Tables, tiles: Ints, chosen: Ints) -> tuple[Floats, Ints]:
     """`evaluate` with fresh arrays."""
     rows = np.empty((len(tiles), int(t.one[ENGINES]) + 1 + len(t.mem)))
     legal = np.empty(len(tiles), np.int64)
-    evaluate(t, tiles, chosen, rows, legal)
+    evaluate(t, views_of(t.band, t.sizes), tiles, chosen, rows, legal)
     return rows, legal

@@ -15,7 +15,7 @@ from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.footprint import compressed, relevant_ranks
 from einsim.dataflow.holds import passes_by, paths, reads, role_of, straight
 from einsim.dataflow.leaf import sparse_rank
-from einsim.dataflow.mapper.band import alone, band_of
+from einsim.dataflow.mapper.band import alone, band_of, inexact
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import mask_of
 from einsim.workloads.cascade import Access, Cascade, Einsum
@@ -105,34 +105,36 @@ def simple(cascade: Cascade, machine: Machine, einsum: Einsum) -> str:
     """Why the fast model is not exact for an Einsum, or "" where it is: indices of one rank, its digits or
     two ranks' sum, whole dense bytes, bounds that are a band.
     """
-    if band_of(cascade, machine, einsum) is None:
-        return "iteration-space bounds"
+    if reason := inexact(cascade, machine, einsum):
+        return reason
     for access in einsum.reads:
         every = {mask_of(cascade, reader.ranks).bounds for reader in cascade.consumers(access.tensor)}
         if len(every) > 1:
             return f"{access.tensor} is read under different bounds"
-    for one, other in itertools.combinations(einsum.reads, 2):
-        if one.tensor == other.tensor and _still(cascade, one) != _still(cascade, other):
+    for operand in operands(cascade, einsum)[:-1]:
+        reads = (access for access in einsum.reads if access.tensor == operand.tensor)
+        if not operand.mirrored and len({_still(cascade, access) for access in reads}) > 1:
             return "a tensor read in two ways"
     for access in (*einsum.reads, einsum.output):
         tensor = cascade.tensor(access.tensor)
         if uncounted(cascade, machine, einsum, access):
             return f"{tensor.name} has a pattern whose bytes or points are not products"
-        whole = access == einsum.output or mask_of(cascade, einsum.ranks)
-        if not plain(cascade, access) and (whole or shifts(cascade, access) is None):
+        if not plain(cascade, access) and (access == einsum.output or shifts(cascade, access) is None):
             return f"{tensor.name} is read with shifted or partial indices"
     return "" if einsum.reads else "it reads nothing"
 
 
 def counted(cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute) -> bool:
     """Whether the fast model knows the steps of tiles of a layout: ranks that bounds tie lie by themselves,
-    no two that an index adds lie along the unit, nor one along cores with memories of their own.
+    no two that an index adds lie along the unit, nor one along cores with memories of their own, nor one of
+    which each read has the other point, too.
     """
     band = band_of(cascade, machine, einsum)
     own = any(memory.copies > 1 for memory in machine.memories)
     placed = {rank for ranks in node.spatial.values() for rank in ranks}
     pairs = [{near, far} for read in einsum.reads for near, (far, _) in (shifts(cascade, read) or {}).items()]
     beside = any(pair <= placed or (own and pair & {*cores_ranks(node)}) for pair in pairs)
+    beside = beside or any(operand.mirrored in placed for operand in operands(cascade, einsum))
     return band is not None and alone(band, einsum, node) and not beside
 
 
@@ -200,13 +202,15 @@ def shifts(cascade: Cascade, access: Access) -> dict[str, tuple[str, int]] | Non
 
 class Operand(msgspec.Struct, frozen=True):
     """A tensor that an Einsum reads, or its output, and the ranks that move it; `own`: it reads its state.
-    `times`: how many steps of a state it reads.
+    `times`: how many steps of a state it reads. `mirrored`: the rank of two points of which it reads the
+    other one, too.
     """
 
     tensor: str
     moved: frozenset[str]
     own: bool = False
     times: int = 1
+    mirrored: str = ""
 
 
 def alike(cascade: Cascade, tensor: str, group: tuple[Einsum, ...]) -> tuple[Einsum, ...]:
@@ -236,8 +240,19 @@ def _operands(cascade: Cascade, name: str) -> tuple[Operand, ...]:
     for tensor, some in reads.items():
         moved = frozenset[str]().union(*(relevant_ranks(cascade, access) for access in some))
         times = len(set(some)) if tensor in cascade.overwritten else 1
-        found.append(Operand(tensor, moved, tensor == einsum.name, times))
+        found.append(Operand(tensor, moved, tensor == einsum.name, times, _mirrored(cascade, some)))
     return (*found, Operand(einsum.name, relevant_ranks(cascade, einsum.output)))
+
+
+def _mirrored(cascade: Cascade, reads: list[Access]) -> str:
+    """The rank of two points that turns one of two reads of a tensor into the other (rotary positions)."""
+    if len({*reads}) != 2:
+        return ""
+    one, other = (
+        {(t.rank, t.coefficient) for index in read.indices for t in index.terms} for read in reads[:2]
+    )
+    turned = {rank for rank, _ in one ^ other}
+    return turned.pop() if len(turned) == 1 and all(cascade.size(rank) == 2 for rank in turned) else ""
 
 
 def orders(cascade: Cascade, einsum: Einsum, step: str = "") -> tuple[tuple[str, ...], ...]:

@@ -27,6 +27,7 @@ from einsim.dataflow.mapper.tables import (
     FIBRE,
     LEAST_STEPS,
     META_BITS,
+    MIRRORED,
     PART_J,
     RANKS,
     REDUCED,
@@ -48,16 +49,27 @@ from einsim.workloads.sparsity import bytes_at, kept_in_groups
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def bytes_of(t: Any, x: int, m: int, elements: float, fibre: float, partial: float = 0.0) -> float:
+def bytes_of(
+    t: Any, x: int, m: int, elements: float, fibre: float, partial: float = 0.0, mean: bool = False
+) -> float:
     """Bytes that elements of a tensor take in a memory, of which `fibre` are along the rank of its pattern,
-    and so many `partial` sums.
+    and so many `partial` sums. Of a `mean` tile, nothing is rounded up.
     """
     fmt, least = t.fmt, t.mem[m, VALUE_BITS]
     wide, sums = max(fmt[x, BITS], least), max(fmt[x, SUM_BITS], least)
     if fmt[x, M] == 0.0:
-        return bytes_at(elements * wide + partial * sums, 1.0)
-    bits = elements * (wide + fmt[x, META_BITS]) + partial * (sums + fmt[x, META_BITS])
-    return bytes_at(kept_in_groups(fmt[x, N], fmt[x, M], fibre) * bits, fibre)
+        fibre, bits = 1.0, elements * wide + partial * sums
+    else:
+        bits = elements * (wide + fmt[x, META_BITS]) + partial * (sums + fmt[x, META_BITS])
+        bits *= kept_in_groups(fmt[x, N], fmt[x, M], fibre)
+    return bits / (8.0 * fibre) if mean else bytes_at(bits, fibre)
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _passing(t: Any, cut: Any, x: int, m: int, elements: float, fibre: float, partial: float = 0.0) -> float:
+    """Bytes of the whole accesses that they take."""
+    size = bytes_of(t, x, m, elements, fibre, partial, cut.mean[0])
+    return size if cut.mean[0] else whole_bytes(size, t.mem[m, ACCESS])
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -82,19 +94,22 @@ def elements(t: Any, cut: Any, x: int, points: float) -> float:
             total *= tile[r] + t.far[x, r, 1] * (tile[far] - 1.0)
         elif far >= 0:
             total *= tile[r] * tile[far]
+        elif far == MIRRORED:
+            total *= t.sizes[r]
         elif t.moved[x, r] and far == -1 and not (both and t.place[r, BOUND]):
             total *= tile[r]
     return total
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def _add_steps(t: Any, cut: Any, count: float, final: bool) -> None:
-    """Add the steps in time and the points of tiles of one kind. Where weights stay, each fold takes at least
-    the cycles in which the next ones load. A core walks its share of the cores' ranks that no other dimension
-    has. Where tiles of tied ranks are not `final`, only their points are sure to take steps.
+def _steps(t: Any, cut: Any, final: bool) -> None:
+    """Set the steps in time, points and folds of a tile; where tied ranks lie by themselves, without what
+    those make of them. Where weights stay, each fold takes at least the cycles in which the next ones load. A
+    core walks its share of the cores' ranks that no other dimension has. Where tiles are not `final`, of tied
+    ranks only their points are sure to take steps.
     """
     boxes = final and not t.band[ALONE]  # as if all of a tile's box were there
-    inside, points, folds = 1.0, cut.kind[POINTS], 1.0
+    inside, points, folds = 1.0, 1.0, 1.0
     for r in range(t.sizes.shape[0]):
         if not t.place[r, BOUND]:
             points *= cut.work[r]
@@ -115,23 +130,16 @@ def _add_steps(t: Any, cut: Any, count: float, final: bool) -> None:
         if boxes or not t.dim[s, TIED]:
             inside *= fold
             folds *= 1.0 if t.dim[s, SERIAL] else fold
-    if not boxes:
-        inside *= cells(t, cut.kind, t.moved.shape[0]) if final else cut.kind[POINTS]
-        folds *= cells(t, cut.kind, t.moved.shape[0] + 1) if final else 1.0
-    cut.totals[0] += count * loaded_under(inside, folds, t.one[LEAST_STEPS])
-    cut.totals[1] += count * points
+    cut.totals[2], cut.totals[3], cut.totals[4] = inside, points, folds
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
-def _tied_values(t: Any, cut: Any, x: int, final: bool) -> float:
-    """Values of a tensor that pass because of the ranks that a band ties, and of others along the same
-    dimensions; at least, where it is not `final`: a value in each step, each value in some step.
+def _tied_values(t: Any, cut: Any, x: int) -> float:
+    """Values of a tensor that pass at least because of the ranks that a band ties, and of others along the
+    same dimensions: a value in each step, each value in some step.
     """
-    if final:
-        return cells(t, cut.kind, x)
-    mine = steps = cut.kind[POINTS]
-    if not t.grain[x, BOTH]:
-        mine = 1.0
+    steps = cut.kind[POINTS]
+    mine = steps if t.grain[x, BOTH] else 1.0
     for r in range(t.sizes.shape[0]):
         if t.place[r, BOUND]:
             mine *= cut.tile[r] if t.moved[x, r] and not t.grain[x, BOTH] else 1.0
@@ -211,9 +219,11 @@ def _passed_least(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _values(t: Any, cut: Any, x: int, apart: bool, final: bool) -> float:
-    """Values of a tensor that pass in all steps of one tile; at least, where it is not `final`."""
+    """Values of a tensor that pass in all steps of one tile; at least, where it is not `final`, and without
+    what tied ranks that lie by themselves make of them, where it is.
+    """
     tied = not final or t.band[ALONE]
-    total = _tied_values(t, cut, x, final) if tied else 1.0
+    total = t.times[x] * (1.0 if final else _tied_values(t, cut, x))
     for r in range(t.sizes.shape[0]):
         if t.place[r, DIM] >= 0 or (tied and t.place[r, BOUND]):
             continue
@@ -224,12 +234,6 @@ def _values(t: Any, cut: Any, x: int, apart: bool, final: bool) -> float:
         elif not tied:  # a box is no exact count, and that of all its places may take long
             total *= _passed_least(t, cut, x, s, apart)
     return total
-
-
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def _whole(t: Any, m: int, size: float) -> float:
-    """Bytes of the whole accesses that so many bytes take."""
-    return whole_bytes(size, t.mem[m, ACCESS])
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
@@ -244,21 +248,41 @@ def sum_uses(t: Any, cut: Any, final: bool) -> float:
         for x in range(tensors):
             sum_tiles(t, cut, x)
     cut.totals[:] = 0.0
-    at = cut.at
-    at[:] = 0
+    ways, a, alone = 2 if t.one[CORES] > 1.0 else 1, int(t.band[A]), t.band[ALONE] > 0.0
+    kinds = 1 if a < 0 else cut.kinds[t.loop_rank.shape[0], a]
+    cut.at[:] = 0
     joules = 0.0
     while True:
         count = 1.0
         for r in range(t.sizes.shape[0]):
-            count *= stand(t, cut, r)
-        for x in range(tensors):
-            for apart in range(2 if t.one[CORES] > 1.0 else 1):
-                cut.values[x, apart] = _values(t, cut, x, apart == 1, final) * t.times[x]
-        _add_steps(t, cut, count, final)
-        for x in range(tensors - 1):
-            _add_operand(t, cut, x, count)
-        joules += _add_result(t, cut, tensors - 1, count, final)
-        if not turn(cut, cut.every, 0):
+            count *= 1.0 if t.place[r, BOUND] else stand(t, cut, r)
+        for kind in range(kinds):
+            often = count
+            if a >= 0:
+                cut.at[a] = kind
+                often *= stand_on_kind(t, cut, a)
+            if kind == 0 or not alone:
+                _steps(t, cut, final)
+            for x in range(tensors):
+                by_kind = cells(t, cut.kind, x) if final and alone else 1.0
+                for way in range(ways):
+                    if kind == 0 or not alone:
+                        cut.values[x, 2 + way] = _values(t, cut, x, way == 1, final)
+                    cut.values[x, way] = cut.values[x, 2 + way] * by_kind
+            inside, points, folds = cut.totals[2], cut.totals[3] * cut.kind[POINTS], cut.totals[4]
+            if final and alone:
+                inside *= cells(t, cut.kind, tensors)
+                folds *= cells(t, cut.kind, tensors + 1)
+            elif not final:
+                inside *= cut.kind[POINTS]
+            cut.totals[0] += often * loaded_under(inside, folds, t.one[LEAST_STEPS])
+            cut.totals[1] += often * points
+            for x in range(tensors - 1):
+                for m in range(t.mem.shape[0]):
+                    values = cut.values[x, 1 if t.mem[m, APART] and ways > 1 else 0]
+                    cut.uses[x, m, READ] += often * _passing(t, cut, x, m, values, _fibre(t, cut, x))
+            joules += _add_result(t, cut, tensors - 1, often, final)
+        if not turn(cut, t.place[:, BOUND], 0):
             return joules
 
 
@@ -267,17 +291,14 @@ def sum_tiles(t: Any, cut: Any, x: int) -> None:
     """The transfers of a tensor's tiles. Where a rank that is reduced is tied, bounds say which results are
     partial.
     """
-    if x == t.moved.shape[0] - 1 and t.band[SUMS]:
-        for m in range(t.mem.shape[0]):
-            cut.uses[x, m, TILES] = _tiles(t, cut, x, m, 1.0, 2.0)
-            cut.uses[x, m, PARTIAL] = _tiles(t, cut, x, m, 0.0, 2.0)
-        return
+    output = x == t.moved.shape[0] - 1
+    way = 2.0 if output and t.band[SUMS] else 0.0
     for m in range(t.mem.shape[0]):
-        cut.uses[x, m, TILES] = _tiles(t, cut, x, m, 1.0, 0.0)
-        if copied(t, x):
+        cut.uses[x, m, TILES] = _tiles(t, cut, x, m, 1.0, way)
+        if copied(t, x) and not way:
             cut.uses[x, m, COPIED] = _tiles(t, cut, x, m, t.one[CORES], 0.0)
-        if x == t.moved.shape[0] - 1:
-            cut.uses[x, m, PARTIAL] = _tiles(t, cut, x, m, 0.0, 1.0)
+        if output:
+            cut.uses[x, m, PARTIAL] = _tiles(t, cut, x, m, 0.0, way or 1.0)
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
@@ -304,8 +325,7 @@ def _tiles(t: Any, cut: Any, x: int, m: int, copies: float, partial: float) -> f
         if partial == 2.0:
             sums = points / cut.kind[OF_B] * (cut.kind[LATER] if copies else cut.kind[BEGUN])
             points -= sums
-        size = bytes_of(t, x, m, points * copies, _fibre(t, cut, x), sums)
-        total += count * _whole(t, m, size)
+        total += count * _passing(t, cut, x, m, points * copies, _fibre(t, cut, x), sums)
         if not turn(cut, t.walk[x], 1):
             return total
 
@@ -332,15 +352,6 @@ def _fibre(t: Any, cut: Any, x: int) -> float:
 
 
 @njit(error_model="numpy", nogil=True, allocates=False, inline=True)
-def _add_operand(t: Any, cut: Any, x: int, count: float) -> None:
-    """What the unit reads of an operand in tiles of one kind."""
-    fibre = _fibre(t, cut, x)
-    for m in range(t.mem.shape[0]):
-        values = cut.values[x, 1 if t.mem[m, APART] and t.one[CORES] > 1.0 else 0]
-        cut.uses[x, m, READ] += count * _whole(t, m, bytes_of(t, x, m, values, fibre))
-
-
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
 def _tail(cut: Any, r: int) -> float:
     """Points of a rank's last tile."""
     tail = cut.reach[0, r]
@@ -358,21 +369,18 @@ def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     finds nothing there yet, and the last one leaves it finished.
     """
     own, firsts, lasts = 1.0, 1.0, 1.0
-    last = t.loop_rank.shape[0]
     once = elements(t, cut, x, cut.kind[POINTS])
     for r in range(t.sizes.shape[0]):
         if not t.place[r, REDUCED]:
             own *= stand(t, cut, r)
             continue
-        if cut.tile[r] != cut.reach[last, r]:
+        if cut.tile[r] != cut.reach[-1, r]:
             firsts = 0.0
         if cut.tile[r] != _tail(cut, r):
             lasts = 0.0
     sums = t.band[SUMS] > 0.0  # then bounds say which
     firsts, lasts = (count, count) if sums else (own * firsts, own * lasts)
-    fibre = _fibre(t, cut, x)
-    if t.fmt[x, M] and not final:  # the least that a fibre's values take
-        fibre = t.fmt[x, M]
+    fibre = t.fmt[x, M] if t.fmt[x, M] and not final else _fibre(t, cut, x)  # the least that its values take
     passing = cut.values[x, 1 if t.one[CORES] > 1.0 else 0]
     core, parts = int(t.one[CORE_RANK]), once
     if core >= 0 and t.place[core, REDUCED]:
@@ -384,9 +392,9 @@ def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     )
     back = added_up(passing, parts, once, once, once, leaves)[2]
     for m in range(t.mem.shape[0]):
-        size = bytes_of(t, x, m, 0.0, fibre, written)
-        whole = bytes_of(t, x, m, finished, fibre, written - finished)
-        later, begun = bytes_of(t, x, m, 0.0, fibre, back), bytes_of(t, x, m, 0.0, fibre, again)
-        cut.uses[x, m, WRITTEN] += (count - lasts) * _whole(t, m, size) + lasts * _whole(t, m, whole)
-        cut.uses[x, m, READ] += (count - firsts) * _whole(t, m, later) + firsts * _whole(t, m, begun)
+        size = _passing(t, cut, x, m, 0.0, fibre, written)
+        whole = _passing(t, cut, x, m, finished, fibre, written - finished)
+        later, begun = _passing(t, cut, x, m, 0.0, fibre, back), _passing(t, cut, x, m, 0.0, fibre, again)
+        cut.uses[x, m, WRITTEN] += (count - lasts) * size + lasts * whole
+        cut.uses[x, m, READ] += (count - firsts) * later + firsts * begun
     return count * (inside * t.one[REGISTER_J] + added * t.one[PART_J]) if final else 0.0

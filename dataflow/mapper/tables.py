@@ -29,7 +29,7 @@ from einsim.dataflow.leaf import (
     sparse_rank,
 )
 from einsim.dataflow.mapper.band import UNTIED, band_of, ties
-from einsim.dataflow.mapper.nest import Nest, Retention, counts, operands, shifts
+from einsim.dataflow.mapper.nest import Nest, Operand, Retention, counts, operands, shifts
 from einsim.dataflow.passing import kind_of
 from einsim.dataflow.program import READ, WRITE, Action
 from einsim.specs.arrays import Floats, Ints
@@ -89,6 +89,7 @@ def scales(machine: Machine, taken: Mapping[str, int] = {}) -> Scales:
 DIM, REDUCED, CORE, BOUND = range(4)
 BITS, N, M, META_BITS, FIBRE, SUM_BITS = range(6)
 DEPTH, MEMORY, MOVED, HOLDS = range(4)
+MIRRORED = -3
 WIDTH, RANKS, SHARED, SERIAL, TIED = range(5)
 (
     READ_ENGINE,
@@ -127,7 +128,7 @@ class Tables(NamedTuple):
     moved: Ints  # [X, R]: the rank moves the tensor
     feed: Ints  # [X, R]: what the rank is to the tensor as it passes, see `einsim.dataflow.feed.kind_of`
     still: Ints  # [X]: the operand is stationary
-    times: Ints  # [X]: how many steps of a state pass
+    times: Ints  # [X]: how many steps of a state pass, or points of a rank at each of its points
     first: Ints  # [X + 1]: a tensor's choices are first[x] .. first[x + 1]
     home: Ints  # [O, H, 4]: depth, memory (-1: none), whether data moves and bytes are counted there
     dim: Ints  # [S, 5]: width; how many ranks; which of them goes round the cores (-1: none); walked in time;
@@ -140,7 +141,8 @@ class Tables(NamedTuple):
     grain: Floats  # [X + 2, 3]: so many points of a, and of b, pass together of a tensor, are a step, a fold;
     #                            whether both move it
     far: Ints  # [X, R, 2]: the rank that an index of the tensor adds to this one, and how many of this one's
-    #                       points one of its own is; -1: none, -2: this rank is the one that is added
+    #                       points one of its own is; -1: none, -2: this rank is the one that is added;
+    #                       MIRRORED: each tile has all of this one
     one: Floats  # scalars: the rank along the cores (-1: none or several), cores, least cycles of a tile, ...
 
 
@@ -194,7 +196,10 @@ def tables(
             for operand, whole in zip(every, [*passing, frozenset[str]()], strict=True)
         ], np.int64),
         still=still,
-        times=np.array([operand.times for operand in every], np.int64),
+        times=np.array([
+            2 if operand.mirrored in ranks and operand.mirrored not in dim_of else operand.times
+            for operand in every
+        ], np.int64),
         dim=np.array(
             [(*row, bool(bound & {*some})) for row, some in zip(rows, dims, strict=True)], np.int64
         ).reshape(len(rows), 5),
@@ -202,7 +207,7 @@ def tables(
             [[*(at[rank] for rank in some), *[-1] * (len(ranks) - len(some))] for some in dims], np.int64
         ).reshape(len(dims), len(ranks)),
         mem=_memories(machine, scale), band=band, walk=walk, grain=grain,
-        far=np.array([_far(cascade, einsum, operand.tensor) for operand in every], np.int64),
+        far=np.array([_far(cascade, einsum, operand) for operand in every], np.int64),
         one=np.array([
             at[cores[0]] if len(cores) == 1 else -1, laid.cores, load_steps(unit, nest.node),
             scale.engines.index(unit.mode_of or unit.name), cycles * scale.unit_ticks[unit.name],
@@ -223,12 +228,14 @@ def _ordered(nest: Nest, einsum: Einsum, scale: Scales) -> tuple[Ints, Ints, Int
     return loops, first, _homes(nest, scale)
 
 
-def _far(cascade: Cascade, einsum: Einsum, tensor: str) -> list[tuple[int, int]]:
+def _far(cascade: Cascade, einsum: Einsum, operand: Operand) -> list[tuple[int, int]]:
     """A tensor's row of `Tables.far`."""
     found = [(-1, 0)] * len(einsum.ranks)
-    for near, (far, ratio) in (shifts(cascade, access_of(einsum, tensor)) or {}).items():
+    for near, (far, ratio) in (shifts(cascade, access_of(einsum, operand.tensor)) or {}).items():
         found[einsum.ranks.index(near)] = (einsum.ranks.index(far), ratio)
         found[einsum.ranks.index(far)] = (-2, 0)
+    if operand.mirrored:
+        found[einsum.ranks.index(operand.mirrored)] = (MIRRORED, 0)
     return found
 
 

@@ -48,6 +48,7 @@ BOUNDED = (
     ("where m <= 2\nG[p] = max[m](X[m,p])", "mp", 5),
     ("where p <= m + 1\nE[p,m] = exp(X[m,p] - G[p])\nD[p] = sum[m](E[p,m])", "mp", 3),
     ("where m <= p\nH[m,p] = A[m,k] * B[k,p]\nY[p,j] = H[m,p] * V[m,j]", "mpkj", 2),
+    ("where m <= p\nZ[m,p,y] = A[m,y+r] * B[p,r]", "mpyr", 3),
 )
 """Texts with bounds that are a band."""
 SHIFTED = (

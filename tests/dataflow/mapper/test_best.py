@@ -15,6 +15,7 @@ from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import best_mapping
 from einsim.dataflow.mapper.bound import least
+from einsim.dataflow.mapper.objective import Objective
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Keep, Loop, walk
 from einsim.dataflow.mapping_file import dump_mapping, load_mapping
@@ -68,6 +69,17 @@ def test_it_is_never_worse_than_the_library(objective: str) -> None:
         tree = build_mapping(work, EDGE, name)
         other = analyse(lower(tree, work, EDGE), EDGE)
         assert value(answer.result) <= value(other) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("objective", ["latency", "energy"])
+def test_masks_never_cost_more_than_none(objective: Objective) -> None:
+    masks: tuple[dict[str, object], ...] = ({}, {"causal": True}, {"causal": True, "documents": (96, 32)})
+    figures = []
+    for mask in masks:
+        work = build("attention", seq=128, b=1, h=2, passes=3, **mask)
+        result = best_mapping(work, EDGE, objective, effort="quick").result
+        figures.append(result.latency_s if objective == "latency" else result.energy_stated_j or 0.0)
+    assert figures[0] > figures[1] > figures[2]
 
 
 def test_bounds_and_state_are_judged_but_not_proven() -> None:

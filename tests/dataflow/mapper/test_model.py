@@ -24,6 +24,7 @@ from einsim.dataflow.held import home_bytes
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
+from einsim.dataflow.mapper.band import views_of
 from einsim.dataflow.mapper.fronts import Contexts, Pools
 from einsim.dataflow.mapper.kernel import roots
 from einsim.dataflow.mapper.model import cost
@@ -116,6 +117,37 @@ def test_the_model_counts_what_bounds_leave_and_halos_share(
     agree(space, point)
 
 
+@pytest.mark.parametrize("bounds", ["where m <= p\n", "where m <= p\nwhere p < m + 300\n"])
+def test_long_ranks_that_bounds_tie_are_counted_as_exactly(bounds: str) -> None:
+    chip, rng, agreed = load_machine("fusemax-cloud"), random.Random(3), 0
+    work = parse(f"{bounds}Z[m,p] = A[m,k] * B[k,p]", name="long", sizes={"m": 3000, "p": 2500, "k": 64})
+    space = MapSpace(cascade=work, machine=chip, menu="steps")
+    while agreed < 5:
+        point = space.sample(rng)
+        assert point is not None
+        (nest,) = (one for group in point.groups for one in group.nests)
+        long = all(tile > 100 for rank, tile in zip(nest.nest.loops, nest.tiles, strict=True) if rank != "k")
+        if long and counted(work, chip, work.einsums[0], nest.nest.node):
+            agree(space, point)
+            agreed += 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**9), j=st.integers(1, 4), p=st.integers(1, 4))
+def test_the_model_counts_what_is_read_at_both_halves(seed: int, j: int, p: int) -> None:
+    rng = random.Random(seed)
+    text = "Y[c*J+j,p] = X[c*J+j,p] * A[c*J+j] + X[J-c*J+j,p] * B[c*J+j]"
+    work, chip = parse(text, name="rotary", sizes={"c": 2, "j": j, "p": p}), machine(rng, 2, systolic=True)
+    space = MapSpace(cascade=work, machine=chip, buffers=rng.choice((1, 2)))
+    point = space.sample(rng)
+    assume(point is not None)
+    assert point is not None
+    (einsum,) = work.einsums
+    assert not simple(work, chip, einsum)
+    assume(counted(work, chip, einsum, point.groups[0].nests[0].nest.node))
+    agree(space, point)
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**9), texts=st.sampled_from((TEXTS, BOUNDED, SHIFTED)), systolic=st.booleans())
 def test_no_point_of_a_nest_is_below_its_bound(seed: int, texts: Any, systolic: bool) -> None:
@@ -131,7 +163,7 @@ def test_no_point_of_a_nest_is_below_its_bound(seed: int, texts: Any, systolic: 
     points = [sample_nest(space.tiles, nest, (), rng) for _ in range(20)]
     rows, _ = cost(table, np.array([one.tiles for one in points]), np.array([one.chosen for one in points]))
     least = np.full((1, rows.shape[1]), np.inf)
-    roots(table, loops.roots(np.zeros((1, 0), np.int64)), 0, least)
+    roots(table, views_of(table.band, table.sizes), loops.roots(np.zeros((1, 0), np.int64)), 0, least)
     assert np.all(rows >= least * (1 - 1e-12))
 
 

@@ -109,10 +109,11 @@ def test_nothing_is_below_the_floor_of_a_search_that_was_cut_short(
 
 MASKED = "C[p,m] = A[p,k] * B[m,k]\nD[p,m] = exp(C[p,m] - G[p])\nwhere m <= p\n"
 SHIFTED = "Z[p,f] = sum[r](X[2*p+r] * W[r,f])"
+DOCUMENTS = "C[p,m] = A[p,k] * B[m,k]\nD[p,m] = exp(C[p,m] - G[p])\nwhere same[2](m, p)\nwhere m <= p\n"
 OVERLAPPED = "Z[p,f] = sum[r](X[p+r] * W[r,f])"
 
 
-@pytest.mark.parametrize("text", [MASKED, SHIFTED, OVERLAPPED])
+@pytest.mark.parametrize("text", [MASKED, DOCUMENTS, SHIFTED, OVERLAPPED])
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_below_the_floor_where_the_search_leaves_masks_out(text: str, seed: int) -> None:
     rng = random.Random(seed)
@@ -123,7 +124,7 @@ def test_nothing_is_below_the_floor_where_the_search_leaves_masks_out(text: str,
     space = MapSpace(cascade=work, machine=chip, menu="all", buffers=1)
     relaxed, _ = _searchable(space)
     assert relaxed is not None
-    share = counted_share(space, relaxed.cascade)
+    share = counted_share(space)
     floors = [
         Search(relaxed, objective, report=lambda *_: None, left=share, nodes=1).run().floor
         for objective in ("latency", "energy")
