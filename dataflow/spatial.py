@@ -193,12 +193,13 @@ def summed_apart(cascade: Cascade, unit: Unit, einsum: Einsum) -> tuple[str, ...
 
 
 def placements(
-    cascade: Cascade, machine: Machine, einsum: Einsum, unit: str = "", *, anywhere: bool = False
-) -> tuple[Compute, ...]:
+    cascade: Cascade, machine: Machine, einsum: Einsum, unit: str = "", *, anywhere: bool = False,
+    parts: bool = False,
+) -> tuple[Compute, ...]:  # fmt: skip
     """Every unit that has the ops, with every sensible layout of the ranks along its dimensions.
 
-    One rank lies along the cores, of the result or, in a memory that they share, one that is `summed_apart`;
-    where they share all memories, several free ones of the result may too.
+    One rank lies along the cores, of the result or, in a memory that they share (with `parts` in any), one
+    that is `summed_apart`; where they share all memories, several free ones of the result may too.
     What multiplies two tensors goes to a matrix unit, where one can; `unit` asks for another, `anywhere` for
     all.
     """
@@ -214,7 +215,7 @@ def placements(
             made = [node] if shared or "cores" not in one.dims else []
             if "cores" in one.dims:
                 ranks = [r for r in einsum.output.ranks if r not in einsum.iterative and cascade.size(r) > 1]
-                if cores_of(machine, reads(machine, one.name, "outputs")) == 1:
+                if parts or cores_of(machine, reads(machine, one.name, "outputs")) == 1:
                     ranks += summed_apart(cascade, one, einsum)
                 made += [along_cores(node, (rank,)) for rank in ranks] or [along_cores(node, ())]
             for new in made:

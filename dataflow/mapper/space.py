@@ -221,12 +221,14 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self._leaves[key]
 
     def every_leaf(self, einsum: Einsum, kind: Layouts = "full") -> tuple[Compute, ...]:
-        """Units and layouts of an Einsum wherever it stands, those of walked steps with any two ranks."""
-        found = list(self.leaves(einsum))
+        """Units and layouts of an Einsum wherever it stands, those of walked steps with any two ranks; a
+        reduced rank may lie along cores with memories of their own, too.
+        """
+        only = self.unit.get(einsum.name, "")
+        found = [*self.leaves(einsum), *placements(self.cascade, self.machine, einsum, only, parts=True)]
         for step in sorted({rank for e in self.cascade.einsums for rank in e.iterative} & {*einsum.ranks}):
             stepped = step_placements(self.cascade, self.machine, einsum, step, kind)
-            only = self.unit.get(einsum.name)
-            found += [*(n for n in stepped if only in (None, n.unit)), *self.leaves(einsum, step)]
+            found += [*(n for n in stepped if only in ("", n.unit)), *self.leaves(einsum, step)]
         return tuple(node for at, node in enumerate(found) if node not in found[:at])
 
     @cached_property

@@ -92,18 +92,9 @@ DEPTH, MEMORY, MOVED, HOLDS = range(4)
 MIRRORED = -3
 WIDTH, RANKS, SHARED, SERIAL, TIED = range(5)
 (
-    READ_ENGINE,
-    READ_TICKS,
-    READ_J,
-    WRITE_ENGINE,
-    WRITE_TICKS,
-    WRITE_J,
-    CAPACITY,
-    COPIES,
-    APART,
-    ACCESS,
+    READ_ENGINE, READ_TICKS, READ_J, WRITE_ENGINE, WRITE_TICKS, WRITE_J, CAPACITY, COPIES, APART, ACCESS,
     VALUE_BITS,
-) = range(11)
+) = range(11)  # fmt: skip
 CORE_RANK, CORES, LEAST_STEPS, ENGINE, POINT_TICKS, POINT_J, REGISTER_J, BUFFERS, ENGINES, STAYS, PART_J = (
     range(11)
 )
@@ -240,22 +231,13 @@ def _far(cascade: Cascade, einsum: Einsum, operand: Operand) -> list[tuple[int, 
 
 
 def _memories(machine: Machine, scale: Scales) -> Floats:
-    rows = []
-    for m, name in enumerate(scale.memories):
-        rows.append(
-            (
-                *scale.read[m],
-                scale.read_j[m],
-                *scale.write[m],
-                scale.write_j[m],
-                scale.capacity[m],
-                machine.memory(name).copies,
-                read_apart(machine, name),
-                machine.memory(name).access_bytes,
-                machine.memory(name).value_bits,
-            )
+    return np.array([
+        (
+            *scale.read[m], scale.read_j[m], *scale.write[m], scale.write_j[m], scale.capacity[m], one.copies,
+            read_apart(machine, one.name), one.access_bytes, one.value_bits,
         )
-    return np.array(rows, np.float64)
+        for m, one in enumerate(map(machine.memory, scale.memories))
+    ], np.float64)  # fmt: skip
 
 
 def _homes(nest: Nest, scale: Scales) -> Ints:
