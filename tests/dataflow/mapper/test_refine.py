@@ -16,7 +16,7 @@ from einsim.dataflow.analytical import analyse
 from einsim.dataflow.ends import with_ends
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
-from einsim.dataflow.mapper.best import default_space
+from einsim.dataflow.mapper.best import best_mapping, default_space
 from einsim.dataflow.mapper.judged import Judged
 from einsim.dataflow.mapper.refine import JUDGED, Refinement, Trial, refine
 from einsim.dataflow.mapping import Compute, Keep, Node, walk
@@ -136,6 +136,17 @@ def registers_agree(work: Cascade, chip: Machine, tree: Node) -> bool:
             if len(laid) > 1:
                 return False
     return True
+
+
+def test_cores_with_memories_of_their_own_may_reduce_a_result_together() -> None:
+    chip = load_machine("tpu-v4i")
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", name="few", sizes={"m": 16, "n": 16, "k": 65536})
+    answer = best_mapping(work, chip, "latency", effort="quick", templates=False)
+    (leaf,) = (node for node, _ in walk(answer.mapping.tree) if isinstance(node, Compute))
+    assert leaf.spatial["cores"] == ("k",)
+    (searched,) = (result for tree, result in answer.finalists if tree.template == "mapper")
+    assert answer.result.cycles < searched.cycles / 2
+    assert simulate(lower(answer.mapping, work, chip), chip).traffic == answer.result.traffic
 
 
 @settings(max_examples=3, deadline=None)
