@@ -18,6 +18,7 @@ import contextlib
 import io
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -40,19 +41,28 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"# ([\w.-]+\.(?:yaml|py))\n")
 PART = re.compile(r"# part of ([\w-]+)\n")
-OWN = re.compile(r"einsim (?P<arguments>[^|>]*)(?P<then>[|>].*)?")
+OWN = re.compile(r"(?P<program>einsim|python(?= \w+\.py\b)) (?P<arguments>[^|>]*)(?P<then>[|>].*)?")
+ALONE = re.compile(r"register_|cocotb|multiprocessing")  # scripts that leave something in their process
 INCLUDED = re.compile(r'--8<-- "(.*)"\n')
 
 
 def said(command: str, folder: Path) -> str:
     """What a command prints, both streams, as a person would see it.
 
-    einsim's own run right here: to start it and to load its kernels takes longer than most of them do.
+    einsim's own run right here, and so do scripts: to start it and to load its kernels takes longer than most
+    of them do.
     """
     out, err = io.StringIO(), io.StringIO()
-    if own := OWN.fullmatch(command):
+    own = OWN.fullmatch(command)
+    words = shlex.split(own["arguments"]) if own else []
+    if own and own["program"] == "python" and ALONE.search((folder / words[0]).read_text(encoding="utf-8")):
+        own = None
+    if own:
         with contextlib.chdir(folder), redirect_stdout(out), redirect_stderr(err if own["then"] else out):
-            main(shlex.split(own["arguments"]))
+            if own["program"] == "einsim":
+                main(words)
+            else:
+                runpy.run_path(words[0], run_name="__main__")
         if not own["then"]:
             return stripped(out.getvalue())
         command = f"cat {own['then']}"
