@@ -22,11 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 LONGEST = (
-    "test_docs", "einsim/cli/test_map", "test_golden", "dataflow/test_templates", "dataflow/mapper/test_search",
-    "validation/oracle/test_compare", "einsim/test_renaming", "validation/test_known_answers",
-    "validation/rtl/test_suite", "dataflow/test_legality", "accel/test_every_key_binds", "sim/memory/test_dram_port",
-    "einsim/cli/test_run", "einsim/test_finalists", "einsim/cli/test_check", "dataflow/mapper/test_workers",
-    "dataflow/mapper/test_model", "test_site",
+    "test_docs", "dataflow/test_templates", "einsim/test_finalists", "validation/rtl/test_suite",
+    "sim/memory/test_dram_port", "dataflow/mapper/test_workers", "test_golden", "einsim/test_renaming",
+    "dataflow/test_legality", "examples/test_extensions", "dataflow/mapper/test_best", "accel/test_every_key_binds",
+    "einsim/test_everywhere", "sim/memory/test_contention", "validation/oracle/test_compare", "sim/test_engine",
+    "validation/papers/test_searched", "test_site",
 )  # fmt: skip
 """Files that take longest, which begin first: else everything waits for one that began last."""
 
