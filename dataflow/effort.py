@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 Effort = Literal["quick", "normal", "proof"]
 EFFORTS: Final[tuple[Effort, ...]] = get_args(Effort)
 
-NODES: Final[dict[Effort, int]] = {"quick": 30_000, "normal": 1_500_000, "proof": 100_000_000}
+NODES: Final[dict[Effort, int]] = {"quick": 30_000, "normal": 1_000_000, "proof": 100_000_000}
 """Partial mappings that a search looks at, at most: part of a second, some seconds, as long as it takes."""
 
 CHOICES: Final[dict[Effort, int]] = {"quick": 1, "normal": 60, "proof": 1_000}

@@ -192,9 +192,9 @@ def best_of(cascades: Sequence[Cascade], machine: Machine, search: SearchRequest
     return compare(
         cascades,
         machine,
-        lambda cascade: best_mapping(
+        lambda cascade, beat: best_mapping(
             cascade, machine, objective, within_bytes=within_bytes, budget_s=budget_s,
-            workers=workers or os.cpu_count() or 1, effort=effort,
+            workers=workers or os.cpu_count() or 1, effort=effort, beat=beat,
         ),
         objective,
         TILES[effort] if level == "sim" else 0,

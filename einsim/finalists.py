@@ -13,16 +13,18 @@ from typing import Final
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
 from einsim.dataflow.effort import Effort
 from einsim.dataflow.ends import with_ends
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import Answer
 from einsim.dataflow.mapper.bound import least_latency
 from einsim.dataflow.mapper.judged import Judged
-from einsim.dataflow.mapper.objective import Key, Objective, key_by
+from einsim.dataflow.mapper.objective import ADDITIVE, Key, Objective, key_by
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.result import Result
+from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import CutShort, simulate
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
@@ -136,16 +138,25 @@ class Race:
         return msgspec.structs.replace(one, simulated=result, key=key, cut=False)
 
 
+def _default_s(cascade: Cascade, machine: Machine) -> float:
+    """Seconds of a cascade's default: the best is likely to be the best at all. Endless where it has none."""
+    try:
+        return analyse(lower(build_mapping(cascade, machine), cascade, machine), machine).latency_s
+    except EinsimError:
+        return math.inf
+
+
 def compare(
     cascades: Sequence[Cascade],
     machine: Machine,
-    search: Callable[[Cascade], Answer],
+    search: Callable[[Cascade, float], Answer],
     objective: Objective,
     tiles: float,
     *,
     whole: bool = False,
 ) -> Finals:
-    """Search every cascade and let what is found compete; `whole`: run the best to its end.
+    """Search every cascade and let what is found compete; `whole`: run the best to its end. A search is told
+    the objective of the best so far, which it has to beat.
 
     Those that a bound rules out, or of which no mapping fits, come last, without an answer. Raises the first
     EinsimError where no cascade has a mapping.
@@ -155,11 +166,13 @@ def compare(
     race = Race(machine, objective, tiles)
     compared: list[Compared] = []
     failed: EinsimError | None = None
-    for at in sorted(range(len(cascades)), key=bounds.__getitem__):
+    first = [_default_s(cascade, machine) if len(cascades) > 1 else 0.0 for cascade in cascades]
+    for at in sorted(range(len(cascades)), key=lambda at: (first[at], bounds[at])):
         answer, why = None, ""
         if objective != "latency" or not race.all or bounds[at] < race.limit:
+            beat = race.all[0].key[0] if race.all and objective in ADDITIVE else math.inf
             try:
-                answer = search(cascades[at])
+                answer = search(cascades[at], beat)
             except EinsimError as mistake:
                 failed, why = failed or mistake, str(mistake)
             else:

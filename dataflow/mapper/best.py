@@ -12,10 +12,10 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.effort import CHOICES, NODES, Effort
 from einsim.dataflow.mapper.bound import counted_share, least, least_latency
 from einsim.dataflow.mapper.doubling import doubled_where_it_fits
+from einsim.dataflow.mapper.exact import uncounted
 from einsim.dataflow.mapper.found import Found, searched
 from einsim.dataflow.mapper.judged import Judged, judged
 from einsim.dataflow.mapper.named import TemplateSpace
-from einsim.dataflow.mapper.nest import uncounted
 from einsim.dataflow.mapper.objective import OBJECTIVES, Key, Objective, key_by, nondominated
 from einsim.dataflow.mapper.point import Point, mapping
 from einsim.dataflow.mapper.refine import JUDGED, refine
@@ -89,6 +89,7 @@ def best_mapping(
     templates: bool = True,
     layouts: Layouts = "full",
     progress: Progress = lambda *_: None,
+    beat: float = math.inf,
 ) -> Answer:
     """The best legal mapping by the analytical model; ties go to the figure of `found.score`.
 
@@ -96,7 +97,9 @@ def best_mapping(
     allows, if not given), after `budget_s`, or on Ctrl-C, the best so far is returned, not proven. Neither
     `workers` (groups of Einsums searched at once) nor the speed of the machine changes the answer; a
     `budget_s` that runs out does. With `templates`, the library's mappings compete too, unless `space`
-    restricts the search; what is found is refined, with these `layouts` on arrays. Raises SpecError for an
+    restricts the search; what is found is refined, with these `layouts` on arrays. Of a latency or an energy
+    that another cascade of the same function has reached, what is no better than that to `beat` need not be
+    found. Raises SpecError for an
     unknown objective, or one of energy on a machine that doesn't state what it costs, and EinsimError where
     no mapping fits.
     """
@@ -112,7 +115,8 @@ def best_mapping(
     found: list[Judged] = []
     others: list[Judged] = []
     proven, looked, bottom = False, 0, 0.0  # nothing is below that
-    if relaxed is not None:
+    beaten = effort == "quick" and beat < math.inf and templates and not given  # by another cascade
+    if relaxed is not None and not beaten:
         seconds = relaxed.scale.tick_s
 
         def report(done: int, groups: int, best: Found | None) -> None:
@@ -123,10 +127,11 @@ def best_mapping(
         search = Search(
             relaxed, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes,
             workers=workers, left=left, few=effort == "quick",
+            beat=beat / seconds if objective == "latency" else beat,
         )  # fmt: skip
-        facts = (relaxed, objective, repr(within_bytes), nodes, left, search.few)
+        facts = (relaxed, objective, repr(within_bytes), nodes, left, search.few, repr(beat))
         outcome = searched(search, SearchResult, cascade, *facts)
-        proven, looked = outcome.proven and not reason, outcome.nodes
+        proven, looked = outcome.proven and not reason and bool(outcome.found), outcome.nodes
 
         def pairs(points: Sequence[Found]) -> list[Judged]:
             trees = [
@@ -150,7 +155,10 @@ def best_mapping(
         .found
     ]
     refined: list[Judged] = []
-    if not given or (relaxed is None and not _asked(space, default_space(cascade, machine, objective))):
+    beaten = beat < math.inf and not found and bool(known) and effort != "proof"
+    if (not given and not beaten) or (
+        relaxed is None and not _asked(space, default_space(cascade, machine, objective))
+    ):
         trees = [pair[0].tree for pair in (*found[:1], *others, *known)]
         refined, judgements = refine(
             cascade, machine, objective, trees, JUDGED[effort], space=space, within=within_bytes,
@@ -178,10 +186,10 @@ def best_mapping(
     gap = 0.0 if proven else _gap(mine, space, objective, bottom if inside else 0.0)
     note = "; ".join(one for one in (note, compared_without(mine[1], objective)) if one)
     front = nondominated([*found, *refined], lambda pair: _figures(pair[1]))
-    finalists = [*found[:1], *others]
-    finalists += [
-        pair for pair in (*refined, *known) if all(pair[0].tree != tree.tree for tree, _ in finalists)
-    ]
+    finalists: list[Judged] = []
+    for pair in (*found[:1], *others, *refined, *known):
+        if all(pair[0].tree != other.tree for other, _ in finalists):
+            finalists.append(pair)
     return Answer(
         mapping=mine[0], result=mine[1], proven=proven, space=space, nodes=looked, gap=gap, note=note,
         seconds=time.monotonic() - start, finalists=tuple(finalists),

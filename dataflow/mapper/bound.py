@@ -27,8 +27,9 @@ from einsim.dataflow.leaf import (
     leaf_cost,
 )
 from einsim.dataflow.mapper.band import inexact
+from einsim.dataflow.mapper.exact import uncounted
 from einsim.dataflow.mapper.makespan import makespan
-from einsim.dataflow.mapper.nest import operands, plain, uncounted
+from einsim.dataflow.mapper.nest import operands, plain
 from einsim.dataflow.mapper.objective import key_by
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Compute

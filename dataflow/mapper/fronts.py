@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -14,18 +13,21 @@ import numpy as np
 from einsim.dataflow.mapper.archive import Goal
 from einsim.dataflow.mapper.band import views_of
 from einsim.dataflow.mapper.found import Found
-from einsim.dataflow.mapper.kernel import roots, search
-from einsim.dataflow.mapper.nest import Inside, Nest, name_of
+from einsim.dataflow.mapper.kernel import search
+from einsim.dataflow.mapper.nest import Inside, Nest
 from einsim.dataflow.mapper.objective import BUFFER, ENERGY, FRONT, LATENCY, PARTS, order
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint
+from einsim.dataflow.mapper.pools import Entry, Frame, Pools, Rows, bounds_of, table_of
 from einsim.dataflow.mapper.space import MapSpace
-from einsim.dataflow.mapper.tables import CAPACITY, Tables, menu_arrays, tables
+from einsim.dataflow.mapper.tables import CAPACITY, menu_arrays
 from einsim.dataflow.mapper.tiles import coarse_sizes
-from einsim.dataflow.mapper.vectors import Loops, TileVector, loops_of, pruned, twins
+from einsim.dataflow.mapper.vectors import TileVector, loops_of, pruned, twins
 from einsim.specs.arrays import Bools, Floats, Ints
 from einsim.workloads.cascade import Einsum
 
 FIRST_ROWS = 16
+#: Loops around a group in a quick search.
+FEW_LOOPS = 3
 #: Nodes for one Einsum when an answer's ties are broken.
 TIE_NODES = 20_000
 
@@ -45,36 +47,6 @@ class Archive:
         self.count = len(keys)
 
 
-class Entry(NamedTuple):
-    """A nest, its arrays, the loops at which it becomes a copy of another order, and their tile sizes."""
-
-    nest: Nest
-    table: Tables
-    twin: Ints
-    loops: Loops
-
-
-class Rows(NamedTuple):
-    """Keys [n, ...] and metas [n, ...] found in a pool of nests, the nodes it took, and whether it is all."""
-
-    keys: Floats
-    metas: Ints
-    pool: tuple[Entry, ...]
-    nodes: int
-    all: bool
-
-
-class Frame(NamedTuple):
-    """A group's shared loops in one order with every vector of `tiles` [T, loops], and what may stay around
-    the pipeline there: I surroundings. Of each Einsum what it sees of them, and which of those it sees in
-    each surrounding [I].
-    """
-
-    tiles: Ints
-    insides: tuple[Inside, ...]
-    views: tuple[tuple[tuple[Inside, ...], Ints], ...]
-
-
 class Candidates(NamedTuple):
     """Surroundings of a group with tiles of its shared loops: `keys` [N, ...] of what a point there costs at
     least, the least first, and where each stands: its frame, then its inside and its tiles in that. `least`
@@ -88,62 +60,39 @@ class Candidates(NamedTuple):
     all: bool
 
 
-class Pools:
-    """Nests with their arrays, and bounds, which all parts of a space share: none looks at capacities."""
-
-    def __init__(self) -> None:
-        self.nests: dict[object, tuple[Entry, ...]] = {}
-        self.leaves: dict[object, Tables] = {}
-        self.frames: dict[object, tuple[Frame, ...]] = {}
-        self.bounds: dict[object, Floats] = {}
-        self.rows: dict[object, list[tuple[Floats, Rows]]] = {}
-        self._lock = threading.Lock()
-        self._locks: dict[object, threading.Lock] = {}
-
-    def lock(self, key: object) -> threading.Lock:
-        """The lock of one result, so that it is worked out once."""
-        with self._lock:
-            return self._locks.setdefault(key, threading.Lock())
-
-
 class Contexts:
-    """Searches of single Einsums of one space. `late` says whether the time is up."""
+    """Searches of single Einsums of one space. `late` says whether the time is up; `few`: of a group only
+    the `_usual` surroundings.
+    """
 
     def __init__(
-        self, space: MapSpace, objective: str, within: float, late: Callable[[], bool], pools: Pools
-    ) -> None:
+        self, space: MapSpace, objective: str, within: float, late: Callable[[], bool], pools: Pools,
+        few: bool = False,
+    ) -> None:  # fmt: skip
         self.space = space
+        self.few = few
         self.objective = objective
         self.within = within
         self.late = late
         self.scale = space.scale
         self.leak_j = self.scale.leakage_w * self.scale.tick_s
-        self.width = len(self.scale.engines) + 1 + len(self.scale.memories)
+        self.width = self.scale.width
         self.capacity = np.array(self.scale.capacity)
+        self.room = np.append(self.capacity, within)  # in each memory, and in all together
         self.pools = pools
 
     def pool(self, einsum: Einsum, inside: Inside) -> tuple[Entry, ...]:
         """The nests of an Einsum in its candidates."""
-        return self._nests("pool", einsum, inside)
+        own, tiles = inside.seen_by(einsum), self.space.tiles
 
-    def _layouts(self, einsum: Einsum, inside: Inside) -> tuple[Entry, ...]:
-        """One nest for each layout: all orders of its loops have the same bound."""
-        return self._nests("layouts", einsum, inside)
+        def entry(nest: Nest) -> Entry:
+            twin = np.array(twins(tiles, nest), np.int64)
+            return Entry(nest, table_of(self.space, self.pools, nest), twin, loops_of(tiles, nest))
 
-    def _nests(self, kind: str, einsum: Einsum, inside: Inside) -> tuple[Entry, ...]:
-        own, space = inside.seen_by(einsum), self.space
-        key = (kind, einsum.name, own)
-        with self.pools.lock(key):
+        key = (einsum.name, own)
+        with self.pools.lock(("pool", *key)):
             if key not in self.pools.nests:
-                one, found = kind == "layouts", list[Entry]()
-                for nest in space.nests(einsum, own, one_order=one):
-                    leaf = name_of(nest.node)
-                    alike = self.pools.leaves.get(leaf)
-                    table = tables(space.cascade, space.machine, nest, self.scale, alike)
-                    self.pools.leaves[leaf] = alike or table
-                    twin = np.array([] if one else twins(space.tiles, nest), np.int64)
-                    found.append(Entry(nest, table, twin, loops_of(space.tiles, nest)))
-                self.pools.nests[key] = tuple(found)
+                self.pools.nests[key] = tuple(map(entry, self.space.nests(einsum, own)))
             return self.pools.nests[key]
 
     def goal(self, mode: int, *, parts: bool = False, leak: bool = True) -> Goal:
@@ -191,7 +140,7 @@ class Contexts:
                 break
             total: Floats = np.zeros((len(frame.insides), len(frame.tiles), self.width))
             for einsum, (seen, which) in zip(group, frame.views, strict=True):
-                rows_of = np.stack([self._bounds(einsum, one, frame.tiles) for one in seen])
+                rows_of = bounds_of(self.space, self.pools, einsum, seen, frame.tiles)
                 if einsum.name in left:
                     rows_of[..., : len(self.scale.engines) + 1] *= left[einsum.name]
                 total += rows_of[which]
@@ -212,7 +161,8 @@ class Contexts:
         key = (tuple(einsum.name for einsum in group), resident)
         with self.pools.lock(key):
             if key not in self.pools.frames:
-                insides = itertools.groupby(self.space.insides(group), key=lambda inside: inside.shared)
+                some = (one for one in self.space.insides(group) if not self.few or _usual(one))
+                insides = itertools.groupby(some, key=lambda inside: inside.shared)
                 self.pools.frames[key] = tuple(self._frame(group, tuple(some)) for _, some in insides)
             return self.pools.frames[key]
 
@@ -230,23 +180,6 @@ class Contexts:
         held = rows[..., len(self.scale.engines) + 1 :]
         fits: Bools = np.all(held <= self.capacity, axis=-1) & (held.sum(axis=-1) <= self.within)
         return fits
-
-    def _bounds(self, einsum: Einsum, seen: Inside, tiles: Ints) -> Floats:
-        """Rows [T, width] that no row of the Einsum inside loops with these tiles is below in any column;
-        endless where there is none.
-        """
-        key = (einsum.name, seen)
-        with self.pools.lock(("bounds", *key)):
-            if key not in self.pools.bounds:
-                found = np.full((len(tiles), self.width), math.inf)
-                for entry in self._layouts(einsum, seen):
-                    allowed = entry.loops.allow(tiles)
-                    rows = found[allowed]
-                    views = views_of(entry.table.band, entry.table.sizes)
-                    roots(entry.table, views, entry.loops.roots(tiles[allowed]), tiles.shape[1], rows)
-                    found[allowed] = rows
-                self.pools.bounds[key] = found
-            return self.pools.bounds[key]
 
     def alone(self, einsum: Einsum, inside: Inside, mode: int, most: int) -> Rows:
         """The best rows of one Einsum by itself: a few sizes first, for a bound, then the whole menus."""
@@ -290,20 +223,22 @@ class Contexts:
         key = (kind, einsum.name, inside.seen_by(einsum), shared, most)
         with self.pools.lock(key):
             known = self.pools.rows.setdefault(key, [])
-            room = np.append(self.capacity, self.within)
             for had, rows in known:
-                if np.array_equal(had, room) or (kind[0] != "front" and self._fits_still(rows, had, room)):
+                if np.array_equal(had, self.room) or (kind[0] != "front" and self._fits_still(rows, had)):
                     return rows
             rows = work(self.pool(einsum, inside), most)
-            known.append((room, rows))
+            known.append((self.room, rows))
             return rows
 
-    def _fits_still(self, rows: Rows, had: Floats, room: Floats) -> bool:
+    def _fits_still(self, rows: Rows, had: Floats) -> bool:
         """Whether the one best row of more room is the best here too: it fits."""
-        if not rows.all or len(rows.keys) != 1 or np.any(room > had):
+        if not rows.all or len(rows.keys) != 1 or np.any(self.room > had):
             return False
-        held = self.whole_rows(rows)[0, len(self.scale.engines) + 1 :]
-        return bool(np.all(np.append(held, held.sum()) <= room))
+        return bool(self._fit(self.whole_rows(rows)[0]))
+
+    def fits(self, point: GroupPoint) -> bool:
+        """Whether a group's point fits."""
+        return bool(self._fit(self.space.total(point)[0]))
 
     def _inside(self, pool: tuple[Entry, ...], shared: TileVector, goal: Goal, most: int, width: int) -> Rows:
         menus = [entry.loops.menus(shared) for entry in pool]
@@ -384,6 +319,11 @@ class Contexts:
         """Ticks, joules and bytes of a group's point."""
         ticks, joules, held = map(float, self._sums(self.space.total(point)[0]))
         return Found(ticks=ticks, joules=joules, held=held, groups=(point,))
+
+
+def _usual(inside: Inside) -> bool:
+    """Whether a group's surroundings are like most of the best: few loops, all that stays in one memory."""
+    return len(inside.shared) <= FEW_LOOPS and len({pin.memory for pin in inside.pins}) < 2
 
 
 def _meta_width(pool: tuple[Entry, ...]) -> int:

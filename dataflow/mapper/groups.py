@@ -12,6 +12,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.mapper.nest import Inside, Pin, alike, operands, plain, ways_of
 from einsim.dataflow.mapper.vectors import TileSpace
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.mask import mask_of
 from einsim.dataflow.templates.blocks import blocks
 from einsim.workloads.ahead import dependences, in_place, trail
 from einsim.workloads.cascade import Cascade, Einsum
@@ -189,11 +190,19 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return all(in_place(self.cascade, edge, rank, {}) for edge in within)
 
     def _shared_orders(self, group: tuple[Einsum, ...], ranks: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        """Orders of shared loops: ranks that move every tensor of the group stand outermost."""
+        """Orders of shared loops: ranks that move every tensor of the group stand outermost, and neighbours
+        that move the same tensors as they are named, unless bounds tie them: the other order is the same.
+        """
         tensors = [operand for einsum in group for operand in operands(self.cascade, einsum)]
-        every = [rank for rank in ranks if all(rank in operand.moved for operand in tensors)]
+        kinds = {rank: tuple(rank in operand.moved for operand in tensors) for rank in ranks}
+        every = [rank for rank in ranks if all(kinds[rank])]
+        tied = {rank for einsum in group for rank in mask_of(self.cascade, einsum.ranks).tied}
         for order in itertools.permutations([rank for rank in ranks if rank not in every]):
-            yield (*every, *order)
+            if not any(
+                kinds[one] == kinds[two] and ranks.index(one) > ranks.index(two) and not tied & {one, two}
+                for one, two in itertools.pairwise(order)
+            ):
+                yield (*every, *order)
 
 
 def cuts(names: tuple[str, ...], groups: frozenset[tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], ...]]:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from einsim.dataflow.mapper.archive import Goal, dominated, fits, insert, key_of
+from einsim.dataflow.mapper.archive import dominated, fits, insert, key_of
 from einsim.dataflow.mapper.cut import split, start, uncut
 from einsim.dataflow.mapper.model import choice, leaf
-from einsim.dataflow.mapper.objective import LATENCY, PARTS
+from einsim.dataflow.mapper.objective import LATENCY
 from einsim.dataflow.mapper.tables import ENGINES
 from einsim.specs.compiled import njit
 
@@ -109,20 +109,28 @@ def search(
 
 
 @njit(error_model="numpy", nogil=True)
-def roots(t: Any, views: Any, tiles: Any, shared: int, rows: Any) -> None:
-    """Lower `rows` [n, width] to rows that no point of a nest is below, whose first `shared` loops have these
-    `tiles` [n, depth] and the rest are open. The same for every order of the rest.
+def roots(t: Any, views: Any, tiles: Any, shared: int, units: Any, parts: Any) -> None:
+    """Rows of the unit, into `units` [n, width], and of each choice of homes, into `parts` [n, O, width],
+    that no point of a nest is below whose first `shared` loops have these `tiles` [n, depth] and the rest are
+    open. The same for every order of the rest. Both start with zeros.
     """
-    tensors, width = t.moved.shape[0], int(t.one[ENGINES]) + 1 + t.mem.shape[0]
     cut = uncut(t, views)
-    sums = empty_sums(t.first[tensors], tensors, width)
-    goal = Goal(PARTS, 0.0, np.inf, sums.bound)
-    nothing = np.empty((1, width))
-    count: Any = np.int64(0)
     for n in range(tiles.shape[0]):
-        if _relax(t, cut, sums, tiles[n], shared - 1, goal, sums.bound, nothing, count):
-            for v in range(width):
-                rows[n, v] = min(rows[n, v], sums.bound[v])
+        _cut_down(t, cut, tiles[n], shared - 1)
+        leaf(t, cut, units[n], shared == t.loop_rank.shape[0])
+        for x in range(t.moved.shape[0]):
+            for o in range(t.first[x], t.first[x + 1]):
+                choice(t, cut, x, o, shared, parts[n, o])
+
+
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+def _cut_down(t: Any, cut: Any, tile: Any, d: int) -> None:
+    """Go into all loops, of which those up to d are chosen."""
+    start(t.sizes, cut)
+    for e in range(t.loop_rank.shape[0]):
+        if e > d:
+            cut.open[t.loop_rank[e]] = 1
+        split(cut, t.loop_rank[e], e, float(tile[e]))
 
 
 @njit(error_model="numpy", nogil=True, allocates=False)
@@ -162,11 +170,7 @@ def _relax(
     """
     depth, engines, width = t.loop_rank.shape[0], int(t.one[ENGINES]), sums.bound.shape[0]
     final = d == depth - 1
-    start(t.sizes, cut)
-    for e in range(depth):
-        if e > d:
-            cut.open[t.loop_rank[e]] = 1
-        split(cut, t.loop_rank[e], e, float(tile[e]))
+    _cut_down(t, cut, tile, d)
     unit, bound, least = sums.total[0], sums.bound, sums.least
     for v in range(width):
         unit[v] = 0.0

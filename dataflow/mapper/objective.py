@@ -16,6 +16,9 @@ PARTS, FRONT, PAIR, LATENCY, ENERGY, EDP, BUFFER = range(7)
 MODES = {"latency": LATENCY, "energy": ENERGY, "edp": EDP, "buffer": BUFFER, "pareto": FRONT}
 
 Key = tuple[float, float]
+
+#: Objectives that are the sum of the groups' own.
+ADDITIVE = ("latency", "energy")
 Item = TypeVar("Item")
 
 

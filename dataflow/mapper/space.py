@@ -30,7 +30,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import msgspec
@@ -41,19 +41,10 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.holds import common_levels
 from einsim.dataflow.mapper import vectors
+from einsim.dataflow.mapper.exact import counted, simple
 from einsim.dataflow.mapper.groups import Groups, cuts
 from einsim.dataflow.mapper.model import cost
-from einsim.dataflow.mapper.nest import (
-    Inside,
-    Nest,
-    Route,
-    counted,
-    name_of,
-    nests_of,
-    orders,
-    routes_of,
-    simple,
-)
+from einsim.dataflow.mapper.nest import Inside, Nest, Route, name_of, nest_among, nests_of, orders, routes_of
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point
 from einsim.dataflow.mapper.residents import resident_bytes, resident_sets
 from einsim.dataflow.mapper.restrictions import check_resident, check_restrictions
@@ -165,8 +156,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """This space cut by which results stay on chip throughout."""
         found = tuple(msgspec.structs.replace(self, resident=some) for some in self.residents())
         for space in found:  # what stays on chip changes no layout and no menu
-            shared = {"_leaves": self._leaves, "_known": self._known, "tiles": self.tiles}
-            vars(space).update(shared)
+            vars(space).update(_leaves=self._leaves, _known=self._known, tiles=self.tiles)
         return found
 
     def fusions(self) -> Iterator[tuple[Einsum, ...]]:
@@ -235,31 +225,43 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _leaves(self) -> dict[tuple[str, str], tuple[Compute, ...]]:
         return {}
 
-    def nests(self, einsum: Einsum, inside: Inside, *, one_order: bool = False) -> Iterator[Nest]:
-        """Loop nests of an Einsum in its surroundings; with `one_order` only one for each layout."""
+    def nests(self, einsum: Einsum, inside: Inside) -> Iterator[Nest]:
+        """Loop nests of an Einsum in its surroundings."""
+        for layout in self._layouts(einsum, inside):
+            yield from nests_of(self.cascade, self.machine, einsum, inside, *layout, self.keep, self.buffers)
+
+    def layouts(
+        self, einsum: Einsum, around: Inside, among: Sequence[Sequence[Inside]]
+    ) -> Iterator[tuple[Nest, list[list[int]]]]:
+        """A nest for each layout inside some loops: the choices of each tensor are those that it has `among`
+        some surroundings, one after the other, of which so many each.
+        """
+        for node, routes, own in self._layouts(einsum, around):
+            yield nest_among(
+                self.cascade, self.machine, einsum, around, node, routes, next(own), self.keep, self.buffers,
+                among,
+            )  # fmt: skip
+
+    def _layouts(
+        self, einsum: Einsum, inside: Inside
+    ) -> Iterator[tuple[Compute, tuple[Route, ...], Iterator[tuple[str, ...]]]]:
+        """The leaves of an Einsum with the ways of its operands, and orders of loops."""
+        given = self.order.get(einsum.name)
+        blocks = (given,) if given else orders(self.cascade, einsum, inside.step)
         for node in self.leaves(einsum, inside.step):
             if inside.core and cores_ranks(node) != (inside.core,):
                 continue
-            memories = self.machine.unit(node.unit).memories.values()
-            blocks_of = max(len(way) for name in memories for way in links.paths(self.machine.links, name))
-            given = self.order.get(einsum.name)
-            blocks = (given,) if given else orders(self.cascade, einsum, inside.step)
-            orders_of = itertools.product(blocks, repeat=blocks_of)
-            some = itertools.islice(orders_of, 1) if one_order else orders_of
-            loops = (tuple(itertools.chain(*own)) for own in some)
-            yield from nests_of(
-                self.cascade, self.machine, einsum, inside, node, self._routes(node), loops, self.keep,
-                self.buffers,
-            )  # fmt: skip
-
-    def _routes(self, node: Compute) -> tuple[Route, ...]:
-        key = name_of(node)
-        if key not in self._known:
-            self._known[key] = routes_of(self.cascade, self.machine, node)
-        return self._known[key]
+            key = name_of(node)
+            if key not in self._known:
+                memories = self.machine.unit(node.unit).memories.values()
+                ways = (way for name in memories for way in links.paths(self.machine.links, name))
+                self._known[key] = routes_of(self.cascade, self.machine, node), max(map(len, ways))
+            routes, deep = self._known[key]
+            every = itertools.product(blocks, repeat=deep)
+            yield node, routes, (tuple(itertools.chain(*own)) for own in every)
 
     @cached_property
-    def _known(self) -> dict[tuple[object, ...], tuple[Route, ...]]:
+    def _known(self) -> dict[tuple[object, ...], tuple[tuple[Route, ...], int]]:
         return {}
 
     @cached_property

@@ -29,7 +29,8 @@ from einsim.dataflow.leaf import (
     sparse_rank,
 )
 from einsim.dataflow.mapper.band import UNTIED, band_of, ties
-from einsim.dataflow.mapper.nest import Nest, Operand, Retention, counts, operands, shifts
+from einsim.dataflow.mapper.exact import counts
+from einsim.dataflow.mapper.nest import Nest, Operand, Retention, operands, shifts
 from einsim.dataflow.passing import kind_of
 from einsim.dataflow.program import READ, WRITE, Action
 from einsim.specs.arrays import Floats, Ints
@@ -53,6 +54,11 @@ class Scales(msgspec.Struct, frozen=True, kw_only=True):
     ticks_per_cycle: int
     tick_s: float
     leakage_w: float
+
+    @property
+    def width(self) -> int:
+        """Columns of a row: ticks of engines, joules, bytes in memories."""
+        return len(self.engines) + 1 + len(self.memories)
 
 
 def scales(machine: Machine, taken: Mapping[str, int] = {}) -> Scales:

@@ -149,13 +149,13 @@ def command(
     say_compiling()
     with _progress(joules=objective in ("energy", "edp")) as report:
 
-        def search(cascade: Cascade) -> Answer:
+        def search(cascade: Cascade, beat: float) -> Answer:
             if dataflow is not None:
                 return template_mapping(dataflow, cascade, machine, effort=effort, most=nodes)
             return best_mapping(
                 cascade, machine, objective, within_bytes=limit, budget_s=seconds, effort=effort, nodes=nodes,
                 workers=workers or os.cpu_count() or 1, space=space(cascade), templates=templates,
-                layouts=layouts, progress=report,
+                layouts=layouts, progress=report, beat=beat,
             )  # fmt: skip
 
         found = compare(cascades, machine, search, objective, 0 if objective == "pareto" else TILES[effort])

@@ -104,7 +104,7 @@ def test_auto_is_no_worse_than_the_default_and_any_template_as_simulated(
 
 
 @cache
-def searched(cascade: Cascade) -> Answer:
+def searched(cascade: Cascade, beat: float) -> Answer:
     return best_mapping(cascade, load_machine("sa8295p"), "latency", effort="quick", workers=1)
 
 
@@ -149,7 +149,7 @@ def test_one_pass_is_best_on_fusemax_and_three_are_ruled_out() -> None:
     cascades = [library.build("attention", seq=1024, b=1, h=2, passes=passes) for passes in (3, 1)]
     asked = []
 
-    def search(cascade: Cascade) -> Answer:
+    def search(cascade: Cascade, beat: float) -> Answer:
         asked.append(cascade.name)
         return best_mapping(cascade, CLOUD, "latency", templates=False, effort="quick", workers=1)
 
@@ -164,7 +164,7 @@ def test_one_pass_is_best_on_fusemax_and_three_are_ruled_out() -> None:
 def test_a_cascade_without_a_mapping_comes_last_and_hides_no_other() -> None:
     cascades = [library.build("attention", seq=64, b=1, h=1, passes=passes) for passes in (1, 3)]
 
-    def search(cascade: Cascade) -> Answer:
+    def search(cascade: Cascade, beat: float) -> Answer:
         if cascade.name == "attention-1pass":
             raise EinsimError("no mapping fits")
         return best_mapping(cascade, CLOUD, "energy", nodes=5_000)

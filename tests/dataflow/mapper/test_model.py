@@ -25,11 +25,13 @@ from einsim.dataflow.layout import lay_out
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.band import views_of
-from einsim.dataflow.mapper.fronts import Contexts, Pools
+from einsim.dataflow.mapper.exact import counted, simple
+from einsim.dataflow.mapper.fronts import Contexts
 from einsim.dataflow.mapper.kernel import roots
 from einsim.dataflow.mapper.model import cost
-from einsim.dataflow.mapper.nest import Inside, counted, simple
+from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint, Point, mapping
+from einsim.dataflow.mapper.pools import Pools
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import tables
 from einsim.dataflow.mapper.vectors import loops_of, sample_nest
@@ -162,8 +164,10 @@ def test_no_point_of_a_nest_is_below_its_bound(seed: int, texts: Any, systolic: 
     assume(all(loops.menus(())))
     points = [sample_nest(space.tiles, nest, (), rng) for _ in range(20)]
     rows, _ = cost(table, np.array([one.tiles for one in points]), np.array([one.chosen for one in points]))
-    least = np.full((1, rows.shape[1]), np.inf)
-    roots(table, views_of(table.band, table.sizes), loops.roots(np.zeros((1, 0), np.int64)), 0, least)
+    unit, parts = np.zeros((1, rows.shape[1])), np.zeros((1, table.first[-1], rows.shape[1]))
+    views = views_of(table.band, table.sizes)
+    roots(table, views, loops.roots(np.zeros((1, 0), np.int64)), 0, unit, parts)
+    least = unit + np.minimum.reduceat(parts, table.first[:-1], axis=1).sum(axis=1)
     assert np.all(rows >= least * (1 - 1e-12))
 
 

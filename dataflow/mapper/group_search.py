@@ -1,0 +1,184 @@
+"""The search of one group of Einsums: its surroundings in the order of what they cost at least."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from einsim.dataflow.mapper.archive import join
+from einsim.dataflow.mapper.found import Found, best_of, score
+from einsim.dataflow.mapper.fronts import Archive, Contexts
+from einsim.dataflow.mapper.nest import Inside
+from einsim.dataflow.mapper.objective import ENERGY, FRONT, LATENCY, Key
+from einsim.dataflow.mapper.point import GroupPoint
+from einsim.dataflow.mapper.pools import Rows
+from einsim.dataflow.mapper.vectors import TileVector
+from einsim.specs.arrays import Floats, Ints
+from einsim.workloads.cascade import Einsum
+
+
+class Searched(NamedTuple):
+    """What is found of a group, the nodes looked at, whether all of it was covered, and what no point of it
+    that is better than its smaller groups costs less than, where groups add up.
+    """
+
+    found: list[Found]
+    nodes: int
+    covered: bool
+    least: float
+
+
+class KnownGroup(NamedTuple):
+    """What was searched of a group with so much `room`, what it had to beat, and its `share` of nodes."""
+
+    searched: Searched
+    room: Floats
+    beat: Key
+    share: int
+
+    def serves(self, contexts: Contexts, beat: Key, share: int) -> bool:
+        """Whether a search with no more room than that finds the same."""
+        more = share.bit_length() > self.share.bit_length() and not self.searched.covered
+        if more or np.any(contexts.room > self.room):
+            return False
+        if not self.searched.found:
+            return beat <= self.beat
+        return all(contexts.fits(point) for one in self.searched.found for point in one.groups)
+
+
+class GroupSearch:
+    """The search of one group of several Einsums."""
+
+    def __init__(
+        self, contexts: Contexts, objective: str, mode: int, share: int, group: tuple[Einsum, ...],
+        limit: list[Found],
+    ) -> None:  # fmt: skip
+        self.contexts = contexts
+        self.objective = objective
+        self.mode = mode
+        self.left = share
+        self.share = share
+        self.group = group
+        self.scale = contexts.space.scale
+        self.archive = Archive(3 if mode == FRONT else 2, 3)
+        self.traces: dict[int, _Trace] = {}
+        if limit and mode >= LATENCY:
+            limit = [min(limit, key=lambda one: score(one, objective))]
+            self.archive.seed([score(limit[0], objective)])
+        elif limit:
+            width = self.archive.keys.shape[1]
+            self.archive.seed([(one.ticks, one.joules, one.held)[:width] for one in limit])
+
+    def run(self) -> Searched:
+        """Every surrounding in the order of what it costs at least, until none can improve on the best."""
+        below = float(self.archive.keys[0, 0]) if self.mode >= LATENCY and self.archive.count else math.inf
+        candidates = self.contexts.candidates(self.group, self.mode, below)
+        covered, least = candidates.all, math.inf if candidates.all else 0.0
+        for number, (at, inside, tile) in enumerate(candidates.where.tolist()):
+            if self.contexts.late() or self.left <= 0:
+                covered, least = False, min(least, float(candidates.keys[number, 0]))
+                break
+            if not self._dominated(candidates.keys[number]):
+                frame, self.covered = candidates.frames[at], True
+                self._inside(frame.insides[inside], tuple(frame.tiles[tile].tolist()), 2 * number + 1)
+                if not self.covered:
+                    covered, least = False, min(least, float(candidates.keys[number, 0]))
+            elif self.mode >= LATENCY:
+                break  # and so are all after it
+        metas = [map(int, meta) for meta in self.archive.metas[: self.archive.count] if meta[2] > 0]
+        points = [self.traces[tag].point(one, other) for one, other, tag in metas]
+        points = [self.contexts.tie_broken(point, self.mode) for point in points]
+        found = best_of([self.contexts.figures(point) for point in points], self.objective)
+        if self.archive.count:  # where nothing was found, as good as smaller groups at best
+            least = min(least, float(self.archive.keys[0, 0]))
+        return Searched(found, self.share - self.left, covered, least)
+
+    def _dominated(self, key: Floats) -> bool:
+        """Whether what was found is at least as good as the least of a candidate."""
+        if self.mode >= LATENCY:
+            return bool(self.archive.count) and bool(key[0] >= self.archive.keys[0, 0])
+        rows = self.archive.keys[: self.archive.count]
+        return bool(np.any(np.all(rows <= key[: rows.shape[1]], axis=1)))
+
+    def _inside(self, inside: Inside, shared: TileVector, tag: int) -> None:
+        """The Einsums' best or unbeaten rows inside given shared loops, joined."""
+        contexts, mode = self.contexts, self.mode
+        if mode in (LATENCY, ENERGY):
+            bests = []
+            for einsum in self.group:
+                rows = contexts.best(einsum, inside, shared, mode, self.left)
+                self._charge(rows)
+                if not len(rows.keys):
+                    return
+                bests.append(rows)
+            figures = [float(rows.keys[0, 0]) for rows in bests]
+            bound = sum(figures) if mode == ENERGY else max(figures)
+            whole = all(rows.all for rows in bests)
+            if whole and self.archive.count and bound >= self.archive.keys[0, 0]:
+                return
+            full = [contexts.whole_rows(rows) for rows in bests]
+            trace = self._join(inside, bests, full, tag)
+            if trace is not None:
+                self.traces[tag] = trace
+                if whole and mode == ENERGY and not contexts.leak_j:
+                    return  # each Einsum's own best fits beside the others: nothing is better here
+        fronts = []
+        for einsum in self.group:
+            rows = contexts.front(einsum, inside, shared, mode, self.left)
+            self._charge(rows)
+            if not len(rows.keys):
+                return
+            fronts.append(rows)
+        trace = self._join(inside, fronts, [rows.keys for rows in fronts], tag + 1)
+        if trace is not None:
+            self.traces[tag + 1] = trace
+
+    def _charge(self, rows: Rows) -> None:
+        self.left -= rows.nodes
+        self.covered = self.covered and rows.all
+
+    def _join(self, inside: Inside, parts: list[Rows], keys: list[Floats], tag: int) -> _Trace | None:
+        """Sums of the Einsums' rows into the archive; None where nothing new came in."""
+        contexts, archive, mode = self.contexts, self.archive, self.mode
+        rows, steps = keys[0], []
+        keys = keys if len(keys) > 1 else [rows, np.zeros((1, contexts.width))]  # a single one, by itself
+        for number in range(1, len(keys)):
+            last = number == len(keys) - 1
+            into = archive if last else Archive(contexts.width, 3)
+            into.keys, into.metas, into.count = join(
+                rows, keys[number], len(self.scale.engines), contexts.capacity,
+                contexts.goal(mode, parts=not last), tag, into.keys, into.metas, into.count,
+            )  # fmt: skip
+            self.left -= len(rows) * len(keys[number]) // 8
+            if not last:
+                rows = into.keys[: into.count].copy()
+                steps.append(into.metas[: into.count].copy())
+                if not into.count:
+                    return None
+        if not np.any(archive.metas[: archive.count, 2] == tag):
+            return None
+        return _Trace(contexts, inside, steps, parts)
+
+
+class _Trace:
+    """How the rows of one join lead back to points: `steps` are the metas of the joins before the last."""
+
+    def __init__(self, contexts: Contexts, inside: Inside, steps: list[Ints], parts: list[Rows]) -> None:
+        self.contexts = contexts
+        self.inside = inside
+        self.steps = steps
+        self.parts = parts
+
+    def point(self, first: int, last: int) -> GroupPoint:
+        """The point of one row of the last join."""
+        rows = [last]
+        for metas in reversed(self.steps):
+            rows.append(int(metas[first, 1]))
+            first = int(metas[first, 0])
+        rows.append(first)
+        nests = tuple(
+            self.contexts.point(part, row) for part, row in zip(self.parts, reversed(rows), strict=False)
+        )
+        return GroupPoint(inside=self.inside, nests=nests)

@@ -1,0 +1,146 @@
+"""Nests with their arrays, and what layouts cost at least: each worked out once for all parts of a space."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from typing import NamedTuple
+
+import numpy as np
+
+from einsim.dataflow.mapper.band import views_of
+from einsim.dataflow.mapper.kernel import roots
+from einsim.dataflow.mapper.nest import Inside, Nest, name_of, operands
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapper.tables import Tables, tables
+from einsim.dataflow.mapper.vectors import Loops, loops_of
+from einsim.specs.arrays import Floats, Ints
+from einsim.workloads.cascade import Einsum
+
+
+class Entry(NamedTuple):
+    """A nest, its arrays, the loops at which it becomes a copy of another order, and their tile sizes."""
+
+    nest: Nest
+    table: Tables
+    twin: Ints
+    loops: Loops
+
+
+class Rows(NamedTuple):
+    """Keys [n, ...] and metas [n, ...] found in a pool of nests, the nodes it took, and whether it is all."""
+
+    keys: Floats
+    metas: Ints
+    pool: tuple[Entry, ...]
+    nodes: int
+    all: bool
+
+
+class Layouts(NamedTuple):
+    """Rows that no point of an Einsum's L layouts inside some loops is below, with each vector of their
+    tiles: [L, T, width] of the unit and of each tensor, by its place among the operands, in surroundings.
+    """
+
+    unit: Floats
+    tensors: dict[tuple[int, Inside], Floats]
+
+
+class Frame(NamedTuple):
+    """A group's shared loops in one order with every vector of `tiles` [T, loops], and what may stay around
+    the pipeline there: I surroundings. Of each Einsum what it sees of them, and which of those it sees in
+    each surrounding [I].
+    """
+
+    tiles: Ints
+    insides: tuple[Inside, ...]
+    views: tuple[tuple[tuple[Inside, ...], Ints], ...]
+
+
+class Pools:
+    """Nests with their arrays, and bounds, which all parts of a space share: none looks at capacities."""
+
+    def __init__(self) -> None:
+        self.nests: dict[object, tuple[Entry, ...]] = {}
+        self.leaves: dict[object, Tables] = {}
+        self.frames: dict[object, tuple[Frame, ...]] = {}
+        self.layouts: dict[object, Layouts] = {}
+        self.bounds: dict[object, Floats] = {}
+        self.rows: dict[object, list[tuple[Floats, Rows]]] = {}
+        self._lock = threading.Lock()
+        self._locks: dict[object, threading.Lock] = {}
+
+    def lock(self, key: object) -> threading.Lock:
+        """The lock of one result, so that it is worked out once."""
+        with self._lock:
+            return self._locks.setdefault(key, threading.Lock())
+
+
+def table_of(space: MapSpace, pools: Pools, nest: Nest) -> Tables:
+    """The arrays of a nest; what hangs on its leaf alone is worked out once."""
+    leaf = name_of(nest.node)
+    alike = pools.leaves.get(leaf)
+    table = tables(space.cascade, space.machine, nest, space.scale, alike)
+    pools.leaves[leaf] = alike or table
+    return table
+
+
+def bounds_of(space: MapSpace, pools: Pools, einsum: Einsum, seen: tuple[Inside, ...], tiles: Ints) -> Floats:
+    """Rows [S, T, width] that no row of the Einsum inside loops with these tiles is below in any column,
+    in what it sees of S surroundings; endless where there is none.
+    """
+    key = (einsum.name, seen)
+    with pools.lock(("bounds", *key)):
+        if key not in pools.bounds:
+            names = [operand.tensor for operand in operands(space.cascade, einsum)]
+            every = [[one.of(name) for name in names] for one in seen]
+            found = np.full((len(seen), len(tiles), space.scale.width), math.inf)
+            for bare in dict.fromkeys(one.bare for one in seen):
+                mine = [(at, of) for at, of in enumerate(every) if seen[at].core == bare.core]
+                layouts = _layouts(space, pools, einsum, bare, [of for _, of in mine], tiles)
+                for at, of in mine:
+                    total = layouts.unit
+                    for part in enumerate(of):
+                        total = total + layouts.tensors[part]
+                    found[at] = total.min(axis=0, initial=math.inf)
+            pools.bounds[key] = found
+        return pools.bounds[key]
+
+
+def _layouts(
+    space: MapSpace, pools: Pools, einsum: Einsum, bare: Inside, wanted: list[list[Inside]], tiles: Ints
+) -> Layouts:
+    """The layouts of an Einsum with the `wanted` surroundings of each operand: all orders of its loops
+    have the same bound, and what a tensor adds to it hangs on its own homes only.
+    """
+    key = (einsum.name, bare)
+    with pools.lock(("layouts", *key)):
+        known = pools.layouts.get(key)
+        had = known.tensors if known else {}
+        among = [
+            [one for one in dict.fromkeys(some) if (at, one) not in had]
+            for at, some in enumerate(zip(*wanted, strict=True))
+        ]
+        if known is not None and not any(among):
+            return known
+        nests = list(space.layouts(einsum, bare, among))
+        shape = len(nests), len(tiles), space.scale.width
+        unit = np.full(shape, math.inf)
+        tensors = {(at, one): np.full(shape, math.inf) for at, some in enumerate(among) for one in some}
+        for number, (nest, counts) in enumerate(nests):
+            loops = loops_of(space.tiles, nest)
+            allowed = loops.allow(tiles)
+            rows = np.zeros((allowed.sum(), space.scale.width))
+            parts = np.zeros((len(rows), sum(map(sum, counts)), space.scale.width))
+            table = table_of(space, pools, nest)
+            views = views_of(table.band, table.sizes)
+            roots(table, views, loops.roots(tiles[allowed]), tiles.shape[1], rows, parts)
+            unit[number, allowed] = rows
+            begin = 0
+            for part, count in zip(tensors, itertools.chain(*counts), strict=True):
+                if count:
+                    tensors[part][number, allowed] = parts[:, begin : begin + count].min(axis=1)
+                begin += count
+        pools.layouts[key] = Layouts(unit, {**had, **tensors})
+        return pools.layouts[key]
