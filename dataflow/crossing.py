@@ -10,6 +10,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -30,12 +31,13 @@ from einsim.dataflow.footprint import (
 from einsim.dataflow.footprint import values as values_of
 from einsim.dataflow.layout import Layout, Leaf, points_below
 from einsim.dataflow.leaf import partial_sum
-from einsim.dataflow.mask import Box, mask_of
+from einsim.dataflow.mask import Box, Mask, mask_of
 from einsim.dataflow.program import ProgramLoop
 from einsim.dataflow.rows import Ints, different, stored_bits
 from einsim.dataflow.visit import MOST_VISITED, points, values
 from einsim.dataflow.waits import DraftOp
-from einsim.workloads.cascade import Access, Cascade, Einsum
+from einsim.workloads.cascade import Access, Cascade, Einsum, Index
+from einsim.workloads.points import Linear, relaxed
 from einsim.workloads.sparsity import bytes_at
 
 
@@ -70,7 +72,7 @@ def _parts(extent: int, tiles: Sequence[int]) -> Counter[int]:
 def uses(draft: DraftOp, cascade: Cascade, tile: Box) -> tuple[Use, ...]:
     """Everything that the leaves which a transfer serves touch of its tensor in one tile."""
     return tuple(
-        Use(access, {rank: tile[rank] for rank in einsum.ranks}, mask_of(cascade, einsum.ranks) or None)
+        Use(access, {rank: tile[rank] for rank in einsum.ranks}, touching(cascade, einsum, access) or None)
         for leaf in draft.served
         for einsum in (cascade.einsum(leaf.node.einsum),)
         for access in accesses_of(draft, einsum)
@@ -81,6 +83,45 @@ def accesses_of(draft: DraftOp, einsum: Einsum) -> list[Access]:
     """The accesses of an Einsum that a transfer serves."""
     every = (einsum.output,) if einsum.name == draft.subject else einsum.reads
     return [access for access in every if access.tensor == draft.subject]
+
+
+@lru_cache(maxsize=4096)
+def touching(cascade: Cascade, einsum: Einsum, access: Access) -> Mask:
+    """The points of an Einsum that touch what an access finds: what no point makes is never moved."""
+    mask = mask_of(cascade, einsum.ranks)
+    every = () if access == einsum.output else _made(cascade, access)
+    made = mask.lacking(every, mask.trim({}) or {})
+    return Mask(cascade, einsum.ranks, made) if made else mask
+
+
+def _made(cascade: Cascade, read: Access) -> list[Linear]:
+    """What holds where a read finds a result that some point makes, by its affine bounds."""
+    maker = cascade.producer(read.tensor)
+    if maker is None or maker.iterative or not (mask := mask_of(cascade, maker.ranks)):
+        return []
+    left = mask.trim({})
+    if left is None:
+        return [({}, -1)]
+    there = {
+        index.plain: to for index, to in zip(maker.output.indices, read.indices, strict=True) if index.plain
+    }
+    every = [
+        relaxed(one, there, {rank: (0, size) for rank, size in mask.sizes.items()}) for one in mask.linear
+    ]
+    for rank in left:
+        low, extent = left[rank]
+        every += [({rank: 1}, -low), ({rank: -1}, low + extent - 1)] if rank in there else []
+    return [_put(one, there) for one in mask.lacking(every, {})]
+
+
+def _put(linear: Linear, places: Mapping[str, Index]) -> Linear:
+    """A constraint with indices in place of its ranks."""
+    found, constant = dict[str, int](), linear[1]
+    for rank, value in linear[0].items():
+        constant += value * places[rank].offset
+        for term in places[rank].terms:
+            found[term.rank] = found.get(term.rank, 0) + value * term.coefficient
+    return found, constant
 
 
 def foreign_ranks(draft: DraftOp, leaf: Leaf, loops: Iterable[ProgramLoop]) -> set[str]:
@@ -182,7 +223,7 @@ def _pairs(
     found, times = [], 1
     for leaf, access in every:
         einsum = cascade.einsum(leaf.node.einsum)
-        mask = mask_of(cascade, einsum.ranks)
+        mask = touching(cascade, einsum, access)
         tied = {*cores_ranks(leaf.node), *mask.tied}
         while more := {r for index in access.indices if tied & {*index.ranks} for r in index.ranks} - tied:
             tied |= more

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_of, cores_ranks
-from einsim.dataflow.crossing import accesses_of, foreign_ranks, turning
+from einsim.dataflow.crossing import accesses_of, foreign_ranks, touching, turning
 from einsim.dataflow.footprint import compressed
 from einsim.dataflow.layout import Layout
 from einsim.dataflow.mask import Cut, mask_of
@@ -57,10 +57,11 @@ def cut_of(
         tied = tuple(rank for rank in einsums[0].ranks if rank in masks[0].tied or rank in places)
         return Cut(masks, tied, places, cores_ranks(draft.leaf.node)[1:], results, going_on)
     uses = [
-        (access, mask)
-        for einsum, mask in zip(einsums, masks, strict=True)
+        (access, touching(cascade, einsum, access))
+        for einsum in einsums
         for access in accesses_of(draft, einsum)
     ]
+    masks = tuple(mask for _, mask in uses)
     ranks = moving_ranks(draft, cascade, machine)
     accesses = [access for access, _ in uses]
     moving = _apart(accesses)
@@ -77,7 +78,7 @@ def cut_of(
     if not places and (not any(masks) or whole):
         return None  # the same everywhere, or one of them wants the whole tile and the others a part of that
     uncut = tuple(rank for leaf in leaves for rank in cores_ranks(leaf.node)[1:])
-    return Cut(tuple(mask for _, mask in uses), ranks, places, uncut, results, going_on)
+    return Cut(masks, ranks, places, uncut, results, going_on)
 
 
 def _cutting(

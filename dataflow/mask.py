@@ -37,16 +37,13 @@ def mask_of(cascade: Cascade, ranks: tuple[str, ...]) -> Mask:
 class Mask:
     """The bounds of a cascade that act on what iterates `ranks`; falsy where none does."""
 
-    def __init__(self, cascade: Cascade, ranks: Iterable[str]) -> None:
+    def __init__(self, cascade: Cascade, ranks: Iterable[str], more: Iterable[Linear] = ()) -> None:
         mine = set(ranks)
         self.sizes = {rank.name: rank.size for rank in cascade.ranks}
         whole = {rank: (0, size) for rank, size in self.sizes.items()}
         acting = [bound for bound in cascade.bounds if acts(bound, mine)]
-        self.linear = tuple(
-            relaxed(difference(bound.right, bound.left), mine, whole)
-            for bound in acting
-            if isinstance(bound, Bound)
-        )
+        own = (difference(bound.right, bound.left) for bound in acting if isinstance(bound, Bound))
+        self.linear = (*(relaxed(each, mine, whole) for each in own), *more)
         self.blocks = tuple(bound for bound in acting if isinstance(bound, SameBlock))
         sides = [side.ranks for bound in self.blocks for side in (bound.left, bound.right)]
         named = {rank for coefficients, _ in self.linear for rank in coefficients}
@@ -76,6 +73,10 @@ class Mask:
                     return None
             if ends == before:
                 return {**box, **{rank: (low, high - low + 1) for rank, (low, high) in ends.items()}}
+
+    def lacking(self, several: Iterable[Linear], box: Box) -> tuple[Linear, ...]:
+        """Those of several constraints that some point of a box does not keep."""
+        return tuple(one for one in several if self._least(one, box) < 0)
 
     def standing(self, box: Box) -> tuple[int, ...]:
         """Where a box stands to the bounds that cut it: boxes of the same extents that stand alike lose the

@@ -178,6 +178,13 @@ def _bounded_product(rng: random.Random) -> tuple[str, dict[str, int]]:
     return f"where {bound}\nZ[m,n] = A[m,k] * B[k,n]", _sized(rng, "m n k", 7)
 
 
+def _without_keys(rng: random.Random) -> tuple[str, dict[str, int]]:
+    """Softmax of which some rows have no key, and a reader of all rows."""
+    bound = rng.choice(("where m < p", "where m >= 2\nwhere m <= p", "where p - 3 < m < p"))
+    m = rng.randint(3, 6)
+    return f"{bound}\n{SOFTMAX}\nY[p] = GM[p] + SD[p]", {"m": m, "p": m, "f": rng.randint(2, 3)}
+
+
 def _reversed(rng: random.Random) -> tuple[str, dict[str, int]]:
     t = rng.randint(3, 7)
     return f"Y[t,c] = X[{t - 1}-t,c] + X[t,c]", {"t": t, "c": rng.randint(2, 5)}
@@ -255,6 +262,9 @@ KINDS: dict[str, Draw] = {
     "triangular": _bounded_product, "reversed": _reversed,
     "three-factors": _fixed("Z[m,n] = A[m,k] * B[k,n] * S[n]", "m n k"),
     "extremes": _fixed("L[m] = min[k](A[m,k])\nH[n] = max[k](B[k,n])\nD[m,n] = L[m] - H[n]", "m n k"),
+    "no-keys": _without_keys,
+    "made-in-part": _twin(_twin(_fixed(
+        "where m <= p\nS[m,p] = Q[e,p] * K[e,m]\nY[j,i] = S[j,i] * G[j]", "m p e"), "m", "j"), "p", "i"),
     "fixed-place": _fixed("Y[t,c] = X[t,c] * X[0,c] + X[1,c]", "t c"),
     "taps": _fixed("where r <= t\nO[c,t] = X[c,t-r] * W[c,r]\nP[c,t] = O[c,t] * G[c,t]", "c t r", 5),
     "parted-bounds": _parted(

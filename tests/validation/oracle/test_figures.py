@@ -113,6 +113,11 @@ CASES = {
          "          R on lanes lanes=c\n          keep S in lanes x1\n            S on lanes lanes=c\n"
          "  keep S G Y in gb x1\n    Y on lanes lanes=c"),
     ),
+    "a result that no point makes is read by nobody": (
+        "where m < p\nGM[p] = max[m](X[m,p])\nY[p] = GM[p] * G[p]", "m=4 p=4", {},
+        ("sequence\n  keep X GM in gb x1\n    GM on lanes lanes=p\n"
+         "  for p/3\n    keep GM G Y in gb x1\n      Y on lanes lanes=p"),
+    ),
     "each step of a state in a tile reads and writes by itself": (
         "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * D[c]", "t=3 c=2", {},
         "keep S D X Y in gb x1 / pipeline\n    S on lanes lanes=c\n    Y on lanes lanes=c",
