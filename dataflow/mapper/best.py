@@ -10,11 +10,12 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.effort import CHOICES, NODES, Effort
-from einsim.dataflow.mapper.bound import counted_share, least, least_latency
+from einsim.dataflow.mapper.bound import counted_share, least
 from einsim.dataflow.mapper.doubling import doubled_where_it_fits
 from einsim.dataflow.mapper.exact import uncounted
 from einsim.dataflow.mapper.found import Found, searched
 from einsim.dataflow.mapper.judged import Judged, judged
+from einsim.dataflow.mapper.moves import Moves
 from einsim.dataflow.mapper.named import TemplateSpace
 from einsim.dataflow.mapper.objective import OBJECTIVES, Key, Objective, key_by, nondominated
 from einsim.dataflow.mapper.point import Point, mapping
@@ -23,7 +24,7 @@ from einsim.dataflow.mapper.search import Search, SearchResult
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapper.unpriced import check_priced
-from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.mapping import Keep, Mapping, placed
 from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import Layouts
 from einsim.dataflow.templates import build_mapping, template_names
@@ -183,7 +184,11 @@ def best_mapping(
     if proven and inside and objective != "pareto":
         proven = _rank(mine[1], objective)[0] <= bottom * (1 + 1e-9)
         note = note if proven else WAITS
-    gap = 0.0 if proven else _gap(mine, space, objective, bottom if inside else 0.0)
+    gap, figure = 0.0, _rank(mine[1], objective)[0]
+    if figure and not proven:
+        streamed = True if inside else None if _otherwise(known, space, layouts) else False
+        bottom = max(bottom if inside else 0.0, least(space, streamed=streamed).of(objective))
+        gap = max(0.0, 1 - bottom / figure)
     note = "; ".join(one for one in (note, compared_without(mine[1], objective)) if one)
     front = nondominated([*found, *refined], lambda pair: _figures(pair[1]))
     finalists: list[Judged] = []
@@ -225,14 +230,11 @@ def _asked(space: MapSpace, usual: MapSpace) -> tuple[str, ...]:
     return tuple(word for word in words if getattr(space, word) != getattr(usual, word))
 
 
-def _gap(pair: Judged, space: MapSpace, objective: str, bottom: float) -> float:
-    """The share by which a mapping could be better, where nothing is below `bottom`; 1: nothing is known."""
-    if objective == "latency":
-        bottom = max(bottom, least_latency(space))
-    else:
-        bottom = max(bottom, least(space, streamed=bool(bottom)).of(objective))
-    figure = _rank(pair[1], objective)[0]
-    return max(0.0, 1 - bottom / figure) if figure else 0.0
+def _otherwise(known: Sequence[Judged], space: MapSpace, layouts: Layouts) -> bool:
+    """Whether units of some template find operands otherwise than where moves put them."""
+    moves, trees = Moves(space, layouts), [pair[0].tree for pair in known]
+    spilled = any(isinstance(node, Keep) and node.spill for tree in trees for _, node in placed(tree))
+    return layouts != "full" or spilled or any(map(moves.odd, trees))
 
 
 def _searchable(space: MapSpace) -> tuple[MapSpace | None, str]:

@@ -1,9 +1,9 @@
 """What no mapping of a cascade on a machine can be below: the other end of the gap of an answer.
 
-Every point is computed once, on some unit, at that unit's best layout; every input comes from DRAM at least
-once and every result goes there once; every operand that the units stream comes from some on-chip memory.
-Nothing is assumed about tiles, fusion or what is kept. How the Einsums are shared out over the units is a
-program: the least time in which all units are done, each Einsum on one of them.
+Every point is computed once, on some unit, in some layout; every input comes from DRAM at least once and
+every result goes there once; every operand that units stream passes the port of an on-chip memory. Nothing is
+assumed about tiles, fusion or what is kept. How Einsums are shared out over units, layouts and memories is a
+program: the least time in which all units and ports are done.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import PICO, byte_pj, point_pj
 from einsim.dataflow.clock import Clock, port_name
-from einsim.dataflow.footprint import tile_bytes
+from einsim.dataflow.footprint import tile_bytes, uses
 from einsim.dataflow.holds import straight
 from einsim.dataflow.leaf import (
     Residence,
@@ -29,11 +29,12 @@ from einsim.dataflow.leaf import (
 from einsim.dataflow.mapper.band import inexact
 from einsim.dataflow.mapper.exact import uncounted
 from einsim.dataflow.mapper.makespan import makespan
-from einsim.dataflow.mapper.nest import operands, plain
+from einsim.dataflow.mapper.nest import operands, plain, ways_of
 from einsim.dataflow.mapper.objective import key_by
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.program import READ, WRITE
+from einsim.dataflow.spatial import Spread, spread
 from einsim.workloads.cascade import Cascade, Einsum
 
 
@@ -48,62 +49,71 @@ class Least(msgspec.Struct, frozen=True, kw_only=True):
         return 0.0 if objective == "pareto" else key_by(objective, self.latency_s, self.energy_j, 0.0)[0]
 
 
-def least(space: MapSpace, *, streamed: bool = True) -> Least:
-    """The bound for the space's units. Without `streamed`, what units stream costs nothing: so it holds for
-    mappings too in which operands stay in registers. Under bounds only the points that remain count.
+def least(space: MapSpace, *, streamed: bool | None = True) -> Least:
+    """The bound for the space's units. Without `streamed` it holds for refined mappings too: a tensor that
+    all who use it may lay alike passes for nothing, since it may be in registers. With None all operands do.
+    """
+    seconds = least_latency(space, streamed)
+    pj = _compulsory(space.cascade, space.machine)[1]
+    for einsum in space.cascade.einsums:
+        pj += min((each for each, _ in _ways(space, einsum, streamed)), default=0.0)
+    return Least(latency_s=seconds, energy_j=pj * PICO + space.machine.static_w * seconds)
+
+
+def least_latency(space: MapSpace, streamed: bool | None = None) -> float:
+    """Seconds that no mapping is below; `streamed` is that of `least`."""
+    dram_s, _ = _compulsory(space.cascade, space.machine)
+    ways = ([busy for _, busy in _ways(space, einsum, streamed)] for einsum in space.cascade.einsums)
+    return max(makespan([[dram_s], *ways]), *dram_s.values(), 0.0)
+
+
+def _ways(space: MapSpace, einsum: Einsum, streamed: bool | None) -> list[tuple[float, dict[str, float]]]:
+    """The least picojoules and busy seconds of each layout of an Einsum with each choice of memories in which
+    its operands are; of one that bounds cut, those of the points that remain.
     """
     cascade, machine = space.cascade, space.machine
-    seconds = least_latency(space)
-    pj = _compulsory(cascade, machine)[1]
-    pj += sum(_energy_pj(space, einsum, streamed) for einsum in cascade.einsums)
-    return Least(latency_s=seconds, energy_j=pj * PICO + machine.static_w * seconds)
-
-
-def least_latency(space: MapSpace) -> float:
-    """Seconds that no mapping is below, with operands wherever they are."""
-    times = [_seconds(space, einsum) for einsum in space.cascade.einsums]
-    return max(makespan(times), _compulsory(space.cascade, space.machine)[0])
-
-
-def _seconds(space: MapSpace, einsum: Einsum) -> dict[str, float]:
-    """The least busy seconds of each unit that can compute all of an Einsum."""
-    cascade, machine = space.cascade, space.machine
-    found: dict[str, float] = {}
-    whole = cascade.sizes
+    whole, found = cascade.sizes, list[tuple[float, dict[str, float]]]()
     share = cascade.points(einsum.name) / max(1, math.prod(whole[rank] for rank in einsum.ranks))
+    alike = {} if streamed else _alike(space, einsum)
     for node in space.every_leaf(einsum):
         unit = machine.unit(node.unit)
         work = exploited(cascade, unit, einsum, whole)
+        issued, points = issued_ops(cascade, unit, einsum), math.prod(work[rank] for rank in einsum.ranks)
         cycles = float(array_cycles(cascade, unit, einsum, node, work))
         if share < 1:  # a mask: every lane is at work for what remains
-            each = max(1, cycles_per_point(unit, issued_ops(cascade, unit, einsum)))
-            cycles = share * math.prod(work[rank] for rank in einsum.ranks) * each / unit.pes
-        seconds = cycles / (unit.clock_hz or machine.clock_hz)
-        found[unit.name] = min(found.get(unit.name, math.inf), seconds)
+            cycles = share * points * max(1, cycles_per_point(unit, issued)) / unit.pes
+        pj = share * points * point_pj(machine, unit.name, issued)
+        every = [{unit.name: cycles / (unit.clock_hz or machine.clock_hz)}]
+        for name, size, written in _streamed(cascade, machine, einsum, node) if share == 1 else ():
+            stays = spread(cascade, node, name) in alike.get(name, ()) and (unit.registers or not written)
+            if streamed is None or stays or straight(cascade, machine, node, name):  # counted at DRAM
+                continue
+            memories = {memory for way in ways_of(cascade, machine, node, name) for memory in way}
+            ports = [_passing(machine, memory, size, written) for memory in sorted(memories)]
+            pj += min(each for _, _, each in ports)
+            every = [{**busy, port: busy.get(port, 0.0) + s} for busy in every for port, s, _ in ports]
+        found += [(pj, busy) for busy in every]
     return found
 
 
-def _energy_pj(space: MapSpace, einsum: Einsum, streamed: bool) -> float:
-    """The least picojoules of an Einsum's points, and of its operands from the cheapest memories."""
-    cascade, machine = space.cascade, space.machine
-    whole = cascade.sizes
-    share = cascade.points(einsum.name) / max(1, math.prod(whole[rank] for rank in einsum.ranks))
-    found = math.inf
-    for node in space.every_leaf(einsum):
-        unit = machine.unit(node.unit)
-        work = exploited(cascade, unit, einsum, whole)
-        points = share * math.prod(work[rank] for rank in einsum.ranks)
-        total = points * point_pj(machine, unit.name, issued_ops(cascade, unit, einsum))
-        if streamed and not cascade.bounds:
-            every = [memory.name for memory in machine.memories]
-            read, write = (min(byte_pj(machine, name, way) for name in every) for way in (READ, WRITE))
-            total += sum(
-                size * (write if written else read)
-                for name, size, written in _streamed(cascade, machine, einsum, node)
-                if not straight(cascade, machine, node, name)  # that is counted at DRAM
-            )
-        found = min(found, total)
-    return 0.0 if found == math.inf else found
+def _passing(machine: Machine, memory: str, size: int, written: bool) -> tuple[str, float, float]:
+    """The port of a memory through which bytes pass, its seconds, all banks in use, and picojoules."""
+    clock, port = Clock(machine), port_name(machine.memory(memory), not written)
+    seconds = size * clock.byte_ticks.get(port, 0) / clock.ticks_per_cycle / machine.clock_hz
+    return port, seconds, size * byte_pj(machine, memory, WRITE if written else READ)
+
+
+def _alike(space: MapSpace, einsum: Einsum) -> dict[str, set[Spread]]:
+    """How all Einsums that use a tensor may lay it over one unit, for each that the Einsum makes or reads and
+    that is made and read.
+    """
+    found: dict[str, set[Spread]] = {}
+    for name in {einsum.name, *(access.tensor for access in einsum.reads)}:
+        users = [one for one in space.cascade.einsums if uses(one, name)]
+        if any(one.name == name for one in users) and any(a.tensor == name for e in users for a in e.reads):
+            ways = [{spread(space.cascade, n, name) for n in space.every_leaf(one)} for one in users]
+            found[name] = set.intersection(*ways)
+    return found
 
 
 def _streamed(
@@ -120,7 +130,7 @@ def _streamed(
         for access in accesses
     )
     if even:
-        lives = {name: Residence(memory=machine.dram.name) for name in _names(einsum)}
+        lives = {name: Residence(memory=machine.dram.name) for name in {access.tensor for access in accesses}}
         for moved in leaf_cost(cascade, machine, einsum, node, cascade.sizes, lives).accesses:
             yield moved.tensor, moved.read_bytes, False
             yield moved.tensor, moved.write_bytes, True
@@ -133,36 +143,23 @@ def _streamed(
         yield name, size, name == einsum.name
 
 
-def _names(einsum: Einsum) -> tuple[str, ...]:
-    return (einsum.name, *(access.tensor for access in einsum.reads))
-
-
-def _compulsory(cascade: Cascade, machine: Machine) -> tuple[float, float]:
-    """Seconds and picojoules of DRAM for reading each input once and writing each result once; those that
-    bounds may cut are left out.
-    """
+def _compulsory(cascade: Cascade, machine: Machine) -> tuple[dict[str, float], float]:
+    """Seconds of DRAM's ports and picojoules of each input and result once, where bounds can't cut it."""
     cut = {term.rank for b in cascade.bounds for side in (b.left, b.right) for term in side.terms}
-    whole = cascade.sizes
-    dram = machine.dram
-    read = written = 0
     inputs = {tensor.name for tensor in cascade.inputs}
-    sizes: dict[str, int] = {}
+    sizes: dict[tuple[str, bool], int] = {}
     for einsum in cascade.einsums:
-        for access in einsum.reads:
-            if access.tensor in inputs and not cut & set(access.ranks):
-                size = tile_bytes(cascade, machine, access, whole)
-                sizes[access.tensor] = max(size, sizes.get(access.tensor, 0))
-        if cascade.is_output(einsum.name) and not cut & set(einsum.output.ranks):
-            written += tile_bytes(cascade, machine, einsum.output, whole)
-    read = sum(sizes.values())
-    clock = Clock(machine)
-    ticks: dict[str, int] = {}
-    for size, reads in ((read, True), (written, False)):
-        port = port_name(dram, reads)
-        ticks[port] = ticks.get(port, 0) + size * clock.byte_ticks.get(port, 0)
-    seconds = max(ticks.values()) / clock.ticks_per_cycle / machine.clock_hz
-    joules = read * byte_pj(machine, dram.name, READ) + written * byte_pj(machine, dram.name, WRITE)
-    return seconds, joules
+        for access in (*einsum.reads, einsum.output):
+            made = access is einsum.output
+            crosses = cascade.is_output(einsum.name) if made else access.tensor in inputs
+            if crosses and not cut & set(access.ranks):
+                size = tile_bytes(cascade, machine, access, cascade.sizes)
+                sizes[access.tensor, made] = max(size, sizes.get((access.tensor, made), 0))
+    seconds, total = dict[str, float](), 0.0
+    for (_, written), size in sizes.items():
+        port, busy, pj = _passing(machine, machine.dram.name, size, written)
+        seconds[port], total = seconds.get(port, 0.0) + busy, total + pj
+    return seconds, total
 
 
 def counted_share(space: MapSpace) -> dict[str, float]:

@@ -33,8 +33,6 @@ ENDLESS = 2**62
 FEW_SETS = 2
 #: Nodes that a group gets at least.
 LEAST_NODES = 2_000
-#: Single Einsums together get at most one part in so many of the nodes.
-SINGLES = 4
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +110,7 @@ class Search:
                         share = max(self.least_nodes, (self.nodes - used) // max(1, len(waiting)))
                         waiting -= {self._key(space, group) for group in mine if len(group) == number}
                         if number == 1:  # the same in every space, so that what was found serves again
-                            share = max(self.least_nodes, self.nodes // (SINGLES * len(self.index)))
+                            share = max(self.least_nodes, self.nodes // len(self.index))
                         spans = [self._span(group) for group in row]
                         smaller = [self._cover(space, table, *span) if number > 1 else [] for span in spans]
                         shares = self._shares(share, [leasts[span] for span in spans], smaller)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import msgspec
@@ -17,6 +18,7 @@ from einsim.dataflow.ends import with_ends
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import best_mapping, default_space
+from einsim.dataflow.mapper.bound import least
 from einsim.dataflow.mapper.judged import Judged
 from einsim.dataflow.mapper.refine import JUDGED, Refinement, Trial, refine
 from einsim.dataflow.mapping import Compute, Keep, Node, walk
@@ -149,6 +151,39 @@ def test_cores_with_memories_of_their_own_may_reduce_a_result_together() -> None
     assert simulate(lower(answer.mapping, work, chip), chip).traffic == answer.result.traffic
 
 
+FFN = "H[p,s] = X[p,d] * W[d,s]\nA[p,s] = max(H[p,s], 0)\nY[p,o] = A[p,s] * V[s,o]"
+
+
+@pytest.mark.parametrize("preset", ["eyeriss-like", "fusemax-cloud", "tpu-v4i", "gemmini"])
+@pytest.mark.parametrize(
+    "text", [FFN, f"where p <= s\n{FFN}", "A[p,s] = max(X[p,s], 0)\nB[p,s] = max(A[p,s], 1)"]
+)
+def test_no_refined_mapping_is_below_the_bound(preset: str, text: str) -> None:
+    """Nor the bound below the one for operands that cost nothing; tensors in registers were among them."""
+    sizes = {"p": 48, "s": 64, "d": 32, "o": 32}
+    chip = load_machine(preset)
+    work = parse(text, name="small", sizes={rank: n for rank, n in sizes.items() if rank in text})
+    space = default_space(work, chip)
+    way = Refinement(space, "latency", [build_mapping(work, chip).tree], most=240)
+    found = way.first()
+    for trial in found:  # grows, in every direction
+        for subject in way.moves.subjects(trial.mapping.tree):
+            for tree in itertools.islice(subject(trial.mapping.tree, trial.result), 12):
+                fits = way.left > 0 and not way.moves.odd(tree)
+                found += [new] if fits and (new := way.judge(tree)) is not None else []
+    bottom, free = least(space, streamed=False), least(space, streamed=None)
+    assert free.latency_s <= bottom.latency_s
+    assert free.energy_j <= bottom.energy_j
+    assert len(found) > 20
+    units = {unit.name for unit in chip.units if unit.registers}
+    kept = {keep.memory for one in found for keep, _ in walk(one.mapping.tree) if isinstance(keep, Keep)}
+    assert units & kept or (preset, text) != ("eyeriss-like", FFN)
+    for one in found:
+        assert one.result.latency_s >= bottom.latency_s * (1 - 1e-9)
+        energy_j = one.result.energy_stated_j
+        assert energy_j is None or energy_j >= bottom.energy_j * (1 - 1e-9)
+
+
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 30), objective=st.sampled_from(("latency", "energy")))
 def test_the_optimum_of_tiny_problems_is_that_of_all_their_trees(seed: int, objective: str) -> None:
@@ -162,6 +197,11 @@ def test_the_optimum_of_tiny_problems_is_that_of_all_their_trees(seed: int, obje
             for tree in subject(trial.mapping.tree, trial.result):
                 new = every.judge(tree) if every.moves.odd(tree) <= odd else None
                 found += [new] if new is not None and len(found) < 150 else []
+    bottom = least(default_space(work, chip), streamed=False)
+    for one in found:
+        assert one.result.latency_s >= bottom.latency_s * (1 - 1e-9)
+        energy_j = one.result.energy_stated_j
+        assert energy_j is None or energy_j >= bottom.energy_j * (1 - 1e-9)
     best = min((one.key for one in found), default=None)
     mine = Refinement(default_space(work, chip), objective, (), most=JUDGED["normal"])
     mine.run()
