@@ -39,6 +39,9 @@ UNKNOWN = "no groups of the space cover what carries state"
 #: Why what a complete search found is not proven: it leaves out that tiles wait for one another.
 WAITS = "not proven: its tiles wait for one another, in which another mapping could be faster"
 
+#: A cascade that has another to beat is looked at with one part in so many of the nodes.
+LATER = 4
+
 #: Next best mappings of a space that are finalists too, of other residents.
 OTHERS = 2
 
@@ -109,7 +112,7 @@ def best_mapping(
         raise SpecError("", "unknown objective", got=objective, where="--objective", hint=hint)
     check_priced(cascade, machine, objective)
     start = time.monotonic()
-    nodes = nodes or NODES[effort]
+    nodes = nodes or NODES[effort] // (LATER if beat < math.inf else 1)
     given = space is not None
     space = space or default_space(cascade, machine, objective, effort)
     relaxed, reason = _searchable(space)

@@ -232,7 +232,7 @@ class Contexts:
 
     def _fits_still(self, rows: Rows, had: Floats) -> bool:
         """Whether the one best row of more room is the best here too: it fits."""
-        if not rows.all or len(rows.keys) != 1 or np.any(self.room > had):
+        if len(rows.keys) != 1 or np.any(self.room > had):
             return False
         return bool(self._fit(self.whole_rows(rows)[0]))
 
