@@ -36,8 +36,8 @@ BOTH = 2  # place of `Tables.grain` after those of a and b: whether both move th
 ENDLESS = 2.0**30
 UNTIED = (-1.0, -1.0, 0.0, 0.0, 0.0)
 MOST_LONG = 2**18  # points of two tied ranks one after the other: tiles of more take long to look at
-MOST_KINDS = 8192  # of one view; points of two tied ranks that have no more
-FEW_KINDS = 1024  # that stand for those of more
+MOST_KINDS = 1024  # of one view; points of two tied ranks that have no more
+FEW_KINDS = 256  # that stand for those of more
 MOST_LOOPS = 8  # loops over one rank
 MOST_VIEWS = 4096  # that are remembered
 MOST_BANDS = 8  # of which a thread remembers views
@@ -291,18 +291,20 @@ def _visited(t: Any, views: Any, first: int) -> int:
 
 @njit(error_model="numpy", nogil=True, allocates=False)
 def _thinned(rows: Any, first: int, last: int) -> int:
-    """Where there are too many kinds, let each few side by side be like the one in the middle; returns one
-    past the last.
+    """Where there are too many kinds, let each few side by side be like the most frequent of them, or the one
+    in the middle; returns one past the last.
     """
     if last - first <= MOST_KINDS:
         return last
     step, kept = (last - first) // FEW_KINDS // 2 * 2 + 1, first
     for begin in range(first, last, step):
         end, often = min(begin + step, last), 0.0
+        chosen = (begin + end) // 2
         for row in range(begin, end):
             often += rows[row, COUNT]
+            chosen = row if rows[row, COUNT] > rows[chosen, COUNT] else chosen
         for v in range(OF_A, KIND):
-            rows[kept, v] = rows[(begin + end) // 2, v]
+            rows[kept, v] = rows[chosen, v]
         rows[kept, COUNT] = often
         kept += 1
     return kept
