@@ -119,8 +119,7 @@ def best_mapping(
     found: list[Judged] = []
     others: list[Judged] = []
     proven, looked, bottom = False, 0, 0.0  # nothing is below that
-    beaten = effort == "quick" and beat < math.inf and templates and not given  # by another cascade
-    if relaxed is not None and not beaten:
+    if relaxed is not None:
         seconds = relaxed.scale.tick_s
 
         def report(done: int, groups: int, best: Found | None) -> None:

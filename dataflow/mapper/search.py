@@ -68,7 +68,7 @@ class Search:
         self.report = report
         self.deadline = time.monotonic() + budget_s
         self.nodes = nodes
-        self.least_nodes = LEAST_NODES // (4 if few or beat < math.inf else 1)
+        self.least_nodes = LEAST_NODES // (4 if beat < math.inf and not few else 1)
         self.workers = workers
         self.stopped = False
         self.groups: dict[Hashable, KnownGroup] = {}
