@@ -74,7 +74,8 @@ def _ways(space: MapSpace, einsum: Einsum, streamed: bool | None) -> list[tuple[
     cascade, machine = space.cascade, space.machine
     whole, found = cascade.sizes, list[tuple[float, dict[str, float]]]()
     share = cascade.points(einsum.name) / max(1, math.prod(whole[rank] for rank in einsum.ranks))
-    alike = {} if streamed else _alike(space, einsum)
+    passes = share == 1 and streamed is not None
+    alike = _alike(space, einsum) if passes and not streamed else {}
     for node in space.every_leaf(einsum):
         unit = machine.unit(node.unit)
         work = exploited(cascade, unit, einsum, whole)
@@ -84,9 +85,9 @@ def _ways(space: MapSpace, einsum: Einsum, streamed: bool | None) -> list[tuple[
             cycles = share * points * max(1, cycles_per_point(unit, issued)) / unit.pes
         pj = share * points * point_pj(machine, unit.name, issued)
         every = [{unit.name: cycles / (unit.clock_hz or machine.clock_hz)}]
-        for name, size, written in _streamed(cascade, machine, einsum, node) if share == 1 else ():
+        for name, size, written in _streamed(cascade, machine, einsum, node) if passes else ():
             stays = spread(cascade, node, name) in alike.get(name, ()) and (unit.registers or not written)
-            if streamed is None or stays or straight(cascade, machine, node, name):  # counted at DRAM
+            if stays or straight(cascade, machine, node, name):  # counted at DRAM
                 continue
             memories = {memory for way in ways_of(cascade, machine, node, name) for memory in way}
             ports = [_passing(machine, memory, size, written) for memory in sorted(memories)]
