@@ -375,10 +375,8 @@ class LaidTile:
         """
         times = math.prod(self.tile[rank][1] for rank in ranks if rank in whole)
         wide = [rank for rank in ranks if self.work[rank] > 1]
-        if not any(rank in self.shared_out or rank in whole for rank in wide):
-            own = [rank for rank in wide if rank in mine]
-            if len(own) in (0, len(wide)):  # lanes use different values, or all of them the same
-                return times * (self._times(own) if own else -(-self._times(wide) // lanes))
+        if all(rank in mine and rank not in whole for rank in wide):  # lanes use different values
+            return times * self._times(wide)
         core = next((at for at, r in enumerate(ranks) if r in self.shared_out and r in self.placed), -1)
         found = passed(
             np.array([self.work[rank] for rank in ranks], np.float64),

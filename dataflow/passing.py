@@ -36,7 +36,7 @@ def in_time(kind: int, still: bool, points: Number, computed: Number) -> Number:
     return 1 if still and kind == LACKS else computed
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@rule
 def passed(
     extents: Any, kinds: Any, count: int, lanes: float, core: int, cores: float, apart: bool
 ) -> float:  # fmt: skip
@@ -65,7 +65,7 @@ def passed(
     return found
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@rule
 def met(extents: Any, kinds: Any, count: int, lanes: float) -> float:
     """Different pairs of a fold and the operand's value in it, where ranks as one number fill the lanes."""
     total, mine, changes, first, last = 1.0, 1.0, 0, -1, -1

@@ -1,7 +1,7 @@
 """Rules that stand once: Python calls them as they are, on whole numbers, and kernels have them compiled in.
 
 A kernel counts in floats, which are exact below 2^53; `up` and `down` divide for both. A rule takes numbers
-and calls nothing but rules, `min` and `max`.
+or arrays of them and calls nothing but rules, `min`, `max` and, where it has to, kernels.
 """
 
 from __future__ import annotations

@@ -19,21 +19,22 @@ import numpy as np
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import port_name
 from einsim.dataflow.ends import Ends, share_cost
-from einsim.dataflow.footprint import access_of, least_bytes, relevant_ranks, tile_bytes
+from einsim.dataflow.feed import stationary
+from einsim.dataflow.footprint import access_of, compressed, least_bytes, relevant_ranks, tile_bytes
 from einsim.dataflow.held import home_bytes
-from einsim.dataflow.holds import levels
+from einsim.dataflow.holds import levels, levels_to, may_hold
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import lay_out
+from einsim.dataflow.leaf import leave_each_step, partial_sum, skips
 from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import unpriced
+from einsim.dataflow.mapping import Compute, Node
 from einsim.dataflow.mapping import Mapping as LoopTree
-from einsim.dataflow.mapping import Node
 from einsim.dataflow.mask import Cut, Mask, mask_of
 from einsim.dataflow.program import Op, Program, ProgramLoop
 from einsim.dataflow.spatial import able
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.nest import (
-    MOST_PARTS,
     LoopNest,
     UnitChoices,
     build,
@@ -79,11 +80,7 @@ class ListedNest:
 
     def tree(self, buffers: int, resident: Mapping[str, str]) -> Node:
         """Its tree where some tensors are in a memory already."""
-        return build(self.leaves, msgspec.structs.replace(self._parted, buffers=buffers), resident)
-
-    @cached_property
-    def _parted(self) -> LoopNest:
-        return in_parts(self.leaves, self.nest)
+        return build(self.leaves, msgspec.structs.replace(self.nest, buffers=buffers), resident)
 
     @cached_property
     def _mapping(self) -> LoopTree:
@@ -172,13 +169,14 @@ def _share(cascade: Cascade, einsum: str) -> float:
 
 
 class ListLeast(NamedTuple):
-    """Of each of N nests cycles [N] of each unit, bytes [N] of each tensor that pass DRAM's port, bytes of
-    each that the first tile wants from there and that a tile takes in one buffer, and tiles: no more than its
-    program has.
+    """Of each of N nests cycles [N] of each unit, bytes [N] of each tensor that pass DRAM's port and those
+    that pass a port of a memory `near` a unit, bytes of each that the first tile wants from DRAM and that a
+    tile takes in one buffer, and tiles: no more than its program has.
     """
 
     cycles: dict[str, Floats]
     moved: dict[str, Floats]
+    near: dict[tuple[str, str, bool], Floats]  # by tensor, memory and whether it is read
     first: dict[str, Floats]
     held: dict[tuple[str, str], Floats]  # by tensor and memory, "" for the one that is outside all others
     tiles: Floats
@@ -196,11 +194,14 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
     least = min(share.values())
     chosen = leaves.all(nests)
     cycles, held = dict[str, Floats](), dict[tuple[str, str], Floats]()
+    near = dict[tuple[str, str, bool], Floats]()
     for einsum in einsums:
         nodes = {id(one[einsum.name]): one[einsum.name] for one in chosen}
         which = np.array([id(one[einsum.name]) for one in chosen])
         for at, node in nodes.items():
             here = cycles.setdefault(node.unit, np.zeros(len(nests)))
+            for key, size in _streamed(cascade, machine, node, inner):
+                near[key] = near.get(key, 0) + (which == at) * least * size
             cycles_of = TileTimes(cascade, machine.unit(node.unit), einsum)
             out = machine.memory(machine.unit(node.unit).memories["outputs"])
             if out.copies == 1 and "outputs" in (out.holds or ("outputs",)):
@@ -222,9 +223,50 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
         whole = tile_bytes(cascade, machine, access, cascade.sizes)
         moved[tensor] = whole * least * _again(cascade, nests, tensor, access, trips)
         if maker is None and len(einsums) == 1:
-            tiles = least_bytes(cascade, machine, access, inner)
-            first[tensor] = tiles / MOST_PARTS if einsums[0].contracts else tiles
-    return ListLeast(cycles, moved, first, held, least * np.prod(list(trips.values()), axis=0))
+            first[tensor] = least_bytes(cascade, machine, access, inner)
+    return ListLeast(cycles, moved, near, first, held, least * np.prod(list(trips.values()), axis=0))
+
+
+def _streamed(
+    cascade: Cascade, machine: Machine, node: Compute, extents: Mapping[str, Floats]
+) -> Iterator[tuple[tuple[str, str, bool], Floats]]:
+    """Tensor, memory and whether it is read there, and bytes that a leaf streams at least: lanes and steps
+    that share a value take it once.
+    """
+    unit, einsum = machine.unit(node.unit), cascade.einsum(node.einsum)
+    if skips(cascade, unit, einsum, cascade.sizes):
+        return
+    placed = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
+    points = math.prod(map(cascade.size, einsum.ranks))
+    results = math.prod(map(cascade.size, einsum.output.ranks))
+    for access in {access.tensor: access for access in (*einsum.reads, einsum.output)}.values():
+        tensor, mine, made = cascade.tensor(access.tensor), set(access.ranks), access is einsum.output
+        way = levels_to(cascade, machine, node, tensor.name)
+        home = [name for name in way if may_hold(cascade, machine, name, node, tensor.name)][-1:]
+        if not home or compressed(machine, tensor) or not _apart(cascade, access):
+            continue
+        idle = [rank for rank in einsum.ranks if rank not in mine]
+        if made and not leave_each_step(node):
+            shared = math.prod(extents[rank] for rank in idle)
+        else:
+            still = placed if access == stationary(node, einsum) else set(einsum.ranks)
+            shared = math.prod(extents[rank] for rank in idle if rank not in still)
+            for dim, along in node.spatial.items():
+                shared *= np.minimum(math.prod(extents[r] for r in along if r in idle), unit.dims[dim])
+        values = points / shared
+        if not made:
+            yield (tensor.name, home[0], True), values * tensor.bits / 8
+            continue
+        again = np.maximum(values - results, 0) * partial_sum(cascade, unit, einsum).bits / 8
+        yield (tensor.name, home[0], False), again + results * tensor.bits / 8
+        yield (tensor.name, home[0], True), again
+
+
+def _apart(cascade: Cascade, access: Access) -> bool:
+    """Whether each point of an access's ranks has an element of its own, of a tensor that is no state."""
+    terms = [index.terms for index in access.indices]
+    alone = all(len(one) < 2 for one in terms) and sum(map(len, terms)) == len(access.ranks)
+    return alone and access.tensor not in cascade.overwritten and access.tensor not in cascade.initial
 
 
 def _again(
@@ -269,20 +311,27 @@ class LeastCosts:
 
     def __init__(self, nests: list[ListedNest], least: ListLeast, stays: Stays) -> None:
         self.streamed = [nest.nest.streamed for nest in nests]
-        one, busy, heads = nests[0], dict(least.cycles), np.zeros(len(nests))
-        dram = one.machine.dram
+        one, heads = nests[0], np.zeros(len(nests))
+        dram, passing = one.machine.dram, dict(least.near)
+        inside = [memory.name for memory in one.inside]
         for tensor, size in least.moved.items():
             made = one.part.producer(tensor) is not None
-            ports = [] if tensor in stays else [port_name(dram, reads=not made)]
+            ways = [] if tensor in stays else [(dram.name, not made)]
             for memory in one.inside:  # what passes DRAM's port is written there and read again
-                ports += [
-                    port_name(memory, reads=reads)
-                    for reads in (True, False)
-                    if tensor not in stays or reads != made
+                ways += [
+                    (memory.name, reads) for reads in (True, False) if tensor not in stays or reads != made
                 ]
-            for port in ports:
-                busy[port] = busy.get(port, 0) + size
+            for name, reads in ways:
+                key = tensor, name, reads
+                passing[key] = np.maximum(size, passing.get(key, 0))
+            for (name, near, reads), own in least.near.items():  # it comes to a unit's memory, or leaves it
+                if name == tensor and reads != made and near not in stays.get(tensor, inside):
+                    passing[tensor, near, made] = passing.get((tensor, near, made), 0) + size * (own > 0)
             heads = heads + least.first.get(tensor, 0) * (tensor not in stays)
+        busy = dict(least.cycles)
+        for (_, name, reads), size in passing.items():
+            port = port_name(one.machine.memory(name), reads)
+            busy[port] = busy.get(port, 0) + size
         units = {unit.name for unit in one.machine.units}
         self.read, self.names = port_name(dram, reads=True), list(busy)
         self.busy = np.stack(list(busy.values()), axis=1)
@@ -324,7 +373,8 @@ class Known:
     def __init__(self, part: Cascade, machine: Machine, names: tuple[str, ...]) -> None:
         self.names = names
         leaves = UnitChoices(part, machine)
-        self.nests = [ListedNest(part, leaves, nest) for nest in nests(part, machine, part.einsums)]
+        found = in_parts(leaves, list(nests(part, machine, part.einsums)))
+        self.nests = [ListedNest(part, leaves, nest) for nest in found]
         self._tables: dict[tuple[str, ...], LeastCosts] = {}
         self._leaves = leaves
 
@@ -336,7 +386,8 @@ class Known:
     def smaller(self) -> list[ListedNest]:
         """Points for memories in which none of the list fits, the largest first."""
         part = self._leaves.cascade
-        found = smaller(part, self._leaves.machine, part.einsums)
+        found = list(smaller(part, self._leaves.machine, part.einsums))
+        found = in_parts(self._leaves, found) if found else []
         return [ListedNest(part, self._leaves, nest) for nest in found]
 
     def nest(self, at: int) -> ListedNest:

@@ -19,11 +19,11 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.cutting import apart_of
 from einsim.dataflow.footprint import relevant_ranks
 from einsim.dataflow.holds import levels, levels_to, may_hold, role_of
-from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
 from einsim.dataflow.spatial import able, place, places, roles
 from einsim.dataflow.templates.blocks import Block, stepped, touched
 from einsim.dataflow.templates.sizes import extent_of, flat_tile, group_along, steps
+from einsim.dataflow.tile_times import TileTimes
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -285,46 +285,61 @@ def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator
         yield from (msgspec.structs.replace(nest, parts=parts, streamed=True) for nest in whole)
 
 
-def in_parts(leaves: UnitChoices, nest: LoopNest) -> LoopNest:
-    """A contraction's nest that loads, computes and stores a quarter or half of a tile at once, so that a
-    large tile need not be there whole before work begins, where that costs no cycles.
+def in_parts(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[LoopNest]:
+    """Nests of a list that load, compute and store a quarter or half of a tile at once, so that a large tile
+    need not be there whole before work begins, where that costs no cycles.
 
-    Whole tiles under a mask: the first part of one operand might not meet every part of the other.
+    Whole tiles under a mask: the first part of one operand might not meet every part of the other, and the
+    last part of a sum is not the last for every part of the results.
     """
-    cascade, machine, einsum = leaves.cascade, leaves.machine, nest.einsums[0]
-    part = roles(cascade, einsum)
-    if (not part.m and not part.n) or len(nest.einsums) > 1 or nest.streamed:
-        return nest
+    cascade, machine, found, einsum = leaves.cascade, leaves.machine, list(nests), nests[0].einsums[0]
+    part, sizes = roles(cascade, einsum), cascade.sizes
     masked = {rank for bound in cascade.bounds for side in (bound.left, bound.right) for rank in side.ranks}
-    if masked & set(part.m) and masked & set(part.n):
-        return nest
-    extents = nest.extents(cascade)
-    split = any(extents[rank] < cascade.size(rank) for rank in part.k)
-    if split and masked & set(part.k) and masked & {*part.m, *part.n}:
-        return nest  # the last part of the sum is not the last for every part of the results
-    node = leaves.of(nest)[einsum.name]
-    dims = machine.unit(node.unit).dims
-    width = max(size for name, size in dims.items() if name != "cores")
-    whole = cycles_of(leaves, nest)
+    in_m, in_n, in_k = (bool(masked & set(ranks)) for ranks in (part.m, part.n, part.k))
+    if len(nests[0].einsums) > 1 or not (part.m or part.n) or (in_m and in_n):
+        return found
+    waiting = [
+        at
+        for at, nest in enumerate(nests)
+        if not nest.streamed
+        if not (in_k and (in_m or in_n) and any(nest.extents(cascade)[r] < sizes[r] for r in part.k))
+    ]
+    whole = dict(zip(waiting, cycles_of(leaves, [nests[at] for at in waiting]), strict=True))
     for shares in (MOST_PARTS, 2):
-        found: dict[str, int] = {}
-        for ranks in (part.m, part.n):
-            tile = math.prod(extents[rank] for rank in ranks)
-            size = min(tile, width * max(1, -(-tile // (shares * width))))
-            for rank in reversed(ranks):
-                found[rank] = min(extents[rank], max(1, size))
-                size //= found[rank]
-        times = math.prod(-(-extents[rank] // size) for rank, size in found.items())
-        made = msgspec.structs.replace(nest, parts=tuple((r, found[r]) for r in (*part.m, *part.n)))
-        same = leaves.of(made)[einsum.name].unit == node.unit
-        if same and times * cycles_of(leaves, made) <= SLACK * whole:
-            return made
-    return nest
+        made, times = [], []
+        for at in waiting:
+            extents, parts = nests[at].extents(cascade), dict[str, int]()
+            dims = machine.unit(leaves.of(nests[at])[einsum.name].unit).dims
+            width = max(size for name, size in dims.items() if name != "cores")
+            for ranks in (part.m, part.n):
+                tile = math.prod(extents[rank] for rank in ranks)
+                size = min(tile, width * max(1, -(-tile // (shares * width))))
+                for rank in reversed(ranks):
+                    parts[rank] = min(extents[rank], max(1, size))
+                    size //= parts[rank]
+            times.append(math.prod(-(-extents[rank] // size) for rank, size in parts.items()))
+            made.append(
+                msgspec.structs.replace(nests[at], parts=tuple((r, parts[r]) for r in (*part.m, *part.n)))
+            )
+        each = zip(waiting, made, times, cycles_of(leaves, made), strict=True)
+        for at, nest, count, cycles in each:
+            same = leaves.of(nest)[einsum.name].unit == leaves.of(nests[at])[einsum.name].unit
+            if same and count * cycles <= SLACK * whole[at]:
+                found[at] = nest
+        waiting = [at for at in waiting if found[at] is nests[at]]
+    return found
 
 
-def cycles_of(leaves: UnitChoices, nest: LoopNest) -> int:
-    """Cycles of one tile of a nest of one Einsum on its unit."""
-    cascade, einsum = leaves.cascade, nest.einsums[0]
-    node, extents = leaves.of(nest)[einsum.name], nest.extents(cascade)
-    unit = leaves.machine.unit(node.unit)
-    return array_cycles(cascade, unit, einsum, node, exploited(cascade, unit, einsum, extents))
+def cycles_of(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[float]:
+    """Cycles of one tile of each of a list's nests of one Einsum on its unit."""
+    if not nests:
+        return []
+    cascade, einsum = leaves.cascade, nests[0].einsums[0]
+    nodes, tiles = [one[einsum.name] for one in leaves.all(nests)], [one.extents(cascade) for one in nests]
+    found = np.zeros(len(nests))
+    for node in {id(node): node for node in nodes}.values():
+        rows = np.flatnonzero([one is node for one in nodes])
+        extents = {rank: np.array([tiles[at][rank] for at in rows], np.float64) for rank in einsum.ranks}
+        times = TileTimes(cascade, leaves.machine.unit(node.unit), einsum)
+        found[rows] = times.of(node, extents, len(rows))
+    return list(found.tolist())
