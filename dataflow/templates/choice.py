@@ -16,7 +16,8 @@ from einsim.dataflow.mapping import Compute, Keep, Loop, Node
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.structure import alike
 from einsim.dataflow.templates.attention import Fused
-from einsim.dataflow.templates.listed import Known, Stays, cost_of
+from einsim.dataflow.templates.least import Stays
+from einsim.dataflow.templates.listed import Known, cost_of
 from einsim.dataflow.templates.outline import Run, outline
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
@@ -29,6 +30,11 @@ class Chosen(NamedTuple):
     buffers: int
     cost: float
     held: dict[str, int]
+
+    @property
+    def rank(self) -> tuple[float, int, int]:
+        """What it is chosen by: the least of it."""
+        return self.cost, sum(self.held.values()), self.at
 
 
 class Chooser:
@@ -88,14 +94,16 @@ class Chooser:
         return self._kept[run, names]
 
     def _best(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
-        """The best point that fits beside what stays, else the first of the smaller ones."""
+        """The best point that fits beside what stays, of several the one that holds least, so that more room
+        changes nothing where it gains nothing; else the first of the smaller ones.
+        """
         known, stays = self._stays(run, kept)
         table, found = known.table(stays), None
-        for streamed, floor, at in table.order(self.rates):
-            if found is not None and (floor >= found.cost or streamed):
+        for floor, at in table.order(self.rates):
+            if found is not None and floor >= found.cost:
                 break
             one = self._point(known, at, stays, size) if self.fits(table.held(at), size) else None
-            if one is not None and (found is None or one.cost < found.cost):
+            if one is not None and (found is None or one.rank < found.rank):
                 found = one
         places = range(len(known.nests), len(known.nests) + (0 if found else len(known.smaller)))
         return found or next(filter(None, (self._point(known, at, stays, size) for at in places)), None)
@@ -127,8 +135,8 @@ class Chooser:
             if kept or one.ends is None or not self.fits(one.ends.program.buffers, size):
                 continue
             cost = cost_of(one.ends, self.rates, {}, single=False)
-            if found is None or cost < found.cost:
-                found = Chosen(at, 2, cost, one.ends.program.buffers)
+            new = Chosen(at, 2, cost, one.ends.program.buffers)
+            found = new if found is None or new.rank < found.rank else found
         return found
 
     def tree(self, run: Run, names: tuple[str, ...], size: int) -> Node:
