@@ -138,11 +138,13 @@ class _Walk:
         found, producer = np.arange(self.flat[tensor]), self.cascade.producer(tensor)
         indices = producer.output.indices if producer is not None and producer.iterative else ()
         stepped = [dim for dim, index in enumerate(indices) if index.terms and index.offset == 1]
+        if not stepped:
+            return found
         shape = self.cascade.shape(tensor)
         before = np.indices(shape).reshape(len(shape), -1)
         before[stepped] -= 1
         left_out = (self.total[tensor] == 0) & (before[stepped] >= 0).all(axis=0)
-        for element in np.flatnonzero(left_out) if stepped else ():  # in the order of steps
+        for element in np.flatnonzero(left_out):  # in the order of steps
             found[element] = found[np.ravel_multi_index(tuple(before[:, element]), shape)]
         return found
 
@@ -284,7 +286,8 @@ class _Walk:
                     if access.tensor == name:
                         touched[self.elements(access, points)] = True
             offsets[name] = np.full(self.flat[name], -1)
-            where = np.stack(np.unravel_index(np.flatnonzero(touched), self.cascade.shape(name)))
+            shape = (1, *self.cascade.shape(name))  # a scalar has no dimension of its own
+            where = np.stack(np.unravel_index(np.flatnonzero(touched), shape))
             offsets[name][touched] = np.ravel_multi_index(
                 tuple(where - where.min(axis=1, keepdims=True)), tuple(np.ptp(where, axis=1) + 1)
             ) if touched.any() else 0  # fmt: skip
