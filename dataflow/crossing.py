@@ -37,7 +37,7 @@ from einsim.dataflow.rows import Ints, different, stored_bits
 from einsim.dataflow.visit import MOST_VISITED, points, values
 from einsim.dataflow.waits import DraftOp
 from einsim.workloads.cascade import Access, Cascade, Einsum, Index
-from einsim.workloads.points import Linear, relaxed
+from einsim.workloads.points import Linear, projected
 from einsim.workloads.sparsity import bytes_at
 
 
@@ -105,9 +105,7 @@ def _made(cascade: Cascade, read: Access) -> list[Linear]:
     there = {
         index.plain: to for index, to in zip(maker.output.indices, read.indices, strict=True) if index.plain
     }
-    every = [
-        relaxed(one, there, {rank: (0, size) for rank, size in mask.sizes.items()}) for one in mask.linear
-    ]
+    every, _ = projected(mask.linear, there, {rank: (0, size) for rank, size in mask.sizes.items()})
     for rank in left:
         low, extent = left[rank]
         every += [({rank: 1}, -low), ({rank: -1}, low + extent - 1)] if rank in there else []

@@ -93,7 +93,7 @@ class Mask:
             reach = [self._reach(side, box) for side in (bound.left, bound.right)]
             low, high = min(low for low, _ in reach), max(high for _, high in reach)
             starts = [start - low for start in block_starts(bound.lengths, high + 1) if low < start <= high]
-            found += [len(starts), *starts, reach[0][0] - reach[1][0]]
+            found += [len(starts), *starts, reach[0][0] - reach[1][0] if starts else 0]
         return tuple(found)
 
     def _start(self, rank: str, box: Box) -> int:
@@ -115,6 +115,11 @@ class Mask:
                 self._counted.clear()
             found = self._counted[key] = self._count(box, tied)
         return total * found
+
+    def holes(self, box: Box, ranks: Iterable[str]) -> bool:
+        """Whether some place of `ranks` in a box is kept for no value of the others."""
+        every = {rank: box.get(rank, (0, self.sizes[rank])) for rank in ranks}
+        return self.points(box, every) < math.prod(extent for _, extent in every.values())
 
     def keeps(self, at: Mapping[str, NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """Which points of a grid are kept: `at` has the values of the tied ranks, to be broadcast."""
@@ -304,10 +309,20 @@ class Cut(msgspec.Struct, frozen=True):
         """What sets boxes of the same extents apart; empty where nothing does."""
         starts = {rank: box[rank][0] if rank in box else 0 for rank in self.places}
         at = tuple(low % self.places[rank] if self.places[rank] else low for rank, low in starts.items())
-        found = [mask.standing(box) if mask else () for mask in self.masks]
+        found = [self._cut(mask, box) for mask in self.masks]
         if not any(found):
             return at
         return (*at, *(number for one in found for number in (len(one), *one)))
+
+    def _cut(self, mask: Mask, box: Box) -> tuple[int, ...]:
+        """Where a box stands to one mask. Ranks that don't decide the cost themselves add their extents where
+        places in the box of those that do are left out, or it reaches beyond them.
+        """
+        found = mask.standing(box) if mask else ()
+        inner = mask.tied.difference(self.ranks) if found else ()
+        if not inner or not (self.uncut or mask.holes(box, mask.tied.intersection(self.ranks))):
+            return found
+        return (*found, *(box.get(rank, (0, mask.sizes[rank]))[1] for rank in sorted(inner)))
 
 
 def _hull(one: Box, other: Box, sizes: Mapping[str, int]) -> dict[str, Interval]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, pairwise, repeat, takewhile
+
+import numpy as np
 
 from einsim.specs.errors import SpecError
 from einsim.workloads.bound import Bound, SameBlock
@@ -24,18 +28,25 @@ def count_points(
 ) -> int:
     """Points of a box over an Einsum's ranks that every bound which acts on them keeps, and `extra` too."""
     acting = [bound for bound in bounds if acts(bound, set(box))]
-    linear = [difference(bound.right, bound.left) for bound in acting if isinstance(bound, Bound)]
-    blocks = tuple(bound for bound in acting if isinstance(bound, SameBlock))
     ranges = {rank: (0, size) for rank, size in sizes.items()}
+    own = (difference(bound.right, bound.left) for bound in acting if isinstance(bound, Bound))
+    linear = [relaxed(each, box, ranges) for each in own]
+    blocks = tuple(bound for bound in acting if isinstance(bound, SameBlock))
     return count_kept(box, (*linear, *extra), blocks, ranges)
 
 
 def count_kept(box: Box, linear: Iterable[Linear], blocks: tuple[SameBlock, ...], ranges: Box) -> int:
-    """Points of a box that all constraints and blocks keep for some value of the other ranks in `ranges`.
+    """Points of a box that all constraints and blocks keep for some values of the other ranks in `ranges`.
 
-    Each constraint takes the most permissive value of a rank outside the box by itself.
+    Over 2**20 points are not visited where that is the only way: then there may be more.
     """
-    return _with_blocks(box, [relaxed(each, box, ranges) for each in linear], list(blocks), ranges)
+    constraints = list(linear)
+    sides = [[{*side.ranks}.difference(box) for side in _sides(bound)] for bound in blocks]
+    others = Counter(rank for coefficients, _ in constraints for rank in coefficients)
+    others.update(rank for both in sides for side in both for rank in side)
+    mixed = any(all(both) and any(others[rank] > 1 for rank in set().union(*both)) for both in sides)
+    seen = _visited(box, constraints, blocks, ranges) if mixed else None
+    return _with_blocks(box, constraints, list(blocks), ranges) if seen is None else seen
 
 
 def acts(bound: Bound | SameBlock, ranks: set[str]) -> bool:
@@ -68,6 +79,28 @@ def relaxed(linear: Linear, box: Iterable[str], ranges: Box) -> Linear:
     return {rank: value for rank, value in coefficients.items() if rank in box}, constant
 
 
+def projected(several: Iterable[Linear], box: Iterable[str], ranges: Box) -> tuple[list[Linear], bool]:
+    """What several constraints leave to the ranks inside the box, for some values in `ranges` of those
+    outside, and whether just that: a rank goes by holding what bounds it from above against what bounds it
+    from below (Fourier and Motzkin). No point is lost; there are more where no whole value lies between two.
+    """
+    found, exact = list(several), True
+    outside = {rank: max(abs(c.get(rank, 0)) for c, _ in found) for c, _ in found for rank in c}
+    for rank in sorted(set(outside).difference(box), key=lambda rank: (outside[rank], rank)):
+        below = [one for one in found if one[0].get(rank, 0) > 0]
+        above = [one for one in found if one[0].get(rank, 0) < 0]
+        inside = {name for coefficients, _ in found for name in coefficients} - {rank}
+        found = [one for one in found if not one[0].get(rank)]
+        found += [relaxed(one, inside, ranges) for one in (*below, *above)]
+        for low, high in itertools.product(below, above):
+            up, down = low[0][rank], -high[0][rank]
+            terms = {r: low[0].get(r, 0) * down + high[0].get(r, 0) * up for r in {*low[0], *high[0]}}
+            both = {r: value for r, value in terms.items() if value}, low[1] * down + high[1] * up
+            exact &= min(up, down) == 1 or (not both[0] and not 0 <= both[1] < (up - 1) * (down - 1))
+            found.append(both)
+    return found, exact
+
+
 def block_starts(lengths: tuple[int, ...], stop: int) -> list[int]:
     """Where blocks start, up to and including the first start at or past `stop`; the last length repeats."""
     tail = accumulate(repeat(lengths[-1]), initial=sum(lengths))
@@ -78,11 +111,34 @@ def block_starts(lengths: tuple[int, ...], stop: int) -> list[int]:
 
 def _with_blocks(box: Box, constraints: list[Linear], blocks: list[SameBlock], ranges: Box) -> int:
     if not blocks:
-        return count(box, constraints)
+        left, exact = projected(constraints, box, ranges)
+        seen = None if exact else _visited(box, constraints, (), ranges)
+        return count(box, left) if seen is None else seen
     total = 0
     for sign, extra in _block_cases(blocks[0], box, ranges):
         total += sign * _with_blocks(box, [*constraints, *extra], blocks[1:], ranges)
     return total
+
+
+def _visited(box: Box, constraints: list[Linear], blocks: tuple[SameBlock, ...], ranges: Box) -> int | None:
+    """What `count_kept` counts, point by point; None where those are too many."""
+    named = {rank for coefficients, _ in constraints for rank in coefficients}
+    named |= {rank for bound in blocks for side in _sides(bound) for rank in side.ranks}
+    every = {**{rank: ranges[rank] for rank in sorted(named.difference(box))}, **box}
+    shape = [high - low for low, high in every.values()]
+    if math.prod(shape) > MOST_STEPS:
+        return None
+    grid = np.meshgrid(*(np.arange(*side) for side in every.values()), indexing="ij", sparse=True)
+    at, kept = dict(zip(every, grid, strict=True)), np.ones(shape, dtype=bool)
+    for coefficients, constant in constraints:
+        kept &= sum((value * at[rank] for rank, value in coefficients.items()), np.int64(constant)) >= 0
+    for bound in blocks:
+        places = [sum((t.coefficient * at[t.rank] for t in side.terms), np.int64(side.offset))
+                  for side in _sides(bound)]  # fmt: skip
+        starts = block_starts(bound.lengths, max(int(np.max(place)) for place in places) + 1)
+        left, right = (np.searchsorted(starts, place, side="right") for place in places)
+        kept &= left == right
+    return int(kept.any(axis=tuple(range(len(every) - len(box)))).sum())
 
 
 def _block_cases(bound: SameBlock, box: Box, ranges: Box) -> Iterator[tuple[int, list[Linear]]]:
@@ -90,16 +146,15 @@ def _block_cases(bound: SameBlock, box: Box, ranges: Box) -> Iterator[tuple[int,
 
     Two ranges that share k consecutive blocks share k - 1 boundaries, so each pair counts exactly once.
     """
-    highs = [
-        relaxed(({t.rank: t.coefficient for t in i.terms}, i.offset), box, ranges) for i in _sides(bound)
-    ]
-    drops = [
-        relaxed(({t.rank: -t.coefficient for t in i.terms}, -i.offset), box, ranges) for i in _sides(bound)
-    ]
-    low = max(-_most(drop, box) for drop in drops)
-    high = min(_most(top, box) for top in highs)
-    starts = block_starts(bound.lengths, high + 1)
+    highs: list[Linear] = [({t.rank: t.coefficient for t in i.terms}, i.offset) for i in _sides(bound)]
+    drops: list[Linear] = [({t.rank: -t.coefficient for t in i.terms}, -i.offset) for i in _sides(bound)]
     both_ranges = all(any(rank not in box for rank in side.ranks) for side in _sides(bound))
+    if both_ranges:
+        highs, drops = ([relaxed(one, box, ranges) for one in side] for side in (highs, drops))
+    every = {**ranges, **box}
+    low = max(-_most(drop, every) for drop in drops)
+    high = min(_most(top, every) for top in highs)
+    starts = block_starts(bound.lengths, high + 1)
     for start, stop in pairwise(starts):
         if stop <= low or start > high:
             continue

@@ -90,7 +90,7 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
         moved[tensor] = whole * least * _again(cascade, nests, tensor, access, trips)
         if maker is None and len(einsums) == 1:
             first[tensor] = least_bytes(cascade, machine, access, inner)
-    tiles = least * np.prod(list(trips.values()), axis=0)
+    tiles = least * math.prod(trips.values(), start=np.ones(len(nests)))
     return ListLeast(cycles, moved, near, first, held, tiles)
 
 

@@ -29,7 +29,10 @@ def bounds(draw: st.DrawFn):
         if draw(st.booleans()):
             left, right = draw(st.sampled_from([("m", "p"), ("p", "m"), ("m", "q")]))
             found.append(
-                Bound(index({left: 1}, draw(st.integers(-6, 6))), index({right: draw(st.integers(1, 2))}))
+                Bound(
+                    index({left: draw(st.integers(1, 2))}, draw(st.integers(-6, 6))),
+                    index({right: draw(st.integers(1, 2))}),
+                )
             )
         elif draw(st.booleans()):
             found.append(Bound(index({}, draw(st.integers(0, 8))), index({draw(st.sampled_from("mp")): 1})))
@@ -90,6 +93,15 @@ def test_points_and_their_box_are_those_of_a_visit(acting, box):
                 assert (low, low + extent - 1) == (min(here), max(here))
     if mask.whole(box):
         assert len(points) == math.prod(extent for _, extent in box.values())
+
+
+@settings(max_examples=400)
+@given(bounds(), boxes(), st.sets(st.sampled_from("mpq"), min_size=1))
+def test_places_of_some_ranks_are_those_that_a_point_has(acting, box, mine):
+    """A point has to keep all bounds at once: of a rank between two others not one value for each."""
+    mask = Mask(msgspec.structs.replace(PLAIN, bounds=acting), SIZES)
+    places = {tuple(point[rank] for rank in mine) for point in visited(acting, box)}
+    assert mask.points(box, mine) == len(places)
 
 
 @settings(max_examples=400)

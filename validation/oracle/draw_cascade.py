@@ -178,6 +178,17 @@ def _bounded_product(rng: random.Random) -> tuple[str, dict[str, int]]:
     return f"where {bound}\nZ[m,n] = A[m,k] * B[k,n]", _sized(rng, "m n k", 7)
 
 
+def _between(rng: random.Random) -> tuple[str, dict[str, int]]:
+    """A product whose bounds meet in the reduced rank, so that they bound the result together."""
+    first, second = rng.choice((
+        ("a <= b", "b <= c"), ("a <= 2*b", "2*b <= c"), ("b < c", "c < a + 3"), ("a <= b", "same[2,3](b, c)"),
+    ))  # fmt: skip
+    more = "M[a] = max[c](Z[a,c])\nN[a] = M[a] * X[a,a]\n" if second in ("b <= c", "c < a + 3") else ""
+    a = rng.randint(2, 6)
+    text = f"where {first}\nwhere {second}\nZ[a,c] = X[a,b] * Y[b,c]\n{more}"
+    return text, {"a": a, "b": a, "c": a}
+
+
 def _without_keys(rng: random.Random) -> tuple[str, dict[str, int]]:
     """Softmax of which some rows have no key, and a reader of all rows."""
     bound = rng.choice(("where m < p", "where m >= 2\nwhere m <= p", "where p - 3 < m < p"))
@@ -288,6 +299,12 @@ KINDS: dict[str, Draw] = {
     "sparse-window": _twin(_patterned(
         "rank r = 2\ntensor I[c,z] sparse {P}\nO[k,x] = I[c,x+r] * W[k,c,r]", "k", "c z"), "z", "x", -1),
     "density-two": _fixed("tensor W[k,j,n] sparse density 0.4\nZ[m,n] = A[m,k,j] * W[k,j,n]", "n m k j", 5),
+    "between": _between,
+    "parted-documents": _parted(
+        "where m1*M0+m0 <= p\nS[m1,m0,p] = Q[e,p] * K[e,m1*M0+m0]\nG[m1,p] = max[m0](S[m1,m0,p])\n"
+        "Y[p] = max[m1](G[m1,p])", "e", "same[{C},2](m1*M0+m0, p)"),
+    "scalars": _fixed("M = max[i,j](X[i,j])\nN[i,j] = exp(X[i,j] - M)\nS = sum[i,j](N[i,j])\n"
+                      "Y[i,j] = N[i,j] / S", "i j"),
     "two-ranks": _fixed(
         "initial S = 0\nS[i+1,j+1] = max(S[i,j+1], S[i+1,j]) + X[i,j]\n"
         "Y[i,j] = S[i+1,j+1] * 2", "i j", 5),
