@@ -17,7 +17,7 @@ from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import Bounds
 from einsim.dataflow.chain import chain_ticks
 from einsim.dataflow.program import Op, Program, ProgramLoop, Wait
-from einsim.dataflow.volume import Rates, tally_of
+from einsim.dataflow.volume import Rates, Tally, tally_of
 from einsim.specs.arrays import Floats
 
 #: Ticks of a tile of each kind by engine, and how often it occurs, in the order in which they occur first.
@@ -47,6 +47,7 @@ class Ends:
         self.counts = static_counts(program)
         found = [tally_of(op, self.counts[op.id]) for op in program.ops]
         self.tallies, self.rates = [tally for tally, _ in found], [rates for _, rates in found]
+        self.pairs = list(zip(program.ops, self.tallies, strict=True))
         self.order = _order(program)
         self.before = [_before(program, op) for op in program.ops]
         self.after = [list(_after(program, op)) for op in program.ops]
@@ -57,6 +58,7 @@ class Ends:
             for wait in op.waits
             if wait.producer != op.id
         )  # else heads and tails have the dependent chain, but for latencies of partial sums
+        self.queued = {op.id: most for op, tally in self.pairs if (most := self._queued(op, tally)) > 0}
         self.turns = [
             (op.id, wait.producer)
             for op in program.ops
@@ -68,14 +70,8 @@ class Ends:
     @cached_property
     def tiles(self) -> int:
         """Tiles of the Einsum that has most."""
-        return max(
-            (
-                math.ceil(tally.runs * self.shares.get(op.id, 1.0))
-                for op, tally in zip(self.program.ops, self.tallies, strict=True)
-                if op.kind == "compute"
-            ),
-            default=0,
-        )
+        runs = (tally.runs * self.shares.get(op.id, 1.0) for op, tally in self.pairs if op.kind == "compute")
+        return math.ceil(max(runs, default=0))
 
     @cached_property
     def outward(self) -> frozenset[int]:
@@ -83,9 +79,17 @@ class Ends:
         outermost = self.program.outermost
         return frozenset(
             op.id
-            for op, tally in zip(self.program.ops, self.tallies, strict=True)
+            for op, tally in self.pairs
             if op.kind != "compute" and any(memory == outermost for memory, _ in tally.traffic)
         )
+
+    def moved(self, free: Collection[int] = ()) -> tuple[float, float]:
+        """Bytes that pass the outermost memory, and all of them, but for those of the operations `free`."""
+        passed = {self.program.outermost: 0.0}
+        for op, tally in self.pairs:
+            for (memory, _), size in tally.traffic.items() if op.id not in free else ():
+                passed[memory] = passed.get(memory, 0) + size * self.shares.get(op.id, 1.0)
+        return passed[self.program.outermost], sum(passed.values())
 
     def bound(
         self, rates: Rates | None = None, free: Collection[int] = (), *, single: bool = False
@@ -97,8 +101,7 @@ class Ends:
         at = [rates or own for own in self.rates]
         latency = [op.latency_ticks and op.latency_ticks * (rates[op.engine] if rates else 1) for op in ops]
         ticks = [
-            {} if op.id in free else tally.engine_ticks(op.engine, at[op.id])
-            for op, tally in zip(ops, self.tallies, strict=True)
+            {} if op.id in free else tally.engine_ticks(op.engine, at[op.id]) for op, tally in self.pairs
         ]
         for op_id, share in self.shares.items():
             ticks[op_id] = {engine: math.ceil(busy * share) for engine, busy in ticks[op_id].items()}
@@ -106,7 +109,7 @@ class Ends:
             []
             if op.id in free
             else [(kind.ticks(op.engine or op.name, at[op.id]), n) for kind, n in tally.kinds]
-            for op, tally in zip(ops, self.tallies, strict=True)
+            for op, tally in self.pairs
         ]
         works = [all(any(each.values()) for each, _ in one) for one in tiles]  # else it may end at once
         late = [ticks if work else 0 for ticks, work in zip(latency, works, strict=True)]
@@ -124,7 +127,19 @@ class Ends:
             least = max(least, int(chain_ticks(self.program, self.counts, rates) * most))
         total = sum(busy for works in on.values() for _, busy, _ in works)
         every = [least, *(_with_ends(works) for works in on.values())]
+        for one, most in self.queued.items():
+            every.append(heads[one] + max(ticks[one].values()) + (most + 1) * late[one] + tails[one])
         return max([*every, *self._in_turn(ticks)] if single else every), total
+
+    def _queued(self, op: Op, tally: Tally) -> int:
+        """Of an operation's tiles those that start from what the one just before them leaves, so that its
+        latency passes in between.
+        """
+        loops = [loop for at in op.path if (loop := self.program.loops[at]).count > 1]
+        own = {wait.lag_loop for wait in op.waits if wait.producer == op.id and wait.lag == 1}
+        if not loops or loops[-1].id not in own:
+            return 0
+        return int(tally.runs * self.shares.get(op.id, 1.0)) - math.prod(loop.count for loop in loops[:-1])
 
     def _in_turn(self, ticks: list[dict[str, int]]) -> Iterable[int]:
         """Ticks of what uses a tile and of all that fills or empties it on one engine, which take turns."""

@@ -24,17 +24,17 @@ from einsim.workloads.cascade import Cascade
 
 
 class Chosen(NamedTuple):
-    """A point of a list, its buffers, what it costs in ticks, and the bytes that it holds in each memory."""
+    """A point of a list, its buffers, its costs as `cost_of` has them, and what each memory holds."""
 
     at: int
     buffers: int
-    cost: float
+    costs: tuple[float, float, float]
     held: dict[str, int]
 
     @property
-    def rank(self) -> tuple[float, int, int]:
+    def rank(self) -> tuple[float, float, float, int, int]:
         """What it is chosen by: the least of it."""
-        return self.cost, sum(self.held.values()), self.at
+        return *self.costs, sum(self.held.values()), self.at
 
 
 class Chooser:
@@ -54,7 +54,7 @@ class Chooser:
         }
         self._floors: dict[tuple[object, ...], float] = {}
         self._found: dict[tuple[object, ...], Chosen | None] = {}
-        self._costs: dict[tuple[object, ...], float] = {}
+        self._costs: dict[tuple[object, ...], tuple[float, float, float]] = {}
         self._kept: dict[tuple[object, ...], tuple[str, ...]] = {}
 
     def cost(self, run: Run, names: tuple[str, ...], size: int) -> float:
@@ -62,7 +62,7 @@ class Chooser:
         kept = self.kept(run, names)
         if (run, kept, size) in self._found:
             found = self._found[run, kept, size]
-            return math.inf if found is None else found.cost
+            return math.inf if found is None else found.costs[0]
         if (run, kept) not in self._floors:
             self._floors[run, kept] = self._floor(run, kept)
         return self._floors[run, kept]
@@ -94,13 +94,13 @@ class Chooser:
         return self._kept[run, names]
 
     def _best(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
-        """The best point that fits beside what stays, of several the one that holds least, so that more room
-        changes nothing where it gains nothing; else the first of the smaller ones.
+        """The best point that fits beside what stays, of several the one that moves and holds least, so that
+        more room changes nothing where it gains nothing; else the first of the smaller ones.
         """
         known, stays = self._stays(run, kept)
         table, found = known.table(stays), None
         for floor, at in table.order(self.rates):
-            if found is not None and floor >= found.cost:
+            if found is not None and floor >= found.costs[0]:
                 break
             one = self._point(known, at, stays, size) if self.fits(table.held(at), size) else None
             if one is not None and (found is None or one.rank < found.rank):
@@ -130,14 +130,12 @@ class Chooser:
 
     def _of(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
         """The best of a template's trees that fits."""
-        found: Chosen | None = None
-        for at, one in enumerate(self.fused[run]):
-            if kept or one.ends is None or not self.fits(one.ends.program.buffers, size):
-                continue
-            cost = cost_of(one.ends, self.rates, {}, single=False)
-            new = Chosen(at, 2, cost, one.ends.program.buffers)
-            found = new if found is None or new.rank < found.rank else found
-        return found
+        fitting = (
+            Chosen(at, 2, cost_of(one.ends, self.rates, {}, single=False), one.ends.program.buffers)
+            for at, one in enumerate(self.fused[run])
+            if not kept and one.ends is not None and self.fits(one.ends.program.buffers, size)
+        )
+        return min(fitting, key=lambda one: one.rank, default=None)
 
     def tree(self, run: Run, names: tuple[str, ...], size: int) -> Node:
         """The tree of a run that is settled."""

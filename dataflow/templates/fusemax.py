@@ -24,7 +24,7 @@ from einsim.dataflow.spatial import place
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.sizes import divisors, flat_tile
 from einsim.specs.errors import EinsimError
-from einsim.workloads.cascade import Cascade, Einsum, SameBlock
+from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.recognised import Attention, attentions
 
 STATE = ("RM", "RD", "RNV")
@@ -202,28 +202,14 @@ class _FusedTree:
             (rank, tile) for rank, tile in tiles.items() if rank in last or tile < self.cascade.size(rank)
         ]
 
-    def _windowed(self) -> frozenset[str]:
-        """Queries whose tiles may differ in their first block of keys: only a tile of them stays."""
-        queries = set(self.leaf.queries)
-        ties = [
-            (bound, found)
-            for bound in self.one.masks
-            if (found := queries & {*bound.left.ranks, *bound.right.ranks})
-        ]
-        if len(ties) > 1 or any(isinstance(bound, SameBlock) for bound, _ in ties):
-            return frozenset[str]().union(*(found for _, found in ties))
-        return frozenset()
-
     def _blocks(self) -> list[tuple[int, dict[str, int]]]:
         """Queries that may stay on chip together and in how many tiles, ascending: whole shares of the
         innermost rank, then of the next.
         """
-        width, windowed = self.leaf.width, self._windowed()
+        width = self.leaf.width
         count, block = 1, dict(width)
         found = [(1, block)]
         for rank in reversed(self.leaf.queries):
-            if rank in windowed:
-                continue
             size = self.cascade.size(rank)
             tiles = -(-size // width[rank])
             found += [

@@ -47,13 +47,13 @@ from einsim.workloads.text import bound_text, einsum_text, tensor_text
 MOST_VISITED: Final = 1024
 
 
-def cost_of(ends: Ends, rates: Rates, stays: Stays, *, single: bool) -> float:
+def cost_of(ends: Ends, rates: Rates, stays: Stays, *, single: bool) -> tuple[float, float, float]:
     """Ticks that a tree of some Einsums is taken to cost where some tensors stay in a memory between it and
-    others, so that they need not come from DRAM or go there.
+    others, so that they need not come from DRAM or go there, and bytes that pass DRAM and all memories.
     """
     free = [at for at in ends.outward if ends.program.ops[at].subject in stays]
     bound, busy = ends.bound(rates, free, single=single)
-    return share_cost(bound, busy, rates[MACHINE] * ends.tiles)
+    return share_cost(bound, busy, rates[MACHINE] * ends.tiles), *ends.moved(free)
 
 
 class ListedNest:

@@ -298,7 +298,7 @@ def test_no_point_of_a_list_costs_or_takes_less_than_it_does_at_least(
             held = nest.held(1, {})
             assert all(least <= held.get(memory, 0) for memory, least in table.held(at).items())
             if nest.ends is not None:
-                assert floor <= cost_of(nest.ends, rates, {}, single=False)
+                assert floor <= cost_of(nest.ends, rates, {}, single=False)[0]
 
 
 @pytest.mark.parametrize("buffer", ["2KiB", "256B", "16B"])

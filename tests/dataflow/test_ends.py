@@ -11,6 +11,7 @@ from einsim.dataflow.ends import with_ends
 from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.mapping_text import parse_text
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
 from einsim.validation.oracle.compare import draw
@@ -62,3 +63,17 @@ def test_what_is_waited_for_twice_passes_once() -> None:
     alone, bound, run = ends_and_run(build_mapping(work, machine), work, machine)
     assert alone < bound <= run
     assert bound > 0.9 * run
+
+
+def test_a_sum_goes_on_once_the_tile_before_is_there() -> None:
+    """The latency of a unit passes between tiles of a reduced rank."""
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", name="sums", sizes={"m": 384, "n": 128, "k": 2048})
+    mapping = parse_text("""sums on u280-flightllm (t)
+keep A in activations x2
+  keep Z in activations x2
+    keep Z in partial_sums x2
+      for k/32
+        keep B in weights x2
+          Z on mm cores=m rows=k cols=n weight-stationary""")
+    _, bound, run = ends_and_run(mapping, work, load_machine("u280-flightllm"))
+    assert bound == pytest.approx(run, rel=1e-9)

@@ -111,6 +111,18 @@ def test_one_pass_attention_runs_fused_with_every_mask(accel: str, mask: dict[st
     assert all(one.cycles <= other.cycles for one, other in zip(masked, full, strict=True))
 
 
+@pytest.mark.parametrize("seq", ["512", "768", "1100"])
+def test_a_mask_of_any_width_costs_no_more_than_none(seq: str) -> None:
+    """Neither cycles nor bytes: as many queries stay on chip as without it."""
+    sizes = {"passes": "1", "b": "1", "h": "2", "seq": seq}
+    full = both("attention", "fusemax-cloud", **sizes)
+    for window in (64, 200, 500):
+        for more in ({"window": str(window)}, {"documents": str(window), "causal": "true"}):
+            masked = both("attention", "fusemax-cloud", **sizes, **more)
+            assert all(one.cycles <= other.cycles for one, other in zip(masked, full, strict=True))
+            assert masked[0].dram_bytes <= full[0].dram_bytes
+
+
 LAYERS = [("1", "prefill"), ("3", "decode"), ("3", "prefill"), ("1", "decode")]
 """Passes of attention and phase: each family runs the first two or the last two, and all of them among the slow."""
 
