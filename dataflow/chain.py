@@ -13,7 +13,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from einsim.dataflow.iteration import Lookup, Path, path_of
+from einsim.dataflow.iteration import Path, path_of
+from einsim.dataflow.lookup import Lookup
 from einsim.dataflow.program import Op, Program
 from einsim.dataflow.volume import Costs, Rates, op_at
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Hashable, Iterator, Mapping
 from types import MappingProxyType
+from typing import Final
 
 from einsim.dataflow.mask import Box, Cut, Interval
-from einsim.dataflow.program import Op, ProgramLoop, Wait
+from einsim.dataflow.program import Op, ProgramLoop
+from einsim.specs.remembered import Remembered
+
+Kinds = tuple[dict[tuple[int, ...], int], dict[tuple[int, ...], Box]]
+"""How often each key occurs, and a tile of each that bounds cut."""
 
 MOST_KEYS = 200_000
 """Places to which bounds tie a tile whose key a path remembers."""
+
+_KINDS: Final = Remembered[Kinds](400_000, lambda one: len(one[0]))
+_TOTALS: Final = Remembered[int](20_000)
+"""Mappings that differ elsewhere have tiles cut alike by bounds, which are dear to count."""
 
 
 class Path:
@@ -70,6 +80,9 @@ class Path:
         keyed = {at for at, loop in enumerate(loops) if set(loop.ranks) & set(key_ranks)}
         keyed |= {*self.tied, *self.resumed}
         self._keyed = tuple(sorted(keyed.union(*(self._couples[at] for at in keyed))))
+        bound = {*self._keyed}.union(*self._couples)
+        alone = (at for at in range(self.depth) if at not in bound and not self._couples[at])
+        self._free = tuple(at for at in alone if not self.pins[at])
 
     def _coupled(self, at: int) -> tuple[int, ...]:
         """Slots of the outer loops that decide the trip range of the loop at `at`."""
@@ -300,7 +313,26 @@ class Path:
 
     def instances(self) -> dict[tuple[int, ...], int]:
         """How often each key occurs over all positions."""
-        return self._count([], 0)
+        if self.cut is None:
+            return self._count([], 0)
+        times = math.prod(self._whole[at][1] - self._whole[at][0] for at in self._free)
+        found, self.tiles = _KINDS.get(self._content(self.cut), lambda: self._kinds(times))
+        return {key: count * times for key, count in found.items()}
+
+    def _content(self, cut: Cut) -> Hashable:
+        """What decides on the tiles of a path that bounds cut, but for the loops that are free."""
+        slots = [at for at in range(self.depth) if at not in self._free]
+        place = {at: number for number, at in enumerate(slots)}
+        loops = [
+            (loop.ranks, loop.tile, loop.extent, place.get(self.parents[at], -1), self.pins[at],
+             self._most[at], at in self.resumed) for at in slots for loop in [self.loops[at]]
+        ]  # fmt: skip
+        limits = (*cut.masks, *cut.places.items(), cut.uncut, cut.results, cut.reduced, cut.ranks)
+        return (*loops, *limits, self.key_ranks, *self.sizes.items(), self.sums)
+
+    def _kinds(self, times: int) -> Kinds:
+        """Keys without the loops that are free, which multiply all alike."""
+        return {key: count // times for key, count in self._count([], 0).items()}, self.tiles
 
     def _count(self, position: list[int], at: int) -> dict[tuple[int, ...], int]:
         if at == self.depth:
@@ -336,7 +368,10 @@ class Path:
 
     def total(self) -> int:
         """Number of positions."""
-        return self._positions([], 0)
+        if self.cut is None:
+            return self._positions([], 0)
+        times = math.prod(self._whole[at][1] - self._whole[at][0] for at in self._free)
+        return times * _TOTALS.get(self._content(self.cut), lambda: self._positions([], 0) // times)
 
     def _positions(self, position: list[int], at: int) -> int:
         """Number of positions that begin so."""
@@ -359,42 +394,3 @@ def path_of(
     """The path of an operation of a program."""
     own = tuple(loops[loop] for loop in op.path)
     return Path(own, op.when, sizes, op.key_ranks, op.resumed, op.cut, last, wide=op.wide)
-
-
-class Lookup:
-    """Where the producer of a wait must have been, seen from an instance of the operation that waits."""
-
-    def __init__(self, wait: Wait, mine: Path, theirs: Path) -> None:
-        self.wait, self.mine, self.theirs = wait, mine, theirs
-        self.targets = [
-            (target.kind, mine.slots[target.loop] if target.kind == "same" else -1) for target in wait.targets
-        ]
-        self.lag_slot = mine.slots[wait.lag_loop] if wait.lag else -1
-        counts = [loop.count for loop in theirs.loops]
-        plan = [
-            source if kind == "same" else -1 if kind == "first" else -counts[slot]
-            for slot, (kind, source) in enumerate(self.targets)
-        ]
-        self._plan = None if theirs.bounded else plan  # own slot, or -1 less the iteration waited for
-
-    def before(self, position: list[int]) -> list[int] | None:
-        """Where it must have been before the instance at `position` starts; None: nothing to wait for."""
-        base = position
-        if self.wait.lag:
-            base = list(position)
-            if not self.mine.before(base, self.lag_slot, self.wait.lag, self.wait.borrow):
-                return None
-        return self.resolved(base)
-
-    def resolved(self, base: list[int]) -> list[int] | None:
-        """Where it stands when it is done with the tile at `base`, without lag."""
-        if self._plan is not None:
-            return [base[source] if source >= 0 else -1 - source for source in self._plan]
-        found: list[int] = []
-        for slot, (kind, source) in enumerate(self.targets):
-            if kind == "same":
-                found.append(base[source])
-            else:
-                first, stop = self.theirs.span(found, slot)
-                found.append(first if kind == "first" else max(first, stop - 1))
-        return self.theirs.floor(found)

@@ -15,31 +15,26 @@ import msgspec
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.cores import parts_in
+from einsim.dataflow.counted import Known, counted
 from einsim.dataflow.crossing import share_elements
-from einsim.dataflow.cutting import cut_of, moving_ranks
-from einsim.dataflow.footprint import uses
 from einsim.dataflow.held import held_bytes
-from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, points_below, relevant_loops, summed, users
-from einsim.dataflow.leaf import Residence, latency_cycles, leaf_cost, partial_sum
+from einsim.dataflow.leaf import latency_cycles
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, chain
 from einsim.dataflow.mapping_text import mapping_text
-from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import Engine, Op, Program, ScheduleNode
 from einsim.dataflow.remarks import remarks
 from einsim.dataflow.structure import structure_of
-from einsim.dataflow.transfer import ends_of, transfer_volume
-from einsim.dataflow.turns import holding, taking_turns
+from einsim.dataflow.transfer import ends_of
+from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.visit import MOST_VISITED
-from einsim.dataflow.volume import Costs, TileVolumes, Volume, costs_of, op_at
+from einsim.dataflow.volume import Costs, costs_of, op_at
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.order import lags
 
 _PROGRAMS: Final = Remembered[Program](1_000_000, lambda one: sum(len(op.costs) for op in one.ops))
-_LEAVES: Final = Remembered[Remembered[Volume]](64)
-"""What tiles of a cascade's leaves do on a structure: mappings that differ elsewhere have them alike."""
+_KNOWN: Final = Remembered[Known](64)
 
 
 def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
@@ -52,7 +47,7 @@ def unpriced(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
     structure = structure_of(machine)
     parts = (mapping, structure, cascade.overwritten)  # the last also depends on readers outside
     key = cascade, *map(msgspec.msgpack.encode, parts)
-    known = _LEAVES.get((cascade, *key[2:]), lambda: Remembered(20_000))
+    known = _KNOWN.get((cascade, *key[2:]), Known)
     return _PROGRAMS.get(key, lambda: _on_structure(mapping, cascade, structure, known))
 
 
@@ -70,7 +65,7 @@ def priced(program: Program, machine: Machine) -> Program:
     return made
 
 
-def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: Remembered[Volume]) -> Program:
+def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: Known) -> Program:
     stepped = msgspec.structs.replace(mapping, tree=_stepped(mapping.tree, cascade, cascade.sizes))
     layout = lay_out(stepped, cascade)
     clock = Clock(machine, [cascade.einsum(leaf.node.einsum) for leaf in layout.leaves])
@@ -82,7 +77,7 @@ def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: R
     turns = taking_turns([draft.leaf.node.unit for draft in drafts if draft.kind == "compute"], machine)
     sizes = cascade.sizes
     ops = tuple(
-        _op(number, draft, waits[number], layout, cascade, machine, clock, sizes, turns, known)
+        _op(number, draft, waits[number], layout, cascade, machine, clock, turns, known)
         for number, draft in enumerate(drafts)
     )
     return Program(
@@ -195,47 +190,17 @@ def _op(
     cascade: Cascade,
     machine: Machine,
     clock: Clock,
-    sizes: MappingType[str, int],
     turns: MappingType[str, str],
-    known: Remembered[Volume],
+    known: Known,
 ) -> Op:
-    einsum = cascade.einsum(draft.leaf.node.einsum)
-    ranks = einsum.ranks if draft.kind == "compute" else moving_ranks(draft, cascade, machine)
-    loops = tuple(layout.loops[loop] for loop in draft.path)
-    mine = {loop.rank for loop in loops}
-    wide = draft.subject == einsum.name and _widens(cascade, machine, draft.leaf)
-    resumed = _resumed(draft, cascade, machine, layout, wide=wide)
-    sums = draft.subject == einsum.name
-    goes_on = {rank for loop in loops if sums and loop.id in resumed for rank in loop.ranks}
-    cut = cut_of(draft, layout, cascade, machine, goes_on)
-    key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
-    path = Path(loops, draft.when, sizes, key_ranks, resumed, cut, wide=wide)
-    single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
-    counts, costs = path.instances(), {}
-    for key in counts:
-        extents = {**sizes, **single, **dict(zip(key_ranks, key, strict=False))}
-        tile = {**{rank: (0, extent) for rank, extent in extents.items()}, **path.tiles.get(key, {})}
-        counted = cut is not None and bool(cut.reduced)
-        around = (*key[len(key_ranks) :][: path.sums], 0, 0)
-        begun, unfinished = (number if counted or not number else None for number in around[:2])
-        if not all(key[: len(key_ranks)]) or (draft.kind == "load" and resumed and begun == 0):
-            costs[key] = Volume()
-        elif draft.kind == "compute":
-            mask = cut.masks[0] if cut is not None else None
-            costs[key] = _compute_volume(
-                draft.leaf, cascade, machine, clock, tile, mask, begun, unfinished, known
-            )
-            if draft.leaf.node.unit in turns:
-                costs[key] = holding(costs[key], turns[draft.leaf.node.unit])
-        else:
-            costs[key] = transfer_volume(draft, layout, cascade, machine, clock, tile, begun, unfinished)
+    tiles = counted(draft, layout, cascade, machine, clock, turns, known)
     latency = 0
     engine = dma = ""
     if draft.kind == "compute":
         node = draft.leaf.node
         engine = node.unit
         unit, most = machine.unit(node.unit), points_below(layout, cascade, draft.path)
-        latency = latency_cycles(cascade, unit, einsum, node, most)
+        latency = latency_cycles(cascade, unit, cascade.einsum(node.einsum), node, most)
     else:
         source, target = ends_of(machine, draft)
         outer = machine.memory(target if draft.kind == "store" else source)
@@ -254,86 +219,13 @@ def _op(
         place=draft.place,
         waits=waits,  # type: ignore[arg-type]
         latency_ticks=latency,
-        key_ranks=key_ranks,
-        costs=Costs(TileVolumes(costs, counts), clock.rates),
+        key_ranks=tiles.key_ranks,
+        costs=Costs(tiles.volumes, clock.rates),
         dma=dma,
-        resumed=resumed,
-        wide=wide,
-        cut=cut,
+        resumed=tuple(draft.path[at] for at in tiles.resumed),
+        wide=tiles.wide,
+        cut=tiles.cut,
     )
-
-
-def _resumed(
-    draft: DraftOp, cascade: Cascade, machine: Machine, layout: Layout, *, wide: bool
-) -> tuple[int, ...]:
-    """Loops in whose later iterations an operation goes on with partial results, or stores `wide` ones, or
-    loads a state as the iteration before has left it. Parts of results begin anew in each iteration of their
-    keep, at whose end they are added to what is there.
-    """
-    depth = draft.home.depth if draft.home is not None else None
-    producer, node = cascade.producer(draft.subject), draft.leaf.node
-    own = draft.leaf.homes.get(draft.subject, ())[-1:]
-    apart = [home for home in own if parts_in(cascade, machine, node, home.memory)]
-    if draft.kind == "compute" and apart:
-        return tuple(n for n in summed(cascade, layout, draft.leaf) if n in draft.path[apart[0].depth :])
-    if draft.resumes or wide or (draft.kind == "store" and apart == [draft.home]):
-        return summed(cascade, layout, draft.leaf, depth)
-    if draft.kind == "store" or producer is None:
-        return ()
-    reads = [read for leaf in draft.served for read in uses(cascade.einsum(leaf.node.einsum), draft.subject)]
-    behind = [{rank for rank, steps in lags(read, producer).items() if steps} for read in reads]
-    stepped = set.intersection(*behind)
-    loops = (layout.loops[loop] for loop in draft.path[:depth])
-    return tuple(loop.id for loop in loops if loop.count > 1 and stepped & set(loop.ranks))
-
-
-def _widens(cascade: Cascade, machine: Machine, leaf: Leaf) -> bool:
-    """Whether partial sums of a leaf are wider than its results."""
-    einsum = cascade.einsum(leaf.node.einsum)
-    return partial_sum(cascade, machine.unit(leaf.node.unit), einsum) is not cascade.tensor(einsum.name)
-
-
-def _compute_volume(
-    leaf: Leaf,
-    cascade: Cascade,
-    machine: Machine,
-    clock: Clock,
-    tile: Box,
-    mask: Mask | None,
-    begun: int | None,
-    unfinished: int | None,
-    known: Remembered[Volume],
-) -> Volume:
-    einsum, node = cascade.einsum(leaf.node.einsum), leaf.node
-    residences = {}
-    for tensor in (einsum.name, *(access.tensor for access in einsum.reads)):
-        if leaf.homes.get(tensor):
-            home = leaf.homes[tensor][-1]
-            residences[tensor] = Residence(memory=home.memory, spill=home.spill)
-        else:
-            residences[tensor] = Residence(memory=machine.dram.name)
-    extents = {rank: extent for rank, (_, extent) in tile.items()}
-    box = {rank: tile[rank] for rank in einsum.ranks}
-    turns = tuple(clock.turn[tensor] for tensor in residences)  # which decide on the banks that they take
-    key = (node.einsum, node.unit, *node.spatial.items(), node.chained, node.stationarity,
-           *residences.values(), *box.items(), mask, begun, unfinished, turns)  # fmt: skip
-
-    def volume() -> Volume:
-        cost = leaf_cost(
-            cascade, machine, einsum, node, extents, residences, tile=box, mask=mask,
-            begun=begun, unfinished=unfinished,
-        )  # fmt: skip
-        return Volume(
-            own=((node.unit, cost.cycles),),
-            streams=tuple(work for access in cost.accesses for work in clock.passing(access)),
-            accesses=cost.accesses,
-            actions=cost.actions,
-            points=cost.points,
-            active=(node.unit, cost.active_pe_cycles),
-            rounded=cost.rounded,
-        )
-
-    return known.get(key, volume)
 
 
 def _rounding(ops: tuple[Op, ...]) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
-from einsim.dataflow.iteration import Lookup, Path, path_of
+from einsim.dataflow.iteration import Path, path_of
+from einsim.dataflow.lookup import Lookup
 from einsim.dataflow.program import Cost, Op, Program
 from einsim.sim.stateful import Base, Period
 

@@ -37,6 +37,8 @@ no fewer than the quickest effort has, since the search has chosen layouts and l
 many Einsums n^3 times fewer: each takes longer to judge, and a round over all of them is out of reach.
 """
 EINSUMS = 12
+#: Kinds of tiles, as bounds cut them, for which a mapping counts as one more that was judged.
+KINDS = 2_000
 #: Mappings that are returned.
 FINALISTS = 3
 #: What a front is made of: the best by each of these.
@@ -109,6 +111,7 @@ class Refinement:
             return None
         self.left -= 1
         program = lower(made, self.cascade, self.machine)
+        self.left -= sum(len(op.costs) for op in program.ops) // KINDS
         held = sum(program.buffers.values())
         if held > self.within:
             return None

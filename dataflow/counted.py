@@ -1,0 +1,202 @@
+"""What an operation's tiles do and how often: the same wherever it stands alike in another mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple
+
+from einsim.accel.machine import Machine
+from einsim.dataflow.clock import Clock
+from einsim.dataflow.cores import parts_in
+from einsim.dataflow.cutting import cut_of, moving_ranks
+from einsim.dataflow.footprint import uses
+from einsim.dataflow.iteration import Path
+from einsim.dataflow.layout import Layout, Leaf, summed
+from einsim.dataflow.leaf import Residence, leaf_cost, partial_sum
+from einsim.dataflow.mask import Box, Cut, Mask
+from einsim.dataflow.transfer import transfer_volume
+from einsim.dataflow.turns import holding
+from einsim.dataflow.volume import TileVolumes, Volume
+from einsim.dataflow.waits import DraftOp
+from einsim.specs.remembered import Remembered
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.order import lags
+
+
+class Tiles(NamedTuple):
+    """Kinds of an operation's tiles: `resumed` are slots of its path, the rest is as in `Op`."""
+
+    key_ranks: tuple[str, ...]
+    resumed: tuple[int, ...]
+    cut: Cut | None
+    wide: bool
+    volumes: TileVolumes
+
+
+class Known:
+    """What is known of a cascade's leaves and operations on a structure: mappings that differ elsewhere have
+    them alike.
+    """
+
+    def __init__(self) -> None:
+        self.leaves = Remembered[Volume](20_000)
+        self.ops = Remembered[Tiles](100_000, lambda one: len(one.volumes.counts))
+
+
+def counted(
+    draft: DraftOp,
+    layout: Layout,
+    cascade: Cascade,
+    machine: Machine,
+    clock: Clock,
+    turns: Mapping[str, str],
+    known: Known,
+) -> Tiles:
+    """The tiles of an operation; of the `turns` that units take those of its own count."""
+    turn = turns.get(draft.leaf.node.unit, "") if draft.kind == "compute" else ""
+    key = _alike(draft, layout, cascade), turn, tuple(clock.turn.items())
+    return known.ops.get(key, lambda: _counted(draft, layout, cascade, machine, clock, turn, known))
+
+
+def _alike(draft: DraftOp, layout: Layout, cascade: Cascade) -> Hashable:
+    """All of a mapping on which an operation's tiles depend: loops are numbered as they are met."""
+    number: dict[int, int] = {}
+    for loop in (*draft.path, *(at for leaf in (draft.leaf, *draft.served) for at in leaf.path)):
+        number.setdefault(loop, len(number))
+    loops = [layout.loops[loop] for loop in number]
+    parents = (-1 if loop.parent is None else number[loop.parent] for loop in loops)
+    home = draft.home and draft.leaf.homes[draft.subject].index(draft.home)
+    return (
+        draft.kind, draft.subject, home, len(draft.path),
+        *(draft.when.get(loop) for loop in draft.path),
+        *((loop.ranks, loop.tile, loop.extent) for loop in loops), *parents,
+        *(_standing(leaf, draft.subject, number, cascade) for leaf in (draft.leaf, *draft.served)),
+    )  # fmt: skip
+
+
+def _standing(leaf: Leaf, subject: str, number: Mapping[int, int], cascade: Cascade) -> Hashable:
+    """A leaf with its loops, and the homes of what it makes and reads."""
+    node, einsum = leaf.node, cascade.einsum(leaf.node.einsum)
+    tensors = dict.fromkeys((subject, einsum.name, *(read.tensor for read in einsum.reads)))
+    return (
+        node.einsum, node.unit, *node.spatial.items(), node.chained, node.stationarity,
+        *(number[loop] for loop in leaf.path),
+        *((home.tensor, home.memory, home.depth, home.spill)
+          for tensor in tensors for home in leaf.homes.get(tensor, ())),
+    )  # fmt: skip
+
+
+def _counted(
+    draft: DraftOp,
+    layout: Layout,
+    cascade: Cascade,
+    machine: Machine,
+    clock: Clock,
+    turn: str,
+    known: Known,
+) -> Tiles:
+    einsum = cascade.einsum(draft.leaf.node.einsum)
+    ranks = einsum.ranks if draft.kind == "compute" else moving_ranks(draft, cascade, machine)
+    loops = tuple(layout.loops[loop] for loop in draft.path)
+    mine = {loop.rank for loop in loops}
+    wide = draft.subject == einsum.name and _widens(cascade, machine, draft.leaf)
+    resumed = _resumed(draft, cascade, machine, layout, wide=wide)
+    sums = draft.subject == einsum.name
+    goes_on = {rank for loop in loops if sums and loop.id in resumed for rank in loop.ranks}
+    cut = cut_of(draft, layout, cascade, machine, goes_on)
+    key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
+    path = Path(loops, draft.when, cascade.sizes, key_ranks, resumed, cut, wide=wide)
+    single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
+    counts, costs = path.instances(), {}
+    for key in counts:
+        extents = {**cascade.sizes, **single, **dict(zip(key_ranks, key, strict=False))}
+        tile = {**{rank: (0, extent) for rank, extent in extents.items()}, **path.tiles.get(key, {})}
+        by_points = cut is not None and bool(cut.reduced)
+        around = (*key[len(key_ranks) :][: path.sums], 0, 0)
+        begun, unfinished = (number if by_points or not number else None for number in around[:2])
+        if not all(key[: len(key_ranks)]) or (draft.kind == "load" and resumed and begun == 0):
+            costs[key] = Volume()
+        elif draft.kind == "compute":
+            mask = cut.masks[0] if cut is not None else None
+            costs[key] = _compute_volume(
+                draft.leaf, cascade, machine, clock, tile, mask, begun, unfinished, known.leaves
+            )
+            if turn:
+                costs[key] = holding(costs[key], turn)
+        else:
+            costs[key] = transfer_volume(draft, layout, cascade, machine, clock, tile, begun, unfinished)
+    slots = tuple(at for at, loop in enumerate(draft.path) if loop in resumed)
+    return Tiles(key_ranks, slots, cut, wide, TileVolumes(costs, counts))
+
+
+def _resumed(
+    draft: DraftOp, cascade: Cascade, machine: Machine, layout: Layout, *, wide: bool
+) -> tuple[int, ...]:
+    """Loops in whose later iterations an operation goes on with partial results, or stores `wide` ones, or
+    loads a state as the iteration before has left it. Parts of results begin anew in each iteration of their
+    keep, at whose end they are added to what is there.
+    """
+    depth = draft.home.depth if draft.home is not None else None
+    producer, node = cascade.producer(draft.subject), draft.leaf.node
+    own = draft.leaf.homes.get(draft.subject, ())[-1:]
+    apart = [home for home in own if parts_in(cascade, machine, node, home.memory)]
+    if draft.kind == "compute" and apart:
+        return tuple(n for n in summed(cascade, layout, draft.leaf) if n in draft.path[apart[0].depth :])
+    if draft.resumes or wide or (draft.kind == "store" and apart == [draft.home]):
+        return summed(cascade, layout, draft.leaf, depth)
+    if draft.kind == "store" or producer is None:
+        return ()
+    reads = [read for leaf in draft.served for read in uses(cascade.einsum(leaf.node.einsum), draft.subject)]
+    behind = [{rank for rank, steps in lags(read, producer).items() if steps} for read in reads]
+    stepped = set.intersection(*behind)
+    loops = (layout.loops[loop] for loop in draft.path[:depth])
+    return tuple(loop.id for loop in loops if loop.count > 1 and stepped & set(loop.ranks))
+
+
+def _widens(cascade: Cascade, machine: Machine, leaf: Leaf) -> bool:
+    """Whether partial sums of a leaf are wider than its results."""
+    einsum = cascade.einsum(leaf.node.einsum)
+    return partial_sum(cascade, machine.unit(leaf.node.unit), einsum) is not cascade.tensor(einsum.name)
+
+
+def _compute_volume(
+    leaf: Leaf,
+    cascade: Cascade,
+    machine: Machine,
+    clock: Clock,
+    tile: Box,
+    mask: Mask | None,
+    begun: int | None,
+    unfinished: int | None,
+    known: Remembered[Volume],
+) -> Volume:
+    einsum, node = cascade.einsum(leaf.node.einsum), leaf.node
+    residences = {}
+    for tensor in (einsum.name, *(access.tensor for access in einsum.reads)):
+        if leaf.homes.get(tensor):
+            home = leaf.homes[tensor][-1]
+            residences[tensor] = Residence(memory=home.memory, spill=home.spill)
+        else:
+            residences[tensor] = Residence(memory=machine.dram.name)
+    extents = {rank: extent for rank, (_, extent) in tile.items()}
+    box = {rank: tile[rank] for rank in einsum.ranks}
+    turns = tuple(clock.turn[tensor] for tensor in residences)  # which decide on the banks that they take
+    key = (node.einsum, node.unit, *node.spatial.items(), node.chained, node.stationarity,
+           *residences.values(), *box.items(), mask, begun, unfinished, turns)  # fmt: skip
+
+    def volume() -> Volume:
+        cost = leaf_cost(
+            cascade, machine, einsum, node, extents, residences, tile=box, mask=mask,
+            begun=begun, unfinished=unfinished,
+        )  # fmt: skip
+        return Volume(
+            own=((node.unit, cost.cycles),),
+            streams=tuple(work for access in cost.accesses for work in clock.passing(access)),
+            accesses=cost.accesses,
+            actions=cost.actions,
+            points=cost.points,
+            active=(node.unit, cost.active_pe_cycles),
+            rounded=cost.rounded,
+        )
+
+    return known.get(key, volume)

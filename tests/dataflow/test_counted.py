@@ -1,0 +1,52 @@
+"""What an operation's tiles do is the same whether a mapping that stands alike was lowered before or not."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.counted import Known
+from einsim.dataflow.legality import legal
+from einsim.dataflow.lower import _on_structure
+from einsim.dataflow.mapper.moves import Moves
+from einsim.dataflow.mapper.refine import mapping_of
+from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.structure import structure_of
+from einsim.dataflow.templates import build_mapping
+from einsim.workloads.load import load_workload
+
+CASES = {
+    "causal": ("attention", {"b": 1, "h": 4, "seq": 64, "e": 16, "passes": 3, "causal": True}, "tpu-v4i"),
+    "one pass": (
+        "attention",
+        {"b": 1, "h": 2, "seq": 40, "e": 16, "passes": 1, "window": 9},
+        "fusemax-cloud",
+    ),
+    "n:m": ("linear-training", {"n": 24, "i": 32, "o": 20, "sparsity": "2:4"}, "u280-flightllm"),
+    "state": ("gated-short-convolution", {"b": 1, "seq": 24, "d": 8}, "sa8295p"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_neighbours_lowered_after_each_other_are_as_each_alone(case):
+    name, settings, preset = CASES[case]
+    cascade, machine = load_workload(name, settings), load_machine(preset)
+    structure, known = structure_of(machine), Known()
+    start = build_mapping(cascade, machine)
+    moves = Moves(MapSpace(cascade=cascade, machine=machine, menu="steps", buffers=2), "full")
+    result, trees = analyse(_on_structure(start, cascade, structure, known), machine), [start.tree]
+    for subject in moves.subjects(start.tree):
+        trees += [tree for _, tree in zip(range(6), subject(start.tree, result), strict=False)]
+    made = [mapping_of(tree, cascade, machine) for tree in trees]
+    fit = [mapping for mapping in made if legal(mapping, cascade, machine)][:60]
+    assert len(fit) > 15
+    for mapping in fit:
+        one = _on_structure(mapping, cascade, structure, known)
+        alone = _on_structure(mapping, cascade, structure, Known())
+        for mine, theirs in zip(one.ops, alone.ops, strict=True):
+            assert dict(mine.costs.tiles.volumes) == dict(theirs.costs.tiles.volumes), mine.name
+            assert mine.costs.tiles.counts == theirs.costs.tiles.counts, mine.name
+            plain = [msgspec.structs.replace(op, costs={}) for op in (mine, theirs)]
+            assert plain[0] == plain[1]
