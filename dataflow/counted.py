@@ -23,7 +23,7 @@ from einsim.workloads.cascade import Cascade
 from einsim.workloads.order import lags
 
 
-class Tiles(NamedTuple):
+class OpTiles(NamedTuple):
     """Kinds of an operation's tiles: `resumed` are slots of its path, the rest is as in `Op`."""
 
     key_ranks: tuple[str, ...]
@@ -33,14 +33,14 @@ class Tiles(NamedTuple):
     volumes: TileVolumes
 
 
-class Known:
+class LoweredBefore:
     """What is known of a cascade's leaves and operations on a structure: mappings that differ elsewhere have
     them alike.
     """
 
     def __init__(self) -> None:
         self.leaves = Remembered[Volume](20_000)
-        self.ops = Remembered[Tiles](100_000, lambda one: len(one.volumes.counts))
+        self.ops = Remembered[OpTiles](100_000, lambda one: len(one.volumes.counts))
 
 
 def counted(
@@ -50,8 +50,8 @@ def counted(
     machine: Machine,
     clock: Clock,
     turns: Mapping[str, str],
-    known: Known,
-) -> Tiles:
+    known: LoweredBefore,
+) -> OpTiles:
     """The tiles of an operation; of the `turns` that units take those of its own count."""
     turn = turns.get(draft.leaf.node.unit, "") if draft.kind == "compute" else ""
     key = _alike(draft, layout, cascade), turn, tuple(clock.turn.items())
@@ -93,8 +93,8 @@ def _counted(
     machine: Machine,
     clock: Clock,
     turn: str,
-    known: Known,
-) -> Tiles:
+    known: LoweredBefore,
+) -> OpTiles:
     einsum = cascade.einsum(draft.leaf.node.einsum)
     ranks = einsum.ranks if draft.kind == "compute" else moving_ranks(draft, cascade, machine)
     loops = tuple(layout.loops[loop] for loop in draft.path)
@@ -126,7 +126,7 @@ def _counted(
         else:
             costs[key] = transfer_volume(draft, layout, cascade, machine, clock, tile, begun, unfinished)
     slots = tuple(at for at, loop in enumerate(draft.path) if loop in resumed)
-    return Tiles(key_ranks, slots, cut, wide, TileVolumes(costs, counts))
+    return OpTiles(key_ranks, slots, cut, wide, TileVolumes(costs, counts))
 
 
 def _resumed(

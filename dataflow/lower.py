@@ -15,7 +15,7 @@ import msgspec
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.cores import parts_in
-from einsim.dataflow.counted import Known, counted
+from einsim.dataflow.counted import LoweredBefore, counted
 from einsim.dataflow.crossing import share_elements
 from einsim.dataflow.held import held_bytes
 from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, points_below, relevant_loops, summed, users
@@ -34,7 +34,7 @@ from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 
 _PROGRAMS: Final = Remembered[Program](1_000_000, lambda one: sum(len(op.costs) for op in one.ops))
-_KNOWN: Final = Remembered[Known](64)
+_KNOWN: Final = Remembered[LoweredBefore](64)
 
 
 def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
@@ -47,7 +47,7 @@ def unpriced(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
     structure = structure_of(machine)
     parts = (mapping, structure, cascade.overwritten)  # the last also depends on readers outside
     key = cascade, *map(msgspec.msgpack.encode, parts)
-    known = _KNOWN.get((cascade, *key[2:]), Known)
+    known = _KNOWN.get((cascade, *key[2:]), LoweredBefore)
     return _PROGRAMS.get(key, lambda: _on_structure(mapping, cascade, structure, known))
 
 
@@ -65,7 +65,7 @@ def priced(program: Program, machine: Machine) -> Program:
     return made
 
 
-def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: Known) -> Program:
+def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: LoweredBefore) -> Program:
     stepped = msgspec.structs.replace(mapping, tree=_stepped(mapping.tree, cascade, cascade.sizes))
     layout = lay_out(stepped, cascade)
     clock = Clock(machine, [cascade.einsum(leaf.node.einsum) for leaf in layout.leaves])
@@ -191,7 +191,7 @@ def _op(
     machine: Machine,
     clock: Clock,
     turns: MappingType[str, str],
-    known: Known,
+    known: LoweredBefore,
 ) -> Op:
     tiles = counted(draft, layout, cascade, machine, clock, turns, known)
     latency = 0

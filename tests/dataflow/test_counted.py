@@ -7,7 +7,7 @@ import pytest
 
 from einsim.accel.load import load_machine
 from einsim.dataflow.analytical import analyse
-from einsim.dataflow.counted import Known
+from einsim.dataflow.counted import LoweredBefore
 from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import _on_structure
 from einsim.dataflow.mapper.moves import Moves
@@ -33,7 +33,7 @@ CASES = {
 def test_neighbours_lowered_after_each_other_are_as_each_alone(case):
     name, settings, preset = CASES[case]
     cascade, machine = load_workload(name, settings), load_machine(preset)
-    structure, known = structure_of(machine), Known()
+    structure, known = structure_of(machine), LoweredBefore()
     start = build_mapping(cascade, machine)
     moves = Moves(MapSpace(cascade=cascade, machine=machine, menu="steps", buffers=2), "full")
     result, trees = analyse(_on_structure(start, cascade, structure, known), machine), [start.tree]
@@ -44,7 +44,7 @@ def test_neighbours_lowered_after_each_other_are_as_each_alone(case):
     assert len(fit) > 15
     for mapping in fit:
         one = _on_structure(mapping, cascade, structure, known)
-        alone = _on_structure(mapping, cascade, structure, Known())
+        alone = _on_structure(mapping, cascade, structure, LoweredBefore())
         for mine, theirs in zip(one.ops, alone.ops, strict=True):
             assert dict(mine.costs.tiles.volumes) == dict(theirs.costs.tiles.volumes), mine.name
             assert mine.costs.tiles.counts == theirs.costs.tiles.counts, mine.name
