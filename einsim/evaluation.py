@@ -199,6 +199,7 @@ def best_of(cascades: Sequence[Cascade], machine: Machine, search: SearchRequest
         objective,
         TILES[effort] if level == "sim" else 0,
         whole=True,
+        once=effort == "quick",
     ).best  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from einsim.dataflow.effort import Effort
 from einsim.dataflow.ends import with_ends
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import Answer
-from einsim.dataflow.mapper.bound import least_latency
+from einsim.dataflow.mapper.bound import least
 from einsim.dataflow.mapper.judged import Judged
 from einsim.dataflow.mapper.objective import ADDITIVE, Key, Objective, key_by
 from einsim.dataflow.mapper.space import MapSpace
@@ -89,9 +89,17 @@ class Race:
         self.all: list[Finalist] = []
 
     def enter(self, cascade: Cascade, mappings: Sequence[Judged]) -> None:
-        """Let some mappings compete, the least bound first."""
-        waiting = [self._bounded(cascade, *pair) for pair in mappings]
-        self.all += [self._run(one) for one in sorted(waiting, key=lambda one: one.key)]
+        """Let some mappings compete."""
+        self.all += [self._bounded(cascade, *pair) for pair in mappings]
+        self._sort()
+
+    def run(self) -> None:
+        """Run those that were not, the least bound first; none that would come after one cut short."""
+        ahead = min((one.key[0] for one in self.all if one.cut), default=math.inf)
+        for at, one in enumerate(self.all):
+            if not one.cut and one.key[0] < ahead:
+                self.all[at] = ran = self._run(one)
+                ahead = min(ahead, ran.key[0] if ran.cut else math.inf)
         self._sort()
 
     def finish(self) -> None:
@@ -154,15 +162,16 @@ def compare(
     tiles: float,
     *,
     whole: bool = False,
+    once: bool = False,
 ) -> Finals:
     """Search every cascade and let what is found compete; `whole`: run the best to its end. A search is told
-    the objective of the best so far, which it has to beat.
+    the objective of the best so far, which it has to beat; `once`: as bounds say, nothing runs till the end.
 
     Those that a bound rules out, or of which no mapping fits, come last, without an answer. Raises the first
     EinsimError where no cascade has a mapping.
     """
     spaces = [MapSpace(cascade=cascade, machine=machine) for cascade in cascades]
-    bounds = [least_latency(space) for space in spaces]
+    bounds = [least(space, streamed=None).latency_s for space in spaces]
     race = Race(machine, objective, tiles)
     compared: list[Compared] = []
     failed: EinsimError | None = None
@@ -177,9 +186,12 @@ def compare(
                 failed, why = failed or mistake, str(mistake)
             else:
                 race.enter(cascades[at], answer.finalists)
+                if not once:
+                    race.run()
         compared.append(Compared(cascade=cascades[at], answer=answer, bound_s=bounds[at], why=why))
     if failed is not None and not race.all:
         raise failed
+    race.run()
     if whole:
         race.finish()
     order = [one.cascade for one in race.all]

@@ -42,6 +42,9 @@ WAITS = "not proven: its tiles wait for one another, in which another mapping co
 #: A cascade that has another to beat is looked at with one part in so many of the nodes.
 LATER = 4
 
+#: A quick search leaves out a cascade that is no better than another by so much, for all that a bound says.
+QUICK_LOSS = 0.1
+
 #: Next best mappings of a space that are finalists too, of other residents.
 OTHERS = 2
 
@@ -119,7 +122,9 @@ def best_mapping(
     found: list[Judged] = []
     others: list[Judged] = []
     proven, looked, bottom = False, 0, 0.0  # nothing is below that
-    if relaxed is not None:
+    beaten = effort == "quick" and templates and not given and beat < math.inf
+    beaten = beaten and least(space, streamed=None).of(objective) >= beat * (1 - QUICK_LOSS)
+    if relaxed is not None and not beaten:
         seconds = relaxed.scale.tick_s
 
         def report(done: int, groups: int, best: Found | None) -> None:
@@ -158,7 +163,7 @@ def best_mapping(
         .found
     ]
     refined: list[Judged] = []
-    beaten = beat < math.inf and not found and bool(known) and effort != "proof"
+    beaten = beaten or (beat < math.inf and not found and bool(known) and effort != "proof")
     if (not given and not beaten) or (
         relaxed is None and not _asked(space, default_space(cascade, machine, objective))
     ):

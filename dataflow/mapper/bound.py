@@ -53,25 +53,19 @@ def least(space: MapSpace, *, streamed: bool | None = True) -> Least:
     """The bound for the space's units. Without `streamed` it holds for refined mappings too: a tensor that
     all who use it may lay alike passes for nothing, since it may be in registers. With None all operands do.
     """
-    seconds = least_latency(space, streamed)
-    pj = _compulsory(space.cascade, space.machine)[1]
-    for einsum in space.cascade.einsums:
-        pj += min((each for each, _ in _ways(space, einsum, streamed)), default=0.0)
+    dram_s, pj = _compulsory(space.cascade, space.machine)
+    ways = [_ways(space, einsum, streamed) for einsum in space.cascade.einsums]
+    seconds = makespan([[dram_s], *([busy for _, busy in some] for some in ways)])
+    seconds = max(seconds, *dram_s.values(), 0.0)
+    pj = sum((min((each for each, _ in some), default=0.0) for some in ways), pj)
     return Least(latency_s=seconds, energy_j=pj * PICO + space.machine.static_w * seconds)
-
-
-def least_latency(space: MapSpace, streamed: bool | None = None) -> float:
-    """Seconds that no mapping is below; `streamed` is that of `least`."""
-    dram_s, _ = _compulsory(space.cascade, space.machine)
-    ways = ([busy for _, busy in _ways(space, einsum, streamed)] for einsum in space.cascade.einsums)
-    return max(makespan([[dram_s], *ways]), *dram_s.values(), 0.0)
 
 
 def _ways(space: MapSpace, einsum: Einsum, streamed: bool | None) -> list[tuple[float, dict[str, float]]]:
     """The least picojoules and busy seconds of each layout of an Einsum with each choice of memories in which
     its operands are; of one that bounds cut, those of the points that remain.
     """
-    cascade, machine = space.cascade, space.machine
+    cascade, machine, clock = space.cascade, space.machine, Clock(space.machine)
     whole, found = cascade.sizes, list[tuple[float, dict[str, float]]]()
     share = cascade.points(einsum.name) / max(1, math.prod(whole[rank] for rank in einsum.ranks))
     passes = share == 1 and streamed is not None
@@ -90,16 +84,17 @@ def _ways(space: MapSpace, einsum: Einsum, streamed: bool | None) -> list[tuple[
             if stays or straight(cascade, machine, node, name):  # counted at DRAM
                 continue
             memories = {memory for way in ways_of(cascade, machine, node, name) for memory in way}
-            ports = [_passing(machine, memory, size, written) for memory in sorted(memories)]
+            ports = [_passing(clock, memory, size, written) for memory in sorted(memories)]
             pj += min(each for _, _, each in ports)
             every = [{**busy, port: busy.get(port, 0.0) + s} for busy in every for port, s, _ in ports]
         found += [(pj, busy) for busy in every]
     return found
 
 
-def _passing(machine: Machine, memory: str, size: int, written: bool) -> tuple[str, float, float]:
+def _passing(clock: Clock, memory: str, size: int, written: bool) -> tuple[str, float, float]:
     """The port of a memory through which bytes pass, its seconds, all banks in use, and picojoules."""
-    clock, port = Clock(machine), port_name(machine.memory(memory), not written)
+    machine = clock.machine
+    port = port_name(machine.memory(memory), not written)
     seconds = size * clock.byte_ticks.get(port, 0) / clock.ticks_per_cycle / machine.clock_hz
     return port, seconds, size * byte_pj(machine, memory, WRITE if written else READ)
 
@@ -157,8 +152,9 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[dict[str, float], f
                 size = tile_bytes(cascade, machine, access, cascade.sizes)
                 sizes[access.tensor, made] = max(size, sizes.get((access.tensor, made), 0))
     seconds, total = dict[str, float](), 0.0
+    clock = Clock(machine)
     for (_, written), size in sizes.items():
-        port, busy, pj = _passing(machine, machine.dram.name, size, written)
+        port, busy, pj = _passing(clock, machine.dram.name, size, written)
         seconds[port], total = seconds.get(port, 0.0) + busy, total + pj
     return seconds, total
 
