@@ -42,7 +42,7 @@ WAITS = "not proven: its tiles wait for one another, in which another mapping co
 #: A cascade that has another to beat is looked at with one part in so many of the nodes.
 LATER = 4
 
-#: A quick search leaves out a cascade that is no better than another by so much, for all that a bound says.
+#: A quick search leaves out a cascade that is no better than another by more, as a bound has it.
 QUICK_LOSS = 0.1
 
 #: Next best mappings of a space that are finalists too, of other residents.

@@ -55,8 +55,8 @@ def least(space: MapSpace, *, streamed: bool | None = True) -> Least:
     """
     dram_s, pj = _compulsory(space.cascade, space.machine)
     ways = [_ways(space, einsum, streamed) for einsum in space.cascade.einsums]
-    seconds = makespan([[dram_s], *([busy for _, busy in some] for some in ways)])
-    seconds = max(seconds, *dram_s.values(), 0.0)
+    least_s = makespan([[dram_s], *([busy for _, busy in some] for some in ways)])
+    seconds = max(least_s, *dram_s.values(), 0.0)
     pj = sum((min((each for each, _ in some), default=0.0) for some in ways), pj)
     return Least(latency_s=seconds, energy_j=pj * PICO + space.machine.static_w * seconds)
 
@@ -93,8 +93,7 @@ def _ways(space: MapSpace, einsum: Einsum, streamed: bool | None) -> list[tuple[
 
 def _passing(clock: Clock, memory: str, size: int, written: bool) -> tuple[str, float, float]:
     """The port of a memory through which bytes pass, its seconds, all banks in use, and picojoules."""
-    machine = clock.machine
-    port = port_name(machine.memory(memory), not written)
+    machine, port = clock.machine, port_name(clock.machine.memory(memory), not written)
     seconds = size * clock.byte_ticks.get(port, 0) / clock.ticks_per_cycle / machine.clock_hz
     return port, seconds, size * byte_pj(machine, memory, WRITE if written else READ)
 
@@ -151,8 +150,7 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[dict[str, float], f
             if crosses and not cut & set(access.ranks):
                 size = tile_bytes(cascade, machine, access, cascade.sizes)
                 sizes[access.tensor, made] = max(size, sizes.get((access.tensor, made), 0))
-    seconds, total = dict[str, float](), 0.0
-    clock = Clock(machine)
+    seconds, total, clock = dict[str, float](), 0.0, Clock(machine)
     for (_, written), size in sizes.items():
         port, busy, pj = _passing(clock, machine.dram.name, size, written)
         seconds[port], total = seconds.get(port, 0.0) + busy, total + pj

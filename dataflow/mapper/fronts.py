@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -251,33 +251,32 @@ class Contexts:
         self, pool: tuple[Entry, ...], menus: list[list[TileVector]], goal: Goal, archive: Archive, most: int,
         room: Floats | None = None,
     ) -> tuple[int, bool]:  # fmt: skip
-        """Search nests one after the other into an archive: the nodes, and whether all was covered."""
-        total, every = 0, True
+        """Search nests into an archive (a quick search: each with its part of half of the nodes, then those
+        not covered with the rest): the nodes, and whether all was covered.
+        """
+        total, waiting = 0, [at for at, sizes in enumerate(menus) if all(sizes)]
         mem = pool[0].table.mem.copy() if pool else np.empty((0, 0))
         if pool:
             mem[:, CAPACITY] = self.capacity if room is None else room
-        for number, (entry, sizes) in enumerate(zip(pool, menus, strict=True)):
-            if total >= most or self.late():
-                return total, False
-            if not all(sizes):
-                continue
-            values, starts = menu_arrays(sizes)
-            archive.keys, archive.metas, archive.count, nodes, whole = search(
-                entry.table._replace(mem=mem), views_of(entry.table.band, entry.table.sizes), values, starts,
-                entry.twin, number, goal, archive.keys, archive.metas, archive.count, most - total,
-            )  # fmt: skip
-            total += nodes
-            every = every and whole
-        return total, every
+        for budget in (most // 2, most) if self.few else (most,):
+            among, waiting = waiting, []
+            for turn, number in enumerate(among):
+                if total >= most or self.late():
+                    return total, False
+                entry, (values, starts) = pool[number], menu_arrays(menus[number])
+                share = budget - total if budget == most else max(1, (budget - total) // (len(among) - turn))
+                archive.keys, archive.metas, archive.count, nodes, whole = search(
+                    entry.table._replace(mem=mem), views_of(entry.table.band, entry.table.sizes), values,
+                    starts, entry.twin, number, goal, archive.keys, archive.metas, archive.count, share,
+                )  # fmt: skip
+                total += nodes
+                waiting += () if whole else (number,)
+        return total, not waiting
 
     def whole_rows(self, rows: Rows) -> Floats:
         """The rows in all columns that count, of keys that have only the objective."""
         found = [self.space.row(self.point(rows, at))[0] for at in range(len(rows.metas))]
         return np.array(found).reshape(-1, self.width)
-
-    def points(self, rows: Rows) -> Iterator[NestPoint]:
-        """The points that rows stand for."""
-        yield from (self.point(rows, at) for at in range(len(rows.metas)))
 
     def point(self, rows: Rows, at: int) -> NestPoint:
         """The point of one row."""

@@ -18,6 +18,9 @@ from einsim.dataflow.mapper.vectors import TileVector
 from einsim.specs.arrays import Floats, Ints
 from einsim.workloads.cascade import Einsum
 
+#: An Einsum gets at most one part in so many of a group's nodes that are left, in a quick search.
+PART = 4
+
 
 class Searched(NamedTuple):
     """What is found of a group, the nodes looked at, whether all of it was covered, and what no point of it
@@ -65,8 +68,7 @@ class GroupSearch:
         self.archive = Archive(3 if mode == FRONT else 2, 3)
         self.traces: dict[int, _Trace] = {}
         if limit and mode >= LATENCY:
-            limit = [min(limit, key=lambda one: score(one, objective))]
-            self.archive.seed([score(limit[0], objective)])
+            self.archive.seed([min(score(one, objective) for one in limit)])
         elif limit:
             width = self.archive.keys.shape[1]
             self.archive.seed([(one.ticks, one.joules, one.held)[:width] for one in limit])
@@ -104,11 +106,11 @@ class GroupSearch:
 
     def _inside(self, inside: Inside, shared: TileVector, tag: int) -> None:
         """The Einsums' best or unbeaten rows inside given shared loops, joined."""
-        contexts, mode = self.contexts, self.mode
+        contexts, mode, part = self.contexts, self.mode, PART if self.contexts.few else 1
         if mode in (LATENCY, ENERGY):
             bests = []
             for einsum in self.group:
-                rows = contexts.best(einsum, inside, shared, mode, self.left)
+                rows = contexts.best(einsum, inside, shared, mode, self.left // part)
                 self._charge(rows)
                 if not len(rows.keys):
                     return
@@ -126,7 +128,7 @@ class GroupSearch:
                     return  # each Einsum's own best fits beside the others: nothing is better here
         fronts = []
         for einsum in self.group:
-            rows = contexts.front(einsum, inside, shared, mode, self.left)
+            rows = contexts.front(einsum, inside, shared, mode, self.left // part)
             self._charge(rows)
             if not len(rows.keys):
                 return

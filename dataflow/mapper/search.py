@@ -256,7 +256,8 @@ class Search:
             rows = contexts.alone(group[0], inside, mode, share)
             looked = 0 if id(rows) in self.alone else rows.nodes
             self.alone.add(id(rows))
-            points = [GroupPoint(inside=inside, nests=(point,)) for point in contexts.points(rows)]
+            every = (contexts.point(rows, at) for at in range(len(rows.metas)))
+            points = [GroupPoint(inside=inside, nests=(point,)) for point in every]
             found = best_of([contexts.figures(point) for point in points], self.objective)
             least = float(rows.keys[0, 0]) if rows.all and len(rows.keys) else 0.0
             return Searched(found, looked, rows.all, least)

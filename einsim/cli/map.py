@@ -158,8 +158,8 @@ def command(
                 layouts=layouts, progress=report, beat=beat,
             )  # fmt: skip
 
-        tiles, once = 0 if objective == "pareto" else TILES[effort], effort == "quick"
-        found = compare(cascades, machine, search, objective, tiles, once=once)
+        most = 0 if objective == "pareto" else TILES[effort]
+        found = compare(cascades, machine, search, objective, most, once=effort == "quick")
     if output:
         output.write_text(dump_mapping(found.best.mapping), encoding="utf-8")
     if as_json:
