@@ -6,17 +6,17 @@ The place matters where a border cuts sparse groups, or tensors are read at indi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_of, cores_ranks
 from einsim.dataflow.crossing import accesses_of, foreign_ranks, touching, turning
-from einsim.dataflow.footprint import compressed
+from einsim.dataflow.footprint import apart_of, compressed, ranks_apart
 from einsim.dataflow.layout import Layout
 from einsim.dataflow.mask import Cut, mask_of
 from einsim.dataflow.program import ProgramLoop
 from einsim.dataflow.waits import DraftOp
-from einsim.workloads.cascade import Access, Cascade, Einsum
+from einsim.workloads.cascade import Access, Cascade
 from einsim.workloads.sparsity import group_size
 
 
@@ -64,7 +64,7 @@ def cut_of(
     masks = tuple(mask for _, mask in uses)
     ranks = moving_ranks(draft, cascade, machine)
     accesses = [access for access, _ in uses]
-    moving = _apart(accesses)
+    moving = ranks_apart(accesses)
     assert draft.home is not None
     if cores_of(machine, draft.home.memory) > 1:
         moving |= {rank for leaf in leaves for rank in foreign_ranks(draft, leaf, loops)}
@@ -94,24 +94,3 @@ def _cutting(
                 if any(rank in loop.ranks and loop.tile % size for loop in loops):
                     found[rank] = math.lcm(size, found.get(rank, 1))
     return found
-
-
-def apart_of(einsum: Einsum) -> set[str]:
-    """Ranks of tensors that an Einsum reads at indices which move apart, so that it depends on the place of a
-    tile what of them two reads share.
-    """
-    tensors = {access.tensor for access in einsum.reads}
-    reads = ([access for access in einsum.reads if access.tensor == tensor] for tensor in tensors)
-    return {rank for accesses in reads for rank in _apart(accesses)}
-
-
-def _apart(accesses: Sequence[Access]) -> set[str]:
-    """Ranks of those indices of one tensor in which its accesses move apart."""
-    places = zip(*(access.indices for access in accesses), strict=True)
-    return {
-        rank
-        for indices in places
-        if len({index.terms for index in indices}) > 1
-        for index in indices
-        for rank in index.ranks
-    }

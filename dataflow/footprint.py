@@ -204,6 +204,27 @@ def plainly_alike(accesses: Sequence[Access], rank: str) -> bool:
     return len(found) == 1 and all(index is None or index.ranks == (rank,) for index in next(iter(found)))
 
 
+def apart_of(einsum: Einsum) -> set[str]:
+    """Ranks of tensors that an Einsum reads at indices which move apart, so that it depends on the place of a
+    tile what of them two reads share.
+    """
+    tensors = {access.tensor for access in einsum.reads}
+    reads = ([access for access in einsum.reads if access.tensor == tensor] for tensor in tensors)
+    return {rank for accesses in reads for rank in ranks_apart(accesses)}
+
+
+def ranks_apart(accesses: Sequence[Access]) -> set[str]:
+    """Ranks of those indices of one tensor in which its accesses move apart."""
+    places = zip(*(access.indices for access in accesses), strict=True)
+    return {
+        rank
+        for indices in places
+        if len({index.terms for index in indices}) > 1
+        for index in indices
+        for rank in index.ranks
+    }
+
+
 def coefficients(access: Access, rank: str) -> tuple[int, ...]:
     """Coefficients of a rank in each index."""
     return tuple(sum(t.coefficient for t in index.terms if t.rank == rank) for index in access.indices)

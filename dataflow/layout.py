@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from einsim.dataflow.footprint import access_of, relevant_ranks, uses
+from einsim.dataflow.footprint import access_of, apart_of, relevant_ranks, uses
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
 from einsim.dataflow.program import ProgramLoop
 from einsim.workloads.cascade import Cascade
@@ -110,7 +110,7 @@ def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
     inner = node.body
     if not isinstance(inner, Loop) or node.tile != 1 or inner.tile != 1 or above:
         return False
-    special = {rank for einsum in cascade.einsums for rank in einsum.iterative}
+    special = {rank for one in cascade.einsums for rank in {*one.iterative, *apart_of(one)}}
     for bound in cascade.bounds:
         special.update(term.rank for side in (bound.left, bound.right) for term in side.terms)
     if node.rank == inner.rank or {node.rank, inner.rank} & special:

@@ -16,8 +16,7 @@ import msgspec
 import numpy as np
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.cutting import apart_of
-from einsim.dataflow.footprint import relevant_ranks
+from einsim.dataflow.footprint import apart_of, relevant_ranks
 from einsim.dataflow.holds import levels, levels_to, may_hold, role_of
 from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
 from einsim.dataflow.spatial import able, place, places, roles

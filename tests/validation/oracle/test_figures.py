@@ -41,6 +41,22 @@ CASES = {
         PRODUCT, "m=5 n=5 k=5", {"cores": 4},
         "keep A W Z in gb x1 / Z on lanes cores=m*n lanes=k",
     ),
+    "where reads of a tensor meet depends on the place of a tile, so two loops of single points stay two": (
+        "Y[t,c] = X[4-t,c] + X[t,c]", "t=5 c=2", {},
+        "for c/1 / for t/1 / keep X Y in gb x1 / Y on grid rows=t",
+    ),
+    "bounds that meet in the reduced rank bound the result together": (
+        "where a <= 2*b\nwhere 2*b <= c\nZ[a,c] = X[a,b] * Y[b,c]", "a=5 b=3 c=5", {},
+        "keep X Y Z in gb x1 / Z on grid rows=a cols=c",
+    ),
+    "of parts of a rank a tile has what the other rank leaves, to the end of its own tile": (
+        "m -> m1, m0\nwhere m1*M0+m0 <= p\nS[m1,m0,p] = K[m1*M0+m0,e] * Q[e,p]", "m=8 m0=4 p=7 e=2", {},
+        "for p/3 / for m1/1 / keep K Q S in gb x1 / S on grid rows=m0 cols=p",
+    ),
+    "where a tile lies in the one document that it has changes nothing": (
+        "where a <= b\nwhere same[2,3](b, c)\nZ[a,c] = X[a,b] * Y[b,c]", "a=3 b=3 c=3", {},
+        "keep Z in gb x1 / for b/2 / keep X Y in gb x1 / for c/1 / Z on grid rows=a",
+    ),
     "a result is added to where a point is computed, not where one is skipped": (
         SPARSE + PRODUCT, "m=2 n=4 k=9", {"cores": 2, "exploits": ("n:m",)},
         "keep A in gb x1 / for m/1 / keep W Z in gb x1 / Z on grid cores=n*m rows=k cols=m weight-stationary",
