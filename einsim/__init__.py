@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from einsim.sim.engine import simulate
     from einsim.specs.errors import EinsimError, RuleError, SpecError
     from einsim.specs.units import Bytes
+    from einsim.sweeping import sweep
     from einsim.validation.papers.fusemax import published
     from einsim.workloads.cascade import Cascade
     from einsim.workloads.execute import execute
@@ -134,6 +135,7 @@ _HOMES = {
     "report_picture": "einsim.report.card:card",
     "save_result": "einsim.saved",
     "simulate": "einsim.sim.engine",
+    "sweep": "einsim.sweeping",
     "template_names": "einsim.dataflow.templates",
     "workload_names": "einsim.workloads.load",
 }
@@ -206,6 +208,7 @@ __all__ = [
     "report_picture",
     "save_result",
     "simulate",
+    "sweep",
     "template_names",
     "workload_names",
 ]

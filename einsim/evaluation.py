@@ -90,6 +90,7 @@ def evaluate(
     budget_s: float = math.inf,
     workers: int | None = None,
     effort: Effort = "normal",
+    starts: Sequence[LoopTree] = (),
 ) -> Evaluation:
     """What `workload` costs on `machine`.
 
@@ -100,7 +101,7 @@ def evaluate(
     cycle by cycle, or "analytical", a lower bound.
 
     With "auto", `objective` (latency, energy, edp or buffer), `within_bytes` held on chip, `budget_s`,
-    `workers` (searches at once, one a core) and `effort` (quick, normal or proof) are those of
+    `workers` (searches at once, one a core), `effort` (quick, normal or proof) and `starts` are those of
     `best_mapping`. What is found is compared with the default and every template at this level: it is no
     worse.
 
@@ -126,13 +127,13 @@ def evaluate(
     if objective == "pareto":
         raise SpecError("objective", "has no one best mapping; best_mapping gives its front", got=objective)
     if mapping == AUTO:
-        search = SearchRequest(objective, within_bytes, budget_s, workers, effort)
+        search = SearchRequest(objective, within_bytes, budget_s, workers, effort, starts)
         found = best_of(source.every(for_workload), machine, search, level)
         how = Mapped(machine=machine, mapping=found.mapping, searched=found.result)
         return Evaluation(result=found.simulated or found.result, cascade=found.cascade, how=how)
-    if (objective, within_bytes, budget_s, effort) != ("latency", math.inf, math.inf, "normal"):
+    if starts or (objective, within_bytes, budget_s, effort) != ("latency", math.inf, math.inf, "normal"):
         rule = "is what the mapper searches by, so it goes with the mapping 'auto'"
-        raise SpecError("objective, within_bytes, budget_s or effort", rule)
+        raise SpecError("objective, within_bytes, budget_s, effort or starts", rule)
     if mapping == TEMPLATE and source.leaves_passes_open(for_workload):
         for_workload["passes"] = preferred_passes(machine)
     cascade = source.build(for_workload)
@@ -178,6 +179,7 @@ class SearchRequest(NamedTuple):
     budget_s: float = math.inf
     workers: int | None = None
     effort: Effort = "normal"
+    starts: Sequence[LoopTree] = ()
 
 
 def best_of(cascades: Sequence[Cascade], machine: Machine, search: SearchRequest, level: Level) -> Finalist:
@@ -188,13 +190,14 @@ def best_of(cascades: Sequence[Cascade], machine: Machine, search: SearchRequest
     from einsim.dataflow.mapper.best import best_mapping
     from einsim.finalists import TILES, compare
 
-    objective, within_bytes, budget_s, workers, effort = search
+    objective, within_bytes, budget_s, workers, effort, starts = search
     return compare(
         cascades,
         machine,
         lambda cascade, beat: best_mapping(
             cascade, machine, objective, within_bytes=within_bytes, budget_s=budget_s,
             workers=workers or os.cpu_count() or 1, effort=effort, beat=beat,
+            starts=[start for start in starts if start.cascade == cascade.name],
         ),
         objective,
         TILES[effort] if level == "sim" else 0,

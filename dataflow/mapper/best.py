@@ -95,6 +95,7 @@ def best_mapping(
     space: MapSpace | None = None,
     templates: bool = True,
     layouts: Layouts = "full",
+    starts: Sequence[Mapping] = (),
     progress: Progress = lambda *_: None,
     beat: float = math.inf,
 ) -> Answer:
@@ -103,12 +104,11 @@ def best_mapping(
     `within_bytes` caps what is held on chip at once. After `nodes` partial mappings (as many as the `effort`
     allows, if not given), after `budget_s`, or on Ctrl-C, the best so far is returned, not proven. Neither
     `workers` (groups of Einsums searched at once) nor the speed of the machine changes the answer; a
-    `budget_s` that runs out does. With `templates`, the library's mappings compete too, unless `space`
-    restricts the search; what is found is refined, with these `layouts` on arrays. Of a latency or an energy
-    that another cascade of the same function has reached, what is no better than that to `beat` need not be
-    found. Raises SpecError for an
-    unknown objective, or one of energy on a machine that doesn't state what it costs, and EinsimError where
-    no mapping fits.
+    `budget_s` that runs out does. With `templates`, the library's mappings compete too, and `starts` that are
+    legal, unless `space` restricts the search; what is found is refined, with these `layouts` on arrays. What
+    is no better than `starts`, or to `beat`, which another cascade of the same function has reached, need not
+    be found. Raises SpecError for an unknown objective, or one of energy on a machine that doesn't state what
+    it costs, and EinsimError where no mapping fits.
     """
     if objective not in OBJECTIVES:
         hint = near(objective, OBJECTIVES)
@@ -119,6 +119,9 @@ def best_mapping(
     given = space is not None
     space = space or default_space(cascade, machine, objective, effort)
     relaxed, reason = _searchable(space)
+    legal = (judged(one, cascade, machine) for one in (() if given or objective == "pareto" else starts))
+    begun = [pair for pair in legal if pair and sum(pair[1].buffers.values()) <= within_bytes]
+    least_known = min([beat, *(_rank(result, objective)[0] for _, result in begun)])
     found: list[Judged] = []
     others: list[Judged] = []
     proven, looked, bottom = False, 0, 0.0  # nothing is below that
@@ -135,9 +138,9 @@ def best_mapping(
         search = Search(
             relaxed, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes,
             workers=workers, left=left, few=effort == "quick",
-            beat=beat / seconds if objective == "latency" else beat,
+            beat=least_known / seconds if objective == "latency" else least_known,
         )  # fmt: skip
-        facts = (relaxed, objective, repr(within_bytes), nodes, left, search.few, repr(beat))
+        facts = (relaxed, objective, repr(within_bytes), nodes, left, search.few, repr(least_known))
         outcome = searched(search, SearchResult, cascade, *facts)
         proven, looked = outcome.proven and not reason and bool(outcome.found), outcome.nodes
 
@@ -155,13 +158,10 @@ def best_mapping(
         if proven and objective != "pareto":
             bottom = min((_key(one, objective, seconds) for one in outcome.found), default=math.inf)
     found.sort(key=lambda pair: _rank(pair[1], objective))
-    known = [
-        pair
-        for name in (template_names() if templates and not given else ())
-        for pair in TemplateSpace(name=name, cascade=cascade, machine=machine)
-        .best(objective, CHOICES[effort], within_bytes)
-        .found
-    ]
+    known = list(begun)
+    for name in template_names() if templates and not given else ():
+        space_of = TemplateSpace(name=name, cascade=cascade, machine=machine)
+        known += space_of.best(objective, CHOICES[effort], within_bytes).found
     refined: list[Judged] = []
     beaten = beaten or (beat < math.inf and not found and bool(known) and effort != "proof")
     if (not given and not beaten) or (
@@ -184,7 +184,7 @@ def best_mapping(
         why = f" ({reason})" if reason else ""
         raise EinsimError(f"{machine.name}: found no mapping of {cascade.name} that fits{cap}{why}")
     inside = mine is best and best is not None
-    if mine in known:
+    if mine in known and mine not in begun:
         note = f"the library's template {mine[0].template} is better than what the search found"
     elif not inside:
         proven = False
