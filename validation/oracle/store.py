@@ -170,7 +170,7 @@ class Place:
             start = mine[element] * bits
             low, high = start // other_bits, -(-(start + bits) // other_bits)
             for one, first, last in zip(row, low, high, strict=True):
-                lost = (theirs >= first) & (theirs < last)
+                lost = (theirs >= first) & (theirs < last) & other.there[one]
                 other.values[one, lost] = math.nan
                 other.there[one, lost] = True
                 other.fresh[one, lost] = False

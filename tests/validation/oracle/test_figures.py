@@ -53,6 +53,10 @@ CASES = {
         "m -> m1, m0\nwhere m1*M0+m0 <= p\nS[m1,m0,p] = K[m1*M0+m0,e] * Q[e,p]", "m=8 m0=4 p=7 e=2", {},
         "for p/3 / for m1/1 / keep K Q S in gb x1 / S on grid rows=m0 cols=p",
     ),
+    "parts of a result may take the bytes of what the cores reduce: what has not come is not lost": (
+        "S = sum[j](P[j])", "j=6", {"cores": 2, "copies": 2},
+        "keep P S in near x1 overlay / S on lanes cores=j lanes=j",
+    ),
     "where a tile lies in the one document that it has changes nothing": (
         "where a <= b\nwhere same[2,3](b, c)\nZ[a,c] = X[a,b] * Y[b,c]", "a=3 b=3 c=3", {},
         "keep Z in gb x1 / for b/2 / keep X Y in gb x1 / for c/1 / Z on grid rows=a",
