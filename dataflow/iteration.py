@@ -11,15 +11,11 @@ from einsim.dataflow.mask import Box, Cut, Interval
 from einsim.dataflow.program import Op, ProgramLoop
 from einsim.specs.remembered import Remembered
 
-Kinds = tuple[dict[tuple[int, ...], int], dict[tuple[int, ...], Box]]
-"""How often each key occurs, and a tile of each that bounds cut."""
-
 MOST_KEYS = 200_000
 """Places to which bounds tie a tile whose key a path remembers."""
 
-_KINDS: Final = Remembered[Kinds](400_000, lambda one: len(one[0]))
 _TOTALS: Final = Remembered[int](20_000)
-"""Mappings that differ elsewhere have tiles cut alike by bounds, which are dear to count."""
+"""Numbers of positions: mappings that differ elsewhere have paths alike, and bounds make them dear to count."""
 
 
 class Path:
@@ -313,26 +309,7 @@ class Path:
 
     def instances(self) -> dict[tuple[int, ...], int]:
         """How often each key occurs over all positions."""
-        if self.cut is None:
-            return self._count([], 0)
-        times = math.prod(self._whole[at][1] - self._whole[at][0] for at in self._free)
-        found, self.tiles = _KINDS.get(self._content(self.cut), lambda: self._kinds(times))
-        return {key: count * times for key, count in found.items()}
-
-    def _content(self, cut: Cut) -> Hashable:
-        """What decides on the tiles of a path that bounds cut, but for the loops that are free."""
-        slots = [at for at in range(self.depth) if at not in self._free]
-        place = {at: number for number, at in enumerate(slots)}
-        loops = [
-            (loop.ranks, loop.tile, loop.extent, place.get(self.parents[at], -1), self.pins[at],
-             self._most[at], at in self.resumed) for at in slots for loop in [self.loops[at]]
-        ]  # fmt: skip
-        limits = (*cut.masks, *cut.places.items(), cut.uncut, cut.results, cut.reduced, cut.ranks)
-        return (*loops, *limits, self.key_ranks, *self.sizes.items(), self.sums)
-
-    def _kinds(self, times: int) -> Kinds:
-        """Keys without the loops that are free, which multiply all alike."""
-        return {key: count // times for key, count in self._count([], 0).items()}, self.tiles
+        return self._count([], 0)
 
     def _count(self, position: list[int], at: int) -> dict[tuple[int, ...], int]:
         if at == self.depth:
@@ -372,6 +349,16 @@ class Path:
             return self._positions([], 0)
         times = math.prod(self._whole[at][1] - self._whole[at][0] for at in self._free)
         return times * _TOTALS.get(self._content(self.cut), lambda: self._positions([], 0) // times)
+
+    def _content(self, cut: Cut) -> Hashable:
+        """What decides on the number of positions, but for the loops that are free."""
+        slots = [at for at in range(self.depth) if at not in self._free]
+        place = {at: number for number, at in enumerate(slots)}
+        loops = [
+            (loop.ranks, loop.tile, loop.extent, place.get(self.parents[at], -1), self.pins[at],
+             self._most[at]) for at in slots for loop in [self.loops[at]]
+        ]  # fmt: skip
+        return (*loops, *cut.masks, *cut.places, *self.sizes.items())
 
     def _positions(self, position: list[int], at: int) -> int:
         """Number of positions that begin so."""
