@@ -15,7 +15,7 @@ MOST_KEYS = 200_000
 """Places to which bounds tie a tile whose key a path remembers."""
 
 _TOTALS: Final = Remembered[int](20_000)
-"""Numbers of positions: mappings that differ elsewhere have paths alike, and bounds make them dear to count."""
+"""Numbers of positions: mappings that differ elsewhere have paths alike, dear to count under bounds."""
 
 
 class Path:
