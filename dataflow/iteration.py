@@ -76,9 +76,6 @@ class Path:
         keyed = {at for at, loop in enumerate(loops) if set(loop.ranks) & set(key_ranks)}
         keyed |= {*self.tied, *self.resumed}
         self._keyed = tuple(sorted(keyed.union(*(self._couples[at] for at in keyed))))
-        bound = {*self._keyed}.union(*self._couples)
-        alone = (at for at in range(self.depth) if at not in bound and not self._couples[at])
-        self._free = tuple(at for at in alone if not self.pins[at])
 
     def _coupled(self, at: int) -> tuple[int, ...]:
         """Slots of the outer loops that decide the trip range of the loop at `at`."""
@@ -347,12 +344,14 @@ class Path:
         """Number of positions."""
         if self.cut is None:
             return self._positions([], 0)
-        times = math.prod(self._whole[at][1] - self._whole[at][0] for at in self._free)
-        return times * _TOTALS.get(self._content(self.cut), lambda: self._positions([], 0) // times)
+        bound = {*self._keyed}.union(*self._couples)
+        free = [at for at in range(self.depth) if not (at in bound or self._couples[at] or self.pins[at])]
+        times = math.prod(self._whole[at][1] - self._whole[at][0] for at in free)
+        key = self._content(self.cut, [at for at in range(self.depth) if at not in free])
+        return times * _TOTALS.get(key, lambda: self._positions([], 0) // times)
 
-    def _content(self, cut: Cut) -> Hashable:
-        """What decides on the number of positions, but for the loops that are free."""
-        slots = [at for at in range(self.depth) if at not in self._free]
+    def _content(self, cut: Cut, slots: list[int]) -> Hashable:
+        """What decides on the number of positions of some of the loops."""
         place = {at: number for number, at in enumerate(slots)}
         loops = [
             (loop.ranks, loop.tile, loop.extent, place.get(self.parents[at], -1), self.pins[at],

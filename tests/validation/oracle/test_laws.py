@@ -8,12 +8,14 @@ import pytest
 from einsim.accel.machine import LEAKAGE, Machine
 from einsim.accel.noc import Noc
 from einsim.dataflow import crossing, feed
+from einsim.dataflow import lower as lowering
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.result import Result
 from einsim.sim.engine import simulate
 from einsim.specs.errors import SpecError
+from einsim.specs.remembered import Remembered
 from einsim.validation.oracle.compare import DrawnCase, draw, judge
 
 UNEVEN = (
@@ -134,6 +136,8 @@ def rounded(seed: int, count: int) -> int:
 def no_visits(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (feed, crossing):
         monkeypatch.setattr(module, "MOST_VISITED", 0)
+    for remembered in ("_PROGRAMS", "_KNOWN"):  # else what was lowered so is found by the tests after it
+        monkeypatch.setattr(lowering, remembered, Remembered(1_000_000))
 
 
 def test_what_is_not_visited_is_rounded_up_and_said(no_visits: None) -> None:
