@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -106,15 +107,11 @@ class GroupSearch:
 
     def _inside(self, inside: Inside, shared: TileVector, tag: int) -> None:
         """The Einsums' best or unbeaten rows inside given shared loops, joined."""
-        contexts, mode, part = self.contexts, self.mode, PART if self.contexts.few else 1
+        contexts, mode = self.contexts, self.mode
         if mode in (LATENCY, ENERGY):
-            bests = []
-            for einsum in self.group:
-                rows = contexts.best(einsum, inside, shared, mode, self.left // part)
-                self._charge(rows)
-                if not len(rows.keys):
-                    return
-                bests.append(rows)
+            bests = self._rows(contexts.best, inside, shared)
+            if not bests:
+                return
             figures = [float(rows.keys[0, 0]) for rows in bests]
             bound = sum(figures) if mode == ENERGY else max(figures)
             whole = all(rows.all for rows in bests)
@@ -126,20 +123,22 @@ class GroupSearch:
                 self.traces[tag] = trace
                 if whole and mode == ENERGY and not contexts.leak_j:
                     return  # each Einsum's own best fits beside the others: nothing is better here
-        fronts = []
-        for einsum in self.group:
-            rows = contexts.front(einsum, inside, shared, mode, self.left // part)
-            self._charge(rows)
-            if not len(rows.keys):
-                return
-            fronts.append(rows)
-        trace = self._join(inside, fronts, [rows.keys for rows in fronts], tag + 1)
+        fronts = self._rows(contexts.front, inside, shared)
+        trace = self._join(inside, fronts, [rows.keys for rows in fronts], tag + 1) if fronts else None
         if trace is not None:
             self.traces[tag + 1] = trace
 
-    def _charge(self, rows: Rows) -> None:
-        self.left -= rows.nodes
-        self.covered = self.covered and rows.all
+    def _rows(self, of: Callable[..., Rows], inside: Inside, shared: TileVector) -> list[Rows]:
+        """What is found of each Einsum inside given shared loops; nothing where one has none."""
+        found: list[Rows] = []
+        for einsum in self.group:
+            part = PART if self.contexts.few else 1
+            found.append(of(einsum, inside, shared, self.mode, self.left // part))
+            self.left -= found[-1].nodes
+            self.covered = self.covered and found[-1].all
+            if not len(found[-1].keys):
+                return []
+        return found
 
     def _join(self, inside: Inside, parts: list[Rows], keys: list[Floats], tag: int) -> _Trace | None:
         """Sums of the Einsums' rows into the archive; None where nothing new came in."""
