@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from einsim.old_names import explain_old_names
+from einsim.absent import explain_absent
 from einsim.version import VERSION
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ __all__ = [
 ]
 
 
-explain_old_names()
+explain_absent()
 
 
 def __getattr__(name: str) -> object:

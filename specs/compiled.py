@@ -16,8 +16,10 @@ import re
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -67,7 +69,7 @@ def njit(
     reference counts, for kernels that make no arrays. `inline` puts the machine code into the caller's:
     passing many arrays takes a small kernel longer than its work.
 
-    Nothing is kept where no folder can be written.
+    Nothing is kept where no folder can be written, which a warning says once.
     """
     options: dict[str, Any] = {"error_model": error_model, "nogil": nogil}
     if not allocates:
@@ -80,9 +82,14 @@ def njit(
             register_jitable(**IN_KERNELS)(RULES.pop())
         kernel = numba.njit(**options)(function)
         folder = kernels_folder(function.__code__.co_filename)
+        if folder is None:
+            warn_uncached()
         if folder is not None and not numba.config.DISABLE_JIT:  # else it stays a plain function
-            # numba takes the folder of a function's cache when caching is enabled; what the user's own
-            # functions have stays as it is.
+            # numba finds machine code by the path of its source: by way of links it is the same.
+            code = function.__code__
+            function.__code__ = code.replace(co_filename=os.path.realpath(code.co_filename))
+            # It takes the folder of a function's cache when caching is enabled; what the user's own functions
+            # have stays as it is.
             users, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
             try:
                 kernel.enable_caching()
@@ -117,13 +124,27 @@ class Forgiving:
             self._cache.save_overload(*arguments)
 
 
+def wanted_folder() -> Path:
+    """NUMBA_CACHE_DIR, or `einsim/numba` in the platform's cache folder."""
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(named).absolute() if named else user_cache_path("einsim") / "numba"
+
+
 @cache
 def cache_folder() -> Path | None:
-    """NUMBA_CACHE_DIR, or `einsim/numba` in the platform's cache folder; None when it can't be written."""
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(named) if named else user_cache_path("einsim") / "numba"
+    """The wanted folder; None when it can't be written."""
+    folder = wanted_folder()
     # Without a home the platform's folder would be one called "~", right here.
-    return folder if (named or folder.is_absolute()) and _writable(folder) else None
+    return folder if folder.is_absolute() and _writable(folder) else None
+
+
+@cache
+def warn_uncached() -> None:
+    """Say once, and not in every process of a search, why each run begins with a minute of compiling."""
+    if parent_process() is None:
+        rule = "can't be written, so kernels are compiled in every process, which takes a minute"
+        hint = "NUMBA_CACHE_DIR names another folder"
+        warnings.warn(f"{wanted_folder()}: {rule}; {hint}", RuntimeWarning, stacklevel=3)
 
 
 @cache

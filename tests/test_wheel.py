@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from einsim.old_names import FOLDERS
+from einsim.absent import FOLDERS
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,8 @@ def test_the_demo_runs_beside_folders_of_the_same_names(repository, wheel, tmp_p
     work = tmp_path / "work"
     for folder in FOLDERS:
         (work / folder).mkdir(parents=True)
-        (work / folder / "__init__.py").write_text("mine = True\n")
+        if folder != "accel":  # a folder without it is a package too
+            (work / folder / "__init__.py").write_text("mine = True\n")
     (work / "engine.py").write_text("raise SystemExit('the user has this file too')\n")
     (work / "demo.py").write_text((repository / "examples" / "demo.py").read_text())
     shown = run([python, "demo.py"], work, PYTHONPATH="")
@@ -79,6 +80,23 @@ def test_the_demo_runs_beside_folders_of_the_same_names(repository, wheel, tmp_p
     loaded = run([python, "-c", "import einsim.sim, sim; print(sim.mine, sim.__file__)"], work, PYTHONPATH="")
     assert loaded.split() == ["True", str(work / "sim" / "__init__.py")]
     run([python, "-m", "einsim", "list"], work, PYTHONPATH="")
+
+
+def test_an_editable_install_is_einsim_and_nothing_else(repository, tmp_path):
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = str(tmp_path / "venv" / "bin" / "python")
+    run([python, "-m", "pip", "install", "-q", "--no-deps", "-e", str(repository)], tmp_path)
+    for folder in FOLDERS:
+        (tmp_path / "work" / folder).mkdir(parents=True)
+    program = f"import einsim, importlib.util, {', '.join(FOLDERS)}\nfor one in ({', '.join(FOLDERS)}): print(*one.__path__)"
+    shown = run([python, "-c", program], tmp_path / "work", PYTHONPATH="")
+    assert shown.split() == [str(tmp_path / "work" / folder) for folder in FOLDERS]
+    shown = run(
+        [python, "-c", "import einsim, importlib.util as u; print(u.find_spec('sim'))"],
+        tmp_path,
+        PYTHONPATH="",
+    )
+    assert shown.split() == ["None"]
 
 
 def test_an_old_name_says_the_new_one_where_the_user_has_no_such_package(wheel, tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -49,12 +50,19 @@ def cli(ctx: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; nothing that a user does wrong raises."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: warn(message)
+        return run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """As `main`, whatever becomes of warnings."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without bars and arrows gets question marks
     try:
         # Not cli.main: it has its own idea of exit codes for a broken pipe and for Ctrl-C.
-        with cli.make_context("einsim", list(sys.argv[1:] if arguments is None else arguments)) as context:
+        with cli.make_context("einsim", arguments) as context:
             code = cli.invoke(context)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -74,6 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as mistake:
         where = f"{mistake.filename}: " if mistake.filename else ""
         return complain(f"{where}{mistake.strerror or mistake}")
+
+
+def warn(message: Warning | str) -> None:
+    """Write `warning: ...` as one line."""
+    sys.stderr.write(f"warning: {' '.join(str(message).split())}\n")
 
 
 def complain(message: str) -> int:

@@ -27,7 +27,13 @@ def afresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def forget() -> None:
-    for remembered in (compiled.cache_folder, kernels_folder, compiled._source, compiled._imported):
+    for remembered in (
+        compiled.cache_folder,
+        compiled.warn_uncached,
+        kernels_folder,
+        compiled._source,
+        compiled._imported,
+    ):
         remembered.cache_clear()
 
 
@@ -116,7 +122,21 @@ def test_nothing_is_kept_where_nothing_can_be_written(afresh: Path, monkeypatch:
     path = afresh / "memory_kernel.py"
     path.write_text(KERNEL)
     assert kernels_folder(str(path)) is None
-    assert load(path).twice(4) == 8
+    with pytest.warns(RuntimeWarning) as said:
+        assert [load(path).twice(4) for _ in range(2)] == [8, 8]
+    [warning] = said
+    rule = "can't be written, so kernels are compiled in every process, which takes a minute"
+    assert str(warning.message) == f"{afresh}/file/cache: {rule}; NUMBA_CACHE_DIR names another folder"
+
+
+def test_machine_code_is_found_by_way_of_a_link(afresh: Path) -> None:
+    (afresh / "root").mkdir()
+    (afresh / "link").symlink_to("root")
+    (afresh / "root" / "linked_kernel.py").write_text(KERNEL)
+    assert load(afresh / "root" / "linked_kernel.py").twice(4) == 8
+    again = load(afresh / "link" / "linked_kernel.py").twice
+    assert again(4) == 8
+    assert sum(again.stats.cache_hits.values()) == 1
 
 
 def test_nor_where_numbas_own_folder_is_in_the_way(afresh: Path) -> None:

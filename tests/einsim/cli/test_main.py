@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -78,6 +79,17 @@ def test_a_file_that_cannot_be_opened_is_one_line(
     monkeypatch.setattr(entry.cli, "make_context", refused)
     assert main([]) == 2
     assert capsys.readouterr().err == "error: /root/out.html: Permission denied\n"
+
+
+def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def warned(*_: object) -> int:
+        warnings.simplefilter("always")
+        warnings.warn("/a/folder: can't be\nwritten", RuntimeWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(entry, "run", warned)
+    assert main([]) == 0
+    assert capsys.readouterr().err == "warning: /a/folder: can't be written\n"
 
 
 def test_an_error_of_many_lines_is_told_in_one(
