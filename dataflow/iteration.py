@@ -226,7 +226,9 @@ class Path:
         return True
 
     def floor(self, position: list[int]) -> list[int] | None:
-        """The last position at or before this one, which may not exist; None where all are after it."""
+        """The last position at or before this one, which may not exist, or that begins as this one, where it
+        has outer loops only; None where all are after it.
+        """
         found: list[int] = []
         for at, index in enumerate(position):
             first, stop = self.span(found, at)
@@ -237,8 +239,8 @@ class Path:
                 found.append(stop - 1)
             elif at == 0 or not self._back(found):
                 return None
-            return self._last(found)
-        return found
+            break
+        return self._last(found)
 
     def _back(self, position: list[int]) -> bool:
         """Move a partial position one iteration back, dropping slots at their first; False at the start."""

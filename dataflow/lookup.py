@@ -15,6 +15,7 @@ class Lookup:
             (target.kind, mine.slots[target.loop] if target.kind == "same" else -1) for target in wait.targets
         ]
         self.lag_slot = mine.slots[wait.lag_loop] if wait.lag else -1
+        self.ends_round = wait.ends_round
         counts = [loop.count for loop in theirs.loops]
         plan = [
             source if kind == "same" else -1 if kind == "first" else -counts[slot]
@@ -25,6 +26,8 @@ class Lookup:
     def before(self, position: list[int]) -> list[int] | None:
         """Where it must have been before the instance at `position` starts; None: nothing to wait for."""
         base = position
+        if self.ends_round:
+            return self.theirs.floor([*position[: self.lag_slot], position[self.lag_slot] - 1])
         if self.wait.lag:
             base = list(position)
             if not self.mine.before(base, self.lag_slot, self.wait.lag, self.wait.borrow):

@@ -60,6 +60,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     consumer's loop `lag_loop` first; with `borrow` an underflow goes on into the loops outside it (the
     buffer of the previous outer iteration), without it an underflow means that there is nothing to wait for
     (the initial value of an iterative rank). `cause` names the stall: dependency, bandwidth or capacity.
+    Where a round of a sequence begins, `ends_round`, it is for the producer's last one in any earlier round.
     """
 
     producer: int
@@ -68,6 +69,11 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     lag: int = 0
     lag_loop: int = -1
     borrow: bool = True
+
+    @property
+    def ends_round(self) -> bool:
+        """Whether a sequence asks for it, which ends an iteration before it begins the next."""
+        return bool(self.lag) and self.borrow and self.cause == "dependency"
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):

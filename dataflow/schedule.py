@@ -291,7 +291,7 @@ def _serial(program: Program) -> set[int]:
     for op in program.ops:
         for wait in op.waits:
             same = program.ops[wait.producer].path == op.path and op.path
-            if same and wait.cause == "dependency" and wait.lag and wait.borrow:
+            if same and wait.ends_round:
                 found.add(op.id)
     return found
 

@@ -108,8 +108,7 @@ class _WaitsOf:
             return []
         if behind:
             return self._going_on(provider, number, loops, access.tensor, behind)
-        targets = self._targets(provider, number, access.tensor, depth=None)
-        return [Wait(producer=provider, targets=targets, cause=cause, borrow=False)]
+        return [self._wait(provider, number, access.tensor, cause, borrow=False)]
 
     def _provider(self, tensor: str, home: Home | None) -> int | None:
         """The operation that fills a home, or leaves the tensor in DRAM; None for the workload's input."""
@@ -133,17 +132,13 @@ class _WaitsOf:
         provider = self._store_into(draft.subject, draft.home)
         if provider is None:
             provider = self.computes[draft.subject]
-        targets = self._targets(provider, number, draft.subject, depth=None)
-        return [Wait(producer=provider, targets=targets, cause="dependency")]
+        return [self._wait(provider, number, draft.subject, "dependency")]
 
     def _brought(self, number: int, home: Home) -> list[Wait]:
         """Wait for the partial results that come back into a home."""
         subject = self.drafts[number].subject
         load = self.loads.get((subject, home.place))
-        if load is None:
-            return []
-        targets = self._targets(load, number, subject, depth=None)
-        return [Wait(producer=load, targets=targets, cause="bandwidth")]
+        return [] if load is None else [self._wait(load, number, subject, "bandwidth")]
 
     def _left(self, number: int, home: Home) -> list[Wait]:
         """Partial results come back after the tile before has left them, in the iteration before of each
@@ -202,6 +197,14 @@ class _WaitsOf:
     def _steps(self, loop: int, rank: str) -> bool:
         """Whether this loop takes steps of a rank; others over it have a single iteration."""
         return self.layout.loops[loop].ranks == (rank,) and self.layout.loops[loop].count > 1
+
+    def _wait(
+        self, producer: int, number: int, tensor: str, cause: str, *, depth: int | None = None, lag: int = 0,
+        loop: int = -1, borrow: bool = True,
+    ) -> Wait:  # fmt: skip
+        """The wait of an operation for a producer's tile of a tensor, with `depth` for its buffer."""
+        targets = self._targets(producer, number, tensor, depth)
+        return Wait(producer=producer, targets=targets, cause=cause, lag=lag, lag_loop=loop, borrow=borrow)
 
     def _targets(self, producer: int, consumer: int, tensor: str, depth: int | None) -> tuple[Target, ...]:
         """Where each of the producer's loops must stand, seen from the consumer.
@@ -266,14 +269,9 @@ class _WaitsOf:
         for name in tensors:
             for reader in self._readers(name, home):
                 if home.depth:
+                    loop, lag = self.drafts[writer].path[home.depth - 1], home.buffers
                     found.append(
-                        Wait(
-                            producer=reader,
-                            targets=self._targets(reader, writer, name, depth=home.depth),
-                            cause="capacity",
-                            lag=home.buffers,
-                            lag_loop=self.drafts[writer].path[home.depth - 1],
-                        )
+                        self._wait(reader, writer, name, "capacity", depth=home.depth, lag=lag, loop=loop)
                     )
                 found += self._version(writer, reader, name)
         return found
@@ -288,17 +286,8 @@ class _WaitsOf:
                 continue  # it reads one version only, when no other will follow
             stepped = any(self._steps(loop, rank) for rank in producer.iterative)
             if stepped and loop in self.drafts[reader].path:
-                targets = self._targets(reader, writer, tensor, depth=None)
-                return [
-                    Wait(
-                        producer=reader,
-                        targets=targets,
-                        cause="capacity",
-                        lag=STATE_VERSIONS,
-                        lag_loop=loop,
-                        borrow=False,
-                    )
-                ]
+                two = STATE_VERSIONS
+                return [self._wait(reader, writer, tensor, "capacity", lag=two, loop=loop, borrow=False)]
         return []
 
     def _readers(self, tensor: str, home: Home) -> list[int]:
@@ -320,18 +309,20 @@ class _WaitsOf:
         return found
 
     def _barriers(self, number: int) -> list[Wait]:
-        """The child before this one in every sequence, or the last child one iteration earlier."""
+        """The child before this one in every sequence, or the last child one iteration earlier; where bounds
+        may leave nothing of some of them, all before this one, and one iteration earlier all others.
+        """
         mine = self.drafts[number]
         place = mine.home.place if mine.home is not None else mine.place
         found = []
         for barrier in self.layout.barriers:
             if place[: len(barrier.place) + 1] != (*barrier.place, barrier.child):
                 continue
-            first = barrier.child == 0
-            if first and (barrier.depth == 0):
-                continue
-            before = barrier.children - 1 if first else barrier.child - 1
-            for other in self._members(barrier, before):
+            before = (barrier.child or barrier.children) - 1
+            for child, other in self._members(barrier, None if self.cascade.bounds else before):
+                later = child >= barrier.child
+                if later and barrier.depth == 0:
+                    continue
                 theirs = self.drafts[other]
                 targets = tuple(
                     Target(kind=theirs.when[loop]) if loop in theirs.when
@@ -344,21 +335,21 @@ class _WaitsOf:
                         producer=other,
                         targets=targets,
                         cause="dependency",
-                        lag=1 if first else 0,
-                        lag_loop=mine.path[barrier.depth - 1] if first else -1,
+                        lag=1 if later else 0,
+                        lag_loop=mine.path[barrier.depth - 1] if later else -1,
                     )
                 )
         return found
 
-    def _members(self, barrier: Barrier, child: int) -> list[int]:
-        """Computes and stores in one child of a sequence; its loads are done when its computes are."""
-        at = (*barrier.place, child)
-        found = []
+    def _members(self, barrier: Barrier, child: int | None) -> Iterator[tuple[int, int]]:
+        """Computes and stores in a sequence, each with its child, or in one `child`; loads are done when
+        computes are.
+        """
+        at = barrier.place if child is None else (*barrier.place, child)
         for number, draft in enumerate(self.drafts):
             place = draft.home.place if draft.home is not None else draft.place
             if draft.kind != "load" and place[: len(at)] == at:
-                found.append(number)
-        return found
+                yield place[len(barrier.place)], number
 
 
 def _inner(leaf: Leaf, tensor: str) -> Home | None:

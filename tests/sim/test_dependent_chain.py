@@ -120,3 +120,16 @@ def test_the_last_iterations_are_no_longer_than_all(seed, monkeypatch):
     assert whole <= least_ticks(program, counts)
     monkeypatch.setattr(chain, "MOST", 0)
     assert 0 < chain.chain_ticks(program, counts) <= whole
+
+
+def test_a_round_of_a_sequence_ends_before_the_next_though_bounds_leave_nothing_of_a_child():
+    """Row i takes i cycles for its sum, of which the first has no point, and one more on the other unit."""
+    work = parse(
+        "where j < i\nN[i] = sum[j](X[i,j])\nY[i] = N[i] + B[i]", name="rows", sizes={"i": 4, "j": 4}
+    )
+    chip = chip_that_takes({})
+    text = (
+        "rows on chip (test)\nkeep X B N Y in gb x2\n  for i/1\n    sequence\n      N on vec\n      Y on mm"
+    )
+    program = lower(parse_text(text), work, chip)
+    assert analyse(program, chip).cycles == simulate(program, chip).cycles == sum(range(4)) + 4

@@ -297,9 +297,7 @@ class _Walk:
     def compute(self, node: Compute, ranges: Ranges, places: Places, after: float) -> float:
         """One tile; of an Einsum that reads its own state, one step of it after the other."""
         einsum = self.cascade.einsum(node.einsum)
-        for box in _steps(einsum, ranges):
-            after = max(after, self._tile(node, einsum, box, places, after))
-        return after
+        return max(self._tile(node, einsum, box, places, after) for box in _steps(einsum, ranges))
 
     def _tile(self, node: Compute, einsum: Einsum, box: Ranges, places: Places, after: float) -> float:
         points = einsum_points(self.cascade, einsum, box)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from einsim.accel.machine import OpCost
+from einsim.accel.machine import Machine, OpCost
 from einsim.dataflow.account import static_counts
 from einsim.dataflow.chain import chain_ticks
 from einsim.dataflow.legality import check
@@ -77,6 +77,15 @@ def test_state_along_two_ranks() -> None:
     assert traffic(found, "dram", "S") == 0
 
 
+def slow_to_add() -> Machine:
+    """Its lanes have a sum 3 cycles after its issue."""
+    chip = machine()
+    slow = {**chip.units[1].ops, "add": OpCost(latency_cycles=3)}
+    return msgspec.structs.replace(
+        chip, units=(chip.units[0], msgspec.structs.replace(chip.units[1], ops=slow))
+    )
+
+
 @pytest.mark.parametrize("loops", [(1,), (2,), (5,), (3, 2), (3, 1)])
 def test_a_chain_takes_its_latency_in_every_step(loops: tuple[int, ...]) -> None:
     # mul and add: two issues and 3 cycles until the next step can begin, five times over, however tiled
@@ -85,11 +94,7 @@ def test_a_chain_takes_its_latency_in_every_step(loops: tuple[int, ...]) -> None
         name="slow",
         sizes={"t": 5, "c": 3},
     )
-    chip = machine()
-    slow = {**chip.units[1].ops, "add": OpCost(latency_cycles=3)}
-    chip = msgspec.structs.replace(
-        chip, units=(chip.units[0], msgspec.structs.replace(chip.units[1], ops=slow))
-    )
+    chip = slow_to_add()
     steps = chain(
         *(("t", tile) for tile in loops), Compute(einsum="S", unit="lanes", spatial={"lanes": ("c",)})
     )
@@ -98,6 +103,20 @@ def test_a_chain_takes_its_latency_in_every_step(loops: tuple[int, ...]) -> None
     assert least_cycles(work, chip, outcome(work, chip, tree))["chain"] == 5 * (2 + 3) + 1
     program = lower(Mapping(cascade="slow", machine="small", template="hand", tree=tree), work, chip)
     assert chain_ticks(program, static_counts(program)) == (5 * (2 + 3) + 1) * program.ticks_per_cycle
+
+
+def test_a_step_waits_for_the_steps_that_it_reads_only() -> None:
+    # along both ranks from corner to corner: 3 + 4 - 1 steps, of max, add and 3 cycles until the sum is there
+    text = "initial S = 0\nS[i+1,j+1] = max(S[i+1,j], S[i,j+1]) + X[i,j]\nY = S[I,J] * 2"
+    work, chip = parse(text, name="corners", sizes={"i": 3, "j": 4}), slow_to_add()
+    leaves = (Compute(einsum="S", unit="lanes"), Compute(einsum="Y", unit="grid"))
+    tree = chain(keep("S X Y", "gb"), Sequence(children=leaves))
+    found = outcome(work, chip, tree)
+    assert right(work, found)
+    assert least_cycles(work, chip, found)["chain"] == 6 * (2 + 3) + 1
+    program = lower(Mapping(cascade="corners", machine="small", template="hand", tree=tree), work, chip)
+    rows = (10 * (2 + 3) + 1) * program.ticks_per_cycle  # nor is a step visible before those issued before it
+    assert chain_ticks(program, static_counts(program)) == rows
 
 
 def test_a_reduction_over_many_rows_is_not_there_at_once() -> None:
