@@ -44,14 +44,9 @@ class LoweredBefore:
 
 
 def counted(
-    draft: DraftOp,
-    layout: Layout,
-    cascade: Cascade,
-    machine: Machine,
-    clock: Clock,
-    turns: Mapping[str, str],
-    known: LoweredBefore,
-) -> OpTiles:
+    draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, clock: Clock, turns: Mapping[str,
+    str], known: LoweredBefore,
+) -> OpTiles:  # fmt: skip
     """The tiles of an operation; of the `turns` that units take those of its own count."""
     turn = turns.get(draft.leaf.node.unit, "") if draft.kind == "compute" else ""
     key = _alike(draft, layout, cascade), turn, tuple(clock.turn.items())
@@ -87,14 +82,9 @@ def _standing(leaf: Leaf, subject: str, number: Mapping[int, int], cascade: Casc
 
 
 def _counted(
-    draft: DraftOp,
-    layout: Layout,
-    cascade: Cascade,
-    machine: Machine,
-    clock: Clock,
-    turn: str,
-    known: LoweredBefore,
-) -> OpTiles:
+    draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, clock: Clock, turn: str, known:
+    LoweredBefore,
+) -> OpTiles:  # fmt: skip
     einsum = cascade.einsum(draft.leaf.node.einsum)
     ranks = einsum.ranks if draft.kind == "compute" else moving_ranks(draft, cascade, machine)
     loops = tuple(layout.loops[loop] for loop in draft.path)
@@ -160,24 +150,16 @@ def _widens(cascade: Cascade, machine: Machine, leaf: Leaf) -> bool:
 
 
 def _compute_volume(
-    leaf: Leaf,
-    cascade: Cascade,
-    machine: Machine,
-    clock: Clock,
-    tile: Box,
-    mask: Mask | None,
-    begun: int | None,
-    unfinished: int | None,
-    known: Remembered[Volume],
-) -> Volume:
+    leaf: Leaf, cascade: Cascade, machine: Machine, clock: Clock, tile: Box, mask: Mask | None, begun: int |
+    None, unfinished: int | None, known: Remembered[Volume],
+) -> Volume:  # fmt: skip
     einsum, node = cascade.einsum(leaf.node.einsum), leaf.node
-    residences = {}
-    for tensor in (einsum.name, *(access.tensor for access in einsum.reads)):
-        if leaf.homes.get(tensor):
-            home = leaf.homes[tensor][-1]
-            residences[tensor] = Residence(memory=home.memory, spill=home.spill)
-        else:
-            residences[tensor] = Residence(memory=machine.dram.name)
+    names = (einsum.name, *(access.tensor for access in einsum.reads))
+    homes = {name: leaf.homes[name][-1] if leaf.homes.get(name) else None for name in names}
+    residences = {
+        name: Residence(memory=home.memory, spill=home.spill) if home else Residence(memory=machine.dram.name)
+        for name, home in homes.items()
+    }
     extents = {rank: extent for rank, (_, extent) in tile.items()}
     box = {rank: tile[rank] for rank in einsum.ranks}
     turns = tuple(clock.turn[tensor] for tensor in residences)  # which decide on the banks that they take

@@ -31,7 +31,7 @@ from einsim.dataflow.footprint import (
 from einsim.dataflow.footprint import values as values_of
 from einsim.dataflow.layout import Layout, Leaf, points_below
 from einsim.dataflow.leaf import partial_sum
-from einsim.dataflow.mask import Box, Mask, mask_of
+from einsim.dataflow.mask import Box, Interval, Mask, mask_of
 from einsim.dataflow.program import ProgramLoop
 from einsim.dataflow.rows import Ints, different, stored_bits
 from einsim.dataflow.visit import MOST_VISITED, points, values
@@ -44,45 +44,58 @@ from einsim.workloads.sparsity import bytes_at
 def share_elements(cascade: Cascade, layout: Layout, access: Access, path: Iterable[int], depth: int) -> bool:
     """Whether tiles of the loops on a path from `depth` on share elements of what is accessed."""
     path = tuple(path)
-    whole = points_below(layout, cascade, path[:depth])
+    whole = {rank: (0, extent) for rank, extent in points_below(layout, cascade, path[:depth]).items()}
     tiles: dict[str, list[int]] = {}
     for loop in path[depth:]:
         for rank in layout.loops[loop].ranks:
             tiles.setdefault(rank, []).append(layout.loops[loop].tile)
-    parts = [_parts(whole[rank], along).items() for rank, along in tiles.items()]
-    one_by_one = sum(
-        math.prod(times for _, times in chosen)
-        * elements(cascade, access, {**whole, **dict(zip(tiles, (e for e, _ in chosen), strict=True))})
-        for chosen in itertools.product(*parts)
-    )
-    return one_by_one != elements(cascade, access, whole)
+    outside = {
+        rank for index, size in zip(access.indices, cascade.shape(access.tensor), strict=True)
+        for every in [values_of(index, whole, cascade)] if every[0] < 0 or every[-1] >= size
+        for rank in index.ranks
+    }  # fmt: skip
+    beyond = math.prod(whole[r][1] // tiles[r][-1] for r in outside.intersection(tiles)) > MOST_VISITED
+    parts = [_parts(whole[r], along, placed=r in outside and not beyond) for r, along in tiles.items()]
+    one_by_one = 0
+    for chosen in itertools.product(*(part.items() for part in parts)):
+        box = {**whole, **dict(zip(tiles, (own for own, _ in chosen), strict=True))}
+        one_by_one += math.prod(n for _, n in chosen) * elements(cascade, access, box, beyond=beyond)
+    return one_by_one != elements(cascade, access, whole, beyond=beyond)
 
 
-def _parts(extent: int, tiles: Sequence[int]) -> Counter[int]:
-    """Extents of the innermost tiles of nested loops over a rank, and how many there are of each."""
+def _parts(own: Interval, tiles: Sequence[int], *, placed: bool) -> Counter[Interval]:
+    """Innermost tiles of nested loops over a rank, and how many there are of each: all from 0 on, or `placed`
+    where they lie.
+    """
     if not tiles:
-        return Counter((extent,))
-    found: Counter[int] = Counter()
-    for tile, times in ((tiles[0], extent // tiles[0]), (extent % tiles[0], 1)):
-        for size, many in _parts(tile, tiles[1:]).items() if tile and times else ():
-            found[size] += times * many
-    return found
+        return Counter((own,))
+    (start, extent), tile, found = own, tiles[0], Counter[Interval]()
+    below = [((0, tile), extent // tile), ((0, extent % tile), 1)]
+    if placed:
+        below = [((start + at, min(tile, extent - at)), 1) for at in range(0, extent, tile)]
+    for part, times in below:
+        for inner, many in _parts(part, tiles[1:], placed=placed).items() if part[1] else ():
+            found[inner] += times * many
+    return +found
 
 
 def uses(draft: DraftOp, cascade: Cascade, tile: Box) -> tuple[Use, ...]:
     """Everything that the leaves which a transfer serves touch of its tensor in one tile."""
     return tuple(
         Use(access, {rank: tile[rank] for rank in einsum.ranks}, touching(cascade, einsum, access) or None)
-        for leaf in draft.served
+        for leaf, access in accesses_of(draft, cascade)
         for einsum in (cascade.einsum(leaf.node.einsum),)
-        for access in accesses_of(draft, einsum)
     )
 
 
-def accesses_of(draft: DraftOp, einsum: Einsum) -> list[Access]:
-    """The accesses of an Einsum that a transfer serves."""
-    every = (einsum.output,) if einsum.name == draft.subject else einsum.reads
-    return [access for access in every if access.tensor == draft.subject]
+def accesses_of(draft: DraftOp, cascade: Cascade) -> list[tuple[Leaf, Access]]:
+    """The accesses that a transfer serves, each with its leaf."""
+    found = []
+    for leaf in draft.served:
+        einsum = cascade.einsum(leaf.node.einsum)
+        every = (einsum.output,) if einsum.name == draft.subject else einsum.reads
+        found += [(leaf, access) for access in every if access.tensor == draft.subject]
+    return found
 
 
 @lru_cache(maxsize=4096)
@@ -216,7 +229,7 @@ def _pairs(
     """Core and place of everything that a tile brings to some core, each once, and how often all of that is
     there; None where there are too many points to visit.
     """
-    every = _served(cascade, draft)
+    every = accesses_of(draft, cascade)
     parted = compressed(machine, cascade.tensor(draft.subject))  # groups, by cores that share out their rank
     found, times = [], 1
     for leaf, access in every:
@@ -240,21 +253,12 @@ def _pairs(
     return different(np.concatenate(found, axis=1)), times
 
 
-def _served(cascade: Cascade, draft: DraftOp) -> list[tuple[Leaf, Access]]:
-    """The accesses that a transfer serves, each with its leaf."""
-    return [
-        (leaf, access)
-        for leaf in draft.served
-        for access in accesses_of(draft, cascade.einsum(leaf.node.einsum))
-    ]
-
-
 def _evenly(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) -> bool:
     """Whether each core has its share of its own ranks, all of the others, and no part of a group: of one
     access, or of several by which each core finds the same.
     """
     alike = set()
-    for leaf, access in _served(cascade, draft):
+    for leaf, access in accesses_of(draft, cascade):
         turns = _dealt(cascade, machine, layout, draft, leaf, access).values()
         alike.add((access, cores_ranks(leaf.node), *turns))
     if len(alike) > 1:
@@ -286,7 +290,7 @@ def turning(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
         return {}
     every: dict[str, int] = {}
     ways = set()
-    for leaf, access in _served(cascade, draft):
+    for leaf, access in accesses_of(draft, cascade):
         first = next(iter(cores_ranks(leaf.node)), "")
         turn = _dealt(cascade, machine, layout, draft, leaf, access).get(first)
         ways.add((first, turn and turn[1:]))

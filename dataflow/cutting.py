@@ -13,7 +13,8 @@ from einsim.dataflow.cores import cores_of, cores_ranks
 from einsim.dataflow.crossing import accesses_of, foreign_ranks, touching, turning
 from einsim.dataflow.footprint import apart_of, compressed, ranks_apart
 from einsim.dataflow.layout import Layout
-from einsim.dataflow.mask import Cut, mask_of
+from einsim.dataflow.leaf import skips
+from einsim.dataflow.mask import Cut, Mask, mask_of
 from einsim.dataflow.program import ProgramLoop
 from einsim.dataflow.waits import DraftOp
 from einsim.workloads.cascade import Access, Cascade
@@ -29,8 +30,7 @@ def moving_ranks(draft: DraftOp, cascade: Cascade, machine: Machine) -> tuple[st
     return tuple(
         dict.fromkeys(
             rank
-            for leaf in draft.served
-            for access in accesses_of(draft, cascade.einsum(leaf.node.einsum))
+            for leaf, access in accesses_of(draft, cascade)
             for rank in (*access.ranks, *(cores_ranks(leaf.node) if apart else ()))
         )
     )
@@ -47,19 +47,18 @@ def cut_of(
     einsums = [cascade.einsum(leaf.node.einsum) for leaf in leaves]
     masks = tuple(mask_of(cascade, einsum.ranks) for einsum in einsums)
     results = tuple(rank for rank in einsums[0].ranks if rank not in einsums[0].reduced)
-    along = next(iter(resumed)) if len(resumed) == 1 else ""
-    going_on = along if along in masks[0].tied else ""
+    going_on = tuple(sorted(resumed & masks[0].tied))
     if draft.kind == "compute":
         apart = dict.fromkeys(apart_of(einsums[0]), 0)
-        places = _cutting(cascade, machine, loops, (*einsums[0].reads, einsums[0].output)) | apart
+        places = _cutting(cascade, machine, loops, masks, (*einsums[0].reads, einsums[0].output)) | apart
         if not masks[0] and not places:
             return None
         tied = tuple(rank for rank in einsums[0].ranks if rank in masks[0].tied or rank in places)
-        return Cut(masks, tied, places, cores_ranks(draft.leaf.node)[1:], results, going_on)
+        skipping = skips(cascade, machine.unit(draft.leaf.node.unit), einsums[0], cascade.sizes)
+        return Cut(masks, tied, places, cores_ranks(draft.leaf.node)[1:], results, going_on, skipping)
     uses = [
-        (access, touching(cascade, einsum, access))
-        for einsum in einsums
-        for access in accesses_of(draft, einsum)
+        (access, touching(cascade, cascade.einsum(leaf.node.einsum), access))
+        for leaf, access in accesses_of(draft, cascade)
     ]
     masks = tuple(mask for _, mask in uses)
     ranks = moving_ranks(draft, cascade, machine)
@@ -69,7 +68,7 @@ def cut_of(
     if cores_of(machine, draft.home.memory) > 1:
         moving |= {rank for leaf in leaves for rank in foreign_ranks(draft, leaf, loops)}
     turned = turning(cascade, machine, layout, draft)
-    for rank, size in _cutting(cascade, machine, loops, accesses).items():
+    for rank, size in _cutting(cascade, machine, loops, masks, accesses).items():
         turned[rank] = math.lcm(size, turned.get(rank, 1))
     places = turned | {rank: 0 for rank in ranks if rank in moving}
     alike = len({access.indices for access, _ in uses}) == 1
@@ -82,15 +81,20 @@ def cut_of(
 
 
 def _cutting(
-    cascade: Cascade, machine: Machine, loops: tuple[ProgramLoop, ...], accesses: Iterable[Access]
-) -> dict[str, int]:
-    """Ranks along which loops cut groups that a tensor is stored or skipped by, and the size of those."""
+    cascade: Cascade, machine: Machine, loops: tuple[ProgramLoop, ...], masks: Iterable[Mask],
+    accesses: Iterable[Access],
+) -> dict[str, int]:  # fmt: skip
+    """Ranks along which loops, or bounds that move with them, cut groups that a tensor is stored or skipped
+    by, and the size of those.
+    """
     found: dict[str, int] = {}
+    looped = {rank for loop in loops for rank in loop.ranks}
+    moved = {rank for mask in masks for rank in mask.tied if (mask.tied - {rank}) & looped}
     for access in accesses:
         tensor = cascade.tensor(access.tensor)
         size = group_size(tensor.sparsity)
         if size > 1 and compressed(machine, tensor):
             for rank in access.indices[tensor.ranks.index(tensor.sparsity.rank)].ranks:
-                if any(rank in loop.ranks and loop.tile % size for loop in loops):
+                if rank in moved or any(rank in loop.ranks and loop.tile % size for loop in loops):
                     found[rank] = math.lcm(size, found.get(rank, 1))
     return found

@@ -19,8 +19,8 @@ from einsim.dataflow.footprint import coefficients, injective, plainly_alike
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.passing import in_time, kind_of, passed
-from einsim.dataflow.rows import Ints, different, stored_bits
-from einsim.dataflow.visit import MOST_VISITED, Skip, Visit
+from einsim.dataflow.rows import Ints, Skip, different, firsts, stored_bits
+from einsim.dataflow.visit import MOST_VISITED, Visit
 from einsim.workloads.cascade import Access, Einsum, Tensor
 from einsim.workloads.sparsity import group_size
 
@@ -62,13 +62,8 @@ class LaidTile:
         self.placed = frozenset(rank for ranks in self.dims.values() for rank in ranks)
         self.alone = tuple(rank for rank in self.shared_out if rank not in self.placed)
         self.in_time = tuple(rank for rank in einsum.ranks if rank not in {*self.placed, *self.shared_out})
-        self.rounded = False
+        self.still, self.rounded = stationary(node, einsum), False
         self._visits: dict[tuple[frozenset[str], str], Visit] = {}
-
-    @cached_property
-    def still(self) -> Access | None:
-        """The operand that stays in the array."""
-        return stationary(self.node, self.einsum)
 
     def points(self) -> int:
         """Points that are computed."""
@@ -182,7 +177,8 @@ class LaidTile:
 
     @property
     def _cuts_groups(self) -> bool:
-        return any(self.tile[rank][0] % group_size(sparsity) for rank, sparsity in self.skips)
+        """Whether the tile's border or cores part what the unit skips by."""
+        return any(self.tile[r][0] % group_size(of) or r in self.shared_out for r, of in self.skips)
 
     def visited(self, more: frozenset[str] = frozenset(), run: str = "") -> Visit | None:
         """The tile visited point by point, but for what is the same at each: ranks walked in time, and
@@ -280,15 +276,16 @@ class LaidTile:
 
     def stored(
         self, tensor: Tensor, accesses: tuple[Access, ...], whole: frozenset[str], *, apart: bool,
-        at_once: bool = False,
+        at_once: bool = False, later: bool = False,
     ) -> int | None:  # fmt: skip
-        """Bits of what `read` counts as they are stored compressed, `at_once` rather than step by step; as if
-        all were there where that can't be told. None where it goes by the rate of the tile.
+        """Bits of what `read` counts as they are stored compressed, `at_once` rather than step by step, or in
+        the steps `later` than the first of each; as if all were there where that can't be told. None where it
+        goes by the rate of the tile.
         """
         along = tensor.sparsity.rank
         ranks = accesses[0].indices[tensor.ranks.index(along)].ranks if along else ()
         parted = bool(set(ranks) - whole)  # steps part its groups
-        more = frozenset(ranks) | (self.placed if at_once else frozenset())
+        more = frozenset(ranks) | (self.placed if at_once or later else frozenset())
         seen = self._seen(accesses, whole, apart=apart, more=more, visiting=parted)
         if seen is None:
             if not (parted or self._irregular):
@@ -298,10 +295,13 @@ class LaidTile:
             return each * self.read(accesses, whole, apart=apart)
         visit, times = seen
         rows = self._rows(visit, accesses, whole, apart=apart)
+        once = self._times([rank for rank in self._free(visit) if rank in accesses[0].ranks])
         if at_once:  # however many steps add to them
-            rows = different([rows[0], *rows[2:]])
-            times = self._times([rank for rank in self._free(visit) if rank in accesses[0].ranks])
-        return stored_bits(tensor, rows, times)
+            return stored_bits(tensor, different([rows[0], *rows[2:]]), once)
+        if not later:
+            return stored_bits(tensor, rows, times)
+        again = [column[~firsts(rows[2:])] for column in rows]
+        return stored_bits(tensor, again, once) + stored_bits(tensor, rows, times - once)
 
     def _rows(
         self, visit: Visit, accesses: tuple[Access, ...], whole: frozenset[str], *, apart: bool

@@ -32,10 +32,14 @@ def relevant_ranks(cascade: Cascade, access: Access) -> frozenset[str]:
     return frozenset(term.rank for index in access.indices for term in index.terms if term.rank not in state)
 
 
-def elements(cascade: Cascade, access: Access, extents: Mapping[str, int]) -> int:
-    """Distinct elements that an access touches while each rank runs over `extents` points from 0 on."""
-    box = {rank: (0, extent) for rank, extent in extents.items()}
-    return touched(cascade, (Use(access=access, box=box),))
+def elements(cascade: Cascade, access: Access, box: Box, *, beyond: bool = False) -> int:
+    """Distinct elements that an access touches in a box, of those that the tensor has or `beyond` it too."""
+    touch = _Touch(cascade, access, box, None)
+    inside = [
+        len(found) if beyond or 0 <= found[0] <= found[-1] < size else sum(0 <= at < size for at in found)
+        for found, size in zip(touch.dims, touch.sizes, strict=True)
+    ]
+    return math.prod(inside) if touch.separate else touch.count()
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -63,8 +67,7 @@ def touched(cascade: Cascade, uses: Iterable[Use]) -> int:
             for size in range(1, len(sets) + 1)
             for chosen in combinations(sets, size)
         )
-    visited = [one.visit() for one in sets]
-    return len(np.unique(np.concatenate(visited))) if visited else 0
+    return len(_visited(sets)) if sets else 0
 
 
 def _touches(cascade: Cascade, uses: Iterable[Use]) -> list[_Touch]:
@@ -117,10 +120,10 @@ class _Touch:
             return math.prod(map(len, self.dims))
         if self.mask is not None and all(injective(index, self.whole) for index in self.indices):
             return self.mask.points(self.box, self.ranks)
-        return len(np.unique(self.visit()))
+        return len(_visited([self]))
 
-    def visit(self) -> NDArray[np.int64]:
-        """Every touched element by its place in the tensor, point by point."""
+    def visit(self, lows: Sequence[int], sizes: Sequence[int]) -> NDArray[np.int64]:
+        """Every touched element by its place in a box, point by point."""
         ranks = tuple(dict.fromkeys((*self.ranks, *(sorted(self.mask.tied) if self.mask else ()))))
         sides = [self.box.get(rank, (0, self.cascade.size(rank))) for rank in ranks]
         if math.prod(extent for _, extent in sides) > MOST_ELEMENTS:
@@ -132,11 +135,23 @@ class _Touch:
         )
         at = dict(zip(ranks, grid, strict=True))
         place: NDArray[np.int64] = np.zeros((1,) * len(ranks), dtype=np.int64)
-        for index, size in zip(self.indices, self.sizes, strict=True):
+        for index, low, size in zip(self.indices, lows, sizes, strict=True):
             here = sum((term.coefficient * at[term.rank] for term in index.terms), np.int64(index.offset))
-            place = place * size + here
+            place = place * size + here - low
         place = np.broadcast_to(place, tuple(extent for _, extent in sides))
         return place[self.mask.keeps(at, place.shape)] if self.mask else place.reshape(-1)
+
+
+def _around(sets: Sequence[_Touch]) -> tuple[list[int], list[int]]:
+    """First place and size of each dimension of what several accesses touch, maybe beyond the tensor."""
+    sides = list(zip(*(one.dims for one in sets), strict=True))
+    lows = [min(int(one[0]) for one in side) for side in sides]
+    return lows, [max(int(one[-1]) for one in side) + 1 - low for side, low in zip(sides, lows, strict=True)]
+
+
+def _visited(sets: Sequence[_Touch]) -> NDArray[np.int64]:
+    """Places in the box around all of what several accesses touch, each once."""
+    return np.unique(np.concatenate([one.visit(*_around(sets)) for one in sets]))
 
 
 def values(index: Index, box: Box, cascade: Cascade) -> range | NDArray[np.int64]:
@@ -285,12 +300,9 @@ def as_held(machine: Machine, memory: str, tensor: Tensor) -> Tensor:
 
 
 def tile_bytes(
-    cascade: Cascade,
-    machine: Machine,
-    access: Access,
-    extents: Mapping[str, int],
+    cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, int],
     tensor: Tensor | None = None,
-) -> int:
+) -> int:  # fmt: skip
     """Bytes that the tile takes on this machine: values and metadata where it keeps the tensor compressed.
     `tensor` stands for the one that is accessed, where its values have another width.
     """
@@ -326,17 +338,12 @@ def stored_bits(cascade: Cascade, tensor: Tensor, uses: tuple[Use, ...], count: 
     sets = _touches(cascade, uses)
     if not sets or tensor.sparsity.rank not in sets[0].names:
         return run_bits(tensor, count)
-    along, sides = (
-        sets[0].names.index(tensor.sparsity.rank),
-        list(zip(*(one.dims for one in sets), strict=True)),
-    )
-    lows = [min(int(one[0]) for one in side) for side in sides]
-    many = [max(int(one[-1]) for one in side) + 1 - low for side, low in zip(sides, lows, strict=True)]
+    along, (lows, many) = sets[0].names.index(tensor.sparsity.rank), _around(sets)
     if math.prod(many) == count:  # a whole box
         return count // many[along] * run_bits(tensor, many[along], lows[along])
-    places = np.unravel_index(np.unique(np.concatenate([one.visit() for one in sets])), sets[0].sizes)
+    places = np.unravel_index(_visited(sets), many)
     still = np.zeros_like(places[0])
-    at = dict(zip(sets[0].names, places, strict=True))
+    at = {rank: low + place for rank, low, place in zip(sets[0].names, lows, places, strict=True)}
     return rows.stored_bits(tensor, [at.get(rank, still) for rank in tensor.ranks])
 
 

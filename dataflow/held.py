@@ -136,12 +136,8 @@ def _apart(
 
 
 def _together(
-    cascade: Cascade,
-    machine: Machine,
-    accesses: tuple[Access, ...],
-    extents: dict[str, int],
-    tensor: Tensor,
-) -> int:
+    cascade: Cascade, machine: Machine, accesses: tuple[Access, ...], extents: dict[str, int], tensor: Tensor,
+) -> int:  # fmt: skip
     """Bytes of what several accesses touch in one tile: those that loops move alike share the same elements
     wherever it lies, others may share none.
     """

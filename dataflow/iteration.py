@@ -30,17 +30,10 @@ class Path:
     """
 
     def __init__(
-        self,
-        loops: tuple[ProgramLoop, ...],
-        when: Mapping[int, str],
-        sizes: Mapping[str, int],
-        key_ranks: tuple[str, ...] = (),
-        resumed: tuple[int, ...] = (),
-        cut: Cut | None = None,
-        last: Mapping[int, int] = MappingProxyType({}),
-        *,
-        wide: bool = False,
-    ) -> None:
+        self, loops: tuple[ProgramLoop, ...], when: Mapping[int, str], sizes: Mapping[str, int],
+        key_ranks: tuple[str, ...] = (), resumed: tuple[int, ...] = (), cut: Cut | None = None,
+        last: Mapping[int, int] = MappingProxyType({}), *, wide: bool = False,
+    ) -> None:  # fmt: skip
         self.loops = loops
         self.sizes = sizes
         self.key_ranks = key_ranks
@@ -153,12 +146,12 @@ class Path:
             return [(index, index + 1) for index in range(first, stop)]
         outside, own = self.box(position, at), self._range(position, at)
         boxes = [outside]
-        if self.cut.reduced in outside:  # what has been begun depends on all tiles up to this one
-            first_point, end = outside[self.cut.reduced][0], sum(outside[self.cut.reduced])
-            boxes.append({**outside, self.cut.reduced: (0, end)})
+        rest = {rank: at for rank, at in outside.items() if rank not in self.cut.reduced}
+        for rank in {*outside}.intersection(self.cut.reduced):
+            low, end = outside[rank][0], sum(outside[rank])
+            boxes.append({**rest, rank: (0, end)})  # what has been begun depends on all tiles up to this one
             if self.sums == 2:  # and what is finished on all from this one on
-                left = self.sizes[self.cut.reduced] - first_point
-                boxes.append({**outside, self.cut.reduced: (first_point, left)})
+                boxes.append({**rest, rank: (low, self.sizes[rank] - low)})
         uneven = [
             (max(first, low), min(stop, high))
             for mask in self.cut.masks
@@ -295,7 +288,9 @@ class Path:
             left |= {rank: box.get(rank, (0, self.sizes[rank])) for rank in cut.uncut if rank in left}
         sums = self._around(position)[: self.sums]
         if cut.reduced and left is not None:
-            sums = tuple(count(left) for count in (cut.begun, cut.unfinished)[: self.sums])
+            own = {rank: left[rank] for rank in cut.results if rank in left}
+            beside = (self._beside(position, own, after=after) for after in (False, True)[: self.sums])
+            sums = tuple(cut.shared({**box, **own}, others) for others in beside)
         if left is None:
             found = (*(0 for _ in self.key_ranks), *sums)
         else:
@@ -304,6 +299,16 @@ class Path:
             self.tiles.setdefault(found, left)
         if len(self._keys) < MOST_KEYS:
             self._keys[at] = found
+        return found
+
+    def _beside(self, position: list[int] | tuple[int, ...], results: Box, *, after: bool) -> list[Box]:
+        """What tiles before or after one have that add to the same results: a box for each resumed loop."""
+        found: list[Box] = []
+        for at in self.resumed:
+            (start, extent), (low, own) = self._range(position, at), self.interval(position, at)
+            side = (low + own, start + extent - low - own) if after else (start, low - start)
+            if side[1]:
+                found.append({**self.box(position, at), self.loops[at].rank: side, **results})
         return found
 
     def instances(self) -> dict[tuple[int, ...], int]:

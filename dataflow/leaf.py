@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 
@@ -17,8 +18,7 @@ from einsim.dataflow.footprint import Use, as_held, compressed, runs, steps, sto
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
-from einsim.dataflow.rows import different
-from einsim.dataflow.visit import Skip
+from einsim.dataflow.rows import Skip, different
 from einsim.specs.rules import Number, rule
 from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
 from einsim.workloads.sparsity import bytes_at, run_bits
@@ -212,18 +212,10 @@ def laid_cycles(unit: Unit, laid: LaidTile, each: int) -> int:
 
 
 def leaf_cost(
-    cascade: Cascade,
-    machine: Machine,
-    einsum: Einsum,
-    node: Compute,
-    extents: Mapping[str, int],
-    residences: Mapping[str, Residence],
-    *,
-    begun: int | None = 0,
-    unfinished: int | None = 0,
-    tile: Box | None = None,
+    cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute, extents: Mapping[str, int], residences:
+    Mapping[str, Residence], *, begun: int | None = 0, unfinished: int | None = 0, tile: Box | None = None,
     mask: Mask | None = None,
-) -> LeafCost:
+) -> LeafCost:  # fmt: skip
     """Cost of one tile of `extents` points of each rank; `residences` say where each operand lives.
 
     `tile` and `mask`: where it lies and what bounds leave of it; without them all its points are there.
@@ -290,13 +282,12 @@ def _result(
     """
     einsum, unit = laid.einsum, laid.node.unit
     steps = laid.read((einsum.output,), frozenset(), apart=True)
-    every = touched(cascade, (Use(einsum.output, laid.tile, laid.mask),))
-    once = laid.added_to(every)
+    once = laid.added_to(touched(cascade, (Use(einsum.output, laid.tile, laid.mask),)))
     parts = _parts(laid, once) if parted(cascade, laid.node) else once
     kept_in_unit, alone = home.memory == unit, parts_in(cascade, machine, laid.node, home.memory)
-    begun = once if begun is None else begun * once // max(1, every)
+    begun = once if begun is None else min(begun, once)
     leaves = leave_each_step(laid.node, home.memory)
-    unfinished = once if unfinished is None else unfinished * once // max(1, every)
+    unfinished = once if unfinished is None else min(unfinished, once)
     if alone:  # a core goes on with its own parts, of which none is a result
         once, begun, unfinished = parts, begun and begun * parts // once, parts
     written, finished, read, inside, added = added_up(steps, parts, once, begun, unfinished, leaves)
@@ -312,14 +303,17 @@ def _result(
     sums = (partial_sum(cascade, machine.unit(unit), einsum), cascade.tensor(einsum.name))
     wide, tensor = (as_held(machine, home.memory, one) for one in sums)
     finished = written if wide.bits == tensor.bits else finished
-    stored = None
-    if compressed(machine, tensor) and finished in (0, written):
-        apart, at_once = read_apart(machine, home.memory), not leave_each_step(laid.node)
-        spec, results = tensor if finished else wide, (einsum.output,)
-        stored = laid.stored(spec, results, frozenset(), apart=apart, at_once=at_once)
+    stored = back = None
+    if compressed(machine, tensor):
+        passing = partial(
+            laid.stored, accesses=(einsum.output,), whole=frozenset(),
+            apart=read_apart(machine, home.memory), at_once=not leaves,
+        )  # fmt: skip
+        stored = passing(tensor if finished else wide) if finished in (0, written) else None
+        back = passing(wide, later=not begun) if read and begun in (0, once) else None
     results_written = ((wide, written - finished), (tensor, finished))
     sizes = [
-        _streamed_bytes(cascade, machine, laid, (einsum.output,), (wide, read)) if read else 0,
+        _streamed_bytes(cascade, machine, laid, (einsum.output,), (wide, read), stored=back) if read else 0,
         _streamed_bytes(cascade, machine, laid, (einsum.output,), *results_written, stored=stored),
     ]
     return _traffic(cascade, machine, laid, einsum.output, home, (sizes[0], sizes[1]))

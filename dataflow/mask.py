@@ -8,15 +8,16 @@ points; a rank that a box leaves out is whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from einsim.dataflow.rows import Bools, Skip, number, stay
 from einsim.workloads.cascade import Bound, Cascade, Index, SameBlock
-from einsim.workloads.points import Linear, acts, block_starts, count_kept, difference, relaxed
+from einsim.workloads.points import MOST_STEPS, Linear, acts, block_starts, count_kept, difference, relaxed
 
 Interval = tuple[int, int]
 """First point and number of points."""
@@ -87,7 +88,7 @@ class Mask:
         found = []
         for coefficients, constant in self.linear:
             least = self._least((coefficients, constant), box)
-            at = constant + sum(value * self._start(rank, box) for rank, value in coefficients.items())
+            at = constant + sum(value * box.get(rank, (0, 0))[0] for rank, value in coefficients.items())
             found += [1, 0] if least >= 0 else [0, at]
         for bound in self.blocks:
             reach = [self._reach(side, box) for side in (bound.left, bound.right)]
@@ -95,9 +96,6 @@ class Mask:
             starts = [start - low for start in block_starts(bound.lengths, high + 1) if low < start <= high]
             found += [len(starts), *starts, reach[0][0] - reach[1][0] if starts else 0]
         return tuple(found)
-
-    def _start(self, rank: str, box: Box) -> int:
-        return box[rank][0] if rank in box else 0
 
     def points(self, box: Box, ranks: Iterable[str]) -> int:
         """Points over `ranks` that are kept for some value of the other ranks in the box."""
@@ -121,7 +119,7 @@ class Mask:
         every = {rank: box.get(rank, (0, self.sizes[rank])) for rank in ranks}
         return self.points(box, every) < math.prod(extent for _, extent in every.values())
 
-    def keeps(self, at: Mapping[str, NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    def keeps(self, at: Mapping[str, NDArray[np.int64]], shape: tuple[int, ...]) -> Bools:
         """Which points of a grid are kept: `at` has the values of the tied ranks, to be broadcast."""
         kept = np.ones(shape, dtype=bool)
         for coefficients, constant in self.linear:
@@ -260,8 +258,9 @@ class Cut(msgspec.Struct, frozen=True):
     """What bounds do to an operation: the masks of the Einsums that it serves, of which one may leave what
     another leaves out. `ranks` are those whose points decide its cost; of those in `places` where its tile
     begins does too, bounds or not, modulo the number there (0: wherever that is). Of those that are `uncut` a
-    tile keeps what its loops give it, since cores are counted by that. `reduced` is the rank along
-    which a compute goes on with partial results.
+    tile keeps what its loops give it, since cores are counted by that. `reduced` are tied ranks along
+    which an operation goes on with partial `results`, which are ranks, in loops, and `skips` those that a
+    compute then skips along.
     """
 
     masks: tuple[Mask, ...]
@@ -269,31 +268,42 @@ class Cut(msgspec.Struct, frozen=True):
     places: dict[str, int] = {}
     uncut: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
-    reduced: str = ""
+    reduced: tuple[str, ...] = ()
+    skips: tuple[Skip, ...] = ()
 
-    def begun(self, box: Box) -> int:
-        """Results of a compute's tile that tiles before it along `reduced` have begun: `results` are their
-        ranks.
+    def shared(self, box: Box, others: Sequence[Box]) -> int:
+        """Results of a tile, of those that skipping leaves, that have points in some of `others` too; all of
+        them where over 2**20 points would be visited.
         """
-        return self._also(box, 0, box[self.reduced][0])
+        mask, results, skipped = self.masks[0], self.results, {rank for rank, _ in self.skips}
+        tied, every = mask.tied | skipped, mask.points(box, results)
+        box, *others = ({**{r: (0, size) for r, size in mask.sizes.items()}, **one} for one in (box, *others))
+        both = [_hull(box, other, mask.sizes) for other in others]
+        if not others or (
+            not skipped and any(all(b[r] == o[r] for r in tied) for b, o in zip(both, others, strict=True))
+        ):
+            return every if others else 0
+        if not skipped and [sum(other[rank] != box[rank] for rank in tied) for other in others] == [1]:
+            return every + mask.points(others[0], results) - mask.points(both[0], results)
+        if any(math.prod(one[rank][1] for rank in tied) > MOST_STEPS for one in (box, *others)):
+            return every
+        mine = self._with_points(box, tied, self.skips)
+        theirs = [self._with_points(other, tied) for other in others]
+        alike = math.prod(box[rank][1] for rank in self.results if rank not in tied)
+        return alike * int((mine & np.logical_or.reduce(theirs)).sum())
 
-    def unfinished(self, box: Box) -> int:
-        """Results of a compute's tile to which tiles after it along `reduced` add."""
-        stop, size = sum(box[self.reduced]), self.masks[0].sizes[self.reduced]
-        return self._also(box, stop, size - stop)
-
-    def _also(self, box: Box, low: int, extent: int) -> int:
-        """Results of a tile that have points in another one beside it too."""
-        if not extent:
-            return 0
-        (mask,) = self.masks
-        start, own = box[self.reduced]
-        together = (min(low, start), own + extent)
-        here, there, both = (
-            mask.points(left, self.results) if (left := mask.trim({**box, self.reduced: along})) else 0
-            for along in ((start, own), (low, extent), together)
-        )
-        return here + there - both
+    def _with_points(self, box: Box, ranks: Iterable[str], skips: Iterable[Skip] = ()) -> Bools:
+        """Places of the results along some ranks: whether a box has points there, but for skipped ones."""
+        order = sorted(sorted(ranks), key=lambda rank: rank not in self.results)
+        sides = [np.arange(box[rank][0], sum(box[rank])) for rank in order]
+        at = dict(zip(order, np.meshgrid(*sides, indexing="ij", sparse=True), strict=True))
+        kept = self.masks[0].keeps(at, tuple(map(len, sides)))
+        where = np.nonzero(kept)
+        for rank, sparsity in skips:
+            fibre = number([at for at, name in zip(where, order, strict=True) if name != rank], len(where[0]))
+            kept[where] &= stay(sparsity, fibre, where[order.index(rank)] + box[rank][0])[1]
+        others = tuple(at for at, rank in enumerate(order) if rank not in self.results)
+        return np.asarray(kept.any(axis=others))
 
     def trim(self, box: Box) -> dict[str, Interval] | None:
         """The box around what any of the masks leaves."""

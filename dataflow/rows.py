@@ -12,6 +12,8 @@ from einsim.workloads.sparsity import NM, Block, Density, Sparsity, TopK, run_bi
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Skip = tuple[str, Sparsity]
+"""A rank along which a unit skips, and the pattern that it skips by."""
 
 DENSE = 8
 """Numbers up to so many times their count are told apart in a table, which is faster than sorting them."""
@@ -90,6 +92,14 @@ def different(columns: Sequence[Ints] | Ints) -> list[Ints]:
     first = np.zeros(many, dtype=np.int64)
     first[places] = np.arange(rows.shape[1])
     return list(rows[:, first])
+
+
+def firsts(columns: Sequence[Ints] | Ints) -> Bools:
+    """Which rows are the first of those that are the same."""
+    rows = number(columns, len(columns[0]))
+    found = np.zeros(len(rows), dtype=bool)
+    found[np.unique(rows, return_index=True)[1]] = True
+    return found
 
 
 def _key(columns: Sequence[Ints] | Ints, count: int) -> tuple[Ints, int]:

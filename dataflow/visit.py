@@ -14,14 +14,11 @@ from einsim.accel.machine import Unit
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask, Runs
-from einsim.dataflow.rows import Ints, covered, different, number, stay
+from einsim.dataflow.rows import Ints, Skip, covered, different, number, stay
 from einsim.workloads.cascade import Access, Einsum
-from einsim.workloads.sparsity import Sparsity
 
 At = Mapping[str, Ints]
 """The position of each point along each visited rank."""
-Skip = tuple[str, Sparsity]
-"""A rank along which a unit skips, and the pattern that it skips by."""
 
 MOST_VISITED = 2**15
 """Points, or runs of them, of one tile that are visited one by one at most."""

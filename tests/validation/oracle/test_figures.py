@@ -138,6 +138,40 @@ CASES = {
         ("sequence\n  keep X GM in gb x1\n    GM on lanes lanes=p\n"
          "  for p/3\n    keep GM G Y in gb x1\n      Y on lanes lanes=p"),
     ),
+    "of a pattern whose rank the cores share out each has its own points, and reads for all of them": (
+        "tensor W[k,n] sparse 1:4 n\n" + PRODUCT, "m=2 n=10 k=3", {"cores": 4, "copies": 4, "exploits": ("n:m",)},
+        "keep A W Z in near x1 / Z on grid cores=n rows=k cols=n",
+    ),
+    "bounds that move along the rank of a pattern cut its groups elsewhere in each tile": (
+        "tensor A[m,k] sparse 2:4 m\nwhere m <= k + 2\nwhere k <= m\nZ[m,n] = A[m,k] * W[k,n]", "m=7 k=7 n=2",
+        {"exploits": ("n:m",)}, "keep Z W in gb x1 / for k/3 / keep A in gb x1 / for k/2 / Z on grid rows=m cols=n",
+    ),
+    "partial results that are stored compressed come back step by step": (
+        "tensor S[m,p] sparse block 2 0.5 p\nwhere m <= p\nS[m,p] = K[m,e] * Q[e,p]", "m=6 p=5 e=3",
+        {"cores": 3, "copies": 3, "exploits": ("block",)},
+        "keep S in near x1 / for e/2 / keep K Q in near x1 / S on grid cores=p rows=e cols=p weight-stationary",
+    ),
+    "of what earlier tiles have begun only what is added to again comes back": (
+        "tensor S[m,p] sparse 1:4 p\nwhere p <= m + 2\nwhere m <= p\nO[f,p] = S[m,p] * V[m,f]", "f=2 m=4 p=4",
+        {"exploits": ("n:m",)}, "keep O V in gb x1 / for m/1 / keep S in gb x1 / O on grid rows=m cols=p input-stationary",
+    ),
+    "loops over two reduced ranks that bounds tie begin a result where either has a point of it": (
+        "where a <= b\nwhere b <= c\nwhere c <= d\nZ[a,d] = X[a,b] * Y[b,c] * W[c,d]", "a=4 b=5 c=5 d=4", {},
+        "keep Z in gb x1 / for b/2 / for c/2 / keep X Y W in gb x1 / Z on grid rows=a cols=d",
+    ),
+    "a loop over a reduced rank that nothing ties goes on with all that is there": (
+        "where r <= t\nO[t] = X[c,t-r] * W[c,r]", "t=6 r=4 c=3", {"accumulator_bits": 32},
+        "keep O W in gb x1 / for r/2 / for c/1 / keep X in gb x1 / O on lanes lanes=t",
+    ),
+    "tiles share no element outside the tensor": (
+        "where r <= t\nO[c,t] = X[c,t-r] * W[c,r]", "c=4 t=2 r=5", {},
+        "keep O W in gb x1 / keep X in gb x1 / for c/1 / for r/3 / O on lanes lanes=t",
+    ),
+    "a partition's last part holds what the tensor has": (
+        ("m -> m1, m0\ntensor W[m,n] sparse 2:4 m\nwhere m1*M0+m0 <= p\n"
+         "Z[p,n] = A[p,m1*M0+m0] * W[m1*M0+m0,n]"), "m=5 m0=4 p=5 n=3", {"exploits": ("n:m",)},
+        "keep A Z in gb x1 / for m0/3 / keep W in gb x1 / Z on grid rows=p cols=n",
+    ),
     "each step of a state in a tile reads and writes by itself": (
         "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * D[c]", "t=3 c=2", {},
         "keep S D X Y in gb x1 / pipeline\n    S on lanes lanes=c\n    Y on lanes lanes=c",
