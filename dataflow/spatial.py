@@ -66,6 +66,15 @@ def able(cascade: Cascade, machine: Machine, einsum: Einsum) -> list[Unit]:
     return [unit for unit in machine.units if not lacks(unit, ops)]
 
 
+def computing(cascade: Cascade, machine: Machine, einsum: Einsum) -> list[Unit]:
+    """As `able`; EinsimError where there is none, by what each unit lacks."""
+    units = able(cascade, machine, einsum)
+    if not units:
+        missing = ", ".join(lacks(unit, cascade.wide_ops(einsum.name)) for unit in machine.units)
+        raise EinsimError(f"{machine.name}: no unit can compute Einsum {einsum.name} ({missing})")
+    return units
+
+
 def place(
     cascade: Cascade,
     machine: Machine,
@@ -93,12 +102,9 @@ def places(
     """What `place` says of N tiles with `extents` [N] of each rank. `spread`: layouts that leave cores idle
     may lie along them by one rank of the result, all by one that is `summed_apart`.
     """
-    units = able(cascade, machine, einsum)
+    units = computing(cascade, machine, einsum)
     if not einsum.contracts:  # a matrix unit only where no vector unit has the ops
         units = [unit for unit in units if unit.kind == "vector"] or units
-    if not units:
-        missing = ", ".join(lacks(unit, cascade.wide_ops(einsum.name)) for unit in machine.units)
-        raise EinsimError(f"{machine.name}: no unit can compute Einsum {einsum.name} ({missing})")
     nodes: list[Compute] = []
     count = max(map(len, extents.values()), default=1)
     best, chosen = np.full(count, math.inf), np.zeros(count, np.int64)

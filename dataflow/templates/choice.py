@@ -14,6 +14,7 @@ from einsim.dataflow.held import room_of
 from einsim.dataflow.holds import levels
 from einsim.dataflow.mapping import Compute, Keep, Loop, Node
 from einsim.dataflow.mapping import Mapping as LoopTree
+from einsim.dataflow.spatial import computing
 from einsim.dataflow.structure import alike
 from einsim.dataflow.templates.attention import Fused
 from einsim.dataflow.templates.least import Stays
@@ -46,6 +47,8 @@ class Chooser:
         self.cascade, self.machine = cascade, machine
         self.rates = Clock(machine).rates
         self.capacity = room_of(machine)
+        for einsum in cascade.einsums:
+            computing(cascade, machine, einsum)  # before what is remembered for all machines alike, nameless
         structure, key = alike(machine)
         groups = tuple(dict.fromkeys(one.names for one in fused))
         self.outline = outline(cascade, structure, key, groups)
