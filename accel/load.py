@@ -13,6 +13,7 @@ from einsim.accel.families import fpga_dsp, npu, spatial_array
 from einsim.accel.gpu.machine import gpu_names
 from einsim.accel.machine import Machine
 from einsim.accel.written import WrittenMachine
+from einsim.specs.argument import Setting
 from einsim.specs.document import Document
 from einsim.specs.errors import MISSING, RuleError, SpecError, dotted
 from einsim.specs.loader import decode, load_yaml, override
@@ -49,7 +50,7 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.yaml")))
 
 
-def load_machine(name_or_path: str | Path, overrides: Mapping[str, object] | None = None) -> Machine:
+def load_machine(name_or_path: str | Path, overrides: Mapping[str, Setting] | None = None) -> Machine:
     """The machine of a preset name or of a YAML file, with overrides applied before it is judged.
 
     `overrides` are what `--set` takes, by the dotted paths of the YAML: `{"array.rows": 64, "dram.bandwidth":

@@ -58,7 +58,7 @@ class MappingFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     machine: str = ""
     """The machine that it is for; refused for another one."""
     template: str = "file"
-    """The template that it comes from."""
+    """The template that it comes from, as results show it: any text."""
     notes: list[str] = []
     """Notes that a result shows."""
 
@@ -123,9 +123,9 @@ class SequenceItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Children that run one after the other."""
 
 
-def load_mapping(path: Path, cascade: Cascade, machine: Machine) -> Mapping:
+def load_mapping(path: str | Path, cascade: Cascade, machine: Machine) -> Mapping:
     """The legal mapping that a file holds; SpecError with file and line for whatever is wrong in it."""
-    return read_mapping(load_yaml(path), cascade, machine)
+    return read_mapping(load_yaml(Path(path)), cascade, machine)
 
 
 def read_mapping(document: Document, cascade: Cascade, machine: Machine) -> Mapping:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from einsim.specs.argument import Amount, Whole
 from einsim.specs.errors import EinsimError
 
 OPS_PER_MAC = 2  # as every TOPS figure counts: a multiplication and an addition
@@ -19,8 +20,8 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 
     engine: str
     name: str
-    start_cycle: float
-    end_cycle: float
+    start_cycle: Amount
+    end_cycle: Amount
 
 
 class EinsumCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,9 +30,9 @@ class EinsumCost(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     unit: str
-    cycles: int
-    points: int
-    energy_stated_j: float | None
+    cycles: Whole
+    points: Whole
+    energy_stated_j: Amount | None
     energy_not_stated: tuple[str, ...] = ()
 
     @property
@@ -61,29 +62,29 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     accel: str
     level: str
     mapping: str
-    cycles: int
-    latency_s: float
-    dram_bytes: int
-    utilization: dict[str, float]
-    stalls: dict[str, int]
-    stalls_by_unit: dict[str, dict[str, int]]
-    energy_by: dict[str, float]
-    traffic: dict[str, dict[str, int]]
+    cycles: Whole
+    latency_s: Amount
+    dram_bytes: Whole
+    utilization: dict[str, Amount]
+    stalls: dict[str, Whole]
+    stalls_by_unit: dict[str, dict[str, Whole]]
+    energy_by: dict[str, Amount]
+    traffic: dict[str, dict[str, Whole]]
     bottleneck: str
-    bound_by: dict[str, int]
+    bound_by: dict[str, Whole]
     by_einsum: dict[str, EinsumCost]
-    buffers: dict[str, int] = {}
-    breakdown_by_unit: dict[str, dict[str, int]] = {}
+    buffers: dict[str, Whole] = {}
+    breakdown_by_unit: dict[str, dict[str, Whole]] = {}
     timeline: tuple[Slice, ...] = ()
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
-    macs: int | None = None
-    area_um2: dict[str, float] = {}
+    macs: Whole | None = None
+    area_um2: dict[str, Amount] = {}
     area_not_stated: tuple[str, ...] = ()
-    resources: dict[str, int] = {}
-    moved_bytes: dict[str, dict[str, int]] = {}
+    resources: dict[str, Whole] = {}
+    moved_bytes: dict[str, dict[str, Whole]] = {}
     energy_not_stated: tuple[str, ...] = ()
-    energy_beside: dict[str, float] = {}
+    energy_beside: dict[str, Amount] = {}
 
     @property
     def energy_j(self) -> float | None:

@@ -1,12 +1,13 @@
 """einsim: what a cascade of Einsums costs on an accelerator, which mapping gets there, and why.
 
 Every public name stands here once and is imported when it is first used, so that `import einsim` and
-`einsim --help` are quick.
+`einsim --help` are quick. What functions are given is checked on the way (`einsim.public`).
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 from einsim.absent import explain_absent
@@ -221,7 +222,9 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'einsim' has no attribute '{name}'")
     module, _, its_name = _HOMES[name].partition(":")
-    value = getattr(import_module(module), its_name or name)
+    value: object = getattr(import_module(module), its_name or name)
+    if isinstance(value, FunctionType):
+        value = import_module("einsim.public").public(name, value, __getattr__)
     globals()[name] = value
     return value
 

@@ -23,6 +23,7 @@ from einsim.dataflow.templates import build_mapping, preferred_passes, template_
 from einsim.machine_keys import machine_keys
 from einsim.settings import split
 from einsim.sim.gpu.case import KernelCase
+from einsim.specs.argument import Amount, Count, Setting
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workload import WorkloadSource, as_it_is, find_workload
@@ -38,7 +39,6 @@ AUTO = "auto"
 KERNEL_PASSES = "1"  # of attention on a GPU, unless something else is asked for: the fused kernel
 
 Level = Literal["analytical", "sim"]
-LEVELS: tuple[Level, ...] = ("analytical", "sim")
 
 
 class Mapped(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,13 +82,13 @@ def evaluate(
     workload: str | Path | Cascade,
     machine: str | Path | Machine | Gpu,
     *,
-    settings: Mapping[str, object] | None = None,
+    settings: Mapping[str, Setting] | None = None,
     mapping: str | Path | LoopTree = TEMPLATE,
     level: Level = "sim",
     objective: Objective = "latency",
-    within_bytes: float = math.inf,
-    budget_s: float = math.inf,
-    workers: int | None = None,
+    within_bytes: Amount = math.inf,
+    budget_s: Amount = math.inf,
+    workers: Count | None = None,
     effort: Effort = "normal",
     starts: Sequence[LoopTree] = (),
 ) -> Evaluation:
@@ -117,8 +117,6 @@ def evaluate(
     if for_machine and not isinstance(machine, str | Path):
         rule = "is for a machine given by name or file; load_machine takes overrides"
         raise SpecError(f"accel.{next(iter(for_machine))}", rule, where="settings")
-    if level not in LEVELS:
-        raise SpecError("level", "unknown level", got=level, hint=near(level, LEVELS))
     if isinstance(machine, Gpu) or is_gpu(str(machine)):
         gpu = machine if isinstance(machine, Gpu) else load_gpu(str(machine), for_machine)
         return on_gpu(source, for_workload, gpu, mapping)

@@ -10,8 +10,11 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
+from msgspec import Meta
+
+from einsim.specs.argument import FIELDS
 from einsim.specs.errors import SpecError
 from einsim.specs.extensions import caller, guarded
 from einsim.specs.near import near
@@ -26,15 +29,18 @@ if TYPE_CHECKING:
 
 Spec = TypeVar("Spec", bound="WrittenFamily")
 
-MOST_ARGUMENTS, MOST_PARTS = 8, 10**6
+Arity: TypeAlias = Annotated[int, Meta(ge=1, le=8)]
+"""Arguments of an op."""
+Times: TypeAlias = Annotated[int, Meta(ge=1, le=10**6)]
+"""How often an op is made of another."""
 
 
 def register_op(
     name: str,
     *,
-    arity: int,
+    arity: Arity,
     meaning: Callable[..., Any],
-    made_of: Mapping[str, int] | None = None,
+    made_of: Mapping[str, Times] | None = None,
     costs_as: str = "",
 ) -> None:
     """A scalar operator that cascades may call: `Y[p] = mish(X[p])`.
@@ -49,15 +55,13 @@ def register_op(
 
     what = f"op '{name}'"
     OPS.check(name)
-    _whole(f"{what} arity", arity, MOST_ARGUMENTS)
     _takes(what, meaning, arity)
     if costs_as and made_of:
         raise SpecError(what, "costs as another op or is made of others, not both", where=caller())
     known = {*GIVEN, *COMPOSED}
-    for other, count in {**(made_of or {}), **({costs_as: 1} if costs_as else {})}.items():
+    for other in (*(made_of or {}), *([costs_as] if costs_as else [])):
         if other not in known:
             raise SpecError(what, "no such op to cost as", got=other, hint=near(other, known), where=caller())
-        _whole(f"{what} made_of.{other}", count, MOST_PARTS)
     if made_of:
         COMPOSED.register(name, dict(made_of))
     OPS.register(name, ScalarOp(arity, _elementwise(what, meaning), costs_as))
@@ -86,7 +90,7 @@ def register_template(
     build: Callable[..., LoopTree],
     *,
     summary: str = "",
-    menus: Mapping[str, Sequence[int | str]] | None = None,
+    menus: Mapping[str, Annotated[Sequence[int | str], Meta(min_length=1)]] | None = None,
 ) -> None:
     """A mapping template: `--mapping NAME`, and one of those that the mapper's best competes with.
 
@@ -107,7 +111,7 @@ def register_workload(
     name: str,
     build: Callable[[Settings], Cascade],
     *,
-    parameters: Sequence[Parameter] = (),
+    parameters: Sequence[Annotated[Parameter, FIELDS]] = (),
     summary: str = "",
 ) -> None:
     """A workload of the library: `einsim run NAME --set key=value`.
@@ -117,10 +121,15 @@ def register_workload(
     from einsim.workloads.cascade import Cascade
     from einsim.workloads.library import WORKLOADS
     from einsim.workloads.library.workload import Workload
+    from einsim.workloads.settings import read_settings
 
     what = f"workload '{name}'"
     _takes(what, build, 1)
     made = guarded(what, build, Cascade)
+    read_settings(parameters, {one.name: one.default for one in parameters}, what)
+    known = [one.name for one in parameters]
+    if twice := [one for at, one in enumerate(known) if one in known[:at]]:
+        raise SpecError(what, "a parameter stands twice", got=twice[0], where=caller())
     row = Workload(name=name, summary=summary, parameters=tuple(parameters), build=made)
     WORKLOADS.register(name, row)
 
@@ -139,24 +148,18 @@ def register_section(name: str, title: str, draw: Callable[[Sequence[Case]], str
 
 def register_dram_standard(name: str, file: str | Path) -> None:
     """A DRAM standard: `timing: NAME` on a machine's DRAM. `file` is YAML, as einsim's standards are."""
-    from einsim.sim.dram.standard import STANDARDS
+    from einsim.sim.dram.standard import STANDARDS, Standard
+    from einsim.specs.loader import decode, load_yaml
 
     path = Path(file).resolve()
     if not path.is_file():
         raise SpecError(f"DRAM standard '{name}'", "no such file", got=str(file), where=caller())
+    decode(load_yaml(path), Standard, "dram")
     STANDARDS.register(name, path)
 
 
-def _whole(what: str, value: object, most: int) -> None:
-    """SpecError for what is no whole number from 1 to `most`."""
-    if not isinstance(value, int) or not 1 <= value <= most:
-        raise SpecError(what, f"must be a whole number from 1 to {most}", got=value, where=caller())
-
-
-def _takes(what: str, function: object, count: int, *names: str) -> None:
+def _takes(what: str, function: Callable[..., Any], count: int, *names: str) -> None:
     """SpecError where a function can't be called with so many arguments and these by name."""
-    if not callable(function):
-        raise SpecError(what, "must be given a function", got=function, where=caller())
     try:
         signature = inspect.signature(function)
     except ValueError:  # a numpy ufunc

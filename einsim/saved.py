@@ -15,6 +15,7 @@ from einsim.dataflow.result import Result
 from einsim.evaluation import Evaluation, Mapped
 from einsim.report.case import NotAtHand
 from einsim.specs.errors import EinsimError, SpecError
+from einsim.specs.files import read_text, write_text
 from einsim.version import VERSION
 
 # The keys of `einsim run --json`, in this order: scripts rely on them (docs/cli.md).
@@ -58,23 +59,27 @@ def is_result(path: Path) -> bool:
 
 
 def save_result(found: Evaluation, path: str | Path) -> None:
-    """Keep a result and its machine in a JSON file, which `load_result` and `einsim report` read."""
-    Path(path).write_text(json.dumps(saved(found), indent=1) + "\n", encoding="utf-8")
+    """Keep a result and its machine in a JSON file, which `load_result` and `einsim report` read.
+
+    SpecError where it can't be written; what was there before stays then.
+    """
+    write_text(Path(path), json.dumps(saved(found), indent=1) + "\n")
 
 
 def load_result(path: str | Path) -> Result:
     """The result of a file that `save_result`, `run -o` or `run --json` wrote.
 
-    SpecError for a file that isn't one, or that another version of einsim wrote, with the way on.
+    SpecError, with the way on, for a file that can't be read or isn't one, or that another version wrote.
     """
     return read_saved(Path(path)).result
 
 
 def read_saved(path: Path) -> Saved:
     """As `load_result`, with the machine."""
+    text = read_text(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
+        data = msgspec.json.decode(text)  # NaN, which Python's own reader takes, is no JSON
+    except (msgspec.DecodeError, RecursionError):
         raise SpecError("", "is not a result of einsim: no JSON", where=str(path)) from None
     if not isinstance(data, dict) or not {"workload", "accel", "cycles"} <= data.keys():
         raise SpecError("", "is not a result of einsim: no workload, accel and cycles", where=str(path))
@@ -92,7 +97,9 @@ def read_saved(path: Path) -> Saved:
 
 def check_version(data: dict[str, Any], path: Path) -> None:
     """SpecError for a result of another minor version: figures of two models are not to be compared."""
-    written = str(data.get("version", UNWRITTEN))
+    written = data.get("version", UNWRITTEN)
+    if not isinstance(written, str):
+        raise SpecError("version", "is not a result of einsim: must be text", got=written, where=str(path))
     if series(written) == series(VERSION):
         return
     rule = f"holds a result of einsim {written}, whose figures this {VERSION} would not give"

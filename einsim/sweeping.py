@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from einsim.evaluation import AUTO, Evaluation, Level, evaluate
+from einsim.specs.argument import Count, Setting
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.workloads.cascade import Cascade
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 #: Points of a line, of which each starts from the one before: the same for any number of workers.
 LINE: Final = 32
 
-Point = Mapping[str, object]
+Point = Mapping[str, Setting]
 """What `--set` takes."""
 
 
@@ -33,7 +34,7 @@ def sweep(
     level: Level = "analytical",
     objective: Objective = "latency",
     effort: Effort = "quick",
-    workers: int | None = None,
+    workers: Count | None = None,
 ) -> Iterator[Evaluation | EinsimError]:
     """What `workload` costs at each of `points`, in their order, by searched mappings as `evaluate` gives
     them with "auto"; for a point without a mapping, the error that says why.

@@ -31,6 +31,7 @@ from einsim.sim.memory.timed import timed
 from einsim.sim.server import Server
 from einsim.sim.stateful import Stateful
 from einsim.sim.watch import Watch
+from einsim.specs.argument import Amount
 
 
 class DeadlockError(RuntimeError):
@@ -46,8 +47,8 @@ def simulate(
     machine: Machine,
     *,
     jump: bool = True,
-    tiles: float = math.inf,
-    until_s: float = math.inf,
+    tiles: Amount = math.inf,
+    until_s: Amount = math.inf,
 ) -> Result:
     """Simulate a program: the level "sim" of `einsim run`.
 

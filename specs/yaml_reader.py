@@ -17,6 +17,7 @@ import yaml
 
 from einsim.specs.document import Document, Path
 from einsim.specs.errors import EinsimError, SpecError, dotted
+from einsim.specs.files import read_text
 
 LARGEST_BYTES: Final = 2**20
 DEEPEST: Final = 32
@@ -37,22 +38,7 @@ _WORDS: Final[dict[str, bool | None]] = {
 def load_yaml(source: FilePath, label: str = "") -> Document:
     """Reads a YAML file whose root is a mapping; SpecError for anything else. `label` names it in errors."""
     label = label or str(source)
-    try:
-        with source.open("rb") as file:
-            raw = file.read(LARGEST_BYTES + 1)
-    except FileNotFoundError:
-        raise SpecError("", "no such file", where=label) from None
-    except OSError as error:
-        raise SpecError("", f"cannot be read: {error.strerror or error}", where=label) from None
-    except ValueError as error:  # a null byte in the path
-        raise SpecError("", f"cannot be read: {error}", where=label) from None
-    if len(raw) > LARGEST_BYTES:
-        raise SpecError("", f"is larger than {LARGEST_BYTES} bytes", where=label)
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError("", f"is not UTF-8 text (byte {error.start})", where=label) from None
-    return read_yaml(text, label)
+    return read_yaml(read_text(source, label, LARGEST_BYTES), label)
 
 
 @lru_cache(maxsize=64)

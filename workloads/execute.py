@@ -50,7 +50,10 @@ def _inputs(cascade: Cascade, inputs: Mapping[str, NDArray[np.generic]]) -> dict
     for name in known:
         if name not in inputs:
             raise SpecError(f"inputs.{name}", "is missing", hint=f"needs shape {cascade.shape(name)}")
-        values[name] = np.asarray(inputs[name], dtype=np.float64)
+        try:
+            values[name] = np.asarray(inputs[name], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"inputs.{name}", f"must be an array of numbers: {error}") from None
         if values[name].shape != cascade.shape(name):
             raise SpecError(
                 f"inputs.{name}", f"must have shape {cascade.shape(name)}", got=values[name].shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from einsim.specs.argument import Setting
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workloads import library
@@ -30,7 +31,7 @@ def describe(name: str) -> tuple[str, tuple[Parameter, ...]]:
     return found.summary, found.parameters
 
 
-def load_workload(name_or_path: str | Path, settings: Mapping[str, object] | None = None) -> Cascade:
+def load_workload(name_or_path: str | Path, settings: Mapping[str, Setting] | None = None) -> Cascade:
     """The cascade of a library name, a model's name, a YAML file or a model's `config.json`.
 
     `settings` are what `--set` takes, as Python values or text: `{"seq": "4K", "causal": True}`. Raises

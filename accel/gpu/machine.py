@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from einsim.specs.argument import Setting
 from einsim.specs.errors import RuleError, SpecError
 from einsim.specs.loader import decode, load_yaml, override
 from einsim.specs.near import near
@@ -189,7 +190,7 @@ def is_gpu(name_or_path: str) -> bool:
     return name_or_path in gpu_names()
 
 
-def load_gpu(name_or_path: str | Path, overrides: Mapping[str, object] | None = None) -> Gpu:
+def load_gpu(name_or_path: str | Path, overrides: Mapping[str, Setting] | None = None) -> Gpu:
     """The GPU of a preset's name or of a YAML file, with `--set` overrides applied before it is judged.
 
     SpecError for anything unknown, missing or out of range.

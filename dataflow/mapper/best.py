@@ -17,7 +17,7 @@ from einsim.dataflow.mapper.found import Found, searched
 from einsim.dataflow.mapper.judged import Judged, judged
 from einsim.dataflow.mapper.moves import Moves
 from einsim.dataflow.mapper.named import TemplateSpace
-from einsim.dataflow.mapper.objective import OBJECTIVES, Key, Objective, key_by, nondominated
+from einsim.dataflow.mapper.objective import Key, Objective, key_by, nondominated
 from einsim.dataflow.mapper.point import Point, mapping
 from einsim.dataflow.mapper.refine import JUDGED, refine
 from einsim.dataflow.mapper.search import Search, SearchResult
@@ -28,8 +28,8 @@ from einsim.dataflow.mapping import Keep, Mapping, placed
 from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import Layouts
 from einsim.dataflow.templates import build_mapping, template_names
-from einsim.specs.errors import EinsimError, SpecError
-from einsim.specs.near import near
+from einsim.specs.argument import Amount, Count
+from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.sparsity import DENSE
 
@@ -87,17 +87,17 @@ def best_mapping(
     machine: Machine,
     objective: Objective = "latency",
     *,
-    within_bytes: float = math.inf,
-    budget_s: float = math.inf,
+    within_bytes: Amount = math.inf,
+    budget_s: Amount = math.inf,
     effort: Effort = "normal",
-    nodes: int | None = None,
-    workers: int = 1,
+    nodes: Count | None = None,
+    workers: Count = 1,
     space: MapSpace | None = None,
     templates: bool = True,
     layouts: Layouts = "full",
     starts: Sequence[Mapping] = (),
     progress: Progress = lambda *_: None,
-    beat: float = math.inf,
+    beat: Amount = math.inf,
 ) -> Answer:
     """The best legal mapping by the analytical model; ties go to the figure of `found.score`.
 
@@ -107,12 +107,9 @@ def best_mapping(
     `budget_s` that runs out does. With `templates`, the library's mappings compete too, and `starts` that are
     legal, unless `space` restricts the search; what is found is refined, with these `layouts` on arrays. What
     is no better than `starts`, or to `beat`, which another cascade of the same function has reached, need not
-    be found. Raises SpecError for an unknown objective, or one of energy on a machine that doesn't state what
-    it costs, and EinsimError where no mapping fits.
+    be found. Raises SpecError for an objective of energy on a machine that doesn't state what it costs, and
+    EinsimError where no mapping fits.
     """
-    if objective not in OBJECTIVES:
-        hint = near(objective, OBJECTIVES)
-        raise SpecError("", "unknown objective", got=objective, where="--objective", hint=hint)
     check_priced(cascade, machine, objective)
     start = time.monotonic()
     nodes = nodes or NODES[effort] // (LATER if beat < math.inf else 1)

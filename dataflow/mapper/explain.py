@@ -14,6 +14,7 @@ from einsim.dataflow.mapper.judged import judged
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
 from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import placements
+from einsim.specs.argument import Amount
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.passes import PassReport, every_occurrence
@@ -60,7 +61,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     passes: tuple[PassReport, ...] = ()
 
 
-def explain(mapping: Mapping, cascade: Cascade, machine: Machine, *, budget_s: float = 0.0) -> Explanation:
+def explain(mapping: Mapping, cascade: Cascade, machine: Machine, *, budget_s: Amount = 0.0) -> Explanation:
     """Evaluate a legal mapping, then again on machines with one thing doubled.
 
     Ports and units are doubled under the same mapping, and each Einsum is tried on other units. A larger

@@ -40,6 +40,7 @@ from einsim.machine_keys import machine_keys
 from einsim.report.stated import energy, over_bound
 from einsim.settings import read_pairs, split
 from einsim.specs.errors import RuleError, SpecError
+from einsim.specs.files import write_text
 from einsim.specs.units import Bytes, Seconds, format_bytes
 from einsim.workload import PASSES, WorkloadSource, find_workload
 from einsim.workloads.cascade import Cascade
@@ -161,7 +162,7 @@ def command(
         most = 0 if objective == "pareto" else TILES[effort]
         found = compare(cascades, machine, search, objective, most, once=effort == "quick")
     if output:
-        output.write_text(dump_mapping(found.best.mapping), encoding="utf-8")
+        write_text(output, dump_mapping(found.best.mapping))
     if as_json:
         click.echo(json.dumps(_summary(found, objective), indent=2))
     else:

@@ -17,6 +17,7 @@ from einsim.report.case import Case
 from einsim.report.page import page
 from einsim.saved import is_result, read_saved
 from einsim.settings import read_pairs
+from einsim.specs.files import write_text
 
 HELP = """Write the mapping report: one HTML page, self-contained, about one or more cases side by side.
 
@@ -78,7 +79,7 @@ def command(
             again = ["einsim", "run", item, "--accel", accel, "--mapping", mapping, "--level", level]
             again += ["--set", *settings] if settings else []
             cases.append(Case(result=found.result, machine=found.machine, command=shlex.join(again)))
-    output.write_text(page(distinct(cases, origins)), encoding="utf-8")
+    write_text(output, page(distinct(cases, origins)))
     click.echo(f"wrote {output}")
 
 

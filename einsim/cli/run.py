@@ -22,6 +22,7 @@ from einsim.report.stated import over_bound
 from einsim.saved import save_result, summary
 from einsim.settings import read_pairs
 from einsim.specs.errors import SpecError
+from einsim.specs.files import write_text
 from einsim.validation.oracle.check import Report, check_mapping
 
 HELP = """Map WORKLOAD onto an accelerator, judge the mapping and explain the result.
@@ -86,7 +87,7 @@ def command(
     if output:
         save_result(found, output)
     if save_mapping:
-        save_mapping.write_text(dump_mapping(found.mapped.mapping), encoding="utf-8")
+        write_text(save_mapping, dump_mapping(found.mapped.mapping))
     checked = check_mapping(found.cascade, found.mapped.machine, found.mapped.mapping) if check else None
     code = 0 if checked is None or checked.equal else 1
     searched = found.how.searched if isinstance(found.how, Mapped) else None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta
 
 from einsim.report.case import Case
 from einsim.report.markup import text
@@ -15,7 +18,7 @@ NAME = 110
 FONT = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 
-def card(title: str, cases: Sequence[Case]) -> str:
+def card(title: str, cases: Annotated[Sequence[Case], Meta(min_length=1)]) -> str:
     """An SVG with one block a case: its figures, and a bar for each unit with work by Einsum and stalls by cause.
 
     All bars are on the scale of the slowest case, so that length is time.

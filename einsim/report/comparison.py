@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
+from msgspec import Meta
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +23,7 @@ WIDEST = 160
 """Columns of the text: what does not fit is wrapped."""
 
 
-def comparison(results: Sequence[Result], *, styled: bool = False) -> str:
+def comparison(results: Annotated[Sequence[Result], Meta(min_length=1)], *, styled: bool = False) -> str:
     """Results side by side as text: figures, where time, energy and bytes go; `styled` for a terminal in colour."""
     out = Console(
         width=WIDEST, force_terminal=styled, highlight=False, color_system="standard" if styled else None

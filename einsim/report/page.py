@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from string import Template
+from typing import Annotated
+
+from msgspec import Meta
 
 from einsim.dataflow.result import Result
 from einsim.report.case import Case
@@ -15,7 +18,7 @@ from einsim.report.stated import energy
 from einsim.version import VERSION
 
 
-def page(cases: Sequence[Case], title: str = "") -> str:
+def page(cases: Annotated[Sequence[Case], Meta(min_length=1)], title: str = "") -> str:
     """One self-contained HTML page about one or more cases, in the order given.
 
     Its title names their workloads unless another one is given.

@@ -138,7 +138,7 @@ def test_what_fits_nowhere_is_named() -> None:
         build_mapping(cascade("delta rule", large=True), machine)
     arrays = load_machine("eyeriss-like")
     arrays = msgspec.structs.replace(arrays, units=arrays.matrix_units)
-    with pytest.raises(EinsimError, match="^eyeriss-like: no unit can compute Einsum Y"):
+    with pytest.raises(EinsimError, match=r"^eyeriss-like: no unit can compute Einsum Y"):
         build_mapping(parse("Y[i] = exp(X[i])", name="w", sizes={"i": 4}), arrays)
 
 

@@ -75,12 +75,12 @@ def test_an_op_without_costs_needs_a_unit_that_states_it():
         ({"name": "gelu"}, "op 'gelu': the name is taken, by einsim"),
         ({"name": "mac"}, "op 'mac': the name is taken, by einsim"),
         ({"name": "a-b"}, "op: must be a name of letters, digits and _ (got 'a-b')"),
-        ({"arity": 0}, "op 'cube' arity: must be a whole number from 1 to 8 (got 0)"),
-        ({"arity": "1"}, "op 'cube' arity: must be a whole number from 1 to 8 (got '1')"),
+        ({"arity": 0}, "register_op(arity): must be >= 1 (got 0)"),
+        ({"arity": "1"}, "register_op(arity): must be a whole number (got '1')"),
         ({"arity": 2}, "op 'cube': its function must take 2 arguments (got '(x)')"),
-        ({"meaning": 3}, "op 'cube': must be given a function (got 3)"),
+        ({"meaning": 3}, "register_op(meaning): must be a function (got 3)"),
         ({"made_of": {"mull": 2}}, "op 'cube': no such op to cost as (got 'mull'); did you mean 'mul'?"),
-        ({"made_of": {"mul": 0}}, "op 'cube' made_of.mul: must be a whole number from 1 to 1000000 (got 0)"),
+        ({"made_of": {"mul": 0}}, "register_op(made_of).mul: must be >= 1 (got 0)"),
         ({"costs_as": "mul"}, "op 'cube': costs as another op or is made of others, not both"),
     ],
 )
@@ -203,3 +203,39 @@ def test_a_dram_standard_is_a_file(tmp_path, repository):
         einsim.register_dram_standard("other", tmp_path / "other.yaml")
     with pytest.raises(SpecError, match=r"the name is taken, by test_extend\.py"):
         einsim.register_dram_standard("mine", tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "rule"),
+    [
+        ({"kind": "sise"}, r"register_workload\(parameters\)\[0\].kind: unknown value \(got 'sise'\); did you mean 'size'\?"),
+        ({"name": 3}, r"register_workload\(parameters\)\[0\].name: must be text \(got 3\)"),
+        ({"default": "4 KB"}, r"workload 'line' d: must be a whole number such as 4096, 4K or 1M \(got '4 KB'\)"),
+        ({"kind": "choice", "choices": ("a", "b"), "default": "c"}, "workload 'line' d: unknown d 'c'; known: a, b"),
+    ],
+)  # fmt: skip
+def test_a_wrong_parameter_is_refused_when_its_workload_is_registered(parameter, rule):
+    wrong = einsim.Parameter(**{"name": "d", "kind": "size", "summary": "", **parameter})
+    with pytest.raises(SpecError, match=rule):
+        einsim.register_workload("line", lambda given: cubes(), parameters=[wrong])
+    twice = einsim.Parameter(name="d", kind="size", summary="")
+    with pytest.raises(SpecError, match=r"workload 'line': a parameter stands twice \(got 'd'\)"):
+        einsim.register_workload("line", lambda given: cubes(), parameters=[twice, twice])
+    assert "line" not in einsim.workload_names()
+
+
+def test_a_wrong_dram_standard_is_refused_when_it_is_registered(tmp_path):
+    (tmp_path / "wrong.yaml").write_text("name: wrong\n")
+    with pytest.raises(SpecError, match=r"wrong.yaml:1 dram: missing key 'title'"):
+        einsim.register_dram_standard("wrong", tmp_path / "wrong.yaml")
+    with pytest.raises(SpecError, match=r"test_extend.py:\d+ DRAM standard 'wrong': no such file"):
+        einsim.register_dram_standard("wrong", str(tmp_path))
+    with pytest.raises(SpecError, match=r"register_dram_standard\(file\): must be text or a path \(got 3\)"):
+        einsim.register_dram_standard("wrong", 3)
+
+
+def test_a_menu_of_nothing_is_refused():
+    with pytest.raises(
+        SpecError, match=r"register_template\(menus\).kind: must be of a length >= 1 \(got \(\)\)"
+    ):
+        einsim.register_template("some", lambda cascade, machine, kind: None, menus={"kind": ()})

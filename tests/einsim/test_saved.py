@@ -93,3 +93,34 @@ def test_a_mapping_of_the_version_before_loads_and_is_the_same():
     old = load_mapping(OLD / "mapping-0.1.yaml", cascade, machine)
     assert old.template == "fusemax-on-flat"
     assert einsim.dump_mapping(old) == (OLD / "mapping-0.1.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"cycles": -1}, "Expected `int` >= 0 - at `$.cycles`"), ({"latency_s": -1.0}, "Expected `float` >= 0.0 - at `$.latency_s`"),
+        ({"traffic": {"dram": {"X": -1}}}, "Expected `int` >= 0 - at `$.traffic[...][...]`"),
+        ({"energy_by": {"dram": -1e-9}}, "Expected `float` >= 0.0 - at `$.energy_by[...]`"),
+        ({"latency_s": float("nan")}, "no JSON"), ({"latency_s": float("inf")}, "no JSON"),
+        ({"version": None}, "must be text (got null)"), ({"version": 2}, "must be text (got 2)"),
+    ],
+)  # fmt: skip
+def test_what_no_run_gives_is_no_result(found, change, rule, tmp_path):
+    path = tmp_path / "r.json"
+    einsim.save_result(found, path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(einsim.SpecError) as told:
+        einsim.load_result(path)
+    place = f"{path} version" if "version" in change else str(path)
+    assert str(told.value) == f"{place}: is not a result of einsim: {rule}"
+
+
+def test_files_that_are_not_there_are_one_line(found, tmp_path):
+    for call, rule in (
+        (lambda: einsim.load_result(tmp_path / "no.json"), "no.json: no such file"),
+        (lambda: einsim.load_result(str(tmp_path)), ": cannot be read: Is a directory"),
+        (lambda: einsim.save_result(found, tmp_path / "no" / "r.json"), "r.json: cannot be written: No such file or directory"),
+        (lambda: einsim.load_mapping(f"{tmp_path}/no.yaml", found.cascade, found.machine), "no.yaml: no such file"),
+    ):  # fmt: skip
+        with pytest.raises(einsim.SpecError, match=rule):
+            call()

@@ -1,0 +1,74 @@
+"""A file is read whole or refused in one line, and written whole or left as it was."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from einsim.specs.errors import SpecError
+from einsim.specs.files import read_text, write_text
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    write_text(tmp_path / "link", "grüße\n")
+    assert read_text(tmp_path / "file") == "grüße\n"
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "link"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("none", "no such file"), ("folder", "cannot be read: Is a directory"), ("a\0b", "cannot be read: embedded null byte"),
+        ("bytes", "is not UTF-8 text (byte 1)"), ("large", "is larger than 8 bytes"), ("bytes/x", "cannot be read: Not a directory"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_one_line(name: str, rule: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "bytes").write_bytes(b"a\xff")
+    (tmp_path / "large").write_text("a" * 9)
+    with pytest.raises(SpecError) as told:
+        read_text(tmp_path / name, most=8)
+    assert str(told.value) == f"{tmp_path / name}: {rule}"
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("none/x", "No such file or directory"), (".", "Is a directory"), ("file/x", "Not a directory"),
+        ("a\0b", "embedded null byte"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_one_line(name: str, rule: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpecError) as told:
+        write_text(tmp_path / name, "text")
+    assert str(told.value) == f"{tmp_path / name}: cannot be written: {rule}"
+
+
+def test_a_file_stays_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, text: str, **_: str) -> None:
+        with self.open("w") as file:
+            file.write(text[:1])
+        raise OSError(28, "No space left on device")
+
+    write_text(tmp_path / "file", "before")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(SpecError, match="No space left on device"):
+        write_text(tmp_path / "file", "after")
+    assert (tmp_path / "file").read_bytes() == b"before"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    found: list[str] = []
+    reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    write_text(tmp_path / "pipe", "text")
+    reader.join(timeout=10)
+    assert found == ["text"]
