@@ -50,7 +50,7 @@ format: $(VENV)/.dev
 	@$(PY) -m ruff format .
 
 pictures: $(VENV)/.demo
-	@$(PY) examples/readme_picture.py
+	@$(PY) examples/readme_picture.py docs/img/demo.svg
 
 clean:
 	rm -rf $(VENV) out

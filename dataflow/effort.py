@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 Effort = Literal["quick", "normal", "proof"]
-EFFORTS: Final[tuple[Effort, ...]] = get_args(Effort)
 
 NODES: Final[dict[Effort, int]] = {"quick": 30_000, "normal": 1_000_000, "proof": 100_000_000}
 """Partial mappings that a search looks at, at most: part of a second, some seconds, as long as it takes."""

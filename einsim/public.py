@@ -24,8 +24,8 @@ MAKERS: Final = {
 }
 """What gives a value of a type that a user doesn't write."""
 FLAG: Final = re.compile(r"--([a-z]\w*)")
-SET: Final = ("settings", "overrides", "points")
-"""The parameters that take what `--set` takes."""
+TAKES: Final = {"set": ("settings", "overrides", "points"), "mapping": ("mapping", "template")}
+"""The parameters that take what a flag does, where they are not called like it."""
 
 
 def public(name: str, function: Callable[..., Any], names: Callable[[str], object]) -> Callable[..., Any]:
@@ -107,8 +107,7 @@ def _for_scripts(error: SpecError, function: str, parameters: Mapping[str, objec
     """The error with parameters in the place of the command line's flags."""
 
     def parameter(flag: re.Match[str]) -> str:
-        takes = SET if flag[1] == "set" else (flag[1],)
-        return next((one for one in takes if one in parameters), flag[0])
+        return next((one for one in TAKES.get(flag[1], (flag[1],)) if one in parameters), flag[0])
 
     where, flag = error.where, FLAG.match(error.where)
     if flag and parameter(flag) != flag[0]:

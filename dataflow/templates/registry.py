@@ -79,7 +79,7 @@ def build_mapping(cascade: Cascade, machine: Machine, template: str = "template"
         mapping = TEMPLATES[template].build(cascade, machine)
     else:
         hint = near(template, (*TEMPLATES, "template"))
-        raise SpecError("mapping.template", "unknown template", got=template, hint=hint)
+        raise SpecError("", "unknown template", got=template, where="--mapping", hint=hint)
     check(mapping, cascade, machine)
     return mapping
 

@@ -17,7 +17,7 @@ from einsim.accel.machine import Machine
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console, say_compiling
-from einsim.dataflow.effort import EFFORTS, Effort
+from einsim.dataflow.effort import Effort
 from einsim.dataflow.mapper.best import (
     Answer,
     best_mapping,
@@ -74,7 +74,7 @@ Ctrl-C ends the search with the best mapping so far.
 )  # fmt: skip
 @click.option("--within", metavar="BYTES", help="Bytes that may be held on chip at once, such as 8MiB.")
 @click.option(
-    "--effort", type=Named(EFFORTS), default="normal", show_default=True,
+    "--effort", type=Named(get_args(Effort)), default="normal", show_default=True,
     help="How long to search: under a second, seconds, or as long as a proof takes.",
 )  # fmt: skip
 @click.option(

@@ -14,7 +14,7 @@ from einsim.accel.gpu.machine import is_gpu
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console, say_compiling
-from einsim.dataflow.effort import EFFORTS, Effort
+from einsim.dataflow.effort import Effort
 from einsim.dataflow.mapping_file import dump_mapping
 from einsim.evaluation import AUTO, TEMPLATE, Level, Mapped, evaluate
 from einsim.report.comparison import comparison_table, where_time_went
@@ -46,7 +46,7 @@ WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hug
     "or auto: the fastest of all these and of what the mapper finds.",
 )  # fmt: skip
 @click.option(
-    "--effort", type=Named(EFFORTS), default="normal", show_default=True,
+    "--effort", type=Named(get_args(Effort)), default="normal", show_default=True,
     help="How long --mapping auto searches: under a second, seconds, or as long as a proof takes.",
 )  # fmt: skip
 @click.option(

@@ -50,6 +50,7 @@ CALLS: list[tuple[Callable[[], object], str]] = [
      "explain(mapping): must be a Mapping (got 'softmax'); build_mapping or load_mapping makes one"),
     (lambda: einsim.report_page([WORK]),  # type: ignore[list-item]
      "report_page(cases)[0]: must be a Case (got Cascade(name='softmax',...]', dtype='fp32'),)))"),
+    (lambda: einsim.build_mapping(WORK, CHIP, "flatt"), "build_mapping(template): unknown template (got 'flatt'); did you mean 'flat'?"),
     # what is found further in is told in a script's words too
     (lambda: einsim.evaluate("softmax", "tpu-v4i", settings={"pp": 3}),
      "evaluate(settings) pp: neither the workload nor the machine has such a setting; did you mean 'p'?"),
