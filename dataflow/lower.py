@@ -31,7 +31,8 @@ from einsim.dataflow.visit import MOST_VISITED
 from einsim.dataflow.volume import Costs, costs_of, op_at
 from einsim.dataflow.waits import DraftOp, add_waits
 from einsim.specs.remembered import Remembered
-from einsim.workloads.cascade import Cascade
+from einsim.workloads.ahead import Dependence, initial_only
+from einsim.workloads.cascade import Cascade, Einsum
 
 _PROGRAMS: Final = Remembered[Program](1_000_000, lambda one: sum(len(op.costs) for op in one.ops))
 _KNOWN: Final = Remembered[LoweredBefore](64)
@@ -113,10 +114,8 @@ def _stepped(node: Node, cascade: Cascade, tiles: MappingType[str, int]) -> Node
 
 def _computes(layout: Layout) -> list[DraftOp]:
     return [
-        DraftOp(
-            kind="compute", subject=leaf.node.einsum, leaf=leaf, place=leaf.place, path=leaf.path, when={}
-        )
-        for leaf in layout.leaves
+        DraftOp(kind="compute", subject=one.node.einsum, leaf=one, place=one.place, path=one.path, when={})
+        for one in layout.leaves
     ]
 
 
@@ -127,29 +126,30 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     tensor = home.tensor
     here = users(cascade, layout, home)
     producer = next((leaf for leaf in here if leaf.node.einsum == tensor), None)
-    made: list[DraftOp] = []
+    moves: list[tuple[str, tuple[Leaf, ...], tuple[tuple[int, ...], dict[int, str]]]] = []
     inside = {leaf.node.einsum for leaf in here}
-    outside = any(reader.name not in inside for reader in cascade.consumers(tensor))
+    outside = any(r.name not in inside and _reads_made(cascade, r, tensor) for r in cascade.consumers(tensor))
     leaves = producer is not None and (outside or cascade.is_output(tensor))
     apart = producer is not None and parts_in(cascade, machine, producer.node, home.memory)
-    if producer is None or (leaves and not apart and summed(cascade, layout, producer, home.depth)):
-        served = here if producer is None else (producer,)
-        path, when = _loading(cascade, layout, served, tensor, home)
-        made.append(
-            DraftOp(
-                kind="load", subject=tensor, leaf=served[0], place=served[0].place, path=path, when=when,
-                home=home, served=served,
-            )
-        )  # fmt: skip
+    served = tuple(leaf for leaf in here if _reads_made(cascade, cascade.einsum(leaf.node.einsum), tensor))
+    served = served if producer is None else (producer,)
+    if served and (not producer or (leaves and not apart and summed(cascade, layout, producer, home.depth))):
+        moves.append(("load", served, _loading(cascade, layout, served, tensor, home)))
     if producer is not None and leaves:
-        path, when = _chunk(cascade, layout, producer, tensor, home, "last")
-        made.append(
-            DraftOp(
-                kind="store", subject=tensor, leaf=producer, place=producer.place, path=path, when=when,
-                home=home, served=(producer,),
-            )
-        )  # fmt: skip
-    return made
+        moves.append(("store", (producer,), _chunk(cascade, layout, producer, tensor, home, "last")))
+    return [
+        DraftOp(
+            kind=kind, subject=tensor, leaf=served[0], place=served[0].place, path=path, when=when,
+            home=home, served=served,
+        )
+        for kind, served, (path, when) in moves
+    ]  # fmt: skip
+
+
+def _reads_made(cascade: Cascade, einsum: Einsum, tensor: str) -> bool:
+    """Whether an Einsum reads more of a tensor than the initial step of a state, which is never moved."""
+    writer, reads = cascade.producer(tensor), [read for read in einsum.reads if read.tensor == tensor]
+    return not writer or not all(initial_only(cascade, Dependence(writer, einsum, read)) for read in reads)
 
 
 def _loading(
@@ -263,16 +263,13 @@ def _beside(inner: ScheduleNode, here: tuple[ScheduleNode, ...], drafts: list[Dr
     its first child has come when that child ends.
     """
     first = {drafts[op].leaf.place for op in _ops(inner.children[0])} if inner.kind == "sequence" else set()
-    early = [one for one in here if _loads_once(drafts[one.op]) and drafts[one.op].leaf.place in first]
+    loads = {at for at, one in enumerate(drafts) if one.kind == "load" and one.home and not one.home.depth}
+    early = [one for one in here if one.op in loads and drafts[one.op].leaf.place in first]
     if early:
         head = ScheduleNode(kind="pipeline", children=(*early, inner.children[0]))
         inner = ScheduleNode(kind="sequence", children=(head, *inner.children[1:]))
     late = tuple(one for one in here if one not in early)
     return ScheduleNode(kind="pipeline", children=(*late, inner)) if late else inner
-
-
-def _loads_once(draft: DraftOp) -> bool:
-    return draft.kind == "load" and draft.home is not None and not draft.home.depth
 
 
 def _ops(node: ScheduleNode) -> Iterator[int]:

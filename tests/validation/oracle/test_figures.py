@@ -172,6 +172,11 @@ CASES = {
          "Z[p,n] = A[p,m1*M0+m0] * W[m1*M0+m0,n]"), "m=5 m0=4 p=5 n=3", {"exploits": ("n:m",)},
         "keep A Z in gb x1 / for m0/3 / keep W in gb x1 / Z on grid rows=p cols=n",
     ),
+    "the initial step of a state is moved nowhere, also where it is all that some Einsum reads": (
+        "initial S = 0\nR[t,c] = S[t,c] * G[c]\nS[t+1,c] = R[t,c] + X[t,c]\nY[c] = S[T,c] * G[c]", "t=1 c=3", {},
+        ("keep R in gb x1\n  sequence\n    keep S G in gb x1\n      R on lanes lanes=c\n"
+         "    keep S X G Y in gb x1\n      sequence\n        S on lanes lanes=c\n        Y on lanes lanes=c"),
+    ),
     "each step of a state in a tile reads and writes by itself": (
         "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * D[c]", "t=3 c=2", {},
         "keep S D X Y in gb x1 / pipeline\n    S on lanes lanes=c\n    Y on lanes lanes=c",
