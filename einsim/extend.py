@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 from msgspec import Meta
 
-from einsim.specs.argument import FIELDS
 from einsim.specs.errors import SpecError
 from einsim.specs.extensions import caller, guarded
 from einsim.specs.near import near
@@ -111,7 +110,7 @@ def register_workload(
     name: str,
     build: Callable[[Settings], Cascade],
     *,
-    parameters: Sequence[Annotated[Parameter, FIELDS]] = (),
+    parameters: Sequence[Parameter] = (),
     summary: str = "",
 ) -> None:
     """A workload of the library: `einsim run NAME --set key=value`.

@@ -6,10 +6,10 @@ import builtins
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from einsim.specs.argument import fitting
+from einsim.specs.argument import check_fields, fitting
 from einsim.specs.errors import RuleError, SpecError, dotted
 from einsim.specs.extensions import caller
 
@@ -24,6 +24,8 @@ MAKERS: Final = {
 }
 """What gives a value of a type that a user doesn't write."""
 FLAG: Final = re.compile(r"--([a-z]\w*)")
+WRITTEN: Final = ("Mapping", "parameters")
+"""What users make of parts, which nothing checks as they are made."""
 TAKES: Final = {"set": ("settings", "overrides", "points"), "mapping": ("mapping", "template")}
 """The parameters that take what a flag does, where they are not called like it."""
 
@@ -49,7 +51,14 @@ def public(name: str, function: Callable[..., Any], names: Callable[[str], objec
                 given.arguments[parameter] = _checked(name, parameter, value, kind)
         try:
             _together(name, given.arguments)
-            return function(*given.args, **given.kwargs)
+            found = function(*given.args, **given.kwargs)
+            return one_by_one(found) if inspect.isgenerator(found) else found
+        except SpecError as error:
+            raise _for_scripts(error, name, signature.parameters) from error
+
+    def one_by_one(found: Iterator[Any]) -> Iterator[Any]:
+        try:
+            yield from found
         except SpecError as error:
             raise _for_scripts(error, name, signature.parameters) from error
 
@@ -59,7 +68,10 @@ def public(name: str, function: Callable[..., Any], names: Callable[[str], objec
 
 def _checked(function: str, parameter: str, value: object, kind: object) -> Any:
     try:
-        return fitting(value, kind)
+        fit = fitting(value, kind)
+        if type(fit).__name__ in WRITTEN or parameter in WRITTEN:
+            check_fields(fit)
+        return fit
     except RuleError as error:
         path = dotted((f"{function}({parameter})", *error.at))
         maker = next((how for name, how in MAKERS.items() if error.rule.endswith(f" {name}")), "")
@@ -74,6 +86,10 @@ def _together(function: str, given: Mapping[str, Any]) -> None:
         from einsim.dataflow.legality import check
 
         check(given["mapping"], given["cascade"], given["machine"])
+    space = given.get("space")
+    if space is not None and (space.cascade, space.machine) != (given["cascade"], given["machine"]):
+        rule = "is of another cascade or machine than are given beside it"
+        raise SpecError(f"{function}(space)", rule, where=caller())
     if "program" in given and given["program"].accel != given["machine"].name:
         rule = f"is not the machine that the program was lowered for, '{given['program'].accel}'"
         hint = "lower the mapping for it"

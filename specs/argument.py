@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -35,8 +35,6 @@ class Only(NamedTuple):
     kind: Any
 
 
-FIELDS: Final = "fields"
-"""Marks a struct that users write, whose fields are to fit too."""
 Setting: TypeAlias = Annotated[
     object, Only(bool | int | float | str | Sequence[bool | int | float | str] | Mapping[str, object])
 ]
@@ -61,9 +59,6 @@ def fitting(value: object, kind: Any) -> Any:
         for meta in kind.__metadata__:
             if isinstance(meta, Only):
                 return fitting(value, meta.kind)
-        if FIELDS in kind.__metadata__:
-            for field in msgspec.structs.fields(fitting(value, kind.__origin__)):
-                _at(field.name, getattr(value, field.name), field.type)
         return _limited(fitting(value, kind.__origin__), kind.__metadata__)
     if origin in (typing.Union, types.UnionType):
         return _one_of(value, typing.get_args(kind))
@@ -76,6 +71,19 @@ def fitting(value: object, kind: Any) -> Any:
     if kind in (bool, int, float, Path) and not isinstance(value, int | float):
         return kind(value)
     return _within(value, origin, typing.get_args(kind))
+
+
+def check_fields(value: object) -> None:
+    """RuleError where a field of a struct, or of one within, doesn't fit its annotation."""
+    if isinstance(value, msgspec.Struct):
+        for field in msgspec.structs.fields(value):
+            inner = _at(field.name, getattr(value, field.name), field.type)
+            with below(field.name):
+                check_fields(inner)
+    elif isinstance(value, list | tuple):
+        for at, one in enumerate(value):
+            with below(at):
+                check_fields(one)
 
 
 def named(kind: Any) -> str:

@@ -91,6 +91,38 @@ def test_a_mapping_is_legal_and_a_program_its_machines_before_anything_else_is_d
         assert said == f"{name}(machine): {rule} (got 'eyeriss-like'); lower the mapping for it"
 
 
+def test_parts_of_a_mapping_are_what_they_are_declared_as() -> None:
+    leaf = einsim.Compute(einsum="SN", unit="array1d")
+    wrong: list[tuple[Any, str]] = [
+        (3, "tree: must be a Loop, a Keep, a Sequence, a Pipeline or a Compute (got 3)"),
+        (einsim.Loop(rank="p", tile="x", body=leaf), "tree.tile: must be a whole number (got 'x')"),  # type: ignore[arg-type]
+        (einsim.Loop(rank="p", tile=4, body=einsim.Keep(tensors="X", memory="gb", body=leaf)),  # type: ignore[arg-type]
+         "tree.body.tensors: must be a list (got 'X')"),
+        (einsim.Sequence(children=(leaf, 1)),  # type: ignore[arg-type]
+         "tree.children[1]: must be a Loop, a Keep, a Sequence, a Pipeline or a Compute (got 1)"),
+    ]  # fmt: skip
+    for tree, rule in wrong:
+        mapping = einsim.Mapping(cascade="softmax", machine="tpu-v4i", template="", tree=tree)
+        assert (
+            fault(lambda made=mapping: einsim.check_mapping(made, WORK, CHIP))
+            == f"check_mapping(mapping).{rule}"
+        )
+        assert fault(lambda made=mapping: einsim.dump_mapping(made)) == f"dump_mapping(mapping).{rule}"
+
+
+def test_a_fault_that_comes_later_is_told_in_the_same_words() -> None:
+    later = einsim.sweep("softmax", "tpu-v4i", [{"pp": 1}], workers=1)
+    said = fault(lambda: list(later))
+    assert said.startswith("sweep(points) pp: neither the workload nor the machine has such a setting")
+
+
+def test_a_space_is_of_the_cascade_and_the_machine() -> None:
+    space = einsim.MapSpace(cascade=WORK, machine=CHIP)
+    edge = einsim.load_machine("eyeriss-like")
+    said = fault(lambda: einsim.best_mapping(WORK, edge, space=space))
+    assert said == "best_mapping(space): is of another cascade or machine than are given beside it"
+
+
 def test_a_picture_of_nothing_is_refused() -> None:
     for call in (
         lambda: einsim.report_page([]),
