@@ -22,12 +22,12 @@ from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping
-from einsim.dataflow.mapping_text import parse_text
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.notation import parse
+from tests.dataflow.read_text import parse_text
 
 DOCUMENTATION = {
     "family": "says which family this is", "machine": "the machine's name", "technology": "a label",

@@ -16,8 +16,8 @@ from einsim.dataflow.cores import copied, going_round, most_places
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.mapping_text import parse_text
 from einsim.workloads.notation import parse
+from tests.dataflow.read_text import parse_text
 
 
 @st.composite

@@ -11,12 +11,12 @@ from einsim.dataflow.ends import with_ends
 from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping
-from einsim.dataflow.mapping_text import parse_text
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
 from einsim.validation.oracle.compare import draw
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.notation import parse
+from tests.dataflow.read_text import parse_text
 
 
 def ends_and_run(mapping: Mapping, work: Cascade, machine: Machine) -> tuple[float, float, float]:

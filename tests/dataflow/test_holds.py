@@ -12,9 +12,9 @@ from einsim.dataflow.legality import check
 from einsim.dataflow.mapper.best import best_mapping
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Compute, Keep, walk
-from einsim.dataflow.mapping_text import parse_text
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.workloads.notation import parse
+from tests.dataflow.read_text import parse_text
 
 OPS = {op: OpCost() for op in ("mac", "mul", "add", "max", "exp")}
 

@@ -13,7 +13,6 @@ from einsim.accel.load import load_machine, preset_names
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Pipeline, Sequence, children, walk
-from einsim.dataflow.mapping_text import parse_text
 from einsim.dataflow.spatial import able
 from einsim.dataflow.templates import build_mapping, template_names
 from einsim.sim.engine import simulate
@@ -21,6 +20,7 @@ from einsim.specs.errors import EinsimError, SpecError
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
 from tests.dataflow.cases import machine, program_case
+from tests.dataflow.read_text import parse_text
 
 WORKLOADS = {
     "attention-1pass": {"seq": "1K"}, "attention-3pass": {"seq": "1K"}, "attention-2pass": {"seq": "1K"},

@@ -16,7 +16,7 @@ from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import Clock, lower
 from einsim.dataflow.mapping import Compute, Mapping, Pipeline, Sequence, chain, keep
-from einsim.dataflow.mapping_text import mapping_text, parse_text
+from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
@@ -25,6 +25,7 @@ from einsim.validation.oracle.walk import run
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
 from tests.dataflow.cases import machine, program_case
+from tests.dataflow.read_text import parse_text
 from tests.validation.oracle.small import machine as small
 
 LAWS = settings(max_examples=50, deadline=None, derandomize=True)

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from einsim.accel.load import load_machine
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Pipeline, Sequence
-from einsim.dataflow.mapping_text import mapping_text, parse_text
+from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.templates import build_mapping
 from einsim.specs.errors import SpecError
 from einsim.workloads.load import load_workload
+from tests.dataflow.read_text import parse_text
 
 NAMES = st.text("abXY_0-.", min_size=1, max_size=5)
 LISTS = st.lists(NAMES, min_size=1, max_size=3).map(tuple)

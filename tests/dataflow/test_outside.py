@@ -9,11 +9,11 @@ import pytest
 
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.legality import check
-from einsim.dataflow.mapping_text import parse_text
 from einsim.dataflow.outside import dram_bytes
 from einsim.specs.errors import SpecError
 from einsim.workloads.notation import parse
 from tests.dataflow.cases import machine
+from tests.dataflow.read_text import parse_text
 
 SIZES = {"m": 8, "k": 4, "j": 2, "n": 3}
 WORK = parse(

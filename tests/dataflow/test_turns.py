@@ -11,11 +11,11 @@ from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
-from einsim.dataflow.mapping_text import parse_text
 from einsim.sim.engine import simulate
 from einsim.specs.errors import RuleError
 from einsim.workloads.notation import parse
 from tests.dataflow.cases import machine
+from tests.dataflow.read_text import parse_text
 
 BOTH = parse("Y[m] = exp(X[m])\nZ[n] = exp(W[n])", name="both", sizes={"m": 64, "n": 64})
 TEXT = "keep X Y W Z in gb x1\n  pipeline\n    Y on mm\n    Z on {unit}"

@@ -13,10 +13,10 @@ from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import analyse, least_ticks
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
-from einsim.dataflow.mapping_text import parse_text
 from einsim.sim.engine import simulate
 from einsim.workloads.notation import parse
 from tests.dataflow.cases import machine, program_case
+from tests.dataflow.read_text import parse_text
 
 STEPS = 40
 WORK = parse(

@@ -19,7 +19,6 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
-from einsim.dataflow.mapping_text import parse_text
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
@@ -27,6 +26,7 @@ from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
+from tests.dataflow.read_text import parse_text
 from tests.workloads.renamed import ANOTHER_HAND
 
 PLAIN = """

@@ -16,12 +16,12 @@ from einsim.accel.load import load_machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
-from einsim.dataflow.mapping_text import parse_text
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
 from einsim.validation.oracle.compare import DrawnCase, judge
 from einsim.workloads.notation import parse
+from tests.dataflow.read_text import parse_text
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):

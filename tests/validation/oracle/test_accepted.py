@@ -7,10 +7,10 @@ import itertools
 import pytest
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.mapping_text import parse_text
 from einsim.validation.oracle.compare import DrawnCase, Verdict, judge
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.notation import parse
+from tests.dataflow.read_text import parse_text
 from tests.validation.oracle.small import machine
 
 PRODUCT = parse("Z[m,n] = A[m,k] * B[k,n]", name="product", sizes={"m": 4, "n": 3, "k": 5})

@@ -8,13 +8,13 @@ import pytest
 from einsim.accel.load import load_machine
 from einsim.dataflow.legality import check
 from einsim.dataflow.mapping import Compute, Loop, walk
-from einsim.dataflow.mapping_text import parse_text
 from einsim.dataflow.templates import build_mapping
 from einsim.evaluation import evaluate
 from einsim.validation.oracle import compare
 from einsim.validation.oracle.check import check_mapping
 from einsim.validation.oracle.shrink import shrink
 from einsim.workloads.notation import parse
+from tests.dataflow.read_text import parse_text
 
 CASES = {
     "partitions": ("attention", "fusemax-cloud", {"b": 1, "h": 1, "e": 64, "p": 256, "m": 257, "passes": 1}),

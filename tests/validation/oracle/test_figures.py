@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from einsim.dataflow import crossing
-from einsim.dataflow.mapping_text import parse_text
 from einsim.validation.oracle.compare import DrawnCase, judge
 from einsim.workloads.notation import parse
+from tests.dataflow.read_text import parse_text
 from tests.validation.oracle.small import machine
 
 SPARSE = "tensor W[k,n] sparse 2:4 k\n"

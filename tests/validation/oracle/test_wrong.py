@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from einsim.dataflow.mapping_text import parse_text
 from einsim.validation.oracle.compare import DrawnCase, judge
 from einsim.workloads.notation import parse
+from tests.dataflow.read_text import parse_text
 from tests.validation.oracle.small import machine
 
 TWO = ("B[i,j] = exp(A[i,j])\nC[i,j] = B[i,j] * 2", {"i": 3, "j": 4})
