@@ -30,7 +30,7 @@ def dram_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
                 lives[tensor.name] = (0, len(steps) - 1)
         elif cascade.is_output(tensor.name):
             lives[tensor.name] = (step_of[tensor.name], len(steps) - 1)
-        elif _passes(layout, cascade, machine, tensor.name):
+        elif passes(layout, cascade, machine, tensor.name):
             lives[tensor.name] = (step_of[tensor.name], max(users))
     spilled = _spilled(layout, cascade, machine)
     whole = {name: whole_bytes(cascade, machine, name) for name in lives}
@@ -51,7 +51,7 @@ def _steps(node: Node) -> list[tuple[Compute, ...]]:
     return [tuple(leaf for leaf, _ in walk(part) if isinstance(leaf, Compute)) for part in parts]
 
 
-def _passes(layout: Layout, cascade: Cascade, machine: Machine, tensor: str) -> bool:
+def passes(layout: Layout, cascade: Cascade, machine: Machine, tensor: str) -> bool:
     """Whether a result leaves the chip: no keep on it holds what makes it and all that read it."""
     touching = [
         leaf

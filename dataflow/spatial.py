@@ -105,6 +105,7 @@ def places(
     units = computing(cascade, machine, einsum)
     if not einsum.contracts:  # a matrix unit only where no vector unit has the ops
         units = [unit for unit in units if unit.kind == "vector"] or units
+    units = sorted(units, key=lambda unit: (unit.mode_of is not None, -unit.pes))  # whatever a file's order
     nodes: list[Compute] = []
     count = max(map(len, extents.values()), default=1)
     best, chosen = np.full(count, math.inf), np.zeros(count, np.int64)

@@ -46,6 +46,10 @@ class Branches:
         self.cascade, self.machine = cascade, machine
         self.chooser = Chooser(cascade, machine, fused)
         self.outline = self.chooser.outline
+        self.runs = {
+            end: [run for run in runs if stay or run not in self.outline.joined]
+            for end, runs in self.outline.runs.items()
+        }
         self.room = machine.dram.capacity_bytes
         capacity = self.chooser.capacity.get(self.outline.memory)
         sets = self.outline.sets if stay else self.outline.sets[:1]
@@ -58,7 +62,7 @@ class Branches:
         best: list[tuple[float, list[Run]]] = [(0.0, [])]
         for stop in range(1, len(self.outline.order) + 1):
             here: tuple[float, list[Run]] = (math.inf, [])
-            for run in self.outline.runs.get(stop, ()):
+            for run in self.runs.get(stop, ()):
                 before, runs = best[run[0]]
                 if before < here[0] and not self._overflows(run, names):
                     cost = before + self.chooser.cost(run, names, size)
@@ -84,7 +88,7 @@ class Branches:
         """Bytes that are in DRAM at one time, in the branches that have least there."""
         most = [0]
         for stop in range(1, len(self.outline.order) + 1):
-            here = ((run[0], self._there(run, names)) for run in self.outline.runs[stop])
+            here = ((run[0], self._there(run, names)) for run in self.runs[stop])
             most.append(min(max(most[first], size) for first, size in here))
         return most[-1]
 

@@ -37,10 +37,12 @@ def share_of(cascade: Cascade, einsum: str) -> float:
 class ListLeast(NamedTuple):
     """Of each of N nests cycles [N] of each unit, bytes [N] of each tensor that pass DRAM's port and those
     that pass a port of a memory `near` a unit, bytes of each that the first tile wants from DRAM and that a
-    tile takes in one buffer, and tiles: no more than its program has.
+    tile takes in one buffer, cycles of `one` tile of each Einsum on its unit, and tiles: no more than its
+    program has.
     """
 
     cycles: dict[str, Floats]
+    one: dict[tuple[str, str], Floats]  # by Einsum and unit, 0 where it is on another
     moved: dict[str, Floats]
     near: dict[tuple[str, str, bool], Floats]  # by tensor, memory and whether it is read
     first: dict[str, Floats]
@@ -60,12 +62,14 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
     least = min(share.values())
     chosen = leaves.all(nests)
     cycles, held = dict[str, Floats](), dict[tuple[str, str], Floats]()
+    one_tile = dict[tuple[str, str], Floats]()
     near = dict[tuple[str, str, bool], Floats]()
     for einsum in einsums:
         nodes = {id(one[einsum.name]): one[einsum.name] for one in chosen}
         which = np.array([id(one[einsum.name]) for one in chosen])
         for at, node in nodes.items():
             here = cycles.setdefault(node.unit, np.zeros(len(nests)))
+            single = one_tile.setdefault((einsum.name, node.unit), np.zeros(len(nests)))
             for key, size in _streamed(cascade, machine, node, inner):
                 near[key] = near.get(key, 0) + (which == at) * least * size
             cycles_of = TileTimes(cascade, machine.unit(node.unit), einsum)
@@ -77,7 +81,9 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
                 rows = np.flatnonzero((which == at) & (times > 0))
                 if len(rows):
                     some = {rank: extents[rank][rows] for rank in einsum.ranks}
-                    here[rows] += times[rows] * cycles_of.of(node, some, len(rows)) * share[einsum.name]
+                    each = cycles_of.of(node, some, len(rows))
+                    here[rows] += times[rows] * each * share[einsum.name]
+                    single[rows] = np.maximum(single[rows], each * (least == 1))
     moved, first = {}, {}
     once = np.array([not nest.streamed for nest in nests])  # else parts of some come
     for tensor in touched(einsums):
@@ -88,10 +94,10 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
             continue
         whole = tile_bytes(cascade, machine, access, cascade.sizes)
         moved[tensor] = whole * least * _again(cascade, nests, tensor, access, trips)
-        if maker is None and len(einsums) == 1:
+        if maker is None:
             first[tensor] = least_bytes(cascade, machine, access, inner)
     tiles = least * math.prod(trips.values(), start=np.ones(len(nests)))
-    return ListLeast(cycles, moved, near, first, held, tiles)
+    return ListLeast(cycles, one_tile, moved, near, first, held, tiles)
 
 
 def _streamed(
@@ -180,7 +186,7 @@ class LeastCosts:
     """Of the nests of a list the least that each costs, where some tensors stay on chip."""
 
     def __init__(self, part: Cascade, machine: Machine, least: ListLeast, stays: Stays) -> None:
-        heads, dram, passing = np.zeros(len(least.tiles)), machine.dram, dict(least.near)
+        dram, passing = machine.dram, dict(least.near)
         ways_in = [levels(machine, name) for unit in machine.units for name in unit.memories.values()]
         first = [name for name in ways_in[0][:1] if all(name in way for way in ways_in)]
         inside = [name for name in first if not machine.memory(name).holds]
@@ -195,7 +201,6 @@ class LeastCosts:
             for (name, near, reads), own in least.near.items():  # it comes to a unit's memory, or leaves it
                 if name == tensor and reads != made and near not in stays.get(tensor, inside):
                     passing[tensor, near, made] = passing.get((tensor, near, made), 0) + size * (own > 0)
-            heads = heads + least.first.get(tensor, 0) * (tensor not in stays)
         busy = dict(least.cycles)
         for (_, name, reads), size in passing.items():
             port = port_name(machine.memory(name), reads)
@@ -203,23 +208,54 @@ class LeastCosts:
         units = {unit.name for unit in machine.units}
         self.read, self.names = port_name(dram, reads=True), list(busy)
         self.busy = np.stack(list(busy.values()), axis=1)
-        self.units = np.array([name in units for name in self.names])
-        self.heads, self.tiles = heads, least.tiles
+        self.units = [(at, name) for at, name in enumerate(self.names) if name in units]
+        self.one, self.tiles = least.one, least.tiles
+        self.reads = {
+            einsum.name: tuple(dict.fromkeys(access.tensor for access in einsum.reads))
+            for einsum in part.einsums
+        }
+        self.first = {name: size for name, size in least.first.items() if name not in stays}
         outer, held = [name for name in inside if machine.memory(name).copies == 1], dict[str, Floats]()
         for (tensor, near), size in least.held.items():
             for name in () if tensor in stays or near in (*outer, dram.name) else (near,) if near else outer:
                 held[name] = held.get(name, 0) + size
         self._held = {name: size.tolist() for name, size in held.items()}
-        self._last: tuple[tuple[int, ...], Floats] = (), self.heads
+        self._last: tuple[tuple[int, ...], Floats] = (), self.tiles
 
     def _costs(self, rates: Rates) -> Floats:
         each = tuple(rates.get(name, 0) for name in (*self.names, self.read, MACHINE))
         if self._last[0] != each:
             busy = self.busy * np.array(each[:-2], np.float64)
-            bound = np.maximum(busy.max(1), busy[:, self.units].max(1) + self.heads * each[-2])
+            bound = busy.max(1)
+            for at, ends in self._ends(rates, each[-2]):
+                bound = np.maximum(bound, busy[:, at] + ends)
             cost = share_cost(bound, busy.sum(1), each[-1] * self.tiles)
             self._last = each, cost * (1 - 1e-9)
         return self._last[1]
+
+    def _ends(self, rates: Rates, read: int) -> Iterator[tuple[int, Floats]]:
+        """Of each unit, by its column, ticks before its first tile and after its last at least: until what is
+        read there has come from DRAM or is made, and until what reads it is made.
+        """
+        heads, ticks = dict[str, Floats](), dict[str, Floats]()
+        tails = dict.fromkeys(self.reads, 0 * self.tiles)
+        for (name, unit), one in self.one.items():
+            ticks[name] = ticks.get(name, 0) + one * rates[unit]
+        for name, reads in self.reads.items():
+            loads = sum((self.first[one] for one in reads if one in self.first), 0 * self.tiles)
+            makes = (heads[one] + ticks[one] for one in reads if one in heads)
+            heads[name] = np.max([loads * read, *makes], axis=0)
+        for name, reads in reversed(self.reads.items()):
+            for maker in tails.keys() & {*reads}:
+                tails[maker] = np.maximum(tails[maker], tails[name] + ticks[name])
+        for at, unit in self.units:
+            mine = {name: one > 0 for (name, on), one in self.one.items() if on == unit}
+            ends = (
+                np.min([np.where(used, every[name], np.inf) for name, used in mine.items()], axis=0)
+                for every in (heads, tails)
+            )
+            total = sum(ends, 0 * self.tiles)
+            yield at, np.where(np.isfinite(total), total, 0.0)
 
     def held(self, at: int) -> dict[str, float]:
         """Bytes that a nest takes at least in each memory beside what stays."""

@@ -19,12 +19,13 @@ from einsim.dataflow.ends import Ends, share_cost
 from einsim.dataflow.footprint import access_of
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.iteration import Path
-from einsim.dataflow.layout import lay_out
+from einsim.dataflow.layout import Layout, lay_out
 from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import unpriced
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Node
 from einsim.dataflow.mask import Cut, Mask, mask_of
+from einsim.dataflow.outside import passes
 from einsim.dataflow.program import Op, Program, ProgramLoop
 from einsim.dataflow.spatial import able
 from einsim.dataflow.templates.blocks import touched
@@ -73,10 +74,13 @@ class ListedNest:
         return LoopTree(cascade=self.part.name, machine=self.machine.name, template="", tree=tree)
 
     @cached_property
+    def _layout(self) -> Layout:
+        return lay_out(self._mapping, self.part)
+
+    @cached_property
     def _homes(self) -> tuple[tuple[str, str, int, int], ...]:
         """Tensor, memory, and the bytes that it takes there in one buffer and in two."""
-        layout = lay_out(self._mapping, self.part)
-        found = []
+        layout, found = self._layout, []
         for home, path in layout.homes:
             size = home_bytes(home, path, layout, self.part, self.machine)
             again = any(layout.loops[loop].count > 1 for loop in path)
@@ -93,8 +97,14 @@ class ListedNest:
 
     @cached_property
     def ends(self) -> Ends | None:
-        """Its bounds; None where it is no legal mapping whatever the memories hold."""
-        if not legal(self._mapping, self.part, self.machine):
+        """Its bounds; None where it is no legal mapping whatever the memories hold, or what is made passes
+        through DRAM to where it is read, but for a state's.
+        """
+        part, made = self.part, [einsum.name for einsum in self.part.einsums]
+        inside = [] if part.overwritten else [name for name in made if not part.is_output(name)]
+        if any(passes(self._layout, part, self.machine, name) for name in inside):
+            return None
+        if not legal(self._mapping, part, self.machine):
             return None
         if not self.part.bounds:
             return Ends(unpriced(self._mapping, self.part, self.machine))

@@ -32,7 +32,7 @@ SLACK = 1.05
 #: Parts of an operand's tile at most.
 MOST_PARTS = 4
 
-#: Points of an Einsum in one tile of rows, at most: more than any unit has lanes for.
+#: Points of an Einsum in one tile of rows, at most, where none contracts: more than any unit has lanes for.
 MOST_POINTS = 2**17
 
 #: Tiles along a rank of a bound at most, where the memories have room.
@@ -245,7 +245,8 @@ def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str
         while tiles[rank] < cascade.size(rank):
             tiles[rank] = min(2 * tiles[rank], cascade.size(rank))
             extents = {**cascade.sizes, **tiles, **dict(walked)}
-            if max(math.prod(extents[r] for r in einsum.ranks) for einsum in einsums) > MOST_POINTS:
+            most = max(math.prod(extents[rank] for rank in einsum.ranks) for einsum in einsums)
+            if most > MOST_POINTS and (stepped or not any(einsum.contracts for einsum in einsums)):
                 return
             yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
 

@@ -30,7 +30,7 @@ Groups = tuple[tuple[str, ...], ...]
 
 class Outline:
     """A cascade's smallest blocks in order, and the runs of them that may be one branch: `runs` by where they
-    end, longer ones first, `fused` those of the templates' groups.
+    end, longer ones first, `fused` those of the templates' groups, `joined` those of rows that contract.
     """
 
     def __init__(self, cascade: Cascade, machine: Machine, structure: bytes, groups: Groups) -> None:
@@ -46,7 +46,9 @@ class Outline:
         self.order = sorted(small, key=lambda block: place[block[0].name])
         self.fused = {run: group for group in groups if (run := self._run(set(group))) is not None}
         alone = [(at, at + 1) for at in range(len(self.order))]
-        runs = dict.fromkeys([*alone, *self.fused, *self._walked(large), *self._rows()])
+        rows = list(self._rows())
+        self.joined = frozenset(run for run in rows if self._contracts(run))
+        runs = dict.fromkeys([*alone, *self.fused, *self._walked(large), *rows])
         self.runs: dict[int, list[Run]] = {}
         for run in sorted(runs, key=lambda run: run[0] - run[1]):
             self.runs.setdefault(run[1], []).append(run)
@@ -89,13 +91,20 @@ class Outline:
                             yield first, stop
 
     def _rows(self) -> Iterator[Run]:
-        """Runs of blocks that neither contract nor carry state and go through the same rows."""
+        """Runs of blocks without state that go through the same rows, each of which uses what one before it
+        makes or reads; where some contract, the first does.
+        """
         for first in range(len(self.order)):
             for stop in range(first + 2, min(first + MOST_JOINED, len(self.order)) + 1):
-                here = self.einsums((first, stop))
-                if any(e.contracts or e.iterative for e in here) or not rows_of(here):
+                here, known = self.einsums((first, stop)), touched(self.einsums((first, stop - 1)))
+                strange = not {*known} & {*touched(self.order[stop - 1])}
+                if strange or any(einsum.iterative for einsum in here) or not rows_of(here):
                     break
-                yield first, stop
+                if self._contracts((first, first + 1)) or not self._contracts((first, stop)):
+                    yield first, stop
+
+    def _contracts(self, run: Run) -> bool:
+        return any(einsum.contracts for einsum in self.einsums(run))
 
     @cached_property
     def lives(self) -> dict[str, tuple[int, int, int]]:
@@ -135,9 +144,9 @@ class Outline:
             if not einsum.iterative and any(e not in block for e in self.cascade.consumers(einsum.name))
         }
         between = sorted(size, key=size.__getitem__)
-        joined = {run for runs in self.runs.values() for run in runs if run[1] - run[0] > 1}
+        several = {run for runs in self.runs.values() for run in runs if run[1] - run[0] > 1}
         counts = {int(count * scale) for scale in (1, 2, 4, 8, 16, 32) for count in (1, 1.5)}
-        for runs in (joined, joined - set(self.fused), set(self.fused), set[Run]()):
+        for runs in (several, several - set(self.fused), set(self.fused), set[Run]()):
             inside = self._inside(runs)
             names = tuple(name for name in between if name not in inside)
             for count in sorted({count for count in counts if count < len(names)} | {len(names)}):

@@ -318,7 +318,9 @@ def test_a_state_that_is_larger_than_the_buffer_is_cut_along_what_carries_nothin
 
 
 def test_what_dram_has_no_room_for_is_said_with_the_bytes() -> None:
-    work, machine = load_workload("attention-3pass", {}), load_machine("u280-flightllm")
+    text, _, _ = CASCADES["normed twice"]
+    work = parse(text, name="w", sizes={"i": 1 << 16, "j": 1 << 16})
+    machine = load_machine("u280-flightllm")
     with pytest.raises(
         EinsimError, match=r"`dram` needs a capacity of at least [\d,]+ B \(has 8,589,934,592\)"
     ):
