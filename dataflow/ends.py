@@ -83,13 +83,13 @@ class Ends:
             if op.kind != "compute" and any(memory == outermost for memory, _ in tally.traffic)
         )
 
-    def moved(self, free: Collection[int] = ()) -> tuple[float, float]:
-        """Bytes that pass the outermost memory, and all of them, but for those of the operations `free`."""
+    def moved(self, free: Collection[int] = ()) -> dict[str, float]:
+        """Bytes that pass each memory, but for those of the operations `free`."""
         passed = {self.program.outermost: 0.0}
         for op, tally in self.pairs:
             for (memory, _), size in tally.traffic.items() if op.id not in free else ():
                 passed[memory] = passed.get(memory, 0) + size * self.shares.get(op.id, 1.0)
-        return passed[self.program.outermost], sum(passed.values())
+        return passed
 
     def bound(
         self, rates: Rates | None = None, free: Collection[int] = (), *, single: bool = False

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.clock import Clock
 from einsim.dataflow.held import room_of
 from einsim.dataflow.holds import levels
 from einsim.dataflow.mapping import Compute, Keep, Loop, Node
@@ -20,6 +19,7 @@ from einsim.dataflow.templates.attention import Fused
 from einsim.dataflow.templates.least import Stays
 from einsim.dataflow.templates.listed import Known, cost_of
 from einsim.dataflow.templates.outline import Run, outline
+from einsim.dataflow.templates.worth import worth_of
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 
@@ -43,9 +43,9 @@ class Chooser:
     their bytes `size`.
     """
 
-    def __init__(self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...]) -> None:
+    def __init__(self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...], objective: str) -> None:
         self.cascade, self.machine = cascade, machine
-        self.rates = Clock(machine).rates
+        self.worth = worth_of(machine, objective)
         self.capacity = room_of(machine)
         for einsum in cascade.einsums:
             computing(cascade, machine, einsum)  # before what is remembered for all machines alike, nameless
@@ -74,7 +74,7 @@ class Chooser:
         if run in self.fused:
             return math.inf if kept else 0.0
         known, stays = self._stays(run, kept)
-        return known.table(stays).floor(self.rates)
+        return known.table(stays).floor(self.worth)
 
     def settle(self, run: Run, names: tuple[str, ...], size: int) -> bool:
         """Compute what a run costs; whether that was not known."""
@@ -102,7 +102,7 @@ class Chooser:
         """
         known, stays = self._stays(run, kept)
         table, found = known.table(stays), None
-        for floor, at in table.order(self.rates):
+        for floor, at in table.order(self.worth):
             if found is not None and floor >= found.costs[0]:
                 break
             one = self._point(known, at, stays, size) if self.fits(table.held(at), size) else None
@@ -119,7 +119,7 @@ class Chooser:
             if self.fits(held, size) and (ends := nest.ends) is not None:
                 key = id(nest), tuple(stays), buffers
                 if key not in self._costs:
-                    self._costs[key] = cost_of(ends, self.rates, stays, single=buffers == 1)
+                    self._costs[key] = cost_of(ends, self.worth, stays, single=buffers == 1)
                 return Chosen(at, buffers, self._costs[key], held)
         return None
 
@@ -134,7 +134,7 @@ class Chooser:
     def _of(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
         """The best of a template's trees that fits."""
         fitting = (
-            Chosen(at, 2, cost_of(one.ends, self.rates, {}, single=False), one.ends.program.buffers)
+            Chosen(at, 2, cost_of(one.ends, self.worth, {}, single=False), one.ends.program.buffers)
             for at, one in enumerate(self.fused[run])
             if not kept and one.ends is not None and self.fits(one.ends.program.buffers, size)
         )

@@ -25,12 +25,14 @@ def unfused(cascade: Cascade, machine: Machine) -> LoopTree:
     return Branches(cascade, machine, (), stay=False).mapping("unfused")
 
 
-def resident(cascade: Cascade, machine: Machine) -> LoopTree:
-    """The mapping of a whole cascade, branch by branch, with intermediates kept on chip between them.
+def resident(cascade: Cascade, machine: Machine, objective: str = "latency") -> LoopTree:
+    """The mapping of a whole cascade, branch by branch, with intermediates kept on chip between them: the one
+    that takes least time or, for the objective energy, moves what costs least.
 
     An attention is one fused branch where a fused template fits the machine and costs less.
     """
-    return Branches(cascade, machine, fused_attention(cascade, machine)).mapping("resident")
+    fused = fused_attention(cascade, machine)
+    return Branches(cascade, machine, fused, objective).mapping("resident")
 
 
 class Branches:
@@ -41,10 +43,11 @@ class Branches:
     """
 
     def __init__(
-        self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...], *, stay: bool = True
-    ) -> None:
+        self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...], objective: str = "latency", *,
+        stay: bool = True,
+    ) -> None:  # fmt: skip
         self.cascade, self.machine = cascade, machine
-        self.chooser = Chooser(cascade, machine, fused)
+        self.chooser = Chooser(cascade, machine, fused, objective)
         self.outline = self.chooser.outline
         self.runs = {
             end: [run for run in runs if stay or run not in self.outline.joined]
@@ -93,7 +96,7 @@ class Branches:
         return most[-1]
 
     def best(self) -> tuple[float, list[Run], tuple[str, ...], int]:
-        """The least cost in ticks, the branches, the tensors that stay and their bytes.
+        """The least cost, the branches, the tensors that stay and their bytes.
 
         What costs least by bounds is computed in full, until nothing else can cost less.
         """

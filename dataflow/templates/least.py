@@ -11,7 +11,6 @@ import numpy as np
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import port_name
-from einsim.dataflow.ends import share_cost
 from einsim.dataflow.feed import stationary
 from einsim.dataflow.footprint import access_of, compressed, least_bytes, relevant_ranks, tile_bytes
 from einsim.dataflow.holds import levels, levels_to, may_hold
@@ -19,6 +18,7 @@ from einsim.dataflow.leaf import leave_each_step, partial_sum, skips
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.nest import LoopNest, UnitChoices, moving
+from einsim.dataflow.templates.worth import Worth
 from einsim.dataflow.tile_times import TileTimes
 from einsim.dataflow.volume import MACHINE, Rates
 from einsim.specs.arrays import Floats
@@ -201,10 +201,11 @@ class LeastCosts:
             for (name, near, reads), own in least.near.items():  # it comes to a unit's memory, or leaves it
                 if name == tensor and reads != made and near not in stays.get(tensor, inside):
                     passing[tensor, near, made] = passing.get((tensor, near, made), 0) + size * (own > 0)
-        busy = dict(least.cycles)
+        busy, self.moved = dict(least.cycles), dict[str, Floats]()
         for (_, name, reads), size in passing.items():
             port = port_name(machine.memory(name), reads)
             busy[port] = busy.get(port, 0) + size
+            self.moved[name] = self.moved.get(name, 0) + size
         units = {unit.name for unit in machine.units}
         self.read, self.names = port_name(dram, reads=True), list(busy)
         self.busy = np.stack(list(busy.values()), axis=1)
@@ -214,23 +215,25 @@ class LeastCosts:
             einsum.name: tuple(dict.fromkeys(access.tensor for access in einsum.reads))
             for einsum in part.einsums
         }
+        self.near = all(name in inside for unit in machine.units for name in unit.memories.values())
         self.first = {name: size for name, size in least.first.items() if name not in stays}
         outer, held = [name for name in inside if machine.memory(name).copies == 1], dict[str, Floats]()
         for (tensor, near), size in least.held.items():
             for name in () if tensor in stays or near in (*outer, dram.name) else (near,) if near else outer:
                 held[name] = held.get(name, 0) + size
         self._held = {name: size.tolist() for name, size in held.items()}
-        self._last: tuple[tuple[int, ...], Floats] = (), self.tiles
+        self._last: tuple[tuple[float, ...], Floats] = (), self.tiles
 
-    def _costs(self, rates: Rates) -> Floats:
-        each = tuple(rates.get(name, 0) for name in (*self.names, self.read, MACHINE))
-        if self._last[0] != each:
+    def _costs(self, worth: Worth) -> Floats:
+        each = tuple(worth.rates.get(name, 0) for name in (*self.names, self.read, MACHINE))
+        key = *each, *worth.byte_pj.values(), worth.leak_pj
+        if self._last[0] != key:
             busy = self.busy * np.array(each[:-2], np.float64)
             bound = busy.max(1)
-            for at, ends in self._ends(rates, each[-2]):
+            for at, ends in self._ends(worth.rates, each[-2]):
                 bound = np.maximum(bound, busy[:, at] + ends)
-            cost = share_cost(bound, busy.sum(1), each[-1] * self.tiles)
-            self._last = each, cost * (1 - 1e-9)
+            cost = worth.cost(bound, busy.sum(1), self.tiles, self.moved)
+            self._last = key, cost * (1 - 1e-9)
         return self._last[1]
 
     def _ends(self, rates: Rates, read: int) -> Iterator[tuple[int, Floats]]:
@@ -242,9 +245,9 @@ class LeastCosts:
         for (name, unit), one in self.one.items():
             ticks[name] = ticks.get(name, 0) + one * rates[unit]
         for name, reads in self.reads.items():
-            loads = sum((self.first[one] for one in reads if one in self.first), 0 * self.tiles)
+            loads = [0 * self.tiles, *(self.first[one] * read for one in reads if one in self.first)]
             makes = (heads[one] + ticks[one] for one in reads if one in heads)
-            heads[name] = np.max([loads * read, *makes], axis=0)
+            heads[name] = np.max([*([sum(loads)] if self.near else loads), *makes], axis=0)
         for name, reads in reversed(self.reads.items()):
             for maker in tails.keys() & {*reads}:
                 tails[maker] = np.maximum(tails[maker], tails[name] + ticks[name])
@@ -261,11 +264,11 @@ class LeastCosts:
         """Bytes that a nest takes at least in each memory beside what stays."""
         return {name: every[at] for name, every in self._held.items()}
 
-    def floor(self, rates: Rates) -> float:
+    def floor(self, worth: Worth) -> float:
         """What no nest costs less than."""
-        return float(self._costs(rates).min())
+        return float(self._costs(worth).min())
 
-    def order(self, rates: Rates) -> list[tuple[float, int]]:
+    def order(self, worth: Worth) -> list[tuple[float, int]]:
         """What each nest costs at least, and its place, sorted."""
-        floors = self._costs(rates).tolist()
+        floors = self._costs(worth).tolist()
         return sorted(zip(floors, range(len(floors)), strict=True))

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.ends import Ends, share_cost
+from einsim.dataflow.ends import Ends
 from einsim.dataflow.footprint import access_of
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.iteration import Path
@@ -39,7 +39,7 @@ from einsim.dataflow.templates.nest import (
     on_vectors,
     smaller,
 )
-from einsim.dataflow.volume import MACHINE, Rates
+from einsim.dataflow.templates.worth import Worth
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
@@ -48,13 +48,15 @@ from einsim.workloads.text import bound_text, einsum_text, tensor_text
 MOST_VISITED: Final = 1024
 
 
-def cost_of(ends: Ends, rates: Rates, stays: Stays, *, single: bool) -> tuple[float, float, float]:
-    """Ticks that a tree of some Einsums is taken to cost where some tensors stay in a memory between it and
-    others, so that they need not come from DRAM or go there, and bytes that pass DRAM and all memories.
+def cost_of(ends: Ends, worth: Worth, stays: Stays, *, single: bool) -> tuple[float, float, float]:
+    """What a tree of some Einsums is taken to cost where some tensors stay in a memory between it and others,
+    so that they need not come from DRAM or go there, and bytes that pass DRAM and all memories.
     """
     free = [at for at in ends.outward if ends.program.ops[at].subject in stays]
-    bound, busy = ends.bound(rates, free, single=single)
-    return share_cost(bound, busy, rates[MACHINE] * ends.tiles), *ends.moved(free)
+    bound, busy = ends.bound(worth.rates, free, single=single)
+    moved = ends.moved(free)
+    cost = worth.cost(bound, busy, ends.tiles, moved)
+    return cost, moved[ends.program.outermost], sum(moved.values())
 
 
 class ListedNest:
@@ -133,7 +135,11 @@ def _visited(part: Cascade, program: Program, op: Op) -> float:
         if op.subject not in ((einsum.name,) if op.kind == "compute" else touched((einsum,))):
             continue
         tied = tuple(sorted(mask.tied))
-        mine = tuple(loop for loop in loops if loop.count > 1 and mask.tied & set(loop.ranks))
+        each = ((loop, rank) for loop in loops if loop.count > 1 for rank in loop.ranks if rank in mask.tied)
+        mine = tuple(
+            loop if len(loop.ranks) == 1 else _alone(loop, rank, at, part.size(rank))
+            for at, (loop, rank) in enumerate(each)
+        )
         if math.prod(loop.count for loop in mine) > MOST_VISITED:
             shares.append(share_of(part, einsum.name))
             continue
@@ -144,15 +150,19 @@ def _visited(part: Cascade, program: Program, op: Op) -> float:
     return max(shares)
 
 
+def _alone(loop: ProgramLoop, rank: str, at: int, size: int) -> ProgramLoop:
+    """A loop over one of the ranks whose single points a loop takes."""
+    return msgspec.structs.replace(loop, id=-1 - at, ranks=(rank,), extent=size)
+
+
 def _left(
     mask: Mask, loops: tuple[ProgramLoop, ...], sizes: Mapping[str, int], key: tuple[str, ...]
 ) -> float:
     """Share of the points along some ranks that is left in tiles that a mask cuts each to a box."""
-    single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
     every, left = (
         sum(times * math.prod(extents[: len(key)]) for extents, times in path.instances().items())
         for cut in (None, Cut((mask,), tuple(sorted(mask.tied))))
-        for path in [Path(loops, {}, {**sizes, **single}, key, cut=cut)]
+        for path in [Path(loops, {}, sizes, key, cut=cut)]
     )
     return left / every
 

@@ -24,6 +24,7 @@ from einsim.dataflow.templates.attention import fused_attention
 from einsim.dataflow.templates.layerwise import Branches
 from einsim.dataflow.templates.listed import cost_of
 from einsim.dataflow.templates.outline import outline
+from einsim.dataflow.templates.worth import worth_of
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
 from einsim.validation.oracle.compare import DrawnCase, judge
@@ -278,27 +279,29 @@ FLOORS = [
     ("scan", {}, "u280-flightllm"),
     ("conv", {"b": 1, "c": 16, "k": 32, "y": 14, "x": 14}, "eyeriss-like"),
     ("attention-3pass", {"b": 1, "h": 2, "e": 64, "seq": 300, "causal": True}, "sa8295p"),
+    ("attention-2pass", {"b": 1, "h": 2, "e": 64, "seq": 300}, "tpu-v4i"),
     ("linear-training", {"n": 96, "i": 200, "o": 160, "sparsity": "2:8"}, "vcu1525-sat"),
 ]
 
 
+@pytest.mark.parametrize("objective", ["latency", "energy"])
 @pytest.mark.parametrize(("name", "sizes", "accel"), FLOORS)
 def test_no_point_of_a_list_costs_or_takes_less_than_it_does_at_least(
-    name: str, sizes: dict[str, int], accel: str
+    name: str, sizes: dict[str, int], accel: str, objective: str
 ) -> None:
     work = cascade(name, large=True) if name in CASCADES else load_workload(name, sizes)
     machine = load_machine(accel)
     structure, key = alike(machine)
-    made, rates = outline(work, structure, key, ()), Clock(machine).rates
-    for run in (run for runs in made.runs.values() for run in runs[-1:]):
+    made, worth = outline(work, structure, key, ()), worth_of(machine, objective)
+    for run in (run for runs in made.runs.values() for run in {runs[0], runs[-1]}):
         known, _ = made.listed(run)
         table = known.table({})
-        for floor, at in table.order(rates)[::5]:
+        for floor, at in table.order(worth)[::4]:
             nest = known.nests[at]
             held = nest.held(1, {})
             assert all(least <= held.get(memory, 0) for memory, least in table.held(at).items())
             if nest.ends is not None:
-                assert floor <= cost_of(nest.ends, rates, {}, single=False)[0]
+                assert floor <= cost_of(nest.ends, worth, {}, single=False)[0]
 
 
 @pytest.mark.parametrize("buffer", ["2KiB", "256B", "16B"])
