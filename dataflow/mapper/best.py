@@ -164,7 +164,7 @@ def best_mapping(
     if (not given and not beaten) or (
         relaxed is None and not _asked(space, default_space(cascade, machine, objective))
     ):
-        trees = [pair[0].tree for pair in (*found[:1], *others, *known)]
+        trees = [[pair[0].tree for pair in pairs] for pairs in (known, (*found[:1], *others))]
         refined, judgements = refine(
             cascade, machine, objective, trees, JUDGED[effort], space=space, within=within_bytes,
             layouts=layouts, until=start + budget_s,

@@ -64,7 +64,7 @@ class Refinement:
     """Mappings of a cascade on a machine on their way down, at most so many of them judged."""
 
     def __init__(
-        self, space: MapSpace, objective: str, starts: Sequence[Node], *, most: int,
+        self, space: MapSpace, objective: str, starts: Sequence[Sequence[Node]], *, most: int,
         within: float = math.inf, layouts: Layouts = "full", until: float = math.inf,
     ) -> None:  # fmt: skip
         self.cascade, self.machine, self.objective = space.cascade, space.machine, objective
@@ -78,22 +78,27 @@ class Refinement:
         self.stopped = False
 
     def run(self) -> Refined:
-        """Down from the best tree around the steps, where there are some, and from the best start."""
+        """Down from the best tree around the steps, where there are some, and from the best of each of the
+        starts.
+        """
+        ends: list[Trial] = []
         try:
             starts = self.first()
             for at, start in enumerate(starts):
-                self.down(start, self.left // 4 if at + 1 < len(starts) else 0)
+                ends.append(self.down(start, self.left // 4 if at + 1 < len(starts) else 0))
         except KeyboardInterrupt:
             self.stopped = True
-        best = sorted(self.trail, key=lambda one: one.key)[:FINALISTS]
-        return Refined(trees=tuple(one.mapping.tree for one in best), judged=self.most - self.left)
+        ends.sort(key=lambda one: one.key)
+        best = sorted((one for one in self.trail if one not in ends), key=lambda one: one.key)
+        trees = tuple(one.mapping.tree for one in (*ends, *best))[:FINALISTS]
+        return Refined(trees=trees, judged=self.most - self.left)
 
     def first(self) -> list[Trial]:
-        """The best tree around the steps and the best start, where there are some."""
+        """The best tree around the steps, where there are some, and the best of each of the starts."""
         around, parts = self._judged(around_steps(self.cascade, self.machine)), 1
         while not around and (smaller := list(around_steps(self.cascade, self.machine, parts := 2 * parts))):
             around = self._judged(smaller)
-        kinds = [around, self._judged(self.starts)]
+        kinds = [around, *map(self._judged, self.starts)]
         self.trail += [min(kind, key=lambda one: one.key) for kind in kinds if kind]
         return [*self.trail]
 
@@ -129,8 +134,8 @@ class Refinement:
         key = (*key_by(self.objective, seconds, joules, float(held)), busy / each)
         return Trial(mapping=made, result=result, key=key)
 
-    def down(self, best: Trial, rest: int) -> None:
-        """Take the moves that lead to something better until none does, or so few are left to be judged."""
+    def down(self, best: Trial, rest: int) -> Trial:
+        """What moves lead to that make something better, until none does or so few are left to be judged."""
         before = None
         while best is not before and not self.stopped:
             before = best
@@ -141,11 +146,12 @@ class Refinement:
                     if time.monotonic() > self.until:
                         self.stopped = True
                     if self.left <= rest or self.stopped:
-                        return
+                        return best
                     found = self.judge(tree, best) if self.moves.odd(tree) <= odd else None
                     if found is not None and less(found.key, best.key):
                         best = found
                         self.trail.append(best)
+        return best
 
 
 def mapping_of(tree: Node, cascade: Cascade, machine: Machine) -> Mapping:
@@ -165,7 +171,7 @@ def refine(
     cascade: Cascade,
     machine: Machine,
     objective: str,
-    starts: Sequence[Node],
+    starts: Sequence[Sequence[Node]],
     most: int,
     *,
     space: MapSpace,
@@ -173,8 +179,8 @@ def refine(
     layouts: Layouts,
     until: float,
 ) -> tuple[list[Judged], int]:
-    """What some mappings lead to, the best first (for a front: by each objective), and how many were judged:
-    at most so many.
+    """What the best of each of the starts leads to, the best first (for a front: by each objective), and how
+    many were judged: at most so many.
     """
     ends = ENDS if objective == "pareto" else (objective,)
     found: list[Judged] = []

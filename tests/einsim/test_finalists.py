@@ -151,7 +151,7 @@ def test_one_pass_is_best_on_fusemax_and_three_are_ruled_out() -> None:
 
     def search(cascade: Cascade, beat: float) -> Answer:
         asked.append(cascade.name)
-        return best_mapping(cascade, CLOUD, "latency", templates=False, effort="quick", workers=1)
+        return best_mapping(cascade, CLOUD, "latency", templates=False, workers=1)
 
     found = compare(cascades, CLOUD, search, "latency", math.inf)
     assert [one.cascade.name for one in found.compared] == ["attention-1pass", "attention-3pass"]

@@ -164,7 +164,7 @@ def test_no_refined_mapping_is_below_the_bound(preset: str, text: str) -> None:
     chip = load_machine(preset)
     work = parse(text, name="small", sizes={rank: n for rank, n in sizes.items() if rank in text})
     space = default_space(work, chip)
-    way = Refinement(space, "latency", [build_mapping(work, chip).tree], most=240)
+    way = Refinement(space, "latency", [[build_mapping(work, chip).tree]], most=240)
     found = way.first()
     for trial in found:  # grows, in every direction
         for subject in way.moves.subjects(trial.mapping.tree):
