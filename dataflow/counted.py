@@ -9,7 +9,6 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock
 from einsim.dataflow.cores import parts_in
 from einsim.dataflow.cutting import cut_of, moving_ranks
-from einsim.dataflow.footprint import uses
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Layout, Leaf, summed
 from einsim.dataflow.leaf import Residence, leaf_cost, partial_sum
@@ -44,8 +43,8 @@ class LoweredBefore:
 
 
 def counted(
-    draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, clock: Clock, turns: Mapping[str,
-    str], known: LoweredBefore,
+    draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, clock: Clock,
+    turns: Mapping[str, str], known: LoweredBefore,
 ) -> OpTiles:  # fmt: skip
     """The tiles of an operation; of the `turns` that units take those of its own count."""
     turn = turns.get(draft.leaf.node.unit, "") if draft.kind == "compute" else ""
@@ -82,8 +81,8 @@ def _standing(leaf: Leaf, subject: str, number: Mapping[int, int], cascade: Casc
 
 
 def _counted(
-    draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, clock: Clock, turn: str, known:
-    LoweredBefore,
+    draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, clock: Clock, turn: str,
+    known: LoweredBefore,
 ) -> OpTiles:  # fmt: skip
     einsum = cascade.einsum(draft.leaf.node.einsum)
     ranks = einsum.ranks if draft.kind == "compute" else moving_ranks(draft, cascade, machine)
@@ -93,6 +92,9 @@ def _counted(
     resumed = _resumed(draft, cascade, machine, layout, wide=wide)
     sums = draft.subject == einsum.name
     goes_on = {rank for loop in loops if sums and loop.id in resumed for rank in loop.ranks}
+    goes_on &= {*einsum.reduced}
+    last = draft.kind == "store" and bool(resumed) and not goes_on  # step of a state, which nobody reads
+    wide |= last
     cut = cut_of(draft, layout, cascade, machine, goes_on)
     key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
     path = Path(loops, draft.when, cascade.sizes, key_ranks, resumed, cut, wide=wide)
@@ -104,7 +106,8 @@ def _counted(
         by_points = cut is not None and bool(cut.reduced)
         around = (*key[len(key_ranks) :][: path.sums], 0, 0)
         begun, unfinished = (number if by_points or not number else None for number in around[:2])
-        if not all(key[: len(key_ranks)]) or (draft.kind == "load" and resumed and begun == 0):
+        still = begun if draft.kind == "load" and resumed else unfinished if last else None
+        if not all(key[: len(key_ranks)]) or still == 0:
             costs[key] = Volume()
         elif draft.kind == "compute":
             mask = cut.masks[0] if cut is not None else None
@@ -114,7 +117,8 @@ def _counted(
             if turn:
                 costs[key] = holding(costs[key], turn)
         else:
-            costs[key] = transfer_volume(draft, layout, cascade, machine, clock, tile, begun, unfinished)
+            partial = 0 if last else unfinished
+            costs[key] = transfer_volume(draft, layout, cascade, machine, clock, tile, begun, partial)
     slots = tuple(at for at, loop in enumerate(draft.path) if loop in resumed)
     return OpTiles(key_ranks, slots, cut, wide, TileVolumes(costs, counts))
 
@@ -123,8 +127,8 @@ def _resumed(
     draft: DraftOp, cascade: Cascade, machine: Machine, layout: Layout, *, wide: bool
 ) -> tuple[int, ...]:
     """Loops in whose later iterations an operation goes on with partial results, or stores `wide` ones, or
-    loads a state as the iteration before has left it. Parts of results begin anew in each iteration of their
-    keep, at whose end they are added to what is there.
+    loads a state as the iteration before has left it, or in whose last it has a step that nobody reads.
+    Parts of results begin anew in each iteration of their keep, at whose end they are added to what is there.
     """
     depth = draft.home.depth if draft.home is not None else None
     producer, node = cascade.producer(draft.subject), draft.leaf.node
@@ -134,9 +138,12 @@ def _resumed(
         return tuple(n for n in summed(cascade, layout, draft.leaf) if n in draft.path[apart[0].depth :])
     if draft.resumes or wide or (draft.kind == "store" and apart == [draft.home]):
         return summed(cascade, layout, draft.leaf, depth)
-    if draft.kind == "store" or producer is None:
+    storing = draft.kind == "store"
+    if producer is None or not producer.iterative or (storing and cascade.is_output(producer.name)):
         return ()
-    reads = [read for leaf in draft.served for read in uses(cascade.einsum(leaf.node.einsum), draft.subject)]
+    served = [cascade.einsum(leaf.node.einsum) for leaf in draft.served]
+    readers = cascade.einsums if storing else served
+    reads = [read for reader in readers for read in reader.reads if read.tensor == draft.subject]
     behind = [{rank for rank, steps in lags(read, producer).items() if steps} for read in reads]
     stepped = set.intersection(*behind)
     loops = (layout.loops[loop] for loop in draft.path[:depth])
@@ -150,8 +157,8 @@ def _widens(cascade: Cascade, machine: Machine, leaf: Leaf) -> bool:
 
 
 def _compute_volume(
-    leaf: Leaf, cascade: Cascade, machine: Machine, clock: Clock, tile: Box, mask: Mask | None, begun: int |
-    None, unfinished: int | None, known: Remembered[Volume],
+    leaf: Leaf, cascade: Cascade, machine: Machine, clock: Clock, tile: Box, mask: Mask | None,
+    begun: int | None, unfinished: int | None, known: Remembered[Volume],
 ) -> Volume:  # fmt: skip
     einsum, node = cascade.einsum(leaf.node.einsum), leaf.node
     names = (einsum.name, *(access.tensor for access in einsum.reads))

@@ -36,9 +36,9 @@ from einsim.dataflow.program import ProgramLoop
 from einsim.dataflow.rows import Ints, different, stored_bits
 from einsim.dataflow.visit import MOST_VISITED, points, values
 from einsim.dataflow.waits import DraftOp
-from einsim.workloads.cascade import Access, Cascade, Einsum, Index
-from einsim.workloads.points import Linear, projected
-from einsim.workloads.sparsity import bytes_at
+from einsim.workloads.cascade import Access, Cascade, Einsum, Index, SameBlock, Term
+from einsim.workloads.points import MOST_STEPS, Linear, difference, projected
+from einsim.workloads.sparsity import bytes_at, run_bits
 
 
 def share_elements(cascade: Cascade, layout: Layout, access: Access, path: Iterable[int], depth: int) -> bool:
@@ -100,29 +100,29 @@ def accesses_of(draft: DraftOp, cascade: Cascade) -> list[tuple[Leaf, Access]]:
 
 @lru_cache(maxsize=4096)
 def touching(cascade: Cascade, einsum: Einsum, access: Access) -> Mask:
-    """The points of an Einsum that touch what an access finds: what no point makes is never moved."""
-    mask = mask_of(cascade, einsum.ranks)
-    every = () if access == einsum.output else _made(cascade, access)
-    made = mask.lacking(every, mask.trim({}) or {})
-    return Mask(cascade, einsum.ranks, made) if made else mask
-
-
-def _made(cascade: Cascade, read: Access) -> list[Linear]:
-    """What holds where a read finds a result that some point makes, by its affine bounds."""
-    maker = cascade.producer(read.tensor)
-    if maker is None or maker.iterative or not (mask := mask_of(cascade, maker.ranks)):
-        return []
-    left = mask.trim({})
-    if left is None:
-        return [({}, -1)]
-    there = {
-        index.plain: to for index, to in zip(maker.output.indices, read.indices, strict=True) if index.plain
-    }
-    every, _ = projected(mask.linear, there, {rank: (0, size) for rank, size in mask.sizes.items()})
-    for rank in left:
-        low, extent = left[rank]
-        every += [({rank: 1}, -low), ({rank: -1}, low + extent - 1)] if rank in there else []
-    return [_put(one, there) for one in mask.lacking(every, {})]
+    """The points of an Einsum that touch what an access finds: what no point makes is never moved. Over 2**20
+    places that other bounds than affine ones tie are not told apart.
+    """
+    own, maker, sizes = mask_of(cascade, einsum.ranks), cascade.producer(access.tensor), cascade.sizes
+    if access == einsum.output or maker is None or maker.iterative:
+        return own
+    made, written = mask_of(cascade, maker.ranks), maker.output.indices
+    places = {at.plain: to for at, to in zip(written, access.indices, strict=True) if at.plain}
+    linear, exact = projected(made.linear, places, {rank: (0, size) for rank, size in sizes.items()})
+    linear = [_put(one, places) for one in linear]
+    lacking = own.lacking(linear, own.trim({}) or {})
+    found = Mask(cascade, einsum.ranks, lacking) if lacking else own
+    named = {rank for bound in made.blocks for side in (bound.left, bound.right) for rank in side.ranks}
+    within = {rank: f"{rank} of {maker.name}" for rank in {*named, *made.tied}.difference(places)}
+    tied = own.tied.union(*(places[rank].ranks for rank in made.tied.intersection(places)))
+    many = math.prod(sizes[rank] for rank in (*tied, *within))
+    places |= {rank: Index((Term(1, name),)) for rank, name in within.items()}
+    blocks = [_same(bound, places) for bound in made.blocks]
+    if (exact and {*blocks} <= {*own.blocks}) or many > MOST_STEPS:
+        return found
+    linear = [_put(one, places) for one in made.linear]
+    every = Mask(cascade, einsum.ranks, linear, blocks, {name: sizes[rank] for rank, name in within.items()})
+    return every if every.points({}, einsum.ranks) < found.points({}, einsum.ranks) else found
 
 
 def _put(linear: Linear, places: Mapping[str, Index]) -> Linear:
@@ -133,6 +133,13 @@ def _put(linear: Linear, places: Mapping[str, Index]) -> Linear:
         for term in places[rank].terms:
             found[term.rank] = found.get(term.rank, 0) + value * term.coefficient
     return found, constant
+
+
+def _same(bound: SameBlock, places: Mapping[str, Index]) -> SameBlock:
+    """Blocks with indices in place of their ranks."""
+    sides = [_put(difference(side, Index(())), places) for side in (bound.left, bound.right)]
+    left, right = (Index(tuple(Term(n, rank) for rank, n in many.items()), least) for many, least in sides)
+    return SameBlock(left=left, right=right, lengths=bound.lengths)
 
 
 def foreign_ranks(draft: DraftOp, leaf: Leaf, loops: Iterable[ProgramLoop]) -> set[str]:
@@ -199,10 +206,11 @@ def moved(
             bits = stored_bits(of, mine) if compressed(machine, of) else len(mine[0]) * times * of.bits
         elif back is not None:
             bits = back * sums.bits
-        elif compressed(machine, of):
+        elif compressed(machine, of) and of.sparsity.rank:
             bits = union_bits(cascade, machine, of, together) * (copies if each else 1)
         else:
-            bits = (count if each else count // copies) * of.bits
+            many = count if each else count // copies
+            bits = run_bits(of, many) if compressed(machine, of) else many * of.bits
         if draft.kind == "store" and partial:
             bits += partial * (sums.bits - of.bits)
         return bytes_at(bits, 1)

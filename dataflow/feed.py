@@ -178,7 +178,8 @@ class LaidTile:
     @property
     def _cuts_groups(self) -> bool:
         """Whether the tile's border or cores part what the unit skips by."""
-        return any(self.tile[r][0] % group_size(of) or r in self.shared_out for r, of in self.skips)
+        along = cores_ranks(self.node)
+        return any(self.tile[rank][0] % group_size(of) or rank in along for rank, of in self.skips)
 
     def visited(self, more: frozenset[str] = frozenset(), run: str = "") -> Visit | None:
         """The tile visited point by point, but for what is the same at each: ranks walked in time, and

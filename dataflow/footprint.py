@@ -124,7 +124,11 @@ class _Touch:
 
     def visit(self, lows: Sequence[int], sizes: Sequence[int]) -> NDArray[np.int64]:
         """Every touched element by its place in a box, point by point."""
-        ranks = tuple(dict.fromkeys((*self.ranks, *(sorted(self.mask.tied) if self.mask else ()))))
+        ranks = tuple(
+            dict.fromkeys(
+                (*self.ranks, *(sorted(self.mask.tied.difference(self.mask.within)) if self.mask else ()))
+            )
+        )
         sides = [self.box.get(rank, (0, self.cascade.size(rank))) for rank in ranks]
         if math.prod(extent for _, extent in sides) > MOST_ELEMENTS:
             raise SpecError(

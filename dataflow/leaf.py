@@ -212,9 +212,9 @@ def laid_cycles(unit: Unit, laid: LaidTile, each: int) -> int:
 
 
 def leaf_cost(
-    cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute, extents: Mapping[str, int], residences:
-    Mapping[str, Residence], *, begun: int | None = 0, unfinished: int | None = 0, tile: Box | None = None,
-    mask: Mask | None = None,
+    cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute, extents: Mapping[str, int],
+    residences: Mapping[str, Residence], *, begun: int | None = 0, unfinished: int | None = 0,
+    tile: Box | None = None, mask: Mask | None = None,
 ) -> LeafCost:  # fmt: skip
     """Cost of one tile of `extents` points of each rank; `residences` say where each operand lives.
 

@@ -183,8 +183,8 @@ def _chunk(
 
 
 def _op(
-    number: int, draft: DraftOp, waits: tuple[object, ...], layout: Layout, cascade: Cascade, machine:
-    Machine, clock: Clock, turns: MappingType[str, str], known: LoweredBefore,
+    number: int, draft: DraftOp, waits: tuple[object, ...], layout: Layout, cascade: Cascade,
+    machine: Machine, clock: Clock, turns: MappingType[str, str], known: LoweredBefore,
 ) -> Op:  # fmt: skip
     tiles = counted(draft, layout, cascade, machine, clock, turns, known)
     latency = 0

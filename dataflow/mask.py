@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from einsim.dataflow.rows import Bools, Skip, number, stay
+from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Bound, Cascade, Index, SameBlock
 from einsim.workloads.points import MOST_STEPS, Linear, acts, block_starts, count_kept, difference, relaxed
 
@@ -25,9 +27,6 @@ Box = Mapping[str, Interval]
 Ends = NDArray[np.int64] | np.int64
 Runs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
-MOST_REMEMBERED = 100_000
-"""Point counts that a mask remembers before it starts anew."""
-
 
 @lru_cache(maxsize=1024)
 def mask_of(cascade: Cascade, ranks: tuple[str, ...]) -> Mask:
@@ -36,21 +35,26 @@ def mask_of(cascade: Cascade, ranks: tuple[str, ...]) -> Mask:
 
 
 class Mask:
-    """The bounds of a cascade that act on what iterates `ranks`; falsy where none does."""
+    """The bounds of a cascade that act on what iterates `ranks`, and more; falsy where there are none. Points
+    are kept for some place of the ranks `within`, of which `within` has the sizes.
+    """
 
-    def __init__(self, cascade: Cascade, ranks: Iterable[str], more: Iterable[Linear] = ()) -> None:
-        mine = set(ranks)
-        self.sizes = {rank.name: rank.size for rank in cascade.ranks}
+    def __init__(
+        self, cascade: Cascade, ranks: Iterable[str], more: Iterable[Linear] = (),
+        blocks: Iterable[SameBlock] = (), within: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
+        mine, self.within = {*ranks, *within}, within
+        self.sizes = {rank.name: rank.size for rank in cascade.ranks} | {**within}
         whole = {rank: (0, size) for rank, size in self.sizes.items()}
         acting = [bound for bound in cascade.bounds if acts(bound, mine)]
         own = (difference(bound.right, bound.left) for bound in acting if isinstance(bound, Bound))
         self.linear = (*(relaxed(each, mine, whole) for each in own), *more)
-        self.blocks = tuple(bound for bound in acting if isinstance(bound, SameBlock))
+        self.blocks = (*(bound for bound in acting if isinstance(bound, SameBlock)), *blocks)
         sides = [side.ranks for bound in self.blocks for side in (bound.left, bound.right)]
         named = {rank for coefficients, _ in self.linear for rank in coefficients}
         self.tied = frozenset(named | {rank for side in sides for rank in side if rank in mine})
         self.bounds = (tuple((*sorted(c.items()), k) for c, k in self.linear), self.blocks)
-        self._counted: dict[object, int] = {}
+        self._counted = Remembered[int](100_000)
 
     def __bool__(self) -> bool:
         return bool(self.linear or self.blocks)
@@ -73,6 +77,8 @@ class Mask:
                 if not _narrow(linear, ends):
                     return None
             if ends == before:
+                for rank in self.within:
+                    ends.pop(rank, None)
                 return {**box, **{rank: (low, high - low + 1) for rank, (low, high) in ends.items()}}
 
     def lacking(self, several: Iterable[Linear], box: Box) -> tuple[Linear, ...]:
@@ -99,20 +105,13 @@ class Mask:
 
     def points(self, box: Box, ranks: Iterable[str]) -> int:
         """Points over `ranks` that are kept for some value of the other ranks in the box."""
-        mine = tuple(ranks)
-        total = math.prod(box.get(rank, (0, self.sizes[rank]))[1] for rank in mine)
+        sides = {rank: box.get(rank, (0, self.sizes[rank]))[1] for rank in ranks}
         if self.whole(box):
-            return total
-        tied = [rank for rank in mine if rank in self.tied]
-        for rank in tied:
-            total //= max(1, box.get(rank, (0, self.sizes[rank]))[1])
+            return math.prod(sides.values())
+        tied = [rank for rank in sides if rank in self.tied]
         key = (tuple(tied), *(box.get(rank, (0, self.sizes[rank])) for rank in sorted(self.tied)))
-        found = self._counted.get(key)
-        if found is None:
-            if len(self._counted) >= MOST_REMEMBERED:
-                self._counted.clear()
-            found = self._counted[key] = self._count(box, tied)
-        return total * found
+        found = self._counted.get(key, lambda: self._count(box, tied))
+        return found * math.prod(many for rank, many in sides.items() if rank not in self.tied)
 
     def holes(self, box: Box, ranks: Iterable[str]) -> bool:
         """Whether some place of `ranks` in a box is kept for no value of the others."""
@@ -121,6 +120,12 @@ class Mask:
 
     def keeps(self, at: Mapping[str, NDArray[np.int64]], shape: tuple[int, ...]) -> Bools:
         """Which points of a grid are kept: `at` has the values of the tied ranks, to be broadcast."""
+        if self.within and not self.within.keys() & at.keys():
+            inner = np.meshgrid(*map(np.arange, self.within.values()), indexing="ij", sparse=True)
+            outer = {rank: on.reshape(*on.shape, *(1 for _ in self.within)) for rank, on in at.items()}
+            every = {**outer, **dict(zip(self.within, inner, strict=True))}
+            kept = self.keeps(every, (*shape, *self.within.values()))
+            return np.asarray(kept.any(axis=tuple(range(len(shape), kept.ndim))))
         kept = np.ones(shape, dtype=bool)
         for coefficients, constant in self.linear:
             kept &= sum((value * at[rank] for rank, value in coefficients.items()), np.int64(constant)) >= 0
@@ -372,11 +377,8 @@ def _cut(slope: int, rest: Ends, low: NDArray[np.int64], high: NDArray[np.int64]
 
 def _between(side: Index, begin: int, end: int) -> list[Linear]:
     """`begin <= side < end` as two constraints."""
-    up: dict[str, int] = {}
-    for term in side.terms:
-        up[term.rank] = up.get(term.rank, 0) + term.coefficient
-    down = {rank: -value for rank, value in up.items()}
-    return [(up, side.offset - begin), (down, end - 1 - side.offset)]
+    up, least = difference(side, Index(()))
+    return [(up, least - begin), ({rank: -value for rank, value in up.items()}, end - 1 - least)]
 
 
 def _narrow(linear: Linear, ends: dict[str, tuple[int, int]]) -> bool:

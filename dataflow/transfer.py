@@ -27,8 +27,8 @@ def ends_of(machine: Machine, draft: DraftOp) -> tuple[str, str]:
 
 
 def transfer_volume(
-    draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, clock: Clock, tile: Box, begun: int |
-    None, partial: int | None,
+    draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine, clock: Clock, tile: Box,
+    begun: int | None, partial: int | None,
 ) -> Volume:  # fmt: skip
     """A load's or store's own work, the ports it streams through, its accesses. Of so many results that it
     brings back or adds to earlier tiles have `begun` sums, so many that it stores are `partial`; None: all.

@@ -22,17 +22,9 @@ from einsim.specs.compiled import njit
 
 @njit()
 def step_stationary(
-    streamed: AnyInts,
-    held: AnyInts,
-    groups: AnyInts | None,
-    select_held: bool,
-    streamed_cost: AnyInts,
-    held_cost: AnyInts,
-    table: Table,
-    sums: AnyInts,
-    out: AnyInts,
-    macs: AnyInts,
-) -> tuple[int, int, int, int]:
+    streamed: AnyInts, held: AnyInts, groups: AnyInts | None, select_held: bool, streamed_cost: AnyInts,
+    held_cost: AnyInts, table: Table, sums: AnyInts, out: AnyInts, macs: AnyInts,
+) -> tuple[int, int, int, int]:  # fmt: skip
     """out[j, c] = sum_i streamed[j, i] held[i, c], over len(macs) cycles; `sums` is (2, rows + 1, cols).
 
     With `groups`, `select_held` says that the held operand is the sparse one. The costs [slots] are what
@@ -109,15 +101,9 @@ def _exit(table: Table, tile: int, rows: int) -> int:
 
 @njit()
 def _row(
-    x_in: AnyInts,
-    x_out: AnyInts,
-    above: AnyInts,
-    below: AnyInts,
-    weight: AnyInts,
-    shadow: AnyInts,
-    groups: AnyInts | None,
-    select_held: bool,
-) -> int:
+    x_in: AnyInts, x_out: AnyInts, above: AnyInts, below: AnyInts, weight: AnyInts, shadow: AnyInts,
+    groups: AnyInts | None, select_held: bool,
+) -> int:  # fmt: skip
     """One row of elements for one cycle; returns how many multiplied two real operands."""
     busy = 0
     for c in range(weight.shape[0]):

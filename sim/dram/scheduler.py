@@ -57,15 +57,9 @@ CONFLICT: Final = 2  # a PRE and an ACT were issued for it
 
 @njit()
 def serve(
-    c: int,
-    channels: Channels,
-    transfers: Transfers,
-    ways: Ways,
-    device: CompiledDram,
-    until: int,
-    goal: int,
-    log: Ints,
-) -> Ints:
+    c: int, channels: Channels, transfers: Transfers, ways: Ways, device: CompiledDram, until: int,
+    goal: int, log: Ints,
+) -> Ints:  # fmt: skip
     """Runs channel `c` up to the cycle `until`, or until it has nothing left to do.
 
     With a `goal` it also stops once it has served all bursts of the transfer in this slot (-1: none).
@@ -185,15 +179,9 @@ def _source(c: int, transfers: Transfers, engines: int, turn: int) -> int:
 
 @njit(allocates=False)
 def _choose(
-    c: int,
-    channels: Channels,
-    ways: Ways,
-    device: CompiledDram,
-    now: int,
-    soon: int,
-    first_held: int,
+    c: int, channels: Channels, ways: Ways, device: CompiledDram, now: int, soon: int, first_held: int,
     held: int,
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int]:  # fmt: skip
     """The queue entry whose command goes now, -1 for none, and the command; else when to look again."""
     queue, place, at = channels.queue[c], channels.place[c], channels.at[c]
     open_row, hits, ready = channels.open_row[c], channels.hits[c], channels.ready[c]
@@ -238,15 +226,9 @@ def _choose(
 
 @njit(allocates=False)
 def _served(
-    c: int,
-    at_place: int,
-    kind: int,
-    now: int,
-    ends: int,
-    channels: Channels,
-    transfers: Transfers,
+    c: int, at_place: int, kind: int, now: int, ends: int, channels: Channels, transfers: Transfers,
     ways: Ways,
-) -> None:
+) -> None:  # fmt: skip
     """A column command serves a burst, whose data ends then; it leaves the queue."""
     at, place, queue = channels.at[c], channels.place[c], channels.queue[c]
     gone = place[at_place]

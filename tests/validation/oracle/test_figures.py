@@ -177,6 +177,31 @@ CASES = {
         ("keep R in gb x1\n  sequence\n    keep S G in gb x1\n      R on lanes lanes=c\n"
          "    keep S X G Y in gb x1\n      sequence\n        S on lanes lanes=c\n        Y on lanes lanes=c"),
     ),
+    "between two bounds of a reduced rank there may be no whole place, and what no point makes is not read": (
+        "where a <= 2*b\nwhere 2*b <= c\nZ[a,c] = X[a,b] * Y[b,c]\nV[e,g] = Z[e,g] * G[e]", "a=5 b=3 c=5 e=5 g=5", {},
+        ("sequence\n  keep X Y Z in gb x1\n    Z on grid rows=a cols=c\n"
+         "  for g/3\n    keep Z G V in gb x1\n      V on grid rows=e cols=g"),
+    ),
+    "what documents leave out of a result is read by nobody, whatever its reader calls the ranks": (
+        "where same[2,3](b, c)\nwhere a < b\nZ[a,c] = X[a,b] * Y[b,c]\nV[e,g] = Z[e,g] * G[e]",
+        "a=5 b=5 c=5 e=5 g=5", {"cores": 2, "copies": 2},
+        ("sequence\n  keep X Y Z in near x1\n    Z on grid cores=c rows=a cols=c\n"
+         "  for g/3\n    keep Z G V in near x1\n      V on grid cores=g rows=e cols=g"),
+    ),
+    "of a state that only its next step reads the last step leaves no keep": (
+        "initial H = 0\nU[t,i] = H[t,j] * W[j,i]\nH[t+1,i] = exp(U[t,i] - X[t,i])", "t=3 i=3 j=3", {},
+        ("keep H in gb x1\n  for t/1\n    sequence\n      keep W U in gb x1\n        U on grid rows=i\n"
+         "      keep U X in gb x1\n        keep H in lanes x1\n          H on lanes lanes=i"),
+    ),
+    "of an unstructured pattern the share is taken of what all cores get in one transfer": (
+        "tensor W[k,n] sparse density 0.4\n" + PRODUCT, "m=2 n=3 k=3", {"cores": 2, "copies": 2, "exploits": ("unstructured",)},
+        "keep A Z in near x1 / for k/1 / for n/1 / keep W in near x1 / Z on grid cores=m rows=k",
+    ),
+    "where a rank along the cores moves by whole rounds it is read for all that is skipped even so": (
+        "tensor W[k,j,n] sparse density 0.4\nZ[m,n] = A[m,k,j] * W[k,j,n]", "m=4 n=2 k=3 j=3",
+        {"cores": 4, "copies": 4, "exploits": ("unstructured",)},
+        "keep A W Z in near x1 / for k/2 / Z on grid cores=j*m rows=k*n weight-stationary",
+    ),
     "each step of a state in a tile reads and writes by itself": (
         "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * D[c]", "t=3 c=2", {},
         "keep S D X Y in gb x1 / pipeline\n    S on lanes lanes=c\n    Y on lanes lanes=c",
