@@ -351,8 +351,8 @@ def _hull(one: Box, other: Box, sizes: Mapping[str, int]) -> dict[str, Interval]
 
 def _block(bound: SameBlock, low: int, high: int) -> tuple[int, int]:
     """Start of the block that `low` lies in, and end of that block."""
-    starts = block_starts(bound.lengths, max(low, high) + 1)
-    at = max(number for number, start in enumerate(starts) if start <= low) if low >= 0 else 0
+    starts = [-(2**60), *block_starts(bound.lengths, max(low, high) + 1)]
+    at = max(number for number, start in enumerate(starts) if start <= low)
     return starts[at], starts[at + 1]
 
 

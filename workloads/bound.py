@@ -22,7 +22,8 @@ class Bound(msgspec.Struct, frozen=True):
 class SameBlock(msgspec.Struct, frozen=True):
     """Only points whose left and right lie in the same block (document) are iterated.
 
-    `lengths` are the blocks' lengths from 0 on; the last one repeats for as long as needed.
+    `lengths` are the blocks' lengths from 0 on; the last one repeats for as long as needed. What lies before
+    0 is a block by itself.
     """
 
     left: Index

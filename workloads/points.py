@@ -152,11 +152,11 @@ def _block_cases(bound: SameBlock, box: Box, ranges: Box) -> Iterator[tuple[int,
     if both_ranges:
         highs, drops = ([relaxed(one, box, ranges) for one in side] for side in (highs, drops))
     every = {**ranges, **box}
-    low = max(-_most(drop, every) for drop in drops)
+    lows = [-_most(drop, every) for drop in drops]
     high = min(_most(top, every) for top in highs)
-    starts = block_starts(bound.lengths, high + 1)
-    for start, stop in pairwise(starts):
-        if stop <= low or start > high:
+    before = [min(lows)] if max(lows) < 0 else []  # what lies before 0 is a block too
+    for start, stop in pairwise([*before, *block_starts(bound.lengths, high + 1)]):
+        if stop <= max(lows) or start > high:
             continue
         yield 1, [_plus(h, -start) for h in highs] + [_plus(d, stop - 1) for d in drops]
         if both_ranges:

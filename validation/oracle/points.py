@@ -100,8 +100,8 @@ def _ends(cascade: Cascade, index: Index, points: Points) -> tuple[Ints, Ints]:
 
 
 def _block(bound: SameBlock, places: Ints) -> Ints:
-    """The document of each place; the last length repeats."""
-    found = np.zeros(len(places), dtype=np.int64)
+    """The document of each place; the last length repeats, and what lies before 0 is one more."""
+    found = np.full(len(places), -1, dtype=np.int64)
     start = number = 0
     while len(places) and start <= places.max():
         found[places >= start] = number

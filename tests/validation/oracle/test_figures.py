@@ -202,6 +202,14 @@ CASES = {
         {"cores": 4, "copies": 4, "exploits": ("unstructured",)},
         "keep A W Z in near x1 / for k/2 / Z on grid cores=j*m rows=k*n weight-stationary",
     ),
+    "what lies before the first document is one by itself": (
+        "where same[3,2](m, p - 2)\nS[m,p] = Q[p,e] * K[m,e]", "m=6 p=6 e=2", {},
+        "keep K in gb x1 / for p/4 / for m/3 / keep Q S in gb x1 / S on grid rows=m cols=p",
+    ),
+    "both ranks may lie before the first document": (
+        "where same[3,2](m - 3, 2*p - 4)\nS[m,p] = Q[p,e] * K[m,e]", "m=7 p=5 e=2", {},
+        "keep Q in gb x1 / for m/2 / keep K S in gb x1 / S on grid rows=m cols=p",
+    ),
     "each step of a state in a tile reads and writes by itself": (
         "initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * D[c]", "t=3 c=2", {},
         "keep S D X Y in gb x1 / pipeline\n    S on lanes lanes=c\n    Y on lanes lanes=c",
