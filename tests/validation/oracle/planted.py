@@ -23,8 +23,8 @@ import einsim
 from einsim.specs.loader import decode, load_yaml
 
 ROOT = Path(einsim.__file__).parent
-ANEW = ("einsim.", "tests.validation.oracle.")
-"""What is imported anew below, and `einsim` itself."""
+ANEW = ("einsim.", "tests.dataflow.read_text", "tests.validation.oracle.")
+"""What is imported anew, or all below, and `einsim` itself."""
 SEED, MOST = 0, 500
 """Drawn cases on which a fault is looked for: their seed, and how many at most."""
 SOUND: dict[str, ModuleType] = {}
