@@ -97,15 +97,8 @@ class Bounds:
             depth += 1
         if depth == 0 or len(group.children) == 1:
             return 1
-        return min(
-            Path(
-                tuple(self.program.loops[loop] for loop in op.path[:depth]),
-                {},
-                self.program.sizes,
-                cut=op.cut,
-            ).total()
-            for op in ops
-        )
+        loops = tuple(self.program.loops[loop] for loop in ops[0].path[:depth])
+        return min(Path(loops, {}, self.program.sizes, cut=op.cut).total() for op in ops)
 
     def busy(self, group: ScheduleNode) -> dict[str, int]:
         """Busy ticks of every engine below a group."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
+from msgspec.msgpack import encode
+
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock
 from einsim.dataflow.cores import parts_in
@@ -33,8 +35,8 @@ class OpTiles(NamedTuple):
 
 
 class LoweredBefore:
-    """What is known of a cascade's leaves and operations on a structure: mappings that differ elsewhere have
-    them alike.
+    """What is known of a cascade's leaves and operations in a structure's frame: mappings and units that
+    differ elsewhere have them alike.
     """
 
     def __init__(self) -> None:
@@ -48,11 +50,11 @@ def counted(
 ) -> OpTiles:  # fmt: skip
     """The tiles of an operation; of the `turns` that units take those of its own count."""
     turn = turns.get(draft.leaf.node.unit, "") if draft.kind == "compute" else ""
-    key = _alike(draft, layout, cascade), turn, tuple(clock.turn.items())
+    key = _alike(draft, layout, cascade, machine), turn, tuple(clock.turn.items())
     return known.ops.get(key, lambda: _counted(draft, layout, cascade, machine, clock, turn, known))
 
 
-def _alike(draft: DraftOp, layout: Layout, cascade: Cascade) -> Hashable:
+def _alike(draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine) -> Hashable:
     """All of a mapping on which an operation's tiles depend: loops are numbered as they are met."""
     number: dict[int, int] = {}
     for loop in (*draft.path, *(at for leaf in (draft.leaf, *draft.served) for at in leaf.path)):
@@ -64,17 +66,18 @@ def _alike(draft: DraftOp, layout: Layout, cascade: Cascade) -> Hashable:
         draft.kind, draft.subject, home, len(draft.path),
         *(draft.when.get(loop) for loop in draft.path),
         *((loop.ranks, loop.tile, loop.extent) for loop in loops), *parents,
-        *(_standing(leaf, draft.subject, number, cascade) for leaf in (draft.leaf, *draft.served)),
+        *(_standing(leaf, draft.subject, number, cascade, machine) for leaf in (draft.leaf, *draft.served)),
     )  # fmt: skip
 
 
-def _standing(leaf: Leaf, subject: str, number: Mapping[int, int], cascade: Cascade) -> Hashable:
+def _standing(
+    leaf: Leaf, subject: str, number: Mapping[int, int], cascade: Cascade, machine: Machine
+) -> Hashable:
     """A leaf with its loops, and the homes of what it makes and reads."""
     node, einsum = leaf.node, cascade.einsum(leaf.node.einsum)
     tensors = dict.fromkeys((subject, einsum.name, *(read.tensor for read in einsum.reads)))
     return (
-        node.einsum, node.unit, *node.spatial.items(), node.chained, node.stationarity,
-        *(number[loop] for loop in leaf.path),
+        encode(node), encode(machine.unit(node.unit)), *(number[loop] for loop in leaf.path),
         *((home.tensor, home.memory, home.depth, home.spill)
           for tensor in tensors for home in leaf.homes.get(tensor, ())),
     )  # fmt: skip
@@ -170,8 +173,8 @@ def _compute_volume(
     extents = {rank: extent for rank, (_, extent) in tile.items()}
     box = {rank: tile[rank] for rank in einsum.ranks}
     turns = tuple(clock.turn[tensor] for tensor in residences)  # which decide on the banks that they take
-    key = (node.einsum, node.unit, *node.spatial.items(), node.chained, node.stationarity,
-           *residences.values(), *box.items(), mask, begun, unfinished, turns)  # fmt: skip
+    key = (encode(node), encode(machine.unit(node.unit)), *residences.values(), *box.items(),
+           mask, begun, unfinished, turns)  # fmt: skip
 
     def volume() -> Volume:
         cost = leaf_cost(

@@ -100,17 +100,13 @@ class Ends:
         ops = self.program.ops
         at = [rates or own for own in self.rates]
         latency = [op.latency_ticks and op.latency_ticks * (rates[op.engine] if rates else 1) for op in ops]
-        ticks = [
-            {} if op.id in free else tally.engine_ticks(op.engine, at[op.id]) for op, tally in self.pairs
-        ]
+        ticks, tiles = list[dict[str, int]](), list[Kinds]()
+        for op, tally in self.pairs:
+            kinds, there = (tally.kinds, at[op.id]) if op.id not in free else ((), None)
+            ticks.append(tally.engine_ticks(op.engine, there) if there else {})
+            tiles.append([(kind.ticks(op.engine or op.name, there), n) for kind, n in kinds if there])
         for op_id, share in self.shares.items():
             ticks[op_id] = {engine: math.ceil(busy * share) for engine, busy in ticks[op_id].items()}
-        tiles: list[Kinds] = [
-            []
-            if op.id in free
-            else [(kind.ticks(op.engine or op.name, at[op.id]), n) for kind, n in tally.kinds]
-            for op, tally in self.pairs
-        ]
         works = [all(any(each.values()) for each, _ in one) for one in tiles]  # else it may end at once
         late = [ticks if work else 0 for ticks, work in zip(latency, works, strict=True)]
         heads, tails = self._heads(tiles, late), self._tails(tiles, late)

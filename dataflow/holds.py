@@ -80,6 +80,12 @@ def may_hold(cascade: Cascade, machine: Machine, memory: str, node: Compute, ten
     return not holds or role_of(cascade, machine, node, tensor) in holds
 
 
+def homes_to(cascade: Cascade, machine: Machine, node: Compute, tensor: str) -> list[str]:
+    """Of the `levels_to` a leaf's operand those that may hold it."""
+    way = levels_to(cascade, machine, node, tensor)
+    return [name for name in way if may_hold(cascade, machine, name, node, tensor)]
+
+
 def reads(machine: Machine, unit: str, role: Role) -> str:
     """The memory in which a unit reads or writes what plays a role: the one that it names or, where that
     doesn't hold it, the next one outward that does.

@@ -24,7 +24,7 @@ from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.program import Engine, Op, Program, ScheduleNode
 from einsim.dataflow.remarks import remarks
-from einsim.dataflow.structure import structure_of
+from einsim.dataflow.structure import frame_of, structure_of
 from einsim.dataflow.transfer import ends_of
 from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.visit import MOST_VISITED
@@ -48,7 +48,7 @@ def unpriced(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
     structure = structure_of(machine)
     parts = (mapping, structure, cascade.overwritten)  # the last also depends on readers outside
     key = cascade, *map(msgspec.msgpack.encode, parts)
-    known = _KNOWN.get((cascade, *key[2:]), LoweredBefore)
+    known = _KNOWN.get((cascade, frame_of(structure), key[3]), LoweredBefore)
     return _PROGRAMS.get(key, lambda: _on_structure(mapping, cascade, structure, known))
 
 

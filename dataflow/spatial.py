@@ -67,12 +67,14 @@ def able(cascade: Cascade, machine: Machine, einsum: Einsum) -> list[Unit]:
 
 
 def computing(cascade: Cascade, machine: Machine, einsum: Einsum) -> list[Unit]:
-    """As `able`; EinsimError where there is none, by what each unit lacks."""
+    """The units that an Einsum may be placed on: of those that are able vector units, where it is no
+    contraction. EinsimError where there is none, by what each unit lacks.
+    """
     units = able(cascade, machine, einsum)
     if not units:
         missing = ", ".join(lacks(unit, cascade.wide_ops(einsum.name)) for unit in machine.units)
         raise EinsimError(f"{machine.name}: no unit can compute Einsum {einsum.name} ({missing})")
-    return units
+    return (not einsum.contracts and [unit for unit in units if unit.kind == "vector"]) or units
 
 
 def place(
@@ -103,8 +105,6 @@ def places(
     may lie along them by one rank of the result, all by one that is `summed_apart`.
     """
     units = computing(cascade, machine, einsum)
-    if not einsum.contracts:  # a matrix unit only where no vector unit has the ops
-        units = [unit for unit in units if unit.kind == "vector"] or units
     units = sorted(units, key=lambda unit: (unit.mode_of is not None, -unit.pes))  # whatever a file's order
     nodes: list[Compute] = []
     count = max(map(len, extents.values()), default=1)

@@ -33,6 +33,12 @@ def alike(machine: Machine) -> tuple[Machine, bytes]:
     return found, msgspec.msgpack.encode(found)
 
 
+def frame_of(structure: Machine) -> bytes:
+    """A key for what of a structure an operation sees beside the units that compute it."""
+    units = [(one.name, one.dims.get("cores", 1), one.memories, one.exploits) for one in structure.units]
+    return msgspec.msgpack.encode((structure.memories, structure.noc, structure.multicast, units))
+
+
 def _memory(memory: Memory) -> Memory:
     return msgspec.structs.replace(
         memory,

@@ -55,6 +55,7 @@ class _WaitsOf:
         self.loads: dict[tuple[str, tuple[int, ...]], int] = {}
         self.stores: dict[tuple[str, tuple[int, ...]], int] = {}
         self.computes: dict[str, int] = {}
+        self.empty = not all(cascade.points(einsum.name) for einsum in cascade.einsums)
         for number, draft in enumerate(drafts):
             if draft.kind == "compute":
                 self.computes[draft.subject] = number
@@ -310,7 +311,8 @@ class _WaitsOf:
 
     def _barriers(self, number: int) -> list[Wait]:
         """The child before this one in every sequence, or the last child one iteration earlier; where bounds
-        may leave nothing of some of them, all before this one, and one iteration earlier all others.
+        may leave nothing of some of them, as of whole Einsums they rarely do, all before this one, and one
+        iteration earlier all others.
         """
         mine = self.drafts[number]
         place = mine.home.place if mine.home is not None else mine.place
@@ -319,7 +321,8 @@ class _WaitsOf:
             if place[: len(barrier.place) + 1] != (*barrier.place, barrier.child):
                 continue
             before = (barrier.child or barrier.children) - 1
-            for child, other in self._members(barrier, None if self.cascade.bounds else before):
+            every = self.cascade.bounds and (barrier.depth or self.empty)
+            for child, other in self._members(barrier, None if every else before):
                 later = child >= barrier.child
                 if later and barrier.depth == 0:
                     continue

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterator
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.holds import common_levels, levels_to, may_hold
+from einsim.dataflow.holds import common_levels, homes_to
 from einsim.dataflow.mapper.tiles import narrowest
 from einsim.dataflow.mapping import Keep, Node, Pipeline, chain, keep
 from einsim.dataflow.spatial import place
@@ -77,8 +77,8 @@ def _tree(
         own = [
             keep((tensor,), memory)
             for tensor in dict.fromkeys((*(read.tensor for read in einsum.reads), einsum.name))
-            for memory in levels_to(cascade, machine, node, tensor)
-            if memory not in memories and may_hold(cascade, machine, memory, node, tensor)
+            for memory in homes_to(cascade, machine, node, tensor)
+            if memory not in memories
         ]
         return chain(*own, node)
 

@@ -34,9 +34,8 @@ class Fused:
     @cached_property
     def ends(self) -> Ends | None:
         """Its bounds; None where it is no legal mapping whatever the memories hold."""
-        if not legal(self.mapping, self.part, self.machine):
-            return None
-        return Ends(unpriced(self.mapping, self.part, self.machine))
+        what = self.mapping, self.part, self.machine
+        return Ends(unpriced(*what)) if legal(*what) else None
 
 
 _FOUND: Final = Remembered[tuple[Fused, ...]](1000, len)

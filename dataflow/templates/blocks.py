@@ -25,6 +25,8 @@ def touched(einsums: Block) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def part_of(cascade: Cascade, names: tuple[str, ...]) -> Cascade:
     """Some of a cascade's Einsums as a cascade of their own: what others read is a result of it."""
+    if len(names) == len(cascade.einsums):
+        return cascade
     einsums = tuple(cascade.einsum(name) for name in names)
     inside = set(touched(einsums))
     ranks = {rank for einsum in einsums for rank in einsum.ranks}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
@@ -55,26 +56,37 @@ class Chooser:
         self.fused = {
             run: [one for one in fused if one.names == group] for run, group in self.outline.fused.items()
         }
-        self._floors: dict[tuple[object, ...], float] = {}
+        self._floors: dict[Run, float] = {}  # of what units take alone, whatever the nest
+        self._orders: dict[tuple[object, ...], list[tuple[float, int]]] = {}  # of the list's nests
         self._found: dict[tuple[object, ...], Chosen | None] = {}
         self._costs: dict[tuple[object, ...], tuple[float, float, float]] = {}
-        self._kept: dict[tuple[object, ...], tuple[str, ...]] = {}
+        self.kept = cache(self._kept)
 
     def cost(self, run: Run, names: tuple[str, ...], size: int) -> float:
         """What a run costs, or no more than that until it is settled."""
         kept = self.kept(run, names)
+        if run in self.fused:
+            self.settle(run, names, size)
         if (run, kept, size) in self._found:
             found = self._found[run, kept, size]
             return math.inf if found is None else found.costs[0]
-        if (run, kept) not in self._floors:
-            self._floors[run, kept] = self._floor(run, kept)
-        return self._floors[run, kept]
+        if (run, kept) in self._orders:
+            return self._orders[run, kept][0][0]
+        if run not in self._floors:
+            cycles = [self.outline.cycles[einsum.name] for einsum in self.outline.einsums(run)]
+            ticks = [min(self.worth.rates[unit] * n for unit, n in one.items()) for one in cycles]
+            least = max(*ticks, sum(ticks) / len(self.machine.units))
+            self._floors[run] = self.worth.cost(least, sum(ticks), 0.0, {}) * (1 - 1e-9)
+        return self._floors[run]
 
-    def _floor(self, run: Run, kept: tuple[str, ...]) -> float:
-        if run in self.fused:
-            return math.inf if kept else 0.0
-        known, stays = self._stays(run, kept)
-        return known.table(stays).floor(self.worth)
+    def look(self, run: Run, names: tuple[str, ...]) -> bool:
+        """Know by its list what a run costs at least; whether that was not known."""
+        key = run, self.kept(run, names)
+        if run in self.fused or key in self._orders:
+            return False
+        known, stays = self._stays(*key)
+        self._orders[key] = known.table(stays).order(self.worth)
+        return True
 
     def settle(self, run: Run, names: tuple[str, ...], size: int) -> bool:
         """Compute what a run costs; whether that was not known."""
@@ -89,12 +101,9 @@ class Chooser:
             self._found[run, kept, size] = best(run, kept, size)
         return True
 
-    def kept(self, run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _kept(self, run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
         """Those of some tensors that a run touches."""
-        if (run, names) not in self._kept:
-            here = self.outline.touched[run]
-            self._kept[run, names] = tuple(name for name in names if name in here)
-        return self._kept[run, names]
+        return tuple(name for name in names if name in self.outline.touched[run])
 
     def _best(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
         """The best point that fits beside what stays, of several the one that moves and holds least, so that
@@ -102,7 +111,8 @@ class Chooser:
         """
         known, stays = self._stays(run, kept)
         table, found = known.table(stays), None
-        for floor, at in table.order(self.worth):
+        self.look(run, kept)
+        for floor, at in self._orders[run, kept]:
             if found is not None and floor >= found.costs[0]:
                 break
             one = self._point(known, at, stays, size) if self.fits(table.held(at), size) else None

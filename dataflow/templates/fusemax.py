@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping as MappingType
+from functools import cache
 
 import msgspec
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.footprint import tile_bytes
-from einsim.dataflow.holds import levels, levels_to, may_hold
+from einsim.dataflow.holds import homes_to, levels
 from einsim.dataflow.leaf import partial_sum
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Mapping, Node, Pipeline, Sequence, chain, keep
@@ -101,7 +102,7 @@ class Leaves:
             machine.memory(name).copies > 1 for name in levels(machine, self.matrix.memories["inputs"])
         )
         self.cores = self.queries if apart else None  # a core has only its own queries of what a tile makes
-        self._ways: dict[str, dict[str, tuple[str, ...]]] = {}
+        self.of, self.ways = cache(self._leaf), cache(self._ways)
 
     def __call__(self, einsum: str) -> Node:
         """The leaf of an Einsum by the reference's name, in keeps in memories that only its unit reads."""
@@ -115,28 +116,18 @@ class Leaves:
         ]
         return chain(*own, leaf)
 
-    def ways(self, tensor: str) -> dict[str, tuple[str, ...]]:
+    def _ways(self, tensor: str) -> dict[str, list[str]]:
         """Memories that may hold a tensor on the way to the unit of each Einsum that uses it, by Einsum."""
-        cascade, machine = self.cascade, self.machine
-        if tensor not in self._ways:
-            users = (*cascade.consumers(tensor), cascade.producer(tensor))
-            leaves = [self.of(einsum) for einsum in users if einsum is not None]
-            self._ways[tensor] = {
-                leaf.einsum: tuple(
-                    memory
-                    for memory in levels_to(cascade, machine, leaf, tensor)
-                    if may_hold(cascade, machine, memory, leaf, tensor)
-                )
-                for leaf in leaves
-            }
-        return self._ways[tensor]
+        users = (*self.cascade.consumers(tensor), self.cascade.producer(tensor))
+        leaves = map(self.of, filter(None, users))
+        return {leaf.einsum: homes_to(self.cascade, self.machine, leaf, tensor) for leaf in leaves}
 
     def shared(self, tensor: str) -> tuple[str, ...]:
         """Memories, outermost first, in which all that use a tensor find it."""
         first, *others = self.ways(tensor).values()
         return tuple(memory for memory in first if all(memory in way for way in others))
 
-    def of(self, einsum: Einsum) -> Compute:
+    def _leaf(self, einsum: Einsum) -> Compute:
         """Keys along the rows, queries along the columns where the array does it all; else the fastest."""
         if self.planar and einsum.name in self.on_matrix:
             spatial: dict[str, tuple[str, ...]] = {"rows": (self.one.rank("m0"),)}

@@ -105,10 +105,13 @@ class Branches:
         while True:
             cost, runs, at = waiting[0]
             names, size = self.sets[at]
-            news = [self.chooser.settle(run, names, size) for run in runs]
+            news = [self.chooser.look(run, names) for run in runs]
             if not any(news):
+                news = [self.chooser.settle(run, names, size) for run in runs]
+            now = *self.plan(names, size), at  # what others have settled counts here, too
+            if now == waiting[0] and not any(news):
                 return cost, runs, names, size
-            heapq.heapreplace(waiting, (*self.plan(names, size), at))
+            heapq.heapreplace(waiting, now)
 
     def mapping(self, name: str) -> LoopTree:
         """The mapping that costs least; EinsimError where a block has no tree."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
@@ -11,17 +12,18 @@ import numpy as np
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import port_name
+from einsim.dataflow.cores import cores_ranks, read_apart
 from einsim.dataflow.feed import stationary
 from einsim.dataflow.footprint import access_of, compressed, least_bytes, relevant_ranks, tile_bytes
-from einsim.dataflow.holds import levels, levels_to, may_hold
+from einsim.dataflow.holds import homes_to, levels
 from einsim.dataflow.leaf import leave_each_step, partial_sum, skips
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.nest import LoopNest, UnitChoices, moving
 from einsim.dataflow.templates.worth import Worth
 from einsim.dataflow.tile_times import TileTimes
-from einsim.dataflow.volume import MACHINE, Rates
-from einsim.specs.arrays import Floats
+from einsim.dataflow.volume import Rates
+from einsim.specs.arrays import Bools, Floats
 from einsim.workloads.cascade import Access, Cascade, Einsum
 
 #: Where tensors stay between blocks: the memory of each, with all that are outside it.
@@ -36,17 +38,18 @@ def share_of(cascade: Cascade, einsum: str) -> float:
 
 class ListLeast(NamedTuple):
     """Of each of N nests cycles [N] of each unit, bytes [N] of each tensor that pass DRAM's port and those
-    that pass a port of a memory `near` a unit, bytes of each that the first tile wants from DRAM and that a
-    tile takes in one buffer, cycles of `one` tile of each Einsum on its unit, and tiles: no more than its
-    program has.
+    that pass a port of a memory `near` a unit, whether each is kept in a memory on the `ways` to all its
+    users, bytes of each that the first tile wants from DRAM and that a tile takes in one buffer, cycles of
+    `one` tile of each Einsum on its unit, and tiles: no more than its program has.
     """
 
     cycles: dict[str, Floats]
     one: dict[tuple[str, str], Floats]  # by Einsum and unit, 0 where it is on another
     moved: dict[str, Floats]
     near: dict[tuple[str, str, bool], Floats]  # by tensor, memory and whether it is read
+    ways: dict[tuple[str, str], Bools]  # by tensor and memory
     first: dict[str, Floats]
-    held: dict[tuple[str, str], Floats]  # by tensor and memory, "" for the one that is outside all others
+    held: dict[str, Floats]
     tiles: Floats
 
 
@@ -61,7 +64,7 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
     share = {einsum.name: share_of(cascade, einsum.name) for einsum in einsums}
     least = min(share.values())
     chosen = leaves.all(nests)
-    cycles, held = dict[str, Floats](), dict[tuple[str, str], Floats]()
+    cycles, reached = dict[str, Floats](), dict[tuple[str, str], Floats]()
     one_tile = dict[tuple[str, str], Floats]()
     near = dict[tuple[str, str, bool], Floats]()
     for einsum in einsums:
@@ -70,13 +73,12 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
         for at, node in nodes.items():
             here = cycles.setdefault(node.unit, np.zeros(len(nests)))
             single = one_tile.setdefault((einsum.name, node.unit), np.zeros(len(nests)))
+            for tensor in touched((einsum,)):
+                for name in homes_to(cascade, machine, node, tensor):
+                    reached[tensor, name] = reached.get((tensor, name), 0) + (which == at) * 1.0
             for key, size in _streamed(cascade, machine, node, inner):
                 near[key] = near.get(key, 0) + (which == at) * least * size
             cycles_of = TileTimes(cascade, machine.unit(node.unit), einsum)
-            out = machine.memory(machine.unit(node.unit).memories["outputs"])
-            if out.copies == 1 and "outputs" in (out.holds or ("outputs",)):
-                size = (which == at) * least_bytes(cascade, machine, einsum.output, tile)
-                held[einsum.name, out.name] = held.get((einsum.name, out.name), 0) + size
             for times, extents in _classes(cascade, einsum, tile, trips):
                 rows = np.flatnonzero((which == at) & (times > 0))
                 if len(rows):
@@ -84,12 +86,14 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
                     each = cycles_of.of(node, some, len(rows))
                     here[rows] += times[rows] * each * share[einsum.name]
                     single[rows] = np.maximum(single[rows], each * (least == 1))
-    moved, first = {}, {}
+    users = Counter(tensor for einsum in einsums for tensor in touched((einsum,)))
+    ways = {key: count == users[key[0]] for key, count in reached.items()}
+    moved, first, held = {}, {}, {}
     once = np.array([not nest.streamed for nest in nests])  # else parts of some come
     for tensor in touched(einsums):
         maker = cascade.producer(tensor)
         access = access_of(maker or cascade.consumers(tensor)[0], tensor)
-        held[tensor, ""] = once * least_bytes(cascade, machine, access, tile)
+        held[tensor] = once * least_bytes(cascade, machine, access, tile)
         if maker is not None and not cascade.is_output(tensor):
             continue
         whole = tile_bytes(cascade, machine, access, cascade.sizes)
@@ -97,7 +101,7 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
         if maker is None:
             first[tensor] = least_bytes(cascade, machine, access, inner)
     tiles = least * math.prod(trips.values(), start=np.ones(len(nests)))
-    return ListLeast(cycles, one_tile, moved, near, first, held, tiles)
+    return ListLeast(cycles, one_tile, moved, near, ways, first, held, tiles)
 
 
 def _streamed(
@@ -114,21 +118,24 @@ def _streamed(
     results = math.prod(map(cascade.size, einsum.output.ranks))
     for access in {access.tensor: access for access in (*einsum.reads, einsum.output)}.values():
         tensor, mine, made = cascade.tensor(access.tensor), set(access.ranks), access is einsum.output
-        way = levels_to(cascade, machine, node, tensor.name)
-        home = [name for name in way if may_hold(cascade, machine, name, node, tensor.name)][-1:]
+        home = homes_to(cascade, machine, node, tensor.name)[-1:]
         if not home or compressed(machine, tensor) or not _apart(cascade, access):
             continue
         idle = [rank for rank in einsum.ranks if rank not in mine]
+        along, apart = cores_ranks(node), read_apart(machine, home[0])
         shared = np.ones(1)
         if made and not leave_each_step(node):
             shared = shared * math.prod(extents[rank] for rank in idle)
         else:
             still = placed if access == stationary(node, einsum) else set(einsum.ranks)
             shared = shared * math.prod(extents[rank] for rank in idle if rank not in still)
-            for dim, along in node.spatial.items():
-                shared = shared * np.minimum(
-                    math.prod(extents[r] for r in along if r in idle), unit.dims[dim]
-                )
+            for dim, ranks in node.spatial.items():
+                if dim != "cores" or not apart:
+                    met = math.prod(extents[r] for r in ranks if r in idle and r in still)
+                    shared = shared * np.minimum(met, unit.dims[dim])
+            if apart and not set(along) & (mine | still):  # each core reads it by itself
+                met = math.prod(extents[rank] for rank in along)
+                shared = shared / np.minimum(met, unit.dims.get("cores", 1))
         values = points / shared
         if not made:
             yield (tensor.name, home[0], True), values * tensor.bits / 8
@@ -187,20 +194,20 @@ class LeastCosts:
 
     def __init__(self, part: Cascade, machine: Machine, least: ListLeast, stays: Stays) -> None:
         dram, passing = machine.dram, dict(least.near)
-        ways_in = [levels(machine, name) for unit in machine.units for name in unit.memories.values()]
-        first = [name for name in ways_in[0][:1] if all(name in way for way in ways_in)]
-        inside = [name for name in first if not machine.memory(name).holds]
         for tensor, size in least.moved.items():
-            made = part.producer(tensor) is not None
-            ways = [] if tensor in stays else [(dram.name, not made)]
-            for name in inside:  # what passes DRAM's port is written there and read again
-                ways += [(name, reads) for reads in (True, False) if tensor not in stays or reads != made]
-            for name, reads in ways:
-                key = tensor, name, reads
-                passing[key] = np.maximum(size, passing.get(key, 0))
-            for (name, near, reads), own in least.near.items():  # it comes to a unit's memory, or leaves it
-                if name == tensor and reads != made and near not in stays.get(tensor, inside):
-                    passing[tensor, near, made] = passing.get((tensor, near, made), 0) + size * (own > 0)
+            if tensor not in stays:
+                passing[tensor, dram.name, part.producer(tensor) is None] = size
+        self._held: dict[str, Floats] = {}
+        for (tensor, name), there in least.ways.items():
+            made, still = part.producer(tensor) is not None, name in stays.get(tensor, ())
+            if not still:
+                self._held[name] = self._held.get(name, 0) + there * least.held[tensor]
+            for key in ((tensor, name, True), (tensor, name, False)) if tensor in least.moved else ():
+                own, size = least.near.get(key, 0), there * least.moved[tensor]
+                if key[2] != made:  # to a unit or from it, not from DRAM or to it
+                    passing[key] = np.maximum(own, size)
+                elif not still:
+                    passing[key] = own + size
         busy, self.moved = dict(least.cycles), dict[str, Floats]()
         for (_, name, reads), size in passing.items():
             port = port_name(machine.memory(name), reads)
@@ -215,26 +222,9 @@ class LeastCosts:
             einsum.name: tuple(dict.fromkeys(access.tensor for access in einsum.reads))
             for einsum in part.einsums
         }
-        self.near = all(name in inside for unit in machine.units for name in unit.memories.values())
+        (near, *others) = {name for unit in machine.units for name in unit.memories.values()}
+        self.near = not others and levels(machine, near) == (near,) and not machine.memory(near).holds
         self.first = {name: size for name, size in least.first.items() if name not in stays}
-        outer, held = [name for name in inside if machine.memory(name).copies == 1], dict[str, Floats]()
-        for (tensor, near), size in least.held.items():
-            for name in () if tensor in stays or near in (*outer, dram.name) else (near,) if near else outer:
-                held[name] = held.get(name, 0) + size
-        self._held = {name: size.tolist() for name, size in held.items()}
-        self._last: tuple[tuple[float, ...], Floats] = (), self.tiles
-
-    def _costs(self, worth: Worth) -> Floats:
-        each = tuple(worth.rates.get(name, 0) for name in (*self.names, self.read, MACHINE))
-        key = *each, *worth.byte_pj.values(), worth.leak_pj
-        if self._last[0] != key:
-            busy = self.busy * np.array(each[:-2], np.float64)
-            bound = busy.max(1)
-            for at, ends in self._ends(worth.rates, each[-2]):
-                bound = np.maximum(bound, busy[:, at] + ends)
-            cost = worth.cost(bound, busy.sum(1), self.tiles, self.moved)
-            self._last = key, cost * (1 - 1e-9)
-        return self._last[1]
 
     def _ends(self, rates: Rates, read: int) -> Iterator[tuple[int, Floats]]:
         """Of each unit, by its column, ticks before its first tile and after its last at least: until what is
@@ -262,13 +252,13 @@ class LeastCosts:
 
     def held(self, at: int) -> dict[str, float]:
         """Bytes that a nest takes at least in each memory beside what stays."""
-        return {name: every[at] for name, every in self._held.items()}
-
-    def floor(self, worth: Worth) -> float:
-        """What no nest costs less than."""
-        return float(self._costs(worth).min())
+        return {name: float(every[at]) for name, every in self._held.items()}
 
     def order(self, worth: Worth) -> list[tuple[float, int]]:
         """What each nest costs at least, and its place, sorted."""
-        floors = self._costs(worth).tolist()
-        return sorted(zip(floors, range(len(floors)), strict=True))
+        busy = self.busy * np.array([worth.rates.get(name, 0) for name in self.names], np.float64)
+        bound = busy.max(1)
+        for at, ends in self._ends(worth.rates, worth.rates.get(self.read, 0)):
+            bound = np.maximum(bound, busy[:, at] + ends)
+        floors = worth.cost(bound, busy.sum(1), self.tiles, self.moved) * (1 - 1e-9)
+        return sorted(zip(floors.tolist(), range(len(floors)), strict=True))

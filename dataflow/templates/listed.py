@@ -175,7 +175,7 @@ class Known:
         leaves = UnitChoices(part, machine)
         found = in_parts(leaves, list(nests(part, machine, part.einsums)))
         self.nests = [ListedNest(part, leaves, nest) for nest in found]
-        self._tables: dict[tuple[str, ...], LeastCosts] = {}
+        self._tables = Remembered[LeastCosts](1000)
         self._leaves = leaves
 
     @cached_property
@@ -196,10 +196,8 @@ class Known:
 
     def table(self, stays: Stays) -> LeastCosts:
         """The least costs where some tensors stay."""
-        key = tuple(stays)
-        if key not in self._tables:
-            self._tables[key] = LeastCosts(self._leaves.cascade, self._leaves.machine, self._least, stays)
-        return self._tables[key]
+        made = partial(LeastCosts, self._leaves.cascade, self._leaves.machine, self._least, stays)
+        return self._tables.get(tuple(stays), made)
 
 
 _LISTS: Final = Remembered[Known](20_000, lambda one: len(one.nests))

@@ -15,9 +15,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from einsim.accel.machine import Machine
+from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.footprint import apart_of, relevant_ranks
-from einsim.dataflow.holds import levels, levels_to, may_hold, role_of
+from einsim.dataflow.holds import homes_to, levels, role_of
 from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
 from einsim.dataflow.spatial import able, place, places, roles
 from einsim.dataflow.templates.blocks import Block, stepped, touched
@@ -83,10 +83,11 @@ class UnitChoices:
         """The unit and layout of each Einsum of nests with loops over the same ranks. Where a core has a
         memory of its own, several Einsums lie along the cores alike: by the loops' ranks.
         """
-        keys = [(tuple(e.name for e in one.einsums), one.loops, one.parts, one.on_vectors) for one in nests]
-        for vectors in {nest.on_vectors for nest in nests}:
-            every = dict(zip(keys, nests, strict=True)).items()
-            new = {at: one for at, one in every if at not in self._found and one.on_vectors == vectors}
+        names = tuple(einsum.name for einsum in nests[0].einsums) if nests else ()
+        keys = [(names, one.loops, one.parts, one.on_vectors) for one in nests]
+        lacking = {at: one for at, one in zip(keys, nests, strict=True) if at not in self._found}
+        for vectors in {nest.on_vectors for nest in lacking.values()}:
+            new = {at: one for at, one in lacking.items() if one.on_vectors == vectors}
             machine, einsums = on_vectors(self.machine) if vectors else self.machine, nests[0].einsums
             apart = any(memory.copies > 1 for memory in machine.memories) and len(einsums) > 1
             shared = tuple(
@@ -123,17 +124,17 @@ def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = 
     for tensor in touched(nest.einsums):
         users = [leaves[e.name] for e in nest.einsums if tensor in touched((e,))]
         depth = depth_of(cascade, nest.einsums, tensor, loops)
-        ways = [levels_to(cascade, machine, node, tensor) for node in users]
+        ways = [homes_to(cascade, machine, node, tensor) for node in users]
         shared = [name for name in ways[0] if all(name in way for way in ways)]
         if nest.streamed and role_of(cascade, machine, users[0], tensor) == "weights":
             shared = shared[:-1]
+        further = levels(machine, resident[tensor]) if tensor in resident else ()
         for memory in shared:
-            held = all(may_hold(cascade, machine, memory, node, tensor) for node in users)
-            if held and memory not in _outside(machine, resident.get(tensor, "")):
+            if memory not in further:
                 kept.setdefault((depth, memory), []).append(tensor)
         for node, way in zip(users, ways, strict=True):
             for memory in way:
-                if memory not in shared and may_hold(cascade, machine, memory, node, tensor):
+                if memory not in shared:
                     own.setdefault((node.einsum, memory), []).append(tensor)
     near = {memory.name: len(levels(machine, memory.name)) for memory in machine.memories}
 
@@ -171,10 +172,6 @@ def depth_of(cascade: Cascade, einsums: tuple[Einsum, ...], tensor: str, loops: 
             stays = (at for at, (rank, _) in enumerate(loops) if rank in (*einsum.reduced, *einsum.iterative))
             depth = min(depth, *stays, depth)
     return depth
-
-
-def _outside(machine: Machine, memory: str) -> tuple[str, ...]:
-    return levels(machine, memory) if memory else ()
 
 
 def nests(cascade: Cascade, machine: Machine, einsums: Block) -> tuple[LoopNest, ...]:
@@ -274,15 +271,11 @@ def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator
         found.setdefault(tuple((rank, tile) for rank, tile in loops if tile < sizes[rank]), made)
     yield from found.values()
     masked = {rank for bound in cascade.bounds for side in (bound.left, bound.right) for rank in side.ranks}
-    if unit.by_role and not masked & set(
-        einsum.ranks
-    ):  # a memory of weights may have room for one array's only
-        whole = [
-            nest for nest in found.values() if all(dict(nest.loops)[rank] == sizes[rank] for rank in part.k)
-        ]
-        ends = {**flat_tile(cascade, part.n, dims[-1]), **flat_tile(cascade, part.k, dims[0])}
-        parts = tuple(ends.items())
-        yield from (msgspec.structs.replace(nest, parts=parts, streamed=True) for nest in whole)
+    if unit.by_role and not masked & {*einsum.ranks}:  # weights may have room for one array's only
+        parts = (*flat_tile(cascade, part.n, dims[-1]).items(), *flat_tile(cascade, part.k, dims[0]).items())
+        for nest in found.values():
+            if all(dict(nest.loops)[rank] == sizes[rank] for rank in part.k):
+                yield msgspec.structs.replace(nest, parts=parts, streamed=True)
 
 
 def in_parts(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[LoopNest]:
@@ -292,7 +285,7 @@ def in_parts(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[LoopNest]:
     Whole tiles under a mask: the first part of one operand might not meet every part of the other, and the
     last part of a sum is not the last for every part of the results.
     """
-    cascade, machine, found, einsum = leaves.cascade, leaves.machine, list(nests), nests[0].einsums[0]
+    cascade, found, einsum = leaves.cascade, list(nests), nests[0].einsums[0]
     part, sizes = roles(cascade, einsum), cascade.sizes
     masked = {rank for bound in cascade.bounds for side in (bound.left, bound.right) for rank in side.ranks}
     in_m, in_n, in_k = (bool(masked & set(ranks)) for ranks in (part.m, part.n, part.k))
@@ -309,7 +302,7 @@ def in_parts(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[LoopNest]:
         made, times = [], []
         for at in waiting:
             extents, parts = nests[at].extents(cascade), dict[str, int]()
-            dims = machine.unit(leaves.of(nests[at])[einsum.name].unit).dims
+            dims = whole[at][0].dims
             width = max(size for name, size in dims.items() if name != "cores")
             for ranks in (part.m, part.n):
                 tile = math.prod(extents[rank] for rank in ranks)
@@ -321,25 +314,22 @@ def in_parts(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[LoopNest]:
             made.append(
                 msgspec.structs.replace(nests[at], parts=tuple((r, parts[r]) for r in (*part.m, *part.n)))
             )
-        each = zip(waiting, made, times, cycles_of(leaves, made), strict=True)
-        for at, nest, count, cycles in each:
-            same = leaves.of(nest)[einsum.name].unit == leaves.of(nests[at])[einsum.name].unit
-            if same and count * cycles <= SLACK * whole[at]:
+        for at, nest, count, (unit, each) in zip(waiting, made, times, cycles_of(leaves, made), strict=True):
+            if unit is whole[at][0] and count * each <= SLACK * whole[at][1]:
                 found[at] = nest
         waiting = [at for at in waiting if found[at] is nests[at]]
     return found
 
 
-def cycles_of(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[float]:
-    """Cycles of one tile of each of a list's nests of one Einsum on its unit."""
+def cycles_of(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[tuple[Unit, float]]:
+    """The unit of each of a list's nests of one Einsum, and cycles of one tile there."""
     if not nests:
         return []
     cascade, einsum = leaves.cascade, nests[0].einsums[0]
     nodes, tiles = [one[einsum.name] for one in leaves.all(nests)], [one.extents(cascade) for one in nests]
-    found = np.zeros(len(nests))
+    units, found = [leaves.machine.unit(node.unit) for node in nodes], np.zeros(len(nests))
     for node in {id(node): node for node in nodes}.values():
         rows = np.flatnonzero([one is node for one in nodes])
         extents = {rank: np.array([tiles[at][rank] for at in rows], np.float64) for rank in einsum.ranks}
-        times = TileTimes(cascade, leaves.machine.unit(node.unit), einsum)
-        found[rows] = times.of(node, extents, len(rows))
-    return list(found.tolist())
+        found[rows] = TileTimes(cascade, units[rows[0]], einsum).of(node, extents, len(rows))
+    return list(zip(units, found.tolist(), strict=True))

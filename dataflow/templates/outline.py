@@ -5,16 +5,19 @@ branch, the tensors that may stay on chip between branches. Nothing of it depend
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.held import result_bytes
 from einsim.dataflow.holds import common_levels
+from einsim.dataflow.leaf import skips
 from einsim.dataflow.outside import whole_bytes
+from einsim.dataflow.spatial import computing
 from einsim.dataflow.templates.blocks import Block, blocks, part_of, stepped, touched
 from einsim.dataflow.templates.listed import Known, known_list
 from einsim.dataflow.templates.nest import rows_of
+from einsim.dataflow.tile_times import TileTimes
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 
@@ -52,7 +55,7 @@ class Outline:
         self.runs: dict[int, list[Run]] = {}
         for run in sorted(runs, key=lambda run: run[0] - run[1]):
             self.runs.setdefault(run[1], []).append(run)
-        self._lists: dict[Run, tuple[Known, tuple[str, ...]]] = {}
+        self.listed = cache(self._listed)
         self.touched = {run: touched(self.einsums(run)) for run in runs}
 
     def einsums(self, run: Run) -> Block:
@@ -64,11 +67,20 @@ class Outline:
         """A run's Einsums as a cascade."""
         return part_of(self.cascade, tuple(einsum.name for einsum in self.einsums(run)))
 
-    def listed(self, run: Run) -> tuple[Known, tuple[str, ...]]:
+    def _listed(self, run: Run) -> tuple[Known, tuple[str, ...]]:
         """The list of a run, and the run's own names in the order of the list's."""
-        if run not in self._lists:
-            self._lists[run] = known_list(self.part(run), self.machine, self._structure)
-        return self._lists[run]
+        return known_list(self.part(run), self.machine, self._structure)
+
+    @cached_property
+    def cycles(self) -> dict[str, dict[str, float]]:
+        """What each Einsum takes at least, however it is tiled, on the units that it may be placed on."""
+        cascade, found = self.cascade, dict[str, dict[str, float]]()
+        for einsum in cascade.einsums:
+            for unit in computing(cascade, self.machine, einsum):
+                points = 0 if skips(cascade, unit, einsum, cascade.sizes) else cascade.points(einsum.name)
+                least = points * TileTimes(cascade, unit, einsum).each / unit.pes
+                found.setdefault(einsum.name, {})[unit.name] = least
+        return found
 
     def _run(self, names: set[str]) -> Run | None:
         """The run of blocks that has these Einsums and no others."""

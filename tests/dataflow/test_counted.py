@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.counted import LoweredBefore
 from einsim.dataflow.legality import legal
@@ -13,8 +14,10 @@ from einsim.dataflow.lower import _on_structure
 from einsim.dataflow.mapper.moves import Moves
 from einsim.dataflow.mapper.refine import mapping_of
 from einsim.dataflow.mapper.space import MapSpace
-from einsim.dataflow.structure import structure_of
+from einsim.dataflow.mapping import Mapping
+from einsim.dataflow.structure import frame_of, structure_of
 from einsim.dataflow.templates import build_mapping
+from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
 
 CASES = {
@@ -43,10 +46,26 @@ def test_neighbours_lowered_after_each_other_are_as_each_alone(case):
     fit = [mapping for mapping in made if legal(mapping, cascade, machine)][:60]
     assert len(fit) > 15
     for mapping in fit:
-        one = _on_structure(mapping, cascade, structure, known)
-        alone = _on_structure(mapping, cascade, structure, LoweredBefore())
-        for mine, theirs in zip(one.ops, alone.ops, strict=True):
-            assert dict(mine.costs.tiles.volumes) == dict(theirs.costs.tiles.volumes), mine.name
-            assert mine.costs.tiles.counts == theirs.costs.tiles.counts, mine.name
-            plain = [msgspec.structs.replace(op, costs={}) for op in (mine, theirs)]
-            assert plain[0] == plain[1]
+        assert_as_alone(mapping, cascade, structure, known)
+
+
+@pytest.mark.parametrize(("preset", "key"), [("tpu-v4i", "array.rows"), ("fusemax-cloud", "array.cols")])
+def test_machines_whose_arrays_differ_are_as_each_alone(preset: str, key: str) -> None:
+    """Whether the larger array was lowered for before the smaller one or after it."""
+    cascade = load_workload("bert-base", {"b": 1, "seq": 96, "causal": True})
+    structures = [structure_of(load_machine(preset, {key: size})) for size in ("96", "16", "64")]
+    assert len({frame_of(one) for one in structures}) == 1
+    known = LoweredBefore()
+    for machine in structures:
+        for mapping in (build_mapping(cascade, machine), build_mapping(cascade, structures[0])):
+            assert_as_alone(mapping, cascade, machine, known)
+
+
+def assert_as_alone(mapping: Mapping, cascade: Cascade, structure: Machine, known: LoweredBefore) -> None:
+    one = _on_structure(mapping, cascade, structure, known)
+    alone = _on_structure(mapping, cascade, structure, LoweredBefore())
+    for mine, theirs in zip(one.ops, alone.ops, strict=True):
+        assert dict(mine.costs.tiles.volumes) == dict(theirs.costs.tiles.volumes), mine.name
+        assert mine.costs.tiles.counts == theirs.costs.tiles.counts, mine.name
+        plain = [msgspec.structs.replace(op, costs={}) for op in (mine, theirs)]
+        assert plain[0] == plain[1]

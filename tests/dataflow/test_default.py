@@ -304,6 +304,13 @@ def test_no_point_of_a_list_costs_or_takes_less_than_it_does_at_least(
                 assert floor <= cost_of(nest.ends, worth, {}, single=False)[0]
 
 
+def test_the_branches_that_are_taken_cost_what_their_runs_do() -> None:
+    """Sets of as many bytes share what is known of runs: none is taken by what it seemed to cost before."""
+    made = Branches(load_workload("attention-2pass", {"seq": 300}), load_machine("flat-cloud"), ())
+    cost, runs, names, size = made.best()
+    assert cost == pytest.approx(sum(made.chooser.cost(run, names, size) for run in runs), rel=1e-12)
+
+
 @pytest.mark.parametrize("buffer", ["2KiB", "256B", "16B"])
 def test_a_memory_that_holds_no_tile_of_the_list_gets_smaller_ones(buffer: str) -> None:
     work = load_workload("attention-3pass", {"b": "1", "h": "1", "e": "64", "seq": "512"})
