@@ -42,25 +42,34 @@ from einsim.workloads.sparsity import bytes_at, run_bits
 
 
 def share_elements(cascade: Cascade, layout: Layout, access: Access, path: Iterable[int], depth: int) -> bool:
-    """Whether tiles of the loops on a path from `depth` on share elements of what is accessed."""
-    path = tuple(path)
+    """Whether tiles of the loops on a path from `depth` on share elements of what is accessed, in some
+    iteration of the loops above.
+    """
+    path, below = tuple(path), dict[str, list[int]]()
     whole = {rank: (0, extent) for rank, extent in points_below(layout, cascade, path[:depth]).items()}
-    tiles: dict[str, list[int]] = {}
     for loop in path[depth:]:
         for rank in layout.loops[loop].ranks:
-            tiles.setdefault(rank, []).append(layout.loops[loop].tile)
+            below.setdefault(rank, []).append(layout.loops[loop].tile)
     outside = {
         rank for index, size in zip(access.indices, cascade.shape(access.tensor), strict=True)
-        for every in [values_of(index, whole, cascade)] if every[0] < 0 or every[-1] >= size
+        for every in [values_of(index, {}, cascade)] if every[0] < 0 or every[-1] >= size
         for rank in index.ranks
     }  # fmt: skip
-    beyond = math.prod(whole[r][1] // tiles[r][-1] for r in outside.intersection(tiles)) > MOST_VISITED
-    parts = [_parts(whole[r], along, placed=r in outside and not beyond) for r, along in tiles.items()]
-    one_by_one = 0
-    for chosen in itertools.product(*(part.items() for part in parts)):
-        box = {**whole, **dict(zip(tiles, (own for own, _ in chosen), strict=True))}
-        one_by_one += math.prod(n for _, n in chosen) * elements(cascade, access, box, beyond=beyond)
-    return one_by_one != elements(cascade, access, whole, beyond=beyond)
+    beyond = math.prod(cascade.size(r) // below.get(r, [whole[r][1]])[-1] for r in outside) > MOST_VISITED
+    above: list[Iterable[Interval]] = []
+    for rank in outside if not beyond else ():
+        loops = (layout.loops[loop] for loop in path[:depth])
+        tiles = [loop.tile for loop in loops if rank in loop.ranks]
+        above.append(_parts((0, cascade.size(rank)), tiles, placed=True))
+    for places in itertools.product(*above):
+        own, one_by_one = {**whole, **dict(zip(outside, places, strict=False))}, 0
+        parts = [_parts(own[r], tiles, placed=r in outside and not beyond) for r, tiles in below.items()]
+        for chosen in itertools.product(*(part.items() for part in parts)):
+            box = {**own, **dict(zip(below, (part for part, _ in chosen), strict=True))}
+            one_by_one += math.prod(n for _, n in chosen) * elements(cascade, access, box, beyond=beyond)
+        if one_by_one != elements(cascade, access, own, beyond=beyond):
+            return True
+    return False
 
 
 def _parts(own: Interval, tiles: Sequence[int], *, placed: bool) -> Counter[Interval]:

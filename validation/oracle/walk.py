@@ -34,6 +34,7 @@ from einsim.workloads.expression import Access
 Inputs = MappingType[str, NDArray[np.generic]]
 Places = dict[str, Place]
 """The innermost place of each tensor; DRAM is outside all."""
+Reading = tuple[Compute, Ranges, Access]
 
 
 class Execution(msgspec.Struct, kw_only=True):
@@ -65,13 +66,7 @@ def run(cascade: Cascade, machine: Machine, mapping: Mapping, inputs: Inputs) ->
 
 
 class _Walk:
-    def __init__(
-        self,
-        cascade: Cascade,
-        machine: Machine,
-        mapping: Mapping,
-        inputs: Inputs,
-    ) -> None:
+    def __init__(self, cascade: Cascade, machine: Machine, mapping: Mapping, inputs: Inputs) -> None:
         self.cascade, self.machine = cascade, machine
         self.sizes = {rank.name: rank.size for rank in cascade.ranks}
         self.outcome = Execution(outputs={})
@@ -118,6 +113,7 @@ class _Walk:
                 np.zeros(self.flat[tensor.name], dtype=np.int64), np.arange(self.flat[tensor.name]),
                 np.asarray(inputs[tensor.name], dtype=np.float64).reshape(-1),
             )  # fmt: skip
+        self.root = mapping.tree, whole
         self.outcome.chain_cycles = self.visit(mapping.tree, whole, dram, 0.0)
         for leaf in leaves:
             if merged := self.outcome.books.merged[leaf.einsum]:
@@ -228,37 +224,44 @@ class _Walk:
         return end
 
     def _tiles(self, node: Keep, ranges: Ranges, place: Place) -> None:
-        """Which elements of an operand come together: those of one tile of the first Einsum that reads it, or
-        all, where such tiles share elements or the readers index it differently. A state whose steps take
-        each other's place comes as it is made.
+        """Which elements of an operand come together: those of a tile of the first Einsum that reads it, or
+        all, where such tiles share some in any iteration or readers differ. A state comes as it is made.
         """
-        producer = self.cascade.producer(place.tensor)
-        below = list(_leaf_tiles(self.cascade, node.body, ranges))
-        made_here = producer is not None and producer.name in {leaf.einsum for leaf, _ in below}
-        if made_here or place.tensor in self.cascade.overwritten:
+        tensor, key = place.tensor, (id(node), place.tensor)
+        makers = {leaf.einsum for leaf, _ in walk(node) if isinstance(leaf, Compute)}
+        if (
+            self.cascade.producer(tensor) is not None and tensor in makers
+        ) or tensor in self.cascade.overwritten:
             return
-        readers = [
-            (leaf, box, access)
-            for leaf, box in below
-            for access in self.cascade.einsum(leaf.einsum).reads
-            if access.tensor == place.tensor and place.tensor not in leaf.chained
-        ]
-        tiles: dict[tuple[tuple[int, int], ...], Ints] = {}
+        readers, tiles = self._reading(node, tensor, ranges)
         for leaf, box, access in readers:
             points = einsum_points(self.cascade, self.cascade.einsum(leaf.einsum), box)
             core = core_of(self.machine.unit(leaf.unit), leaf, box, points)
             place.wanted[place.row(core), self.elements(access, points)] = True
+        for number, mine in enumerate(tiles):
+            place.tile[mine] = number
+        if key not in self.together:
+            runs = [box for one, box in _tiles_below(self.cascade, *self.root) if one is node]
+            every = [some for box in runs if (some := self._reading(node, tensor, box)[1])]
+            share = any(sum(map(len, some)) > len(np.unique(np.concatenate(some))) for some in every)
+            self.together[key] = share or len({access for *_, access in readers}) > 1
+        if self.together[key]:
+            place.tile[:] = 0
+
+    def _reading(self, node: Keep, tensor: str, ranges: Ranges) -> tuple[list[Reading], list[Ints]]:
+        """Tiles that read a tensor in one iteration of a keep, and what those of the first Einsum have."""
+        readers = [
+            (leaf, box, access)
+            for leaf, box in _tiles_below(self.cascade, node.body, ranges) if isinstance(leaf, Compute)
+            for access in self.cascade.einsum(leaf.einsum).reads
+            if access.tensor == tensor and tensor not in leaf.chained
+        ]  # fmt: skip
+        tiles: dict[tuple[tuple[int, int], ...], Ints] = {}
+        for leaf, box, access in readers:
             if leaf is readers[0][0]:
                 every = self.elements(access, box_points(access.ranks, box), clip=True)
                 tiles[tuple(box[rank] for rank in access.ranks)] = np.unique(every)
-        for number, mine in enumerate(tiles.values()):
-            place.tile[mine] = number
-        differ = len({access for *_, access in readers}) > 1
-        share = sum(map(len, tiles.values())) > (place.tile >= 0).sum()
-        if self.together.setdefault(
-            (id(node), place.tensor), differ or share
-        ):  # as the first iteration has it
-            place.tile[:] = 0
+        return readers, list(tiles.values())
 
     def _wanted(self, tensor: str, inside: set[str]) -> Bools:
         """What must leave a keep: results, what Einsums outside read, and what is yet to be read or summed.
@@ -383,16 +386,15 @@ def _steps(einsum: Einsum, ranges: Ranges) -> list[Ranges]:
     return list(boxes)
 
 
-def _leaf_tiles(cascade: Cascade, node: Node, ranges: Ranges) -> Iterator[tuple[Compute, Ranges]]:
-    """The computes below a node, each with its box, in the order in which they run."""
+def _tiles_below(cascade: Cascade, node: Node, ranges: Ranges) -> Iterator[tuple[Node, Ranges]]:
+    """The computes and keeps from a node on, each with its box, in the order in which they run."""
     if isinstance(node, Compute):
-        for box in _steps(cascade.einsum(node.einsum), ranges):
-            yield node, box
-    elif isinstance(node, Loop):
-        start, stop = ranges[node.rank]
-        for low in range(start, stop, node.tile):
-            tile = {**ranges, node.rank: (low, min(low + node.tile, stop))}
-            yield from _leaf_tiles(cascade, node.body, tile)
-    else:
+        yield from ((node, box) for box in _steps(cascade.einsum(node.einsum), ranges))
+        return
+    if isinstance(node, Keep):
+        yield node, ranges
+    start, stop = ranges[node.rank] if isinstance(node, Loop) else (0, 1)
+    for low in range(start, stop, node.tile if isinstance(node, Loop) else 1):
+        here = {node.rank: (low, min(low + node.tile, stop))} if isinstance(node, Loop) else {}
         for child in children(node):
-            yield from _leaf_tiles(cascade, child, ranges)
+            yield from _tiles_below(cascade, child, {**ranges, **here})

@@ -167,6 +167,10 @@ CASES = {
         "where r <= t\nO[c,t] = X[c,t-r] * W[c,r]", "c=4 t=2 r=5", {},
         "keep O W in gb x1 / keep X in gb x1 / for c/1 / for r/3 / O on lanes lanes=t",
     ),
+    "where tiles share elements in some iteration only, all comes at once in each": (
+        "where r <= t\nO[c,t] = X[c,t-r] * W[c,r]", "c=2 t=5 r=3", {},
+        "keep O W in gb x1 / for t/2 / keep X in gb x1 / for c/1 / for r/2 / O on lanes lanes=t",
+    ),
     "a partition's last part holds what the tensor has": (
         ("m -> m1, m0\ntensor W[m,n] sparse 2:4 m\nwhere m1*M0+m0 <= p\n"
          "Z[p,n] = A[p,m1*M0+m0] * W[m1*M0+m0,n]"), "m=5 m0=4 p=5 n=3", {"exploits": ("n:m",)},
