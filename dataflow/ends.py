@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import Bounds
@@ -38,11 +38,21 @@ def share_cost(bound: F, busy: F, tiles: F) -> F:
     return bound + CONTENTION * (busy - bound) + TILE_CYCLES * tiles
 
 
+class Share(NamedTuple):
+    """What is there of an operation's work and of its tiles."""
+
+    work: float
+    tiles: float
+
+
+WHOLE: Final = Share(1.0, 1.0)
+
+
 class Ends:
     """Bounds of a program on machines of its structure, by their rates."""
 
-    def __init__(self, program: Program, shares: Mapping[int, float] = {}) -> None:
-        """Of the operations in `shares` only that share of their tiles is there."""
+    def __init__(self, program: Program, shares: Mapping[int, Share] = {}) -> None:
+        """Of the operations in `shares` only that share of their work and of their tiles is there."""
         self.program, self.shares = program, shares
         self.counts = static_counts(program)
         found = [tally_of(op, self.counts[op.id]) for op in program.ops]
@@ -70,7 +80,7 @@ class Ends:
     @cached_property
     def tiles(self) -> int:
         """Tiles of the Einsum that has most."""
-        runs = (tally.runs * self.shares.get(op.id, 1.0) for op, tally in self.pairs if op.kind == "compute")
+        runs = (self._runs(op, tally) for op, tally in self.pairs if op.kind == "compute")
         return math.ceil(max(runs, default=0))
 
     @cached_property
@@ -88,7 +98,7 @@ class Ends:
         passed = {self.program.outermost: 0.0}
         for op, tally in self.pairs:
             for (memory, _), size in tally.traffic.items() if op.id not in free else ():
-                passed[memory] = passed.get(memory, 0) + size * self.shares.get(op.id, 1.0)
+                passed[memory] = passed.get(memory, 0) + size * self.shares.get(op.id, WHOLE).work
         return passed
 
     def bound(
@@ -106,7 +116,7 @@ class Ends:
             ticks.append(tally.engine_ticks(op.engine, there) if there else {})
             tiles.append([(kind.ticks(op.engine or op.name, there), n) for kind, n in kinds if there])
         for op_id, share in self.shares.items():
-            ticks[op_id] = {engine: math.ceil(busy * share) for engine, busy in ticks[op_id].items()}
+            ticks[op_id] = {engine: math.ceil(busy * share.work) for engine, busy in ticks[op_id].items()}
         works = [all(any(each.values()) for each, _ in one) for one in tiles]  # else it may end at once
         late = [ticks if work else 0 for ticks, work in zip(latency, works, strict=True)]
         heads, tails = self._heads(tiles, late), self._tails(tiles, late)
@@ -119,7 +129,7 @@ class Ends:
         bounds = Bounds(self.program, ticks, runs, latency)
         least = bounds.of(self.program.shape)
         if self.carries:
-            most = max(self.shares.get(op.id, 1.0) for op in ops)
+            most = max(self.shares.get(op.id, WHOLE).work for op in ops)
             least = max(least, int(chain_ticks(self.program, self.counts, rates) * most))
         total = sum(busy for works in on.values() for _, busy, _ in works)
         every = [least, *(_with_ends(works) for works in on.values())]
@@ -135,7 +145,10 @@ class Ends:
         own = {wait.lag_loop for wait in op.waits if wait.producer == op.id and wait.lag == 1}
         if not loops or loops[-1].id not in own:
             return 0
-        return int(tally.runs * self.shares.get(op.id, 1.0)) - math.prod(loop.count for loop in loops[:-1])
+        return int(self._runs(op, tally)) - math.prod(loop.count for loop in loops[:-1])
+
+    def _runs(self, op: Op, tally: Tally) -> float:
+        return tally.runs * self.shares.get(op.id, WHOLE).tiles
 
     def _in_turn(self, ticks: list[dict[str, int]]) -> Iterable[int]:
         """Ticks of what uses a tile and of all that fills or empties it on one engine, which take turns."""

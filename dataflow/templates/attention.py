@@ -10,13 +10,12 @@ import msgspec
 
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.ends import Ends
-from einsim.dataflow.legality import legal
-from einsim.dataflow.lower import unpriced
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.structure import alike
 from einsim.dataflow.templates.blocks import part_of
 from einsim.dataflow.templates.flat import flat, listed
 from einsim.dataflow.templates.fusemax import interleaved, on_flat
+from einsim.dataflow.templates.listed import ends_of
 from einsim.specs.errors import EinsimError
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
@@ -34,8 +33,8 @@ class Fused:
     @cached_property
     def ends(self) -> Ends | None:
         """Its bounds; None where it is no legal mapping whatever the memories hold."""
-        what = self.mapping, self.part, self.machine
-        return Ends(unpriced(*what)) if legal(*what) else None
+        carries = any(einsum.iterative for einsum in self.part.einsums)
+        return ends_of(self.mapping, self.part, self.machine, exact=carries)
 
 
 _FOUND: Final = Remembered[tuple[Fused, ...]](1000, len)
@@ -63,7 +62,7 @@ def _mappings(cascade: Cascade, machine: Machine) -> tuple[Mapping, ...]:
         with suppress(EinsimError):
             found.append(template(cascade, machine, one))
     for one in attentions(cascade, 3):
-        if one.size("p") > 1 and not one.masks and _planar(machine.matrix_units[0]):
+        if one.size("p") > 1 and _planar(machine.matrix_units[0]):
             for choice in listed(one, machine):
                 with suppress(EinsimError):
                     found.append(flat(cascade, machine, one=one, **msgspec.structs.asdict(choice)))

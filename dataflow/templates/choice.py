@@ -26,7 +26,9 @@ from einsim.workloads.cascade import Cascade
 
 
 class Chosen(NamedTuple):
-    """A point of a list, its buffers, its costs as `cost_of` has them, and what each memory holds."""
+    """A point of a list, or of the templates' trees (from -1 down), its buffers, its costs as `cost_of` has
+    them, and what each memory holds.
+    """
 
     at: int
     buffers: int
@@ -65,12 +67,12 @@ class Chooser:
     def cost(self, run: Run, names: tuple[str, ...], size: int) -> float:
         """What a run costs, or no more than that until it is settled."""
         kept = self.kept(run, names)
-        if run in self.fused:
+        if not self._listed(run):
             self.settle(run, names, size)
         if (run, kept, size) in self._found:
             found = self._found[run, kept, size]
             return math.inf if found is None else found.costs[0]
-        if (run, kept) in self._orders:
+        if (run, kept) in self._orders and run not in self.fused:
             return self._orders[run, kept][0][0]
         if run not in self._floors:
             cycles = [self.outline.cycles[einsum.name] for einsum in self.outline.einsums(run)]
@@ -82,11 +84,15 @@ class Chooser:
     def look(self, run: Run, names: tuple[str, ...]) -> bool:
         """Know by its list what a run costs at least; whether that was not known."""
         key = run, self.kept(run, names)
-        if run in self.fused or key in self._orders:
+        if key in self._orders or not self._listed(run):
             return False
         known, stays = self._stays(*key)
         self._orders[key] = known.table(stays).order(self.worth)
         return True
+
+    def _listed(self, run: Run) -> bool:
+        """Whether a run has a list, beside the templates' trees where it is theirs."""
+        return run not in self.fused or run in self.outline.joined
 
     def settle(self, run: Run, names: tuple[str, ...], size: int) -> bool:
         """Compute what a run costs; whether that was not known."""
@@ -97,8 +103,8 @@ class Chooser:
         if free is not None and self.fits(free.held, size):
             self._found[run, kept, size] = free
         else:
-            best = self._of if run in self.fused else self._best
-            self._found[run, kept, size] = best(run, kept, size)
+            found = self._of(run, kept, size), self._best(run, kept, size) if self._listed(run) else None
+            self._found[run, kept, size] = min(filter(None, found), key=lambda one: one.rank, default=None)
         return True
 
     def _kept(self, run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -144,8 +150,8 @@ class Chooser:
     def _of(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
         """The best of a template's trees that fits."""
         fitting = (
-            Chosen(at, 2, cost_of(one.ends, self.worth, {}, single=False), one.ends.program.buffers)
-            for at, one in enumerate(self.fused[run])
+            Chosen(-1 - at, 2, cost_of(one.ends, self.worth, {}, single=False), one.ends.program.buffers)
+            for at, one in enumerate(self.fused.get(run, ()))
             if not kept and one.ends is not None and self.fits(one.ends.program.buffers, size)
         )
         return min(fitting, key=lambda one: one.rank, default=None)
@@ -155,8 +161,8 @@ class Chooser:
         kept = self.kept(run, names)
         found = self._found[run, kept, size]
         assert found is not None
-        if run in self.fused:
-            return self.fused[run][found.at].mapping.tree
+        if found.at < 0:
+            return self.fused[run][-1 - found.at].mapping.tree
         known, stays = self._stays(run, kept)
         ours = dict(zip(known.names, self.outline.listed(run)[1], strict=True))
         tree = known.nest(found.at).tree(found.buffers, dict.fromkeys(stays, self.outline.memory))
@@ -165,7 +171,7 @@ class Chooser:
     def template(self, run: Run, names: tuple[str, ...], size: int) -> LoopTree | None:
         """The template's mapping of a run, if it is one."""
         found = self._found[run, self.kept(run, names), size]
-        return self.fused[run][found.at].mapping if run in self.fused and found is not None else None
+        return self.fused[run][-1 - found.at].mapping if found is not None and found.at < 0 else None
 
     def error(self, run: Run) -> EinsimError:
         """Why no nest of a run fits: the one that needs least, and what it lacks."""

@@ -36,7 +36,7 @@ MOST_PARTS = 4
 MOST_POINTS = 2**17
 
 #: Tiles along a rank of a bound at most, where the memories have room.
-MOST_MASKED = 512
+MOST_MASKED = 2048
 
 Loops = tuple[tuple[str, int], ...]
 
@@ -270,8 +270,7 @@ def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator
         made = LoopNest(einsums=(einsum,), loops=loops)
         found.setdefault(tuple((rank, tile) for rank, tile in loops if tile < sizes[rank]), made)
     yield from found.values()
-    masked = {rank for bound in cascade.bounds for side in (bound.left, bound.right) for rank in side.ranks}
-    if unit.by_role and not masked & {*einsum.ranks}:  # weights may have room for one array's only
+    if unit.by_role:  # weights may have room for one array's only
         parts = (*flat_tile(cascade, part.n, dims[-1]).items(), *flat_tile(cascade, part.k, dims[0]).items())
         for nest in found.values():
             if all(dict(nest.loops)[rank] == sizes[rank] for rank in part.k):
@@ -281,22 +280,12 @@ def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator
 def in_parts(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[LoopNest]:
     """Nests of a list that load, compute and store a quarter or half of a tile at once, so that a large tile
     need not be there whole before work begins, where that costs no cycles.
-
-    Whole tiles under a mask: the first part of one operand might not meet every part of the other, and the
-    last part of a sum is not the last for every part of the results.
     """
     cascade, found, einsum = leaves.cascade, list(nests), nests[0].einsums[0]
-    part, sizes = roles(cascade, einsum), cascade.sizes
-    masked = {rank for bound in cascade.bounds for side in (bound.left, bound.right) for rank in side.ranks}
-    in_m, in_n, in_k = (bool(masked & set(ranks)) for ranks in (part.m, part.n, part.k))
-    if len(nests[0].einsums) > 1 or not (part.m or part.n) or (in_m and in_n):
+    part = roles(cascade, einsum)
+    if len(nests[0].einsums) > 1 or not (part.m or part.n):
         return found
-    waiting = [
-        at
-        for at, nest in enumerate(nests)
-        if not nest.streamed
-        if not (in_k and (in_m or in_n) and any(nest.extents(cascade)[r] < sizes[r] for r in part.k))
-    ]
+    waiting = [at for at, nest in enumerate(nests) if not nest.streamed]
     whole = dict(zip(waiting, cycles_of(leaves, [nests[at] for at in waiting]), strict=True))
     for shares in (MOST_PARTS, 2):
         made, times = [], []
