@@ -113,6 +113,10 @@ def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
     special = {rank for one in cascade.einsums for rank in {*one.iterative, *apart_of(one)}}
     for bound in cascade.bounds:
         special.update(term.rank for side in (bound.left, bound.right) for term in side.terms)
+    for access in (access for one in cascade.einsums for access in one.reads):
+        named = zip(cascade.tensor(access.tensor).ranks, access.indices, strict=True)
+        along = cascade.tensor(access.tensor).sparsity.rank  # its groups are cut elsewhere by each place
+        special.update(r for name, at in named if name == along and len(at.ranks) > 1 for r in at.ranks)
     if node.rank == inner.rank or {node.rank, inner.rank} & special:
         return False
     ranks = (node.rank, inner.rank)

@@ -171,6 +171,10 @@ CASES = {
         "where r <= t\nO[c,t] = X[c,t-r] * W[c,r]", "c=2 t=5 r=3", {},
         "keep O W in gb x1 / for t/2 / keep X in gb x1 / for c/1 / for r/2 / O on lanes lanes=t",
     ),
+    "single places of a window cut the groups of a pattern elsewhere, so two loops of them stay two": (
+        "tensor I[c,z] sparse block 2 0.5 z\nrank r = 2\nO[k,x] = I[c,x+r] * W[k,c,r]", "k=2 c=3 z=4 x=3",
+        {"exploits": ("block",)}, "keep O W in gb x1 / for c/1 / for r/1 / keep I in gb x1 / O on lanes lanes=k",
+    ),
     "a partition's last part holds what the tensor has": (
         ("m -> m1, m0\ntensor W[m,n] sparse 2:4 m\nwhere m1*M0+m0 <= p\n"
          "Z[p,n] = A[p,m1*M0+m0] * W[m1*M0+m0,n]"), "m=5 m0=4 p=5 n=3", {"exploits": ("n:m",)},
