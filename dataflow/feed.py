@@ -318,9 +318,10 @@ class LaidTile:
         """The visit in which what passes the unit's edge is counted (with the ranks `more`), and how often it
         passes; None where it isn't visited.
         """
-        mixed = frozenset(r for r in self.in_time if len({coefficients(one, r) for one in accesses}) > 1)
-        if len(accesses) > 1 and self.still in accesses:
-            mixed = frozenset(self.in_time)
+        mixed = frozenset[str]()
+        if len(accesses) > 1:
+            every = ((rank, {coefficients(one, rank) for one in accesses}) for rank in self.in_time)
+            mixed = frozenset(rank for rank, some in every if self.still in accesses or len(some) > 1)
         plain = (
             len(accesses) == 1 and not self._tangled(accesses[0]) and not (apart and self._split(accesses[0]))
         )

@@ -70,14 +70,18 @@ def stored_bits(tensor: Tensor, rows: Sequence[Ints], times: int = 1) -> int:
 
 def covered(columns: Sequence[Ints] | Ints, first: Ints, last: Ints) -> tuple[list[Ints], Ints]:
     """The different rows, and how many numbers the runs from `first` to `last` of each cover together."""
-    row = number(columns, len(first))
+    rows = np.asarray(columns)
+    row, many = _closed(*_key(rows, len(first)))
+    if many == len(first):
+        return list(rows), np.maximum(0, last - first + 1)
     order = np.lexsort((first, row))
     row, first, last = row[order], first[order], last[order]
     apart = row * (int(last.max(initial=0)) - int(first.min(initial=0)) + 2)
     reached = np.maximum.accumulate(last + apart)
     before = np.concatenate([[np.iinfo(np.int64).min], reached])[: len(row)]
     new = np.maximum(0, last + apart - np.maximum(before, first + apart - 1))
-    return different(columns), np.bincount(row, new).astype(np.int64)
+    alone = np.flatnonzero(np.diff(row, prepend=-1))
+    return list(rows[:, order[alone]]), np.add.reduceat(new, alone)
 
 
 def number(columns: Sequence[Ints] | Ints, count: int) -> Ints:
@@ -87,7 +91,7 @@ def number(columns: Sequence[Ints] | Ints, count: int) -> Ints:
 
 def different(columns: Sequence[Ints] | Ints) -> list[Ints]:
     """The different rows, in order."""
-    rows = np.stack(list(columns))
+    rows = np.asarray(columns)
     places, many = _closed(*_key(rows, rows.shape[1]))
     first = np.zeros(many, dtype=np.int64)
     first[places] = np.arange(rows.shape[1])
@@ -104,11 +108,10 @@ def firsts(columns: Sequence[Ints] | Ints) -> Bools:
 
 def _key(columns: Sequence[Ints] | Ints, count: int) -> tuple[Ints, int]:
     """One number for each row, the same for the same ones and in their order, and what all are below."""
-    key: Ints = np.zeros(count, dtype=np.int64)
-    below = 1
-    for column in columns:
-        low = int(column.min(initial=0))
-        size = int(column.max(initial=0)) - low + 1
+    key, below, rows = np.zeros(count, dtype=np.int64), 1, np.asarray(columns, dtype=np.int64)
+    ends = zip(rows, rows.min(-1).tolist(), rows.max(-1).tolist(), strict=True) if rows.size else ()
+    for column, low, high in ends:
+        size = high - low + 1
         if size == 1:
             continue
         if below * size > DENSE * len(key):

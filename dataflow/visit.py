@@ -59,13 +59,9 @@ class Visit:
             self.place[rank] = np.where(stays, slot, slot[stays].min(initial=np.iinfo(np.int64).max))
         self.box = {r: (int(at.min()), int(np.ptp(at)) + 1) for r, at in self.place.items() if self.count}
         self.core = core_of(unit, node, tile, self.at, self.count)
-        self.in_time = [
-            rank for rank in einsum.ranks if rank in self.at and rank not in {*placed, *self.alone}
-        ]
-        own = self._own(self.alone, self.place)
-        self.step = number(
-            [*self._folds(self.place), own, *(self.place[r] for r in self.in_time)], self.count
-        )
+        self.in_time = [r for r in einsum.ranks if r in self.at and r not in {*placed, *self.alone}]
+        walked = [self._own(self.alone, self.place), *(self.place[rank] for rank in self.in_time)]
+        self.step = number([*self._folds(self.place), *walked], self.count)
 
     def steps(self) -> int:
         """Steps of the core that has most, in each of which it has a point."""
