@@ -322,7 +322,13 @@ def gaps(out: Console, names: list[str], presets: list[str], effort: Effort) -> 
                     continue
                 cpu = time.process_time() - start
                 figure = answer.result.latency_s if objective == "latency" else answer.result.energy_stated_j
-                sure = "proven" if answer.proven else f"{100 * answer.gap:.1f} %"
+                sure = (
+                    "proven"
+                    if answer.proven
+                    else "none"
+                    if answer.gap is None
+                    else f"{100 * answer.gap:.1f} %"
+                )
                 out.print(
                     f"{name:10} {preset:15} {objective:8} {figure:.6g} gap {sure:8} {cpu:5.1f} s "
                     f"{answer.nodes:8d} {answer.note}", markup=False, highlight=False,

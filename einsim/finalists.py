@@ -50,11 +50,13 @@ class Finalist(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """One cascade: its answer, or None: no mapping of it is below `bound_s`, or `why` none was found."""
+    """One cascade: its answer, or None: no mapping of it is below `bound_s`, or `why` none was found.
+    `bound_s` is None where it was not worked out.
+    """
 
     cascade: Cascade
     answer: Answer | None
-    bound_s: float
+    bound_s: float | None
     why: str = ""
 
 
@@ -165,13 +167,14 @@ def compare(
     once: bool = False,
 ) -> Finals:
     """Search every cascade and let what is found compete; `whole`: run the best to its end. A search is told
-    the objective of the best so far, which it has to beat; `once`: as bounds say, nothing runs till the end.
+    the objective of the best so far, which it has to beat; `once`: nothing runs till the end, and no bound is
+    worked out.
 
     Those that a bound rules out, or of which no mapping fits, come last, without an answer. Raises the first
     EinsimError where no cascade has a mapping.
     """
-    spaces = [MapSpace(cascade=cascade, machine=machine) for cascade in cascades]
-    bounds = [least(space, streamed=None).latency_s for space in spaces]
+    spaces = [] if once else [MapSpace(cascade=cascade, machine=machine) for cascade in cascades]
+    bounds = [least(space, streamed=None).latency_s for space in spaces] or [0.0] * len(cascades)
     race = Race(machine, objective, tiles)
     compared: list[Compared] = []
     failed: EinsimError | None = None
@@ -188,7 +191,7 @@ def compare(
                 race.enter(cascades[at], answer.finalists)
                 if not once:
                     race.run()
-        compared.append(Compared(cascade=cascades[at], answer=answer, bound_s=bounds[at], why=why))
+        compared.append(Compared(cascade=cascades[at], answer=answer, bound_s=bounds[at] or None, why=why))
     if failed is not None and not race.all:
         raise failed
     race.run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -21,6 +22,7 @@ from einsim.dataflow.mapper.objective import Key, Objective, key_by, nondominate
 from einsim.dataflow.mapper.point import Point, mapping
 from einsim.dataflow.mapper.refine import JUDGED, refine
 from einsim.dataflow.mapper.search import Search, SearchResult
+from einsim.dataflow.mapper.seeds import from_dram
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapper.unpriced import check_priced
@@ -28,6 +30,7 @@ from einsim.dataflow.mapping import Keep, Mapping, placed
 from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import Layouts
 from einsim.dataflow.templates import build_mapping, template_names
+from einsim.dataflow.templates.layerwise import Branches, resident
 from einsim.specs.argument import Amount, Count
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
@@ -42,8 +45,15 @@ WAITS = "not proven: its tiles wait for one another, in which another mapping co
 #: A cascade that has another to beat is looked at with one part in so many of the nodes.
 LATER = 4
 
-#: A quick search leaves out a cascade that is no better than another by more, as a bound has it.
-QUICK_LOSS = 0.1
+#: A quick search doesn't refine a cascade that is known to be worse than another by more.
+QUICK_LOSS = 0.2
+#: Objectives by which points of the default's list are taken, for each that a quick search goes by.
+LISTED: dict[str, tuple[str, ...]] = {
+    "latency": ("latency",), "energy": ("energy", "latency"), "edp": ("energy", "latency"),
+}  # fmt: skip
+
+#: A search starts from what the effort below finds, so that more effort is never worse.
+BELOW: dict[Effort, Effort] = {"normal": "quick", "proof": "normal"}
 
 #: Next best mappings of a space that are finalists too, of other residents.
 OTHERS = 2
@@ -63,7 +73,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The best mapping found. `result` is its analytical result.
 
     `proven`: nothing in `space` is better; else `gap` is the share by which something could be:
-    1 - least / found, where nothing is below the least (`einsim.dataflow.mapper.bound`). `note` says what the
+    1 - least / found, where nothing is below the least (`einsim.dataflow.mapper.bound`); None where no bound
+    was worked out: a quick search looks at a list and what moves lead to. `note` says what the
     answer does not cover, or which template of the library, outside the space, is better than all of it.
     `front` holds, for the objective "pareto", every unbeaten mapping that was found by latency, energy and
     bytes; else the one answer. `finalists` are the best of the space, the next best with other results on
@@ -76,7 +87,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     space: MapSpace | TemplateSpace
     nodes: int
     seconds: float
-    gap: float = 0.0
+    gap: float | None = 0.0
     note: str = ""
     front: tuple[Judged, ...] = ()
     finalists: tuple[Judged, ...] = ()
@@ -112,8 +123,17 @@ def best_mapping(
     """
     check_priced(cascade, machine, objective)
     start = time.monotonic()
-    nodes = nodes or NODES[effort] // (LATER if beat < math.inf else 1)
     given = space is not None
+    if not given and objective in LISTED and within_bytes == math.inf and (effort != "quick" or not nodes):
+        if effort == "quick":
+            return _quick(cascade, machine, objective, templates, layouts, starts, start + budget_s, beat)
+        below = best_mapping(
+            cascade, machine, objective, budget_s=budget_s, effort=BELOW[effort], workers=workers,
+            templates=templates, layouts=layouts, starts=starts, beat=beat,
+        )  # fmt: skip
+        starts = (*starts, *(one for one, _ in below.finalists))
+    few = effort != "proof" and not given and len(cascade.einsums) > FEW_EINSUMS
+    nodes = nodes or NODES["quick" if few else effort] // (LATER if beat < math.inf else 1)
     space = space or default_space(cascade, machine, objective, effort)
     relaxed, reason = _searchable(space)
     legal = (judged(one, cascade, machine) for one in (() if given or objective == "pareto" else starts))
@@ -122,9 +142,7 @@ def best_mapping(
     found: list[Judged] = []
     others: list[Judged] = []
     proven, looked, bottom = False, 0, 0.0  # nothing is below that
-    beaten = effort == "quick" and templates and not given and beat < math.inf
-    beaten = beaten and least(space, streamed=None).of(objective) >= beat * (1 - QUICK_LOSS)
-    if relaxed is not None and not beaten:
+    if relaxed is not None:
         seconds = relaxed.scale.tick_s
 
         def report(done: int, groups: int, best: Found | None) -> None:
@@ -134,7 +152,7 @@ def best_mapping(
         left = counted_share(space) if reason else {}
         search = Search(
             relaxed, objective, report=report, within=within_bytes, budget_s=budget_s, nodes=nodes,
-            workers=workers, left=left, few=effort == "quick",
+            workers=workers, left=left, few=few,
             beat=least_known / seconds if objective == "latency" else least_known,
         )  # fmt: skip
         facts = (relaxed, objective, repr(within_bytes), nodes, left, search.few, repr(least_known))
@@ -160,7 +178,7 @@ def best_mapping(
         space_of = TemplateSpace(name=name, cascade=cascade, machine=machine)
         known += space_of.best(objective, CHOICES[effort], within_bytes).found
     refined: list[Judged] = []
-    beaten = beaten or (beat < math.inf and not found and bool(known) and effort != "proof")
+    beaten = beat < math.inf and not found and bool(known) and effort != "proof"
     if (not given and not beaten) or (
         relaxed is None and not _asked(space, default_space(cascade, machine, objective))
     ):
@@ -195,15 +213,57 @@ def best_mapping(
         gap = max(0.0, 1 - bottom / figure)
     note = "; ".join(one for one in (note, compared_without(mine[1], objective)) if one)
     front = nondominated([*found, *refined], lambda pair: _figures(pair[1]))
-    finalists: list[Judged] = []
-    for pair in (*found[:1], *others, *refined, *known):
-        if all(pair[0].tree != other.tree for other, _ in finalists):
-            finalists.append(pair)
     return Answer(
         mapping=mine[0], result=mine[1], proven=proven, space=space, nodes=looked, gap=gap, note=note,
-        seconds=time.monotonic() - start, finalists=tuple(finalists),
+        seconds=time.monotonic() - start, finalists=_unlike([*found[:1], *others, *refined, *known]),
         front=tuple(front) if objective == "pareto" else (mine,),
     )  # fmt: skip
+
+
+def _quick(
+    cascade: Cascade, machine: Machine, objective: Objective, templates: bool, layouts: Layouts,
+    starts: Sequence[Mapping], until: float, beat: float,
+) -> Answer:  # fmt: skip
+    """The best of the default's list, the library's templates and `starts`, and what it leads to."""
+    start, space = time.monotonic(), default_space(cascade, machine, objective, "quick")
+    known: list[Judged] = []
+    for name in template_names() if templates else ():
+        choices = TemplateSpace(name=name, cascade=cascade, machine=machine)
+        known += choices.best(objective, CHOICES["quick"]).found
+    listed: list[Mapping] = []
+    for kind in LISTED[objective]:
+        with suppress(EinsimError):
+            alone = None if templates else Branches(cascade, machine, (), kind).mapping("mapper")
+            listed.append(alone or resident(cascade, machine, kind))
+    bare = [
+        msgspec.structs.replace(one, template="mapper", tree=from_dram(cascade, machine, one.tree))
+        for one in listed
+    ]
+    trees = (*starts, *listed, *bare)
+    known += [pair for tree in trees if (pair := judged(tree, cascade, machine)) is not None]
+    if not known:
+        build_mapping(cascade, machine)  # says what the machine lacks, where it has no mapping at all
+        raise EinsimError(f"{machine.name}: found no mapping of {cascade.name}")
+    known.sort(key=lambda pair: _rank(pair[1], objective))
+    refined, judgements = list[Judged](), 0
+    if _rank(known[0][1], objective)[0] <= beat * (1 + QUICK_LOSS):
+        refined, judgements = refine(
+            cascade, machine, objective, [[known[0][0].tree]], JUDGED["quick"], space=space, within=math.inf,
+            layouts=layouts, until=until,
+        )  # fmt: skip
+    finalists = _unlike([*refined, *known])
+    mine = min(finalists, key=lambda pair: _rank(pair[1], objective))
+    return Answer(
+        mapping=mine[0], result=mine[1], proven=False, gap=None, space=space, nodes=judgements, front=(mine,),
+        seconds=time.monotonic() - start, note=compared_without(mine[1], objective), finalists=finalists,
+    )  # fmt: skip
+
+
+def _unlike(pairs: Sequence[Judged]) -> tuple[Judged, ...]:
+    """The first of those with the same tree."""
+    return tuple(
+        {msgspec.msgpack.encode(one.tree): (one, result) for one, result in reversed(pairs)}.values()
+    )[::-1]
 
 
 def compared_without(result: Result, objective: str) -> str:

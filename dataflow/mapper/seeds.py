@@ -1,5 +1,5 @@
-"""Where refinement starts for a cascade with state: all of it around the steps, whatever reads the last one
-after them.
+"""Where refinement starts: operands straight from DRAM where they may come so; for a cascade with state, all
+of it around the steps, whatever reads the last one after them.
 """
 
 from __future__ import annotations
@@ -8,12 +8,26 @@ import itertools
 from collections.abc import Iterator
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.holds import common_levels, homes_to
+from einsim.dataflow.holds import common_levels, homes_to, straight
 from einsim.dataflow.mapper.tiles import narrowest
-from einsim.dataflow.mapping import Keep, Node, Pipeline, chain, keep
+from einsim.dataflow.mapper.trees import dropped
+from einsim.dataflow.mapping import Compute, Keep, Node, Pipeline, chain, keep, placed
 from einsim.dataflow.spatial import place
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
+
+
+def from_dram(cascade: Cascade, machine: Machine, tree: Node) -> Node:
+    """The tree without keeps of what a single Einsum reads and may have straight from DRAM."""
+    for node in [node for _, node in placed(tree) if isinstance(node, Compute)]:
+        for read in cascade.einsum(node.einsum).reads:
+            alone = cascade.producer(read.tensor) is None and len(cascade.consumers(read.tensor)) == 1
+            if not alone or not straight(cascade, machine, node, read.tensor):
+                continue
+            for at, home in reversed(list(placed(tree))):
+                if isinstance(home, Keep) and read.tensor in home.tensors:
+                    tree = dropped(tree, at, read.tensor, None)
+    return tree
 
 
 def around_steps(cascade: Cascade, machine: Machine, parts: int = 1) -> Iterator[Node]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import heapq
 import math
+from typing import Final
+
+import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.mapping import Mapping as LoopTree
@@ -17,12 +20,17 @@ from einsim.dataflow.templates.attention import Fused, fused_attention
 from einsim.dataflow.templates.choice import Chooser, lacking
 from einsim.dataflow.templates.outline import Run
 from einsim.specs.errors import EinsimError
+from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
+
+#: Mappings that one search asks for several times.
+_FOUND: Final = Remembered[LoopTree](16)
 
 
 def unfused(cascade: Cascade, machine: Machine) -> LoopTree:
     """The mapping of a whole cascade, branch by branch, each of which reads and writes DRAM."""
-    return Branches(cascade, machine, (), stay=False).mapping("unfused")
+    key = cascade, msgspec.msgpack.encode(machine), ""
+    return _FOUND.get(key, lambda: Branches(cascade, machine, (), stay=False).mapping("unfused"))
 
 
 def resident(cascade: Cascade, machine: Machine, objective: str = "latency") -> LoopTree:
@@ -31,8 +39,12 @@ def resident(cascade: Cascade, machine: Machine, objective: str = "latency") -> 
 
     An attention is one fused branch where a fused template fits the machine and costs less.
     """
-    fused = fused_attention(cascade, machine)
-    return Branches(cascade, machine, fused, objective).mapping("resident")
+    key = cascade, msgspec.msgpack.encode(machine), objective
+
+    def found() -> LoopTree:
+        return Branches(cascade, machine, fused_attention(cascade, machine), objective).mapping("resident")
+
+    return _FOUND.get(key, found)
 
 
 class Branches:

@@ -356,11 +356,13 @@ def _print(found: Finals, objective: str) -> None:
     elif best.cut:
         out.print("by the bound: not compared, since its run was cut short")
     own = "" if best.mapping == answer.mapping else f" than {answer.result.latency_s:.4g} s"
-    sure = f"the best found; nothing is more than {answer.gap:.1%} better{own} by the bound"
-    if _proven(found, objective):
+    sure = "the best found; not proven"
+    if answer.gap is None:
+        sure = "the best found; how much better anything could be was not worked out"
+    elif _proven(found, objective):
         sure = "proven the best of its space by the bound"
-    elif answer.gap >= 1 or objective in ("buffer", "pareto"):
-        sure = "the best found; not proven"
+    elif answer.gap < 1 and objective not in ("buffer", "pareto"):
+        sure = f"the best found; nothing is more than {answer.gap:.1%} better{own} by the bound"
     out.print(
         f"{sure} (tiles '{answer.space.menu}', {answer.nodes} partial mappings, {answer.seconds:.1f} s)"
     )

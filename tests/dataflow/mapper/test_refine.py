@@ -143,7 +143,7 @@ def registers_agree(work: Cascade, chip: Machine, tree: Node) -> bool:
 def test_cores_with_memories_of_their_own_may_reduce_a_result_together() -> None:
     chip = load_machine("tpu-v4i")
     work = parse("Z[m,n] = A[m,k] * B[k,n]", name="few", sizes={"m": 16, "n": 16, "k": 65536})
-    answer = best_mapping(work, chip, "latency", effort="quick", templates=False)
+    answer = best_mapping(work, chip, "latency", templates=False)
     (leaf,) = (node for node, _ in walk(answer.mapping.tree) if isinstance(node, Compute))
     assert leaf.spatial["cores"] == ("k",)
     (searched,) = (result for tree, result in answer.finalists if tree.template == "mapper")
