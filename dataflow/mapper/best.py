@@ -123,7 +123,7 @@ def best_mapping(
     """
     check_priced(cascade, machine, objective)
     start = time.monotonic()
-    given = space is not None
+    given, lower = space is not None, list[Mapping]()
     if not given and objective in LISTED and within_bytes == math.inf and (effort != "quick" or not nodes):
         if effort == "quick":
             return _quick(cascade, machine, objective, templates, layouts, starts, start + budget_s, beat)
@@ -131,14 +131,16 @@ def best_mapping(
             cascade, machine, objective, budget_s=budget_s, effort=BELOW[effort], workers=workers,
             templates=templates, layouts=layouts, starts=starts, beat=beat,
         )  # fmt: skip
-        starts = (*starts, *(one for one, _ in below.finalists))
+        lower = [one for one, _ in below.finalists]
     few = effort != "proof" and not given and len(cascade.einsums) > FEW_EINSUMS
     nodes = nodes or NODES["quick" if few else effort] // (LATER if beat < math.inf else 1)
     space = space or default_space(cascade, machine, objective, effort)
     relaxed, reason = _searchable(space)
-    legal = (judged(one, cascade, machine) for one in (() if given or objective == "pareto" else starts))
+    trees = () if given or objective == "pareto" else (*starts, *lower)
+    legal = (judged(one, cascade, machine) for one in trees)
     begun = [pair for pair in legal if pair and sum(pair[1].buffers.values()) <= within_bytes]
-    least_known = min([beat, *(_rank(result, objective)[0] for _, result in begun)])
+    bars = begun if few else [pair for pair in begun if pair[0] not in lower]  # a proof needs what is as good
+    least_known = min([beat, *(_rank(result, objective)[0] for _, result in bars)])
     found: list[Judged] = []
     others: list[Judged] = []
     proven, looked, bottom = False, 0, 0.0  # nothing is below that
@@ -182,9 +184,9 @@ def best_mapping(
     if (not given and not beaten) or (
         relaxed is None and not _asked(space, default_space(cascade, machine, objective))
     ):
-        trees = [[pair[0].tree for pair in pairs] for pairs in (known, (*found[:1], *others))]
+        seeds = [[pair[0].tree for pair in pairs] for pairs in (known, (*found[:1], *others))]
         refined, judgements = refine(
-            cascade, machine, objective, trees, JUDGED[effort], space=space, within=within_bytes,
+            cascade, machine, objective, seeds, JUDGED[effort], space=space, within=within_bytes,
             layouts=layouts, until=start + budget_s,
         )  # fmt: skip
         looked += judgements

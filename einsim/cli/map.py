@@ -321,10 +321,13 @@ def _status(one: Finalist) -> str:
 
 
 def _proven(found: Finals, objective: str) -> bool:
-    """Whether the best is what its search proved, or takes no longer by the bound that was minimised."""
-    own, best = found.answer, found.best
-    as_good = objective == "latency" and best.result.latency_s <= own.result.latency_s
-    return own.proven and (best.mapping == own.mapping or as_good)
+    """Whether the best is what its search proved, or is as good by the bound that was minimised."""
+    own, best = found.answer.result, found.best.result
+    figures = [
+        {"latency": one.latency_s, "energy": one.energy_stated_j}.get(objective) for one in (best, own)
+    ]
+    as_good = None not in figures and (figures[0] or 0) <= (figures[1] or 0) * (1 + 1e-9)
+    return found.answer.proven and (found.best.mapping == found.answer.mapping or as_good)
 
 
 def _note(found: Finals, objective: str) -> str:
