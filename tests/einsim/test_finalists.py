@@ -105,12 +105,12 @@ def test_auto_is_no_worse_than_the_default_and_any_template_as_simulated(
 
 @cache
 def searched(cascade: Cascade, beat: float) -> Answer:
-    return best_mapping(cascade, load_machine("sa8295p"), "latency", effort="quick", workers=1)
+    return best_mapping(cascade, load_machine("tpu-v4i"), "latency", effort="quick", workers=1)
 
 
 @cache
 def competing(tiles: float, *, whole: bool = False) -> Finals:
-    work, machine = library.build("linear-training"), load_machine("sa8295p")
+    work, machine = library.build("ffn", b=1, p=48, d=64, s=96), load_machine("tpu-v4i")
     return compare([work], machine, searched, "latency", tiles, whole=whole)
 
 
@@ -119,7 +119,7 @@ def test_the_best_as_simulated_is_not_the_best_by_the_model_alone() -> None:
     assert found.best.simulated is not None
     assert bound.best.simulated is None
     assert found.best.mapping != bound.best.mapping == found.answer.mapping
-    machine = load_machine("sa8295p")
+    machine = load_machine("tpu-v4i")
     for one in found.all:
         run = simulate(lower(one.mapping, one.cascade, machine), machine).latency_s
         assert one.result.latency_s <= one.key[0] <= run
@@ -129,11 +129,11 @@ def test_the_best_as_simulated_is_not_the_best_by_the_model_alone() -> None:
 
 
 def test_a_run_that_is_cut_short_is_not_compared_and_its_bound_stands() -> None:
-    short = competing(20)
+    short = competing(2)
     assert short.best.simulated is None
     assert short.best.cut
     assert [one.key[0] for one in short.all] == sorted(one.key[0] for one in short.all)
-    whole = competing(20, whole=True)
+    whole = competing(2, whole=True)
     assert whole.best.simulated is not None
     assert whole.best == competing(math.inf).best
 
