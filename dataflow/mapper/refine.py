@@ -32,9 +32,9 @@ from einsim.dataflow.spatial import Layouts
 from einsim.workloads.cascade import Cascade
 
 JUDGED: dict[Effort, int] = {"quick": 100, "normal": 420, "proof": 6_000}
-"""Mappings of up to `EINSUMS` Einsums that are judged at most where state is carried; else a quarter, since
-layouts and loops have been chosen already. With n times as many Einsums n^3 times fewer: each takes longer
-to judge, and a round over all of them is out of reach.
+"""Mappings of up to `EINSUMS` Einsums that are judged at most where state is carried; else a half, of a
+quick search a quarter, since layouts and loops have been chosen already. With n times as many Einsums n^3
+times fewer: each takes longer to judge, and a round over all of them is out of reach.
 """
 EINSUMS = 12
 #: Kinds of tiles, as bounds cut them, for which a mapping counts as one more that was judged.
@@ -70,7 +70,7 @@ class Refinement:
         self.cascade, self.machine, self.objective = space.cascade, space.machine, objective
         self.moves = Moves(space, layouts)
         self.starts = starts
-        most = most if self.moves.steps else most // 4
+        most = most if self.moves.steps else most // (4 if most <= JUDGED["quick"] else 2)
         self.left = self.most = most * EINSUMS**3 // max(EINSUMS, len(self.cascade.einsums)) ** 3
         self.within, self.until = within, until
         self.seen: set[bytes] = set()
