@@ -27,7 +27,7 @@ class TileTimes:
     def of(self, node: Compute, extents: Mapping[str, Floats], count: int) -> Floats:
         """The `array_cycles` [count] of tiles with `extents` [count] of each rank in a layout."""
         unit, einsum, found = self.unit, self.einsum, np.empty(count)
-        for rows in going_round_alike(node, extents, unit.dims.get("cores", 1), count):
+        for rows in going_round_alike(node, extents, unit.dims.get("cores", 1), count) if count else ():
             work = {rank: extents[rank][rows] for rank in einsum.ranks}
             box = {rank: (0, int(some[0])) for rank, some in work.items()}
             laid = LaidTile(unit, node, einsum, box, work, None)  # type: ignore[arg-type]

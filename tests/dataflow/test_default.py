@@ -36,6 +36,10 @@ PRESETS = sorted(path.stem for path in (Path(__file__).parents[2] / "accel" / "p
 
 #: Text, small sizes at which the oracle visits every point, and large ones.
 CASCADES: dict[str, tuple[str, dict[str, int], dict[str, int]]] = {
+    "nothing at all": (
+        "where i > j + 3\nZ[i] = sum[j](X[i,j])\nY[i] = Z[i] + B[i]", {"i": 3, "j": 4},
+        {"i": 4, "j": 4096},
+    ),
     "scan": (
         ("initial H = 0\nDA[b,t,d,n] = DT[b,t,d] * A[d,n]\nDX[b,t,d] = DT[b,t,d] * X[b,t,d]\n"
         "H[b,t+1,d,n] = H[b,t,d,n] * DA[b,t,d,n] + DX[b,t,d] * B[b,t,n]\nY[b,t,d] = H[b,t+1,d,n] * C[b,t,n]"),
