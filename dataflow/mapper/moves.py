@@ -285,7 +285,9 @@ class Moves:
                     yield dropped(tree, place, tensor, (node.memory, count))
 
     def _homes(self, tree: Node, result: Result, *, tensor: str) -> Iterator[Node]:
-        """Other memories and depths of one tensor: above a loop that does not move it, or innermost."""
+        """Other memories and depths of one tensor: above a loop that does not move it, or innermost; in one
+        buffer, too, since more tiles that stay for longer may have no room.
+        """
         here = leaves(tree)
         shared = common(here[einsum.name] for einsum in self.users[tensor])
         keeps = [
@@ -306,6 +308,8 @@ class Moves:
             if len(outer) <= len(inner) and memories.index(one) < memories.index(two):
                 new = kept_at(bare, inner, tensor, two, buffers)
                 yield self._chained(kept_at(new, outer, tensor, one, buffers))
+        for place, memory in itertools.product(spots[:-1] if buffers > 1 else (), memories):
+            yield self._chained(kept_at(bare, place, tensor, memory, 1))
         if self._stays(tensor) and len(units) == 1:
             for place in spots:
                 yield self._chained(kept_at(bare, place, tensor, next(iter(units)), buffers))
