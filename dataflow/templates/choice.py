@@ -188,7 +188,9 @@ class Chooser:
             excess = sum(size - most for size, most in lacks.values())
             if nest.ends is not None and (least is None or excess < least[0]):
                 least = excess, " and ".join(lacking(name, *room) for name, room in lacks.items())
-        return EinsimError(f"{what} is a legal mapping" if least is None else f"{what} fits: {least[1]}")
+        if least is None:
+            return EinsimError(f"{what} is a legal mapping: {known.nests[0].refusal()}")
+        return EinsimError(f"{what} fits: {least[1]}")
 
     def fits(self, held: Mapping[str, float], size: int) -> bool:
         """Whether bytes fit in all memories beside what stays."""
