@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +46,7 @@ GENERIC: Final = Family(generic.Generic, generic.derive)
 """A machine written out in full, with `machine` in the place of `family`."""
 
 
+@cache
 def preset_names() -> tuple[str, ...]:
     """Names of the machines that come with einsim, sorted."""
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.yaml")))

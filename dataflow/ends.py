@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypeVar
 from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import Bounds
 from einsim.dataflow.chain import chain_ticks
-from einsim.dataflow.program import Op, Program, ProgramLoop, Wait
+from einsim.dataflow.program import Op, Program, ProgramLoop, ScheduleNode, Wait
 from einsim.dataflow.volume import Rates, Tally, tally_of
 from einsim.specs.arrays import Floats
 
@@ -58,7 +58,7 @@ class Ends:
         found = [tally_of(op, self.counts[op.id]) for op in program.ops]
         self.tallies, self.rates = [tally for tally, _ in found], [rates for _, rates in found]
         self.pairs = list(zip(program.ops, self.tallies, strict=True))
-        self.order = _order(program)
+        self.order, self.sequences = _order(program), _sequences(program.shape)
         self.before = [_before(program, op) for op in program.ops]
         self.after = [list(_after(program, op)) for op in program.ops]
         self.carries = any(
@@ -127,7 +127,7 @@ class Ends:
                     on.setdefault(engine, []).append((heads[op.id], busy, tails[op.id] + late[op.id]))
         runs = [0 if at in free else tally.runs for at, tally in enumerate(self.tallies)]
         bounds = Bounds(self.program, ticks, runs, latency)
-        least = bounds.of(self.program.shape)
+        least = max(map(bounds.of, self.sequences), default=0)
         if self.carries:
             most = max(self.shares.get(op.id, WHOLE).work for op in ops)
             least = max(least, int(chain_ticks(self.program, self.counts, rates) * most))
@@ -186,13 +186,10 @@ class Ends:
         return found
 
 
-def with_ends(program: Program) -> tuple[int, int]:
-    """The bound of a program, and what all engines are busy together, in ticks."""
-    return Ends(program).bound()
-
-
 def _least(kinds: Kinds, count: int) -> dict[str, int]:
     """Ticks that so many of an operation's tiles take at least, by engine."""
+    if len(kinds) == 1:
+        return {engine: ticks * min(count, kinds[0][1]) for engine, ticks in kinds[0][0].items()}
     found: dict[str, int] = {}
     for engine in dict.fromkeys(engine for ticks, _ in kinds for engine in ticks):
         left, found[engine] = count, 0
@@ -204,8 +201,8 @@ def _least(kinds: Kinds, count: int) -> dict[str, int]:
 
 def _first(kinds: Kinds, count: int) -> dict[str, int]:
     """The same of the first ones, where the first kind is that of the very first tile."""
-    if not kinds:
-        return {}
+    if len(kinds) < 2:
+        return _least(kinds, count)
     (first, times), *others = kinds
     rest = _least([(first, times - 1), *others], count - 1)
     return {engine: first.get(engine, 0) + ticks for engine, ticks in rest.items()}
@@ -213,6 +210,8 @@ def _first(kinds: Kinds, count: int) -> dict[str, int]:
 
 def _with_ends(works: list[tuple[int, int, int]]) -> int:
     """What an engine takes for (head, ticks, tail): of any part, least head, all ticks, least tail."""
+    if len(works) == 1:
+        return sum(works[0])
     heads, tails = {head for head, _, _ in works}, {tail for _, _, tail in works}
     return max(
         head + sum(ticks for at, ticks, left in works if at >= head and left >= tail) + tail
@@ -220,6 +219,11 @@ def _with_ends(works: list[tuple[int, int, int]]) -> int:
         for tail in tails
         if any(at >= head and left >= tail for at, _, left in works)
     )
+
+
+def _sequences(group: ScheduleNode) -> list[ScheduleNode]:
+    """Those of which no other is around: the bounds of what is outside are those of single engines."""
+    return [group] if group.kind == "sequence" else [s for inner in group.children for s in _sequences(inner)]
 
 
 def _at_once(op: Op, wait: Wait) -> bool:

@@ -49,6 +49,10 @@ class Use(msgspec.Struct, frozen=True):
     box: Box
     mask: Mask | None = None
 
+    def plain(self, cascade: Cascade) -> bool:
+        """Whether each point of the box has an element of its own, of a tensor that is no state."""
+        return self.mask is None and self.access.apart and self.access.tensor not in cascade.overwritten
+
 
 def touched(cascade: Cascade, uses: Iterable[Use]) -> int:
     """Distinct elements of one tensor that several uses touch together, each counted once.
@@ -56,6 +60,10 @@ def touched(cascade: Cascade, uses: Iterable[Use]) -> int:
     A dimension that steps along a state counts one step. SpecError where only a visit of more than
     2**22 points could tell.
     """
+    uses = tuple(uses)
+    if len(uses) == 1 and uses[0].plain(cascade):
+        box = uses[0].box
+        return math.prod(box[r][1] if r in box else cascade.size(r) for r in uses[0].access.ranks)
     sets = _touches(cascade, uses)
     sets = [one for one in sets if not any(one is not other and other.covers(one) for other in sets)]
     if len(sets) == 1:
@@ -323,9 +331,7 @@ def least_bytes(cascade: Cascade, machine: Machine, access: Access, extents: Map
     tensor, found = cascade.tensor(access.tensor), np.ones(max(map(len, extents.values()), default=1))
     for rank in access.ranks:
         found *= extents[rank]
-    plain = all(len(index.terms) < 2 for index in access.indices)
-    plain &= sum(len(index.terms) for index in access.indices) == len(access.ranks)
-    plain &= not compressed(machine, tensor) and tensor.name not in cascade.overwritten
+    plain = access.apart and not compressed(machine, tensor) and tensor.name not in cascade.overwritten
     return found * (plain * tensor.bits / 8)
 
 

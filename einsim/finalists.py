@@ -15,7 +15,7 @@ import msgspec
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.effort import Effort
-from einsim.dataflow.ends import with_ends
+from einsim.dataflow.ends import Ends
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import Answer
 from einsim.dataflow.mapper.bound import least
@@ -118,7 +118,7 @@ class Race:
         seconds = result.latency_s
         if self.tiles:
             program = lower(mapping, cascade, self.machine)
-            ticks, _ = with_ends(program)
+            ticks, _ = Ends(program).bound()
             seconds = max(seconds, ticks / program.ticks_per_cycle / program.clock_hz)
         key = self._key(result, seconds)
         return Finalist(cascade=cascade, mapping=mapping, result=result, key=key)

@@ -47,6 +47,13 @@ class Access(msgspec.Struct, frozen=True, dict=True):
         """Distinct ranks of all indices, in the order written."""
         return tuple(dict.fromkeys(rank for index in self.indices for rank in index.ranks))
 
+    @cached_property
+    def apart(self) -> bool:
+        """Whether each point of its ranks has an element of its own, as no index has two and none stays."""
+        terms = [term for index in self.indices for term in index.terms]
+        alone = all(len(index.terms) < 2 for index in self.indices) and len(terms) == len(self.ranks)
+        return alone and all(term.coefficient for term in terms)
+
 
 class Literal(msgspec.Struct, frozen=True):
     """A constant value."""

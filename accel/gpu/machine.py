@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -165,6 +166,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                     raise RuleError("has no source", at=(group, name))
 
 
+@cache
 def gpu_names() -> tuple[str, ...]:
     """Names of the GPUs that come with einsim, sorted."""
     return tuple(sorted(path.stem for path in _PRESETS.glob("*.yaml")))

@@ -16,7 +16,7 @@ import msgspec
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.effort import Effort
-from einsim.dataflow.ends import with_ends
+from einsim.dataflow.ends import Ends
 from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.found import searched
@@ -122,7 +122,7 @@ class Refinement:
             return None
         each = program.ticks_per_cycle * program.clock_hz
         late = best.key[0] * (1 + 1e-9) if best is not None and self.objective == "latency" else math.inf
-        ticks, busy = with_ends(program)
+        ticks, busy = Ends(program).bound()
         seconds = ticks / each
         if seconds <= late:
             seconds = max(seconds, paced_ticks(program) / each)

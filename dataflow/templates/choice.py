@@ -55,22 +55,20 @@ class Chooser:
         structure, key = alike(machine)
         groups = tuple(dict.fromkeys(one.names for one in fused))
         self.outline = outline(cascade, structure, key, groups)
-        self.fused = {
-            run: [one for one in fused if one.names == group] for run, group in self.outline.fused.items()
-        }
+        of_runs = self.outline.fused.items()
+        self.fused = {run: [one for one in fused if one.names == group] for run, group in of_runs}
         self._floors: dict[Run, float] = {}  # of what units take alone, whatever the nest
         self._orders: dict[tuple[object, ...], list[tuple[float, int]]] = {}  # of the list's nests
         self._found: dict[tuple[object, ...], Chosen | None] = {}
-        self._costs: dict[tuple[object, ...], tuple[float, float, float]] = {}
         self.kept = cache(self._kept)
 
-    def cost(self, run: Run, names: tuple[str, ...], size: int) -> float:
-        """What a run costs, or no more than that until it is settled."""
-        kept = self.kept(run, names)
-        if not self._listed(run):
-            self.settle(run, names, size)
-        if (run, kept, size) in self._found:
-            found = self._found[run, kept, size]
+    def cost(self, run: Run, kept: tuple[str, ...], size: int) -> float:
+        """What a run costs where `kept` of its tensors stay, or no more than that until it is settled."""
+        key, free = (run, kept, size), (run, kept, 0)
+        if free not in self._found and not self._listed(run):
+            self.settle(*key)
+        if key in self._found or (free in self._found and self._settled(*key)):
+            found = self._found[key]
             return math.inf if found is None else found.costs[0]
         if (run, kept) in self._orders and run not in self.fused:
             return self._orders[run, kept][0][0]
@@ -97,15 +95,23 @@ class Chooser:
     def settle(self, run: Run, names: tuple[str, ...], size: int) -> bool:
         """Compute what a run costs; whether that was not known."""
         kept = self.kept(run, names)
-        if (run, kept, size) in self._found:
+        if self._settled(run, kept, size):
             return False
-        free = self._found.get((run, kept, 0))
-        if free is not None and self.fits(free.held, size):
-            self._found[run, kept, size] = free
-        else:
-            found = self._of(run, kept, size), self._best(run, kept, size) if self._listed(run) else None
-            self._found[run, kept, size] = min(filter(None, found), key=lambda one: one.rank, default=None)
+        for room in dict.fromkeys((0, size)):
+            if not self._settled(run, kept, room):
+                found = self._of(run, kept, room), self._best(run, kept, room) if self._listed(run) else None
+                self._found[run, kept, room] = min(
+                    filter(None, found), key=lambda one: one.rank, default=None
+                )
         return True
+
+    def _settled(self, run: Run, kept: tuple[str, ...], size: int) -> bool:
+        """Whether it is known what a run costs: what is best where nothing else stays is, where it fits."""
+        if (run, kept, size) not in self._found and (run, kept, 0) in self._found:
+            free = self._found[run, kept, 0]
+            if free is None or self.fits(free.held, size):
+                self._found[run, kept, size] = free
+        return (run, kept, size) in self._found
 
     def _kept(self, run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
         """Those of some tensors that a run touches."""
@@ -133,10 +139,8 @@ class Chooser:
         for buffers in (2, 1):
             held = nest.held(buffers, stays)
             if self.fits(held, size) and (ends := nest.ends) is not None:
-                key = id(nest), tuple(stays), buffers
-                if key not in self._costs:
-                    self._costs[key] = cost_of(ends, self.worth, stays, single=buffers == 1)
-                return Chosen(at, buffers, self._costs[key], held)
+                costs = cost_of(ends, self.worth, stays, single=buffers == 1)
+                return Chosen(at, buffers, costs, held)
         return None
 
     def _stays(self, run: Run, kept: tuple[str, ...]) -> tuple[Known, dict[str, tuple[str, ...]]]:
@@ -159,13 +163,13 @@ class Chooser:
     def tree(self, run: Run, names: tuple[str, ...], size: int) -> Node:
         """The tree of a run that is settled."""
         kept = self.kept(run, names)
+        if (whole := self.template(run, names, size)) is not None:
+            return whole.tree
         found = self._found[run, kept, size]
         assert found is not None
-        if found.at < 0:
-            return self.fused[run][-1 - found.at].mapping.tree
         known, stays = self._stays(run, kept)
         ours = dict(zip(known.names, self.outline.listed(run)[1], strict=True))
-        tree = known.nest(found.at).tree(found.buffers, dict.fromkeys(stays, self.outline.memory))
+        tree = known.nest(found.at).tree(found.buffers, tuple((name, self.outline.memory) for name in stays))
         return renamed(tree, ours)
 
     def template(self, run: Run, names: tuple[str, ...], size: int) -> LoopTree | None:

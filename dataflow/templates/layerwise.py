@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -63,9 +64,10 @@ class Branches:
         self.outline = self.chooser.outline
         self.runs = {
             end: [run for run in runs if stay or run not in self.outline.joined]
-            for end, runs in self.outline.runs.items()
+            for end, runs in sorted(self.outline.runs.items())
         }
         self.room = machine.dram.capacity_bytes
+        self.having_room = cache(self._having_room)
         capacity = self.chooser.capacity.get(self.outline.memory)
         sets = self.outline.sets if stay else self.outline.sets[:1]
         self.sets = [
@@ -75,20 +77,24 @@ class Branches:
     def plan(self, names: tuple[str, ...], size: int) -> tuple[float, list[Run]]:
         """What the cascade costs at least with some tensors kept on chip, and in which branches."""
         best: list[tuple[float, list[Run]]] = [(0.0, [])]
-        for stop in range(1, len(self.outline.order) + 1):
+        for runs in self.having_room(names):
             here: tuple[float, list[Run]] = (math.inf, [])
-            for run in self.runs.get(stop, ()):
-                before, runs = best[run[0]]
-                if before < here[0] and not self._overflows(run, names):
-                    cost = before + self.chooser.cost(run, names, size)
+            for run, kept in runs:
+                before, others = best[run[0]]
+                if before < here[0]:
+                    cost = before + self.chooser.cost(run, kept, size)
                     if cost < here[0]:
-                        here = cost, [*runs, run]
+                        here = cost, [*others, run]
             best.append(here)
         return best[-1]
 
-    def _overflows(self, run: Run, names: tuple[str, ...]) -> bool:
-        """Whether DRAM has no room for what is there while a branch is computed."""
-        return self.room is not None and self.room < self._there(run, names)
+    def _having_room(self, names: tuple[str, ...]) -> list[list[tuple[Run, tuple[str, ...]]]]:
+        """By their ends the branches for which DRAM has room, and which of some tensors each touches."""
+        most, kept = self.room, self.chooser.kept
+        return [
+            [(run, kept(run, names)) for run in runs if most is None or self._there(run, names) <= most]
+            for runs in self.runs.values()
+        ]
 
     def _there(self, run: Run, names: tuple[str, ...]) -> int:
         """Bytes in DRAM while a branch is computed."""
@@ -102,8 +108,8 @@ class Branches:
     def _most(self, names: tuple[str, ...]) -> int:
         """Bytes that are in DRAM at one time, in the branches that have least there."""
         most = [0]
-        for stop in range(1, len(self.outline.order) + 1):
-            here = ((run[0], self._there(run, names)) for run in self.runs[stop])
+        for runs in self.runs.values():
+            here = ((run[0], self._there(run, names)) for run in runs)
             most.append(min(max(most[first], size) for first, size in here))
         return most[-1]
 
@@ -141,8 +147,7 @@ class Branches:
 
     def _error(self) -> EinsimError:
         """Why some block has no tree."""
-        for at in range(len(self.outline.order)):
-            run = at, at + 1
+        for run in ((at, at + 1) for at in range(len(self.outline.order))):
             self.chooser.settle(run, (), 0)
             if math.isinf(self.chooser.cost(run, (), 0)):
                 return self.chooser.error(run)

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -119,7 +120,8 @@ def _streamed(
     for access in {access.tensor: access for access in (*einsum.reads, einsum.output)}.values():
         tensor, mine, made = cascade.tensor(access.tensor), set(access.ranks), access is einsum.output
         home = homes_to(cascade, machine, node, tensor.name)[-1:]
-        if not home or compressed(machine, tensor) or not _apart(cascade, access):
+        state = tensor.name in cascade.overwritten or tensor.name in cascade.initial
+        if not home or state or not access.apart or compressed(machine, tensor):
             continue
         idle = [rank for rank in einsum.ranks if rank not in mine]
         along, apart = cores_ranks(node), read_apart(machine, home[0])
@@ -143,13 +145,6 @@ def _streamed(
         again = np.maximum(values - results, 0) * partial_sum(cascade, unit, einsum).bits / 8
         yield (tensor.name, home[0], False), again + results * tensor.bits / 8
         yield (tensor.name, home[0], True), again
-
-
-def _apart(cascade: Cascade, access: Access) -> bool:
-    """Whether each point of an access's ranks has an element of its own, of a tensor that is no state."""
-    terms = [index.terms for index in access.indices]
-    alone = all(len(one) < 2 for one in terms) and sum(map(len, terms)) == len(access.ranks)
-    return alone and access.tensor not in cascade.overwritten and access.tensor not in cascade.initial
 
 
 def _again(
@@ -213,42 +208,36 @@ class LeastCosts:
             port = port_name(machine.memory(name), reads)
             busy[port] = busy.get(port, 0) + size
             self.moved[name] = self.moved.get(name, 0) + size
-        units = {unit.name for unit in machine.units}
         self.read, self.names = port_name(dram, reads=True), list(busy)
         self.busy = np.stack(list(busy.values()), axis=1)
-        self.units = [(at, name) for at, name in enumerate(self.names) if name in units]
         self.one, self.tiles = least.one, least.tiles
         self.reads = {
             einsum.name: tuple(dict.fromkeys(access.tensor for access in einsum.reads))
             for einsum in part.einsums
         }
         (near, *others) = {name for unit in machine.units for name in unit.memories.values()}
+        on = ([least.one.get((name, unit), 0 * self.tiles) for name in self.reads] for unit in least.cycles)
+        self.unused = np.where(np.array([*on]) > 0, 0.0, np.inf)  # [units, Einsums, nests]; units come first
         self.near = not others and levels(machine, near) == (near,) and not machine.memory(near).holds
         self.first = {name: size for name, size in least.first.items() if name not in stays}
 
-    def _ends(self, rates: Rates, read: int) -> Iterator[tuple[int, Floats]]:
-        """Of each unit, by its column, ticks before its first tile and after its last at least: until what is
-        read there has come from DRAM or is made, and until what reads it is made.
+    def _ends(self, rates: Rates, read: int) -> Floats:
+        """Ticks [units, nests] before each unit's first tile and after its last at least: until what is read
+        there has come from DRAM or is made, and until what reads it is made.
         """
-        heads, ticks = dict[str, Floats](), dict[str, Floats]()
-        tails = dict.fromkeys(self.reads, 0 * self.tiles)
+        heads, ticks, none = dict[str, Floats](), dict[str, Floats](), 0 * self.tiles
+        tails = dict.fromkeys(self.reads, none)
         for (name, unit), one in self.one.items():
-            ticks[name] = ticks.get(name, 0) + one * rates[unit]
+            ticks[name] = ticks.get(name, none) + one * rates[unit]
         for name, reads in self.reads.items():
-            loads = [0 * self.tiles, *(self.first[one] * read for one in reads if one in self.first)]
-            makes = (heads[one] + ticks[one] for one in reads if one in heads)
-            heads[name] = np.max([*([sum(loads)] if self.near else loads), *makes], axis=0)
+            loads = (self.first[one] * read for one in reads if one in self.first)
+            load = sum(loads, none) if self.near else reduce(np.maximum, loads, none)
+            heads[name] = reduce(np.maximum, (heads[one] + ticks[one] for one in reads if one in heads), load)
         for name, reads in reversed(self.reads.items()):
             for maker in tails.keys() & {*reads}:
                 tails[maker] = np.maximum(tails[maker], tails[name] + ticks[name])
-        for at, unit in self.units:
-            mine = {name: one > 0 for (name, on), one in self.one.items() if on == unit}
-            ends = (
-                np.min([np.where(used, every[name], np.inf) for name, used in mine.items()], axis=0)
-                for every in (heads, tails)
-            )
-            total = sum(ends, 0 * self.tiles)
-            yield at, np.where(np.isfinite(total), total, 0.0)
+        head, tail = ((np.array([*every.values()]) + self.unused).min(1) for every in (heads, tails))
+        return np.where(np.isfinite(head), head + tail, 0.0)
 
     def held(self, at: int) -> dict[str, float]:
         """Bytes that a nest takes at least in each memory beside what stays."""
@@ -257,8 +246,7 @@ class LeastCosts:
     def order(self, worth: Worth) -> list[tuple[float, int]]:
         """What each nest costs at least, and its place, sorted."""
         busy = self.busy * np.array([worth.rates.get(name, 0) for name in self.names], np.float64)
-        bound = busy.max(1)
-        for at, ends in self._ends(worth.rates, worth.rates.get(self.read, 0)):
-            bound = np.maximum(bound, busy[:, at] + ends)
+        ends = self._ends(worth.rates, worth.rates.get(self.read, 0))
+        bound = np.maximum(busy.max(1), (busy[:, : len(ends)] + ends.T).max(1))
         floors = worth.cost(bound, busy.sum(1), self.tiles, self.moved) * (1 - 1e-9)
         return sorted(zip(floors.tolist(), range(len(floors)), strict=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Final
 
 import msgspec
@@ -69,14 +69,15 @@ class ListedNest:
     def __init__(self, part: Cascade, leaves: UnitChoices, nest: LoopNest) -> None:
         self.part, self.leaves, self.nest = part, leaves, nest
         self.machine = leaves.machine
+        self.tree = cache(self._tree)
 
-    def tree(self, buffers: int, resident: Mapping[str, str]) -> Node:
+    def _tree(self, buffers: int, resident: tuple[tuple[str, str], ...]) -> Node:
         """Its tree where some tensors are in a memory already."""
-        return build(self.leaves, msgspec.structs.replace(self.nest, buffers=buffers), resident)
+        return build(self.leaves, msgspec.structs.replace(self.nest, buffers=buffers), dict(resident))
 
     @cached_property
     def _mapping(self) -> LoopTree:
-        tree = self.tree(2, {})
+        tree = self.tree(2, ())
         return LoopTree(cascade=self.part.name, machine=self.machine.name, template="", tree=tree)
 
     @cached_property

@@ -63,13 +63,10 @@ class Outline:
         names = {einsum.name for block in self.order[run[0] : run[1]] for einsum in block}
         return tuple(einsum for einsum in self.cascade.einsums if einsum.name in names)
 
-    def part(self, run: Run) -> Cascade:
-        """A run's Einsums as a cascade."""
-        return part_of(self.cascade, tuple(einsum.name for einsum in self.einsums(run)))
-
     def _listed(self, run: Run) -> tuple[Known, tuple[str, ...]]:
         """The list of a run, and the run's own names in the order of the list's."""
-        return known_list(self.part(run), self.machine, self._structure)
+        part = part_of(self.cascade, tuple(einsum.name for einsum in self.einsums(run)))
+        return known_list(part, self.machine, self._structure)
 
     @cached_property
     def cycles(self) -> dict[str, dict[str, float]]:

@@ -41,8 +41,7 @@ def flat_tile(cascade: Cascade, ranks: tuple[str, ...], size: int) -> dict[str, 
 
 def steps(unit_dim: int, total: int) -> tuple[int, ...]:
     """Tile sizes to try along one dimension: the array's width times powers of two, up to the whole."""
-    found = []
-    size = min(unit_dim, total)
+    found, size = [], min(unit_dim, total)
     while size < total:
         found.append(size)
         size *= 2

@@ -7,7 +7,7 @@ import pytest
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
-from einsim.dataflow.ends import with_ends
+from einsim.dataflow.ends import Ends
 from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping
@@ -22,7 +22,7 @@ from tests.dataflow.read_text import parse_text
 def ends_and_run(mapping: Mapping, work: Cascade, machine: Machine) -> tuple[float, float, float]:
     """Seconds: the bound of engines alone, with their ends, and the run."""
     program = lower(mapping, work, machine)
-    ticks, _ = with_ends(program)
+    ticks, _ = Ends(program).bound()
     seconds = ticks / program.ticks_per_cycle / program.clock_hz
     return analyse(program, machine).latency_s, seconds, simulate(program, machine).latency_s
 

@@ -14,7 +14,7 @@ from small import machine
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
-from einsim.dataflow.ends import with_ends
+from einsim.dataflow.ends import Ends
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import best_mapping, default_space
@@ -83,12 +83,12 @@ def test_a_step_is_split_where_its_chain_holds_the_array_back() -> None:
     start = next(iter(Refinement(default_space(work, chip), "latency", (), most=99).first()))
     program = lower(start.mapping, work, chip)
     run = simulate(program, chip)
-    assert run.latency_s >= with_ends(program)[0] / program.ticks_per_cycle / program.clock_hz
+    assert run.latency_s >= Ends(program).bound()[0] / program.ticks_per_cycle / program.clock_hz
     found = lower(refined(work, chip, layouts="any")[0][0], work, chip)
     better = simulate(found, chip)
     assert better.latency_s <= run.latency_s
     assert better.latency_s * found.ticks_per_cycle * found.clock_hz == pytest.approx(
-        max(with_ends(found)[0], paced_ticks(found)), rel=0.05
+        max(Ends(found).bound()[0], paced_ticks(found)), rel=0.05
     )
 
 
