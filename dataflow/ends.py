@@ -126,8 +126,7 @@ class Ends:
                 if busy:
                     on.setdefault(engine, []).append((heads[op.id], busy, tails[op.id] + late[op.id]))
         runs = [0 if at in free else tally.runs for at, tally in enumerate(self.tallies)]
-        bounds = Bounds(self.program, ticks, runs, latency)
-        least = max(map(bounds.of, self.sequences), default=0)
+        least = max(map(Bounds(self.program, ticks, runs, latency).of, self.sequences), default=0)
         if self.carries:
             most = max(self.shares.get(op.id, WHOLE).work for op in ops)
             least = max(least, int(chain_ticks(self.program, self.counts, rates) * most))

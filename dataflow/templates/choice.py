@@ -97,12 +97,10 @@ class Chooser:
         kept = self.kept(run, names)
         if self._settled(run, kept, size):
             return False
-        for room in dict.fromkeys((0, size)):
-            if not self._settled(run, kept, room):
-                found = self._of(run, kept, room), self._best(run, kept, room) if self._listed(run) else None
-                self._found[run, kept, room] = min(
-                    filter(None, found), key=lambda one: one.rank, default=None
-                )
+        for key in dict.fromkeys(((run, kept, 0), (run, kept, size))):
+            if not self._settled(*key):
+                found = self._of(*key), self._best(*key) if self._listed(run) else None
+                self._found[key] = min(filter(None, found), key=lambda one: one.rank, default=None)
         return True
 
     def _settled(self, run: Run, kept: tuple[str, ...], size: int) -> bool:
@@ -139,8 +137,7 @@ class Chooser:
         for buffers in (2, 1):
             held = nest.held(buffers, stays)
             if self.fits(held, size) and (ends := nest.ends) is not None:
-                costs = cost_of(ends, self.worth, stays, single=buffers == 1)
-                return Chosen(at, buffers, costs, held)
+                return Chosen(at, buffers, cost_of(ends, self.worth, stays, single=buffers == 1), held)
         return None
 
     def _stays(self, run: Run, kept: tuple[str, ...]) -> tuple[Known, dict[str, tuple[str, ...]]]:
