@@ -209,15 +209,14 @@ def _first(kinds: Kinds, count: int) -> dict[str, int]:
 
 def _with_ends(works: list[tuple[int, int, int]]) -> int:
     """What an engine takes for (head, ticks, tail): of any part, least head, all ticks, least tail."""
-    if len(works) == 1:
-        return sum(works[0])
-    heads, tails = {head for head, _, _ in works}, {tail for _, _, tail in works}
-    return max(
-        head + sum(ticks for at, ticks, left in works if at >= head and left >= tail) + tail
-        for head in heads
-        for tail in tails
-        if any(at >= head and left >= tail for at, _, left in works)
-    )
+    most, late = 0, sorted(works, reverse=True)
+    for tail in {tail for _, _, tail in works}:
+        total = 0
+        for head, ticks, left in late:
+            if left >= tail:
+                total += ticks
+                most = max(most, head + total + tail)
+    return most
 
 
 def _sequences(group: ScheduleNode) -> list[ScheduleNode]:

@@ -29,7 +29,7 @@ def relevant_ranks(cascade: Cascade, access: Access) -> frozenset[str]:
     a state is kept.
     """
     state = cascade.overwritten.get(access.tensor, ())
-    return frozenset(term.rank for index in access.indices for term in index.terms if term.rank not in state)
+    return frozenset(access.ranks).difference(state)
 
 
 def elements(cascade: Cascade, access: Access, box: Box, *, beyond: bool = False) -> int:
@@ -359,7 +359,7 @@ def stored_bits(cascade: Cascade, tensor: Tensor, uses: tuple[Use, ...], count: 
 
 def uses(einsum: Einsum, tensor: str) -> tuple[Access, ...]:
     """The Einsum's accesses to a tensor: its output first, then its reads."""
-    return tuple(access for access in (einsum.output, *einsum.reads) if access.tensor == tensor)
+    return einsum.accesses.get(tensor, ())
 
 
 def access_of(einsum: Einsum, tensor: str) -> Access:

@@ -58,6 +58,14 @@ class Einsum(msgspec.Struct, frozen=True, dict=True):
         return accesses(self.expr)
 
     @cached_property
+    def accesses(self) -> dict[str, tuple[Access, ...]]:
+        """Its accesses to each tensor: the output first, then the reads."""
+        found = dict[str, tuple[Access, ...]]()
+        for access in (self.output, *self.reads):
+            found[access.tensor] = (*found.get(access.tensor, ()), access)
+        return found
+
+    @cached_property
     def ops(self) -> tuple[str, ...]:
         """Primitive operations of one iteration point, in order; () for a bare copy."""
         return expression_ops(self.expr, self.reduce)

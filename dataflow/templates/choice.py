@@ -64,14 +64,14 @@ class Chooser:
 
     def cost(self, run: Run, kept: tuple[str, ...], size: int) -> float:
         """What a run costs where `kept` of its tensors stay, or no more than that until it is settled."""
-        key, free = (run, kept, size), (run, kept, 0)
-        if free not in self._found and not self._listed(run):
-            self.settle(*key)
-        if key in self._found or (free in self._found and self._settled(*key)):
+        key, free = (run, kept, size), (run, kept, 0) in self._found
+        if not free and not self._listed(run):
+            free = self.settle(*key)
+        if free and (key in self._found or self._settled(*key)):
             found = self._found[key]
             return math.inf if found is None else found.costs[0]
-        if (run, kept) in self._orders and run not in self.fused:
-            return self._orders[run, kept][0][0]
+        if run not in self.fused and (order := self._orders.get((run, kept))) is not None:
+            return order[0][0]
         if run not in self._floors:
             cycles = [self.outline.cycles[einsum.name] for einsum in self.outline.einsums(run)]
             ticks = [min(self.worth.rates[unit] * n for unit, n in one.items()) for one in cycles]
