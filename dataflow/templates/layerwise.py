@@ -15,6 +15,9 @@ from typing import Final
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.legality import legal
+from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Sequence, chain, keep
 from einsim.dataflow.templates.attention import Fused, fused_attention
@@ -43,9 +46,36 @@ def resident(cascade: Cascade, machine: Machine, objective: str = "latency") -> 
     key = cascade, msgspec.msgpack.encode(machine), objective
 
     def found() -> LoopTree:
-        return Branches(cascade, machine, fused_attention(cascade, machine), objective).mapping("resident")
+        own = Branches(cascade, machine, fused_attention(cascade, machine), objective).mapping("resident")
+        return _of_all_points(own, cascade, machine, objective) if cascade.bounds else own
 
     return _FOUND.get(key, found)
+
+
+def _of_all_points(own: LoopTree, cascade: Cascade, machine: Machine, objective: str) -> LoopTree:
+    """A mapping chosen under bounds, or that of all points where `own` takes more of anything than all points
+    do or is no better: what bounds leave of tiles is estimated when branches are chosen.
+    """
+    points = msgspec.structs.replace(cascade, bounds=())
+    try:
+        other = resident(points, machine, objective)
+    except EinsimError:
+        return own
+    if other.tree == own.tree or not legal(other, cascade, machine):
+        return own
+    most, mine, theirs = (
+        _costs(mapping, work, machine, objective)
+        for mapping, work in ((other, points), (own, cascade), (other, cascade))
+    )
+    dear = any(cost > all_points for cost, all_points in zip(mine, most, strict=True))
+    return other if dear or theirs < mine else own
+
+
+def _costs(mapping: LoopTree, cascade: Cascade, machine: Machine, objective: str) -> tuple[float, float]:
+    """Cycles and energy of a mapping, what the objective asks for first."""
+    run = analyse(lower(mapping, cascade, machine), machine)
+    costs = run.cycles, run.energy_stated_j or 0.0
+    return costs if objective == "latency" else costs[::-1]
 
 
 class Branches:

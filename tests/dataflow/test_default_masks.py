@@ -7,10 +7,12 @@ from collections.abc import Iterable
 import pytest
 
 from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
 from einsim.workloads.load import load_workload
+from einsim.workloads.notation import parse
 from tests.dataflow.test_default import PRESETS
 
 MASKS: dict[str, dict[str, str]] = {
@@ -44,6 +46,15 @@ def no_mask_costs_more(accel: str, masks: Iterable[str]) -> None:
 )
 def test_a_mask_never_makes_the_default_slower(accel: str, mask: str) -> None:
     no_mask_costs_more(accel, [mask])
+
+
+@pytest.mark.parametrize("bound", ["m <= p", "p <= m", "m + p < 140"])
+def test_a_bound_breaks_no_branch_in_two(bound: str) -> None:
+    """By hand: Q, K, V and O have 130 * 16 values of 2 bytes, and that is all that must move."""
+    text = "S[p,m] = Q[p,e] * K[m,e]\nX[p] = max[m](S[p,m])\nN[p,m] = S[p,m] - X[p]\nO[p,f] = N[p,m] * V[m,f]"
+    work = parse(f"where {bound}\n{text}", name="w", sizes={"p": 130, "m": 130, "e": 16, "f": 16})
+    machine = load_machine("eyeriss-like")
+    assert analyse(lower(build_mapping(work, machine), work, machine), machine).dram_bytes == 4 * 130 * 16 * 2
 
 
 @pytest.mark.slow
