@@ -17,6 +17,7 @@ import numpy as np
 from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import lacks
 from einsim.dataflow.cores import cores_of, cores_ranks, read_apart
+from einsim.dataflow.feed import stationary
 from einsim.dataflow.footprint import relevant_ranks
 from einsim.dataflow.holds import reads
 from einsim.dataflow.leaf import skips
@@ -101,8 +102,9 @@ def places(
     *,
     spread: bool = False,
 ) -> list[Compute]:
-    """What `place` says of N tiles with `extents` [N] of each rank. `spread`: layouts that leave cores idle
-    may lie along them by one rank of the result, all by one that is `summed_apart`.
+    """What `place` says of N tiles with `extents` [N] of each rank. `spread`: layouts that leave cores idle,
+    or that stream less on each than an array loads before, may lie along them by one rank of the result, all
+    by one that is `summed_apart`.
     """
     units = computing(cascade, machine, einsum)
     units = sorted(units, key=lambda unit: (unit.mode_of is not None, -unit.pes))  # whatever a file's order
@@ -180,7 +182,11 @@ def _laid(
         yield (node if cores is None or several == 1 else along_cores(node, cores)), every
         if cores is not None or several == 1 or not spread:
             continue
-        idle = every & (math.prod(extents[rank] for rank in cores_ranks(node)) < several)
+        along, still = cores_ranks(node), stationary(node, einsum)
+        sharing = math.prod(cascade.size(rank) for rank in along if still and rank not in still.ranks)
+        idle = every
+        if not 1 < sharing < several * unit.dims.get("rows", 1):  # else loading takes longer than streaming
+            idle = every & (math.prod(extents[rank] for rank in along) < several)
         for rank in einsum.output.ranks if idle.any() else ():
             if rank not in einsum.iterative:
                 yield along_cores(node, (rank,)), idle & (extents[rank] > 1)
