@@ -6,6 +6,8 @@ import itertools
 import math
 
 import msgspec
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +18,7 @@ from einsim.dataflow.cores import copied, going_round, most_places
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.spatial import places
 from einsim.workloads.notation import parse
 from tests.dataflow.read_text import parse_text
 
@@ -95,3 +98,11 @@ keep X A B in local x1
 
 def _endless(memory: Memory) -> Memory:
     return msgspec.structs.replace(memory, capacity_bytes=None)
+
+
+@pytest.mark.parametrize(("rows", "along"), [(256, "n"), (4096, "m")])
+def test_few_rows_stay_together_where_each_core_would_load_an_array_for_longer(rows: int, along: str) -> None:
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", {"m": rows, "n": 2048, "k": 512})
+    extents = {rank.name: np.array([rank.size], np.float64) for rank in work.ranks}
+    node = places(work, load_machine("tpu-v4i"), work.einsums[0], extents, spread=True)[0]
+    assert node.spatial["cores"] == (along,)
