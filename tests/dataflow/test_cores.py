@@ -102,7 +102,7 @@ def _endless(memory: Memory) -> Memory:
 
 @pytest.mark.parametrize(("rows", "along"), [(256, "n"), (4096, "m")])
 def test_few_rows_stay_together_where_each_core_would_load_an_array_for_longer(rows: int, along: str) -> None:
-    work = parse("Z[m,n] = A[m,k] * B[k,n]", {"m": rows, "n": 2048, "k": 512})
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", sizes={"m": rows, "n": 2048, "k": 512})
     extents = {rank.name: np.array([rank.size], np.float64) for rank in work.ranks}
     node = places(work, load_machine("tpu-v4i"), work.einsums[0], extents, spread=True)[0]
     assert node.spatial["cores"] == (along,)
