@@ -49,7 +49,10 @@ def test_neighbours_lowered_after_each_other_are_as_each_alone(case):
         assert_as_alone(mapping, cascade, structure, known)
 
 
-@pytest.mark.parametrize(("preset", "key"), [("tpu-v4i", "array.rows"), ("fusemax-cloud", "array.cols")])
+@pytest.mark.parametrize(
+    ("preset", "key"),
+    [pytest.param("tpu-v4i", "array.rows", marks=pytest.mark.slow), ("fusemax-cloud", "array.cols")],
+)
 def test_machines_whose_arrays_differ_are_as_each_alone(preset: str, key: str) -> None:
     """Whether the larger array was lowered for before the smaller one or after it."""
     cascade = load_workload("bert-base", {"b": 1, "seq": 96, "causal": True})

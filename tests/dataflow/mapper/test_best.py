@@ -100,7 +100,7 @@ O[t,m]     = Y[t,d] * V[d,m]
 """
 
 
-@pytest.mark.parametrize("preset", ["tpu-v4i", "fusemax-cloud"])
+@pytest.mark.parametrize("preset", ["tpu-v4i", pytest.param("fusemax-cloud", marks=pytest.mark.slow)])
 def test_a_recurrence_is_a_group_of_a_layer(preset: str) -> None:
     chip = load_machine(preset)
     work = parse(LAYER, name="layer", sizes={"t": 16, "m": 64, "d": 64, "n": 4})
