@@ -38,6 +38,10 @@ def public(name: str, function: Callable[..., Any], names: Callable[[str], objec
     """
     signature = inspect.signature(function)
 
+    @functools.cache
+    def kind(parameter: str) -> object:
+        return _kind(signature.parameters[parameter].annotation, function.__globals__, names)
+
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
         try:
@@ -45,10 +49,8 @@ def public(name: str, function: Callable[..., Any], names: Callable[[str], objec
         except TypeError:
             return function(*arguments, **named)  # raises: Python says what is missing or too much
         for parameter, value in given.arguments.items():
-            declared = signature.parameters[parameter]
-            if value is not declared.default:
-                kind = _kind(declared.annotation, function.__globals__, names)
-                given.arguments[parameter] = _checked(name, parameter, value, kind)
+            if value is not signature.parameters[parameter].default:
+                given.arguments[parameter] = _checked(name, parameter, value, kind(parameter))
         try:
             _together(name, given.arguments)
             found = function(*given.args, **given.kwargs)
