@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsim.dataflow.footprint import uses
-from einsim.dataflow.layout import Home, Layout, Leaf, common_loops, points_below
+from einsim.dataflow.layout import Home, Layout, Leaf, common_loops, points_below, summed
 from einsim.dataflow.program import ProgramLoop
 from einsim.workloads.cascade import Access, Cascade
 
@@ -22,6 +22,8 @@ def overlay_fault(home: Home, layout: Layout, cascade: Cascade) -> str | None:
     for old, new in zip(home.overlay, home.overlay[1:], strict=False):
         if new not in makers:
             return f"{new} is not computed below, and only the first tensor of an overlay can be loaded"
+        if summed(cascade, layout, makers[new], home.depth):
+            return f"partial sums of {new} come back, and only the first tensor of an overlay can be loaded"
         before = {new, *_ancestors(cascade, new)}
         if old in makers:
             if old not in before:
