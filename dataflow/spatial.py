@@ -68,14 +68,14 @@ def able(cascade: Cascade, machine: Machine, einsum: Einsum) -> list[Unit]:
 
 
 def computing(cascade: Cascade, machine: Machine, einsum: Einsum) -> list[Unit]:
-    """The units that an Einsum may be placed on: of those that are able vector units, where it is no
-    contraction. EinsimError where there is none, by what each unit lacks.
+    """The units that an Einsum may be placed on: of those that are able vector units, where it sums no
+    products. EinsimError where there is none, by what each unit lacks.
     """
     units = able(cascade, machine, einsum)
     if not units:
         missing = ", ".join(lacks(unit, cascade.wide_ops(einsum.name)) for unit in machine.units)
         raise EinsimError(f"{machine.name}: no unit can compute Einsum {einsum.name} ({missing})")
-    return (not einsum.contracts and [unit for unit in units if unit.kind == "vector"]) or units
+    return (not einsum.sums_products and [unit for unit in units if unit.kind == "vector"]) or units
 
 
 def place(

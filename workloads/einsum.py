@@ -75,6 +75,11 @@ class Einsum(msgspec.Struct, frozen=True, dict=True):
         """Whether it multiplies two tensors and sums: what matrix units are for."""
         return self.ops == ("mac",) and len(self.reads) == 2
 
+    @property
+    def sums_products(self) -> bool:
+        """Whether it sums products of several operands: two, as what contracts, or more."""
+        return self.reduce == "sum" and "mac" in self.ops and len(self.reads) > 1
+
     def group(self, rank: str) -> int:
         """Points of a rank that it needs together: of what it prunes, a whole group."""
         parts = prune_parts(getattr(self.expr, "op", ""))

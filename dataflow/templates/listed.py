@@ -246,7 +246,7 @@ def known_list(part: Cascade, machine: Machine, structure: bytes) -> tuple[Known
     """
     text, names = _text(part)
     dense = all(not tensor.sparsity.patterns for tensor in part.tensors)
-    if dense and machine.vector_units and not any(one.contracts for one in part.einsums):
+    if dense and machine.vector_units and not any(one.sums_products for one in part.einsums):
         vectors = on_vectors(machine)
         if all(able(part, vectors, one) for one in part.einsums):
             machine, structure = vectors, msgspec.msgpack.encode(vectors)
