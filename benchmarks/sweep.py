@@ -33,6 +33,7 @@ CASES = [
     ("attention", "fusemax-cloud"),
     ("attention", "tpu-v4i"),
     ("llama2-7b", "fusemax-cloud"),
+    ("llama2-7b", "tpu-v4i"),
     ("llama2-7b", "flat-cloud"),
 ]
 

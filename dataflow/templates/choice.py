@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cache
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,9 +19,10 @@ from einsim.dataflow.structure import alike
 from einsim.dataflow.templates.attention import Fused
 from einsim.dataflow.templates.least import Stays
 from einsim.dataflow.templates.listed import Known, cost_of
-from einsim.dataflow.templates.outline import Run, outline
+from einsim.dataflow.templates.outline import Run, common_memory, outline
 from einsim.dataflow.templates.worth import worth_of
 from einsim.specs.errors import EinsimError
+from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 
 
@@ -41,88 +42,30 @@ class Chosen(NamedTuple):
         return *self.costs, sum(self.held.values()), self.at
 
 
-class Chooser:
-    """Choices for the runs of a cascade's blocks on a machine, where some tensors stay on chip: `names` and
-    their bytes `size`.
+class Points:
+    """The best points of lists on a machine by an objective: of a list the same for all runs that are alike,
+    of all cascades.
     """
 
-    def __init__(self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...], objective: str) -> None:
-        self.cascade, self.machine = cascade, machine
-        self.worth = worth_of(machine, objective)
-        self.capacity = room_of(machine)
-        for einsum in cascade.einsums:
-            computing(cascade, machine, einsum)  # before what is remembered for all machines alike, nameless
-        structure, key = alike(machine)
-        groups = tuple(dict.fromkeys(one.names for one in fused))
-        self.outline = outline(cascade, structure, key, groups)
-        of_runs = self.outline.fused.items()
-        self.fused = {run: [one for one in fused if one.names == group] for run, group in of_runs}
-        self._floors: dict[Run, float] = {}  # of what units take alone, whatever the nest
-        self._orders: dict[tuple[object, ...], list[tuple[float, int]]] = {}  # of the list's nests
-        self._found: dict[tuple[object, ...], Chosen | None] = {}
-        self.kept = cache(self._kept)
+    def __init__(self, machine: Machine, objective: str) -> None:
+        self.worth, self.capacity = worth_of(machine, objective), room_of(machine)
+        self.memory = common_memory(machine)
+        self._orders = Remembered[list[tuple[float, int]]](20_000)
+        self._found = Remembered[Chosen | None](20_000)
 
-    def cost(self, run: Run, kept: tuple[str, ...], size: int) -> float:
-        """What a run costs where `kept` of its tensors stay, or no more than that until it is settled."""
-        key, free = (run, kept, size), (run, kept, 0) in self._found
-        if not free and not self._listed(run):
-            free = self.settle(*key)
-        if free and (key in self._found or self._settled(*key)):
-            found = self._found[key]
-            return math.inf if found is None else found.costs[0]
-        if run not in self.fused and (order := self._orders.get((run, kept))) is not None:
-            return order[0][0]
-        if run not in self._floors:
-            cycles = [self.outline.cycles[einsum.name] for einsum in self.outline.einsums(run)]
-            ticks = [min(self.worth.rates[unit] * n for unit, n in one.items()) for one in cycles]
-            least = max(*ticks, sum(ticks) / len(self.machine.units))
-            self._floors[run] = self.worth.cost(least, sum(ticks), 0.0, {}) * (1 - 1e-9)
-        return self._floors[run]
+    def order(self, known: Known, stays: Stays) -> list[tuple[float, int]]:
+        """What each nest of a list costs at least where some tensors stay, and its place, sorted."""
+        return self._orders.get((known, *stays), lambda: known.table(stays).order(self.worth))
 
-    def look(self, run: Run, names: tuple[str, ...]) -> bool:
-        """Know by its list what a run costs at least; whether that was not known."""
-        key = run, self.kept(run, names)
-        if key in self._orders or not self._listed(run):
-            return False
-        known, stays = self._stays(*key)
-        self._orders[key] = known.table(stays).order(self.worth)
-        return True
-
-    def _listed(self, run: Run) -> bool:
-        """Whether a run has a list, beside the templates' trees where it is theirs."""
-        return run not in self.fused or run in self.outline.joined
-
-    def settle(self, run: Run, names: tuple[str, ...], size: int) -> bool:
-        """Compute what a run costs; whether that was not known."""
-        kept = self.kept(run, names)
-        if self._settled(run, kept, size):
-            return False
-        for key in dict.fromkeys(((run, kept, 0), (run, kept, size))):
-            if not self._settled(*key):
-                found = self._of(*key), self._best(*key) if self._listed(run) else None
-                self._found[key] = min(filter(None, found), key=lambda one: one.rank, default=None)
-        return True
-
-    def _settled(self, run: Run, kept: tuple[str, ...], size: int) -> bool:
-        """Whether it is known what a run costs: what is best where nothing else stays is, where it fits."""
-        if (run, kept, size) not in self._found and (run, kept, 0) in self._found:
-            free = self._found[run, kept, 0]
-            if free is None or self.fits(free.held, size):
-                self._found[run, kept, size] = free
-        return (run, kept, size) in self._found
-
-    def _kept(self, run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of some tensors that a run touches."""
-        return tuple(name for name in names if name in self.outline.touched[run])
-
-    def _best(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
-        """The best point that fits beside what stays, of several the one that moves and holds least, so that
-        more room changes nothing where it gains nothing; else the first of the smaller ones.
+    def best(self, known: Known, stays: Stays, size: int) -> Chosen | None:
+        """The best point that fits beside what stays, `size` bytes, of several the one that moves and holds
+        least, so that more room changes nothing where it gains nothing; else the first of the smaller ones.
         """
-        known, stays = self._stays(run, kept)
+        return self._found.get((known, size, *stays), partial(self._best, known, stays, size))
+
+    def _best(self, known: Known, stays: Stays, size: int) -> Chosen | None:
         table, found = known.table(stays), None
-        self.look(run, kept)
-        for floor, at in self._orders[run, kept]:
+        for floor, at in self.order(known, stays):
             if found is not None and floor >= found.costs[0]:
                 break
             one = self._point(known, at, stays, size) if self.fits(table.held(at), size) else None
@@ -139,6 +82,101 @@ class Chooser:
             if self.fits(held, size) and (ends := nest.ends) is not None:
                 return Chosen(at, buffers, cost_of(ends, self.worth, stays, single=buffers == 1), held)
         return None
+
+    def fits(self, held: Mapping[str, float], size: int) -> bool:
+        """Whether bytes fit in all memories beside what stays."""
+        return all(
+            (most := self.capacity[name]) is None or need + (size if name == self.memory else 0) <= most
+            for name, need in held.items()
+        )
+
+
+_POINTS: Final = Remembered[Points](8)
+
+
+class Chooser:
+    """Choices for the runs of a cascade's blocks on a machine, where some tensors stay on chip: `names` and
+    their bytes `size`.
+    """
+
+    def __init__(self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...], objective: str) -> None:
+        self.cascade, self.machine = cascade, machine
+        key = msgspec.msgpack.encode(machine), objective
+        self.points = _POINTS.get(key, partial(Points, machine, objective))
+        self.worth, self.capacity, self.fits = self.points.worth, self.points.capacity, self.points.fits
+        for einsum in cascade.einsums:
+            computing(cascade, machine, einsum)  # before what is remembered for all machines alike, nameless
+        structure, name = alike(machine)
+        groups = tuple(dict.fromkeys(one.names for one in fused))
+        self.outline = outline(cascade, structure, name, groups)
+        of_runs = self.outline.fused.items()
+        self.fused = {run: [one for one in fused if one.names == group] for run, group in of_runs}
+        self._floors: dict[Run, float] = {}  # of what units take alone, whatever the nest
+        self._orders: dict[tuple[object, ...], list[tuple[float, int]]] = {}  # of the list's nests
+        self._found: dict[tuple[object, ...], Chosen | None] = {}
+        self._costs: dict[tuple[object, ...], float] = {}  # of what is settled
+        self.kept = cache(self._kept)
+
+    def cost(self, run: Run, kept: tuple[str, ...], size: int) -> float:
+        """What a run costs where `kept` of its tensors stay, or no more than that until it is settled."""
+        key = run, kept, size
+        if (known := self._costs.get(key)) is not None:
+            return known
+        free = (run, kept, 0) in self._found
+        if not free and not self._listed(run):
+            free = self.settle(*key)
+        if free and (key in self._found or self._settled(*key)):
+            found = self._found[key]
+            return self._costs.setdefault(key, math.inf if found is None else found.costs[0])
+        if run not in self.fused and (order := self._orders.get((run, kept))) is not None:
+            return order[0][0]
+        if run not in self._floors:
+            cycles = [self.outline.cycles[einsum.name] for einsum in self.outline.einsums(run)]
+            ticks = [min(self.worth.rates[unit] * n for unit, n in one.items()) for one in cycles]
+            least = max(*ticks, sum(ticks) / len(self.machine.units))
+            self._floors[run] = self.worth.cost(least, sum(ticks), 0.0, {}) * (1 - 1e-9)
+        return self._floors[run]
+
+    def look(self, run: Run, names: tuple[str, ...]) -> bool:
+        """Know by its list what a run costs at least; whether that was not known."""
+        key = run, self.kept(run, names)
+        if key in self._orders or not self._listed(run):
+            return False
+        self._orders[key] = self.points.order(*self._stays(*key))
+        return True
+
+    def _listed(self, run: Run) -> bool:
+        """Whether a run has a list, beside the templates' trees where it is theirs."""
+        return run not in self.fused or run in self.outline.joined
+
+    def settle(self, run: Run, names: tuple[str, ...], size: int) -> bool:
+        """Compute what a run costs; whether that was not known."""
+        kept = self.kept(run, names)
+        if self._settled(run, kept, size):
+            return False
+        for key in dict.fromkeys(((run, kept, 0), (run, kept, size))):
+            if not self._settled(*key):
+                found = self._of(*key), self._listed_best(*key)
+                self._found[key] = min(filter(None, found), key=lambda one: one.rank, default=None)
+        return True
+
+    def _settled(self, run: Run, kept: tuple[str, ...], size: int) -> bool:
+        """Whether it is known what a run costs: what is best where nothing else stays is, where it fits."""
+        if (run, kept, size) not in self._found and (run, kept, 0) in self._found:
+            free = self._found[run, kept, 0]
+            if free is None or self.fits(free.held, size):
+                self._found[run, kept, size] = free
+        return (run, kept, size) in self._found
+
+    def _listed_best(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
+        if not self._listed(run):
+            return None
+        self.look(run, kept)
+        return self.points.best(*self._stays(run, kept), size)
+
+    def _kept(self, run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of some tensors that a run touches."""
+        return tuple(name for name in names if name in self.outline.touched[run])
 
     def _stays(self, run: Run, kept: tuple[str, ...]) -> tuple[Known, dict[str, tuple[str, ...]]]:
         """A run's list, and what stays of the list's tensors with the memories that they are in then."""
@@ -192,14 +230,6 @@ class Chooser:
         if least is None:
             return EinsimError(f"{what} is a legal mapping: {known.nests[0].refusal()}")
         return EinsimError(f"{what} fits: {least[1]}")
-
-    def fits(self, held: Mapping[str, float], size: int) -> bool:
-        """Whether bytes fit in all memories beside what stays."""
-        memory = self.outline.memory
-        return all(
-            (most := self.capacity[name]) is None or need + (size if name == memory else 0) <= most
-            for name, need in held.items()
-        )
 
 
 def lacking(memory: str, least: int, has: int) -> str:

@@ -31,6 +31,14 @@ Groups = tuple[tuple[str, ...], ...]
 """Einsums that a fused template computes together."""
 
 
+def common_memory(machine: Machine) -> str:
+    """The memory in which tensors may stay between branches; "" where there is none."""
+    common = common_levels(machine, (unit.name for unit in machine.units))
+    memory = common[0] if common else ""
+    alone = memory and machine.memory(memory).copies == 1 and not machine.memory(memory).holds
+    return memory if alone else ""
+
+
 class Outline:
     """A cascade's smallest blocks in order, and the runs of them that may be one branch: `runs` by where they
     end, longer ones first, `fused` those of the templates' groups, `joined` those of rows that contract.
@@ -38,6 +46,7 @@ class Outline:
 
     def __init__(self, cascade: Cascade, machine: Machine, structure: bytes, groups: Groups) -> None:
         self.cascade, self.machine, self._structure = cascade, machine, structure
+        self.memory = common_memory(machine)
         small = blocks(cascade)
         walks = [(block, walked) for block in small if (walked := stepped(cascade, block))]
         walked_together = [
@@ -129,14 +138,6 @@ class Outline:
                 last = len(self.order)
             found[tensor.name] = made, last, whole_bytes(cascade, self.machine, tensor.name)
         return found
-
-    @cached_property
-    def memory(self) -> str:
-        """The memory in which tensors may stay between branches; "" where there is none."""
-        common = common_levels(self.machine, (unit.name for unit in self.machine.units))
-        memory = common[0] if common else ""
-        alone = memory and self.machine.memory(memory).copies == 1 and not self.machine.memory(memory).holds
-        return memory if alone else ""
 
     @cached_property
     def sets(self) -> list[tuple[tuple[str, ...], int]]:
