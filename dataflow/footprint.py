@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from itertools import combinations
 
 import msgspec
@@ -324,15 +325,24 @@ def tile_bytes(
     )
 
 
-def least_bytes(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, Floats]) -> Floats:
-    """No more than the `tile_bytes` of N tiles with `extents` [N] of each rank: 0 where ranks share an index
-    or the tensor is compressed.
+def least_elements(
+    cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, Floats]
+) -> Floats:
+    """No more than the elements that N tiles with `extents` [N] of each rank take: 0 where the tensor is
+    compressed.
     """
-    tensor, found = cascade.tensor(access.tensor), np.ones(max(map(len, extents.values()), default=1))
-    for rank in access.ranks:
-        found *= extents[rank]
-    plain = access.apart and not compressed(machine, tensor) and tensor.name not in cascade.overwritten
-    return found * (plain * tensor.bits / 8)
+    found, state, met = np.ones(1), {*cascade.overwritten.get(access.tensor, ())}, set[str]()
+    whole = {rank: (0, size) for rank, size in cascade.sizes.items()}
+    for index in access.indices:
+        own = [rank for rank in dict.fromkeys(index.ranks) if rank not in met]
+        met.update(own)
+        if state & {*index.ranks}:
+            continue
+        if injective(index, whole):
+            found = found * math.prod(extents[rank] for rank in own)
+        elif len(own) == len(index.terms) and all(term.coefficient for term in index.terms):
+            found = found * reduce(np.maximum, (extents[rank] for rank in own))
+    return found * (not compressed(machine, cascade.tensor(access.tensor)))
 
 
 def union_bits(cascade: Cascade, machine: Machine, tensor: Tensor, uses: tuple[Use, ...]) -> int:

@@ -17,9 +17,9 @@ from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.spatial import computing
 from einsim.dataflow.structure import alike
 from einsim.dataflow.templates.attention import Fused
-from einsim.dataflow.templates.least import Stays
 from einsim.dataflow.templates.listed import Known, cost_of
 from einsim.dataflow.templates.outline import Run, common_memory, outline
+from einsim.dataflow.templates.room import Stays
 from einsim.dataflow.templates.worth import worth_of
 from einsim.specs.errors import EinsimError
 from einsim.specs.remembered import Remembered
@@ -64,15 +64,18 @@ class Points:
         return self._found.get((known, size, *stays), partial(self._best, known, stays, size))
 
     def _best(self, known: Known, stays: Stays, size: int) -> Chosen | None:
-        table, found = known.table(stays), None
+        room, found = known.room(stays), None
         for floor, at in self.order(known, stays):
             if found is not None and floor >= found.costs[0]:
                 break
-            one = self._point(known, at, stays, size) if self.fits(table.held(at), size) else None
+            one = self._point(known, at, stays, size) if self.fits(room[at], size) else None
             if one is not None and (found is None or one.rank < found.rank):
                 found = one
-        places = range(len(known.nests), len(known.nests) + (0 if found else len(known.smaller)))
-        return found or next(filter(None, (self._point(known, at, stays, size) for at in places)), None)
+        if found is not None or not known.smaller:
+            return found
+        points = enumerate(known.room(stays, smaller=True), len(known.nests))
+        fitting = (at for at, least in points if self.fits(least, size))
+        return next(filter(None, (self._point(known, at, stays, size) for at in fitting)), None)
 
     def _point(self, known: Known, at: int, stays: Stays, size: int) -> Chosen | None:
         """A point with two buffers if they fit beside what stays, else with one; None where that doesn't."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import NamedTuple
 
@@ -15,20 +14,18 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.clock import port_name
 from einsim.dataflow.cores import cores_ranks, read_apart
 from einsim.dataflow.feed import stationary
-from einsim.dataflow.footprint import access_of, compressed, least_bytes, relevant_ranks, tile_bytes
+from einsim.dataflow.footprint import access_of, compressed, least_elements, relevant_ranks, tile_bytes
 from einsim.dataflow.holds import homes_to, levels
 from einsim.dataflow.leaf import leave_each_step, partial_sum, skips
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.nest import LoopNest, UnitChoices, moving
+from einsim.dataflow.templates.room import Stays
 from einsim.dataflow.templates.worth import Worth
 from einsim.dataflow.tile_times import TileTimes
 from einsim.dataflow.volume import Rates
 from einsim.specs.arrays import Bools, Floats
 from einsim.workloads.cascade import Access, Cascade, Einsum
-
-#: Where tensors stay between blocks: the memory of each, with all that are outside it.
-Stays = Mapping[str, Collection[str]]
 
 
 def share_of(cascade: Cascade, einsum: str) -> float:
@@ -50,12 +47,11 @@ class ListLeast(NamedTuple):
     near: dict[tuple[str, str, bool], Floats]  # by tensor, memory and whether it is read
     ways: dict[tuple[str, str], Bools]  # by tensor and memory
     first: dict[str, Floats]
-    held: dict[str, Floats]
     tiles: Floats
 
 
-def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
-    """The least of a list's nests."""
+def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, str], Bools]) -> ListLeast:
+    """The least of a list's nests, of which the memories on the `ways` to all users of a tensor are known."""
     cascade, machine, einsums = leaves.cascade, leaves.machine, nests[0].einsums
     sizes = {rank: cascade.size(rank) for einsum in einsums for rank in einsum.ranks}
     every = [(dict(nest.loops), nest.extents(cascade)) for nest in nests]
@@ -65,7 +61,7 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
     share = {einsum.name: share_of(cascade, einsum.name) for einsum in einsums}
     least = min(share.values())
     chosen = leaves.all(nests)
-    cycles, reached = dict[str, Floats](), dict[tuple[str, str], Floats]()
+    cycles = dict[str, Floats]()
     one_tile = dict[tuple[str, str], Floats]()
     near = dict[tuple[str, str, bool], Floats]()
     for einsum in einsums:
@@ -74,9 +70,6 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
         for at, node in nodes.items():
             here = cycles.setdefault(node.unit, np.zeros(len(nests)))
             single = one_tile.setdefault((einsum.name, node.unit), np.zeros(len(nests)))
-            for tensor in touched((einsum,)):
-                for name in homes_to(cascade, machine, node, tensor):
-                    reached[tensor, name] = reached.get((tensor, name), 0) + (which == at) * 1.0
             for key, size in _streamed(cascade, machine, node, inner):
                 near[key] = near.get(key, 0) + (which == at) * least * size
             cycles_of = TileTimes(cascade, machine.unit(node.unit), einsum)
@@ -87,22 +80,21 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest]) -> ListLeast:
                     each = cycles_of.of(node, some, len(rows))
                     here[rows] += times[rows] * each * share[einsum.name]
                     single[rows] = np.maximum(single[rows], each * (least == 1))
-    users = Counter(tensor for einsum in einsums for tensor in touched((einsum,)))
-    ways = {key: count == users[key[0]] for key, count in reached.items()}
-    moved, first, held = {}, {}, {}
-    once = np.array([not nest.streamed for nest in nests])  # else parts of some come
+    moved, first = {}, {}
     for tensor in touched(einsums):
         maker = cascade.producer(tensor)
         access = access_of(maker or cascade.consumers(tensor)[0], tensor)
-        held[tensor] = once * least_bytes(cascade, machine, access, tile)
         if maker is not None and not cascade.is_output(tensor):
             continue
         whole = tile_bytes(cascade, machine, access, cascade.sizes)
         moved[tensor] = whole * least * _again(cascade, nests, tensor, access, trips)
         if maker is None:
-            first[tensor] = least_bytes(cascade, machine, access, inner)
+            plain = (
+                access.apart * cascade.tensor(tensor).bits / 8
+            )  # else some of it may be outside the tensor
+            first[tensor] = plain * least_elements(cascade, machine, access, inner)
     tiles = least * math.prod(trips.values(), start=np.ones(len(nests)))
-    return ListLeast(cycles, one_tile, moved, near, ways, first, held, tiles)
+    return ListLeast(cycles, one_tile, moved, near, ways, first, tiles)
 
 
 def _streamed(
@@ -192,11 +184,8 @@ class LeastCosts:
         for tensor, size in least.moved.items():
             if tensor not in stays:
                 passing[tensor, dram.name, part.producer(tensor) is None] = size
-        self._held: dict[str, Floats] = {}
         for (tensor, name), there in least.ways.items():
             made, still = part.producer(tensor) is not None, name in stays.get(tensor, ())
-            if not still:
-                self._held[name] = self._held.get(name, 0) + there * least.held[tensor]
             for key in ((tensor, name, True), (tensor, name, False)) if tensor in least.moved else ():
                 own, size = least.near.get(key, 0), there * least.moved[tensor]
                 if key[2] != made:  # to a unit or from it, not from DRAM or to it
@@ -238,10 +227,6 @@ class LeastCosts:
                 tails[maker] = np.maximum(tails[maker], tails[name] + ticks[name])
         head, tail = ((np.array([*every.values()]) + self.unused).min(1) for every in (heads, tails))
         return np.where(np.isfinite(head), head + tail, 0.0)
-
-    def held(self, at: int) -> dict[str, float]:
-        """Bytes that a nest takes at least in each memory beside what stays."""
-        return {name: float(every[at]) for name, every in self._held.items()}
 
     def order(self, worth: Worth) -> list[tuple[float, int]]:
         """What each nest costs at least, and its place, sorted."""

@@ -30,7 +30,7 @@ from einsim.dataflow.outside import passes
 from einsim.dataflow.program import Op, Program, ProgramLoop
 from einsim.dataflow.spatial import able
 from einsim.dataflow.templates.blocks import touched
-from einsim.dataflow.templates.least import LeastCosts, ListLeast, Stays, least_of, share_of
+from einsim.dataflow.templates.least import LeastCosts, ListLeast, least_of, share_of
 from einsim.dataflow.templates.nest import (
     LoopNest,
     UnitChoices,
@@ -40,6 +40,7 @@ from einsim.dataflow.templates.nest import (
     on_vectors,
     smaller,
 )
+from einsim.dataflow.templates.room import ListRoom, Stays, room_of_list
 from einsim.dataflow.templates.worth import Worth
 from einsim.dataflow.tile_times import TileTimes
 from einsim.specs.arrays import Floats
@@ -212,11 +213,28 @@ class Known:
         found = in_parts(leaves, list(nests(part, machine, part.einsums)))
         self.nests = [ListedNest(part, leaves, nest) for nest in found]
         self._tables = Remembered[LeastCosts](1000)
+        self._held = Remembered[list[dict[str, float]]](1000)
         self._leaves = leaves
 
     @cached_property
     def _least(self) -> ListLeast:
-        return least_of(self._leaves, [nest.nest for nest in self.nests])
+        return least_of(self._leaves, [nest.nest for nest in self.nests], self._room.ways)
+
+    @cached_property
+    def _room(self) -> ListRoom:
+        return room_of_list(self._leaves, [nest.nest for nest in self.nests])
+
+    @cached_property
+    def _smaller_room(self) -> ListRoom:
+        return room_of_list(self._leaves, [nest.nest for nest in self.smaller])
+
+    def room(self, stays: Stays, *, smaller: bool = False) -> list[dict[str, float]]:
+        """Bytes that each point of the list, or each `smaller` one, takes at least in each memory beside what
+        stays.
+        """
+        return self._held.get(
+            (smaller, *stays), lambda: (self._smaller_room if smaller else self._room).held(stays)
+        )
 
     @cached_property
     def smaller(self) -> list[ListedNest]:
