@@ -12,6 +12,7 @@ from typing import Any, Final
 from einsim.specs.argument import check_fields, fitting
 from einsim.specs.errors import RuleError, SpecError, dotted
 from einsim.specs.extensions import caller
+from einsim.specs.remembered import Remembered
 
 MAKERS: Final = {
     "Cascade": "load_workload or parse_cascade makes one",
@@ -28,6 +29,8 @@ WRITTEN: Final = ("Mapping", "parameters")
 """What users make of parts, which nothing checks as they are made."""
 TAKES: Final = {"set": ("settings", "overrides", "points"), "mapping": ("mapping", "template")}
 """The parameters that take what a flag does, where they are not called like it."""
+_CHECKED: Final = Remembered[object](64)
+"""Mappings whose fields fit, by their identity, which is theirs as long as they are here."""
 
 
 def public(name: str, function: Callable[..., Any], names: Callable[[str], object]) -> Callable[..., Any]:
@@ -71,7 +74,9 @@ def public(name: str, function: Callable[..., Any], names: Callable[[str], objec
 def _checked(function: str, parameter: str, value: object, kind: object) -> Any:
     try:
         fit = fitting(value, kind)
-        if type(fit).__name__ in WRITTEN or parameter in WRITTEN:
+        if type(fit).__name__ in WRITTEN:
+            _CHECKED.get(id(fit), lambda: _with_fields(fit))
+        elif parameter in WRITTEN:
             check_fields(fit)
         return fit
     except RuleError as error:
@@ -80,6 +85,11 @@ def _checked(function: str, parameter: str, value: object, kind: object) -> Any:
         if maker and type(value).__name__ == "Gpu":
             maker = "a GPU runs kernels as they are: evaluate takes it, nothing else"
         raise SpecError(path, error.rule, got=error.got, where=caller(), hint=error.hint or maker) from None
+
+
+def _with_fields(value: object) -> object:
+    check_fields(value)
+    return value
 
 
 def _together(function: str, given: Mapping[str, Any]) -> None:

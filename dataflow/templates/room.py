@@ -24,17 +24,17 @@ Stays = Mapping[str, Collection[str]]
 
 
 class ListRoom(NamedTuple):
-    """Of `count` nests, N, by tensor and memory: whether the memory is on the `ways` to all of the tensor's
+    """Of each of N `nests`, by tensor and memory: whether the memory is on the `ways` to all of the tensor's
     users, and the bytes that a tile takes there in one buffer at least.
     """
 
-    count: int
+    nests: int
     ways: dict[tuple[str, str], Bools]
     bytes: dict[tuple[str, str], Floats]
 
     def held(self, stays: Stays) -> list[dict[str, float]]:
         """Bytes of each nest in each memory beside what stays."""
-        found, none = dict[str, Floats](), np.zeros(self.count)
+        found, none = dict[str, Floats](), np.zeros(self.nests)
         for (tensor, memory), size in self.bytes.items():
             if memory not in stays.get(tensor, ()):
                 found[memory] = found.get(memory, none) + self.ways[tensor, memory] * size

@@ -19,7 +19,7 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.spatial import able
 from einsim.dataflow.structure import alike
-from einsim.dataflow.templates import build_mapping
+from einsim.dataflow.templates import build_mapping, choice, layerwise, listed
 from einsim.dataflow.templates.attention import fused_attention
 from einsim.dataflow.templates.layerwise import Branches
 from einsim.dataflow.templates.listed import cost_of
@@ -27,6 +27,7 @@ from einsim.dataflow.templates.outline import outline
 from einsim.dataflow.templates.worth import worth_of
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
+from einsim.specs.remembered import Remembered
 from einsim.validation.oracle.compare import DrawnCase, judge
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
@@ -317,7 +318,10 @@ def test_no_point_of_a_list_costs_or_takes_less_than_it_does_at_least(
     made, worth = outline(work, structure, key, ()), worth_of(machine, objective)
     for run in (run for runs in made.runs.values() for run in {runs[0], runs[-1]}):
         known, _ = made.listed(run)
-        table = known.table({})
+        table, small = known.table({}), known.room({}, smaller=True) if known.smaller else []
+        for nest, least in list(zip(known.smaller, small, strict=True))[::4]:
+            held = nest.held(1, {})
+            assert all(size <= held.get(memory, 0) for memory, size in least.items())
         for floor, at in table.order(worth)[::4]:
             nest = known.nests[at]
             held = nest.held(1, {})
@@ -394,3 +398,27 @@ def test_few_results_of_a_long_sum_take_as_many_cores_less_time() -> None:
         chip = load_machine("tpu-v4i", {"cores": cores})
         cycles[cores] = simulate(lower(build_mapping(work, chip, "template"), work, chip), chip).cycles
     assert cycles[1] / 4 < cycles[4] < cycles[1] / 3
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "accel", "rows"),
+    [
+        ("attention-2pass", {"h": 2, "e": 64, "seq": 300}, "tpu-v4i", 48),
+        ("attention-1pass", {"h": 2, "e": 64, "seq": 512}, "fusemax-cloud", 200),
+        ("attention-3pass", {"b": 1, "h": 2, "e": 64, "seq": 300, "causal": True}, "flat-edge", 24),
+        ("gated-short-convolution", {"seq": 256}, "eyeriss-like", 24),
+    ],
+)
+def test_what_is_never_laid_out_would_not_have_been_chosen(
+    name: str, sizes: dict[str, int], accel: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, machine = load_workload(name, sizes), load_machine(accel, {"array.rows": rows})
+    found = build_mapping(work, machine)
+    monkeypatch.setattr(choice, "_POINTS", Remembered(8))
+    monkeypatch.setattr(layerwise, "_FOUND", Remembered(16))
+
+    def everywhere(known: listed.Known, stays: object, *, smaller: bool = False) -> list[dict[str, float]]:
+        return [{} for _ in (known.smaller if smaller else known.nests)]
+
+    monkeypatch.setattr(listed.Known, "room", everywhere)
+    assert build_mapping(work, machine).tree == found.tree

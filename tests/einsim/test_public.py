@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -171,3 +172,14 @@ def test_what_makes_a_value_is_public() -> None:
 def test_what_is_missing_or_too_much_is_pythons_to_say() -> None:
     with pytest.raises(TypeError, match=r"^evaluate\(\) missing 1 required positional argument: 'machine'$"):
         einsim.evaluate(WORK)  # type: ignore[call-arg]
+
+
+def test_a_mapping_that_does_not_fit_is_refused_each_time() -> None:
+    mapping = einsim.build_mapping(WORK, CHIP)
+    wrong, said = (
+        msgspec.structs.replace(mapping, notes=(3,)),
+        "lower(mapping).notes[0]: must be text (got 3)",
+    )
+    for _ in range(2):
+        assert einsim.lower(mapping, WORK, CHIP)
+        assert fault(lambda: einsim.lower(wrong, WORK, CHIP)) == said
