@@ -42,7 +42,7 @@ class Chosen(NamedTuple):
         return *self.costs, sum(self.held.values()), self.at
 
 
-class Points:
+class BestPoints:
     """The best points of lists on a machine by an objective: of a list the same for all runs that are alike,
     of all cascades.
     """
@@ -94,7 +94,7 @@ class Points:
         )
 
 
-_POINTS: Final = Remembered[Points](8)
+_POINTS: Final = Remembered[BestPoints](8)
 
 
 class Chooser:
@@ -105,7 +105,7 @@ class Chooser:
     def __init__(self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...], objective: str) -> None:
         self.cascade, self.machine = cascade, machine
         key = msgspec.msgpack.encode(machine), objective
-        self.points = _POINTS.get(key, partial(Points, machine, objective))
+        self.points = _POINTS.get(key, partial(BestPoints, machine, objective))
         self.worth, self.capacity, self.fits = self.points.worth, self.points.capacity, self.points.fits
         for einsum in cascade.einsums:
             computing(cascade, machine, einsum)  # before what is remembered for all machines alike, nameless
