@@ -37,8 +37,9 @@ quick search a quarter, since layouts and loops have been chosen already. With n
 times fewer: each takes longer to judge, and a round over all of them is out of reach.
 """
 EINSUMS = 12
-#: Kinds of tiles, as bounds cut them, for which a mapping counts as one more that was judged.
-KINDS = 2_000
+#: Kinds of tiles, as bounds cut them, for which a mapping counts as one more that was judged: each takes a
+#: twentieth of the time of a mapping without bounds at most, and there may be thousands.
+KINDS = 100
 #: Mappings that are returned.
 FINALISTS = 3
 #: What a front is made of: the best by each of these.
