@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from einsim.accel.machine import Machine
+from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import lacks
-from einsim.dataflow.cores import cores_of, parted, share
+from einsim.dataflow.cores import cores_of, cores_ranks, going_round, on_a_core, parted, share
 from einsim.dataflow.footprint import (
     Use,
     access_of,
@@ -21,7 +21,7 @@ from einsim.dataflow.footprint import (
 from einsim.dataflow.holds import outside
 from einsim.dataflow.layout import Home, Layout, Leaf, points_below, summed, users
 from einsim.dataflow.leaf import partial_sum, returns
-from einsim.dataflow.mapping import Mapping, Node, Sequence, children
+from einsim.dataflow.mapping import Compute, Mapping, Node, Sequence, children
 from einsim.specs.rules import Number, rule
 from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
 
@@ -90,7 +90,7 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
     parts = home.tensor == einsum.name and parted(cascade, user.node)
     if parts or all(unit.name != home.memory for unit in machine.units):
         copies = cores_of(machine, home.memory)
-    mine = share(unit, user.node, relevant_ranks(cascade, access), extents) if copies > 1 else extents
+    mine = _share(cascade, unit, user.node, access, extents) if copies > 1 else extents
     adding = _adds_up(home, layout, user, cascade, machine)
     tensor = partial_sum(cascade, unit, einsum) if adding else cascade.tensor(home.tensor)
     tensor = as_held(machine, home.memory, tensor)
@@ -109,6 +109,23 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
     size *= copies
     again = any(layout.loops[loop].count > 1 for loop in path)
     return buffered(math.ceil(size * (1 - home.spill)), home.buffers, again)
+
+
+def _share(
+    cascade: Cascade, unit: Unit, node: Compute, access: Access, extents: dict[str, int]
+) -> dict[str, int]:
+    """The extents with those of the cores' ranks cut to what one core has of a tensor at most. Its points of
+    several ranks stand anywhere among them, which a window makes matter: of those that go round together all.
+    """
+    moved = relevant_ranks(cascade, access)
+    along = {rank for rank in cores_ranks(node) if rank in moved and extents[rank] > 1}
+    if len(along) < 2 or not any(
+        len({*index.ranks}) > 1 and along & {*index.ranks} for index in access.indices
+    ):
+        return share(unit, node, moved, extents)
+    rounds = going_round(node, extents, unit.dims["cores"])
+    one = {rank: on_a_core(extents[rank], unit.dims["cores"]) for rank in rounds}
+    return extents | one if len(one) == 1 else extents
 
 
 def _apart(

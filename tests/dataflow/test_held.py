@@ -8,6 +8,7 @@ import pytest
 from einsim.dataflow.held import held_bytes
 from einsim.dataflow.layout import lay_out
 from einsim.dataflow.mapping import Compute, Mapping, chain, keep
+from einsim.validation.oracle.compare import DrawnCase, judge
 from einsim.workloads.notation import parse
 from tests.validation.oracle.small import machine
 
@@ -52,6 +53,29 @@ def test_places_that_go_round_the_cores_share_no_rows(text: str, rows: int) -> N
         0 if "W" not in text else 4 * 3 * 2
     )  # Y: two rows in each core; W: three values
     assert held == 4 * rows * 3 * 2 + others
+
+
+@pytest.mark.parametrize(
+    ("sizes", "values"),
+    [
+        # 4 x 4 x 4 places go round 4 cores by x alone: each has a column of all groups, with three of X's six
+        ({"g": 4, "y": 4, "x": 4}, 4 * 6 * 3),
+        # by y and x, since 3 places of x are no whole round: anything of a group that goes round, too
+        ({"g": 2, "y": 4, "x": 3}, 2 * 6 * 5),
+    ],
+)
+def test_windows_at_places_that_go_round_have_room_on_each_core(sizes: dict[str, int], values: int) -> None:
+    text = "Y[g,y,x] = X[g,y+r,x+q] * W[g,r,q]"
+    work = parse(text, name="w", sizes={**sizes, "r": 3, "q": 3})
+    leaf = Compute(einsum="Y", unit="lanes", spatial={"cores": ("g", "y", "x"), "lanes": ("r",)})
+    chip = machine(cores=4, copies=4)
+    tree = chain(keep(("X",), "near", buffers=1), keep(("Y", "W"), "near", buffers=1), leaf)
+    made = Mapping(cascade="w", machine="small", template="test", tree=tree)
+    outputs = work.points("Y") // 9
+    others = 2 * (4 * -(-outputs // 4) + 4 * sizes["g"] * 9)  # a core's own results, W in each
+    assert held_bytes(made, lay_out(made, work), work, chip)["near"] - others == 2 * 4 * values
+    case = DrawnCase(name="", kind="", work=work, chip=chip, mapping=made)
+    assert not [one for one in judge(case).found if one.kind == "held"]
 
 
 def test_each_core_has_room_for_its_part_as_wide_as_it_adds_up() -> None:
