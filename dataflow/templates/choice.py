@@ -11,12 +11,14 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.held import room_of
-from einsim.dataflow.holds import levels
+from einsim.dataflow.holds import levels, levels_to
+from einsim.dataflow.legality import check
 from einsim.dataflow.mapping import Compute, Keep, Loop, Node
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.spatial import computing
 from einsim.dataflow.structure import alike
 from einsim.dataflow.templates.attention import Fused
+from einsim.dataflow.templates.blocks import part_of
 from einsim.dataflow.templates.listed import Known, cost_of
 from einsim.dataflow.templates.outline import Run, common_memory, outline
 from einsim.dataflow.templates.room import Stays
@@ -231,8 +233,32 @@ class Chooser:
             if nest.ends is not None and (least is None or excess < least[0]):
                 least = excess, " and ".join(lacking(name, *room) for name, room in lacks.items())
         if least is None:
-            return EinsimError(f"{what} is a legal mapping: {known.nests[0].refusal()}")
+            return EinsimError(f"{what} is a legal mapping: {self._refusal(run)}")
         return EinsimError(f"{what} fits: {least[1]}")
+
+    def _refusal(self, run: Run) -> str:
+        """Why the first nest of a run is no legal mapping, by the run's own names."""
+        known, ours = self.outline.listed(run)
+        part = part_of(self.cascade, tuple(einsum.name for einsum in self.outline.einsums(run)))
+        tree = renamed(known.nests[0].tree(2, ()), dict(zip(known.names, ours, strict=True)))
+        mapping = LoopTree(cascade=part.name, machine=self.machine.name, template="", tree=tree)
+        try:
+            check(mapping, part, self.machine)
+        except EinsimError as error:
+            return f"{error}{self._apart(mapping, part)}"
+        return "what it makes passes through memory outside the chip on its way to where it is read"
+
+    def _apart(self, mapping: LoopTree, part: Cascade) -> str:
+        """Which unit finds a state in another memory than it is left in, and would have to find it there."""
+        nodes = {node.einsum: node for node in mapping.computes()}
+        for name in part.overwritten:
+            for reader in part.consumers(name):
+                maker, node = nodes[name], nodes[reader.name]
+                left, found = (levels_to(part, self.machine, one, name) for one in (maker, node))
+                if not {*left} & {*found}:
+                    why = f"{node.unit} would have to find {name} in {left[-1]}, where {maker.unit} leaves it"
+                    return f"; or {why}, not in {found[-1]}"
+        return ""
 
 
 def lacking(memory: str, least: int, has: int) -> str:

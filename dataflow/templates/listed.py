@@ -21,7 +21,7 @@ from einsim.dataflow.footprint import access_of
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Layout, lay_out
-from einsim.dataflow.legality import check, legal
+from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import unpriced
 from einsim.dataflow.mapping import Compute, Node
 from einsim.dataflow.mapping import Mapping as LoopTree
@@ -44,7 +44,6 @@ from einsim.dataflow.templates.room import ListRoom, Stays, room_of_list
 from einsim.dataflow.templates.worth import Worth
 from einsim.dataflow.tile_times import TileTimes
 from einsim.specs.arrays import Floats
-from einsim.specs.errors import EinsimError
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
@@ -113,14 +112,6 @@ class ListedNest:
         if any(passes(self._layout, part, self.machine, name) for name in inside):
             return None
         return ends_of(self._mapping, part, self.machine)
-
-    def refusal(self) -> str:
-        """Why it is no legal mapping."""
-        try:
-            check(self._mapping, self.part, self.machine)
-        except EinsimError as error:
-            return str(error)
-        return "what it makes passes through memory outside the chip on its way to where it is read"
 
 
 def ends_of(mapping: LoopTree, part: Cascade, machine: Machine, *, exact: bool = False) -> Ends | None:
