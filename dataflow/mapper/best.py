@@ -23,6 +23,7 @@ from einsim.dataflow.mapper.point import Point, mapping
 from einsim.dataflow.mapper.refine import JUDGED, refine
 from einsim.dataflow.mapper.search import Search, SearchResult
 from einsim.dataflow.mapper.seeds import from_dram
+from einsim.dataflow.mapper.settled import settled
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tiles import Menu
 from einsim.dataflow.mapper.unpriced import check_priced
@@ -72,10 +73,11 @@ FEW_EINSUMS = 3
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The best mapping found. `result` is its analytical result.
 
-    `proven`: nothing in `space` is better; else `gap` is the share by which something could be:
-    1 - least / found, where nothing is below the least (`einsim.dataflow.mapper.bound`); None where no bound
-    was worked out: a quick search looks at a list and what moves lead to. `note` says what the
-    answer does not cover, or which template of the library, outside the space, is better than all of it.
+    `proven`: nothing in `space` is better; else `gap` is the share by which something in it could be:
+    1 - least / found, where nothing in it is below the least (`einsim.dataflow.mapper.bound`); None where no
+    bound was worked out: a quick search looks at a list and what moves lead to. `note` says what the
+    answer does not cover, how much better anything could be where it is not of the space itself, or which
+    template of the library, outside the space, is better than all of it.
     `front` holds, for the objective "pareto", every unbeaten mapping that was found by latency, energy and
     bytes; else the one answer. `finalists` are the best of the space, the next best with other results on
     chip, what refinement led to, and the library's: a simulation may prefer another than this model does.
@@ -123,23 +125,28 @@ def best_mapping(
     """
     check_priced(cascade, machine, objective)
     start = time.monotonic()
-    given, lower = space is not None, list[Mapping]()
-    if not given and objective in LISTED and within_bytes == math.inf and (effort != "quick" or not nodes):
-        if effort == "quick":
-            return _quick(cascade, machine, objective, templates, layouts, starts, start + budget_s, beat)
+    given = space is not None
+    builds = not given and objective in LISTED and within_bytes == math.inf
+    builds = builds and (effort != "quick" or not nodes)
+    if builds and effort == "quick":
+        return _quick(cascade, machine, objective, templates, layouts, starts, start + budget_s, beat)
+
+    def less_effort() -> list[Judged]:
+        left = max(0.0, start + budget_s - time.monotonic())
         below = best_mapping(
-            cascade, machine, objective, budget_s=budget_s, effort=BELOW[effort], workers=workers,
+            cascade, machine, objective, budget_s=left, effort=BELOW[effort], workers=workers,
             templates=templates, layouts=layouts, starts=starts, beat=beat,
         )  # fmt: skip
-        lower = [one for one, _ in below.finalists]
+        return list(below.finalists)
+
     few = effort != "proof" and not given and len(cascade.einsums) > FEW_EINSUMS
+    lower = less_effort() if builds and few else []
     nodes = nodes or NODES["quick" if few else effort] // (LATER if beat < math.inf else 1)
     space = space or default_space(cascade, machine, objective, effort)
     relaxed, reason = _searchable(space)
-    trees = () if given or objective == "pareto" else (*starts, *lower)
-    legal = (judged(one, cascade, machine) for one in trees)
+    legal = (judged(one, cascade, machine) for one in (() if given or objective == "pareto" else starts))
     begun = [pair for pair in legal if pair and sum(pair[1].buffers.values()) <= within_bytes]
-    bars = begun if few else [pair for pair in begun if pair[0] not in lower]  # a proof needs what is as good
+    bars = [*begun, *lower]  # none of what less effort found where a proof needs what is as good
     least_known = min([beat, *(_rank(result, objective)[0] for _, result in bars)])
     found: list[Judged] = []
     others: list[Judged] = []
@@ -175,13 +182,20 @@ def best_mapping(
         if proven and objective != "pareto":
             bottom = min((_key(one, objective, seconds) for one in outcome.found), default=math.inf)
     found.sort(key=lambda pair: _rank(pair[1], objective))
+    done = builds and proven and _rank(found[0][1], objective)[0] <= bottom * (1 + 1e-9)
+    done = done and settled(space, found[0], objective)
+    if done:
+        lower = [pair for pair in (judged(build_mapping(cascade, machine), cascade, machine),) if pair]
+    elif builds and not few:
+        lower = less_effort()
+    begun += lower
     known = list(begun)
     for name in template_names() if templates and not given else ():
         space_of = TemplateSpace(name=name, cascade=cascade, machine=machine)
         known += space_of.best(objective, CHOICES[effort], within_bytes).found
     refined: list[Judged] = []
     beaten = beat < math.inf and not found and bool(known) and effort != "proof"
-    if (not given and not beaten) or (
+    if (not given and not beaten and not done) or (
         relaxed is None and not _asked(space, default_space(cascade, machine, objective))
     ):
         seeds = [[pair[0].tree for pair in pairs] for pairs in (known, (*found[:1], *others))]
@@ -208,12 +222,14 @@ def best_mapping(
     if proven and inside and objective != "pareto":
         proven = _rank(mine[1], objective)[0] <= bottom * (1 + 1e-9)
         note = note if proven else WAITS
-    gap, figure = 0.0, _rank(mine[1], objective)[0]
+    gap, figure, beyond = 0.0, _rank(mine[1], objective)[0], ""
     if figure and not proven:
-        streamed = True if inside else None if _otherwise(known, space, layouts) else False
-        bottom = max(bottom if inside else 0.0, least(space, streamed=streamed).of(objective))
+        bottom = max(bottom, least(space).of(objective))
         gap = max(0.0, 1 - bottom / figure)
-    note = "; ".join(one for one in (note, compared_without(mine[1], objective)) if one)
+        streamed = None if _otherwise(known, space, layouts) else False
+        more = 0.0 if inside else 1 - least(space, streamed=streamed).of(objective) / figure
+        beyond = f"outside of the space at most {more:.1%} better" if more > gap + 1e-3 else ""
+    note = "; ".join(one for one in (note, beyond, compared_without(mine[1], objective)) if one)
     front = nondominated([*found, *refined], lambda pair: _figures(pair[1]))
     return Answer(
         mapping=mine[0], result=mine[1], proven=proven, space=space, nodes=looked, gap=gap, note=note,

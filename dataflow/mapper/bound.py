@@ -69,7 +69,7 @@ def _ways(space: MapSpace, einsum: Einsum, streamed: bool | None) -> list[tuple[
     whole, found = cascade.sizes, list[tuple[float, dict[str, float]]]()
     share = cascade.points(einsum.name) / max(1, math.prod(whole[rank] for rank in einsum.ranks))
     passes = share == 1 and streamed is not None
-    alike = _alike(space, einsum) if passes and not streamed else {}
+    alike = alike_over_units(space, einsum) if passes and not streamed else {}
     for node in space.every_leaf(einsum):
         unit = machine.unit(node.unit)
         work = exploited(cascade, unit, einsum, whole)
@@ -98,7 +98,7 @@ def _passing(clock: Clock, memory: str, size: int, written: bool) -> tuple[str, 
     return port, seconds, size * byte_pj(machine, memory, WRITE if written else READ)
 
 
-def _alike(space: MapSpace, einsum: Einsum) -> dict[str, set[Spread]]:
+def alike_over_units(space: MapSpace, einsum: Einsum) -> dict[str, set[Spread]]:
     """How all Einsums that use a tensor may lay it over one unit, for each that the Einsum makes or reads and
     that is made and read.
     """

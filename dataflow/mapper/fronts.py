@@ -61,8 +61,8 @@ class Candidates(NamedTuple):
 
 
 class Contexts:
-    """Searches of single Einsums of one space. `late` says whether the time is up; `few`: of a group only
-    the `_usual` surroundings.
+    """Searches of single Einsums of one space. `late` says whether the time is up; `few`: nodes go to all
+    nests in turn.
     """
 
     def __init__(
@@ -161,8 +161,7 @@ class Contexts:
         key = (tuple(einsum.name for einsum in group), resident)
         with self.pools.lock(key):
             if key not in self.pools.frames:
-                some = (one for one in self.space.insides(group) if not self.few or _usual(one))
-                insides = itertools.groupby(some, key=lambda inside: inside.shared)
+                insides = itertools.groupby(self.space.insides(group), key=lambda inside: inside.shared)
                 self.pools.frames[key] = tuple(self._frame(group, tuple(some)) for _, some in insides)
             return self.pools.frames[key]
 
@@ -320,7 +319,7 @@ class Contexts:
         return Found(ticks=ticks, joules=joules, held=held, groups=(point,))
 
 
-def _usual(inside: Inside) -> bool:
+def usual(inside: Inside) -> bool:
     """Whether a group's surroundings are like most of the best: few loops, all that stays in one memory."""
     return len(inside.shared) <= FEW_LOOPS and len({pin.memory for pin in inside.pins}) < 2
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from einsim.dataflow.mapper.archive import join
 from einsim.dataflow.mapper.found import Found, best_of, score
-from einsim.dataflow.mapper.fronts import Archive, Contexts
+from einsim.dataflow.mapper.fronts import Archive, Contexts, usual
 from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.objective import ENERGY, FRONT, LATENCY, Key
 from einsim.dataflow.mapper.point import GroupPoint
@@ -84,8 +84,12 @@ class GroupSearch:
                 covered, least = False, min(least, float(candidates.keys[number, 0]))
                 break
             if not self._dominated(candidates.keys[number]):
-                frame, self.covered = candidates.frames[at], True
-                self._inside(frame.insides[inside], tuple(frame.tiles[tile].tolist()), 2 * number + 1)
+                around, self.covered = candidates.frames[at].insides[inside], True
+                if self.contexts.few and not usual(around):
+                    self.covered = False
+                else:
+                    tiles = tuple(candidates.frames[at].tiles[tile].tolist())
+                    self._inside(around, tiles, 2 * number + 1)
                 if not self.covered:
                     covered, least = False, min(least, float(candidates.keys[number, 0]))
             elif self.mode >= LATENCY:

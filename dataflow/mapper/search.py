@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,8 +30,8 @@ Report = Callable[[int, int, Found | None], None]
 Span = tuple[int, int]
 
 ENDLESS = 2**62
-#: Sets of residents that a quick search looks at: none, and all that fit.
-FEW_SETS = 2
+#: Sets of residents that a search of `few` looks at: none, and those that may cost least.
+FEW_SETS = 4
 #: Nodes that a group gets at least.
 LEAST_NODES = 2_000
 
@@ -48,10 +49,23 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     floor: float
 
 
+class Plan(NamedTuple):
+    """A part of the space, its groups, and what each costs at least: without bounds, and where they leave
+    less of some Einsums.
+    """
+
+    space: MapSpace
+    groups: list[tuple[Einsum, ...]]
+    contexts: Contexts
+    leasts: dict[Span, float]
+    masked: dict[Span, float]
+
+
 class Search:
     """One search. `within` caps the bytes held on chip, `nodes` the partial mappings that are looked at and
     `budget_s` the seconds; `workers` groups are searched at once. `left` are shares of Einsums' costs that
-    the floor counts: bounds may cut what the space leaves whole. `few`: only no residents and all that fit.
+    the floor counts: bounds may cut what the space leaves whole. `few`: only some sets
+    of residents are searched, and usual surroundings; all are bounded.
     What is no better than `beat`, in ticks or joules, need not be found where groups add up.
     """
 
@@ -71,6 +85,8 @@ class Search:
         self.least_nodes = LEAST_NODES // (4 if beat < math.inf and not few else 1)
         self.workers = workers
         self.stopped = False
+        self.used, self.done, self.total = 0, 0, 0  # nodes; groups, and all of them
+        self.waiting: set[Hashable] = set()
         self.groups: dict[Hashable, KnownGroup] = {}
         self.alone: set[int] = set()  # rows of single Einsums whose nodes were counted; pools keep them
         self.index = {einsum.name: at for at, einsum in enumerate(space.cascade.einsums)}
@@ -79,63 +95,33 @@ class Search:
         """Search everything, or until nodes or time are used up or Ctrl-C: then what was found stands,
         unproven.
         """
-        spaces = self.space.spaces()
-        some = self.few and len(spaces) > FEW_SETS
-        spaces = (spaces[0], spaces[-1]) if some else spaces
-        groups = [sorted(space.fusions(), key=self._order) for space in spaces]
-        total, done, used, proven, floor = sum(map(len, groups)), 0, 0, True, math.inf
-        waiting = {
-            self._key(space, group) for space, mine in zip(spaces, groups, strict=True) for group in mine
-        }
         best: list[Found] = []
         every: list[Found] = []
-        pools = Pools()
+        proven, floor, rest = True, math.inf, list[Plan]()
         with ThreadPoolExecutor(max_workers=max(1, self.workers)) as pool:
-            for space, mine in zip(spaces, groups, strict=True):
-                kept = sum(map(space.bytes_of, space.resident or ()))
-                if kept > self.within:
-                    done += len(mine)
-                    continue
-                contexts = Contexts(space, self.objective, self.within - kept, self._late, pools, self.few)
-                table: dict[Span, list[Found]] = {}
-                whole: list[Found] = []
-                try:
-                    leasts = self._leasts(pool, contexts, mine)
-                    masked = self._leasts(pool, contexts, mine, self.left) if self.left else {}
-                    for number in self._sizes(mine):
-                        row = [
-                            g for g in mine if len(g) == number and self._may_improve(leasts, g, best, whole)
-                        ]
-                        done += sum(len(group) == number for group in mine) - len(row)
-                        share = max(self.least_nodes, (self.nodes - used) // max(1, len(waiting)))
-                        waiting -= {self._key(space, group) for group in mine if len(group) == number}
-                        if number == 1:  # the same in every space, so that what was found serves again
-                            share = max(self.least_nodes, self.nodes // len(self.index))
-                        spans = [self._span(group) for group in row]
-                        smaller = [self._cover(space, table, *span) if number > 1 else [] for span in spans]
-                        shares = self._shares(share, [leasts[span] for span in spans], smaller)
-                        jobs = [
-                            pool.submit(self.group, contexts, group, limit, part)
-                            for group, limit, part in zip(row, smaller, shares, strict=True)
-                        ]
-                        for span, job in zip(spans, jobs, strict=True):
-                            one = job.result()
-                            used, done, proven = used + one.nodes, done + 1, proven and one.covered
-                            leasts[span] = max(one.least, leasts[span])
-                            if one.found:
-                                table[span] = one.found
-                            now = self._cover(space, table, 0, len(self.index))
-                            shown = best_of([*best, *now], self.objective)
-                            self.report(done, total, shown[0] if shown else None)
-                        whole = self._cover(space, table, 0, len(self.index))
-                    floor = min(floor, self._least(self._left(leasts, masked), 0, len(self.index)))
-                except KeyboardInterrupt:
-                    self.stopped = True
-                    whole = self._cover(space, table, 0, len(self.index))
-                best = best_of([*best, *whole], self.objective)
-                every += whole
-                if self.stopped:
-                    break
+            try:
+                plans = self._plans(pool)
+                if self.few:
+                    plans, rest = plans[:FEW_SETS], plans[FEW_SETS:]
+                self.waiting = {self._key(plan.space, group) for plan in plans for group in plan.groups}
+                self.total = sum(len(plan.groups) for plan in plans)
+                for plan in plans:
+                    table: dict[Span, list[Found]] = {}
+                    try:
+                        proven = self._space(pool, plan, table, best) and proven
+                    finally:
+                        whole = self._cover(plan.space, table, 0, len(self.index))
+                        best = best_of([*best, *whole], self.objective)
+                        every += whole
+                    floor = min(floor, self._floor(plan))
+                    if self.stopped:
+                        break
+            except KeyboardInterrupt:
+                self.stopped = True
+        known = min((score(one, self.objective)[0] for one in best), default=math.inf)
+        left = min(map(self._floor, rest), default=math.inf)
+        additive = self.objective in ADDITIVE and not self.stopped
+        proven = proven and not self.stopped and (not rest or (additive and left >= known))
 
         def rank(one: Found) -> Key:
             return score(one, self.objective)
@@ -143,9 +129,59 @@ class Search:
         return SearchResult(
             found=tuple(sorted(best, key=rank)),
             others=tuple(one for one in sorted(every, key=rank) if one not in best),
-            proven=proven and not (self.stopped or some), nodes=used,
-            floor=0.0 if self.stopped or some or self.objective not in ADDITIVE else max(floor, 0.0),
+            proven=proven, nodes=self.used, floor=max(min(floor, left), 0.0) if additive else 0.0,
         )  # fmt: skip
+
+    def _plans(self, pool: ThreadPoolExecutor) -> list[Plan]:
+        """The parts of the space with what their groups cost at least: that without residents first, for
+        something to beat, then a quick search those that may cost least.
+        """
+        pools, found = Pools(), list[Plan]()
+        for space in self.space.spaces():
+            kept = sum(map(space.bytes_of, space.resident or ()))
+            if kept <= self.within:
+                contexts = Contexts(space, self.objective, self.within - kept, self._late, pools, self.few)
+                groups = sorted(space.fusions(), key=self._order)
+                leasts = self._leasts(pool, contexts, groups)
+                masked = self._leasts(pool, contexts, groups, self.left) if self.left else {}
+                found.append(Plan(space, groups, contexts, leasts, masked))
+        return [*found[:1], *sorted(found[1:], key=self._floor)] if self.few else found
+
+    def _floor(self, plan: Plan) -> float:
+        """What covering the cascade by groups of a part costs at least."""
+        return self._least(self._left(plan.leasts, plan.masked), 0, len(self.index))
+
+    def _space(
+        self, pool: ThreadPoolExecutor, plan: Plan, table: dict[Span, list[Found]], best: list[Found]
+    ) -> bool:
+        """Search the groups of a part into a table, `best` of others given; whether all of it was covered."""
+        space, mine, contexts, leasts, _ = plan
+        whole, proven = list[Found](), True
+        for number in self._sizes(mine):
+            row = [g for g in mine if len(g) == number and self._may_improve(leasts, g, best, whole)]
+            self.done += sum(len(group) == number for group in mine) - len(row)
+            share = max(self.least_nodes, (self.nodes - self.used) // max(1, len(self.waiting)))
+            self.waiting -= {self._key(space, group) for group in mine if len(group) == number}
+            if number == 1:  # the same in every part, so that what was found serves again
+                share = max(self.least_nodes, self.nodes // len(self.index))
+            spans = [self._span(group) for group in row]
+            smaller = [self._cover(space, table, *span) if number > 1 else [] for span in spans]
+            shares = self._shares(share, [leasts[span] for span in spans], smaller)
+            jobs = [
+                pool.submit(self.group, contexts, group, limit, part)
+                for group, limit, part in zip(row, smaller, shares, strict=True)
+            ]
+            for span, job in zip(spans, jobs, strict=True):
+                one = job.result()
+                self.used, self.done, proven = self.used + one.nodes, self.done + 1, proven and one.covered
+                leasts[span] = max(one.least, leasts[span])
+                if one.found:
+                    table[span] = one.found
+                now = self._cover(space, table, 0, len(self.index))
+                shown = best_of([*best, *now], self.objective)
+                self.report(self.done, self.total, shown[0] if shown else None)
+            whole = self._cover(space, table, 0, len(self.index))
+        return proven
 
     def _sizes(self, groups: list[tuple[Einsum, ...]]) -> list[int]:
         """Single Einsums first, for something to beat; then the largest groups, which may rule out others."""

@@ -20,6 +20,7 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.best import best_mapping, default_space
 from einsim.dataflow.mapper.bound import least
 from einsim.dataflow.mapper.judged import Judged
+from einsim.dataflow.mapper.objective import Objective
 from einsim.dataflow.mapper.refine import JUDGED, Refinement, Trial, refine
 from einsim.dataflow.mapping import Compute, Keep, Node, walk
 from einsim.dataflow.schedule import paced_ticks
@@ -149,6 +150,18 @@ def test_cores_with_memories_of_their_own_may_reduce_a_result_together() -> None
     searched = best_mapping(work, chip, "latency", space=default_space(work, chip)).result
     assert answer.result.cycles < searched.cycles / 2
     assert simulate(lower(answer.mapping, work, chip), chip).traffic == answer.result.traffic
+
+
+@pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
+def test_what_is_proven_is_not_refined(objective: Objective, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where moves know no more layouts than the space, and tiles wait for little."""
+    monkeypatch.setattr(Refinement, "run", lambda *_: pytest.fail("refined"))
+    chip = load_machine("tpu-v4i")
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", name="large", sizes={"m": 4096, "n": 4096, "k": 4096})
+    answer = best_mapping(work, chip, objective)
+    assert answer.proven
+    default = build_mapping(work, chip)
+    assert any(one.tree == default.tree for one, _ in answer.finalists)
 
 
 FFN = "H[p,s] = X[p,d] * W[d,s]\nA[p,s] = max(H[p,s], 0)\nY[p,o] = A[p,s] * V[s,o]"

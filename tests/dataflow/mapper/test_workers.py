@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from einsim.dataflow.mapper.found import score
 from einsim.dataflow.mapper.judged import judged
 from einsim.dataflow.mapper.objective import Objective
 from einsim.dataflow.mapper.point import mapping
-from einsim.dataflow.mapper.search import Search
+from einsim.dataflow.mapper.search import ENDLESS, Search
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.workloads.library import build
 from einsim.workloads.notation import parse
@@ -113,6 +114,8 @@ def test_nothing_is_below_the_floor_of_a_search_that_was_cut_short(
 ) -> None:
     """And the floor of one that covered its groups is what it found."""
     monkeypatch.setattr("einsim.dataflow.mapper.search.LEAST_NODES", 1)
+    monkeypatch.setattr("einsim.dataflow.mapper.search.FEW_SETS", 1)
+    monkeypatch.setattr("einsim.dataflow.mapper.fronts.FEW_LOOPS", 0)
     short = 0
     for seed in range(200, 216):
         space = problem(seed, largest=3)
@@ -121,10 +124,11 @@ def test_nothing_is_below_the_floor_of_a_search_that_was_cut_short(
             continue
         best = score(whole.found[0], objective)[0]
         assert whole.floor == pytest.approx(best, rel=1e-9)
-        for nodes in (1, 100):
-            cut = Search(space, objective, report=lambda *_: None, nodes=nodes).run()
+        for nodes, few in itertools.product((1, 100, ENDLESS), (False, True)):
+            cut = Search(space, objective, report=lambda *_: None, nodes=nodes, few=few).run()
             short += not cut.proven
             assert cut.floor <= best * (1 + 1e-9)
+            assert not cut.proven or score(cut.found[0], objective)[0] == pytest.approx(best, rel=1e-9)
     assert short
 
 
