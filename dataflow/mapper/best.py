@@ -74,10 +74,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The best mapping found. `result` is its analytical result.
 
     `proven`: nothing in `space` is better; else `gap` is the share by which something in it could be:
-    1 - least / found, where nothing in it is below the least (`einsim.dataflow.mapper.bound`); None where no
-    bound was worked out: a quick search looks at a list and what moves lead to. `note` says what the
-    answer does not cover, how much better anything could be where it is not of the space itself, or which
-    template of the library, outside the space, is better than all of it.
+    1 - least / found, where nothing in it is below the least (`einsim.dataflow.mapper.bound`), or no mapping
+    at all where that is better than all of it; None where no bound was worked out, by a quick search. `note`
+    says what the answer does not cover, how much better anything could be where it is not of the space
+    itself, or which template of the library, outside the space, is better than all of it.
     `front` holds, for the objective "pareto", every unbeaten mapping that was found by latency, energy and
     bytes; else the one answer. `finalists` are the best of the space, the next best with other results on
     chip, what refinement led to, and the library's: a simulation may prefer another than this model does.
@@ -225,9 +225,11 @@ def best_mapping(
     gap, figure, beyond = 0.0, _rank(mine[1], objective)[0], ""
     if figure and not proven:
         bottom = max(bottom, least(space).of(objective))
-        gap = max(0.0, 1 - bottom / figure)
         streamed = None if _otherwise(known, space, layouts) else False
-        more = 0.0 if inside else 1 - least(space, streamed=streamed).of(objective) / figure
+        bare = bottom if inside else least(space, streamed=streamed).of(objective)
+        if figure < bottom * (1 - 1e-9):  # better than all of the space
+            bottom = bare
+        gap, more = max(0.0, 1 - bottom / figure), 1 - bare / figure
         beyond = f"outside of the space at most {more:.1%} better" if more > gap + 1e-3 else ""
     note = "; ".join(one for one in (note, beyond, compared_without(mine[1], objective)) if one)
     front = nondominated([*found, *refined], lambda pair: _figures(pair[1]))
