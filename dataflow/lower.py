@@ -131,7 +131,11 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     outside = any(r.name not in inside and _reads_made(cascade, r, tensor) for r in cascade.consumers(tensor))
     leaves = producer is not None and (outside or cascade.is_output(tensor))
     apart = producer is not None and parts_in(cascade, machine, producer.node, home.memory)
-    served = tuple(leaf for leaf in here if _reads_made(cascade, cascade.einsum(leaf.node.einsum), tensor))
+    served = tuple(
+        leaf
+        for leaf in here
+        if tensor not in leaf.node.chained and _reads_made(cascade, cascade.einsum(leaf.node.einsum), tensor)
+    )
     served = served if producer is None else (producer,)
     if served and (not producer or (leaves and not apart and summed(cascade, layout, producer, home.depth))):
         moves.append(("load", served, _loading(cascade, layout, served, tensor, home)))

@@ -57,6 +57,11 @@ CASES = {
         "S = sum[j](P[j])", "j=6", {"cores": 2, "copies": 2},
         "keep P S in near x1 overlay / S on lanes cores=j lanes=j",
     ),
+    "nothing comes to a keep of what is read chained only": (
+        "B[i,j] = exp(A[i,j])\nC[i] = sum[j](B[i,j])\noutput B", "i=3 j=4", {},
+        ("for i/1 / keep A in gb x1 / pipeline\n      keep B in gb x1\n        B on lanes lanes=j\n"
+        "      keep B C in gb x1\n        C on lanes lanes=j chained=B"),
+    ),
     "where a tile lies in the one document that it has changes nothing": (
         "where a <= b\nwhere same[2,3](b, c)\nZ[a,c] = X[a,b] * Y[b,c]", "a=3 b=3 c=3", {},
         "keep Z in gb x1 / for b/2 / keep X Y in gb x1 / for c/1 / Z on grid rows=a",
