@@ -21,6 +21,7 @@ from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.nest import LoopNest, UnitChoices, moving
 from einsim.dataflow.templates.room import Stays
+from einsim.dataflow.templates.shares import least_shares
 from einsim.dataflow.templates.worth import Worth
 from einsim.dataflow.tile_times import TileTimes
 from einsim.dataflow.volume import Rates
@@ -28,21 +29,16 @@ from einsim.specs.arrays import Bools, Floats
 from einsim.workloads.cascade import Access, Cascade, Einsum
 
 
-def share_of(cascade: Cascade, einsum: str) -> float:
-    """Share of an Einsum's points that bounds leave."""
-    whole = math.prod(cascade.size(rank) for rank in cascade.einsum(einsum).ranks)
-    return cascade.points(einsum) / whole
-
-
 class ListLeast(NamedTuple):
     """Of each of N nests cycles [N] of each unit, bytes [N] of each tensor that pass DRAM's port and those
     that pass a port of a memory `near` a unit, whether each is kept in a memory on the `ways` to all its
-    users, bytes of each that the first tile wants from DRAM and that a tile takes in one buffer, cycles of
-    `one` tile of each Einsum on its unit, and tiles: no more than its program has.
+    users, bytes of each that the first tile wants from DRAM, cycles of `one` tile of each Einsum on its unit
+    and of the `last`, and tiles: no more than its program has.
     """
 
     cycles: dict[str, Floats]
     one: dict[tuple[str, str], Floats]  # by Einsum and unit, 0 where it is on another
+    last: dict[tuple[str, str], Floats]
     moved: dict[str, Floats]
     near: dict[tuple[str, str, bool], Floats]  # by tensor, memory and whether it is read
     ways: dict[tuple[str, str], Bools]  # by tensor and memory
@@ -58,28 +54,30 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, s
     tile = {rank: np.array([one.get(rank, sizes[rank]) for one, _ in every], np.float64) for rank in sizes}
     inner = {rank: np.array([one[rank] for _, one in every], np.float64) for rank in sizes}
     trips = {rank: np.ceil(size / tile[rank]) for rank, size in sizes.items()}
-    share = {einsum.name: share_of(cascade, einsum.name) for einsum in einsums}
-    least = min(share.values())
+    shares = {einsum.name: least_shares(cascade, einsum, nests) for einsum in einsums}
     chosen = leaves.all(nests)
     cycles = dict[str, Floats]()
-    one_tile = dict[tuple[str, str], Floats]()
+    first_tile, last_tile = dict[tuple[str, str], Floats](), dict[tuple[str, str], Floats]()
     near = dict[tuple[str, str, bool], Floats]()
     for einsum in einsums:
         nodes = {id(one[einsum.name]): one[einsum.name] for one in chosen}
         which = np.array([id(one[einsum.name]) for one in chosen])
         for at, node in nodes.items():
             here = cycles.setdefault(node.unit, np.zeros(len(nests)))
-            single = one_tile.setdefault((einsum.name, node.unit), np.zeros(len(nests)))
+            most = first_tile.setdefault((einsum.name, node.unit), np.zeros(len(nests)))
+            fewest = last_tile.setdefault((einsum.name, node.unit), np.zeros(len(nests)))
+            fewest[which == at] = np.inf
             for key, size in _streamed(cascade, machine, node, inner):
-                near[key] = near.get(key, 0) + (which == at) * least * size
+                near[key] = near.get(key, 0) + (which == at) * shares[einsum.name][0] * size
             cycles_of = TileTimes(cascade, machine.unit(node.unit), einsum)
             for times, extents in _classes(cascade, einsum, tile, trips):
                 rows = np.flatnonzero((which == at) & (times > 0))
                 if len(rows):
                     some = {rank: extents[rank][rows] for rank in einsum.ranks}
                     each = cycles_of.of(node, some, len(rows))
-                    here[rows] += times[rows] * each * share[einsum.name]
-                    single[rows] = np.maximum(single[rows], each * (least == 1))
+                    here[rows] += times[rows] * each * shares[einsum.name][0][rows]
+                    most[rows] = np.maximum(most[rows], each)
+                    fewest[rows] = np.minimum(fewest[rows], each)
     moved, first = {}, {}
     for tensor in touched(einsums):
         maker = cascade.producer(tensor)
@@ -87,14 +85,13 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, s
         if maker is not None and not cascade.is_output(tensor):
             continue
         whole = tile_bytes(cascade, machine, access, cascade.sizes)
+        least = reduce(np.maximum, (shares[e.name][0] for e in einsums if tensor in touched((e,))))
         moved[tensor] = whole * least * _again(cascade, nests, tensor, access, trips)
         if maker is None:
-            plain = (
-                access.apart * cascade.tensor(tensor).bits / 8
-            )  # else some of it may be outside the tensor
+            plain = access.apart * cascade.tensor(tensor).bits / 8  # else some may be outside the tensor
             first[tensor] = plain * least_elements(cascade, machine, access, inner)
-    tiles = least * math.prod(trips.values(), start=np.ones(len(nests)))
-    return ListLeast(cycles, one_tile, moved, near, ways, first, tiles)
+    tiles = reduce(np.maximum, (there for _, there in shares.values())) * math.prod(trips.values())
+    return ListLeast(cycles, first_tile, last_tile, moved, near, ways, first, tiles)
 
 
 def _streamed(
@@ -199,7 +196,7 @@ class LeastCosts:
             self.moved[name] = self.moved.get(name, 0) + size
         self.read, self.names = port_name(dram, reads=True), list(busy)
         self.busy = np.stack(list(busy.values()), axis=1)
-        self.one, self.tiles = least.one, least.tiles
+        self.one, self.last, self.tiles = least.one, least.last, least.tiles
         self.reads = {
             einsum.name: tuple(dict.fromkeys(access.tensor for access in einsum.reads))
             for einsum in part.einsums
@@ -215,16 +212,18 @@ class LeastCosts:
         there has come from DRAM or is made, and until what reads it is made.
         """
         heads, ticks, none = dict[str, Floats](), dict[str, Floats](), 0 * self.tiles
+        ending = dict[str, Floats]()
         tails = dict.fromkeys(self.reads, none)
         for (name, unit), one in self.one.items():
             ticks[name] = ticks.get(name, none) + one * rates[unit]
+            ending[name] = ending.get(name, none) + self.last[name, unit] * rates[unit]
         for name, reads in self.reads.items():
             loads = (self.first[one] * read for one in reads if one in self.first)
             load = sum(loads, none) if self.near else reduce(np.maximum, loads, none)
             heads[name] = reduce(np.maximum, (heads[one] + ticks[one] for one in reads if one in heads), load)
         for name, reads in reversed(self.reads.items()):
             for maker in tails.keys() & {*reads}:
-                tails[maker] = np.maximum(tails[maker], tails[name] + ticks[name])
+                tails[maker] = np.maximum(tails[maker], tails[name] + ending[name])
         head, tail = ((np.array([*every.values()]) + self.unused).min(1) for every in (heads, tails))
         return np.where(np.isfinite(head), head + tail, 0.0)
 

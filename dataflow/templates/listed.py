@@ -6,31 +6,24 @@ only in bandwidths, room and energies, or run faster as a whole.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
 from functools import cache, cached_property, partial
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.ends import Ends, Share
-from einsim.dataflow.footprint import access_of
+from einsim.dataflow.ends import Ends
 from einsim.dataflow.held import home_bytes
-from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Layout, lay_out
 from einsim.dataflow.legality import legal
 from einsim.dataflow.lower import unpriced
-from einsim.dataflow.mapping import Compute, Node
 from einsim.dataflow.mapping import Mapping as LoopTree
-from einsim.dataflow.mask import Cut, Mask, mask_of
+from einsim.dataflow.mapping import Node
 from einsim.dataflow.outside import passes
-from einsim.dataflow.program import Op, Program, ProgramLoop
 from einsim.dataflow.spatial import able
 from einsim.dataflow.templates.blocks import touched
-from einsim.dataflow.templates.least import LeastCosts, ListLeast, least_of, share_of
+from einsim.dataflow.templates.least import LeastCosts, ListLeast, least_of
 from einsim.dataflow.templates.nest import (
     LoopNest,
     UnitChoices,
@@ -41,15 +34,11 @@ from einsim.dataflow.templates.nest import (
     smaller,
 )
 from einsim.dataflow.templates.room import ListRoom, Stays, room_of_list
+from einsim.dataflow.templates.shares import share_left
 from einsim.dataflow.templates.worth import Worth
-from einsim.dataflow.tile_times import TileTimes
-from einsim.specs.arrays import Floats
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
-
-#: Tiles of which what bounds leave is looked at one by one.
-MOST_VISITED: Final = 1024
 
 
 def cost_of(ends: Ends, worth: Worth, stays: Stays, *, single: bool) -> tuple[float, float, float]:
@@ -126,73 +115,7 @@ def ends_of(mapping: LoopTree, part: Cascade, machine: Machine, *, exact: bool =
     whole = msgspec.structs.replace(part, bounds=())
     vars(whole)["overwritten"] = part.overwritten
     program, leaves = unpriced(mapping, whole, machine), {node.einsum: node for node in mapping.computes()}
-    return Ends(program, {op.id: _visited(part, machine, program, op, leaves) for op in program.ops})
-
-
-_KINDS: Final = Remembered[list[tuple[Floats, Floats]]](100_000)
-
-
-def _visited(
-    part: Cascade, machine: Machine, program: Program, op: Op, leaves: Mapping[str, Compute]
-) -> Share:
-    """Share of an operation's tiles that bounds leave, each cut to the box around what is left of it, in
-    points or, of a compute, in cycles, if that is more; of many small ones the share of the points.
-    """
-    loops = [one for loop in op.path if loop not in op.when for one in _alone(part, program.loops[loop])]
-    works, runs = [], []
-    for einsum in part.einsums:
-        mask = mask_of(part, einsum.ranks)
-        if op.subject not in ((einsum.name,) if op.kind == "compute" else touched((einsum,))):
-            continue
-        tied = tuple(sorted(mask.tied))
-        mine = tuple(loop for loop in loops if loop.count > 1 and loop.rank in tied)
-        if math.prod(loop.count for loop in mine) > MOST_VISITED:
-            works.append(share_of(part, einsum.name))
-            runs.append(works[-1])
-            continue
-        ranks = einsum.ranks if op.kind == "compute" else access_of(einsum, op.subject).ranks
-        key = tuple(rank for rank in tied if rank in ranks)
-        facts = mask.bounds, tuple(map(part.size, tied)), tuple((loop.rank, loop.tile) for loop in mine), key
-        (every, all_times), (left, times) = _KINDS.get(facts, partial(_kinds, mask, mine, part.sizes, key))
-        works.append(float(left.prod(axis=1) @ times / (every.prod(axis=1) @ all_times)))
-        runs.append(float(left.all(axis=1) @ times / all_times.sum()))
-        if op.kind == "compute":
-            cycles = partial(_cycles, part, machine, leaves[einsum.name], loops, key)
-            works.append(float(cycles(left) @ times / (cycles(every) @ all_times)))
-    return Share(max(works), max(runs))
-
-
-def _alone(part: Cascade, loop: ProgramLoop) -> list[ProgramLoop]:
-    """A loop over single points of several ranks as a loop over each, of which a mask cuts some."""
-    many = enumerate(loop.ranks if len(loop.ranks) > 1 else ())
-    one = partial(ProgramLoop, tile=1)
-    return [one(id=-1 - at, ranks=(rank,), extent=part.size(rank)) for at, rank in many] or [loop]
-
-
-def _kinds(
-    mask: Mask, loops: tuple[ProgramLoop, ...], sizes: Mapping[str, int], key: tuple[str, ...]
-) -> list[tuple[Floats, Floats]]:
-    """What tiles have of some ranks [kinds, ranks] and how many are so [kinds]: of all of them, and of what a
-    mask leaves, each cut to a box.
-    """
-    found = []
-    for cut in (None, Cut((mask,), tuple(sorted(mask.tied)))):
-        kinds = Path(loops, {}, sizes, key, cut=cut).instances()
-        extents = np.array([kind[: len(key)] for kind in kinds], np.float64).reshape(len(kinds), len(key))
-        found.append((extents, np.array(list(kinds.values()), np.float64)))
-    return found
-
-
-def _cycles(
-    part: Cascade, machine: Machine, node: Compute, loops: list[ProgramLoop], key: tuple[str, ...],
-    left: Floats,
-) -> Floats:  # fmt: skip
-    """Cycles [kinds] of a leaf's tiles that have so much of some ranks [kinds, ranks]."""
-    einsum, count = part.einsum(node.einsum), len(left)
-    tiles = {**part.sizes, **{loop.rank: loop.tile for loop in loops}}  # of several the innermost loop's
-    extents = {rank: np.full(count, float(tiles[rank])) for rank in einsum.ranks}
-    extents |= dict(zip(key, np.maximum(left, 1).T, strict=True))
-    return TileTimes(part, machine.unit(node.unit), einsum).of(node, extents, count) * left.all(axis=1)
+    return Ends(program, {op.id: share_left(part, machine, program, op, leaves) for op in program.ops})
 
 
 class Known:
