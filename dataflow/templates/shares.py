@@ -40,7 +40,8 @@ def share_of(cascade: Cascade, einsum: str) -> float:
 
 def least_shares(cascade: Cascade, einsum: Einsum, nests: Sequence[LoopNest]) -> tuple[Floats, Floats]:
     """Shares [N] of an Einsum's work and tiles that are there in nests: of what it computes, and no more than
-    of what it loads and stores, which fewer loops cut.
+    of what it loads and stores, which fewer loops cut. Where tiles are not all as large, loads weigh them
+    otherwise: then it is the share of the points.
     """
     mask, least, found = mask_of(cascade, einsum.ranks), share_of(cascade, einsum.name), dict[object, Share]()
     if not mask.tied:
@@ -50,7 +51,8 @@ def least_shares(cascade: Cascade, einsum: Einsum, nests: Sequence[LoopNest]) ->
         cut = tuple((rank, tile) for rank, tile in (*nest.loops, *nest.parts) if rank in mask.tied)
         if cut not in found:
             loops = _loops(cascade, cut)
-            both = None if steps else _known(cascade, mask, loops, _tied(mask, einsum.ranks))
+            plain = not steps and all(loop.extent % loop.tile == 0 for loop in loops)
+            both = _known(cascade, mask, loops, _tied(mask, einsum.ranks)) if plain else None
             found[cut] = Share(least, least) if both is None else Share(_work(*both), _tiles(*both))
         shares.append(found[cut])
     work, tiles = np.array(shares).T

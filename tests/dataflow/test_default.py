@@ -313,6 +313,8 @@ FLOORS = [
     ("conv", {"b": 1, "c": 16, "k": 32, "y": 14, "x": 14}, "eyeriss-like"),
     ("attention-3pass", {"b": 1, "h": 2, "e": 64, "seq": 300, "causal": True}, "sa8295p"),
     ("attention-2pass", {"b": 1, "h": 2, "e": 64, "seq": 300}, "tpu-v4i"),
+    ("attention-3pass", {"b": 1, "h": 2, "e": 32, "seq": 130, "documents": "50,80"}, "sa8295p"),
+    ("attention-3pass", {"b": 1, "h": 2, "e": 64, "seq": 256, "causal": True}, "tpu-v4i"),
     ("linear-training", {"n": 96, "i": 200, "o": 160, "sparsity": "2:8"}, "vcu1525-sat"),
 ]
 
