@@ -58,6 +58,8 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, s
     chosen = leaves.all(nests)
     cycles = dict[str, Floats]()
     first_tile, last_tile = dict[tuple[str, str], Floats](), dict[tuple[str, str], Floats]()
+    kept = {name: np.array([name not in one.straight for one in nests]) for name in touched(einsums)}
+    streamed = {name: np.zeros(len(nests)) for name in kept}  # from DRAM
     near = dict[tuple[str, str, bool], Floats]()
     for einsum in einsums:
         nodes = {id(one[einsum.name]): one[einsum.name] for one in chosen}
@@ -68,7 +70,9 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, s
             fewest = last_tile.setdefault((einsum.name, node.unit), np.zeros(len(nests)))
             fewest[which == at] = np.inf
             for key, size in _streamed(cascade, machine, node, inner):
-                near[key] = near.get(key, 0) + (which == at) * shares[einsum.name][0] * size
+                here_only = (which == at) * shares[einsum.name][0] * size
+                near[key] = near.get(key, 0) + kept[key[0]] * here_only
+                streamed[key[0]] += ~kept[key[0]] * here_only
             cycles_of = TileTimes(cascade, machine.unit(node.unit), einsum)
             for times, extents in _classes(cascade, einsum, tile, trips):
                 rows = np.flatnonzero((which == at) & (times > 0))
@@ -86,9 +90,10 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, s
             continue
         whole = tile_bytes(cascade, machine, access, cascade.sizes)
         least = reduce(np.maximum, (shares[e.name][0] for e in einsums if tensor in touched((e,))))
-        moved[tensor] = whole * least * _again(cascade, nests, tensor, access, trips)
+        passed = whole * least * _again(cascade, nests, tensor, access, trips)
+        moved[tensor] = np.where(kept[tensor], passed, streamed[tensor])
         if maker is None:
-            plain = access.apart * cascade.tensor(tensor).bits / 8  # else some may be outside the tensor
+            plain = access.apart * kept[tensor] * cascade.tensor(tensor).bits / 8  # else it may be outside
             first[tensor] = plain * least_elements(cascade, machine, access, inner)
     tiles = reduce(np.maximum, (there for _, there in shares.values())) * math.prod(trips.values())
     return ListLeast(cycles, first_tile, last_tile, moved, near, ways, first, tiles)

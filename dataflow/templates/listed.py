@@ -32,6 +32,7 @@ from einsim.dataflow.templates.nest import (
     nests,
     on_vectors,
     smaller,
+    with_straight,
 )
 from einsim.dataflow.templates.room import ListRoom, Stays, room_of_list
 from einsim.dataflow.templates.shares import share_left
@@ -124,7 +125,7 @@ class Known:
     def __init__(self, part: Cascade, machine: Machine, names: tuple[str, ...]) -> None:
         self.names = names
         leaves = UnitChoices(part, machine)
-        found = in_parts(leaves, list(nests(part, machine, part.einsums)))
+        found = in_parts(leaves, with_straight(leaves, nests(part, machine, part.einsums)))
         self.nests = [ListedNest(part, leaves, nest) for nest in found]
         self._tables = Remembered[LeastCosts](1000)
         self._held = Remembered[list[dict[str, float]]](1000)

@@ -8,16 +8,17 @@ memories on the way to its units. A list never looks at a capacity, a bandwidth 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from einsim.accel.machine import Machine, Unit
+from einsim.accel.machine import DATAFLOWS, Machine, Unit
+from einsim.dataflow.feed import stationary
 from einsim.dataflow.footprint import apart_of, relevant_ranks
-from einsim.dataflow.holds import homes_to, levels, role_of
+from einsim.dataflow.holds import homes_to, levels, role_of, straight
 from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
 from einsim.dataflow.spatial import able, place, places, roles
 from einsim.dataflow.templates.blocks import Block, stepped, touched
@@ -45,7 +46,8 @@ class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
     """Einsums under `loops`, outermost first, with `parts` of a tile loaded, computed and stored at once.
 
     `on_vectors`: contractions run on a vector unit too. `streamed`: weights come part by part into the memory
-    that the unit reads them from.
+    that the unit reads them from. `still`: of what contracts operands stay in an array, not results.
+    `straight`: inputs that stay there and come from DRAM.
     """
 
     einsums: tuple[Einsum, ...]
@@ -54,6 +56,8 @@ class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
     buffers: int = 2
     on_vectors: bool = False
     streamed: bool = False
+    still: bool = False
+    straight: tuple[str, ...] = ()
 
     def extents(self, cascade: Cascade) -> dict[str, int]:
         """Points of each rank that the leaves see at once."""
@@ -63,6 +67,21 @@ class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
 def on_vectors(machine: Machine) -> Machine:
     """The machine with no other units than vector units, if it has some."""
     return msgspec.structs.replace(machine, units=machine.vector_units or machine.units)
+
+
+def _still_flows(unit: Unit) -> tuple[str, ...]:
+    """Dataflows of an array with registers in which an operand stays there that may come from DRAM."""
+    may = unit.kind != "vector" and unit.registers is not None and not unit.by_role
+    return tuple(one for one in unit.dataflows or DATAFLOWS if may and one != "output-stationary")
+
+
+def with_operands_still(machine: Machine) -> Machine:
+    """The machine with those dataflows alone where a unit has some."""
+    units = (
+        msgspec.structs.replace(unit, dataflows=_still_flows(unit) or unit.dataflows)
+        for unit in machine.units
+    )
+    return msgspec.structs.replace(machine, units=tuple(units))
 
 
 _PLACED: Final = Remembered[list[Compute]](200_000, len)
@@ -84,11 +103,13 @@ class UnitChoices:
         memory of its own, several Einsums lie along the cores alike: by the loops' ranks.
         """
         names = tuple(einsum.name for einsum in nests[0].einsums) if nests else ()
-        keys = [(names, one.loops, one.parts, one.on_vectors) for one in nests]
+        keys = [(names, one.loops, one.parts, one.on_vectors, one.still) for one in nests]
         lacking = {at: one for at, one in zip(keys, nests, strict=True) if at not in self._found}
-        for vectors in {nest.on_vectors for nest in lacking.values()}:
-            new = {at: one for at, one in lacking.items() if one.on_vectors == vectors}
+        for kind in {(nest.on_vectors, nest.still) for nest in lacking.values()}:
+            new = {at: one for at, one in lacking.items() if (one.on_vectors, one.still) == kind}
+            vectors, still = kind
             machine, einsums = on_vectors(self.machine) if vectors else self.machine, nests[0].einsums
+            machine = with_operands_still(machine) if still else machine
             apart = any(memory.copies > 1 for memory in machine.memories) and len(einsums) > 1
             shared = tuple(
                 rank
@@ -106,7 +127,7 @@ class UnitChoices:
                 mine = {rank: extents[rank] for rank in einsum.ranks} or {"": np.ones(len(new))}
                 sizes = tuple(some.tobytes() for some in mine.values())
                 whole = tuple(map(self.cascade.size, einsum.ranks))
-                key = einsum, operands, self._key, vectors, cores, sizes, whole
+                key = einsum, operands, self._key, kind, cores, sizes, whole
                 placed = partial(places, self.cascade, machine, einsum, mine, cores, spread=True)
                 nodes = _PLACED.get(key, placed)
                 for at, node in zip(new, nodes, strict=True):
@@ -122,6 +143,8 @@ def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = 
     kept: dict[tuple[int, str], list[str]] = {}
     own: dict[tuple[str, str], list[str]] = {}
     for tensor in touched(nest.einsums):
+        if tensor in nest.straight:
+            continue
         users = [leaves[e.name] for e in nest.einsums if tensor in touched((e,))]
         depth = depth_of(cascade, nest.einsums, tensor, loops)
         ways = [homes_to(cascade, machine, node, tensor) for node in users]
@@ -157,6 +180,31 @@ def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = 
     return chain(*inner, *parts, body)
 
 
+def with_straight(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[LoopNest]:
+    """Nests of a list; those in which operands stay in an array only where some come straight from DRAM."""
+    leaves.all(nests)
+    coming = [come_straight(leaves, nest) if nest.still else () for nest in nests]
+    every = zip(nests, coming, strict=True)
+    return [msgspec.structs.replace(nest, straight=some) for nest, some in every if some or not nest.still]
+
+
+def come_straight(leaves: UnitChoices, nest: LoopNest) -> tuple[str, ...]:
+    """Inputs that may come to an array straight from DRAM, each of which passes as often as if it were kept:
+    no loop stands inside those that move it, and no other Einsum reads it.
+    """
+    cascade, machine, found = leaves.cascade, leaves.machine, list[str]()
+    loops = [(rank, tile) for rank, tile in nest.loops if tile < cascade.size(rank)]
+    for einsum, node in zip(nest.einsums, leaves.of(nest).values(), strict=True):
+        still = stationary(node, einsum)
+        if still is None or not straight(cascade, machine, node, still.tensor):
+            continue
+        depth = depth_of(cascade, nest.einsums, still.tensor, loops)
+        alone = cascade.producer(still.tensor) is None and len(cascade.consumers(still.tensor)) == 1
+        if depth == len(loops) and alone:
+            found.append(still.tensor)
+    return tuple(found)
+
+
 def moving(cascade: Cascade, einsums: tuple[Einsum, ...], tensor: str) -> frozenset[str]:
     """Ranks that move a tensor in some access to it."""
     every = (one for einsum in einsums for one in (einsum.output, *einsum.reads) if one.tensor == tensor)
@@ -182,9 +230,17 @@ def nests(cascade: Cascade, machine: Machine, einsums: Block) -> tuple[LoopNest,
         if part.m or part.n:
             return tuple(_contraction(cascade, machine, einsums[0]))
     found = tuple(_rows(cascade, machine, einsums, steps_of))
+    if not steps_of and any(einsum.contracts for einsum in einsums):
+        return (*found, *_still(machine, found))
     if not steps_of or not all(able(cascade, on_vectors(machine), einsum) for einsum in einsums):
         return found
     return (*found, *(msgspec.structs.replace(nest, on_vectors=True) for nest in found))
+
+
+def _still(machine: Machine, found: Iterable[LoopNest]) -> Iterator[LoopNest]:
+    """The same nests with operands that stay in an array, where some unit may have them there."""
+    if any(map(_still_flows, machine.units)):
+        yield from (msgspec.structs.replace(nest, still=True) for nest in found)
 
 
 def smaller(cascade: Cascade, machine: Machine, einsums: Block) -> Iterator[LoopNest]:
@@ -219,9 +275,10 @@ def rows_of(einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
 
 
 def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str, ...]) -> Iterator[LoopNest]:
-    """Rows double from one, or one group of what is pruned, to all, innermost rank first; all the rest is
-    whole. Of a lone Einsum what is reduced doubles from one point on, too. Ranks of which reads of one tensor
-    move apart are no rows: what its tiles share would depend on their place.
+    """Rows double from one, or one group of what is pruned, to all, innermost rank first; of several products
+    the innermost doubles beside all of the others, too; all the rest is whole. Of a lone Einsum what is
+    reduced doubles from one point on, too. Ranks of which reads of one tensor move apart are no rows: what
+    its tiles share would depend on their place.
     """
     still = {*stepped, *(rank for einsum in einsums for rank in apart_of(einsum))}
     rows = tuple(rank for rank in rows_of(einsums) if rank not in still)
@@ -238,6 +295,12 @@ def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str
             yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked, *inner))
             size *= 2
     yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
+    if not stepped and sum(einsum.contracts for einsum in einsums) > 1:  # two products of one input
+        *outer, last = rows
+        part = tiles | {rank: cascade.size(rank) for rank in outer}
+        while part != tiles and part[last] < cascade.size(last):
+            yield LoopNest(einsums=einsums, loops=tuple(part.items()))
+            part[last] = min(2 * part[last], cascade.size(last))
     for rank in reversed(rows):
         while tiles[rank] < cascade.size(rank):
             tiles[rank] = min(2 * tiles[rank], cascade.size(rank))
@@ -270,6 +333,7 @@ def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator
         made = LoopNest(einsums=(einsum,), loops=loops)
         found.setdefault(tuple((rank, tile) for rank, tile in loops if tile < sizes[rank]), made)
     yield from found.values()
+    yield from _still(machine, found.values())
     if unit.by_role:  # weights may have room for one array's only
         parts = (*flat_tile(cascade, part.n, dims[-1]).items(), *flat_tile(cascade, part.k, dims[0]).items())
         for nest in found.values():
@@ -285,7 +349,7 @@ def in_parts(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[LoopNest]:
     part = roles(cascade, einsum)
     if len(nests[0].einsums) > 1 or not (part.m or part.n):
         return found
-    waiting = [at for at, nest in enumerate(nests) if not nest.streamed]
+    waiting = [at for at, nest in enumerate(nests) if not nest.streamed and not nest.straight]
     whole = dict(zip(waiting, cycles_of(leaves, [nests[at] for at in waiting]), strict=True))
     for shares in (MOST_PARTS, 2):
         made, times = [], []
