@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import combinations
 from typing import Final
 
 import msgspec
@@ -275,10 +276,10 @@ def rows_of(einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
 
 
 def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str, ...]) -> Iterator[LoopNest]:
-    """Rows double from one, or one group of what is pruned, to all, innermost rank first; of several products
-    the innermost doubles beside all of the others, too; all the rest is whole. Of a lone Einsum what is
-    reduced doubles from one point on, too. Ranks of which reads of one tensor move apart are no rows: what
-    its tiles share would depend on their place.
+    """Rows double from one, or one group of what is pruned, to all, innermost rank first; of two products of
+    one input the innermost doubles beside all of the others, too; all the rest is whole. Of a lone Einsum
+    what is reduced doubles from one point on, too. Ranks of which reads of one tensor move apart are no rows:
+    what its tiles share would depend on their place.
     """
     still = {*stepped, *(rank for einsum in einsums for rank in apart_of(einsum))}
     rows = tuple(rank for rank in rows_of(einsums) if rank not in still)
@@ -295,7 +296,7 @@ def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str
             yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked, *inner))
             size *= 2
     yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
-    if not stepped and sum(einsum.contracts for einsum in einsums) > 1:  # two products of one input
+    if not stepped and _share_input(einsums):
         *outer, last = rows
         part = tiles | {rank: cascade.size(rank) for rank in outer}
         while part != tiles and part[last] < cascade.size(last):
@@ -309,6 +310,12 @@ def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str
             if most > MOST_POINTS and (stepped or not any(einsum.contracts for einsum in einsums)):
                 return
             yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
+
+
+def _share_input(einsums: Block) -> bool:
+    """Whether two products read one tensor, as SwiGLU's gate and up do."""
+    reads = [{access.tensor for access in einsum.reads} for einsum in einsums if einsum.contracts]
+    return any(one & other for one, other in combinations(reads, 2))
 
 
 def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator[LoopNest]:
