@@ -24,6 +24,7 @@ from einsim.accel.machine import (
 from einsim.accel.noc import Noc
 from einsim.specs.errors import RuleError, below
 from einsim.specs.near import near
+from einsim.specs.schema import text
 from einsim.specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Watts
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=65536)]
@@ -32,7 +33,9 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 Cycles = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
 Latency = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
 Bits = Annotated[int, msgspec.Meta(ge=1, le=64)]
-Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+Name = Annotated[
+    str, text("[A-Za-z][A-Za-z0-9_-]{0,63}", "a letter, then letters, digits, - and _, 64 at most")
+]
 """A part's name: no dots, which separate the names of a path."""
 
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -41,7 +44,9 @@ Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Dataflow = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(DATAFLOWS)})]
 """One of `DATAFLOWS`, as the unit checks."""
 
-Widths = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,2}(x[1-9][0-9]{0,2})?$")]
+Widths = Annotated[
+    str, text("[1-9][0-9]{0,2}(x[1-9][0-9]{0,2})?", "bits such as 16, or 16x8 for two operands")
+]
 """Bits of operands: `16` for both, `16x8` where they differ."""
 
 Area = Annotated[float, msgspec.Meta(ge=0, le=1e12)]

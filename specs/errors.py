@@ -26,13 +26,23 @@ _SHORT.maxstring = _SHORT.maxother = 60
 _SHORT.maxlevel = 2
 _WIDEST: Final = 80
 """Characters of the longest value that a message shows."""
+_LONGEST: Final = 400
+"""Characters of the longest word, such as a file's path, that it shows whole."""
 
 
 class EinsimError(Exception):
     """Base of every error that a user can cause; `str(error)` is one line, fit to print as it is."""
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())
+        words = (
+            word if len(word) <= _LONGEST else f"{word[:_WIDEST]}..." for word in super().__str__().split()
+        )
+        return "".join(map(_printable, " ".join(words)))
+
+
+def _printable(sign: str) -> str:
+    """A character that a terminal shows, or its escape."""
+    return sign if sign.isprintable() else sign.encode("ascii", "backslashreplace").decode()
 
 
 class RuleError(EinsimError, ValueError):
@@ -84,8 +94,12 @@ def dotted(path: tuple[str | int, ...]) -> str:
     """The path as it is shown: `("units", 0, "rows")` reads `units[0].rows`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        text += f"[{part}]" if isinstance(part, int) else f".{_cut(part)}" if text else _cut(part)
     return text
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
 
 
 def _body(rule: str, got: object, hint: str) -> str:
@@ -101,4 +115,4 @@ def _show(value: object) -> str:
     if isinstance(value, int | float):
         return _SHORT.repr(value + 0)  # + 0 turns a unit (Bytes, Hertz) into its plain number
     text = _SHORT.repr(value)
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
+    return _cut(text)

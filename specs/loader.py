@@ -10,7 +10,7 @@ import msgspec
 from einsim.specs.document import Document, Path
 from einsim.specs.errors import MISSING, RuleError, SpecError
 from einsim.specs.near import near
-from einsim.specs.schema import known_keys, known_values
+from einsim.specs.schema import WORDED, known_keys, known_values
 from einsim.specs.units import decode_quantity
 from einsim.specs.yaml_reader import load_yaml, read_value, read_yaml
 
@@ -112,7 +112,7 @@ def _rule(what: str) -> str:
     if match := re.fullmatch(r"Expected `[^`]*` that's (a multiple of .*)", what):
         return "must be " + match[1]
     if match := re.fullmatch(r"Expected `str` matching regex (.*)", what):
-        return "must match " + match[1]
+        return f"must be {WORDED[match[1]]}" if match[1] in WORDED else f"must match {match[1]}"
     return what[:1].lower() + what[1:]
 
 

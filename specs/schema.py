@@ -12,6 +12,16 @@ import msgspec
 
 from einsim.specs.document import Path
 
+WORDED: dict[str, str] = {}
+"""Rules of text in words, by the pattern as msgspec quotes it."""
+
+
+def text(pattern: str, words: str) -> msgspec.Meta:
+    """The rule that a whole text matches a pattern, which errors tell in words: `must be WORDS`."""
+    whole = rf"^(?:{pattern})$(?!\n)"  # `$` alone takes a newline at the end, and a JSON Schema knows no `\Z`
+    WORDED[repr(whole)] = words
+    return msgspec.Meta(pattern=whole)
+
 
 def types_at(kind: Any, path: Path) -> list[Any]:
     """Every type that may stand at the path below `kind`, unions opened."""

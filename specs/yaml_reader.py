@@ -28,6 +28,8 @@ _LONGEST_NUMBER: Final = 40
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 _BASED: Final = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
 _REAL: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_CONTROL: Final = re.compile(r"[^\t\n\x20-\x7e\xa0-\U0010ffff]|[\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+"""C0 and C1 but tab and newline, half characters, and marks that turn text round."""
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: Final[dict[str, bool | None]] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
@@ -129,7 +131,8 @@ class _Builder:
             self.anchors[event.anchor] = None
         value: Any
         if isinstance(event, yaml.ScalarEvent):
-            value = self._plain(event.value, line, path) if event.implicit[0] else event.value
+            text = self._text(event.value, line, path)
+            value = self._plain(text, line, path) if event.implicit[0] else text
         elif isinstance(event, yaml.SequenceStartEvent):
             value = self._sequence(events, path)
         else:
@@ -160,7 +163,7 @@ class _Builder:
             line = _line(event)
             if not isinstance(event, yaml.ScalarEvent) or event.tag is not None:
                 raise self._error(line, "a key must be plain text", path)
-            key = event.value
+            key = self._text(event.value, line, path)
             if key in data:
                 raise self._error(line, f"key stands twice (first on line {first[key]})", (*path, key))
             first[key] = line
@@ -168,6 +171,12 @@ class _Builder:
             data[key] = self._value(next(events), events, (*path, key))
             self.lines[(*path, key)] = line
         return data
+
+    def _text(self, text: str, line: int, path: Path) -> str:
+        """Text as it is; SpecError for control characters, which could make a terminal do something."""
+        if found := _CONTROL.search(text):
+            raise self._error(line, f"must not hold control characters (got {found[0]!a})", path)
+        return text
 
     def _plain(self, text: str, line: int, path: Path) -> Any:
         if text in _WORDS:

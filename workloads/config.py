@@ -150,9 +150,11 @@ def read_config(path: Path) -> Dimensions:
     config = _Config(document)
     kind = document.value(("model_type",))
     config.required("model_type", kind)
+    if not isinstance(kind, str):
+        raise document.error(("model_type",), "must be text", got=kind)
     if kind not in KINDS:
-        raise document.error(("model_type",), f"unsupported kind '{kind}'", hint=near(kind, KINDS))
-    found = KINDS[str(kind)](config)
+        raise document.error(("model_type",), "unsupported kind", got=kind, hint=near(kind, KINDS))
+    found = KINDS[kind](config)
     if found.rope and found.head_dim % 2:
         raise document.error((), f"rotary positions need an even head size, not {found.head_dim}")
     return msgspec.structs.replace(found, source=str(path))

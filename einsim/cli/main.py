@@ -6,8 +6,6 @@ Exit codes: 0 done, 1 a check failed (`validate`, `doctor`), 2 the user's input 
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from einsim.cli.group import CommandList
+from einsim.cli.streams import abandon, prepare, say
 from einsim.specs.errors import EinsimError
 from einsim.specs.near import near
 from einsim.version import VERSION
@@ -57,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(arguments: list[str]) -> int:
     """As `main`, whatever becomes of warnings."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without bars and arrows gets question marks
+    prepare()
     try:
         # Not cli.main: it has its own idea of exit codes for a broken pipe and for Ctrl-C.
         with cli.make_context("einsim", arguments) as context:
@@ -69,29 +66,28 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (click.Abort, KeyboardInterrupt):
-        sys.stderr.write("\n")
+        say("")
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes stdout once more at exit; with nobody reading that would be a second error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon(sys.stdout)
         return BROKEN_PIPE
     except click.ClickException as mistake:
         return complain(usage_line(mistake))
     except EinsimError as mistake:
         return complain(str(mistake))
     except OSError as mistake:
-        where = f"{mistake.filename}: " if mistake.filename else ""
-        return complain(f"{where}{mistake.strerror or mistake}")
+        abandon(sys.stdout)  # files that can't be written are errors of einsim: what is left is stdout
+        return complain(f"{mistake.filename or 'stdout'}: {mistake.strerror or mistake}")
 
 
 def warn(message: Warning | str) -> None:
     """Write `warning: ...` as one line."""
-    sys.stderr.write(f"warning: {' '.join(str(message).split())}\n")
+    say(f"warning: {' '.join(str(message).split())}")
 
 
 def complain(message: str) -> int:
     """Write `error: ...` as one line and return the exit code for wrong input."""
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    say(f"error: {' '.join(message.split())}")
     return WRONG_INPUT
 
 

@@ -16,7 +16,7 @@ from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.cli.terminal import console, say_compiling
+from einsim.cli.terminal import console, say_compiling, titled
 from einsim.dataflow.effort import Effort
 from einsim.dataflow.mapper.best import (
     Answer,
@@ -254,7 +254,7 @@ def _progress(*, joules: bool) -> Iterator[Report]:
     columns = (
         TextColumn("groups"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total} {task.description}"),
+        TextColumn("{task.completed}/{task.total} {task.description}", markup=False),
     )
     with Progress(*columns, TimeElapsedColumn(), console=out, transient=True) as bar:
         task = bar.add_task("", total=None)
@@ -350,12 +350,10 @@ def _print(found: Finals, objective: str) -> None:
     answer, best = found.answer, found.best
     result = best.simulated or best.result
     held = format_bytes(sum(result.buffers.values()))
-    out.print(
-        f"[bold]{result.workload}[/] on [bold]{result.accel}[/]: {result.latency_s:.4g} s, "
-        f"energy {energy(result)}, {held} on chip, bound by {best.result.bottleneck}"
-    )
+    figures = f"{result.latency_s:.4g} s, energy {energy(result)}, {held} on chip"
+    out.print(titled(result).append(f": {figures}, bound by {best.result.bottleneck}"))
     if best.simulated is not None:
-        out.print(over_bound(best.result, best.simulated), markup=False)
+        out.print(over_bound(best.result, best.simulated))
     elif best.cut:
         out.print("by the bound: not compared, since its run was cut short")
     own = "" if best.mapping == answer.mapping else f" than {answer.result.latency_s:.4g} s"
@@ -370,11 +368,11 @@ def _print(found: Finals, objective: str) -> None:
         f"{sure} (tiles '{answer.space.menu}', {answer.nodes} partial mappings, {answer.seconds:.1f} s)"
     )
     if note := _note(found, objective):
-        out.print(note, markup=False)
+        out.print(note)
     if objective == "pareto":
         for _, one in answer.front:
             size = format_bytes(sum(one.buffers.values()))
-            out.print(f"  {one.latency_s:.4g} s  {energy(one)}  {size}", markup=False)
-    out.print(mapping_text(best.mapping), markup=False)
+            out.print(f"  {one.latency_s:.4g} s  {energy(one)}  {size}")
+    out.print(mapping_text(best.mapping))
     for other in found.compared[1:]:
-        out.print(_beaten(other), markup=False)
+        out.print(_beaten(other))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 import msgspec
 from rich.table import Table
+from rich.text import Text
 
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console
@@ -63,8 +64,9 @@ def command(
     for name in ("rank", "passes", "tensors read more than once", "Einsums by pass"):
         table.add_column(name, overflow="fold")
     for report in reports:
-        table.add_row(report.where, f"[bold]{report.passes}[/]", again(report), by_pass(report))
-    out.print(f"[bold]{cascade.name}[/]: {most(reports, cascade)}, the least that any mapping needs\n")
+        table.add_row(report.where, Text(str(report.passes), style="bold"), again(report), by_pass(report))
+    told = f": {most(reports, cascade)}, the least that any mapping needs\n"
+    out.print(Text.assemble((cascade.name, "bold"), told))
     out.print(table)
 
 

@@ -9,11 +9,12 @@ from typing import get_args
 
 import click
 import msgspec
+from rich.text import Text
 
 from einsim.accel.gpu.machine import is_gpu
 from einsim.cli.choice import Named
 from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.cli.terminal import console, say_compiling
+from einsim.cli.terminal import console, say_compiling, titled
 from einsim.dataflow.effort import Effort
 from einsim.dataflow.mapping_file import dump_mapping
 from einsim.evaluation import AUTO, TEMPLATE, Level, Mapped, evaluate
@@ -99,22 +100,22 @@ def command(
         return code
     out = console()
     sizes = " ".join(f"{rank.name}={rank.size}" for rank in found.cascade.ranks)
-    out.print(f"[bold]{found.result.workload}[/] on [bold]{found.result.accel}[/]  [dim]{sizes}[/]\n")
+    out.print(Text.assemble(titled(found.result), ("  " + sizes, "dim"), "\n"))
     out.print(comparison_table([found.result]))
     if found.result.breakdown_by_unit:  # the model of a GPU's kernels doesn't say it
-        out.print("\n[bold]where the time went[/]")
+        out.print("\nwhere the time went", style="bold")
         out.print(where_time_went(found.result))
-    out.print("\n[bold]mapping[/]")
-    out.print(found.result.mapping, markup=False)
+    out.print("\nmapping", style="bold")
+    out.print(found.result.mapping)
     if searched is not None and level == "sim":
-        out.print(over_bound(searched, found.result), markup=False)
+        out.print(over_bound(searched, found.result))
     for note in found.result.notes:
-        out.print(f"note: {note}", markup=False)
+        out.print(f"note: {note}")
     if found.result.assumed:
-        out.print(f"assumed, no published figure: {', '.join(found.result.assumed)}", markup=False)
+        out.print(f"assumed, no published figure: {', '.join(found.result.assumed)}")
     if checked is not None:
-        out.print("\n[bold]checked against the oracle[/]")
-        out.print("\n".join(told(checked)), markup=False, soft_wrap=True)
+        out.print("\nchecked against the oracle", style="bold")
+        out.print("\n".join(told(checked)), soft_wrap=True)
     return code
 
 

@@ -71,7 +71,7 @@ def command(suite: str, cases: tuple[str, ...], full: bool, as_json: bool, every
     out = console()
     out.print(in_full(rows) if every_row or cases else in_short(rows))
     for row in failed:
-        out.print(f"[red]outside its limit[/]: {told(row)}")
+        out.print(Text.assemble(("outside its limit", "red"), f": {told(row)}"))
     limited = sum(row.limit is not None for row in rows)
     click.echo(f"{len(rows)} figures, {limited} with a limit, {len(failed)} outside it")
     return 1 if failed else 0
@@ -81,7 +81,7 @@ def gather(suites: Sequence[str], cases: Sequence[str], *, full: bool = False) -
     """The suites' rows, with a progress line on a terminal and none in a pipe."""
     out = console(error=True)
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
         console=out,
         transient=True,

@@ -26,7 +26,12 @@ WIDEST = 160
 def comparison(results: Annotated[Sequence[Result], Meta(min_length=1)], *, styled: bool = False) -> str:
     """Results side by side as text: figures, where time, energy and bytes go; `styled` for a terminal in colour."""
     out = Console(
-        width=WIDEST, force_terminal=styled, highlight=False, color_system="standard" if styled else None
+        width=WIDEST,
+        force_terminal=styled,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        color_system="standard" if styled else None,
     )
     with out.capture() as lines:
         out.print(comparison_table(results))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import click
 import pytest
@@ -101,24 +97,3 @@ def test_an_error_of_many_lines_is_told_in_one(
     monkeypatch.setattr(entry.cli, "make_context", long_winded)
     assert main([]) == 2
     assert capsys.readouterr().err == "error: this and that\n"
-
-
-def test_a_terminal_of_few_characters_gets_question_marks(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
-    command = ["run", "softmax", "--set", "p=64", "d=64", "--accel", "flat-edge", "--level", "analytical"]
-    assert main(command) == 0
-    assert "?" in written.getvalue().decode("cp1252")
-
-
-def test_a_reader_that_goes_away_is_quiet(repository: Path) -> None:
-    script = f"set -o pipefail; {sys.executable} -m einsim --help | true; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", f"for i in 1 2 3; do {script}; done"],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stderr == ""
-    assert set(done.stdout.split()) <= {"0", "141"}
