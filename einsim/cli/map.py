@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.cli.choice import Named
+from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console, say_compiling, titled
 from einsim.dataflow.effort import Effort
@@ -104,6 +105,7 @@ Ctrl-C ends the search with the best mapping so far.
 @click.option("--space", "only_space", is_flag=True, help="Describe the space and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the mapping as YAML.")
+@force_option
 def command(
     *,
     workload: str,
@@ -125,8 +127,10 @@ def command(
     only_space: bool,
     as_json: bool,
     output: Path | None,
+    force: bool,
 ) -> None:
     """Search, print and write."""
+    check_output(output, "a mapping", inputs=(workload, accel), force=force)
     limit = float("inf") if within is None else float(quantity(Bytes, within, "--within"))
     seconds = float("inf") if budget is None else float(quantity(Seconds, budget, "--budget"))
     restricted = tiles is not None or fuse is not None or buffers is not None or bool(keep)

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from einsim.cli.choice import Named
+from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.evaluation import TEMPLATE, Level, evaluate
 from einsim.report.case import Case
@@ -49,6 +50,7 @@ every --accel.
     required=True,
     help="The page to write.",
 )
+@force_option
 def command(
     *,
     items: tuple[str, ...],
@@ -57,8 +59,10 @@ def command(
     mapping: str,
     level: Level,
     output: Path,
+    force: bool,
 ) -> None:
     """Gather the cases and write the page."""
+    check_output(output, "a report", inputs=(*items, *accels, mapping), force=force)
     pairs = read_pairs(settings)
     cases: list[Case] = []
     origins: list[str] = []

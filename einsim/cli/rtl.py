@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -29,5 +30,5 @@ def emit_command(accel: str, folder: str, unit: str) -> int:
     """Write the project and say what to do next."""
     project = emit(accel, Path(folder), unit=unit)
     click.echo(f"{project.design.name} of unit '{project.unit}', {len(project.jobs)} golden jobs in {folder}")
-    click.echo(f"next: make -C {folder} test")
+    click.echo(f"next: make -C {shlex.quote(folder)} test")
     return 0

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from einsim.accel.gpu.machine import is_gpu
 from einsim.cli.choice import Named
+from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console, say_compiling, titled
 from einsim.dataflow.effort import Effort
@@ -64,6 +65,7 @@ WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hug
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Also keep the whole result in this file."
 )
+@force_option
 def command(
     *,
     workload: str,
@@ -76,8 +78,14 @@ def command(
     save_mapping: Path | None,
     as_json: bool,
     output: Path | None,
+    force: bool,
 ) -> int:
     """Evaluate and print; 1 where a check finds a difference."""
+    inputs = (workload, accel, mapping)
+    check_output(output, "a result", inputs=inputs, force=force)
+    check_output(save_mapping, "a mapping", inputs=inputs, force=force)
+    if output and save_mapping and output.resolve() == save_mapping.resolve():
+        raise SpecError("", "is --output too", got=str(output), where="--save-mapping")
     if check and is_gpu(accel):
         raise SpecError("", "is for mappings, and a GPU runs kernels", got=accel, where="--check")
     if mapping == AUTO:

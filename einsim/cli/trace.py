@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from einsim.accel.machine import Machine
+from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.dataflow.lower import lower
 from einsim.evaluation import TEMPLATE, Evaluation, evaluate
@@ -59,6 +60,7 @@ OPERAND_LIMIT: Final = 8  # the waves' operands are small, so that they can be f
     required=True,
     help="The file to write.",
 )
+@force_option
 def command(
     *,
     workload: str,
@@ -69,12 +71,14 @@ def command(
     to_cycle: int | None,
     registers: bool,
     output: Path,
+    force: bool,
 ) -> None:
     """Record and write."""
     if output.suffix not in SUFFIXES:
         rule = f"must end in one of {', '.join(SUFFIXES)}"
         hint = near(output.suffix, SUFFIXES)
         raise SpecError("", rule, got=output.name, where="--output", hint=hint)
+    check_output(output, "a trace", inputs=(workload, accel, mapping), force=force)
     if registers and output.suffix != ".vcd":
         raise SpecError("", "writes a .vcd file", got=output.name, where="--registers")
     found = evaluate(workload, accel, settings=read_pairs(settings), mapping=mapping, level="analytical")

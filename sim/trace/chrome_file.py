@@ -13,6 +13,7 @@ from typing import Any
 
 from einsim.sim.trace.recording import Recording
 from einsim.sim.trace.tracks import GROUPS, tracks
+from einsim.specs.files import replacing
 
 
 def write_chrome(recording: Recording, path: Path) -> None:
@@ -21,7 +22,7 @@ def write_chrome(recording: Recording, path: Path) -> None:
         "workload": recording.workload, "accel": recording.accel, "mapping": recording.mapping,
         "clock_hz": recording.clock_hz, "time": "1 us is one cycle",
     }  # fmt: skip
-    with path.open("w", encoding="utf-8") as file:
+    with replacing(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(f'{{"otherData": {json.dumps(head)},\n"traceEvents": [\n')
         file.write(",\n".join(json.dumps(event) for event in _events(recording)))
         file.write("\n]}\n")

@@ -13,6 +13,7 @@ from typing import Any, Final
 from einsim.sim.trace.recording import Recording
 from einsim.sim.trace.tracks import GROUPS, Track, tracks
 from einsim.specs.errors import SpecError
+from einsim.specs.files import replacing
 
 NS_PER_CYCLE: Final = 1000
 SEQUENCE: Final = 1  # one writer: any number that all its packets share
@@ -29,7 +30,7 @@ def write_perfetto(recording: Recording, path: Path) -> None:
     except ImportError:
         rule = "needs the 'perfetto' package (pip install perfetto), or a name that ends in .json"
         raise SpecError("", rule, where=str(path)) from None
-    with path.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         builder = StreamingTraceProtoBuilder(file)
         for fill in _packets(recording):
             packet = builder.create_packet()

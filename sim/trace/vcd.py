@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from einsim.specs.files import replacing
+
 PS_PER_CYCLE: Final = 1000
 
 
@@ -50,7 +52,8 @@ def write_vcd(signals: Iterable[Signal], path: Path, *, end: int, comment: str =
     for time in sorted(at):
         lines += [f"#{time}", *at[time]]
     lines.append(f"#{end}")
-    path.write_text("\n".join(lines) + "\n", encoding="ascii", errors="replace")
+    with replacing(path) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="ascii", errors="replace")
 
 
 def _change(bits: int, value: int | str, code: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from einsim.sim.breakdown import reason
 from einsim.sim.trace.recording import Recording
 from einsim.specs.errors import SpecError
+from einsim.specs.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,8 @@ def write_waterfall(recording: Recording, path: Path, colours: Mapping[str, str]
     with mpl.rc_context({"svg.hashsalt": "einsim", "font.family": "DejaVu Sans", "font.size": 9}):
         figure = _draw(Figure, recording, colours, title)
         metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-        figure.savefig(path, dpi=110, metadata=metadata)
+        with replacing(path) as part:
+            figure.savefig(part, dpi=110, metadata=metadata, format=path.suffix[1:])
 
 
 def _draw(make: type[Figure], recording: Recording, colours: Mapping[str, str], title: str) -> Figure:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from einsim.specs.errors import SpecError
-from einsim.specs.files import read_text, write_text
+from einsim.specs.files import read_text, replacing, write_text
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -50,18 +50,24 @@ def test_what_cannot_be_written_is_one_line(name: str, rule: str, tmp_path: Path
     assert str(told.value) == f"{tmp_path / name}: cannot be written: {rule}"
 
 
-def test_a_file_stays_where_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Path, text: str, **_: str) -> None:
-        with self.open("w") as file:
-            file.write(text[:1])
+def half_written(path: Path, *, folder: bool) -> None:
+    """Write a part of it, then find the disk full."""
+    with replacing(path) as part:
+        if folder:
+            part.mkdir()
+        (part / "a" if folder else part).write_text("aft")
         raise OSError(28, "No space left on device")
 
-    write_text(tmp_path / "file", "before")
-    monkeypatch.setattr(Path, "write_text", full)
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_was_there_stays_where_the_disk_is_full(kind: str, tmp_path: Path) -> None:
+    if kind == "file":
+        write_text(tmp_path / kind, "before")
     with pytest.raises(SpecError, match="No space left on device"):
-        write_text(tmp_path / "file", "after")
-    assert (tmp_path / "file").read_bytes() == b"before"
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+        half_written(tmp_path / kind, folder=kind == "folder")
+    assert [each.name for each in tmp_path.iterdir()] == (["file"] if kind == "file" else [])
+    if kind == "file":
+        assert read_text(tmp_path / kind) == "before"
 
 
 def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:

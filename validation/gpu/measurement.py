@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from einsim.specs.errors import SpecError
+from einsim.specs.files import replacing
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,11 +104,12 @@ def _rows(path: Path) -> Iterator[Measurement]:
 
 
 def append(path: Path, row: Measurement) -> None:
-    """Add one row, with the header first if the file is new."""
-    new = not path.exists()
-    with path.open("a", newline="") as file:
+    """Add one row, with the header first if the file is new; one that is stopped leaves whole rows."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        file.write(before)
         writer = csv.writer(file, lineterminator="\n")
-        if new:
+        if not before:
             writer.writerow(FIELDS)
         writer.writerow([_cell(getattr(row, name)) for name in FIELDS])
 

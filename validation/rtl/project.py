@@ -22,6 +22,7 @@ from einsim.sim.arrays.dsp_chain import ChainSpec
 from einsim.sim.arrays.fusemax import FuseMaxSpec
 from einsim.sim.arrays.gemm import DATAFLOWS, ArraySpec
 from einsim.specs.errors import EinsimError, RuleError
+from einsim.specs.files import replacing, write_text
 
 LARGEST_RUN: Final = 8
 """Rows and columns that the golden jobs run at most: an interpreted 128 x 128 takes hours."""
@@ -45,28 +46,34 @@ def emit(accel: str, folder: Path, *, unit: str = "") -> Project:
     EinsimError when the folder holds something; SpecError or RuleError for what isn't there.
     """
     project = plan(load_machine(accel), unit)
-    if folder.exists() and any(folder.iterdir()):
-        raise EinsimError(f"{folder}: holds files already; name a new folder")
-    (folder / "rtl").mkdir(parents=True, exist_ok=True)
-    for file in project.design.files():
-        text = file.read_text()
-        if file == project.design.files()[-1]:
-            text = with_defaults(text, project.parameters)
-        (folder / "rtl" / file.name).write_text(text)
-    write_jobs(folder / "jobs.json", project.jobs)
-    parameters = msgspec.json.format(msgspec.json.encode(project.run_parameters))
-    (folder / "parameters.json").write_bytes(parameters)
-    (folder / "test_array.py").write_text(TESTBENCH.format(design=project.design.name))
-    (folder / "Makefile").write_text(MAKEFILE)
-    (folder / "README.md").write_text(readme(accel, project))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EinsimError(f"{folder}: is there already and not an empty folder; name a new one")
+    with replacing(folder) as part:
+        (part / "rtl").mkdir(parents=True)
+        for file in project.design.files():
+            text = file.read_text(encoding="utf-8")
+            if file == project.design.files()[-1]:
+                text = with_defaults(text, project.parameters)
+            write_text(part / "rtl" / file.name, text)
+        write_jobs(part / "jobs.json", project.jobs)
+        parameters = msgspec.json.format(msgspec.json.encode(project.run_parameters))
+        (part / "parameters.json").write_bytes(parameters)
+        write_text(part / "test_array.py", TESTBENCH.format(design=project.design.name))
+        write_text(part / "Makefile", MAKEFILE)
+        write_text(part / "README.md", readme(accel, project))
     return project
 
 
 def plan(machine: Machine, unit: str = "") -> Project:
     """Which design a unit is, and with what parameters."""
+    if not unit and not machine.matrix_units:
+        raise RuleError("has no array, and RTL is there for arrays", got=machine.name)
     chosen = machine.unit(unit) if unit else machine.matrix_units[0]
     if chosen.kind == "vector":
         raise RuleError("is a vector unit, RTL is there for arrays", got=chosen.name)
+    if not {"rows", "cols"} <= chosen.dims.keys():
+        rule = f"has {' x '.join(chosen.dims)}, RTL is there for arrays of rows x cols"
+        raise RuleError(rule, got=chosen.name)
     rows, cols = chosen.dims["rows"], chosen.dims["cols"]
     small_rows, small_cols = min(rows, LARGEST_RUN), min(cols, LARGEST_RUN)
     if chosen.kind == "dsp-chain":

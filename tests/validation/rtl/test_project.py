@@ -64,7 +64,7 @@ def test_a_unit_without_rtl_is_refused_in_one_line(unit, message, tmp_path):
 
 def test_a_folder_that_holds_something_is_refused(tmp_path):
     (tmp_path / "mine").write_text("keep")
-    with pytest.raises(EinsimError, match="holds files already"):
+    with pytest.raises(EinsimError, match="not an empty folder"):
         emit("tpu-v4i", tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]
 
