@@ -10,17 +10,17 @@ from typing import Any, Final
 
 import click
 
+from einsim.saved import BEGINNING, HEAD
 from einsim.specs.errors import SpecError
 
 KINDS: Final[dict[str, re.Pattern[bytes]]] = {
-    "a result": re.compile(rb'\s*\{\s*"workload"'),
+    "a result": BEGINNING,
     "a mapping": re.compile(rb"(\s*#[^\n]*\n)*\s*mapping:"),
     "a report": re.compile(rb"\s*<!doctype html", re.IGNORECASE),
     # A Perfetto trace begins with the tag of its first packet, which is a newline.
     "a trace": re.compile(rb"\n|\{\"otherData\"|\x89PNG|<\?xml|\$comment"),
 }
 """How a file of ours begins: another kind's is not written over."""
-HEAD: Final = 4096
 
 
 def force_option(command: Callable[..., Any]) -> Callable[..., Any]:

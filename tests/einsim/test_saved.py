@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -101,8 +103,7 @@ def test_a_mapping_of_the_version_before_loads_and_is_the_same():
         ({"cycles": -1}, "Expected `int` >= 0 - at `$.cycles`"), ({"latency_s": -1.0}, "Expected `float` >= 0.0 - at `$.latency_s`"),
         ({"traffic": {"dram": {"X": -1}}}, "Expected `int` >= 0 - at `$.traffic[...][...]`"),
         ({"energy_by": {"dram": -1e-9}}, "Expected `float` >= 0.0 - at `$.energy_by[...]`"),
-        ({"latency_s": float("nan")}, "no JSON"), ({"latency_s": float("inf")}, "no JSON"),
-        ({"version": None}, "must be text (got null)"), ({"version": 2}, "must be text (got 2)"),
+                ({"version": None}, "must be text (got null)"), ({"version": 2}, "must be text (got 2)"),
     ],
 )  # fmt: skip
 def test_what_no_run_gives_is_no_result(found, change, rule, tmp_path):
@@ -124,3 +125,75 @@ def test_files_that_are_not_there_are_one_line(found, tmp_path):
     ):  # fmt: skip
         with pytest.raises(einsim.SpecError, match=rule):
             call()
+
+
+def changed(found: einsim.Evaluation, path: Path, edit: Callable[[dict], None]) -> Path:
+    """A kept result with something changed by hand."""
+    einsim.save_result(found, path)
+    data = json.loads(path.read_text())
+    edit(data)
+    path.write_text(json.dumps(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("edit", "rule"),
+    [
+        (lambda data: data.update(cycles=-1), "is not a result of einsim: Expected `int` >= 0 - at `$.cycles`"),
+        (lambda data: data.update(latency_s=float("inf")), "must hold finite numbers (got Infinity)"),
+        (lambda data: data.update(latency_s=float("nan")), "must hold finite numbers (got NaN)"),
+        (lambda data: data.update(latencies=1), "latencies: unknown key; did you mean 'latency_s'?"),
+        (lambda data: data["utilization"].update(array2d=1.5), "utilization.array2d: must be <= 1 (got 1.5)"),
+        (lambda data: data["stalls"].update(bored=1), "stalls.bored: unknown cause (got 'bored'); known: "),
+        (lambda data: data["breakdown_by_unit"]["array2d"].update(busy=0), "breakdown_by_unit.array2d: must add up to the "),
+        (lambda data: data["breakdown_by_unit"]["array2d"].update({"bored:gb": 0}), "breakdown_by_unit.array2d: unknown cause"),
+        (lambda data: data.update(energy_j=1.0), "energy_j: doesn't follow from energy_by and energy_not_stated"),
+        (lambda data: data.update(power_w=None), "power_w: doesn't follow from latency_s and energy_by"),
+        (lambda data: data.update(tops="fast"), "tops: doesn't follow from latency_s and macs"),
+        (lambda data: data["machine"].update(units=[]), None),
+        (lambda data: data.update(machine={}), "is not a result of einsim: "),
+        (lambda data: data.update(traffic=[[[]]]), "is not a result of einsim: "),
+    ],
+)  # fmt: skip
+def test_a_result_changed_by_hand_says_what_is_wrong(edit, rule, found, tmp_path, capsys):
+    path = changed(found, tmp_path / "r.json", edit)
+    code = main(["report", str(path), "-o", str(tmp_path / "page.html")])
+    if rule is not None:
+        said = capsys.readouterr().err
+        assert code == 2
+        assert said.startswith(f"error: {path}")
+        assert rule in said
+        assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.7, 0.999])
+def test_a_truncated_result_says_so(share, found, tmp_path, capsys):
+    einsim.save_result(found, tmp_path / "r.json")
+    text = (tmp_path / "r.json").read_text()
+    (tmp_path / "r.json").write_text(text[: max(15, int(share * len(text)))])
+    assert main(["report", str(tmp_path / "r.json"), "-o", str(tmp_path / "page.html")]) == 2
+    assert "is not a result of einsim: no JSON (" in capsys.readouterr().err
+
+
+def test_a_key_twice_is_refused(found, tmp_path):
+    einsim.save_result(found, tmp_path / "r.json")
+    text = (tmp_path / "r.json").read_text().replace('"level"', '"cycles": 1, "level"', 1)
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(einsim.SpecError, match="cycles: key stands twice"):
+        einsim.load_result(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "chip.yaml", "../chip.yaml"])
+def test_no_path_that_a_file_names_is_opened(name, found, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chip.yaml").write_text("sm: {}")  # a GPU's description, which is_gpu would read
+
+    def rename(data: dict) -> None:
+        data.pop("machine")
+        data.update(accel=name)
+
+    path = changed(found, tmp_path / "r.json", rename)
+    opened: list[object] = []
+    sys.addaudithook(lambda event, of: opened.append(of[0]) if event == "open" else None)
+    read_saved(path)
+    assert not [each for each in opened if Path(str(each)).name == Path(name).name]
