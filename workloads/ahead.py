@@ -10,7 +10,7 @@ elsewhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from functools import lru_cache
 
 import msgspec
@@ -28,6 +28,7 @@ _Var = tuple[str, str]
 """A rank of the writer ("writes", rank) or of the reader ("reads", rank); _ORIGIN is always 0."""
 _ORIGIN: _Var = ("", "")
 _MOST_ROUNDS = 12
+_MOST_ENDS = 4096
 
 
 class Dependence(msgspec.Struct, frozen=True):
@@ -55,11 +56,11 @@ class _Linear(msgspec.Struct, frozen=True):
         return _Linear({v: a for v, a in terms.items() if a}, self.constant + factor * other.constant)
 
 
-def dependences(cascade: Cascade) -> tuple[Dependence, ...]:
-    """Every read of a result in a cascade."""
+def dependences(cascade: Cascade, readers: Sequence[Einsum] | None = None) -> tuple[Dependence, ...]:
+    """Every read of a result in a cascade, or by some Einsums of it."""
     return tuple(
         Dependence(writer, reader, read)
-        for reader in cascade.einsums
+        for reader in (cascade.einsums if readers is None else readers)
         for read in reader.reads
         if (writer := cascade.producer(read.tensor)) is not None
     )
@@ -221,11 +222,20 @@ class _Pairs:
         return best
 
 
-@lru_cache(maxsize=4096)
 def _ends(
     cascade: Cascade, edge: Dependence, given: tuple[tuple[str, int], ...], endless: frozenset[str]
 ) -> _Pairs:
-    return _Pairs(cascade, edge, dict(given), endless)
+    """The pairs of an edge: worked out once for all edges that look alike."""
+    writer, reader = edge.writer, edge.reader
+    ends = (writer.output.indices, writer.ranks, writer.iterative), (edge.read.indices, reader.ranks)
+    key = (*ends, given, endless)
+    found = cascade.ends.get(key)
+    if found is None:
+        if len(cascade.ends) >= _MOST_ENDS:
+            cascade.ends.clear()
+        found = cascade.ends[key] = _Pairs(cascade, edge, dict(given), endless)
+    assert isinstance(found, _Pairs)
+    return found
 
 
 def _line(side: str, index: Index) -> _Linear:

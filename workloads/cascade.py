@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import msgspec
@@ -108,11 +108,11 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
 
     def accesses(self, tensor: str) -> Iterator[Access]:
         """Every access to a tensor, its producer's write first."""
-        producer = self.producer(tensor)
-        if producer is not None:
-            yield producer.output
-        for einsum in self.einsums:
-            yield from (access for access in einsum.reads if access.tensor == tensor)
+        yield from (access for _, access in self.users(tensor))
+
+    def users(self, tensor: str) -> Sequence[tuple[Einsum, Access]]:
+        """Every Einsum that accesses a tensor with how it does, the producer's write first."""
+        return self._users.get(tensor, ())
 
     def extent(self, index: Index, declared: str) -> int:
         """Elements that an index needs along a dimension declared over a rank.
@@ -132,7 +132,9 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
         """
         found: dict[str, tuple[str, ...]] = {}
         for einsum in self.einsums:
-            reads = [read for other in self.einsums for read in other.reads if read.tensor == einsum.name]
+            if not einsum.iterative:
+                continue
+            reads = [access for _, access in self.users(einsum.name)[1:]]
             for at, index in enumerate(einsum.output.indices):
                 rank = index.ranks[0] if index.offset == 1 and index.terms else ""
                 if rank and all(set(read.indices[at].ranks) <= {rank} for read in reads):
@@ -191,12 +193,25 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def _consumers(self) -> dict[str, tuple[Einsum, ...]]:
-        found: dict[str, tuple[Einsum, ...]] = {}
+        found: dict[str, list[Einsum]] = {}
         for einsum in self.einsums:
             for tensor in dict.fromkeys(access.tensor for access in einsum.reads):
                 if tensor != einsum.name:
-                    found[tensor] = (*found.get(tensor, ()), einsum)
+                    found.setdefault(tensor, []).append(einsum)
+        return {tensor: tuple(einsums) for tensor, einsums in found.items()}
+
+    @cached_property
+    def _users(self) -> dict[str, list[tuple[Einsum, Access]]]:
+        found = {einsum.name: [(einsum, einsum.output)] for einsum in self.einsums}
+        for einsum in self.einsums:
+            for access in einsum.reads:
+                found.setdefault(access.tensor, []).append((einsum, access))
         return found
+
+    @cached_property
+    def ends(self) -> dict[object, object]:
+        """What `einsim.workloads.ahead` has found of pairs of accesses, by how they look."""
+        return {}
 
     @cached_property
     def _declared(self) -> frozenset[str]:

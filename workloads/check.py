@@ -22,7 +22,7 @@ LARGEST_RANK = 2**40
 LARGEST_POINTS = 2**80
 LARGEST_EXTENT = 2**42
 """Along one dimension of a tensor, halo and state included."""
-MOST_EINSUMS = 500
+MOST_EINSUMS = 20_000
 
 
 def checked(cascade: Cascade, places: Mapping[str, str], rank_places: Mapping[str, str]) -> Cascade:
@@ -79,10 +79,8 @@ def _check_shape(cascade: Cascade, name: str, places: Mapping[str, str]) -> None
     sizes = cascade.sizes
     ranks = cascade.tensor(name).ranks
     producer = cascade.producer(name)
-    users = [(producer, producer.output)] if producer else []
-    users += [(e, read) for e in cascade.einsums for read in e.reads if read.tensor == name]
     for axis, declared in enumerate(ranks):
-        for user, access in users:
+        for user, access in cascade.users(name):
             index = access.indices[axis]
             path, where = f"einsums.{user.name}", places.get(user.name, cascade.source)
             plain = index.plain
@@ -144,8 +142,9 @@ def _ordered(cascade: Cascade, places: Mapping[str, str]) -> tuple[Einsum, ...]:
                     places.get(einsum.name, cascade.source),
                 )
                 raise SpecError(f"einsums.{einsum.name}", f"{rule}, so it can't leave it", where=where)
-        for edge in dependences(cascade) if looped else ():
-            if edge.writer in group and edge.reader in group and _reads_later(cascade, edge, looped):
+        names = {einsum.name for einsum in group}
+        for edge in dependences(cascade, group) if looped else ():
+            if edge.within(names) and _reads_later(cascade, edge, looped):
                 rule, name = f"reads a later step of '{edge.writer.name}' than is known", edge.reader.name
                 raise SpecError(f"einsums.{name}", rule, where=places.get(name, cascade.source))
     return order

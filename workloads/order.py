@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,37 +33,29 @@ def trails(read: Access, producer: Einsum) -> bool:
 def cycle(einsums: Sequence[Einsum]) -> tuple[str, ...]:
     """Names along one cycle of same-step reads, () when there is none."""
     by_name = {einsum.name: einsum for einsum in einsums}
-    state: dict[str, int] = {}
-
-    def visit(name: str, path: tuple[str, ...]) -> tuple[str, ...]:
-        if state.get(name) == 2:
-            return ()
-        if name in path:
-            return (*path[path.index(name) :], name)
-        for read in by_name[name].reads:
-            producer = by_name.get(read.tensor)
-            if producer is not None and not trails(read, producer):
-                found = visit(producer.name, (*path, name))
-                if found:
-                    return found
-        state[name] = 2
-        return ()
-
-    for einsum in einsums:
-        found = visit(einsum.name, ())
-        if found:
-            return found
+    waits = {
+        name: [
+            read.tensor
+            for read in einsum.reads
+            if read.tensor in by_name and not trails(read, by_name[read.tensor])
+        ]
+        for name, einsum in by_name.items()
+    }
+    try:
+        TopologicalSorter(waits).prepare()
+    except CycleError as error:
+        return tuple(error.args[1][::-1])
     return ()
 
 
 def loop_ranks(cascade: Cascade, group: tuple[Einsum, ...]) -> tuple[str, ...]:
     """Ranks along which a group of Einsums must step, outermost first; () when it runs at once."""
     found: dict[str, None] = {}
+    names = {einsum.name for einsum in group}
     for einsum in group:
-        for other in group:
-            for access in cascade.accesses(einsum.name):
-                if access in other.reads and trails(access, einsum):
-                    found.update(dict.fromkeys(lags(access, einsum)))
+        for user, access in cascade.users(einsum.name)[1:]:
+            if user.name in names and trails(access, einsum):
+                found.update(dict.fromkeys(lags(access, einsum)))
     return tuple(found)
 
 
@@ -71,30 +64,34 @@ def components(einsums: Sequence[Einsum]) -> tuple[tuple[Einsum, ...], ...]:
 
     The strongly connected components of all reads, trailing ones included (Tarjan, 1972).
     """
-    by_name = {einsum.name: einsum for einsum in einsums}
-    number: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
+    place = {einsum.name: at for at, einsum in enumerate(einsums)}
+    reads = [[place[read.tensor] for read in each.reads if read.tensor in place] for each in einsums]
+    number: dict[int, int] = {}
+    low: dict[int, int] = {}
+    open_: dict[
+        int, None
+    ] = {}  # those whose component isn't known yet, in the order in which they were reached
     groups: list[tuple[Einsum, ...]] = []
-
-    def visit(name: str) -> None:
-        number[name] = low[name] = len(number)
-        stack.append(name)
-        for read in by_name[name].reads:
-            if read.tensor not in by_name:
-                continue
-            if read.tensor not in number:
-                visit(read.tensor)
-                low[name] = min(low[name], low[read.tensor])
-            elif read.tensor in stack:
-                low[name] = min(low[name], number[read.tensor])
-        if low[name] == number[name]:
-            at = stack.index(name)
-            members = set(stack[at:])
-            del stack[at:]
-            groups.append(tuple(einsum for einsum in einsums if einsum.name in members))
-
-    for einsum in einsums:
-        if einsum.name not in number:
-            visit(einsum.name)
+    for root in range(len(einsums)):
+        path = [] if root in number else [(root, iter(reads[root]))]
+        while path:
+            at, left = path[-1]
+            if at not in number:
+                number[at] = low[at] = len(number)
+                open_[at] = None
+            for other in left:
+                if other not in number:
+                    path.append((other, iter(reads[other])))
+                    break
+                if other in open_:
+                    low[at] = min(low[at], low[other])
+            else:
+                path.pop()
+                if path:
+                    low[path[-1][0]] = min(low[path[-1][0]], low[at])
+                if low[at] == number[at]:
+                    members = {open_.popitem()[0]}
+                    while at not in members:
+                        members.add(open_.popitem()[0])
+                    groups.append(tuple(einsums[member] for member in sorted(members)))
     return tuple(groups)

@@ -15,7 +15,7 @@ loop over the steps is then one of those outside.
 from __future__ import annotations
 
 import math
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 import msgspec
 
@@ -93,10 +93,10 @@ def occurrences(cascade: Cascade, rank: str, given: tuple[str, ...] | None = Non
     if found and not walking:
         return found
     numbers = {name: max(1, (time + 1) // 2) for name, time in times.items() if name in walking}
-    reading = {t.name: whole & _reading(cascade, t.name, along, walking) for t in cascade.tensors}
+    reading = _reading(cascade, along, walking, {name: 1 << numbers[name] for name in whole & walking})
     report = PassReport(
         rank=rank, given=given, einsums=numbers, passes=max((numbers[name] for name in whole), default=0),
-        tensors={name: len({numbers[each] for each in by}) for name, by in reading.items() if by},
+        tensors={t.name: by.bit_count() for t in cascade.tensors if (by := reading.get(t.name, 0))},
     )  # fmt: skip
     return (report, *found)
 
@@ -132,14 +132,18 @@ def _times(
         if edge.within(names) and meets(cascade, edge, given)
     ]
     times = {name: (int(name in whole), 0.0) for name in names}  # and by how far it trails in its pass
+    reads: dict[str, list[tuple[str, float]]] = {name: [] for name in names}
+    for edge, behind in active:
+        reads[edge.reader.name].append((edge.writer.name, behind))
     for group in components(inside):
         for _ in range(len(group) + 2):
-            before = dict(times)
-            for edge, behind in active:
-                if edge.reader in group:
-                    ready = _ready(times[edge.writer.name], behind, edge.reader.name in whole)
-                    times[edge.reader.name] = max(times[edge.reader.name], ready)
-            if times == before:
+            moved = False
+            for reader in (einsum.name for einsum in group):
+                for writer, behind in reads[reader]:
+                    ready = _ready(times[writer], behind, reader in whole)
+                    moved |= ready > times[reader]
+                    times[reader] = max(times[reader], ready)
+            if not moved:
                 break
         else:
             return next(each for each in loop_ranks(cascade, group) if each not in (rank, *given))
@@ -155,18 +159,20 @@ def _ready(written: tuple[int, float], behind: float, whole: bool) -> tuple[int,
     return now, trailing + behind if behind < math.inf else 0.0
 
 
-def _reading(cascade: Cascade, tensor: str, rank: str, walking: Set[str]) -> set[str]:
-    """Einsums that read the tensor's fibre along a rank, or one made of it element by element."""
-    found, fibres, grown = set[str](), {tensor}, True
-    while grown:
-        reading = {
-            einsum.name
-            for einsum in cascade.einsums
-            if einsum.name in walking
-            and any(read.tensor in fibres and rank in read.ranks for read in einsum.reads)
-        }
-        found |= reading
-        kept = {name for name in reading if rank in cascade.einsum(name).output.ranks}
-        grown = not kept <= fibres
-        fibres |= kept
+def _reading(cascade: Cascade, rank: str, walking: Set[str], passes: Mapping[str, int]) -> dict[str, int]:
+    """Passes, as bits, that read a tensor's fibre along a rank, or one made of it element by element."""
+    found: dict[str, int] = {}
+    moved = True
+    while moved:  # twice, but for states, which later Einsums write for earlier ones
+        moved = False
+        for einsum in reversed(cascade.einsums):
+            if einsum.name not in walking:
+                continue
+            mine = passes.get(einsum.name, 0)
+            if rank in einsum.output.ranks:
+                mine |= found.get(einsum.name, 0)
+            for read in einsum.reads:
+                if rank in read.ranks and mine & ~found.get(read.tensor, 0):
+                    found[read.tensor] = found.get(read.tensor, 0) | mine
+                    moved = True
     return found

@@ -122,10 +122,10 @@ def test_llama_weights_of_a_layer_are_those_of_the_published_model(write):
 @pytest.mark.parametrize(
     ("kind", "changes", "message"),
     [
-        ("llama", {"model_type": "llma"}, "config.json:9 model_type: unsupported kind 'llma'; did you mean 'llama'?"),
+        ("llama", {"model_type": "llma"}, "config.json:9 model_type: unsupported kind (got 'llma'); did you mean 'llama'?"),
         (
             "llama", {"model_type": "whisper"},
-            "config.json:9 model_type: unsupported kind 'whisper'; known: bert, gpt2, llama, mistral, qwen2, t5",
+            "config.json:9 model_type: unsupported kind (got 'whisper'); known: bert, gpt2, llama, mistral, qwen2, t5",
         ),
         ("llama", {"model_type": "absent"}, "config.json:1 model_type: is missing"),
         ("llama", {"hidden_size": "absent"}, "config.json:1 hidden_size: is missing"),

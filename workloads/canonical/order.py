@@ -10,9 +10,10 @@ fewer ranks first; then in their users' order. Parts are ordered by how their fi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from einsim.workloads.canonical.form import classes
 from einsim.workloads.cascade import Cascade, Einsum
@@ -24,7 +25,7 @@ from einsim.workloads.order import trails
 def in_order(cascade: Cascade) -> tuple[Einsum, ...]:
     """The Einsums, each after those that it reads from in the same step; () if there is no such order."""
     order = _Order(cascade)
-    return order.found if len(order.found) == len(cascade.einsums) else ()
+    return tuple(order.found) if len(order.found) == len(cascade.einsums) else ()
 
 
 class _Order:
@@ -39,14 +40,17 @@ class _Order:
         self.keys: dict[str, tuple[object, ...]] = {}
         self.looks: dict[str, tuple[object, ...]] = {}
         self.heights: dict[str, int] = {}
-        self.found: tuple[Einsum, ...] = ()
+        self.numbers: dict[str, int] = {}
+        self.found: list[Einsum] = []
         self.left = {name: len(producers) for name, producers in self.waits.items()}
-        for name in self._from_the_end():
+        backwards = self._from_the_end()
+        if len(backwards) < len(self.place):
+            return  # a cycle
+        for name in backwards:
             self.heights[name] = max((self.heights[user] + 1 for user in self.users[name]), default=0)
             self.looks[name] = self._look(name)
-            self.keys[name] = (*self._uses(name), self.looks[name])
-        if len(self.keys) < len(self.place):
-            return  # a cycle
+        for _, level in groupby(sorted(backwards, key=self.heights.__getitem__), self.heights.__getitem__):
+            self._number([*level])
         parts = [self._sorted(part) for part in self._parts()]
         first = {part[0]: part for part in parts}
         for one in sorted(self._sorted(first), key=self.looks.__getitem__):
@@ -71,15 +75,22 @@ class _Order:
                     order.append(producer)
         return order
 
+    def _number(self, level: Sequence[str]) -> None:
+        """Keys of Einsums of one height, and their order by key, by which others are compared."""
+        for name in level:
+            self.keys[name] = (*self._uses(name), self.looks[name])
+        found = sorted({self.keys[name] for name in level})
+        self.numbers |= {name: bisect_left(found, self.keys[name]) for name in level}
+
     def _uses(self, name: str) -> tuple[object, ...]:
-        """Operand, distance from the end and key of the user that counts, the least; last for a result."""
+        """Operand, distance from the end and number of the user that counts, the least; last for a result."""
         einsum = self.cascade.einsum(name)
         own = (True, 0) if einsum.contracts else (False, len(einsum.output.ranks))
         uses = []
         for user in self.users[name]:
             operands = [read.tensor for read in self.cascade.einsum(user).reads]
-            uses.append((operands.index(name), -self.heights[user], *own, self.keys[user]))
-        return min(uses, default=(math.inf, 0, *own, ()))
+            uses.append((operands.index(name), -self.heights[user], *own, self.numbers[user]))
+        return min(uses, default=(math.inf, 0, *own, 0))
 
     def _look(self, name: str) -> tuple[object, ...]:
         """What it computes, in letters by first appearance, and on what."""
@@ -138,17 +149,22 @@ class _Order:
 
     def _run(self, ready: Sequence[tuple[str, str]]) -> None:
         """Run Einsums that became ready together, each with what made it ready, and all they lead to."""
-        while ready:
-            after: list[tuple[str, str]] = []
-            for name, by in ready:
-                einsum = self.cascade.einsum(name)
-                self.found += (einsum,)
-                led = [(other, name) for other in self._led_to(name)]
-                if by and not einsum.contracts and not self.cascade.einsum(by).contracts:
-                    self._run(led)
-                else:
-                    after += led
-            ready = after
+        levels: list[tuple[Iterator[tuple[str, str]], list[tuple[str, str]]]] = [(iter(ready), [])]
+        while levels:
+            coming, after = levels[-1]
+            if (step := next(coming, None)) is None:
+                levels.pop()
+                if after:
+                    levels.append((iter(after), []))
+                continue
+            name, by = step
+            einsum = self.cascade.einsum(name)
+            self.found.append(einsum)
+            led = [(other, name) for other in self._led_to(name)]
+            if by and not einsum.contracts and not self.cascade.einsum(by).contracts:
+                levels.append((iter(led), []))
+            else:
+                after += led
 
     def _led_to(self, name: str) -> list[str]:
         led = []
