@@ -15,6 +15,7 @@ Refresh: "exact" sends every REF when it is due, "per-bank" every REFB. "average
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
@@ -59,7 +60,7 @@ class Flight(msgspec.Struct, kw_only=True):
     tensors: Ints
     rows: Ints  # where its pieces of these tensors begin
     piped: int  # when the pipe lets go of it
-    ends: int = NEVER
+    ends: float = math.inf  # a number of ticks once it is known: these have no largest one
     over: bool = False  # it has ended, but the channels have not run up to its end yet
 
 
@@ -124,13 +125,14 @@ class DramPort:
         self.ahead.take(self.live)
         self.seen = 0
         for flight in self.flights.values():
-            flight.ends = NEVER  # what was seen ahead no longer holds
+            flight.ends = math.inf  # what was seen ahead no longer holds
         return slot
 
     def upcoming(self) -> int:
         """When the next transfer ends, if no other comes; -1 with none in flight."""
         left, done = self.ahead.transfers.left, self.ahead.transfers.done
-        soonest, served = NEVER, self.origin
+        soonest: float = math.inf
+        served = self.origin
         flying = [slot for slot in self._order() if not self.flights[slot].over]
         for slot in flying:
             if left[slot].any() and served < soonest:  # whatever is not served yet may end from here on
@@ -143,7 +145,7 @@ class DramPort:
                     ends = self.origin + int(done[each].max()) * self.ticks_per_clock
                     self.flights[each].ends = max(ends, self.flights[each].piped)
                     soonest = min(soonest, self.flights[each].ends)
-        return soonest if flying else -1
+        return int(soonest) if flying else -1
 
     def ended(self, now: int) -> list[int]:
         """Slots of the transfers that end now, oldest first."""
@@ -176,9 +178,10 @@ class DramPort:
         transfers.flying[0] = len(kept)
         rebase(live.channels, transfers, cycle, self.clocks.t_faw)
         if self.exact:  # REFs keep to the engine's clock, however often the grid starts anew
-            nth = live.channels.counts[:, self.device.refresh] + 1
-            due = nth * self.device.refresh_every * self.ticks_per_clock - self.origin
-            live.channels.at[:, DUE] = -(-due // self.ticks_per_clock)
+            every = self.device.refresh_every * self.ticks_per_clock
+            for channel, sent in enumerate(live.channels.counts[:, self.device.refresh].tolist()):
+                due = (sent + 1) * every - self.origin
+                live.channels.at[channel, DUE] = -(-due // self.ticks_per_clock)
 
     def _run(self, buffers: Buffers, until: int, goal: int) -> None:
         run_all(buffers.channels, buffers.transfers, self.ways, self.device, until, goal)

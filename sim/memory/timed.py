@@ -31,6 +31,13 @@ def timed(program: Program, machine: Machine) -> tuple[Program, dict[str, DramPo
         rule = "'per-bank' needs a standard that states timing.t_rfc_bank"
         hint = "write the standard's YAML with it, or refresh: exact"
         raise SpecError(f"accel.{memory.name}.refresh", rule, got=standard.name, hint=hint)
+    slowest = standard.clock_hz.value / standard.timing.clocks.t_refi
+    if program.clock_hz < slowest:
+        rule = (
+            f"must be >= {slowest:.4g} Hz, one cycle a refresh, where {memory.name} follows {standard.name}"
+        )
+        hint = "leave out the timing: a machine so slow sees the bandwidth alone"
+        raise SpecError("accel.clock", rule, got=program.clock_hz, hint=hint)
     rate = Fraction(standard.clock_hz.value) * slowed(standard, exact=memory.refresh != "average")
     per_clock = Fraction(program.clock_hz) * program.ticks_per_cycle / rate
     split = scaled(program, per_clock.denominator)

@@ -341,3 +341,24 @@ def test_a_timing_that_makes_no_sense_is_refused(settings_, message):
 def test_an_unknown_standard_is_refused_with_the_near_one():
     with pytest.raises(SpecError, match=r"dram: no standard of that name \(got 'hbm2f'\); did you mean"):
         dram("hbm2f", 0)
+
+
+@pytest.mark.parametrize("clock", ["1.5Hz", "100kHz"])
+def test_a_cycle_of_many_refreshes_is_refused_in_one_line(clock):
+    slow = {"clock": clock, "dram.timing": "ddr4-3200", "dram.bandwidth": "25GB/s"}
+    program, chip = attention(**slow)
+    with pytest.raises(
+        SpecError, match=r"^accel\.clock: must be >= 1\.282e\+05 Hz, one cycle a refresh, where dram "
+    ):
+        simulate(program, chip)
+
+
+@pytest.mark.parametrize("refresh", ["exact", "average"])
+def test_a_slow_clock_of_an_odd_rate_ends_as_late_as_the_pipe_alone(refresh):
+    # A tick is so short there that the run's ticks pass 2^63.
+    odd = {"clock": "200000.37Hz", "dram.bandwidth": "25GB/s"}
+    ideal, chip = attention(**odd)
+    program, timed_chip = attention(**odd, **{"dram.timing": "ddr4-3200", "dram.refresh": refresh})
+    quick, slow = simulate(ideal, chip), simulate(program, timed_chip)
+    assert with_port(program, timed_chip)[0].ticks_per_cycle * slow.cycles > 2**63
+    assert quick.latency_s <= slow.latency_s < 1.01 * quick.latency_s
