@@ -178,6 +178,15 @@ def _classes(
         yield times, extents
 
 
+def _earlier(cascade: Cascade, access: Access) -> bool:
+    """Whether an access reads what an earlier step left of a state, and so waits for nothing of its own."""
+    maker = cascade.producer(access.tensor)
+    return maker is not None and any(
+        theirs.offset > mine.offset and {*theirs.ranks} & {*mine.ranks} & {*maker.iterative}
+        for mine, theirs in zip(access.indices, maker.output.indices, strict=True)
+    )
+
+
 class LeastCosts:
     """Of the nests of a list the least that each costs, where some tensors stay on chip."""
 
@@ -203,7 +212,7 @@ class LeastCosts:
         self.busy = np.stack(list(busy.values()), axis=1)
         self.one, self.last, self.tiles = least.one, least.last, least.tiles
         self.reads = {
-            einsum.name: tuple(dict.fromkeys(access.tensor for access in einsum.reads))
+            einsum.name: tuple(dict.fromkeys(a.tensor for a in einsum.reads if not _earlier(part, a)))
             for einsum in part.einsums
         }
         (near, *others) = {name for unit in machine.units for name in unit.memories.values()}

@@ -316,6 +316,8 @@ FLOORS = [
     ("attention-3pass", {"b": 1, "h": 2, "e": 32, "seq": 130, "documents": "50,80"}, "sa8295p"),
     ("attention-3pass", {"b": 1, "h": 2, "e": 64, "seq": 256, "causal": True}, "tpu-v4i"),
     ("linear-training", {"n": 96, "i": 200, "o": 160, "sparsity": "2:8"}, "vcu1525-sat"),
+    ("attention-1pass", {"b": 1, "h": 2, "e": 64, "seq": 512}, "tpu-v4i"),
+    ("attention-1pass", {"b": 1, "h": 2, "e": 64, "seq": 512}, "fusemax-cloud"),
 ]
 
 
