@@ -50,9 +50,10 @@ DEFINED: dict[str, str] = {
     "relu(x)": "max(x, 0)",
     "square(x)": "x * x",
     "silu(x)": "x * sigmoid(x)",
-    # Hendrycks & Gimpel, arXiv 1606.08415, the exact form and its tanh approximation.
+    # Hendrycks & Gimpel, arXiv 1606.08415, the exact form and its approximations by tanh and by a sigmoid.
     "gelu(x)": "0.5 * x * (1 + erf(x * 0.7071067811865476))",
     "gelu_tanh(x)": "0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))",
+    "gelu_quick(x)": "x * sigmoid(1.702 * x)",
 }
 
 

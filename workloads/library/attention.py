@@ -126,11 +126,33 @@ def mask_text(settings: Settings, m: int, p: int) -> str:
     return "\n".join(lines)
 
 
-def attention_text(settings: Settings, query: str, m: int) -> str:
-    """The Einsums, and the partition of m where blocks are used."""
+def attention_text(settings: Settings, query: str, m: int, score: str = "", sink: bool = False) -> str:
+    """The Einsums, and the partition of m where blocks are used.
+
+    `score` is what becomes of a product of query and key, `{s}`, before the softmax: "30 * tanh({s} / 30)".
+    With a `sink` each query head has a logit SINK more, of no value (Xiao et al., arXiv 2309.17453).
+    """
     passes = settings.text("passes")
     split = "" if passes == "3" else f"rank m0 = {min(settings.size('m0', DEFAULT_M0), m)}\nm -> m1, m0"
-    return split + _TEXT[passes].format(q=query)
+    text = _TEXT[passes]
+    if sink:
+        text = _with_sink(text, passes)
+    if score:
+        made = "QK[{q},m,p]" if passes == "3" else "BQK[{q},m1,m0,p]"
+        scored = score.replace("{s}", f"RAW{made}")
+        text = text.replace(f"{made} ", f"RAW{made} ", 1) + f"{made} = {scored}\n"
+    return split + text.replace("{hq}", query[2:]).format(q=query)
+
+
+def _with_sink(text: str, passes: str) -> str:
+    """The sum of exponentials with the sink's."""
+    if passes == "1":
+        total, top = "RD[{q},M1,p]", "RM[{q},M1,p]"
+        text = text.replace(f"/ {total}", "/ SD[{q},p]")
+    else:
+        total, top = "SDK[{q},p]", "GM[{q},p]"
+        text = text.replace("\nSD[", "\nSDK[")
+    return text + f"SD[{{q}},p] = {total} + exp(SINK[{{hq}}] - {top})\n"
 
 
 def _build(settings: Settings) -> Cascade:

@@ -34,18 +34,29 @@ ACT[b,c,y,x] = relu6(DW[b,c,y,x])
 PW[b,k,y,x] = ACT[b,c,y,x] * WP[k,c]
 """
 
-# The short convolution block of LFM2 (Liquid AI, its published modelling code and config): two gates around a
-# causal depthwise convolution of a few taps, between projections. Taps before the first token are absent.
-_GATED = """
-where r <= t
-BG[b,t,i] = X[b,t,d] * WB[d,i]
-CG[b,t,i] = X[b,t,d] * WC[d,i]
-XG[b,t,i] = X[b,t,d] * WX[d,i]
-BX[b,t,i] = BG[b,t,i] * XG[b,t,i]
-CV[b,t,i] = BX[b,t-r,i] * WK[i,r]
-GO[b,t,i] = CG[b,t,i] * CV[b,t,i]
-O[b,t,o] = GO[b,t,i] * WO[i,o]
-"""
+
+def gated_text(source: str, token: str, result: str, decode: bool = False) -> str:
+    """The short convolution block of LFM2 (Liquid AI, its published modelling code and config): two gates
+    around a causal depthwise convolution of a few taps r, between projections.
+
+    Taps before the first token are absent; in a decode step XS[b,r,i] holds what the earlier taps meet, the
+    latest first.
+    """
+    t = token
+    text = (
+        f"BG[b,{t},i] = {source}[b,{t},d] * WB[d,i]\n"
+        f"CG[b,{t},i] = {source}[b,{t},d] * WC[d,i]\n"
+        f"XG[b,{t},i] = {source}[b,{t},d] * WX[d,i]\n"
+        f"BX[b,{t},i] = BG[b,{t},i] * XG[b,{t},i]\n"
+    )
+    if decode:
+        text += f"CP[b,i] = XS[b,r,i] * WK[i,r+1]\nCV[b,{t},i] = CP[b,i] + BX[b,{t},i] * WK[i,0]\n"
+    else:
+        text += f"where r <= {t}\nCV[b,{t},i] = BX[b,{t}-r,i] * WK[i,r]\n"
+    return text + (
+        f"GO[b,{t},i] = CG[b,{t},i] * CV[b,{t},i]\n"
+        f"{result} = GO[b,{t},i] * WO[i,{result.rstrip(']').rpartition(',')[2]}]\n"
+    )
 
 
 def _image(settings: Settings, name: str, text: str) -> Cascade:
@@ -67,7 +78,9 @@ def _gated(settings: Settings) -> Cascade:
         "b": settings.size("b"), "t": settings.size("seq"), "d": d, "i": settings.size("i", d),
         "o": d, "r": settings.size("r"),
     }  # fmt: skip
-    return with_bits(parse(_GATED, name="gated-short-convolution", sizes=sizes), settings)
+    return with_bits(
+        parse(gated_text("X", "t", "O[b,t,o]"), name="gated-short-convolution", sizes=sizes), settings
+    )
 
 
 WORKLOADS = (

@@ -38,7 +38,7 @@ _PARAMETERS = (
 
 # Su et al., RoFormer, arXiv 2104.09864, in the half-split form of the LLaMA code: element e = c * J + j turns
 # with its partner (1-c) * J + j; SIN carries the sign.
-_ROTATE = (
+ROTATE = (
     "{out}[{q},c*J+j,{t}] = {src}[{q},c*J+j,{t}] * COS[c*J+j,{t}] + {src}[{q},J-c*J+j,{t}] * SIN[c*J+j,{t}]\n"
 )
 
@@ -55,8 +55,8 @@ def _projections(model: Dimensions, query: str, source: str, decode: bool) -> st
     if model.rope:
         text += f"tensor Q[{query},e,p]\ntensor {key}[b,h,e,{tokens}]\ntensor COS[e,p]\ntensor SIN[e,p]\n"
         text += f"tensor QP[{query},e,p]\ntensor KP[b,h,e,{tokens}]\n"
-        text += _ROTATE.format(out="Q", src="QP", q=query, t="p")
-        text += _ROTATE.format(out=key, src="KP", q="b,h", t=tokens)
+        text += ROTATE.format(out="Q", src="QP", q=query, t="p")
+        text += ROTATE.format(out=key, src="KP", q="b,h", t=tokens)
     return text
 
 

@@ -46,21 +46,31 @@ Y[p,d] = SN[p,d] / SD[p]
 """
 
 
-def norm_text(kind: str, source: str, result: str, tag: str, lead: str = "b,p") -> str:
-    """Einsums that normalise `source` over rank d to `result`; `tag` ends the names between."""
+def norm_text(
+    kind: str, source: str, result: str, tag: str,
+    lead: str = "b,p", over: str = "d", full: str = "", gain: bool = True,
+) -> str:  # fmt: skip
+    """Einsums that normalise `source` over the ranks `over` to `result`; `tag` ends the names between.
+
+    `full` is the order of all its ranks (`lead`, then `over`); without `gain` nothing is learnt.
+    """
+    full = full or f"{lead},{over}"
+    share = f"(1 / ({over.upper().replace(',', ' * ')}))" if "," in over else f"(1 / {over.upper()})"
+    scale = f" * G{tag}[{over}]" if gain else ""
     if kind == "rmsnorm":  # Zhang & Sennrich, arXiv 1910.07467
         return (
-            f"SXX{tag}[{lead}] = {source}[{lead},d] * {source}[{lead},d]\n"
-            f"ISD{tag}[{lead}] = rsqrt(SXX{tag}[{lead}] * (1 / D) + {EPSILON})\n"
-            f"{result}[{lead},d] = {source}[{lead},d] * ISD{tag}[{lead}] * G{tag}[d]\n"
+            f"SXX{tag}[{lead}] = {source}[{full}] * {source}[{full}]\n"
+            f"ISD{tag}[{lead}] = rsqrt(SXX{tag}[{lead}] * {share} + {EPSILON})\n"
+            f"{result}[{full}] = {source}[{full}] * ISD{tag}[{lead}]{scale}\n"
         )
+    shift = f" + B{tag}[{over}]" if gain else ""
     return (  # Ba et al., arXiv 1607.06450
-        f"SX{tag}[{lead}] = sum[d]({source}[{lead},d])\n"
-        f"MU{tag}[{lead}] = SX{tag}[{lead}] * (1 / D)\n"
-        f"C{tag}[{lead},d] = {source}[{lead},d] - MU{tag}[{lead}]\n"
-        f"SCC{tag}[{lead}] = C{tag}[{lead},d] * C{tag}[{lead},d]\n"
-        f"ISD{tag}[{lead}] = rsqrt(SCC{tag}[{lead}] * (1 / D) + {EPSILON})\n"
-        f"{result}[{lead},d] = C{tag}[{lead},d] * ISD{tag}[{lead}] * G{tag}[d] + B{tag}[d]\n"
+        f"SX{tag}[{lead}] = sum[{over}]({source}[{full}])\n"
+        f"MU{tag}[{lead}] = SX{tag}[{lead}] * {share}\n"
+        f"C{tag}[{full}] = {source}[{full}] - MU{tag}[{lead}]\n"
+        f"SCC{tag}[{lead}] = C{tag}[{full}] * C{tag}[{full}]\n"
+        f"ISD{tag}[{lead}] = rsqrt(SCC{tag}[{lead}] * {share} + {EPSILON})\n"
+        f"{result}[{full}] = C{tag}[{full}] * ISD{tag}[{lead}]{scale}{shift}\n"
     )
 
 

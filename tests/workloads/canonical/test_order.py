@@ -9,7 +9,7 @@ from einsim.workloads.canonical.form import classes
 from einsim.workloads.canonical.order import in_order
 from einsim.workloads.library import build, names
 from einsim.workloads.library.attention import _ONE, _THREE, _TWO
-from einsim.workloads.library.convolution import _GATED
+from einsim.workloads.library.convolution import gated_text
 from einsim.workloads.library.norm import _MOMENTS, _SOFTMAX, _WELFORD
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
@@ -55,7 +55,7 @@ def test_everything_runs_once_and_after_what_it_reads(name: str, given: dict[str
     ("text", "cascade"),
     [
         (_ONE, build("attention", passes=1)), (_TWO, build("attention", passes=2)),
-        (_THREE, build("attention")), (_GATED, build("gated-short-convolution")),
+        (_THREE, build("attention")), (gated_text("X", "t", "O[b,t,o]"), build("gated-short-convolution")),
         (_SOFTMAX, build("softmax")), (_MOMENTS, build("layernorm", variant="moments")),
         (_WELFORD, build("layernorm", variant="welford")),
     ],
