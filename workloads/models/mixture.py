@@ -1,0 +1,86 @@
+"""Mixtures of experts: the router in the layer, the experts that are touched, and their weighted sum.
+
+Look-ups by index have no notation: a layer leaves its tokens (N2) and the router's shares (RTP), the experts
+take the rows XE that were sent to them, and the sum takes the rows YE and shares GW of the chosen. So each
+row is charged as it is written and read. The choice itself (a token's k largest shares) costs nothing here.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.library.ffn import ffn_text
+from einsim.workloads.models.fragment import Fragment
+from einsim.workloads.models.network import Mlp, Moe
+from einsim.workloads.models.step import Step
+from einsim.workloads.notation import parse
+
+
+class Routed(msgspec.Struct, frozen=True):
+    """Experts that are touched and the tokens that each gets: `places` token-expert pairs in all."""
+
+    experts: int
+    tokens: int
+    places: int
+
+
+def routing(moe: Moe, tokens: int) -> Routed:
+    """Of a uniform and independent choice of `per_token` of the experts by each token.
+
+    An expert stays untouched with (1 - k/E)^T, so that E (1 - (1 - k/E)^T) are touched on average: rounded,
+    and the T k pairs laid out over them evenly. One token touches k.
+    """
+    share = moe.per_token / moe.experts
+    expected = moe.experts * -math.expm1(tokens * math.log1p(-share)) if share < 1 else moe.experts
+    touched = max(moe.per_token, round(expected))
+    places = tokens * moe.per_token
+    return Routed(touched, -(-places // touched), places)
+
+
+def mlp_text(mlp: Mlp, source: str, result: str, lead: str = "b,p", of: str = "") -> str:
+    """A feed-forward network from `source` to FF2 over rank `result`."""
+    return ffn_text(mlp.activation, source, "d", result, gated=mlp.gated, bias=mlp.bias, lead=lead, of=of)
+
+
+def router(moe: Moe, source: str) -> Fragment:
+    """Shares RTP of each token over the experts z, and what all tokens share: FF2, if anything."""
+    text = ""
+    if moe.shared:
+        text += mlp_text(moe.shared, source, "d")
+        if moe.shared_gate:
+            text += f"SG[b,p] = {source}[b,p,d] * WSG[d]\n"
+            text = text.replace("FF2[", "FFS[") + "FF2[b,p,d] = FFS[b,p,d] * sigmoid(SG[b,p])\n"
+    text += f"RTL[b,p,z] = {source}[b,p,d] * WR[d,z]\n"
+    logit = "RTL[b,p,z]"
+    if moe.router_bias:
+        text += "RTB[b,p,z] = RTL[b,p,z] + BR[z]\n"
+        logit = "RTB[b,p,z]"
+    if moe.score == "softmax":
+        text += f"RTM[b,p] = max[z]({logit})\nRTN[b,p,z] = exp({logit} - RTM[b,p])\n"
+        text += "RTD[b,p] = sum[z](RTN[b,p,z])\nRTP[b,p,z] = RTN[b,p,z] / RTD[b,p]\n"
+    else:
+        text += f"RTP[b,p,z] = sigmoid({logit})\n"
+    if moe.choice_bias:
+        text += "RTC[b,p,z] = RTP[b,p,z] + BC[z]\noutput RTP\n"
+    inner = {"s": moe.shared.inner} if moe.shared else {}
+    return Fragment(text + f"output {source}\n", {"z": moe.experts, **inner})
+
+
+def routed(moe: Moe, hidden: int, step: Step) -> Cascade:
+    """The experts that a step touches, each on its rows XE[x,n,d], to FF2[x,n,o]; see `routing`."""
+    found = routing(moe, step.batch * step.tokens)
+    text = mlp_text(moe.expert, "XE", "o", lead="x,n", of="x,")
+    if found.places < found.experts * found.tokens:
+        text += f"where n*X + x <= {found.places - 1}\n"
+    sizes = {"x": found.experts, "n": found.tokens, "d": hidden, "s": moe.expert.inner, "o": hidden}
+    return parse(text, name="experts", sizes=sizes)
+
+
+def combined(moe: Moe, hidden: int, step: Step) -> Cascade:
+    """Y[b,p,d]: the residual X with the sum of the chosen experts' rows by their shares."""
+    text = "YC[b,p,d] = YE[b,p,k,d] * GW[b,p,k]\nY[b,p,d] = X[b,p,d] + YC[b,p,d]\n"
+    sizes = {"b": step.batch, "p": step.tokens, "k": moe.per_token, "d": hidden}
+    return parse(text, name="combine", sizes=sizes)

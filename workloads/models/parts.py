@@ -1,0 +1,160 @@
+"""A network's parts for one step, each a cascade with a count; parameters and caches, counted from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.models import ends, mixture, roles
+from einsim.workloads.models.cascades import layer_cascade
+from einsim.workloads.models.network import LayerKind, Moe, Network, Quantization, SoftmaxAttention
+from einsim.workloads.models.step import Step
+
+
+class ModelPart(msgspec.Struct, frozen=True, kw_only=True):
+    """`count` equal pieces of a network: layers at `places`, or what stands before and after them.
+
+    `weights`, `cache` and `states` are inputs of the cascade by their role. `whole` gives, for a weight of
+    which a step reads only a part, the elements that there are: tables, whose rows are read, and experts, of
+    which some are touched; 0 for one that is counted with another part, as a tied head. `chosen` are the
+    elements of those that work for one token.
+    """
+
+    name: str
+    cascade: Cascade
+    count: int = 1
+    places: tuple[int, ...] = ()
+    weights: tuple[str, ...] = ()
+    cache: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    whole: Mapping[str, int] = {}
+    chosen: Mapping[str, int] = {}
+
+    @property
+    def parameters(self) -> int:
+        """Of all `count` pieces, whatever this step reads of them."""
+        return self.count * sum(self.whole.get(name, self.cascade.elements(name)) for name in self.weights)
+
+    @property
+    def active_parameters(self) -> int:
+        """Those that work for one token: all but the experts that aren't chosen for it."""
+        idle = sum(self.whole[name] - chosen for name, chosen in self.chosen.items())
+        return self.parameters - self.count * idle
+
+
+def parts(network: Network, step: Step) -> tuple[ModelPart, ...]:
+    """All parts of a step in their order. An encoder's are `parts(network.encoder, step)` of its own step.
+
+    Of a prompt only the last token goes through the final norm and the head.
+    """
+    return tuple(_parts(network, step))
+
+
+def _parts(network: Network, step: Step) -> Iterator[ModelPart]:
+    hidden = network.hidden
+    whole = ends.table_sizes(network.embedding, hidden)
+    yield _part("embedding", ends.embedding(network.embedding, hidden, step), whole=whole)
+    first = network.layers[0].mixer
+    if network.buckets and isinstance(first, SoftmaxAttention):
+        table = {"TAB": network.buckets * first.heads}
+        yield _part("relative-positions", ends.relative_positions(first.heads, step), whole=table)
+    for kind in network.kinds():
+        yield from _layer_parts(kind, hidden, step)
+    after = msgspec.structs.replace(step, tokens=1) if step.phase == "prefill" else step
+    if network.norm:
+        yield _part("final-norm", ends.final_norm(network.norm, hidden, after))
+    if network.pool:
+        yield _part("pool", ends.pool(network.pool, hidden, step))
+    for block in network.projections:
+        own = msgspec.structs.replace(after, tokens=1) if block.one_token else after
+        yield _part(block.name, ends.projection(block, hidden, own), whole={"WH": 0} if block.tied else {})
+
+
+def _layer_parts(kind: LayerKind, hidden: int, step: Step) -> Iterator[ModelPart]:
+    layer, name = kind.layer, f"layer {_ranges(kind.places)}"
+    yield _part(name, layer_cascade(layer, hidden, step), kind.places)
+    if isinstance(layer.mlp, Moe):
+        experts = mixture.routed(layer.mlp, hidden, step)
+        each = {w: experts.elements(w) // experts.size("x") for w in roles.weights(experts)}
+        whole = {weight: size * layer.mlp.experts for weight, size in each.items()}
+        chosen = {weight: size * layer.mlp.per_token for weight, size in each.items()}
+        yield _part(f"{name} experts", experts, kind.places, whole, chosen)
+        yield _part(f"{name} combine", mixture.combined(layer.mlp, hidden, step), kind.places)
+
+
+def _part(
+    name: str, cascade: Cascade, places: tuple[int, ...] = (),
+    whole: Mapping[str, int] | None = None, chosen: Mapping[str, int] | None = None,
+) -> ModelPart:  # fmt: skip
+    return ModelPart(
+        name=name, cascade=cascade, count=len(places) or 1, places=places, weights=roles.weights(cascade),
+        cache=roles.cache(cascade), states=roles.states(cascade), whole=whole or {}, chosen=chosen or {},
+    )  # fmt: skip
+
+
+def _ranges(places: tuple[int, ...]) -> str:
+    """0-3, 5, 7: runs of numbers."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and place == runs[-1][-1] + 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def parameters(network: Network) -> int:
+    """All weights, the encoder's included, counted from the cascades' own tensors and the tables."""
+    own = sum(part.parameters for part in parts(network, _one_token(network)))
+    return own + (parameters(network.encoder) if network.encoder else 0)
+
+
+def active_parameters(network: Network) -> int:
+    """Weights that work for one token: of experts, those that are chosen for it."""
+    own = sum(part.active_parameters for part in parts(network, _one_token(network)))
+    return own + (active_parameters(network.encoder) if network.encoder else 0)
+
+
+def weight_bytes(network: Network, bits: float | None = None) -> float:
+    """All weights at a width in bits; None is as they are stored, with scales: 16 bits unless quantized."""
+    if bits is not None:
+        return parameters(network) * bits / 8
+    own = sum(_stored_bits(part, network.quantization) for part in parts(network, _one_token(network))) / 8
+    return own + (weight_bytes(network.encoder) if network.encoder else 0)
+
+
+def _stored_bits(part: ModelPart, stored: Quantization | None) -> float:
+    """Bits of a part's weights: matrices of layers, whose names begin with W, may be quantized."""
+    narrow = 0
+    if stored and part.places and (part.chosen or not stored.experts_only):
+        narrow = sum(
+            part.whole.get(name, part.cascade.elements(name)) for name in part.weights if name[0] == "W"
+        )
+    saved = narrow * (16 - stored.bits_per_weight) if stored else 0
+    return part.parameters * 16 - part.count * saved
+
+
+def kv_bytes_per_token(network: Network, bits: int = 16) -> float:
+    """What one more token adds to the caches of all layers, before any window is full; 0 for an encoder."""
+    own = ("K", "V", "LAT", "KR")
+    return sum(elements for name, elements in _kept(network) if name in own) * bits / 8
+
+
+def state_bytes(network: Network, bits: int = 16) -> float:
+    """States of a sequence that don't grow with its tokens."""
+    return sum(elements for name, elements in _kept(network) if name in roles.STATE) * bits / 8
+
+
+def _kept(network: Network) -> Iterator[tuple[str, int]]:
+    """What a decode step of a first token reads of a sequence, by name, of each part all pieces."""
+    if network.decodes:
+        for part in parts(network, Step(phase="decode", tokens=1, source=1)):
+            for name in (*part.cache, *part.states):
+                yield name, part.count * part.cascade.elements(name)
+
+
+def _one_token(network: Network) -> Step:
+    """A step in which every weight is read."""
+    return Step(phase="prefill" if network.decodes else "encode", tokens=1, source=1)

@@ -1,0 +1,48 @@
+"""The roles of a part's tensors: weights, what lives in a cache between steps, constants, activations.
+
+The cascades of `einsim.workloads.models` are made with these names; what isn't among them is a weight.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from einsim.workloads.cascade import Cascade
+
+_CACHE = {"K", "V", "KX", "VX", "LAT", "KR"}
+"""Keys and values, those of an encoder, latents and their rotated keys: they grow with the tokens."""
+STATE = {"H0", "XS", "BS", "CS"}
+"""States and what the taps of a convolution still need: as large after any number of tokens."""
+_ENTRIES = {"KN", "VN", "LATN", "KRN"}
+"""Entries of a cache as a step makes them."""
+_CONSTANT = {"COS", "SIN", "SLOPE", "REL"}
+_GIVEN = {"X", "U", "XE", "YE", "GW", "I"}
+"""Activations that come from other parts: tokens, an encoder's, an expert's, a mixture's shares, images."""
+_OTHER = _CACHE | STATE | _CONSTANT | _GIVEN
+
+
+def weights(cascade: Cascade) -> tuple[str, ...]:
+    """Inputs that are learnt: matrices, biases, gains, rows of tables."""
+    return tuple(tensor.name for tensor in cascade.inputs if tensor.name not in _OTHER)
+
+
+def cache(cascade: Cascade) -> tuple[str, ...]:
+    """Inputs that earlier steps left: keys and values by token."""
+    return tuple(tensor.name for tensor in cascade.inputs if tensor.name in _CACHE)
+
+
+def states(cascade: Cascade) -> tuple[str, ...]:
+    """Inputs that earlier steps left and that don't grow: states of recurrences and convolutions."""
+    return tuple(tensor.name for tensor in cascade.inputs if tensor.name in STATE)
+
+
+def with_widths(cascade: Cascade, *, weight: int, activation: int, kv: int) -> Cascade:
+    """The cascade with widths in bits by role; states are as wide as activations."""
+    learnt, outputs = set(weights(cascade)), {tensor.name for tensor in cascade.outputs}
+    stored = {*cache(cascade), *(outputs & (_CACHE | _ENTRIES))}
+
+    def bits(name: str) -> int:
+        return weight if name in learnt else kv if name in stored else activation
+
+    tensors = tuple(msgspec.structs.replace(each, bits=bits(each.name)) for each in cascade.tensors)
+    return msgspec.structs.replace(cascade, tensors=tensors)
