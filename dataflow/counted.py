@@ -50,7 +50,9 @@ def counted(
 ) -> OpTiles:  # fmt: skip
     """The tiles of an operation; of the `turns` that units take those of its own count."""
     turn = turns.get(draft.leaf.node.unit, "") if draft.kind == "compute" else ""
-    key = _alike(draft, layout, cascade, machine), turn, tuple(clock.turn.items())
+    near = cascade.einsum(draft.leaf.node.einsum).accesses
+    turns_of = tuple(clock.turn.get(tensor) for tensor in (draft.subject, *near))
+    key = _alike(draft, layout, cascade, machine), turn, turns_of
     return known.ops.get(key, lambda: _counted(draft, layout, cascade, machine, clock, turn, known))
 
 

@@ -120,7 +120,7 @@ class _Flow:
             why = "a compressed tensor"
         elif any(rank in along for rank, _ in skips(cascade, unit, einsum, cascade.sizes)):
             why = "what is skipped along such a rank"
-        elif any(einsum.name in other.node.chained for other in self.layout.leaves):
+        elif any(einsum.name in other.node.chained for other in self.layout.using(cascade, einsum.name)):
             why = "what another Einsum takes chained"
         elif len(own) > 1 or (own and own[0] != homes[-1]):
             why = "what is kept in two memories of each core"

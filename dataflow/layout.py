@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from functools import cached_property, lru_cache
 
 import msgspec
 
-from einsim.dataflow.footprint import access_of, apart_of, relevant_ranks, uses
+from einsim.dataflow.footprint import access_of, apart_of, relevant_ranks
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
 from einsim.dataflow.program import ProgramLoop
 from einsim.workloads.cascade import Cascade
@@ -39,10 +41,10 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True):
     node: Compute
     place: tuple[int, ...]
     path: tuple[int, ...]
-    homes: dict[str, tuple[Home, ...]]  # tensor -> homes in scope, outermost first
+    homes: dict[str, tuple[Home, ...]]  # of what it makes and reads those in scope, outermost first
 
 
-class Layout(msgspec.Struct, frozen=True, kw_only=True):
+class Layout(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Everything that lowering and legality need to know of a mapping's shape."""
 
     loops: tuple[ProgramLoop, ...]
@@ -52,7 +54,22 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
     def under(self, place: tuple[int, ...]) -> tuple[Leaf, ...]:
         """Leaves in the subtree at `place`."""
-        return tuple(leaf for leaf in self.leaves if leaf.place[: len(place)] == place)
+        first = bisect_left(self._places, place)
+        stop = bisect_left(self._places, (*place[:-1], place[-1] + 1)) if place else len(self.leaves)
+        return self.leaves[first:stop]
+
+    def using(self, cascade: Cascade, tensor: str) -> tuple[Leaf, ...]:
+        """Leaves that make or read a tensor."""
+        names = {einsum.name for einsum, _ in cascade.users(tensor)} & self._of_einsum.keys()
+        return tuple(self.leaves[at] for at in sorted(map(self._of_einsum.__getitem__, names)))
+
+    @cached_property
+    def _places(self) -> list[tuple[int, ...]]:
+        return [leaf.place for leaf in self.leaves]
+
+    @cached_property
+    def _of_einsum(self) -> dict[str, int]:
+        return {leaf.node.einsum: at for at, leaf in enumerate(self.leaves)}
 
 
 def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
@@ -62,9 +79,9 @@ def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
     homes: list[tuple[Home, tuple[int, ...]]] = []
     barriers: list[Barrier] = []
 
-    def visit(
-        node: Node, place: tuple[int, ...], path: tuple[int, ...], scope: dict[str, tuple[Home, ...]]
-    ) -> None:
+    scope: dict[str, tuple[Home, ...]] = {}
+
+    def visit(node: Node, place: tuple[int, ...], path: tuple[int, ...]) -> None:
         if isinstance(node, Loop):
             above = [rank for loop in path for rank in loops[loop].ranks]
             parent = next((loop for loop in reversed(path) if loops[loop].rank == node.rank), None)
@@ -80,28 +97,31 @@ def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
                 extent=extent, parent=parent, place=place,
             )  # fmt: skip
             loops.append(made)
-            visit(node.body, (*place, 0), (*path, made.id), scope)
+            visit(node.body, (*place, 0), (*path, made.id))
         elif isinstance(node, Keep):
-            inner = dict(scope)
+            around = {tensor: scope.get(tensor, ()) for tensor in node.tensors}
             for tensor in node.tensors:
                 home = Home(
                     tensor=tensor, memory=node.memory, depth=len(path), place=place, buffers=node.buffers,
                     spill=node.spill, overlay=node.tensors if node.overlay else (),
                 )  # fmt: skip
                 homes.append((home, path))
-                inner[tensor] = (*inner.get(tensor, ()), home)
-            visit(node.body, (*place, 0), path, inner)
+                scope[tensor] = (*scope.get(tensor, ()), home)
+            visit(node.body, (*place, 0), path)
+            scope.update(around)
         elif isinstance(node, Compute):
-            leaves.append(Leaf(node=node, place=place, path=path, homes=scope))
+            names = dict.fromkeys((node.einsum, *(read.tensor for read in cascade.einsum(node.einsum).reads)))
+            here = {name: scope[name] for name in names if scope.get(name)}
+            leaves.append(Leaf(node=node, place=place, path=path, homes=here))
         else:
             for child, below in enumerate(node.children):
                 if isinstance(node, Sequence):
                     barriers.append(
                         Barrier(place=place, child=child, children=len(node.children), depth=len(path))
                     )
-                visit(below, (*place, child), path, scope)
+                visit(below, (*place, child), path)
 
-    visit(mapping.tree, (), (), {})
+    visit(mapping.tree, (), ())
     return Layout(loops=tuple(loops), leaves=tuple(leaves), homes=tuple(homes), barriers=tuple(barriers))
 
 
@@ -110,14 +130,7 @@ def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
     inner = node.body
     if not isinstance(inner, Loop) or node.tile != 1 or inner.tile != 1 or above:
         return False
-    special = {rank for one in cascade.einsums for rank in {*one.iterative, *apart_of(one)}}
-    for bound in cascade.bounds:
-        special.update(term.rank for side in (bound.left, bound.right) for term in side.terms)
-    for access in (access for one in cascade.einsums for access in one.reads):
-        named = zip(cascade.tensor(access.tensor).ranks, access.indices, strict=True)
-        along = cascade.tensor(access.tensor).sparsity.rank  # its groups are cut elsewhere by each place
-        special.update(r for name, at in named if name == along and len(at.ranks) > 1 for r in at.ranks)
-    if node.rank == inner.rank or {node.rank, inner.rank} & special:
+    if node.rank == inner.rank or {node.rank, inner.rank} & _going_alone(cascade):
         return False
     ranks = (node.rank, inner.rank)
     if any(isinstance(below, Loop) and below.rank in ranks for below, _ in walk(inner.body)):
@@ -131,6 +144,21 @@ def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
     return True
 
 
+@lru_cache(maxsize=4096)
+def _going_alone(cascade: Cascade) -> frozenset[str]:
+    """Ranks that no loop merges: of states, of reads that move apart, of bounds, and those that cut groups of
+    a sparse tensor together.
+    """
+    found = {rank for one in cascade.einsums for rank in {*one.iterative, *apart_of(one)}}
+    for bound in cascade.bounds:
+        found.update(term.rank for side in (bound.left, bound.right) for term in side.terms)
+    for access in (access for one in cascade.einsums for access in one.reads):
+        named = zip(cascade.tensor(access.tensor).ranks, access.indices, strict=True)
+        along = cascade.tensor(access.tensor).sparsity.rank  # its groups are cut elsewhere by each place
+        found.update(r for name, at in named if name == along and len(at.ranks) > 1 for r in at.ranks)
+    return frozenset(found)
+
+
 def relevant_loops(
     cascade: Cascade, loops: tuple[ProgramLoop, ...], leaf: Leaf, tensor: str, depth: int
 ) -> Iterator[tuple[int, bool]]:
@@ -142,8 +170,8 @@ def relevant_loops(
 
 def users(cascade: Cascade, layout: Layout, home: Home) -> tuple[Leaf, ...]:
     """Leaves below a keep that make or read one of its tensors."""
-    here = layout.under(home.place)
-    return tuple(leaf for leaf in here if uses(cascade.einsum(leaf.node.einsum), home.tensor))
+    place = home.place
+    return tuple(leaf for leaf in layout.using(cascade, home.tensor) if leaf.place[: len(place)] == place)
 
 
 def summed(cascade: Cascade, layout: Layout, leaf: Leaf, depth: int | None = None) -> tuple[int, ...]:

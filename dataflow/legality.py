@@ -6,7 +6,8 @@ leaves are in `einsim.dataflow.flow_rules`. All raise one SpecError, with the li
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import msgspec
@@ -96,12 +97,15 @@ class _Tree:
         self.cascade = cascade
         self.machine = machine
         self.sites = sites
-        self.ranks = [rank.name for rank in cascade.ranks]
-        self.tensors = [tensor.name for tensor in cascade.tensors]
+        self.ranks, self.tensors, self.einsums = (
+            dict.fromkeys(one.name for one in some)
+            for some in (cascade.ranks, cascade.tensors, cascade.einsums)
+        )
         self.units = [unit.name for unit in machine.units]
         self.memories = [memory.name for memory in machine.memories]
+        self._kept: dict[int, frozenset[str]] = {}  # by the node's id
 
-    def _known(self, at: tuple[Place, Node, str], name: str, names: Sequence[str], kind: str) -> None:
+    def _known(self, at: tuple[Place, Node, str], name: str, names: Collection[str], kind: str) -> None:
         if name not in names:
             raise self.sites.error(*at, f"unknown {kind}", got=name, hint=near(name, names))
 
@@ -124,9 +128,10 @@ class _Tree:
         """Known names, sensible options, and a memory inside the one that holds the tensor further out."""
         if not node.tensors:
             raise self.sites.error(place, node, "keep", "must name at least one tensor")
+        times = Counter(node.tensors)
         for tensor in node.tensors:
             self._known((place, node, "keep"), tensor, self.tensors, "tensor")
-            if node.tensors.count(tensor) > 1:
+            if times[tensor] > 1:
                 raise self.sites.error(place, node, "keep", "names a tensor twice", got=tensor)
         self._known((place, node, "in"), node.memory, self.memories + self.units, "memory")
         if node.buffers < 1:
@@ -144,8 +149,9 @@ class _Tree:
             raise self.sites.error(place, node, "overlay", rule)
         if node.overlay and len(node.tensors) < 2:
             raise self.sites.error(place, node, "overlay", "needs at least two tensors that share the bytes")
+        around = [(o, self._names(o)) for o in above if isinstance(o, Keep)]
         for tensor in node.tensors:
-            outer = [o for o in above if isinstance(o, Keep) and tensor in o.tensors]
+            outer = [keep for keep, names in around if tensor in names]
             if outer and outer[-1].memory == node.memory:
                 rule = f"{tensor} is kept in {node.memory} further out already"
                 raise self.sites.error(place, node, "in", rule, hint="leave this one out")
@@ -156,6 +162,12 @@ class _Tree:
                 hint = f"outside it: {', '.join(self._around(node.memory)) or 'nothing'}"
                 raise self.sites.error(place, node, "in", rule, hint=hint)
 
+    def _names(self, node: Keep) -> frozenset[str]:
+        """The tensors of a keep, to be looked up by all keeps below it."""
+        if id(node) not in self._kept:
+            self._kept[id(node)] = frozenset(node.tensors)
+        return self._kept[id(node)]
+
     def _around(self, name: str) -> list[str]:
         """Memories outside a memory or a unit's registers, innermost first."""
         if name not in self.units:
@@ -165,8 +177,7 @@ class _Tree:
 
     def compute(self, place: Place, node: Compute) -> None:
         """A known Einsum on a unit that has its ops, laid out along dimensions that the unit has."""
-        names = [einsum.name for einsum in self.cascade.einsums]
-        self._known((place, node, "compute"), node.einsum, names, "Einsum")
+        self._known((place, node, "compute"), node.einsum, self.einsums, "Einsum")
         self._known((place, node, "on"), node.unit, self.units, "unit")
         unit, einsum = self.machine.unit(node.unit), self.cascade.einsum(node.einsum)
         ops = self.cascade.wide_ops(einsum.name)

@@ -91,7 +91,7 @@ def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: L
         loops=layout.loops,
         ops=ops,
         engines=_engines(machine, ops),
-        shape=_shape(stepped.tree, (), drafts),
+        shape=_Shape(drafts).of(stepped.tree, ()),
         buffers=held_bytes(stepped, layout, cascade, machine),
         notes=(*mapping.notes, *remarks(mapping, cascade, machine), *_rounding(ops)),
         macs=cascade.macs,
@@ -243,37 +243,45 @@ def _engines(machine: Machine, ops: tuple[Op, ...]) -> tuple[Engine, ...]:
     return (*units, *(Engine(name=name, kind="port") for name in sorted(used - names - {""})))
 
 
-def _shape(node: Node, place: tuple[int, ...], drafts: list[DraftOp]) -> ScheduleNode:
+class _Shape:
     """The tree of groups over operations; a transfer hangs beside the node that its home wraps."""
-    here = tuple(
-        ScheduleNode(kind="op", op=number)
-        for number, draft in enumerate(drafts)
-        if (draft.home.place if draft.home else draft.place) == place
-    )
-    if isinstance(node, Compute):
-        return ScheduleNode(kind="pipeline", children=here) if len(here) != 1 else here[0]
-    if isinstance(node, (Loop, Keep)):
-        inner = _shape(node.body, (*place, 0), drafts)
-        return _beside(inner, here, drafts)
-    kind = "sequence" if isinstance(node, Sequence) else "pipeline"
-    return ScheduleNode(
-        kind=kind,
-        children=tuple(_shape(child, (*place, number), drafts) for number, child in enumerate(node.children)),
-    )
 
+    def __init__(self, drafts: list[DraftOp]) -> None:
+        self.drafts = drafts
+        self.here: dict[tuple[int, ...], list[ScheduleNode]] = {}
+        for number, draft in enumerate(drafts):
+            self.here.setdefault(draft.standing, []).append(ScheduleNode(kind="op", op=number))
 
-def _beside(inner: ScheduleNode, here: tuple[ScheduleNode, ...], drafts: list[DraftOp]) -> ScheduleNode:
-    """A group with the transfers of the node around it. What is loaded once, above a sequence, and read by
-    its first child has come when that child ends.
-    """
-    first = {drafts[op].leaf.place for op in _ops(inner.children[0])} if inner.kind == "sequence" else set()
-    loads = {at for at, one in enumerate(drafts) if one.kind == "load" and one.home and not one.home.depth}
-    early = [one for one in here if one.op in loads and drafts[one.op].leaf.place in first]
-    if early:
-        head = ScheduleNode(kind="pipeline", children=(*early, inner.children[0]))
-        inner = ScheduleNode(kind="sequence", children=(head, *inner.children[1:]))
-    late = tuple(one for one in here if one not in early)
-    return ScheduleNode(kind="pipeline", children=(*late, inner)) if late else inner
+    def of(self, node: Node, place: tuple[int, ...]) -> ScheduleNode:
+        """The group of a node."""
+        here = tuple(self.here.get(place, ()))
+        if isinstance(node, Compute):
+            return ScheduleNode(kind="pipeline", children=here) if len(here) != 1 else here[0]
+        if isinstance(node, (Loop, Keep)):
+            return self._beside(self.of(node.body, (*place, 0)), here)
+        kind = "sequence" if isinstance(node, Sequence) else "pipeline"
+        below = (self.of(child, (*place, number)) for number, child in enumerate(node.children))
+        return ScheduleNode(kind=kind, children=tuple(below))
+
+    def _beside(self, inner: ScheduleNode, here: tuple[ScheduleNode, ...]) -> ScheduleNode:
+        """A group with the transfers of the node around it. What is loaded once, above a sequence, and read
+        by its first child has come when that child ends.
+        """
+        loads = [one for one in here if self._once(self.drafts[one.op])]
+        early: list[ScheduleNode] = []
+        if loads and inner.kind == "sequence":
+            first = {self.drafts[op].leaf.place for op in _ops(inner.children[0])}
+            early = [one for one in loads if self.drafts[one.op].leaf.place in first]
+        if early:
+            head = ScheduleNode(kind="pipeline", children=(*early, inner.children[0]))
+            inner = ScheduleNode(kind="sequence", children=(head, *inner.children[1:]))
+        ops = {one.op for one in early}
+        late = tuple(one for one in here if one.op not in ops)
+        return ScheduleNode(kind="pipeline", children=(*late, inner)) if late else inner
+
+    @staticmethod
+    def _once(draft: DraftOp) -> bool:
+        return draft.kind == "load" and draft.home is not None and not draft.home.depth
 
 
 def _ops(node: ScheduleNode) -> Iterator[int]:

@@ -7,9 +7,10 @@ DRAM is there from its step to that of the last reader. Steps are the children o
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.footprint import compressed, uses
+from einsim.dataflow.footprint import compressed
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.layout import Layout
 from einsim.dataflow.mapping import Compute, Keep, Mapping, Node, Sequence, walk
@@ -34,13 +35,15 @@ def dram_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Mach
             lives[tensor.name] = (step_of[tensor.name], max(users))
     spilled = _spilled(layout, cascade, machine)
     whole = {name: whole_bytes(cascade, machine, name) for name in lives}
-    found: list[dict[str, int]] = []
-    for at in range(len(steps)):
-        here = {name: size for name, size in whole.items() if lives[name][0] <= at <= lives[name][1]}
-        for name, size in spilled.items():
-            here.setdefault(name, size)
-        found.append(here)
-    return max(found, key=lambda here: sum(here.values()))
+    change = [0] * (len(steps) + 1)
+    for name, (first, last) in lives.items():
+        more = whole[name] - spilled.get(name, 0)  # in its place
+        change[first] += more
+        change[last + 1] -= more
+    there = list(accumulate(change[:-1]))
+    most = there.index(max(there))
+    here = {name: size for name, size in whole.items() if lives[name][0] <= most <= lives[name][1]}
+    return spilled | here
 
 
 def _steps(node: Node) -> list[tuple[Compute, ...]]:
@@ -53,11 +56,7 @@ def _steps(node: Node) -> list[tuple[Compute, ...]]:
 
 def passes(layout: Layout, cascade: Cascade, machine: Machine, tensor: str) -> bool:
     """Whether a result leaves the chip: no keep on it holds what makes it and all that read it."""
-    touching = [
-        leaf
-        for leaf in layout.leaves
-        if tensor not in leaf.node.chained and uses(cascade.einsum(leaf.node.einsum), tensor)
-    ]
+    touching = [leaf for leaf in layout.using(cascade, tensor) if tensor not in leaf.node.chained]
     outermost = {next((h.place for h in leaf.homes.get(tensor, ())), None) for leaf in touching}
     first = [leaf.homes[tensor][0].memory for leaf in touching if leaf.homes.get(tensor)]
     return len(outermost) != 1 or None in outermost or machine.dram.name in first

@@ -36,6 +36,11 @@ class DraftOp(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject if self.kind == "compute" else f"{self.kind} {self.subject}"
 
     @property
+    def standing(self) -> tuple[int, ...]:
+        """The place of the node that it belongs to: a transfer's is its home's."""
+        return self.home.place if self.home is not None else self.place
+
+    @property
     def resumes(self) -> bool:
         """Whether it goes on with partial results of earlier tiles, or brings those back."""
         return self.kind == "compute" or (self.kind == "load" and self.subject == self.leaf.node.einsum)
@@ -54,6 +59,9 @@ class _WaitsOf:
         self.drafts = drafts
         self.loads: dict[tuple[str, tuple[int, ...]], int] = {}
         self.stores: dict[tuple[str, tuple[int, ...]], int] = {}
+        self.users: dict[str, list[int]] = {}  # of each tensor what reads or moves it
+        self.members: dict[tuple[int, ...], list[int]] = {}  # computes and stores below each node
+        self.barriers = {(*barrier.place, barrier.child): barrier for barrier in layout.barriers}
         self.computes: dict[str, int] = {}
         self.empty = not all(cascade.points(einsum.name) for einsum in cascade.einsums)
         for number, draft in enumerate(drafts):
@@ -62,6 +70,13 @@ class _WaitsOf:
             elif draft.home is not None:
                 table = self.loads if draft.kind == "load" else self.stores
                 table[draft.subject, draft.home.place] = number
+            compute = draft.kind == "compute"
+            reads = [access.tensor for access in cascade.einsum(draft.subject).reads] if compute else []
+            for tensor in dict.fromkeys(reads if compute else [draft.subject]):
+                self.users.setdefault(tensor, []).append(number)
+            place = draft.standing
+            for depth in range(len(place) + 1) if draft.kind != "load" else ():
+                self.members.setdefault(place[:depth], []).append(number)
 
     def waits(self, number: int) -> tuple[Wait, ...]:
         draft = self.drafts[number]
@@ -121,10 +136,8 @@ class _WaitsOf:
 
     def _store_into(self, tensor: str, home: Home | None) -> int | None:
         """The store from an inner home of the tensor's producer into `home`, or into DRAM."""
-        for (name, _), number in self.stores.items():
-            if name == tensor and _outer(self.drafts[number]) == home:
-                return number
-        return None
+        moving = (number for number in self.users.get(tensor, ()) if self.drafts[number].kind == "store")
+        return next((number for number in moving if _outer(self.drafts[number]) == home), None)
 
     def _written(self, number: int) -> list[Wait]:
         """A store waits for the tile that it moves."""
@@ -293,20 +306,15 @@ class _WaitsOf:
 
     def _readers(self, tensor: str, home: Home) -> list[int]:
         """Operations that take the tensor out of this home."""
-        found = []
-        for number, draft in enumerate(self.drafts):
+        found, ours = [], (home, _sibling(home, tensor))
+        for number in self.users.get(tensor, ()):
+            draft = self.drafts[number]
             if draft.kind == "compute":
-                reads = any(access.tensor == tensor for access in self.cascade.einsum(draft.subject).reads)
-                if (
-                    reads
-                    and draft.subject != tensor
-                    and _inner(draft.leaf, tensor) in (home, _sibling(home, tensor))
-                ):
-                    found.append(number)
-            elif draft.subject == tensor and draft.home is not None:
+                source = None if draft.subject == tensor else _inner(draft.leaf, tensor)
+            else:
                 source = draft.home if draft.kind == "store" else _outer(draft)
-                if source in (home, _sibling(home, tensor)):
-                    found.append(number)
+            if source is not None and source in ours:
+                found.append(number)
         return found
 
     def _barriers(self, number: int) -> list[Wait]:
@@ -315,11 +323,10 @@ class _WaitsOf:
         iteration earlier all others.
         """
         mine = self.drafts[number]
-        place = mine.home.place if mine.home is not None else mine.place
+        place = mine.standing
         found = []
-        for barrier in self.layout.barriers:
-            if place[: len(barrier.place) + 1] != (*barrier.place, barrier.child):
-                continue
+        around = (self.barriers.get(place[:depth]) for depth in range(1, len(place) + 1))
+        for barrier in filter(None, around):
             before = (barrier.child or barrier.children) - 1
             every = self.cascade.bounds and (barrier.depth or self.empty)
             for child, other in self._members(barrier, None if every else before):
@@ -349,10 +356,8 @@ class _WaitsOf:
         computes are.
         """
         at = barrier.place if child is None else (*barrier.place, child)
-        for number, draft in enumerate(self.drafts):
-            place = draft.home.place if draft.home is not None else draft.place
-            if draft.kind != "load" and place[: len(at)] == at:
-                yield place[len(barrier.place)], number
+        for number in self.members.get(at, ()):
+            yield self.drafts[number].standing[len(barrier.place)], number
 
 
 def _inner(leaf: Leaf, tensor: str) -> Home | None:

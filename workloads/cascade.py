@@ -171,8 +171,9 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
     def wide_ops(self, einsum: str) -> tuple[WideOp, ...]:
         """The ops of an Einsum, each with its operands' bits: see `einsim.workloads.widths`."""
         if einsum not in self._wide_ops:
-            bits = {tensor.name: tensor.bits for tensor in self.tensors}
-            self._wide_ops[einsum] = wide_ops(self.einsum(einsum), bits)
+            made = self.einsum(einsum)
+            names = (made.name, *(read.tensor for read in made.reads))
+            self._wide_ops[einsum] = wide_ops(made, {name: self.tensor(name).bits for name in names})
         return self._wide_ops[einsum]
 
     @cached_property
@@ -207,6 +208,16 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
             for access in einsum.reads:
                 found.setdefault(access.tensor, []).append((einsum, access))
         return found
+
+    @cached_property
+    def tensor_places(self) -> dict[str, int]:
+        """The place of each tensor among the tensors."""
+        return {tensor.name: at for at, tensor in enumerate(self.tensors)}
+
+    @cached_property
+    def einsum_places(self) -> dict[str, int]:
+        """The place of each Einsum among the Einsums."""
+        return {einsum.name: at for at, einsum in enumerate(self.einsums)}
 
     @cached_property
     def ends(self) -> dict[object, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -60,38 +60,44 @@ def loop_ranks(cascade: Cascade, group: tuple[Einsum, ...]) -> tuple[str, ...]:
 
 
 def components(einsums: Sequence[Einsum]) -> tuple[tuple[Einsum, ...], ...]:
-    """Groups of Einsums that must step together, in an order to run them; a group of one may step on its own.
-
-    The strongly connected components of all reads, trailing ones included (Tarjan, 1972).
+    """Groups of Einsums that must step together, in an order to run them; a group of one may step on its own:
+    those that reach each other by reads, trailing ones included.
     """
     place = {einsum.name: at for at, einsum in enumerate(einsums)}
     reads = [[place[read.tensor] for read in each.reads if read.tensor in place] for each in einsums]
+    return tuple(tuple(einsums[at] for at in group) for group in strongly_connected(reads))
+
+
+def strongly_connected(leads: Sequence[Iterable[int]]) -> list[list[int]]:
+    """Groups of nodes that reach each other, each sorted, where node `n` leads to those in `leads[n]`; a
+    group stands after all that it leads to (Tarjan, 1972).
+    """
     number: dict[int, int] = {}
     low: dict[int, int] = {}
-    open_: dict[
+    unknown: dict[
         int, None
-    ] = {}  # those whose component isn't known yet, in the order in which they were reached
-    groups: list[tuple[Einsum, ...]] = []
-    for root in range(len(einsums)):
-        path = [] if root in number else [(root, iter(reads[root]))]
+    ] = {}  # those whose group isn't known yet, in the order in which they were reached
+    groups: list[list[int]] = []
+    for root in range(len(leads)):
+        path = [] if root in number else [(root, iter(leads[root]))]
         while path:
             at, left = path[-1]
             if at not in number:
                 number[at] = low[at] = len(number)
-                open_[at] = None
+                unknown[at] = None
             for other in left:
                 if other not in number:
-                    path.append((other, iter(reads[other])))
+                    path.append((other, iter(leads[other])))
                     break
-                if other in open_:
+                if other in unknown:
                     low[at] = min(low[at], low[other])
             else:
                 path.pop()
                 if path:
                     low[path[-1][0]] = min(low[path[-1][0]], low[at])
                 if low[at] == number[at]:
-                    members = {open_.popitem()[0]}
+                    members = {unknown.popitem()[0]}
                     while at not in members:
-                        members.add(open_.popitem()[0])
-                    groups.append(tuple(einsums[member] for member in sorted(members)))
-    return tuple(groups)
+                        members.add(unknown.popitem()[0])
+                    groups.append(sorted(members))
+    return groups

@@ -6,12 +6,15 @@ What reads a state step by step is in one block with what makes it, and so is al
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from graphlib import TopologicalSorter
 
 import msgspec
 
 from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.order import strongly_connected
 
 Block = tuple[Einsum, ...]
 
@@ -27,25 +30,30 @@ def part_of(cascade: Cascade, names: tuple[str, ...]) -> Cascade:
     """Some of a cascade's Einsums as a cascade of their own: what others read is a result of it."""
     if len(names) == len(cascade.einsums):
         return cascade
-    einsums = tuple(cascade.einsum(name) for name in names)
-    inside = set(touched(einsums))
-    ranks = {rank for einsum in einsums for rank in einsum.ranks}
+    einsums, mine = in_order(cascade, names), set(names)
+    inside, ranks = set(touched(einsums)), {rank for einsum in einsums for rank in einsum.ranks}
     read_on = (
         name
         for name in names
-        if cascade.is_output(name) or any(other.name not in names for other in cascade.consumers(name))
+        if cascade.is_output(name) or any(other.name not in mine for other in cascade.consumers(name))
     )
     found = msgspec.structs.replace(
         cascade,
-        einsums=tuple(einsum for einsum in cascade.einsums if einsum.name in names),
-        tensors=tuple(tensor for tensor in cascade.tensors if tensor.name in inside),
+        einsums=einsums,
+        tensors=tuple(map(cascade.tensor, sorted(inside, key=cascade.tensor_places.__getitem__))),
         bounds=tuple(b for b in cascade.bounds if {*b.left.ranks, *b.right.ranks} <= ranks),
-        initial={name: value for name, value in cascade.initial.items() if name in names},
+        initial={one.name: cascade.initial[one.name] for one in einsums if one.name in cascade.initial},
         declared=tuple(sorted(read_on)),
     )
     # Of which states all steps are kept depends on the readers outside, too.
-    vars(found)["overwritten"] = {n: steps for n, steps in cascade.overwritten.items() if n in inside}
+    makers, states = in_order(cascade, filter(cascade.producer, inside)), cascade.overwritten
+    vars(found)["overwritten"] = {one.name: states[one.name] for one in makers if one.name in states}
     return found
+
+
+def in_order(cascade: Cascade, names: Iterable[str]) -> Block:
+    """Einsums by their names, in the cascade's order."""
+    return tuple(map(cascade.einsum, sorted(names, key=cascade.einsum_places.__getitem__)))
 
 
 def stepped(cascade: Cascade, einsums: Block) -> tuple[str, ...]:
@@ -73,25 +81,28 @@ def blocks(cascade: Cascade, together: Iterable[Iterable[str]] = ()) -> tuple[Bl
             for written, index in zip(producer.output.indices, read.indices, strict=True):
                 if set(written.ranks) & set(state) and index.terms:
                     after[read.tensor].add(einsum.name)
-    reach = {name: _reached(name, after) for name in after}
-    found: list[Block] = []
-    done: set[str] = set()
-    while len(done) < len(after):
-        for einsum in cascade.einsums:
-            name = einsum.name
-            group = {name, *(other for other in reach[name] if name in reach[other])}
-            if name not in done and all(after[one] <= done | group for one in group):
-                found.append(tuple(one for one in cascade.einsums if one.name in group))
-                done |= group
-                break
-    return tuple(found)
+    return tuple(tuple(map(cascade.einsum, names)) for names in _ordered(after))
 
 
-def _reached(name: str, after: dict[str, set[str]]) -> set[str]:
-    found: set[str] = set()
-    pending = [name]
-    while pending:
-        for other in after[pending.pop()] - found:
-            found.add(other)
-            pending.append(other)
-    return found
+def _ordered(after: dict[str, set[str]]) -> Iterator[list[str]]:
+    """Names that come after each other in groups: of those groups of which all that they come after is there
+    already, the one with the first name.
+    """
+    names, place = list(after), {name: at for at, name in enumerate(after)}
+    groups = strongly_connected([[place[name] for name in others] for others in after.values()])
+    group_of = {at: group[0] for group in groups for at in group}
+    members = {group[0]: [names[at] for at in group] for group in groups}
+    sorter = TopologicalSorter(
+        {
+            first: {group_of[place[n]] for name in members[first] for n in after[name]} - {first}
+            for first in members
+        }
+    )
+    sorter.prepare()
+    ready: list[int] = []
+    while sorter.is_active():
+        for first in sorter.get_ready():
+            heapq.heappush(ready, first)
+        first = heapq.heappop(ready)
+        yield members[first]
+        sorter.done(first)

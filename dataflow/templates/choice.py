@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache, partial
 from typing import Final, NamedTuple
 
@@ -103,9 +103,13 @@ class BestPoints:
 _POINTS: Final = Remembered[BestPoints](8)
 
 
+Key = tuple[Hashable, tuple[int, ...]]
+"""What runs that are alike have in common, and which of their names are of tensors that stay on chip."""
+
+
 class Chooser:
     """Choices for the runs of a cascade's blocks on a machine, where some tensors stay on chip: `names` and
-    their bytes `size`.
+    their bytes `size`. Runs that are alike share one; those of templates have their own.
     """
 
     def __init__(self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...], objective: str) -> None:
@@ -118,26 +122,33 @@ class Chooser:
         structure, name = alike(machine)
         groups = tuple(dict.fromkeys(one.names for one in fused))
         self.outline = outline(cascade, structure, name, groups)
-        of_runs = self.outline.fused.items()
-        self.fused = {run: [one for one in fused if one.names == group] for run, group in of_runs}
+        by_names: dict[tuple[str, ...], list[Fused]] = {}
+        for one in fused:
+            by_names.setdefault(one.names, []).append(one)
+        self.fused = {run: by_names[group] for run, group in self.outline.fused.items()}
+        self.news: list[Key] = []  # of what more has become known, in turn
         self._floors: dict[Run, float] = {}  # of what units take alone, whatever the nest
         self._orders: dict[tuple[object, ...], list[tuple[float, int]]] = {}  # of the list's nests
         self._found: dict[tuple[object, ...], Chosen | None] = {}
         self._costs: dict[tuple[object, ...], float] = {}  # of what is settled
-        self.kept = cache(self._kept)
+        self.key = cache(self._key)
 
-    def cost(self, run: Run, kept: tuple[str, ...], size: int) -> float:
-        """What a run costs where `kept` of its tensors stay, or no more than that until it is settled."""
-        key = run, kept, size
-        if (known := self._costs.get(key)) is not None:
+    def _key(self, run: Run, names: frozenset[str]) -> Key:
+        kind = run if run in self.fused else self.outline.kind(run)
+        return kind, tuple(at for at, name in enumerate(self.outline.listing(run).names) if name in names)
+
+    def cost(self, run: Run, names: frozenset[str], size: int) -> float:
+        """What a run costs where some tensors stay, or no more than that until it is settled."""
+        key = self.key(run, names)
+        if (known := self._costs.get((key, size))) is not None:
             return known
-        free = (run, kept, 0) in self._found
+        free = (key, 0) in self._found
         if not free and not self._listed(run):
-            free = self.settle(*key)
-        if free and (key in self._found or self._settled(*key)):
-            found = self._found[key]
-            return self._costs.setdefault(key, math.inf if found is None else found.costs[0])
-        if run not in self.fused and (order := self._orders.get((run, kept))) is not None:
+            free = self.settle(run, names, size)
+        if free and ((key, size) in self._found or self._settled(key, size)):
+            found = self._found[key, size]
+            return self._costs.setdefault((key, size), math.inf if found is None else found.costs[0])
+        if run not in self.fused and (order := self._orders.get(key)) is not None:
             return order[0][0]
         if run not in self._floors:
             cycles = [self.outline.cycles[einsum.name] for einsum in self.outline.einsums(run)]
@@ -146,56 +157,53 @@ class Chooser:
             self._floors[run] = self.worth.cost(least, sum(ticks), 0.0, {}) * (1 - 1e-9)
         return self._floors[run]
 
-    def look(self, run: Run, names: tuple[str, ...]) -> bool:
+    def look(self, run: Run, names: frozenset[str]) -> bool:
         """Know by its list what a run costs at least; whether that was not known."""
-        key = run, self.kept(run, names)
+        key = self.key(run, names)
         if key in self._orders or not self._listed(run):
             return False
-        self._orders[key] = self.points.order(*self._stays(*key))
+        self._orders[key] = self.points.order(*self._stays(run, names))
+        self.news.append(key)
         return True
 
     def _listed(self, run: Run) -> bool:
         """Whether a run has a list, beside the templates' trees where it is theirs."""
         return run not in self.fused or run in self.outline.joined
 
-    def settle(self, run: Run, names: tuple[str, ...], size: int) -> bool:
+    def settle(self, run: Run, names: frozenset[str], size: int) -> bool:
         """Compute what a run costs; whether that was not known."""
-        kept = self.kept(run, names)
-        if self._settled(run, kept, size):
+        key = self.key(run, names)
+        if self._settled(key, size):
             return False
-        for key in dict.fromkeys(((run, kept, 0), (run, kept, size))):
-            if not self._settled(*key):
-                found = self._of(*key), self._listed_best(*key)
-                self._found[key] = min(filter(None, found), key=lambda one: one.rank, default=None)
+        self.news.append(key)
+        for room in dict.fromkeys((0, size)):
+            if not self._settled(key, room):
+                found = self._of(run, key[1], room), self._listed_best(run, names, room)
+                self._found[key, room] = min(filter(None, found), key=lambda one: one.rank, default=None)
         return True
 
-    def _settled(self, run: Run, kept: tuple[str, ...], size: int) -> bool:
+    def _settled(self, key: Key, size: int) -> bool:
         """Whether it is known what a run costs: what is best where nothing else stays is, where it fits."""
-        if (run, kept, size) not in self._found and (run, kept, 0) in self._found:
-            free = self._found[run, kept, 0]
+        if (key, size) not in self._found and (key, 0) in self._found:
+            free = self._found[key, 0]
             if free is None or self.fits(free.held, size):
-                self._found[run, kept, size] = free
-        return (run, kept, size) in self._found
+                self._found[key, size] = free
+        return (key, size) in self._found
 
-    def _listed_best(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
+    def _listed_best(self, run: Run, names: frozenset[str], size: int) -> Chosen | None:
         if not self._listed(run):
             return None
-        self.look(run, kept)
-        return self.points.best(*self._stays(run, kept), size)
+        self.look(run, names)
+        return self.points.best(*self._stays(run, names), size)
 
-    def _kept(self, run: Run, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of some tensors that a run touches."""
-        return tuple(name for name in names if name in self.outline.touched[run])
-
-    def _stays(self, run: Run, kept: tuple[str, ...]) -> tuple[Known, dict[str, tuple[str, ...]]]:
+    def _stays(self, run: Run, names: frozenset[str]) -> tuple[Known, dict[str, tuple[str, ...]]]:
         """A run's list, and what stays of the list's tensors with the memories that they are in then."""
-        known, names = self.outline.listed(run)
-        theirs = dict(zip(names, known.names, strict=True))
+        known, _ = self.outline.listed(run)
         memory = self.outline.memory
         outside = levels(self.machine, memory) if memory else ()
-        return known, {theirs[name]: outside for name in kept}
+        return known, {known.names[at]: outside for at in self.key(run, names)[1]}
 
-    def _of(self, run: Run, kept: tuple[str, ...], size: int) -> Chosen | None:
+    def _of(self, run: Run, kept: tuple[int, ...], size: int) -> Chosen | None:
         """The best of a template's trees that fits."""
         fitting = (
             Chosen(-1 - at, 2, cost_of(one.ends, self.worth, {}, single=False), one.ends.program.buffers)
@@ -204,21 +212,20 @@ class Chooser:
         )
         return min(fitting, key=lambda one: one.rank, default=None)
 
-    def tree(self, run: Run, names: tuple[str, ...], size: int) -> Node:
+    def tree(self, run: Run, names: frozenset[str], size: int) -> Node:
         """The tree of a run that is settled."""
-        kept = self.kept(run, names)
         if (whole := self.template(run, names, size)) is not None:
             return whole.tree
-        found = self._found[run, kept, size]
+        found = self._found[self.key(run, names), size]
         assert found is not None
-        known, stays = self._stays(run, kept)
+        known, stays = self._stays(run, names)
         ours = dict(zip(known.names, self.outline.listed(run)[1], strict=True))
         tree = known.nest(found.at).tree(found.buffers, tuple((name, self.outline.memory) for name in stays))
         return renamed(tree, ours)
 
-    def template(self, run: Run, names: tuple[str, ...], size: int) -> LoopTree | None:
+    def template(self, run: Run, names: frozenset[str], size: int) -> LoopTree | None:
         """The template's mapping of a run, if it is one."""
-        found = self._found[run, self.kept(run, names), size]
+        found = self._found[self.key(run, names), size]
         return self.fused[run][-1 - found.at].mapping if found is not None and found.at < 0 else None
 
     def error(self, run: Run) -> EinsimError:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable
 from functools import cache
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -21,7 +23,7 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Sequence, chain, keep
 from einsim.dataflow.templates.attention import Fused, fused_attention
-from einsim.dataflow.templates.choice import Chooser, lacking
+from einsim.dataflow.templates.choice import Chooser, Key, lacking
 from einsim.dataflow.templates.outline import Run
 from einsim.specs.errors import EinsimError
 from einsim.specs.remembered import Remembered
@@ -92,10 +94,9 @@ class Branches:
         self.cascade, self.machine = cascade, machine
         self.chooser = Chooser(cascade, machine, fused, objective)
         self.outline = self.chooser.outline
-        self.runs = {
-            end: [run for run in runs if stay or run not in self.outline.joined]
-            for end, runs in sorted(self.outline.runs.items())
-        }
+        runs = (run for _, some in sorted(self.outline.runs.items()) for run in some)
+        self.runs = [run for run in runs if stay or run not in self.outline.joined]  # by their ends
+        self._costs: dict[tuple[frozenset[str], int], tuple[list[float], int]] = {}
         self.room = machine.dram.capacity_bytes
         self.having_room = cache(self._having_room)
         capacity = self.chooser.capacity.get(self.outline.memory)
@@ -104,46 +105,69 @@ class Branches:
             (names, size) for names, size in sets if capacity is None or not size or 2 * size <= capacity
         ]
 
-    def plan(self, names: tuple[str, ...], size: int) -> tuple[float, list[Run]]:
+    def plan(self, names: frozenset[str], size: int) -> tuple[float, list[Run]]:
         """What the cascade costs at least with some tensors kept on chip, and in which branches."""
-        best: list[tuple[float, list[Run]]] = [(0.0, [])]
-        for runs in self.having_room(names):
-            here: tuple[float, list[Run]] = (math.inf, [])
-            for run, kept in runs:
-                before, others = best[run[0]]
-                if before < here[0]:
-                    cost = before + self.chooser.cost(run, kept, size)
-                    if cost < here[0]:
-                        here = cost, [*others, run]
-            best.append(here)
-        return best[-1]
+        count = len(self.outline.order)
+        least, last = [0.0] + count * [math.inf], [(0, 0)] * (count + 1)
+        for run, cost in zip(self.runs, self.costs(names, size), strict=True):
+            first, stop = run
+            if least[first] + cost < least[stop]:
+                least[stop], last[stop] = least[first] + cost, run
+        found, end = list[Run](), count if math.isfinite(least[-1]) else 0
+        while end:
+            found.append(last[end])
+            end = last[end][0]
+        return least[-1], found[::-1]
 
-    def _having_room(self, names: tuple[str, ...]) -> list[list[tuple[Run, tuple[str, ...]]]]:
-        """By their ends the branches for which DRAM has room, and which of some tensors each touches."""
-        most, kept = self.room, self.chooser.kept
-        return [
-            [(run, kept(run, names)) for run in runs if most is None or self._there(run, names) <= most]
-            for runs in self.runs.values()
-        ]
+    def costs(self, names: frozenset[str], size: int) -> list[float]:
+        """What each branch costs at least, as far as is known: no end where DRAM has no room for it."""
+        alike, news = self.having_room(names), self.chooser.news
+        costs, seen = self._costs.get((names, size), ([math.inf] * len(self.runs), -1))
+        for key in alike if seen < 0 else {*news[seen:]} & alike.keys():
+            cost = self.chooser.cost(self.runs[alike[key][0]], names, size)
+            for at in alike[key]:
+                costs[at] = cost
+        self._costs[names, size] = costs, len(news)
+        return costs
 
-    def _there(self, run: Run, names: tuple[str, ...]) -> int:
-        """Bytes in DRAM while a branch is computed."""
-        first, stop = run
-        return sum(
-            size
-            for name, (made, last, size) in self.outline.lives.items()
-            if made < stop and last >= first and name not in names and not (first <= made and last < stop)
-        )
+    def _having_room(self, names: frozenset[str]) -> dict[Key, list[int]]:
+        """The branches for which DRAM has room, in groups of those that are alike."""
+        there, found = self._there(names), dict[Key, list[int]]()
+        for at, run in enumerate(self.runs):
+            if self.room is None or there(run) <= self.room:
+                found.setdefault(self.chooser.key(run, names), []).append(at)
+        return found
 
-    def _most(self, names: tuple[str, ...]) -> int:
+    def _there(self, names: frozenset[str]) -> Callable[[Run], int]:
+        """Bytes in DRAM while a branch is computed: of what is made by its end and read from its start on,
+        save what is made and read in it, and some tensors.
+        """
+        count = len(self.outline.order)
+        made, gone = [0] * (count + 1), [0] * (count + 2)
+        lives: list[list[tuple[int, int]]] = [[] for _ in range(count)]
+        for name, (first, last, size) in self.outline.lives.items():
+            if name not in names:
+                made[first + 1] += size
+                gone[last + 1] += size
+                if first >= 0:
+                    lives[first].append((last, size))
+        made, gone = list(accumulate(made)), list(accumulate(gone))
+
+        def there(run: Run) -> int:
+            first, stop = run
+            inside = sum(size for at in range(first, stop) for last, size in lives[at] if last < stop)
+            return made[stop] - gone[first] - inside
+
+        return there
+
+    def _most(self, names: frozenset[str]) -> int:
         """Bytes that are in DRAM at one time, in the branches that have least there."""
-        most = [0]
-        for runs in self.runs.values():
-            here = ((run[0], self._there(run, names)) for run in runs)
-            most.append(min(max(most[first], size) for first, size in here))
-        return most[-1]
+        there, most = self._there(names), [0.0] + len(self.outline.order) * [math.inf]
+        for first, stop in self.runs:
+            most[stop] = min(most[stop], max(most[first], there((first, stop))))
+        return int(most[-1])
 
-    def best(self) -> tuple[float, list[Run], tuple[str, ...], int]:
+    def best(self) -> tuple[float, list[Run], frozenset[str], int]:
         """The least cost, the branches, the tensors that stay and their bytes.
 
         What costs least by bounds is computed in full, until nothing else can cost less.
@@ -153,9 +177,10 @@ class Branches:
         while True:
             cost, runs, at = waiting[0]
             names, size = self.sets[at]
-            news = [self.chooser.look(run, names) for run in runs]
+            runs_by = {self.chooser.key(run, names): run for run in runs}
+            news = [self.chooser.look(run, names) for run in runs_by.values()]
             if not any(news):
-                news = [self.chooser.settle(run, names, size) for run in runs]
+                news = [self.chooser.settle(run, names, size) for run in runs_by.values()]
             now = *self.plan(names, size), at  # what others have settled counts here, too
             if now == waiting[0] and not any(news):
                 return cost, runs, names, size
@@ -170,7 +195,8 @@ class Branches:
         if len(runs) == 1 and (whole := self.chooser.template(runs[0], names, size)) is not None:
             return whole
         body = nodes[0] if len(nodes) == 1 else Sequence(children=tuple(nodes))
-        around = keep(names, self.outline.memory, buffers=1)
+        stay = tuple(name for name in self.outline.between if name in names)
+        around = keep(stay, self.outline.memory, buffers=1)
         return LoopTree(
             cascade=self.cascade.name, machine=self.machine.name, template=name, tree=chain(around, body)
         )
@@ -178,8 +204,8 @@ class Branches:
     def _error(self) -> EinsimError:
         """Why some block has no tree."""
         for run in ((at, at + 1) for at in range(len(self.outline.order))):
-            self.chooser.settle(run, (), 0)
-            if math.isinf(self.chooser.cost(run, (), 0)):
+            self.chooser.settle(run, frozenset(), 0)
+            if math.isinf(self.chooser.cost(run, frozenset(), 0)):
                 return self.chooser.error(run)
         least = min(self._most(names) for names, _ in self.sets)
         assert self.room is not None  # else nothing overflows, and each block has a tree

@@ -7,8 +7,8 @@ only in bandwidths, room and energies, or run faster as a whole.
 from __future__ import annotations
 
 import re
-from functools import cache, cached_property, partial
-from typing import Final
+from functools import cache, cached_property, lru_cache, partial
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -38,7 +38,7 @@ from einsim.dataflow.templates.room import ListRoom, Stays, room_of_list
 from einsim.dataflow.templates.shares import share_left
 from einsim.dataflow.templates.worth import Worth
 from einsim.specs.remembered import Remembered
-from einsim.workloads.cascade import Cascade
+from einsim.workloads.cascade import Cascade, Einsum, Rank
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
 
 
@@ -172,10 +172,19 @@ class Known:
 _LISTS: Final = Remembered[Known](20_000, lambda one: len(one.nests))
 
 
-def known_list(part: Cascade, machine: Machine, structure: bytes) -> tuple[Known, tuple[str, ...]]:
-    """The list of all Einsums of a cascade together, and the cascade's names in the order of the list's.
+class Listing(NamedTuple):
+    """By what a list is known: the text of what is alike, with the machine's structure; and the machine and
+    the cascade's own names, in the order of the list's.
+    """
 
-    What vector units do is one list for all arrays.
+    key: tuple[str, bytes]
+    machine: Machine
+    names: tuple[str, ...]
+
+
+def listing(part: Cascade, machine: Machine, structure: bytes) -> Listing:
+    """How the list of all Einsums of a cascade together is known. What vector units do is one list for all
+    arrays.
     """
     text, names = _text(part)
     dense = all(not tensor.sparsity.patterns for tensor in part.tensors)
@@ -183,28 +192,44 @@ def known_list(part: Cascade, machine: Machine, structure: bytes) -> tuple[Known
         vectors = on_vectors(machine)
         if all(able(part, vectors, one) for one in part.einsums):
             machine, structure = vectors, msgspec.msgpack.encode(vectors)
-    return _LISTS.get((text, structure), lambda: Known(part, machine, names)), names
+    return Listing((text, structure), machine, names)
+
+
+def known_list(part: Cascade, of: Listing) -> Known:
+    """The list of all Einsums of a cascade together, which is made once."""
+    return _LISTS.get(of.key, lambda: Known(part, of.machine, of.names))
 
 
 def _text(part: Cascade) -> tuple[str, tuple[str, ...]]:
     """A cascade's text with its names by their order in it, the same for cascades that are alike, and those
     names.
     """
-    lines = [einsum_text(einsum, part.sizes, 0) for einsum in part.einsums]
-    lines += [bound_text(bound, part.sizes) for bound in part.bounds]
-    tensors = touched(part.einsums)
-    lines += [tensor_text(part.tensor(name)) for name in tensors]
+    tensors = dict.fromkeys(touched(part.einsums))
+    lines = [_einsum_words(einsum, tuple(map(part.rank, einsum.ranks))) for einsum in part.einsums]
+    lines += [_words(bound_text(bound, part.sizes)) for bound in part.bounds]
+    lines += [_words(tensor_text(part.tensor(name))) for name in tensors]
     names: dict[str, str] = {}
-
-    def number(match: re.Match[str]) -> str:
-        name = match[0]
+    for name in (word for line in lines for word in line[1::2]):
+        if name in names:
+            continue
         if name in part.sizes:
-            return names.setdefault(name, f"r{len(names)}_{part.size(name)}")
-        return names.setdefault(name, f"t{len(names)}") if name in tensors else name
-
-    text = re.sub(r"[^\W\d]\w*", number, "\n".join(lines))
+            names[name] = f"r{len(names)}_{part.size(name)}"
+        elif name in tensors:
+            names[name] = f"t{len(names)}"
+    text = "\n".join("".join([names.get(word, word) for word in line]) for line in lines)
     read_on = ",".join(str(part.is_output(einsum.name)) for einsum in part.einsums)
     states = sorted(
         (names[name], *(names[r] for r in ranks)) for name, ranks in part.overwritten.items() if name in names
     )
     return f"{text}\n{read_on}\n{states}", tuple(names)
+
+
+@lru_cache(maxsize=20_000)
+def _einsum_words(einsum: Einsum, ranks: tuple[Rank, ...]) -> list[str]:
+    """An Einsum's text, in whose odd places the names stand."""
+    return _words(einsum_text(einsum, {rank.name: rank.size for rank in ranks}))
+
+
+@lru_cache(maxsize=20_000)
+def _words(text: str) -> list[str]:
+    return re.split(r"([^\W\d]\w*)", text)

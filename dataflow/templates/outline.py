@@ -14,12 +14,12 @@ from einsim.dataflow.holds import common_levels
 from einsim.dataflow.leaf import skips
 from einsim.dataflow.outside import whole_bytes
 from einsim.dataflow.spatial import computing
-from einsim.dataflow.templates.blocks import Block, blocks, part_of, stepped, touched
-from einsim.dataflow.templates.listed import Known, known_list
+from einsim.dataflow.templates.blocks import Block, blocks, in_order, part_of, stepped, touched
+from einsim.dataflow.templates.listed import Known, Listing, known_list, listing
 from einsim.dataflow.templates.nest import rows_of
 from einsim.dataflow.tile_times import TileTimes
 from einsim.specs.remembered import Remembered
-from einsim.workloads.cascade import Cascade
+from einsim.workloads.cascade import Cascade, Einsum
 
 #: Blocks that are joined by rows at most.
 MOST_JOINED = 6
@@ -48,14 +48,11 @@ class Outline:
         self.cascade, self.machine, self._structure = cascade, machine, structure
         self.memory = common_memory(machine)
         small = blocks(cascade)
-        walks = [(block, walked) for block in small if (walked := stepped(cascade, block))]
-        walked_together = [
-            [e.name for e in cascade.einsums if e in block or set(walked) <= set(e.ranks)]
-            for block, walked in walks
-        ]
-        large = blocks(cascade, [*groups, *walked_together])
+        large = blocks(cascade, [*groups, *self._walked_together(small)])
         place = {einsum.name: at for at, block in enumerate(large) for einsum in block}
         self.order = sorted(small, key=lambda block: place[block[0].name])
+        self.place = {einsum.name: at for at, block in enumerate(self.order) for einsum in block}
+        self.einsums = cache(self._einsums)
         self.fused = {run: group for group in groups if (run := self._run(set(group))) is not None}
         alone = [(at, at + 1) for at in range(len(self.order))]
         rows = list(self._rows())
@@ -64,18 +61,27 @@ class Outline:
         self.runs: dict[int, list[Run]] = {}
         for run in sorted(runs, key=lambda run: run[0] - run[1]):
             self.runs.setdefault(run[1], []).append(run)
-        self.listed = cache(self._listed)
-        self.touched = {run: touched(self.einsums(run)) for run in runs}
+        self.listed, self.listing = cache(self._listed), cache(self._listing)
+        self._kinds: dict[tuple[str, bytes], int] = {}
 
-    def einsums(self, run: Run) -> Block:
+    def _einsums(self, run: Run) -> Block:
         """The Einsums of a run, in the cascade's order."""
-        names = {einsum.name for block in self.order[run[0] : run[1]] for einsum in block}
-        return tuple(einsum for einsum in self.cascade.einsums if einsum.name in names)
+        first, stop = run
+        return in_order(self.cascade, (einsum.name for block in self.order[first:stop] for einsum in block))
 
     def _listed(self, run: Run) -> tuple[Known, tuple[str, ...]]:
         """The list of a run, and the run's own names in the order of the list's."""
-        part = part_of(self.cascade, tuple(einsum.name for einsum in self.einsums(run)))
-        return known_list(part, self.machine, self._structure)
+        return known_list(self._part(run), self.listing(run)), self.listing(run).names
+
+    def _part(self, run: Run) -> Cascade:
+        return part_of(self.cascade, tuple(einsum.name for einsum in self.einsums(run)))
+
+    def _listing(self, run: Run) -> Listing:
+        return listing(self._part(run), self.machine, self._structure)
+
+    def kind(self, run: Run) -> int:
+        """The same number for runs that are alike but for names."""
+        return self._kinds.setdefault(self.listing(run).key, len(self._kinds))
 
     @cached_property
     def cycles(self) -> dict[str, dict[str, float]]:
@@ -90,17 +96,29 @@ class Outline:
 
     def _run(self, names: set[str]) -> Run | None:
         """The run of blocks that has these Einsums and no others."""
-        at = [number for number, block in enumerate(self.order) if names & {e.name for e in block}]
+        at = {self.place[name] for name in names}
         run = min(at), max(at) + 1
         return run if {e.name for e in self.einsums(run)} == names else None
+
+    def _walked_together(self, small: tuple[Block, ...]) -> Groups:
+        """The Einsums that walk the steps of a state, with the block that has it."""
+        walks = dict.fromkeys(filter(None, (stepped(self.cascade, block) for block in small)))
+        alike = {
+            walked: [e.name for e in self.cascade.einsums if {*walked} <= {*e.ranks}] for walked in walks
+        }
+        of_blocks = ((block, stepped(self.cascade, block)) for block in small)
+        groups = ((*alike[walked], block[0].name) for block, walked in of_blocks if walked)
+        return tuple(dict.fromkeys(tuple(dict.fromkeys(group)) for group in groups))
 
     def _walked(self, large: tuple[Block, ...]) -> Iterator[Run]:
         """Runs with a state in which all walk its steps: all that do, and from the state to each side."""
         for block in large:
             whole = self._run({e.name for e in block})
-            for at, one in enumerate(self.order):
-                walked = set(stepped(self.cascade, one))
-                if whole is None or not walked or not whole[0] <= at < whole[1]:
+            if whole is None:
+                continue
+            for at in range(*whole):
+                walked = set(stepped(self.cascade, self.order[at]))
+                if not walked:
                     continue
                 for first in range(whole[0], at + 1):
                     for stop in range(at + 1, whole[1] + 1):
@@ -130,48 +148,49 @@ class Outline:
         DRAM, where inputs and outputs are to the end.
         """
         cascade, found = self.cascade, {}
-        place = {einsum.name: at for at, block in enumerate(self.order) for einsum in block}
         for tensor in cascade.tensors:
-            made = -1 if cascade.producer(tensor.name) is None else place[tensor.name]
-            last = max((place[e.name] for e in cascade.consumers(tensor.name)), default=made)
+            made = -1 if cascade.producer(tensor.name) is None else self.place[tensor.name]
+            last = max((self.place[e.name] for e in cascade.consumers(tensor.name)), default=made)
             if made < 0 or cascade.is_output(tensor.name):
                 last = len(self.order)
             found[tensor.name] = made, last, whole_bytes(cascade, self.machine, tensor.name)
         return found
 
     @cached_property
-    def sets(self) -> list[tuple[tuple[str, ...], int]]:
+    def between(self) -> dict[str, int]:
+        """Intermediates that may stay on chip between branches, the smallest first, and their bytes there."""
+        if not self.memory:
+            return {}
+        size = {
+            einsum.name: result_bytes(self.cascade, self.machine, einsum, self.memory)
+            for at, block in enumerate(self.order)
+            for einsum in block
+            if not einsum.iterative and not self._read_inside(einsum, (at, at + 1))
+        }
+        return {name: size[name] for name in sorted(size, key=size.__getitem__)}
+
+    @cached_property
+    def sets(self) -> list[tuple[frozenset[str], int]]:
         """Sets of intermediates to keep on chip between branches, the smallest tensors first, and the bytes
         of each.
         """
-        found: dict[tuple[str, ...], int] = {(): 0}
-        if not self.memory:
-            return list(found.items())
-        size = {
-            einsum.name: result_bytes(self.cascade, self.machine, einsum, self.memory)
-            for block in self.order
-            for einsum in block
-            if not einsum.iterative and any(e not in block for e in self.cascade.consumers(einsum.name))
-        }
-        between = sorted(size, key=size.__getitem__)
+        found = {frozenset[str](): 0}
         several = {run for runs in self.runs.values() for run in runs if run[1] - run[0] > 1}
         counts = {int(count * scale) for scale in (1, 2, 4, 8, 16, 32) for count in (1, 1.5)}
         for runs in (several, several - set(self.fused), set(self.fused), set[Run]()):
             inside = self._inside(runs)
-            names = tuple(name for name in between if name not in inside)
+            names = [name for name in self.between if name not in inside]
             for count in sorted({count for count in counts if count < len(names)} | {len(names)}):
-                found[names[:count]] = sum(map(size.__getitem__, names[:count]))
+                found[frozenset(names[:count])] = sum(map(self.between.__getitem__, names[:count]))
         return list(found.items())
 
     def _inside(self, runs: Iterable[Run]) -> set[str]:
         """Results that one of some runs makes and nothing outside it reads."""
-        blocks_of = [self.einsums(run) for run in runs]
-        return {
-            einsum.name
-            for block in blocks_of
-            for einsum in block
-            if all(reader in block for reader in self.cascade.consumers(einsum.name))
-        }
+        return {e.name for run in runs for e in self.einsums(run) if self._read_inside(e, run)}
+
+    def _read_inside(self, einsum: Einsum, run: Run) -> bool:
+        """Whether only Einsums of a run read the result of another."""
+        return all(run[0] <= self.place[e.name] < run[1] for e in self.cascade.consumers(einsum.name))
 
 
 _OUTLINES: Final = Remembered[Outline](256)
