@@ -30,6 +30,7 @@ from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.visit import MOST_VISITED
 from einsim.dataflow.volume import Costs, costs_of, op_at
 from einsim.dataflow.waits import DraftOp, add_waits
+from einsim.specs.progress import telling
 from einsim.specs.remembered import Remembered
 from einsim.workloads.ahead import Dependence, initial_only
 from einsim.workloads.cascade import Cascade, Einsum
@@ -79,7 +80,7 @@ def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: L
     sizes = cascade.sizes
     ops = tuple(
         _op(number, draft, waits[number], layout, cascade, machine, clock, turns, known)
-        for number, draft in enumerate(drafts)
+        for number, draft in enumerate(telling("lowering", drafts))
     )
     return Program(
         workload=cascade.name,

@@ -32,6 +32,10 @@ from einsim.sim.server import Server
 from einsim.sim.stateful import Stateful
 from einsim.sim.watch import Watch
 from einsim.specs.argument import Amount
+from einsim.specs.progress import heard
+
+TOLD_EVERY = 4096
+"""Tiles after which a run says how far it is."""
 
 
 class DeadlockError(RuntimeError):
@@ -84,6 +88,8 @@ class Simulation:
         self.env = simpy.Environment()
         self.skipped = 0
         self.tiles, self.until = math.inf, math.inf
+        self.served = 0
+        self.listener = heard()
         self.actors = [Actor(op, program) for op in program.ops]
         for actor in self.actors:
             actor.connect(self.actors)
@@ -189,6 +195,7 @@ class Simulation:
                 dma.release()
             actor.counts[key] = actor.counts.get(key, 0) + 1
             self.tiles -= 1
+            self._tell()
             if self.tiles < 0 or self.now() > self.until:
                 raise CutShort
             self._publish(actor, op)
@@ -197,6 +204,16 @@ class Simulation:
                 return
             if self.jumper is not None:
                 self.jumper.moved(actor, moved)
+
+    def _tell(self) -> None:
+        """Say now and then how many tiles are done, skipped ones included."""
+        self.served += 1
+        if self.listener is not None and self.served % TOLD_EVERY == 0:
+            done, every = (
+                sum(sum(counts.values()) for counts in some)
+                for some in ((actor.counts for actor in self.actors), static_counts(self.program).values())
+            )
+            self.listener("simulating tiles", done, every)
 
     def _set_up(self, actor: Actor, dma: Server, cost: Cost) -> Generator[simpy.Event, None, None]:
         """Take a DMA engine and write the descriptor."""

@@ -24,6 +24,7 @@ from einsim.dataflow.templates.outline import Run, common_memory, outline
 from einsim.dataflow.templates.room import Stays
 from einsim.dataflow.templates.worth import worth_of
 from einsim.specs.errors import EinsimError
+from einsim.specs.progress import telling
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 
@@ -117,7 +118,7 @@ class Chooser:
         key = msgspec.msgpack.encode(machine), objective
         self.points = _POINTS.get(key, partial(BestPoints, machine, objective))
         self.worth, self.capacity, self.fits = self.points.worth, self.points.capacity, self.points.fits
-        for einsum in cascade.einsums:
+        for einsum in telling("placing", cascade.einsums):
             computing(cascade, machine, einsum)  # before what is remembered for all machines alike, nameless
         structure, name = alike(machine)
         groups = tuple(dict.fromkeys(one.names for one in fused))

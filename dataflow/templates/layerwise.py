@@ -26,6 +26,7 @@ from einsim.dataflow.templates.attention import Fused, fused_attention
 from einsim.dataflow.templates.choice import Chooser, Key, lacking
 from einsim.dataflow.templates.outline import Run
 from einsim.specs.errors import EinsimError
+from einsim.specs.progress import telling
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade
 
@@ -133,7 +134,7 @@ class Branches:
     def _having_room(self, names: frozenset[str]) -> dict[Key, list[int]]:
         """The branches for which DRAM has room, in groups of those that are alike."""
         there, found = self._there(names), dict[Key, list[int]]()
-        for at, run in enumerate(self.runs):
+        for at, run in enumerate(telling("choosing branches", self.runs)):
             if self.room is None or there(run) <= self.room:
                 found.setdefault(self.chooser.key(run, names), []).append(at)
         return found

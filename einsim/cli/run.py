@@ -15,7 +15,7 @@ from einsim.accel.gpu.machine import is_gpu
 from einsim.cli.choice import Named
 from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.cli.terminal import console, say_compiling, titled
+from einsim.cli.terminal import console, progress, say_compiling, titled
 from einsim.dataflow.effort import Effort
 from einsim.dataflow.mapping_file import dump_mapping
 from einsim.evaluation import AUTO, TEMPLATE, Level, Mapped, evaluate
@@ -90,9 +90,10 @@ def command(
         raise SpecError("", "is for mappings, and a GPU runs kernels", got=accel, where="--check")
     if mapping == AUTO:
         say_compiling()
-    found = evaluate(
-        workload, accel, settings=read_pairs(settings), mapping=mapping, level=level, effort=effort
-    )
+    with progress():
+        found = evaluate(
+            workload, accel, settings=read_pairs(settings), mapping=mapping, level=level, effort=effort
+        )
     if output:
         save_result(found, output)
     if save_mapping:

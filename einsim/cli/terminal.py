@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from einsim.dataflow.result import Result
+from einsim.specs.progress import listening
 
 PIPE_COLUMNS = 160
+
+LONG_S = 2.0
+"""Seconds after which work says how far it is."""
 
 
 class Terminal(Console):
@@ -30,6 +38,36 @@ def console(*, error: bool = False) -> Console:
 def titled(result: Result) -> Text:
     """`WORKLOAD on MACHINE`, both in bold."""
     return Text.assemble((result.workload, "bold"), " on ", (result.accel, "bold"))
+
+
+@contextmanager
+def progress() -> Iterator[None]:
+    """How far the work inside is, and the time left: on stderr, on a terminal, once it takes long."""
+    out, began = console(error=True), time.monotonic()
+    if not out.is_terminal:
+        yield
+        return
+    text, count = "{task.description}", "{task.completed:,} of {task.total:,}"
+    columns = (TextColumn(text, markup=False), BarColumn(), TextColumn(count), TimeRemainingColumn())
+    bar = Progress(*columns, console=out, transient=True)
+    tasks: dict[str, TaskID] = {}
+
+    def show(what: str, done: int, every: int) -> None:
+        if time.monotonic() - began < LONG_S:
+            return
+        bar.start()
+        if what not in tasks:
+            for other in tasks.values():
+                bar.remove_task(other)
+            tasks.clear()
+            tasks[what] = bar.add_task(what, total=every)
+        bar.update(tasks[what], completed=done, total=every)
+
+    try:
+        with listening(show):
+            yield
+    finally:
+        bar.stop()
 
 
 def say_compiling() -> None:
