@@ -29,7 +29,8 @@ def attention(block: SoftmaxAttention, source: str, step: Step) -> Fragment:
         sizes |= {"c": 2, "j": block.head_dim // 2}
         text += "tensor COS[e,p]\ntensor SIN[e,p]\n"
     window = block.window if 0 < block.window < m else None
-    settings = step.settings(causal=block.causal, window=window, documents=_chunks(block, m))
+    chunks = (block.chunk,) if 0 < block.chunk < m else ()
+    settings = step.settings(causal=block.causal, window=window, documents=chunks)
     text += attention_text(settings, query, m, _score(block, query), sink=block.sinks)
     if step.tokens > 1 or not step.decode:
         text += mask_text(settings, m, step.tokens) + "\n"
@@ -75,14 +76,6 @@ def _keys(block: SoftmaxAttention, step: Step) -> int:
     if step.decode and block.chunk:
         first = step.cached // block.chunk * block.chunk
     return end - first
-
-
-def _chunks(block: SoftmaxAttention, m: int) -> tuple[int, ...]:
-    """Lengths of chunks that keys fall into, as far as there are several."""
-    if not block.chunk or m <= block.chunk:
-        return ()
-    whole, rest = divmod(m, block.chunk)
-    return (block.chunk,) * whole + ((rest,) if rest else ())
 
 
 def _queries(block: SoftmaxAttention, query: str, source: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 import msgspec
 
@@ -95,7 +96,10 @@ def _part(
 
 
 def _ranges(places: tuple[int, ...]) -> str:
-    """0-3, 5, 7: runs of numbers."""
+    """0-3, 5, 7: runs of numbers; 1-7 by 2: those of one distance."""
+    steps = {after - before for before, after in pairwise(places)}
+    if len(places) > 2 and len(steps) == 1 and steps != {1}:
+        return f"{places[0]}-{places[-1]} by {steps.pop()}"
     runs: list[list[int]] = []
     for place in places:
         if runs and place == runs[-1][-1] + 1:

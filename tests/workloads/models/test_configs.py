@@ -75,6 +75,28 @@ def test_llama4_sees_chunks_where_it_rotates(read):
     assert [mixer.rotary for mixer in mixers[:4]] == [True, True, True, False]
 
 
+def test_biases_are_those_of_the_file(read):
+    def biases(*given, **changes):
+        return read(*given, **changes).layers[0].mixer.biases
+
+    assert [biases("llama-3-8b"), biases("llama-3-8b", attention_bias=True)] == ["", "qkvo"]
+    assert [biases("qwen1.5-moe-a2.7b"), biases("qwen1.5-moe-a2.7b", qkv_bias=False)] == ["qkv", ""]
+    assert [biases("falcon-7b"), biases("falcon-7b", bias=True)] == ["", "qkvo"]
+    assert [biases("vit-base-16"), biases("vit-base-16", qkv_bias=False)] == ["qkvo", "o"]
+    assert read("llama-3-8b", mlp_bias=True).layers[0].mlp.bias
+
+
+def test_falcons_norms_and_heads_follow_its_age(read):
+    def form(**changes):
+        layer = read("falcon-7b", **changes).layers[0]
+        return layer.placement, layer.mixer.kv_heads, layer.mixer.alibi
+
+    assert form() == ("parallel", 1, False)
+    assert form(parallel_attn=False, multi_query=False, alibi=True) == ("pre", 71, True)
+    assert form(new_decoder_architecture=True) == ("parallel-two", 71, False)
+    assert form(new_decoder_architecture=True, num_ln_in_parallel_attn=1)[0] == "parallel"
+
+
 def test_experts_stand_where_the_file_says(read):
     def sparse(network):
         return [at for at, layer in enumerate(network.layers) if isinstance(layer.mlp, Moe)]
@@ -155,6 +177,9 @@ FAULTS = [
         "config.json:5 vision_config.q_lora_rank: has no meaning for a model of kind 'siglip' (got 3)",
     ),
     # Forms that aren't known.
+    ("mamba-130m", {"hidden_act": "relu"}, "config.json:12 hidden_act: must be silu, around which its state space is made (got 'relu')"),
+    ("deepseek-v3", {"head_dim": 100}, "config.json:35 head_dim: must be the 64 rotated elements, or all 192 (got 100)"),
+    ("opt-125m", {"_remove_final_layer_norm": True}, "config.json:12 _remove_final_layer_norm: must be false: OPT ends in a norm (got true)"),
     ("phi-2", {"qk_layernorm": True}, "config.json:10 qk_layernorm: must be false: a layer norm of queries and keys isn't known (got true)"),
     ("bert-base", {"position_embedding_type": "relative_key"}, "config.json:11 position_embedding_type: must be absolute: biases by position aren't known of this kind (got 'relative_key')"),
     ("opt-125m", {"word_embed_proj_dim": 512}, "config.json:9 word_embed_proj_dim: must equal the hidden size 768 (got 512)"),

@@ -92,6 +92,10 @@ def test_equal_layers_are_one_part(network):
     assert kinds[1].places == (5, 11, 17, 23)
     assert [kind.count for kind in network("jamba-v0.1").kinds()] == [12, 16, 4]
     assert [kind.count for kind in network("deepseek-v3").kinds()] == [3, 58]
+    names = [part.name for part in parts(network("gemma-2-2b"), Step(phase="decode", tokens=1))]
+    assert names[1:3] == ["layer 0-24 by 2", "layer 1-25 by 2"]
+    names = [part.name for part in parts(network("gemma-3-1b"), Step(phase="decode", tokens=1))]
+    assert names[1:3] == ["layer 0-4, 6-10, 12-16, 18-22, 24-25", "layer 5-23 by 6"]
 
 
 def test_only_the_last_token_of_a_prompt_goes_through_the_head(network):

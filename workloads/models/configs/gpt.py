@@ -55,6 +55,9 @@ def opt(config: ModelConfig) -> Network:
     )
     config.only("word_embed_proj_dim", hidden, rule=f"must equal the hidden size {hidden}")
     config.only("do_layer_norm_before", True, rule="must be true: norms after each block aren't known of OPT")
+    gains = "must be true: norms without gains aren't known of OPT"
+    config.only("layer_norm_elementwise_affine", True, rule=gains)
+    config.only("_remove_final_layer_norm", False, rule="must be false: OPT ends in a norm")
     bias = config.flag("enable_bias", True)
     mlp = Mlp(
         inner=config.size("ffn_dim"), bias=bias, activation=config.activation("activation_function", "relu")

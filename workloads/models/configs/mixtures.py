@@ -14,7 +14,7 @@ from einsim.workloads.models.configs.decoder import (
 )
 from einsim.workloads.models.configs.llama import late_windows, qwen3_attention
 from einsim.workloads.models.configs.reading import ModelConfig
-from einsim.workloads.models.network import LatentAttention, Layer, Mixer, Mlp, Moe, Network, SoftmaxAttention
+from einsim.workloads.models.network import LatentAttention, Layer, Mlp, Moe, Network, SoftmaxAttention
 
 
 def mixtral(config: ModelConfig) -> Network:
@@ -30,7 +30,8 @@ def qwen2_moe(config: ModelConfig) -> Network:
     shared = gated_mlp(config, "shared_expert_intermediate_size")
     moe = _moe(config, "num_experts", gated_mlp(config, "moe_intermediate_size"), 4)
     moe = replace(moe, shared=shared, shared_gate=True)
-    mixers = late_windows(config, attention(config, "qkv"))
+    biases = "qkv" if config.flag("qkv_bias", True) else ""
+    mixers = late_windows(config, attention(config, biases))
     return language_model(config, "qwen2_moe", _sparse_steps(config, mixers, moe))
 
 
@@ -126,11 +127,13 @@ def _deepseek(config: ModelConfig, kind: str, score: str, choice_bias: bool) -> 
     layers, heads = config.size("num_hidden_layers"), config.size("num_attention_heads")
     config.only("attention_bias", False, rule="must be false: latent attention with biases isn't known")
     config.only("num_key_value_heads", heads, rule=f"must be the {heads} query heads: all share a latent")
-    mixer: Mixer = LatentAttention(
+    mixer = LatentAttention(
         heads=heads, rank=config.size("kv_lora_rank"), query_rank=config.size("q_lora_rank", 0),
         key_dim=config.size("qk_nope_head_dim"), rope_dim=config.size("qk_rope_head_dim"),
         value_dim=config.size("v_head_dim"),
     )  # fmt: skip
+    turned, whole = mixer.rope_dim, mixer.key_dim + mixer.rope_dim
+    config.only("head_dim", turned, whole, rule=f"must be the {turned} rotated elements, or all {whole}")
     expert, dense = gated_mlp(config, "moe_intermediate_size"), gated_mlp(config)
     shared = config.size("n_shared_experts", 0, least=0)
     moe = replace(

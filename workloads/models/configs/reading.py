@@ -24,6 +24,7 @@ ACTIVATIONS = {
 _LARGEST = 2**40
 
 COSTLY = frozenset({
+    "_remove_final_layer_norm", "layer_norm_elementwise_affine", "qkv_bias",
     "add_cross_attention", "alibi", "attention_bias", "attention_chunk_size", "attn_layer_period",
     "attn_logit_softcapping", "bias", "conv_L_cache", "conv_bias", "cross_attention_hidden_size",
     "embedding_size", "expert_layer_period", "final_logit_softcapping", "first_k_dense_replace",

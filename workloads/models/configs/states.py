@@ -21,6 +21,8 @@ from einsim.workloads.models.network import (
     StateSpace,
 )
 
+_SILU = "must be silu, around which its state space is made"
+
 
 def mamba(config: ModelConfig) -> Network:
     """Mamba: selective state spaces alone."""
@@ -36,6 +38,7 @@ def _selective(config: ModelConfig, kind: str, norms: Literal["", "gain", "plain
     hidden = config.size("hidden_size")
     inner = config.size("intermediate_size", int(config.number("expand", 2) * hidden))
     rank = _rank(config, "time_step_rank", hidden)
+    config.only("hidden_act", "silu", rule=_SILU)
     block = Selective(
         inner=inner, state=config.size("state_size", 16), taps=config.size("conv_kernel", 4),
         step_rank=rank, conv_bias=config.flag("use_conv_bias", True), bias=config.flag("use_bias"),
@@ -56,6 +59,7 @@ def mamba2(config: ModelConfig) -> Network:
     inner = int(config.number("expand", 2) * hidden)
     if heads * size != inner:
         raise config.error("num_heads", f"times head_dim ({size}) must be the inner size {inner}")
+    config.only("hidden_act", "silu", rule=_SILU)
     config.only("use_bias", False, rule="must be false: biases of its projections aren't known")
     block = StateSpace(
         heads=heads, head_dim=size, groups=config.size("n_groups", 8), state=config.size("state_size", 128),
