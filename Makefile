@@ -10,11 +10,12 @@ COMPILE := set -e; for more in "map softmax" "run softmax --set accel.dram.timin
 	for one in $$all; do wait $$one; done
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint docs format slow gpu rtl pictures clean lock sbom audit matrix
+.PHONY: help demo test lint docs format slow fuzz gpu rtl pictures clean lock sbom audit matrix
 
 help:
 	@echo "make demo    BERT-base attention at 4096 tokens on two machines, side by side; writes out/demo.html"
 	@echo "make test    every fast test       make slow   the long ones       make lint   ruff and mypy"
+	@echo "make fuzz    20,000 drawn inputs of every kind: SEED=7 CASES=20000"
 	@echo "make rtl     the full grid of RTL runs on every simulator that is here, and synthesis"
 	@echo "make docs    the documentation as a site, out/site/index.html"
 	@echo "make matrix  short runs with each Python, oldest and newest packages   make lock, sbom, audit  what is installed"
@@ -28,6 +29,11 @@ test: $(VENV)/.dev .ci/tools
 
 slow: $(VENV)/.dev .ci/tools
 	@$(PY) -m pytest -q -n 2 --dist loadfile -m slow
+
+SEED := 0
+CASES := 20000
+fuzz: $(VENV)/.dev
+	@$(PY) -m tests.fuzz --seed $(SEED) --cases $(CASES)
 
 rtl: $(VENV)/.dev .ci/tools
 	@$(VENV)/bin/einsim validate rtl --full

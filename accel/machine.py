@@ -235,9 +235,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.copies < 1 or (self.parent is None and self.copies > 1):
             raise RuleError("must be >= 1, and 1 for DRAM", got=self.copies, at=("copies",))
         if bool(self.bus) != (self.bus_bytes_per_s is not None):
-            raise RuleError(
-                "a bus has a name and a bandwidth", got=self.bus or self.bus_bytes_per_s, at=("bus",)
-            )
+            lacks, has = ("bus_bandwidth", "bus") if self.bus else ("bus", "bus_bandwidth")
+            raise RuleError(f"is missing beside {has}: {self.name}'s bus needs both", at=(lacks,))
         for word in ("bus", "descriptor_cycles", "dma_engines", "value_bits"):
             if self.parent is None and getattr(self, word):
                 raise RuleError("stands on the memory that is filled, not on DRAM", at=(word,))
@@ -310,9 +309,13 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if len(roots) != 1:
             rule = "exactly one memory must have no parent (it is DRAM)"
             raise RuleError(rule, got=roots, at=("memories",))
-        buses = {(memory.bus, memory.bus_bytes_per_s) for memory in self.memories if memory.bus}
-        if len(buses) > len({name for name, _ in buses}):
-            raise RuleError("memories of one bus must give it the same bandwidth", at=("memories",))
+        buses: dict[str, Memory] = {}
+        for memory in self.memories:
+            first = buses.setdefault(memory.bus, memory)
+            if memory.bus and memory.bus_bytes_per_s != first.bus_bytes_per_s:
+                rule = f"must be as {first.name} says of bus '{memory.bus}', {first.bus_bytes_per_s:,}"
+                where = ("memories", memory.name, "bus_bandwidth")
+                raise RuleError(rule, got=memory.bus_bytes_per_s, at=where)
         check_links(self.links)
         if self.noc and self.noc.multicast and not self.multicast:
             rule = "must be false: the cores of this machine share no reads"

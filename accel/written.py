@@ -234,7 +234,8 @@ class WrittenDram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=
             raise RuleError("missing key 'bandwidth'", at=("dram",))
         with below("dram", "bandwidth"):
             rate = BytesPerSecond.parse(int(self.bandwidth * share))
-        return msgspec.structs.replace(self.dram(), read_bytes_per_s=int(rate))
+        with below("dram"):
+            return msgspec.structs.replace(self.dram(), read_bytes_per_s=int(rate))
 
 
 class WrittenNoc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

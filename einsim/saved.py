@@ -16,7 +16,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.result import Result
 from einsim.evaluation import Evaluation, Mapped
 from einsim.report.case import NotAtHand
-from einsim.sim.breakdown import TEXTS
+from einsim.sim.breakdown import STARTS, TEXTS
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.files import read_text, write_text
 from einsim.specs.near import near
@@ -36,6 +36,8 @@ DERIVED: Final = {
     "tops_per_w": ("macs", "energy_by", "energy_not_stated"), "area_mm2": ("area_um2", "area_not_stated"),
 }  # fmt: skip
 """Figures that are written beside those from which they follow."""
+CAUSES: Final = (*TEXTS, STARTS)
+"""What cycles are lost to, GPUs' kernels included."""
 BESIDE: Final = ("machine", "version", "check", "searched")
 """Keys of a file that are no figures of the result."""
 ROUNDING: Final = 1e-9
@@ -174,8 +176,8 @@ def check_figures(result: Result, given: dict[str, Any], path: Path) -> None:
 
 def check_cause(place: str, cause: str, where: str) -> None:
     """SpecError for a cause of lost cycles that isn't one of einsim's."""
-    if cause not in TEXTS:
-        raise SpecError(place, "unknown cause", got=cause, where=where, hint=near(cause, TEXTS))
+    if cause not in CAUSES:
+        raise SpecError(place, "unknown cause", got=cause, where=where, hint=near(cause, CAUSES))
 
 
 def check_version(data: dict[str, Any], path: Path) -> None:

@@ -19,6 +19,7 @@ TEXTS = {
     "drain": "draining",
     "not busy": "not busy",  # all that the analytical level knows
 }
+STARTS = "fill and drain"  # of a GPU's kernels: the launches' start and the last blocks' end
 IDLE = "no work left"  # a dependency on nothing: after the unit's last operation
 
 

@@ -52,9 +52,22 @@ class _Config(msgspec.Struct, frozen=True):
             hint = near(key, [other for other in self.document.data if other not in _KEYS])
             raise self.document.error((key,), "is missing", hint=hint if hint.startswith("did") else "")
 
-    def activation(self, key: str, otherwise: str) -> str:
+    def text(self, key: str, otherwise: str) -> str:
         value = self.document.value((key,))
-        name = otherwise if value is MISSING or value is None else str(value)
+        if value is MISSING or value is None:
+            return otherwise
+        if not isinstance(value, str):
+            raise self.document.error((key,), "must be text", got=value)
+        return value
+
+    def flag(self, key: str) -> bool:
+        value = self.document.value((key,))
+        if value is MISSING or value is None or isinstance(value, bool):
+            return value is True
+        raise self.document.error((key,), "must be true or false", got=value)
+
+    def activation(self, key: str, otherwise: str) -> str:
+        name = self.text(key, otherwise)
         if name not in _ACTIVATIONS:
             raise self.document.error((key,), f"unknown activation '{name}'", hint=near(name, _ACTIVATIONS))
         return _ACTIVATIONS[name]
@@ -117,13 +130,12 @@ def _mistral(config: _Config) -> Dimensions:
 
 
 def _qwen2(config: _Config) -> Dimensions:
-    slides = config.document.value(("use_sliding_window",)) is True
-    return _llama(config, grouped=True, window=config.size("sliding_window") if slides else 0)
+    window = config.size("sliding_window") if config.flag("use_sliding_window") else 0
+    return _llama(config, grouped=True, window=window)
 
 
 def _t5(config: _Config) -> Dimensions:
-    projection = config.document.value(("feed_forward_proj",))
-    name = "relu" if projection is MISSING or projection is None else str(projection)
+    name = config.text("feed_forward_proj", "relu")
     gated, _, act = name.rpartition("-")
     if gated not in ("", "gated") or act not in _ACTIVATIONS:
         raise config.document.error(
@@ -148,10 +160,8 @@ def read_config(path: Path) -> Dimensions:
     """Dimensions of a model's layer; SpecError with file, line and key for a kind or key that doesn't fit."""
     document = _document(path)
     config = _Config(document)
-    kind = document.value(("model_type",))
-    config.required("model_type", kind)
-    if not isinstance(kind, str):
-        raise document.error(("model_type",), "must be text", got=kind)
+    config.required("model_type", document.value(("model_type",)))
+    kind = config.text("model_type", "")
     if kind not in KINDS:
         raise document.error(("model_type",), "unsupported kind", got=kind, hint=near(kind, KINDS))
     found = KINDS[kind](config)

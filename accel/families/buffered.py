@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from einsim.accel.machine import Machine, Memory, Unit
 from einsim.accel.written import WrittenDram, WrittenFamily, WrittenPort
+from einsim.specs.errors import below
 from einsim.specs.units import Bytes
 
 
@@ -21,7 +22,10 @@ class BufferedFamily(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fi
 
     def memories(self) -> tuple[Memory, ...]:
         """`dram` and `gb`."""
-        return self.dram.dram(), self.buffer_port.memory("gb", parent="dram", capacity=self.buffer)
+        with below("dram"):
+            dram = self.dram.dram()
+        with below("buffer_port"):
+            return dram, self.buffer_port.memory("gb", parent="dram", capacity=self.buffer)
 
     def machine(self, name: str, units: Mapping[str, Unit]) -> Machine:
         """The machine with these units, each by the key that it is written under (dotted: `vector.sfu`)."""

@@ -287,7 +287,8 @@ def _memories(spec: FpgaDsp) -> tuple[Memory, ...]:
 def _memory(spec: FpgaDsp, name: str, buffers: list[Buffer]) -> Memory:
     """One memory of some buffers in every SLR."""
     port = spec.buffer_port
-    made = port.memory(name, parent="dram", capacity=spec.slrs * sum(one.capacity for one in buffers))
+    with below("buffer_port"):
+        made = port.memory(name, parent="dram", capacity=spec.slrs * sum(one.capacity for one in buffers))
     if port.bandwidth or port.read_bandwidth or port.write_bandwidth:
         return made
     rate = int(spec.slrs * sum(one.width_bits for one in buffers) / 8 * float(spec.clock))

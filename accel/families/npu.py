@@ -112,7 +112,8 @@ def derive(spec: Npu, name: str) -> Machine:
             ops=_on_lanes(spec.vector.costs(), spec.vector.bits, spec.precision),
         )
         vector = msgspec.structs.replace(vector, bits=(spec.precision,))
-    scratchpads = spec.scratchpad_port.memory("gb", parent="dram", capacity=spec.scratchpad * spec.cores)
+    with below("scratchpad_port"):
+        scratchpads = spec.scratchpad_port.memory("gb", parent="dram", capacity=spec.scratchpad * spec.cores)
     memories = (spec.dram.reached(spec.dram.efficiency), scratchpads)
     return spec.assembled(name, spec.family, memories, {"tensor": tensor, "vector": vector})
 

@@ -80,7 +80,8 @@ def derive(spec: SpatialArray, name: str) -> Machine:
     memories, nearest = spec.memories(), "gb"
     if spec.local is not None:
         nearest = "local"
-        local = spec.local.memory("local", parent="gb", capacity=spec.local.capacity, copies=spec.cores)
+        with below("local"):
+            local = spec.local.memory("local", parent="gb", capacity=spec.local.capacity, copies=spec.cores)
         memories = (*memories, local)
     cores = {"cores": spec.cores} if spec.cores > 1 else {}
     dims = {**cores, "rows": spec.array.rows, "cols": spec.array.cols}

@@ -82,12 +82,12 @@ def run(arguments: list[str]) -> int:
 
 def warn(message: Warning | str) -> None:
     """Write `warning: ...` as one line."""
-    say(f"warning: {' '.join(str(message).split())}")
+    say(f"warning: {EinsimError(message)}")
 
 
 def complain(message: str) -> int:
     """Write `error: ...` as one line and return the exit code for wrong input."""
-    say(f"error: {' '.join(message.split())}")
+    say(f"error: {EinsimError(message)}")
     return WRONG_INPUT
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from einsim.accel.gpu.machine import Gpu
 from einsim.dataflow.result import Result, Slice
+from einsim.sim.breakdown import STARTS
 from einsim.sim.gpu.case import KernelCase, Launch
 from einsim.sim.gpu.factors import LIKE, factors, measured
 from einsim.sim.gpu.model import occupancy
@@ -17,7 +18,7 @@ from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade
 
 LEVEL = "kernel"
-STARTS, BANDWIDTH, DEPENDENCY = "fill and drain", "bandwidth", "dependency"
+BANDWIDTH, DEPENDENCY = "bandwidth", "dependency"
 MEMORIES = ("l2", "dram", "l2-port")
 
 

@@ -63,6 +63,19 @@ def read(name):
     return read_config(Path(name))
 
 
+@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize(
+    "value", [None, True, -1, 0, 1.5, 1e3, 1e308, 2**70, "", "x", "a\n", [], [[1, "x"]], {}, {"a": {}}]
+)
+def test_a_value_of_any_type_is_read_or_refused_with_its_key(write, kind, value):
+    for key in CONFIGS[kind]:
+        try:
+            read(write(kind, **{key: value}))
+        except SpecError as error:
+            assert error.where.startswith("config.json:")  # noqa: PT017
+            assert error.path in (key, "") or "head" in error.path  # noqa: PT017
+
+
 def test_every_kind_is_tried():
     assert set(CONFIGS) == set(KINDS)
 
@@ -140,6 +153,12 @@ def test_llama_weights_of_a_layer_are_those_of_the_published_model(write):
         ("bert", {"hidden_act": "gelo"}, "config.json:6 hidden_act: unknown activation 'gelo'; did you mean 'gelu'?"),
         ("llama", {"hidden_act": "relu"}, "config.json:5 hidden_act: must be silu or a gelu, for the gated network (got 'relu')"),
         ("t5", {"feed_forward_proj": "mixed-gelu"}, "config.json:5 feed_forward_proj: must be an activation or gated-ACTIVATION (got 'mixed-gelu')"),
+        ("bert", {"hidden_act": []}, "config.json:6 hidden_act: must be text (got [])"),
+        ("bert", {"hidden_act": {"a": 1}}, "config.json:6 hidden_act: must be text (got {'a': 1})"),
+        ("t5", {"feed_forward_proj": 5}, "config.json:5 feed_forward_proj: must be text (got 5)"),
+        ("mistral", {"sliding_window": "x"}, "config.json:10 sliding_window: must be a whole number (got 'x')"),
+        ("qwen2", {"use_sliding_window": "no"}, "config.json:10 use_sliding_window: must be true or false (got 'no')"),
+        ("llama", {"head_dim": 1e3}, "config.json:14 head_dim: must be a whole number (got 1000.0)"),
         ("llama", {"head_dim": 63}, "config.json:1: rotary positions need an even head size, not 63"),
     ],
 )  # fmt: skip

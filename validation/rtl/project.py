@@ -27,7 +27,7 @@ from einsim.specs.files import replacing, write_text
 LARGEST_RUN: Final = 8
 """Rows and columns that the golden jobs run at most: an interpreted 128 x 128 takes hours."""
 CHAIN: Final = 16
-"""DSP slices of a chain, where the machine does not say: FlightLLM's, as in accel/presets."""
+"""DSP slices of a chain at most, of which as many divide the columns: FlightLLM's, as in accel/presets."""
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,11 +74,13 @@ def plan(machine: Machine, unit: str = "") -> Project:
     if not {"rows", "cols"} <= chosen.dims.keys():
         rule = f"has {' x '.join(chosen.dims)}, RTL is there for arrays of rows x cols"
         raise RuleError(rule, got=chosen.name)
+    if not chosen.supports("mac"):
+        raise RuleError("has no mac, and the arrays that RTL is there for have", got=chosen.name)
     rows, cols = chosen.dims["rows"], chosen.dims["cols"]
     small_rows, small_cols = min(rows, LARGEST_RUN), min(cols, LARGEST_RUN)
     if chosen.kind == "dsp-chain":
-        length = min(CHAIN, cols)
-        full_chain = ChainSpec(rows=rows, cols=max(1, cols // length), length=length)
+        length = max(length for length in range(1, CHAIN + 1) if cols % length == 0)
+        full_chain = ChainSpec(rows=rows, cols=cols // length, length=length)
         run_chain = ChainSpec(rows=min(2, rows), cols=min(2, full_chain.cols), length=length)
         return Project(
             design=find_design("nm_chain"), unit=chosen.name, parameters=chain_parameters(full_chain),
@@ -121,8 +123,8 @@ def readme(accel: str, project: Project) -> str:
     full = ", ".join(f"{name} = {value}" for name, value in project.parameters.items())
     run = ", ".join(f"{name} = {value}" for name, value in project.run_parameters.items())
     return README.format(
-        accel=accel, unit=project.unit, about=project.design.about, design=project.design.name, full=full,
-        run=run, jobs=len(project.jobs),
+        accel=str(EinsimError(accel)), unit=project.unit, about=project.design.about,
+        design=project.design.name, full=full, run=run, jobs=len(project.jobs),
     )  # fmt: skip
 
 

@@ -201,7 +201,14 @@ def test_tensors_take_banks_as_the_mapping_comes_to_them_however_they_are_declar
     ("overrides", "message"),
     [
         ({"dram.dma_engines": "2"}, "stands on the memory that is filled, not on DRAM"),
-        ({"buffer_port.bus": "noc"}, "a bus has a name and a bandwidth (got 'noc')"),
+        (
+            {"buffer_port.bus": "noc"},
+            "accel.buffer_port.bus_bandwidth: is missing beside bus: gb's bus needs both",
+        ),
+        (
+            {"buffer_port.bus_bandwidth": "9B/s"},
+            "accel.buffer_port.bus: is missing beside bus_bandwidth: gb's bus needs both",
+        ),
         ({"dram.descriptor_cycles": "9"}, "stands on the memory that is filled, not on DRAM"),
         ({"dram.banks": "4", "dram.timing": "hbm2"}, "a timing has its own banks (got 4)"),
     ],

@@ -56,6 +56,45 @@ def test_every_preset_has_an_array_to_emit(preset):
         assert len(project.jobs) > 24  # the dense ones
 
 
+def written(folder, ops, **unit):
+    """A machine of one array, as a file."""
+    listed = ", ".join(f"{op}: {{}}" for op in ops)
+    (folder / "chip.yaml").write_text(
+        "machine: chip\nclock: 1GHz\nmemories: {dram: {}, gb: {parent: dram}}\n"
+        f"units: {{module: {{kind: {unit['kind']}, dims: {{rows: {unit['rows']}, cols: {unit['cols']}}}, "
+        f"reads_from: gb, ops: {{{listed}}}}}}}\n"
+    )
+    return str(folder / "chip.yaml")
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("cols", [1, 2, 13, 16, 17, 31, 33, 48])
+def test_chains_of_any_length_have_all_macs(rows, cols, tmp_path):
+    project = plan(load_machine(written(tmp_path, ["mac"], kind="dsp-chain", rows=rows, cols=cols)))
+    assert math.prod(project.parameters[name] for name in ("ROWS", "COLS", "LENGTH")) == rows * cols
+    assert project.jobs
+
+
+@pytest.mark.parametrize("kind", ["array", "systolic", "dsp-chain"])
+def test_an_array_without_macs_is_refused(kind, tmp_path):
+    machine = written(tmp_path, ["add", "exp"], kind=kind, rows=2, cols=2)
+    with pytest.raises(EinsimError, match="has no mac"):
+        emit(machine, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", 'q"q', "{design}", "$(x)", "`x`", "a\nb", "\u202ex"])
+def test_a_path_of_any_signs_stays_one_line_of_the_project(name, tmp_path):
+    (tmp_path / name).mkdir()
+    machine = written(tmp_path / name, ["mac"], kind="array", rows=1, cols=3)
+    emit(machine, tmp_path / name / "new")
+    readme = (tmp_path / name / "new" / "README.md").read_text()
+    assert readme.splitlines()[0].startswith("# module of ")
+    assert readme.splitlines()[0].endswith("output-stationary systolic array, dense or N:M")
+    assert readme.replace("\n", "").isprintable()
+    compile((tmp_path / name / "new" / "test_array.py").read_text(), "test_array.py", "exec")
+
+
 @pytest.mark.parametrize(("unit", "message"), [("sore", "is a vector unit"), ("nope", "no unit 'nope'")])
 def test_a_unit_without_rtl_is_refused_in_one_line(unit, message, tmp_path):
     with pytest.raises(EinsimError, match=message):
