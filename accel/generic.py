@@ -8,7 +8,7 @@ import msgspec
 
 from einsim.accel.machine import Machine, Role, Unit, UnitKind
 from einsim.accel.written import Count, Name, WrittenLanes, WrittenMachine, WrittenPort
-from einsim.specs.errors import below
+from einsim.specs.errors import RuleError, below
 from einsim.specs.units import Bytes
 
 
@@ -75,6 +75,7 @@ def derive(spec: Generic, name: str) -> Machine:
     memories = []
     for made, one in spec.memories.items():
         with below("memories", made):
+            _check_copies(one, spec.memories)
             memories.append(one.memory(made, parent=one.parent, capacity=one.capacity, copies=one.copies))
     units: dict[str, Unit] = {}
     for made, unit in spec.units.items():
@@ -90,6 +91,15 @@ def derive(spec: Generic, name: str) -> Machine:
         spec.machine or name, "generic", tuple(memories), units, multicast=spec.multicast
     )
     return msgspec.structs.replace(machine, units=tuple(sorted(machine.units, key=_standing)))
+
+
+def _check_copies(one: GenericMemory, memories: dict[str, GenericMemory]) -> None:
+    """RuleError for a memory in no core that is filled from one in each: cores reach their own only."""
+    for parent in [one.parent] if isinstance(one.parent, str) else one.parent or ():
+        copies = memories[parent].copies if parent in memories else 1
+        if copies not in (1, one.copies):
+            rule = f"must be {copies}: it is filled from {parent}, of which each core has its own"
+            raise RuleError(rule, got=one.copies, at=("copies",))
 
 
 def _shape(dims: dict[str, int]) -> dict[str, int]:

@@ -26,11 +26,12 @@ def chain_grid(full: bool) -> Iterator[Batch]:
 
 
 def chain_jobs(spec: ChainSpec) -> list[Job]:
-    """Three shapes in every mode, every other one with waits."""
+    """Three shapes in every mode whose groups the chain holds, every other one with waits."""
     rng = np.random.default_rng([spec.rows, spec.cols, spec.length])
     sizes = ((1, 1, 1), (2 * spec.rows + 1, 2 * spec.cols + 1, 19), (2, 3, 64))
+    modes = [nm for nm in MODES if nm[0] <= spec.length]
     jobs = []
-    for number, (nm, (m, n, k)) in enumerate(product(MODES, sizes)):
+    for number, (nm, (m, n, k)) in enumerate(product(modes, sizes)):
         a, b = integers(rng, m, k), prune(integers(rng, k, n), nm)
         jobs.append(chain_job(spec, a, b, nm=nm, pressure=pressures(number)[number % 2]))
     return jobs

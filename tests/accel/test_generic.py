@@ -39,6 +39,17 @@ assumed:
 """
 
 
+def test_a_memory_that_all_share_is_not_filled_from_those_of_cores(tmp_path):
+    file = tmp_path / "chip.yaml"
+    file.write_text(
+        TEXT.replace("capacity: 1MiB", "copies: 2\n  shared: {parent: [gb, dram]}\n  rest:\n    parent: gb")
+    )
+    with pytest.raises(
+        SpecError, match=r"memories.shared.copies: must be 2: it is filled from gb, of which each"
+    ):
+        load_machine(file)
+
+
 @pytest.fixture
 def chip(tmp_path):
     def load(text=TEXT, overrides=None):

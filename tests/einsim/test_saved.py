@@ -197,3 +197,9 @@ def test_no_path_that_a_file_names_is_opened(name, found, tmp_path, monkeypatch)
     sys.addaudithook(lambda event, of: opened.append(of[0]) if event == "open" else None)
     read_saved(path)
     assert not [each for each in opened if Path(str(each)).name == Path(name).name]
+
+
+def test_a_result_of_a_gpu_is_read_too(tmp_path):
+    kept = einsim.evaluate("softmax", "h100-sxm", settings={"p": 256, "d": 64})
+    einsim.save_result(kept, tmp_path / "kept.json")
+    assert read_saved(tmp_path / "kept.json").result == kept.result

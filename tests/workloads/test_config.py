@@ -158,7 +158,7 @@ def test_llama_weights_of_a_layer_are_those_of_the_published_model(write):
         ("t5", {"feed_forward_proj": 5}, "config.json:5 feed_forward_proj: must be text (got 5)"),
         ("mistral", {"sliding_window": "x"}, "config.json:10 sliding_window: must be a whole number (got 'x')"),
         ("qwen2", {"use_sliding_window": "no"}, "config.json:10 use_sliding_window: must be true or false (got 'no')"),
-        ("llama", {"head_dim": 1e3}, "config.json:14 head_dim: must be a whole number (got 1000.0)"),
+        ("llama", {"head_dim": 1e3}, "config.json:17 head_dim: must be a whole number (got 1000.0)"),
         ("llama", {"head_dim": 63}, "config.json:1: rotary positions need an even head size, not 63"),
     ],
 )  # fmt: skip

@@ -97,3 +97,15 @@ def test_an_error_of_many_lines_is_told_in_one(
     monkeypatch.setattr(entry.cli, "make_context", long_winded)
     assert main([]) == 2
     assert capsys.readouterr().err == "error: this and that\n"
+
+
+def test_marks_that_turn_text_round_are_escaped_in_every_message(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ["run", "softmax", "--accel", "tpu-v4i", "--effort", "\u202ex"],
+        ["\u202e"],
+        ["run", "\x1b[2J"],
+    ):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert said.strip().isprintable()
