@@ -90,6 +90,8 @@ class Leaves:
         self.machine = machine
         self.queries = one.matching.ranks["p"]
         self.planar = everything_on_matrix
+        if not machine.matrix_units:
+            raise EinsimError(f"mapping template fusemax: needs an array (got {machine.name})")
         self.matrix = machine.matrix_units[0]
         self.on_matrix = one.tensors("BQK SLNV LM SLN SLD" if everything_on_matrix else "BQK SLNV")
         self.width = flat_tile(cascade, self.queries, self.matrix.dims.get("cols", self.matrix.pes))

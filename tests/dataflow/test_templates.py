@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from einsim.dataflow.lower import lower
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
+from einsim.specs.errors import EinsimError
 from einsim.workloads.load import load_workload
 
 WORKLOADS = {
@@ -175,3 +177,15 @@ def test_what_is_chosen_from_stays_whole_in_every_default(accel: str) -> None:
     work = load_workload("linear-training", {"n": "24", "i": "40", "o": "56", "sparsity": "2:8"})
     machine = load_machine(accel)
     check(build_mapping(work, machine), work, machine)
+
+
+@pytest.mark.parametrize("template", ["flat", "fusemax-interleaved", "fusemax-stalled", "fusemax-on-flat"])
+def test_a_template_of_arrays_needs_one(template: str, tmp_path: Path) -> None:
+    (tmp_path / "chip.yaml").write_text(
+        "machine: chip\nclock: 1GHz\nmemories: {dram: {}, gb: {parent: dram}}\n"
+        "units: {v: {kind: vector, dims: {lanes: 4}, reads_from: gb, "
+        "ops: {mac: {}, add: {}, max: {}, mul: {}, exp: {}, div: {}}}}\n"
+    )
+    sizes = {"passes": "3" if template == "flat" else "1", "b": 1, "h": 1, "m": 8, "p": 8, "e": 4, "f": 4}
+    with pytest.raises(EinsimError, match="needs an array"):
+        build_mapping(load_workload("attention", sizes), load_machine(tmp_path / "chip.yaml"), template)

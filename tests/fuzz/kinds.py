@@ -247,8 +247,8 @@ def rtl_case(draw: Draw, bench: Bench) -> None:
 
 Kind = Callable[[Draw, Bench], None]
 KINDS: Final[dict[Kind, int]] = {
-    machine_case: 22, cascade_case: 16, legal_case: 18, search_case: 3, mapping_case: 10, config_case: 9,
-    result_case: 5, flag_case: 8, api_case: 6, rtl_case: 3,
+    machine_case: 18, cascade_case: 12, legal_case: 12, search_case: 1, mapping_case: 7, config_case: 15,
+    result_case: 4, flag_case: 16, api_case: 9, rtl_case: 6,
 }  # fmt: skip
 """The kinds, and how many of every hundred cases or so are of each."""
 
