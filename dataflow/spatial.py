@@ -214,7 +214,8 @@ def placements(
     One rank lies along the cores, of the result or, in a memory that they share (with `parts` in any), one
     that is `summed_apart`; where they share all memories, several free ones of the result may too.
     What multiplies two tensors goes to a matrix unit, where one can; `unit` asks for another, `anywhere` for
-    all.
+    all. What sums no products and `differs_by_pe` would have to be in registers: only with `parts` or
+    `anywhere`.
     """
     units = [one for one in able(cascade, machine, einsum) if one.memories["inputs"] != machine.dram.name]
     if unit:
@@ -225,6 +226,8 @@ def placements(
     found: list[Compute] = []
     for one in units:
         for node in layouts(cascade, one, einsum):
+            if not anywhere and not parts and differs_by_pe(cascade, one, einsum, node):
+                continue
             made = [node] if shared or "cores" not in one.dims else []
             if "cores" in one.dims:
                 ranks = [r for r in einsum.output.ranks if r not in einsum.iterative and cascade.size(r) > 1]
@@ -235,6 +238,17 @@ def placements(
                 if new not in found:
                     found.append(new)
     return tuple(found)
+
+
+def differs_by_pe(cascade: Cascade, unit: Unit, einsum: Einsum, node: Compute) -> tuple[str, ...]:
+    """Operands of what sums no products that differ along both dimensions of an array: no edge brings in so
+    many values at a time, so they are in its registers or nowhere.
+    """
+    if unit.kind != "array" or not {"rows", "cols"} <= set(unit.dims) or einsum.sums_products:
+        return ()
+    found = dict.fromkeys(read.tensor for read in einsum.reads)
+    planar = {"rows", "cols"}
+    return tuple(name for name in found if planar <= {dim for dim, _ in spread(cascade, node, name)[1]})
 
 
 def step_placements(

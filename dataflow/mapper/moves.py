@@ -36,7 +36,7 @@ from einsim.dataflow.mapping import (
     put,
 )
 from einsim.dataflow.result import Result
-from einsim.dataflow.spatial import Layouts, Spread, spread
+from einsim.dataflow.spatial import Layouts, Spread, differs_by_pe, spread
 from einsim.dataflow.templates.sizes import group_along
 from einsim.workloads.cascade import Einsum
 
@@ -143,16 +143,9 @@ class Moves:
 
     def _needed(self, einsum: Einsum, node: Compute) -> list[str]:
         """Operands that a leaf must find in its unit's registers."""
-        unit = self.machine.unit(node.unit)
-        planar = unit.kind == "array" and {"rows", "cols"} <= set(unit.dims)
-        if self.layouts != "full" or einsum.contracts or not planar:
+        if self.layouts != "full":
             return []
-        found = []
-        for tensor in dict.fromkeys(read.tensor for read in einsum.reads):
-            dims = {dim for dim, _ in self.spread(node, tensor)[1]}
-            if {"rows", "cols"} <= dims:
-                found.append(tensor)
-        return found
+        return [*differs_by_pe(self.cascade, self.machine.unit(node.unit), einsum, node)]
 
     def _busier(
         self, tree: Node, here: Mapping[str, Place], chosen: Mapping[str, Compute], result: Result

@@ -211,8 +211,8 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self._leaves[key]
 
     def every_leaf(self, einsum: Einsum, kind: Layouts = "full") -> tuple[Compute, ...]:
-        """Units and layouts of an Einsum wherever it stands, those of walked steps with any two ranks; a
-        reduced rank may lie along cores with memories of their own, too.
+        """Units and layouts of an Einsum wherever it stands and its operands are, those of walked steps with
+        any two ranks; a reduced rank may lie along cores with memories of their own, too.
         """
         only = self.unit.get(einsum.name, "")
         found = [*self.leaves(einsum), *placements(self.cascade, self.machine, einsum, only, parts=True)]

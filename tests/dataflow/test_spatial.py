@@ -6,12 +6,13 @@ import pytest
 
 from einsim.accel.load import load_machine
 from einsim.dataflow.lower import lower
-from einsim.dataflow.spatial import computing
+from einsim.dataflow.spatial import computing, placements, spread
 from einsim.dataflow.templates import build_mapping
 from einsim.dataflow.templates.nest import on_vectors
 from einsim.sim.engine import simulate
 from einsim.validation.oracle.check import check_mapping
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
 
 SIZES = dict.fromkeys("ijkl", 32)
@@ -49,3 +50,24 @@ def test_three_factors_take_an_array_that_multiplies_a_tenth_of_the_time_of_its_
     ]
     assert 10 * seconds[0] < seconds[1]
     assert check_mapping(work, machine, mapping).equal
+
+
+def test_what_differs_from_pe_to_pe_is_in_registers_or_not_on_the_array():
+    chip, cascade = (
+        load_machine("fusemax-cloud"),
+        load_workload("attention", {"passes": "3", "seq": 512, "b": 1}),
+    )
+    for name in ("GM", "SN", "SD", "A"):
+        einsum = cascade.einsum(name)
+        both = [node for node in placements(cascade, chip, einsum, parts=True) if planar(cascade, node)]
+        full = placements(cascade, chip, einsum)
+        assert not [node for node in full if planar(cascade, node)]
+        if name != "A":  # the array has no divider
+            assert both
+    assert [node for node in placements(cascade, chip, cascade.einsum("QK")) if len(node.spatial) == 2]
+
+
+def planar(cascade, node):
+    """Whether an operand differs along both dimensions of the array."""
+    reads = {read.tensor for read in cascade.einsum(node.einsum).reads}
+    return any({"rows", "cols"} <= {dim for dim, _ in spread(cascade, node, tensor)[1]} for tensor in reads)
