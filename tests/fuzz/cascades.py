@@ -94,7 +94,7 @@ def file(draw: Draw) -> dict[str, Any]:
 
 def known(draw: Draw) -> list[str]:
     """A library's workload with `--set` and small sizes."""
-    if draw.chance(0.02):
+    if draw.chance(0.005):
         return [
             "encoder-layer",
             "--set",
@@ -106,7 +106,7 @@ def known(draw: Draw) -> list[str]:
     pairs = [f"{key}={draw.randint(1, 3) if key in 'bh' else draw.size()}" for key in LIBRARY[name]]
     if "attention" in name:
         pairs += draw.some(
-            ("causal=true", "window=5", "documents=3,9,4", "kv_heads=1", "m0=4", "bits=8"), 0.08
+            ("causal=true", "window=5", "documents=3,9,4", "kv_heads=1", "m0=4", "bits=8"), 0.04
         )
     if name == "attention" and draw.chance(0.4):
         pairs.append(f"passes={draw.choice('123')}")

@@ -130,7 +130,7 @@ def config_case(draw: Draw, bench: Bench) -> None:
         *draw.some(("phase=decode", "passes=1", "b=2", "causal=true"), 0.2),
     ]
     said = bench.run("passes", *given)
-    if said.code == 0 and draw.chance(0.1):
+    if said.code == 0 and draw.chance(0.03):
         bench.both_levels(*given, "--accel", draw.choice(NAMES))
 
 

@@ -30,7 +30,7 @@ def broken(result: Result, machine: Machine | None = None) -> Iterator[str]:
     for memory, useful in result.traffic.items():
         moved = result.moved_bytes.get(memory, {})
         for tensor, count in useful.items():
-            if moved and moved.get(tensor, 0) < count:
+            if result.moved_bytes and moved.get(tensor, 0) < count:
                 yield f"{memory} moves {moved.get(tensor)} B of {tensor} for {count} useful ones"
     yield from energies(result)
     if machine is not None:
