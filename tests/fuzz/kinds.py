@@ -49,7 +49,7 @@ def chip(draw: Draw, bench: Bench, changed: float = 0.4) -> str:
 
 def work(draw: Draw, bench: Bench, changed: float = 0.15) -> list[str]:
     """A workload by name or file, with settings."""
-    if draw.chance(0.4):
+    if draw.chance(0.2):
         return cascades.known(draw)
     data = cascades.file(draw)
     if draw.chance(changed):
