@@ -172,8 +172,11 @@ def _met(places: list[list[int]], chosen: Iterable[bool]) -> list[int]:
     found = [1] + [0] * (cores - 1)
     for counts, one in zip(places, chosen, strict=True):
         if one:
-            steps = [(at, count) for at, count in enumerate(counts) if count]
-            found = [sum(found[core - at] * count for at, count in steps) for core in range(cores)]
+            before, steps = ([(at, n) for at, n in enumerate(some) if n] for some in (found, counts))
+            found = [0] * cores
+            for start, times in before:
+                for at, count in steps:
+                    found[(start + at) % cores] += times * count
     return found
 
 

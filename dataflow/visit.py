@@ -37,7 +37,7 @@ class Visit:
         skips: Sequence[Skip], ranks: Sequence[str], run: str = "",
     ) -> None:  # fmt: skip
         self.unit, self.node, self.tile, self.ranks, self.run = unit, node, tile, frozenset(ranks), run
-        self.shared_out, self.cores = cores_ranks(node), unit.dims.get("cores", 1)
+        self.shared_out = cores_ranks(node)
         dims = {dim: along for dim, along in node.spatial.items() if dim != "cores"}
         placed = {rank for along in dims.values() for rank in along}
         self.dims = {dim: along for dim, along in dims.items() if set(along) <= {*ranks} - {run}}
@@ -145,15 +145,11 @@ class Visit:
         if not set(self.shared_out) & set(ranks):
             return mine
         every, count = points(self.box, tuple(dict.fromkeys((*ranks, *self.shared_out))), None)
-        home, theirs = (
-            core_of(self.unit, self.node, self.tile, every, count),
-            flat(ranks, self.box, every, count),
-        )
-        found = np.zeros(self.count, dtype=np.int64)
-        for core in range(self.cores):
-            here = self.core == core
-            found[here] = np.searchsorted(np.unique(theirs[home == core]), mine[here])
-        return found
+        theirs = flat(ranks, self.box, every, count)
+        many = int(max(theirs.max(), mine.max())) + 1
+        taken = np.unique(core_of(self.unit, self.node, self.tile, every, count) * many + theirs)
+        before = self.core * many
+        return np.searchsorted(taken, before + mine) - np.searchsorted(taken, before)
 
 
 def points(tile: Box, ranks: Sequence[str], mask: Mask | None) -> tuple[dict[str, Ints], int]:

@@ -99,3 +99,10 @@ def test_twelve_memories_pass_all_of_a_product(tmp_path: Path, level: Level) -> 
     found = evaluate(work, load_machine(file), level=level).result
     assert len(found.traffic) == 12
     assert all(sum(moved.values()) >= 3 * 2 * 64 * 64 for moved in found.traffic.values())
+
+
+@pytest.mark.parametrize("level", ["analytical", "sim"])
+def test_64k_cores_answer_in_seconds(level: Level) -> None:
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", name="w", sizes={"m": 4096, "n": 4096, "k": 512})
+    found = evaluate(work, load_machine("tpu-v4i", {"cores": 65536}), level=level).result
+    assert found.macs == found.by_einsum["Z"].points == 4096 * 4096 * 512
