@@ -392,7 +392,7 @@ def _narrow(linear: Linear, ends: dict[str, tuple[int, int]]) -> bool:
         rest = most - max(value * low, value * high)
         if value > 0:
             low = max(low, -(rest // value))
-        else:
+        elif value < 0:
             high = min(high, rest // -value)
         if low > high:
             return False

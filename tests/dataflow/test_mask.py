@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einsim.dataflow.mask import Mask, _hull
+from einsim.dataflow.mask import Mask, _hull, _narrow
 from einsim.workloads.cascade import Bound, Index, SameBlock, Term
 from einsim.workloads.notation import parse
 
@@ -130,3 +130,10 @@ def test_a_bound_on_two_ranks_acts_on_what_iterates_both(ranks, acts):
 def test_a_loop_over_what_several_ranks_make_together_is_no_rank_of_a_bound():
     assert _hull({"c*j": (0, 2)}, {"c*j": (2, 2)}, {}) == {"c*j": (0, 4)}
     assert _hull({"p": (1, 2)}, {}, {"p": 8}) == {"p": (0, 8)}
+
+
+def test_a_rank_that_cancels_in_a_bound_cuts_nothing():
+    # drawn input 11:385 divided by it
+    ends = {"m": (0, 7), "p": (0, 7)}
+    assert _narrow(({"m": 0, "p": -1}, 3), ends)
+    assert ends == {"m": (0, 7), "p": (0, 3)}
