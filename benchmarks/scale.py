@@ -19,14 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from einsim import evaluate
-from einsim.accel.load import load_machine
-from einsim.dataflow.analytical import analyse
-from einsim.dataflow.lower import lower
-from einsim.dataflow.templates.registry import build_mapping
-from einsim.sim.engine import simulate
-from einsim.workloads.notation import parse
-from einsim.workloads.passes import every_occurrence
+import einsim
 
 LENGTHS = (100, 200, 400, 1000, 2000, 5000)
 SIZES = {"b": 16, "d": 64, "h": 128}
@@ -50,24 +43,27 @@ def chain(length: int) -> str:
 
 def seconds(length: int, accel: str) -> list[float]:
     """CPU seconds of each step of a chain."""
-    machine, text = load_machine(accel), chain(length)
-    evaluate(parse(chain(4), name="first", sizes=SIZES), machine)  # what is imported and compiled
+    machine, text = einsim.load_machine(accel), chain(length)
+    einsim.evaluate(
+        einsim.parse_cascade(chain(4), name="first", sizes=SIZES), machine
+    )  # what is imported and compiled
     times = [time.process_time()]
 
     def lap() -> None:
         times.append(time.process_time())
 
-    work = parse(text, name="chain", sizes=SIZES)
+    work = einsim.parse_cascade(text, name="chain", sizes=SIZES)
     lap()
-    every_occurrence(work)
+    for rank in work.ranks:
+        einsim.passes(work, rank.name)
     lap()
-    mapping = build_mapping(work, machine)
+    mapping = einsim.build_mapping(work, machine)
     lap()
-    program = lower(mapping, work, machine)
+    program = einsim.lower(mapping, work, machine)
     lap()
-    analyse(program, machine)
+    einsim.analyse(program, machine)
     lap()
-    simulate(program, machine)
+    einsim.simulate(program, machine)
     lap()
     return [after - before for before, after in itertools.pairwise(times)]
 

@@ -328,7 +328,7 @@ def test_energy_is_by_command_and_says_where_its_figures_are_from():
         ),
         (
             {"dram.bandwidth": "9GB/s", "buffer_port.bandwidth": "9GB/s", "buffer_port.timing": "hbm2"},
-            "flat-cloud.yaml:2 accel.timing: only DRAM, the memory without a parent, has one (got 'hbm2')",
+            "--set buffer_port.timing: only DRAM, the memory without a parent, has one (got 'hbm2')",
         ),
     ],
 )
