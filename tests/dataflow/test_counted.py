@@ -51,7 +51,10 @@ def test_neighbours_lowered_after_each_other_are_as_each_alone(case):
 
 @pytest.mark.parametrize(
     ("preset", "key"),
-    [pytest.param("tpu-v4i", "array.rows", marks=pytest.mark.slow), ("fusemax-cloud", "array.cols")],
+    [
+        pytest.param("tpu-v4i", "array.rows", marks=pytest.mark.slow),
+        pytest.param("fusemax-cloud", "array.cols", marks=pytest.mark.slow),
+    ],
 )
 def test_machines_whose_arrays_differ_are_as_each_alone(preset: str, key: str) -> None:
     """Whether the larger array was lowered for before the smaller one or after it."""

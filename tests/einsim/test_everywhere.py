@@ -28,10 +28,8 @@ PRESETS = sorted(path.stem for path in (Path(__file__).parents[2] / "accel" / "p
 
 #: Cases that once failed, and others of each kind, which take moments.
 FEW = (
-    ("gated mlp", "flat-edge"),
     ("running sum", "vhk158-flightllm"),
     ("log softmax", "tpu-v4i"),
-    ("convolution", "gemmini"),
     ("softmax", "gemmini"),
 )
 

@@ -145,6 +145,7 @@ def test_no_template_is_below_the_bound() -> None:
         assert least(MapSpace(cascade=work, machine=CLOUD), streamed=False).latency_s <= result.latency_s
 
 
+@pytest.mark.slow
 def test_one_pass_is_best_on_fusemax_and_three_are_ruled_out() -> None:
     cascades = [library.build("attention", seq=1024, b=1, h=2, passes=passes) for passes in (3, 1)]
     asked = []

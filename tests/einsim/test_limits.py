@@ -37,6 +37,7 @@ def calls(length: int) -> int:
     return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_run_takes_calls_in_proportion_to_the_cascades_length() -> None:
     calls(20)  # what is imported and remembered once
     assert calls(320) < 2.3 * calls(160)

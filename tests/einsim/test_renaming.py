@@ -159,7 +159,7 @@ def test_names_change_no_figure(accel: str, turn: int) -> None:
     assert figures(renamed(cascade, 0), another(machine, 0)) == mine
 
 
-@pytest.mark.parametrize("accel", ["fusemax-cloud", "tpu-v4i"])
+@pytest.mark.parametrize("accel", ["fusemax-cloud", pytest.param("tpu-v4i", marks=pytest.mark.slow)])
 def test_names_change_no_figure_of_a_layer(accel: str) -> None:
     check(load_workload("decoder-layer", {"seq": "64", "b": "1"}), load_machine(accel), 1)
 

@@ -25,7 +25,7 @@ WRITERS = {
     "trace.png": f"trace {CHIP} -o {{}}",
     "trace.svg": f"trace {CHIP} -o {{}}",
 }
-FAST = ("result", "page")
+FAST = ("result",)
 CASES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in WRITERS]
 
 

@@ -60,6 +60,7 @@ def test_nobody_runs_maps_and_reports_from_an_install_that_they_cannot_write(as_
     assert {path.name for path in folder.iterdir()} == {"kept.json", "page.html"}
 
 
+@pytest.mark.slow
 def test_nobody_is_told_in_a_line_where_they_may_not_write(as_nobody, repository):
     before, folder = as_nobody
     target = repository / "kept.json"
@@ -91,6 +92,7 @@ def test_run_and_report_need_nothing_of_their_surroundings(more, repository, tmp
     ]  # no folder called ~
 
 
+@pytest.mark.slow
 def test_files_have_the_permissions_that_the_umask_leaves(repository, tmp_path):
     for umask, left in ((0o077, 0o600), (0o022, 0o644)):
         name = f"kept-{umask}.json"
@@ -100,6 +102,7 @@ def test_files_have_the_permissions_that_the_umask_leaves(repository, tmp_path):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == left
 
 
+@pytest.mark.slow
 def test_without_any_folder_for_caches_a_warning_says_so(repository, tmp_path):
     done = einsim(
         "run", *SMALL, "--level", "analytical", root=repository, where=tmp_path, NUMBA_CACHE_DIR="/proc/none"
