@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Generator, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -32,7 +33,7 @@ from einsim.sim.server import Server
 from einsim.sim.stateful import Stateful
 from einsim.sim.watch import Watch
 from einsim.specs.argument import Amount
-from einsim.specs.progress import heard
+from einsim.specs.progress import Listener, heard
 
 TOLD_EVERY = 4096
 """Tiles after which a run says how far it is."""
@@ -195,7 +196,8 @@ class Simulation:
                 dma.release()
             actor.counts[key] = actor.counts.get(key, 0) + 1
             self.tiles -= 1
-            self._tell()
+            if self.listener is not None:
+                self._tell(self.listener)
             if self.tiles < 0 or self.now() > self.until:
                 raise CutShort
             self._publish(actor, op)
@@ -205,15 +207,17 @@ class Simulation:
             if self.jumper is not None:
                 self.jumper.moved(actor, moved)
 
-    def _tell(self) -> None:
+    def _tell(self, listener: Listener) -> None:
         """Say now and then how many tiles are done, skipped ones included."""
         self.served += 1
-        if self.listener is not None and self.served % TOLD_EVERY == 0:
-            done, every = (
-                sum(sum(counts.values()) for counts in some)
-                for some in ((actor.counts for actor in self.actors), static_counts(self.program).values())
-            )
-            self.listener("simulating tiles", done, every)
+        if self.served % TOLD_EVERY == 0:
+            done = sum(sum(actor.counts.values()) for actor in self.actors)
+            listener("simulating tiles", done, self._every)
+
+    @cached_property
+    def _every(self) -> int:
+        """Tiles of all operations."""
+        return sum(sum(counts.values()) for counts in static_counts(self.program).values())
 
     def _set_up(self, actor: Actor, dma: Server, cost: Cost) -> Generator[simpy.Event, None, None]:
         """Take a DMA engine and write the descriptor."""

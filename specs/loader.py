@@ -12,9 +12,9 @@ from einsim.specs.errors import MISSING, RuleError, SpecError
 from einsim.specs.near import near
 from einsim.specs.schema import WORDED, known_keys, known_values
 from einsim.specs.units import decode_quantity
-from einsim.specs.yaml_reader import load_yaml, read_value, read_yaml
+from einsim.specs.yaml_reader import load_json, load_yaml, read_value, read_yaml
 
-__all__ = ["Document", "decode", "load_yaml", "override", "read_yaml"]
+__all__ = ["Document", "decode", "load_json", "load_yaml", "override", "read_yaml"]
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from einsim.specs.document import Document
-from einsim.specs.errors import MISSING, SpecError
-from einsim.specs.loader import load_yaml, read_yaml
+from einsim.specs.errors import MISSING
+from einsim.specs.loader import load_json
 from einsim.specs.near import near
 from einsim.workloads.dimensions import Dimensions
 
@@ -158,7 +158,7 @@ KINDS: dict[str, Callable[[_Config], Dimensions]] = {
 
 def read_config(path: Path) -> Dimensions:
     """Dimensions of a model's layer; SpecError with file, line and key for a kind or key that doesn't fit."""
-    document = _document(path)
+    document = load_json(path)
     config = _Config(document)
     config.required("model_type", document.value(("model_type",)))
     kind = config.text("model_type", "")
@@ -168,16 +168,6 @@ def read_config(path: Path) -> Dimensions:
     if found.rope and found.head_dim % 2:
         raise document.error((), f"rotary positions need an even head size, not {found.head_dim}")
     return msgspec.structs.replace(found, source=str(path))
-
-
-def _document(path: Path) -> Document:
-    """The file as YAML, which JSON is save for its tabs: so every key has its line."""
-    try:
-        return load_yaml(path)
-    except SpecError as error:
-        if "'\\t'" not in error.rule:
-            raise
-    return read_yaml(path.read_text(encoding="utf-8-sig").replace("\t", " "), str(path))
 
 
 def is_config(path: Path) -> bool:

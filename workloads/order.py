@@ -74,9 +74,7 @@ def strongly_connected(leads: Sequence[Iterable[int]]) -> list[list[int]]:
     """
     number: dict[int, int] = {}
     low: dict[int, int] = {}
-    unknown: dict[
-        int, None
-    ] = {}  # those whose group isn't known yet, in the order in which they were reached
+    unknown: dict[int, None] = {}  # those without a group so far, in the order in which they were reached
     groups: list[list[int]] = []
     for root in range(len(leads)):
         path = [] if root in number else [(root, iter(leads[root]))]

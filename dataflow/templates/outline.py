@@ -102,12 +102,12 @@ class Outline:
 
     def _walked_together(self, small: tuple[Block, ...]) -> Groups:
         """The Einsums that walk the steps of a state, with the block that has it."""
-        walks = dict.fromkeys(filter(None, (stepped(self.cascade, block) for block in small)))
+        walks = [(block, walked) for block in small if (walked := stepped(self.cascade, block))]
         alike = {
-            walked: [e.name for e in self.cascade.einsums if {*walked} <= {*e.ranks}] for walked in walks
+            walked: [e.name for e in self.cascade.einsums if {*walked} <= {*e.ranks}]
+            for walked in dict.fromkeys(walked for _, walked in walks)
         }
-        of_blocks = ((block, stepped(self.cascade, block)) for block in small)
-        groups = ((*alike[walked], block[0].name) for block, walked in of_blocks if walked)
+        groups = ((*alike[walked], block[0].name) for block, walked in walks)
         return tuple(dict.fromkeys(tuple(dict.fromkeys(group)) for group in groups))
 
     def _walked(self, large: tuple[Block, ...]) -> Iterator[Run]:

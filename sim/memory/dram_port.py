@@ -178,10 +178,8 @@ class DramPort:
         transfers.flying[0] = len(kept)
         rebase(live.channels, transfers, cycle, self.clocks.t_faw)
         if self.exact:  # REFs keep to the engine's clock, however often the grid starts anew
-            every = self.device.refresh_every * self.ticks_per_clock
-            for channel, sent in enumerate(live.channels.counts[:, self.device.refresh].tolist()):
-                due = (sent + 1) * every - self.origin
-                live.channels.at[channel, DUE] = -(-due // self.ticks_per_clock)
+            nth = live.channels.counts[:, self.device.refresh] + 1
+            live.channels.at[:, DUE] = nth * self.device.refresh_every - self.origin // self.ticks_per_clock
 
     def _run(self, buffers: Buffers, until: int, goal: int) -> None:
         run_all(buffers.channels, buffers.transfers, self.ways, self.device, until, goal)

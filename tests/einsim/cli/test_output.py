@@ -34,12 +34,17 @@ def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_full_disk_leaves_the_earlier_output_and_nothing_else(name: str, tmp_path: Path) -> None:
-    file = tmp_path / name
+def written(name: str, folder: Path) -> tuple[Path, str, bytes]:
+    """An output, the command that has written it, and what it holds."""
+    file = folder / name
     write = WRITERS[name].format(file)
     assert main(write.split()) == 0
-    earlier = file.read_bytes()
+    return file, write, file.read_bytes()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_full_disk_leaves_the_earlier_output_and_nothing_else(name: str, tmp_path: Path) -> None:
+    file, write, earlier = written(name, tmp_path)
     # A limit on the size of files stands for a full disk, which would need root.
     limited = f"ulimit -f 0; exec {sys.executable} -m einsim {write}"
     done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False, timeout=120)
@@ -51,10 +56,7 @@ def test_a_full_disk_leaves_the_earlier_output_and_nothing_else(name: str, tmp_p
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_killed_run_leaves_the_earlier_output(name: str, tmp_path: Path) -> None:
-    file = tmp_path / name
-    write = WRITERS[name].format(file)
-    assert main(write.split()) == 0
-    earlier = file.read_bytes()
+    file, write, earlier = written(name, tmp_path)
     # Killed when all is written and nothing has been put in its place yet.
     script = (
         "import os, signal, sys; from pathlib import Path; from einsim.cli.main import main\n"

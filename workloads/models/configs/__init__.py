@@ -8,9 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from einsim.specs.document import Document
-from einsim.specs.errors import SpecError
-from einsim.specs.loader import load_yaml, read_yaml
+from einsim.specs.loader import load_json
 from einsim.workloads.models.configs import encoders, gemma, gpt, llama, mixtures, pairs, states, vision
 from einsim.workloads.models.configs.reading import ModelConfig
 from einsim.workloads.models.network import Network
@@ -35,7 +33,7 @@ KINDS: dict[str, Callable[[ModelConfig], Network]] = {
 
 def read_network(path: Path) -> Network:
     """The network of a `config.json`, named as its folder; SpecError with file, line and key for a fault."""
-    document = _document(path)
+    document = load_json(path)
     config = ModelConfig(document)
     kind = config.required("model_type")
     if not isinstance(kind, str):
@@ -58,13 +56,3 @@ def _nearest(kind: str) -> str:
     if close:
         return "near it: " + ", ".join(close)
     return "none of the known kinds is near: " + ", ".join(KINDS)
-
-
-def _document(path: Path) -> Document:
-    """The file as YAML, which JSON is save for its tabs: so every key has its line."""
-    try:
-        return load_yaml(path)
-    except SpecError as error:
-        if "'\\t'" not in error.rule:
-            raise
-    return read_yaml(path.read_text(encoding="utf-8-sig").replace("\t", " "), str(path))
