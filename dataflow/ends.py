@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, TypeVar
 from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import Bounds
 from einsim.dataflow.chain import chain_ticks
-from einsim.dataflow.program import Op, Program, ProgramLoop, ScheduleNode, Wait
+from einsim.dataflow.program import Action, Op, Program, ProgramLoop, ScheduleNode, Wait
 from einsim.dataflow.volume import Rates, Tally, tally_of
 from einsim.specs.arrays import Floats
 
@@ -92,6 +92,17 @@ class Ends:
             for op, tally in self.pairs
             if op.kind != "compute" and any(memory == outermost for memory, _ in tally.traffic)
         )
+
+    @cached_property
+    def registers(self) -> dict[Action, float]:
+        """Accesses of units' registers."""
+        found = dict[Action, float]()
+        for op, tally in self.pairs:
+            for action, times in tally.actions.items():
+                if action.kind == "register":
+                    share = self.shares.get(op.id, WHOLE).work
+                    found[action] = found.get(action, 0) + times * share
+        return found
 
     def moved(self, free: Collection[int] = ()) -> dict[str, float]:
         """Bytes that pass each memory, but for those of the operations `free`."""

@@ -83,8 +83,6 @@ class BestPoints:
     def _point(self, known: Known, at: int, stays: Stays, size: int) -> Chosen | None:
         """A point with two buffers if they fit beside what stays, else with one; None where that doesn't."""
         nest = known.nest(at)
-        if nest.nest.straight and not self.worth.byte_pj:  # no tile of it is there before it is wanted
-            return None
         if not stays.keys().isdisjoint(nest.nest.straight):  # it doesn't come from DRAM
             return None
         for buffers in (2, 1):

@@ -49,7 +49,7 @@ def cost_of(ends: Ends, worth: Worth, stays: Stays, *, single: bool) -> tuple[fl
     free = [at for at in ends.outward if ends.program.ops[at].subject in stays]
     bound, busy = ends.bound(worth.rates, free, single=single)
     moved = ends.moved(free)
-    cost = worth.cost(bound, busy, ends.tiles, moved)
+    cost = worth.cost(bound, busy, ends.tiles, moved, ends.registers)
     return cost, moved[ends.program.outermost], sum(moved.values())
 
 
