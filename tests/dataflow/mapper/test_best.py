@@ -71,7 +71,7 @@ def test_it_is_never_worse_than_the_library(objective: str) -> None:
         assert value(answer.result) <= value(other) * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("objective", ["latency", "energy"])
+@pytest.mark.parametrize("objective", ["latency", pytest.param("energy", marks=pytest.mark.slow)])
 def test_masks_never_cost_more_than_none(objective: Objective) -> None:
     masks: tuple[dict[str, object], ...] = ({}, {"causal": True}, {"causal": True, "documents": (96, 32)})
     figures = []

@@ -130,7 +130,7 @@ def carried(port, transfers):
     return ends
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(names()), st.integers(0, 10**6), st.booleans(), st.sampled_from([0, 40, 700]))
 def test_transfers_end_when_the_whole_stream_of_their_bursts_says(name, seed, refresh, gap):
     """Seven transfers at random times and places are one stream of requests that was known beforehand."""
