@@ -61,7 +61,7 @@ LOCK := out/supply/bin/uv pip compile pyproject.toml .ci/locks/build.in --univer
 	--generate-hashes --no-header --quiet --upgrade
 lock: out/supply/.done
 	@$(LOCK) -o .ci/locks/demo.txt
-	@$(LOCK) --extra dev --extra docs --extra rtl --extra fpga -o .ci/locks/test.txt
+	@$(LOCK) --extra dev --extra docs --extra rtl --extra fpga --extra onnx -o .ci/locks/test.txt
 
 sbom: out/supply/.done
 	@out/supply/bin/cyclonedx-py requirements .ci/locks/demo.txt --pyproject pyproject.toml --output-reproducible \

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = {"demo": (), "test": ("dev", "docs", "rtl", "fpga")}
+EXTRAS = {"demo": (), "test": ("dev", "docs", "rtl", "fpga", "onnx")}
 
 
 def pinned(lock: Path) -> dict[str, tuple[str, int]]:

@@ -1,0 +1,162 @@
+"""A graph's parts, each a cascade; equal ones are one part with a count; and what lives between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import msgspec
+
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.graphs.draft import PartDraft, PartInput
+from einsim.workloads.graphs.folding import fold_batch_norms
+from einsim.workloads.graphs.fusion import fused, roots, stored_roots
+from einsim.workloads.graphs.graph import Node, OperatorGraph
+from einsim.workloads.graphs.operators import CONTRACTIONS, LOWERED, check_operators, moves
+from einsim.workloads.models.parts import ModelPart
+
+
+class GraphPart(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes as a cascade; what its inputs are, and which tensors the values are that others read."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    cascade: Cascade
+    sources: Mapping[str, PartInput]
+    results: Mapping[str, str]
+
+
+class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """A graph with its batch norms folded, as parts in the order in which they are computed."""
+
+    graph: OperatorGraph
+
+    @cached_property
+    def steps(self) -> tuple[GraphPart, ...]:
+        """Every part in its order; equal ones have equal cascades."""
+        check_operators(self.graph)
+        folded = self.folded
+        home = {
+            value: at for at, group in enumerate(self._groups) for node in group for value in node.outputs
+        }
+        outside = {value for value in folded.outputs if value in home}
+        for node in folded.nodes:
+            for value in node.inputs:
+                if value in home and (moves(folded, node) or node not in self._groups[home[value]]):
+                    outside.add(value)
+        return tuple(_lowered(folded, group, outside) for group in self._groups)
+
+    @cached_property
+    def folded(self) -> OperatorGraph:
+        """The graph as it is computed."""
+        return fold_batch_norms(self.graph)
+
+    @cached_property
+    def _groups(self) -> list[tuple[Node, ...]]:
+        return fused(self.folded)
+
+    def stored(self, step: GraphPart) -> dict[str, tuple[str, ...]]:
+        """Inputs of a part that are stored, each with the weights that it is made of."""
+        return {
+            name: () if source.made else self._stored[source.value]
+            for name, source in step.sources.items() if source.made or source.value in self._stored
+        }  # fmt: skip
+
+    @cached_property
+    def _stored(self) -> dict[str, tuple[str, ...]]:
+        return stored_roots(self.folded)
+
+    @cached_property
+    def parts(self) -> tuple[ModelPart, ...]:
+        """The distinct parts, each with its count and its places among the steps."""
+        graph, counted = self.folded, set[str]()
+        found: dict[tuple[object, ...], ModelPart] = {}
+        for at, step in enumerate(self.steps):
+            whole, stored = dict[str, int](), self.stored(step)
+            for tensor, values in stored.items():
+                learnt = sum(graph.weights[value] for value in values if value not in counted)
+                counted |= set(values)
+                if learnt != step.cascade.elements(tensor):
+                    whole[tensor] = learnt
+            key = step.cascade, tuple(whole.items())
+            known = found.get(key)
+            places = (*known.places, at) if known else (at,)
+            found[key] = ModelPart(
+                name=known.name if known else step.name, cascade=step.cascade, count=len(places),
+                places=places,
+                weights=tuple(stored), whole=whole,
+            )  # fmt: skip
+        return tuple(found.values())
+
+    @property
+    def parameters(self) -> int:
+        """All that was learnt."""
+        return self.graph.parameters
+
+    @cached_property
+    def weight_elements(self) -> int:
+        """Values that are stored, batch norms folded; a weight that several parts read counts once."""
+        return sum(self.folded.elements(value) for value in self.folded.weights if self.folded.uses[value])
+
+    def weight_bytes(self, bits: float = 16) -> float:
+        """Bytes of all weights at a width."""
+        return self.weight_elements * bits / 8
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of the whole; what convolutions do at padded places counts."""
+        return sum(part.count * part.cascade.macs for part in self.parts)
+
+    @cached_property
+    def live(self) -> tuple[int, ...]:
+        """Elements of activations that are alive during each step: its own, and those that later ones read.
+
+        A value lives from the step that computes it to the last that reads it; what only moves data copies
+        nothing. Values within a part are the mapping's to place.
+        """
+        graph, made_of = self.folded, roots(self.folded)
+        born = {value: at for at, step in enumerate(self.steps) for value in step.results}
+        born |= dict.fromkeys(graph.inputs, 0)
+        last = dict(born)
+        for at, step in enumerate(self.steps):
+            for node in step.nodes:
+                for value in node.inputs:
+                    last.update((root, at) for root in made_of.get(value, ()) if root in last)
+        for value in graph.outputs:
+            last.update((root, len(self.steps) - 1) for root in made_of.get(value, ()) if root in last)
+        changes = [0] * (len(self.steps) + 1)
+        for value, start in born.items():
+            changes[start] += graph.elements(value)
+            changes[last[value] + 1] -= graph.elements(value)
+        found, now = [], 0
+        for change in changes[:-1]:
+            now += change
+            found.append(now)
+        return tuple(found)
+
+    def peak_activation_bytes(self, bits: float = 16) -> float:
+        """The most memory that activations take at once."""
+        return max(self.live, default=0) * bits / 8
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its figures has to know."""
+        moved: dict[str, int] = {}
+        for node in self.folded.nodes:
+            if moves(self.folded, node):
+                moved[node.op] = moved.get(node.op, 0) + 1
+        listed = ", ".join(f"{op} x{count}" for op, count in sorted(moved.items()))
+        return (f"cost nothing, as views of memory: {listed}",) if listed else ()
+
+
+def _lowered(graph: OperatorGraph, group: tuple[Node, ...], outside: set[str]) -> GraphPart:
+    own = [value for node in group for value in node.outputs if value in outside]
+    draft = PartDraft(graph, own, graph.uses)
+    for node in group:
+        LOWERED[node.op](node, draft)
+    named = next((node for node in group if node.op in CONTRACTIONS), group[0])
+    kinds = "-".join(dict.fromkeys(node.op.lower() for node in group))
+    cascade = draft.finish(kinds)
+    return GraphPart(
+        name=named.name, nodes=group, cascade=cascade, sources=draft.sources, results=draft.results
+    )
