@@ -14,8 +14,8 @@ from einsim.dataflow.volume import MACHINE, Rates
 
 
 class Worth(NamedTuple):
-    """Ticks of a unit's cycle and a port's byte; for energy, picojoules of a byte by memory, of an access of a
-    unit's registers, and those that leak in a tick.
+    """Ticks of a unit's cycle and a port's byte; for energy, picojoules of a byte by memory, of an access of
+    a unit's registers, and those that leak in a tick.
     """
 
     rates: Rates
@@ -32,7 +32,8 @@ class Worth(NamedTuple):
         if not self.byte_pj:
             return share_cost(bound, busy, self.rates[MACHINE] * tiles)
         stays_pj = sum(self.register_pj[action] * times for action, times in registers.items())
-        return sum((self.byte_pj[name] * size for name, size in moved.items()), self.leak_pj * bound + stays_pj)
+        moves_pj = (self.byte_pj[name] * size for name, size in moved.items())
+        return sum(moves_pj, self.leak_pj * bound + stays_pj)
 
 
 def worth_of(machine: Machine, objective: str) -> Worth:
