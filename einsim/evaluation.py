@@ -117,19 +117,29 @@ def evaluate(
     if for_machine and not isinstance(machine, str | Path):
         rule = "is for a machine given by name or file; load_machine takes overrides"
         raise SpecError(f"accel.{next(iter(for_machine))}", rule, where="settings")
-    if isinstance(machine, Gpu) or is_gpu(str(machine)):
-        gpu = machine if isinstance(machine, Gpu) else load_gpu(str(machine), for_machine)
-        return on_gpu(source, for_workload, gpu, mapping)
-    if not isinstance(machine, Machine):
-        machine = load_machine(machine, for_machine)
-    if objective == "pareto":
-        raise SpecError("objective", "has no one best mapping; best_mapping gives its front", got=objective)
+    if not isinstance(machine, Machine | Gpu):
+        named = str(machine)
+        machine = load_gpu(named, for_machine) if is_gpu(named) else load_machine(named, for_machine)
+    search = SearchRequest(objective, within_bytes, budget_s, workers, effort, starts)
+    return evaluate_source(source, for_workload, machine, mapping=mapping, level=level, search=search)
+
+
+def evaluate_source(
+    source: WorkloadSource, for_workload: Mapping[str, object], machine: Machine | Gpu, *,
+    mapping: str | Path | LoopTree, level: Level, search: SearchRequest,
+) -> Evaluation:  # fmt: skip
+    """As `evaluate`, of a source with its own settings, on a machine."""
+    for_workload = dict(for_workload)
+    if isinstance(machine, Gpu):
+        return on_gpu(source, for_workload, machine, mapping)
+    if search.objective == "pareto":
+        rule = "has no one best mapping; best_mapping gives its front"
+        raise SpecError("objective", rule, got=search.objective)
     if mapping == AUTO:
-        search = SearchRequest(objective, within_bytes, budget_s, workers, effort, starts)
         found = best_of(source.every(for_workload), machine, search, level)
         how = Mapped(machine=machine, mapping=found.mapping, searched=found.result)
         return Evaluation(result=found.simulated or found.result, cascade=found.cascade, how=how)
-    if starts or (objective, within_bytes, budget_s, effort) != ("latency", math.inf, math.inf, "normal"):
+    if search._replace(workers=None, starts=tuple(search.starts)) != SearchRequest():
         rule = "is what the mapper searches by, so it goes with the mapping 'auto'"
         raise SpecError("objective, within_bytes, budget_s, effort or starts", rule)
     if mapping == TEMPLATE and source.leaves_passes_open(for_workload):

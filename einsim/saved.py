@@ -15,6 +15,7 @@ from einsim.accel.load import load_machine, preset_names
 from einsim.accel.machine import Machine
 from einsim.dataflow.result import Result
 from einsim.evaluation import Evaluation, Mapped
+from einsim.models.outcome import ModelResult
 from einsim.report.case import NotAtHand
 from einsim.sim.breakdown import STARTS, TEXTS
 from einsim.specs.errors import EinsimError, SpecError
@@ -38,7 +39,7 @@ DERIVED: Final = {
 """Figures that are written beside those from which they follow."""
 CAUSES: Final = (*TEXTS, STARTS)
 """What cycles are lost to, GPUs' kernels included."""
-BESIDE: Final = ("machine", "version", "check", "searched")
+BESIDE: Final = ("machine", "version", "check", "searched", "part", "model", "phases", "parts")
 """Keys of a file that are no figures of the result."""
 ROUNDING: Final = 1e-9
 BEGINNING: Final = re.compile(rb'\s*\{\s*"workload"')
@@ -63,6 +64,19 @@ def saved(found: Evaluation) -> dict[str, Any]:
     """The whole result with its machine, as plain data."""
     machine = {"machine": msgspec.to_builtins(found.machine)} if isinstance(found.how, Mapped) else {}
     return {**found.result.to_dict(), **machine, "version": VERSION}
+
+
+def saved_model(found: ModelResult) -> dict[str, Any]:
+    """A model's totals with its machine, phases and parts, as plain data."""
+    machine = {"machine": msgspec.to_builtins(found.machine)} if isinstance(found.machine, Machine) else {}
+    return {**found.total.to_dict(), **model_tables(found), **machine, "version": VERSION}
+
+
+def model_tables(found: ModelResult) -> dict[str, Any]:
+    """What a model's result has beside the figures of any: what was run, what it weighs, phases and parts."""
+    return {
+        "part": found.part, "model": found.facts(), "phases": found.phase_rows(), "parts": found.part_rows(),
+    }  # fmt: skip
 
 
 def is_result(path: Path) -> bool:

@@ -9,6 +9,8 @@ from einsim.specs.near import near
 
 MACHINE_PREFIX = "accel."
 PLACE = "--set"
+FIRST_THE_WORKLOADS = ("part",)
+"""Keys of both that mean the workload's: a model's part, where an FPGA's machine has the chip's."""
 
 
 def read_pairs(pairs: Iterable[str]) -> dict[str, str]:
@@ -30,7 +32,8 @@ def split(
     """(the workload's settings, the machine's), the machine's without their prefix.
 
     A key that the workload knows is the workload's; `accel.key` is always the machine's; any other key is the
-    machine's when its first part is one of `machine_keys`. SpecError for a key that both or neither know.
+    machine's when its first part is one of `machine_keys`. SpecError for a key that neither knows, or both
+    (but for `FIRST_THE_WORKLOADS`).
     """
     workload: dict[str, object] = {}
     machine: dict[str, object] = {}
@@ -38,7 +41,7 @@ def split(
     for key, value in settings.items():
         if key.startswith(MACHINE_PREFIX):
             machine[key.removeprefix(MACHINE_PREFIX)] = value
-        elif key in workload_keys and key in tops:
+        elif key in workload_keys and key in tops and key not in FIRST_THE_WORKLOADS:
             rule = f"both the workload and the machine have it; write {MACHINE_PREFIX}{key} for the machine's"
             raise SpecError(key, rule, where=PLACE)
         elif key in workload_keys:

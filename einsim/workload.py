@@ -9,9 +9,8 @@ import msgspec
 
 from einsim.specs.loader import load_yaml
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.config import is_config, read_config
-from einsim.workloads.library.layer import layer_workload
-from einsim.workloads.load import describe, load_workload
+from einsim.workloads.load import describe, load_model, load_workload
+from einsim.workloads.models.model import Model
 from einsim.workloads.settings import Parameter
 
 # A workload that exists as several cascades lets the user choose by this setting, where it is open.
@@ -20,22 +19,27 @@ EVERY_PASSES = ("1", "2", "3")
 
 
 class WorkloadSource(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that a workload knows, those left `open`, and how to build it from their text."""
+    """The settings that a workload knows, those left `open`, and how to build it from their text.
+
+    Of a `model` what is built is the part that the settings mean, by default a layer.
+    """
 
     name: str
     keys: tuple[str, ...]
     build: Callable[[Mapping[str, object]], Cascade]
     open: tuple[str, ...] = ()
+    model: Model | None = None
 
     def leaves_passes_open(self, settings: Mapping[str, object]) -> bool:
         """Whether it exists as cascades of several passes, and neither it nor the settings choose one."""
         return PASSES in self.open and PASSES not in settings
 
     def every(self, settings: Mapping[str, object]) -> tuple[Cascade, ...]:
-        """Its cascades: one for each number of passes where that is left open."""
+        """Its cascades: one for each number of passes where that is left open and makes a difference."""
         if not self.leaves_passes_open(settings):
             return (self.build(settings),)
-        return tuple(self.build({**settings, PASSES: number}) for number in EVERY_PASSES)
+        every = (self.build({**settings, PASSES: number}) for number in EVERY_PASSES)
+        return tuple(dict.fromkeys(every))
 
 
 def find_workload(name_or_path: str) -> WorkloadSource:
@@ -44,11 +48,12 @@ def find_workload(name_or_path: str) -> WorkloadSource:
     SpecError for a name or a file that doesn't exist or can't be read.
     """
     path = Path(name_or_path)
-    if path.suffix.lower() == ".json" and path.is_file() and is_config(path):
-        return with_parameters(name_or_path, layer_workload(path.stem, read_config(path)).parameters)
+    model = load_model(name_or_path)
+    if model is not None:
+        return msgspec.structs.replace(with_parameters(name_or_path, model.parameters), model=model)
     if path.suffix.lower() in {".yaml", ".yml"} and path.is_file():
         return with_keys(name_or_path, file_keys(path))
-    if path.suffix.lower() in {".yaml", ".yml", ".json"} or "/" in name_or_path:
+    if path.suffix.lower() in {".yaml", ".yml"} or "/" in name_or_path:
         load_workload(name_or_path, {})  # raises: there is no such file
     return with_parameters(name_or_path, describe(name_or_path)[1])
 

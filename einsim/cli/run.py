@@ -16,9 +16,11 @@ from einsim.cli.choice import Named
 from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import console, progress, say_compiling, titled
+from einsim.cli.whole import keep, show
 from einsim.dataflow.effort import Effort
 from einsim.dataflow.mapping_file import dump_mapping
 from einsim.evaluation import AUTO, TEMPLATE, Level, Mapped, evaluate
+from einsim.models.judge import evaluate_model, has_several, own_settings
 from einsim.report.comparison import comparison_table, where_time_went
 from einsim.report.stated import over_bound
 from einsim.saved import save_result, summary
@@ -26,13 +28,17 @@ from einsim.settings import read_pairs
 from einsim.specs.errors import SpecError
 from einsim.specs.files import write_text
 from einsim.validation.oracle.check import Report, check_mapping
+from einsim.workloads.load import load_model
 
 HELP = """Map WORKLOAD onto an accelerator, judge the mapping and explain the result.
 
-WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hugging Face config.json.
+WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hugging Face config.json. A model
+is run whole, each part mapped for itself; --set part=layer or --layer N runs one part.
 
 \b
   einsim run attention --set model=bert-base seq=4K --accel fusemax-cloud
+  einsim run llama3-8b --set seq=2048 decode=256 --accel tpu-v4i --level analytical
+  einsim run path/to/config.json --set part=layer --accel sa8295p
   einsim run attention-3pass --accel flat-cloud --mapping unfused --level analytical --json
   einsim run my-cascade.yaml --accel my-machine.yaml --mapping my-mapping.yaml
 """
@@ -42,6 +48,10 @@ WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hug
 @click.argument("workload")
 @click.option("--accel", required=True, metavar="ACCEL", help="A preset's name or a machine's YAML file.")
 @settings_option
+@click.option(
+    "--layer", type=click.IntRange(min=0), help="Of a model only the layer at this place; --set part=layer: "
+    "the layer that stands most often.",
+)  # fmt: skip
 @click.option(
     "--mapping", default=TEMPLATE, show_default=True, metavar="FILE|auto|TEMPLATE",
     help="A mapping's YAML file, a template's name (`einsim list mappings`), template: the one that suits, "
@@ -63,7 +73,10 @@ WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hug
 @click.option("--save-mapping", type=click.Path(path_type=Path), help="Write the mapping as YAML.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Also keep the whole result in this file."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Also keep the whole result in this file; a model's table of parts where its name ends in .csv.",
 )
 @force_option
 def command(
@@ -79,6 +92,7 @@ def command(
     as_json: bool,
     output: Path | None,
     force: bool,
+    layer: int | None,
 ) -> int:
     """Evaluate and print; 1 where a check finds a difference."""
     inputs = (workload, accel, mapping)
@@ -90,10 +104,21 @@ def command(
         raise SpecError("", "is for mappings, and a GPU runs kernels", got=accel, where="--check")
     if mapping == AUTO:
         say_compiling()
+    pairs = read_pairs([*settings, *([f"layer={layer}"] if layer is not None else [])])
+    model = load_model(workload)
+    if model is not None and has_several(model, own_settings(model, pairs, accel)):
+        for option, given in (("--check", check), ("--save-mapping", save_mapping)):
+            if given:
+                rule = "is for one cascade, and this is several"
+                raise SpecError("", rule, where=option, hint="--set part=layer, or another part's name")
+        with progress():
+            whole = evaluate_model(model, accel, settings=pairs, mapping=mapping, level=level, effort=effort)
+        if output:
+            keep(whole, output)
+        show(whole, as_json=as_json)
+        return 0
     with progress():
-        found = evaluate(
-            workload, accel, settings=read_pairs(settings), mapping=mapping, level=level, effort=effort
-        )
+        found = evaluate(workload, accel, settings=pairs, mapping=mapping, level=level, effort=effort)
     if output:
         save_result(found, output)
     if save_mapping:
@@ -102,14 +127,20 @@ def command(
     code = 0 if checked is None or checked.equal else 1
     searched = found.how.searched if isinstance(found.how, Mapped) else None
     if as_json:
-        more = {} if checked is None else {"check": {"equal": checked.equal, **msgspec.to_builtins(checked)}}
+        more: dict[str, object] = (
+            {} if checked is None else {"check": {"equal": checked.equal, **msgspec.to_builtins(checked)}}
+        )
         if searched is not None:
             more["searched"] = {"latency_s": searched.latency_s, "energy_stated_j": searched.energy_stated_j}
+        if model is not None:
+            more["part"] = found.cascade.name.removeprefix(f"{model.name} ")
         click.echo(json.dumps({**summary(found.result), **more}, indent=2))
         return code
     out = console()
     sizes = " ".join(f"{rank.name}={rank.size}" for rank in found.cascade.ranks)
     out.print(Text.assemble(titled(found.result), ("  " + sizes, "dim"), "\n"))
+    if model is not None:
+        out.print("one part of the model, once; without part= and layer= the whole model is run\n")
     out.print(comparison_table([found.result]))
     if found.result.breakdown_by_unit:  # the model of a GPU's kernels doesn't say it
         out.print("\nwhere the time went", style="bold")

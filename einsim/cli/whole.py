@@ -1,0 +1,71 @@
+"""What `einsim run` prints and keeps of a whole model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from einsim.cli.terminal import console, titled
+from einsim.models.outcome import ModelResult
+from einsim.report.comparison import comparison_table
+from einsim.report.parts import KEPT, part_csv, part_table, phase_table
+from einsim.report.quantity import count, percent, size
+from einsim.saved import model_tables, saved_model, summary
+from einsim.specs.files import write_text
+from einsim.workloads.models.model import WHOLE
+
+
+def show(found: ModelResult, *, as_json: bool) -> None:
+    """One JSON object, or the tables."""
+    if as_json:
+        click.echo(json.dumps({**summary(found.total), **model_tables(found)}, indent=2))
+        return
+    out, weight = console(), found.size
+    which = "the whole model" if found.part == WHOLE else f"only {found.part} of the model"
+    active = (
+        f" ({count(weight.active_parameters)} for a token)"
+        if weight.active_parameters != weight.parameters
+        else ""
+    )
+    out.print(titled(found.total).append(f": {which}"))
+    out.print(
+        f"{count(weight.parameters)} parameters{active}, {size(weight.weight_bytes)} of weights, "
+        f"{size(weight.kv_bytes_per_token)} cached a token, {weight.layers} layers\n"
+    )
+    out.print(comparison_table([found.total]))
+    out.print("\nphases", style="bold")
+    out.print(phase_table(found))
+    if found.first_token_s is not None:
+        out.print(f"time to first token: {found.first_token_s:.4g} s")
+    out.print("\nparts", style="bold")
+    out.print(part_table(found))
+    for line in told(found):
+        out.print(Text(line))
+
+
+def told(found: ModelResult) -> list[str]:
+    """What a reader has to know of the figures, a line each."""
+    lines = [KEPT]
+    for phase in found.phases:
+        judged = max((row for row in found.rows if row.phase == phase.phase), key=lambda row: len(row.judged))
+        if phase.steps > len(judged.judged):
+            lines.append(
+                f"{phase.phase}: {phase.steps:,} steps, judged at {len(judged.judged)} lengths "
+                f"({', '.join(f'{one.length:,}' for one in judged.judged)}); a middle is at most "
+                f"{percent(phase.deviation)} from the line between its ends"
+            )
+    lines += [f"note: {note}" for note in found.total.notes]
+    if found.total.assumed:
+        lines.append(f"assumed, no published figure: {', '.join(found.total.assumed)}")
+    return lines
+
+
+def keep(found: ModelResult, path: Path) -> None:
+    """The whole result as JSON, or the table of parts where the name ends in .csv."""
+    if path.suffix.lower() == ".csv":
+        write_text(path, part_csv(found))
+    else:
+        write_text(path, json.dumps(saved_model(found), indent=1) + "\n")

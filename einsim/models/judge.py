@@ -1,0 +1,179 @@
+"""A whole model on a machine: its parts by phase, equal ones judged once, summed over their steps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import msgspec
+
+from einsim.accel.gpu.machine import Gpu, is_gpu, load_gpu
+from einsim.accel.load import load_machine
+from einsim.accel.machine import Machine
+from einsim.dataflow.combined import combined
+from einsim.dataflow.effort import Effort
+from einsim.dataflow.result import Result
+from einsim.dataflow.templates import template_names
+from einsim.evaluation import AUTO, TEMPLATE, Level, SearchRequest, evaluate_source
+from einsim.machine_keys import machine_keys
+from einsim.models.lengths import weigh
+from einsim.models.outcome import Judgement, ModelResult, PartCost, PhaseCost
+from einsim.settings import split
+from einsim.specs.argument import Setting
+from einsim.specs.errors import EinsimError, SpecError
+from einsim.specs.near import near
+from einsim.workload import PASSES, WorkloadSource
+from einsim.workloads.cascade import Cascade
+from einsim.workloads.load import load_model
+from einsim.workloads.models.model import WHOLE, Choices, Model, Phase, chosen, is_whole
+from einsim.workloads.settings import Settings, read_settings
+
+READS = ("encode", "prefill")
+"""Phases that end with a first token."""
+
+
+def evaluate_model(
+    model: str | Path | Model,
+    machine: str | Path | Machine | Gpu,
+    *,
+    settings: Mapping[str, Setting] | None = None,
+    mapping: str = TEMPLATE,
+    level: Level = "sim",
+    effort: Effort = "normal",
+) -> ModelResult:
+    """What a whole model costs on a machine, by phase and part.
+
+    `model` is a model's name, a `config.json` or a Model; `settings`, `mapping`, `level` and `effort` are
+    those of `evaluate`. Each part is mapped for itself, so nothing stays on chip from one to the next.
+    `part` or `layer` among the settings leave only that. Raises SpecError for whatever is wrong, EinsimError
+    with the part where no mapping fits.
+    """
+    found = load_model(model) if isinstance(model, str | Path) else model
+    if found is None:
+        raise SpecError("model", "is no model: a name of one or a config.json", got=str(model))
+    for_model, for_machine = _split(found, settings or {}, machine)
+    if isinstance(machine, str | Path):
+        named = str(machine)
+        machine = load_gpu(named, for_machine) if is_gpu(named) else load_machine(named, for_machine)
+    elif for_machine:
+        rule = "is for a machine given by name or file; load_machine takes overrides"
+        raise SpecError(f"accel.{next(iter(for_machine))}", rule, where="settings")
+    if mapping not in (TEMPLATE, AUTO, *template_names()):
+        raise SpecError(
+            "", "is of one cascade, and a model has several: --set part=layer, or template or auto for all",
+            got=mapping, where="--mapping", hint=near(mapping, (TEMPLATE, AUTO, *template_names())),
+        )  # fmt: skip
+    read = read_settings(found.parameters, for_model, found.name)
+    judge = Judge(found, for_model, machine, mapping, level, effort)
+    phases, rows, absent = [], [], []
+    for phase in found.phases(read):
+        try:
+            kept = chosen(phase.parts(phase.last, {}), read)
+        except SpecError as error:  # an encoder's part isn't the decoder's
+            absent.append(error)
+            continue
+        cost, costs = judge.phase(phase, {part.name for part in kept})
+        phases.append(cost)
+        rows += costs
+    if not phases:
+        raise absent[0]
+    reading = [one.result.latency_s for one in phases if one.phase in READS]
+    return ModelResult(
+        name=found.name, part=_part(read), machine=machine, size=found.size(read), rows=tuple(rows),
+        phases=tuple(phases), first_token_s=sum(reading) if reading and is_whole(read) else None,
+    )  # fmt: skip
+
+
+def own_settings(model: Model, settings: Mapping[str, Setting], machine: str) -> dict[str, object]:
+    """Those of the settings that are the model's, not the machine's."""
+    return _split(model, settings, machine)[0]
+
+
+def _split(
+    model: Model, settings: Mapping[str, Setting], machine: str | Path | Machine | Gpu
+) -> tuple[dict[str, object], dict[str, object]]:
+    keys = tuple(parameter.name for parameter in model.parameters)
+    known = machine_keys(str(machine)) if isinstance(machine, str | Path) else ()
+    return split(settings, keys, known)
+
+
+def has_several(model: Model, given: Mapping[str, object]) -> bool:
+    """Whether the settings of a model mean more than one cascade: the whole, or a layer of several parts."""
+    settings = read_settings(model.parameters, given, model.name)
+    if is_whole(settings):
+        return True
+    phases = model.phases(settings)
+    return len(phases) > 1 or len(chosen(phases[0].parts(phases[0].last, {}), settings)) > 1
+
+
+def _part(settings: Settings) -> str:
+    """What of the model was asked for, in words."""
+    if is_whole(settings):
+        return WHOLE
+    at = f"layer {settings.size('layer')}" if settings.given("layer") else ""
+    return " ".join(word for word in (at, settings.text("part")) if word)
+
+
+class Judge:
+    """Judges parts on one machine, equal ones once."""
+
+    def __init__(
+        self, model: Model, given: Mapping[str, object], machine: Machine | Gpu, mapping: str, level: Level,
+        effort: Effort,
+    ) -> None:  # fmt: skip
+        self.model, self.machine, self.mapping = model, machine, mapping
+        self.level, self.search = level, SearchRequest(effort=effort)
+        self.settings = {PASSES: given[PASSES]} if PASSES in given else {}
+        self.open = {one.name for one in model.parameters if one.open}
+        self._known: dict[tuple[Cascade, ...], Result] = {}
+
+    def phase(self, phase: Phase, kept: Collection[str]) -> tuple[PhaseCost, list[PartCost]]:
+        """A phase with the rows of the parts of these names."""
+        every = phase.parts(phase.last, {})
+        at = [place for place, part in enumerate(every) if part.name in kept]
+        weighed = weigh(phase, lambda length: sum(
+            part.count * self.piece(phase, length, place).latency_s
+            for place in at for part in [phase.parts(length, {})[place]]
+        ))  # fmt: skip
+        rows = []
+        for place in at:
+            part = every[place]
+            judged = tuple(
+                Judgement(length=length, steps=steps, result=self.piece(phase, length, place))
+                for length, steps in weighed.steps.items()
+            )
+            runs = [(one.result, one.steps * part.count) for one in judged]
+            rows.append(PartCost(
+                phase=phase.name, part=part.name, count=part.count, places=part.places, judged=judged,
+                result=combined(runs, workload=f"{self.model.name} {part.name}"),
+            ))  # fmt: skip
+        cost = PhaseCost(
+            phase=phase.name, steps=int(sum(weighed.steps.values())), tokens=phase.tokens,
+            deviation=weighed.deviation,
+            result=combined([(row.result, 1) for row in rows], workload=f"{self.model.name} {phase.name}"),
+        )  # fmt: skip
+        return cost, rows
+
+    def piece(self, phase: Phase, length: int, place: int) -> Result:
+        """One piece of the part at a place of a phase's parts, at a length."""
+
+        def build(choices: Choices) -> Cascade:
+            part = phase.parts(length, choices)[place]
+            return msgspec.structs.replace(part.cascade, name=f"{self.model.name} {part.name}")
+
+        source = WorkloadSource(
+            name=self.model.name, keys=(PASSES,), open=(PASSES,) if PASSES in self.open else (), build=build
+        )
+        key = tuple(msgspec.structs.replace(cascade, name="") for cascade in source.every(self.settings))
+        if key not in self._known:
+            try:
+                found = evaluate_source(
+                    source, self.settings, self.machine, mapping=self.mapping, level=self.level,
+                    search=self.search,
+                )  # fmt: skip
+            except SpecError:
+                raise
+            except EinsimError as error:
+                raise EinsimError(f"{phase.parts(length, {})[place].name}: {error}") from error
+            self._known[key] = found.result
+        return self._known[key]

@@ -1,0 +1,145 @@
+"""A whole model is the sum of its parts, each as often as its phases take it."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from einsim.evaluation import evaluate
+from einsim.models.judge import evaluate_model
+from einsim.specs.errors import EinsimError, SpecError
+from einsim.workloads.load import load_model, load_workload
+
+CONFIG = {
+    "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "num_hidden_layers": 3, "vocab_size": 256, "hidden_act": "silu",
+}  # fmt: skip
+WINDOW = {**CONFIG, "model_type": "mistral", "sliding_window": 20}
+MIXTURE = {**CONFIG, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
+ACCEL = "sa8295p"
+
+
+@pytest.fixture
+def file(tmp_path):
+    def written(config):
+        path = tmp_path / f"{config['model_type']}.json"
+        path.write_text(json.dumps(config))
+        return str(path)
+
+    return written
+
+
+def run(model, level="analytical", **settings):
+    return evaluate_model(model, ACCEL, settings=settings, level=level)
+
+
+def figures(result):
+    return result.cycles, result.dram_bytes, result.macs, result.energy_stated_j
+
+
+@pytest.mark.parametrize("level", ["analytical", pytest.param("sim", marks=pytest.mark.slow)])
+def test_totals_are_the_sum_of_parts(file, level):
+    found = run(file(CONFIG), level, seq=32, decode=8)
+    total = found.total
+    assert {row.part for row in found.rows} == {"embedding", "layer 0-2", "final-norm", "head"}
+    assert total.cycles == sum(row.result.cycles for row in found.rows)
+    assert total.dram_bytes == sum(row.result.dram_bytes for row in found.rows)
+    assert total.latency_s == pytest.approx(sum(row["latency_s"] for row in found.part_rows()))
+    assert sum(row["share"] for row in found.part_rows()) == pytest.approx(1)
+    assert sum(total.traffic["dram"].values()) == total.dram_bytes
+    assert math.fsum(total.energy_by.values()) == pytest.approx(
+        math.fsum(row.result.energy_stated_j for row in found.rows)
+    )
+    for lost in total.breakdown_by_unit.values():
+        assert sum(lost.values()) == total.cycles
+
+
+def test_a_layer_counts_as_often_as_it_stands(file):
+    path = file(CONFIG)
+    one = evaluate(load_workload(path, {"seq": 32}), ACCEL, level="analytical").result
+    row = next(row for row in run(path, seq=32).rows if row.places)
+    assert row.count == 3
+    assert figures(row.result)[:3] == tuple(3 * each for each in figures(one)[:3])
+
+
+@pytest.mark.parametrize("new", [5, pytest.param(48, marks=pytest.mark.slow)])
+def test_growing_caches_equal_a_step_at_every_length(file, new):
+    path = file(CONFIG)
+    layer = {"phase": "decode", "part": "layer"}
+    whole = run(path, seq=40, decode=new, **layer).total
+    steps = [run(path, seq=40 + at, decode=1, **layer).total for at in range(new)]
+    assert whole.macs == sum(step.macs for step in steps)
+    assert whole.dram_bytes == sum(step.dram_bytes for step in steps)
+    assert whole.latency_s == pytest.approx(sum(step.latency_s for step in steps), rel=2e-3)
+
+
+def test_a_window_bounds_what_a_decode_step_reads(file):
+    path, layer = file(WINDOW), {"phase": "decode", "part": "layer"}
+    full = run(path, seq=400, **layer).total.traffic["dram"]["K"]
+    assert full == 3 * 2 * 16 * 20 * 2
+    whole = run(path, seq=18, decode=30, **layer).total
+    assert whole.traffic["dram"]["K"] == sum(full * min(18 + at, 20) // 20 for at in range(30))
+
+
+def test_one_token_reads_the_experts_that_are_chosen_for_it(file):
+    found = run(file(MIXTURE), seq=16, phase="decode")
+    experts = next(row for row in found.rows if row.part.endswith("experts"))
+    assert experts.result.traffic["dram"]["W2"] == 3 * 2 * 128 * 64 * 2
+
+
+def test_requests_share_the_weights_of_a_step(file):
+    path = file(CONFIG)
+    layer = {"phase": "decode", "part": "layer"}
+    both = run(path, seq=(32, 64), decode=1, **layer)
+    assert both.phases[0].tokens == 2
+    alone = [run(path, seq=seq, decode=1, **layer).total for seq in (32, 64)]
+    step = both.total
+    assert step.traffic["dram"]["W1"] == alone[0].traffic["dram"]["W1"]
+    assert step.traffic["dram"]["K"] == sum(each.traffic["dram"]["K"] for each in alone)
+
+
+def test_the_first_token_comes_when_the_prompt_is_read(file):
+    found = run(file(CONFIG), seq=32, decode=4)
+    prefill, decode = found.phases
+    assert found.first_token_s == prefill.result.latency_s
+    assert decode.tokens_per_s == pytest.approx(4 / decode.result.latency_s)
+    assert run(file(CONFIG), seq=32, phase="decode").first_token_s is None
+
+
+def test_part_and_layer_leave_only_that(file):
+    path = file(MIXTURE)
+    assert [row.part for row in run(path, seq=8, part="head").rows] == ["head"]
+    names = ["layer 0-2", "layer 0-2 experts", "layer 0-2 combine"]
+    assert [row.part for row in run(path, seq=8, layer=1).rows] == names
+    assert [row.part for row in run(path, seq=8, part="experts").rows] == names[1:2]
+    assert load_workload(path, {"seq": 8, "part": "experts"}).name == "mixtral layer 0-2 experts prefill"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layer": 3}, "llama layer: must be one of the 3 layers, from 0 (got 3)"),
+        ({"part": "haed"}, "llama: unknown part 'haed'; did you mean 'head'?"),
+        ({"phase": "prefill", "decode": 4}, "llama decode: must be 0 with phase=prefill (got 4); leave phase out"),
+        ({"p": 2}, "llama p: is for decode steps"),
+        ({"phase": "decode", "p": 2, "decode": 3}, "llama decode: must be a multiple of p, the 2 tokens of a step"),
+        ({"phase": "decode", "seq": 1, "p": 2}, "llama p: must be <= seq (1), which counts the new tokens too"),
+    ],
+)  # fmt: skip
+def test_impossible_settings_are_told(file, settings, message):
+    with pytest.raises(SpecError) as told:
+        run(file(CONFIG), **{"seq": 32, **settings})
+    assert message in str(told.value).replace(" part: ", ": ")
+
+
+def test_a_machine_that_lacks_an_op_says_in_which_part(file):
+    with pytest.raises(EinsimError, match=r"layer 0-2: gemmini: no unit can compute"):
+        evaluate_model(file(CONFIG), "gemmini", settings={"seq": 32}, level="analytical")
+
+
+def test_an_encoder_has_no_decode_step():
+    assert load_model("attention") is None
+    with pytest.raises(SpecError, match="a bidirectional model has no decode step"):
+        run("bert-base", phase="decode", seq=16, b=1)
