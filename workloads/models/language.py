@@ -16,8 +16,9 @@ from einsim.workloads.cascade import Cascade
 from einsim.workloads.models import parts as counted
 from einsim.workloads.models import roles
 from einsim.workloads.models.model import PART_PARAMETERS, Choices, ModelSize, Phase
-from einsim.workloads.models.network import Layer, Network, SoftmaxAttention
+from einsim.workloads.models.network import Layer, Network, Quantization, SoftmaxAttention
 from einsim.workloads.models.parts import ModelPart
+from einsim.workloads.models.quantized import form_of, quantized
 from einsim.workloads.models.step import Step
 from einsim.workloads.settings import Parameter, Settings
 
@@ -50,7 +51,10 @@ PARAMETERS = (
     Parameter(name="causal", kind="flag", summary="a query sees no later key (as the model)"),
     Parameter(name="window", kind="size", summary="a query sees so many latest keys (as the model)"),
     Parameter(name="bits", kind="size", default=16, summary="bits of every value but those below"),
-    Parameter(name="weights", kind="size", summary="bits of weights (as stored, or bits)"),
+    Parameter(name="weights", kind="size", summary="bits of the matrices' values (as stored, or bits)"),
+    Parameter(
+        name="group", kind="size", summary="values of a matrix that share a scale of 16 bits and a zero point"
+    ),
     Parameter(name="activations", kind="size", summary="bits of activations and states (bits)"),
     Parameter(name="kv", kind="size", summary="bits of cached keys and values (bits)"),
 )  # fmt: skip
@@ -87,13 +91,10 @@ class NetworkModel(msgspec.Struct, frozen=True, kw_only=True):
     def size(self, settings: Settings) -> ModelSize:
         """With weights as `weights` says, else as the file stores them."""
         network, bits = self.network, settings.size("bits")
-        weights = settings.size("weights") if settings.given("weights") else None
-        if weights is None and bits != 16:
-            weights = bits
         return ModelSize(
             parameters=counted.parameters(network), active_parameters=counted.active_parameters(network),
             layers=len(network.layers) + (len(network.encoder.layers) if network.encoder else 0),
-            weight_bytes=counted.weight_bytes(network, weights),
+            weight_bytes=counted.weight_bytes(network, given_form(settings), bits),
             kv_bytes_per_token=counted.kv_bytes_per_token(network, settings.size("kv", bits)),
             state_bytes=counted.state_bytes(network, settings.size("activations", bits)),
         )  # fmt: skip
@@ -221,15 +222,24 @@ def _parts(
     return made
 
 
+def given_form(settings: Settings) -> Quantization | None:
+    """How the settings want matrices stored; None: as the file says."""
+    if not settings.given("weights"):
+        if settings.given("group"):
+            raise settings.error("group", "needs weights, the bits of the values that share a scale")
+        return None
+    bits, group = settings.size("weights"), settings.size("group", 0)
+    return Quantization(bits=bits, group=group, zero_bits=bits if group else 0)
+
+
 def _in_widths(network: Network, part: ModelPart, settings: Settings) -> Cascade:
-    bits, stored = settings.size("bits"), network.quantization
-    weight = settings.size("weights", bits)
-    if not settings.given("weights") and stored and part.places and (part.chosen or not stored.experts_only):
-        weight = stored.bits
-    return roles.with_widths(
-        part.cascade, weight=weight, activation=settings.size("activations", bits),
-        kv=settings.size("kv", bits),
+    bits = settings.size("bits")
+    cascade = roles.with_widths(
+        part.cascade, weight=bits, activation=settings.size("activations", bits),
+        kv=settings.size("kv", bits), other=bits,
     )  # fmt: skip
+    form = form_of(given_form(settings), network.quantization, bool(part.places), bool(part.chosen))
+    return quantized(cascade, form) if form else cascade
 
 
 def _overridden(network: Network, settings: Settings) -> Network:

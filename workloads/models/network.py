@@ -178,7 +178,8 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quantization(msgspec.Struct, frozen=True, kw_only=True):
-    """Stored matrices of the layers: bits of a value, and of the scale of each group of so many (0: none).
+    """Stored matrices of the layers: bits of a value, and of the scale and the zero point (0: none) of each
+    group of so many (0: no scales).
 
     Tables, heads, gains and biases stay in 16 bits; with `experts_only` the other matrices do too.
     """
@@ -186,12 +187,13 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
     bits: int
     group: int = 0
     scale_bits: int = 16
+    zero_bits: int = 0
     experts_only: bool = False
 
     @property
     def bits_per_weight(self) -> float:
-        """With the scales' share."""
-        return self.bits + (self.scale_bits / self.group if self.group else 0)
+        """With the share of scales and zero points."""
+        return self.bits + ((self.scale_bits + self.zero_bits) / self.group if self.group else 0)
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True, dict=True):

@@ -11,6 +11,7 @@ from einsim.workloads.cascade import Cascade
 from einsim.workloads.models import ends, mixture, roles
 from einsim.workloads.models.cascades import layer_cascade
 from einsim.workloads.models.network import LayerKind, Moe, Network, Quantization, SoftmaxAttention
+from einsim.workloads.models.quantized import form_of
 from einsim.workloads.models.step import Step
 
 
@@ -121,23 +122,20 @@ def active_parameters(network: Network) -> int:
     return own + (active_parameters(network.encoder) if network.encoder else 0)
 
 
-def weight_bytes(network: Network, bits: float | None = None) -> float:
-    """All weights at a width in bits; None is as they are stored, with scales: 16 bits unless quantized."""
-    if bits is not None:
-        return parameters(network) * bits / 8
-    own = sum(_stored_bits(part, network.quantization) for part in parts(network, _one_token(network))) / 8
-    return own + (weight_bytes(network.encoder) if network.encoder else 0)
+def weight_bytes(network: Network, given: Quantization | None = None, other: int = 16) -> float:
+    """All weights, matrices as is given or else as the file stores them, the others in `other` bits."""
+    own = sum(
+        _stored_bits(part, form_of(given, network.quantization, bool(part.places), bool(part.chosen)), other)
+        for part in parts(network, _one_token(network))
+    )
+    return own / 8 + (weight_bytes(network.encoder, given, other) if network.encoder else 0)
 
 
-def _stored_bits(part: ModelPart, stored: Quantization | None) -> float:
-    """Bits of a part's weights: matrices of layers, whose names begin with W, may be quantized."""
-    narrow = 0
-    if stored and part.places and (part.chosen or not stored.experts_only):
-        narrow = sum(
-            part.whole.get(name, part.cascade.elements(name)) for name in part.weights if name[0] == "W"
-        )
-    saved = narrow * (16 - stored.bits_per_weight) if stored else 0
-    return part.parameters * 16 - part.count * saved
+def _stored_bits(part: ModelPart, form: Quantization | None, other: int) -> float:
+    """Bits of a part's weights."""
+    narrow = sum(part.whole.get(name, part.cascade.elements(name)) for name in roles.matrices(part.cascade))
+    saved = narrow * (other - form.bits_per_weight) if form else 0
+    return part.parameters * other - part.count * saved
 
 
 def kv_bytes_per_token(network: Network, bits: int = 16) -> float:

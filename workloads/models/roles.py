@@ -26,6 +26,11 @@ def weights(cascade: Cascade) -> tuple[str, ...]:
     return tuple(tensor.name for tensor in cascade.inputs if tensor.name not in _OTHER)
 
 
+def matrices(cascade: Cascade) -> tuple[str, ...]:
+    """Weights that multiply: their names begin with W. Gains, biases and tables don't."""
+    return tuple(name for name in weights(cascade) if name.startswith("W"))
+
+
 def cache(cascade: Cascade) -> tuple[str, ...]:
     """Inputs that earlier steps left: keys and values by token."""
     return tuple(tensor.name for tensor in cascade.inputs if tensor.name in _CACHE)
@@ -36,13 +41,22 @@ def states(cascade: Cascade) -> tuple[str, ...]:
     return tuple(tensor.name for tensor in cascade.inputs if tensor.name in STATE)
 
 
-def with_widths(cascade: Cascade, *, weight: int, activation: int, kv: int) -> Cascade:
-    """The cascade with widths in bits by role; states are as wide as activations."""
-    learnt, outputs = set(weights(cascade)), {tensor.name for tensor in cascade.outputs}
+def with_widths(cascade: Cascade, *, weight: int, activation: int, kv: int, other: int = 16) -> Cascade:
+    """The cascade with widths in bits by role: matrices, cached entries, other weights, and all else.
+
+    States are as wide as activations.
+    """
+    learnt, narrow, outputs = (
+        set(weights(cascade)),
+        set(matrices(cascade)),
+        {tensor.name for tensor in cascade.outputs},
+    )
     stored = {*cache(cascade), *(outputs & (_CACHE | _ENTRIES))}
 
     def bits(name: str) -> int:
-        return weight if name in learnt else kv if name in stored else activation
+        if name in learnt:
+            return weight if name in narrow else other
+        return kv if name in stored else activation
 
     tensors = tuple(msgspec.structs.replace(each, bits=bits(each.name)) for each in cascade.tensors)
     return msgspec.structs.replace(cascade, tensors=tensors)

@@ -11,7 +11,16 @@ from scipy.special import erf
 from einsim.workloads.execute import execute
 from einsim.workloads.models import ends
 from einsim.workloads.models.configs import KINDS, read_network
-from einsim.workloads.models.network import Embedding, Layer, Mlp, Patches, Projection, SoftmaxAttention, Stem
+from einsim.workloads.models.network import (
+    Embedding,
+    Layer,
+    Mlp,
+    Patches,
+    Projection,
+    Quantization,
+    SoftmaxAttention,
+    Stem,
+)
 from einsim.workloads.models.parts import (
     active_parameters,
     kv_bytes_per_token,
@@ -163,8 +172,11 @@ def test_quantized_weights(network):
     matrices = 32 * (2 * 4096**2 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
     rest = parameters(network("llama-3-8b")) - matrices
     assert weight_bytes(network("llama-3-8b")) == 2 * (matrices + rest)
-    assert weight_bytes(network("llama-3-8b", **awq)) == matrices * (4 + 16 / 128) / 8 + 2 * rest
-    assert weight_bytes(network("llama-3-8b", **awq), bits=8) == matrices + rest
+    assert weight_bytes(network("llama-3-8b", **awq)) == matrices * (4 + 20 / 128) / 8 + 2 * rest
+    head = 128256 * 4096
+    assert weight_bytes(network("llama-3-8b", **awq), Quantization(bits=8)) == matrices + head + 2 * (
+        rest - head
+    )
     # Model card of gpt-oss-20b: 4.25 bits a value of the experts' matrices; the checkpoint is 12.8 GiB.
     assert weight_bytes(network("gpt-oss-20b")) == pytest.approx(12.8 * 2**30, rel=0.01)
 

@@ -180,7 +180,10 @@ class ModelConfig(msgspec.Struct, frozen=True):
         method = part.text("quant_method")
         match method:
             case "gptq" | "awq" | "hqq":
-                return Quantization(bits=part.size("bits", 4), group=part.group("group_size"))
+                bits = part.size(
+                    "bits", 4
+                )  # a zero point in as many is kept also where it is always the same
+                return Quantization(bits=bits, group=part.group("group_size"), zero_bits=bits)
             case "compressed-tensors":
                 groups = part.part("config_groups")
                 kept = groups.part(groups.names()[0] if groups.names() else "group_0").part("weights")
