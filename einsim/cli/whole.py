@@ -12,7 +12,7 @@ from einsim.cli.terminal import console, titled
 from einsim.models.outcome import ModelResult
 from einsim.report.comparison import comparison_table
 from einsim.report.parts import KEPT, part_csv, part_table, phase_table
-from einsim.report.quantity import count, percent, size
+from einsim.report.quantity import count, size
 from einsim.saved import model_tables, saved_model, summary
 from einsim.specs.files import write_text
 from einsim.workloads.models.model import WHOLE
@@ -40,10 +40,24 @@ def show(found: ModelResult, *, as_json: bool) -> None:
     out.print(phase_table(found))
     if found.first_token_s is not None:
         out.print(f"time to first token: {found.first_token_s:.4g} s")
+    out.print(fit(found))
     out.print("\nparts", style="bold")
     out.print(part_table(found))
     for line in told(found):
         out.print(Text(line))
+
+
+def fit(found: ModelResult) -> str:
+    """Whether DRAM holds the model, in a line."""
+    peak = found.peak
+    needs = (
+        f"DRAM holds {size(peak.bytes)} at most (in {peak.phase}, {peak.part}): {size(peak.weight_bytes)} "
+        f"of weights, {size(peak.kept_bytes)} of caches and states, "
+        f"{size(peak.activation_bytes)} of activations"
+    )
+    if found.fits is None:
+        return f"does it fit: not stated, for the machine states no capacity of its DRAM\n{needs}"
+    return f"does it fit: {'yes' if found.fits else 'no'}, in {size(found.capacity_bytes or 0)}\n{needs}"
 
 
 def told(found: ModelResult) -> list[str]:
@@ -55,8 +69,9 @@ def told(found: ModelResult) -> list[str]:
             lines.append(
                 f"{phase.phase}: {phase.steps:,} steps, judged at {len(judged.judged)} lengths "
                 f"({', '.join(f'{one.length:,}' for one in judged.judged)}); a middle is at most "
-                f"{percent(phase.deviation)} from the line between its ends"
+                f"{100 * phase.deviation:.3f} % from the line between its ends"
             )
+    lines += [f"{row.phase}, {row.part}: {row.note}" for row in found.rows if row.note]
     lines += [f"note: {note}" for note in found.total.notes]
     if found.total.assumed:
         lines.append(f"assumed, no published figure: {', '.join(found.total.assumed)}")

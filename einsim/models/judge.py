@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from einsim.dataflow.templates import template_names
 from einsim.evaluation import AUTO, TEMPLATE, Level, SearchRequest, evaluate_source
 from einsim.machine_keys import machine_keys
 from einsim.models.lengths import weigh
+from einsim.models.memory import Held, held, kept_bytes
 from einsim.models.outcome import Judgement, ModelResult, PartCost, PhaseCost
 from einsim.settings import split
 from einsim.specs.argument import Setting
@@ -146,6 +147,7 @@ class Judge:
             rows.append(PartCost(
                 phase=phase.name, part=part.name, count=part.count, places=part.places, judged=judged,
                 result=combined(runs, workload=f"{self.model.name} {part.name}"),
+                held=self._held(phase, judged, place), note=part.note,
             ))  # fmt: skip
         cost = PhaseCost(
             phase=phase.name, steps=int(sum(weighed.steps.values())), tokens=phase.tokens,
@@ -153,6 +155,17 @@ class Judge:
             result=combined([(row.result, 1) for row in rows], workload=f"{self.model.name} {phase.name}"),
         )  # fmt: skip
         return cost, rows
+
+    def _held(self, phase: Phase, judged: Sequence[Judgement], place: int) -> Held:
+        """At the last length; what prompts leave is that of all requests."""
+        dram = self.machine.dram.name if isinstance(self.machine, Machine) else "dram"
+        every = [held(phase.parts(one.length, {})[place], one.result, dram) for one in judged]
+        if phase.together:
+            runs = [phase.parts(run[-1], {})[place] for run in phase.lengths]
+            kept = sum(kept_bytes(part.cascade) for part in runs) // len(runs)
+            return Held(kept_bytes=kept, activation_bytes=max(each.activation_bytes for each in every))
+        kept = sum(int(one.steps) * each.kept_bytes for one, each in zip(judged, every, strict=True))
+        return Held(kept_bytes=kept, activation_bytes=max(each.activation_bytes for each in every))
 
     def piece(self, phase: Phase, length: int, place: int) -> Result:
         """One piece of the part at a place of a phase's parts, at a length."""

@@ -12,7 +12,11 @@ from einsim.accel.gpu.machine import Gpu
 from einsim.accel.machine import Machine
 from einsim.dataflow.combined import combined
 from einsim.dataflow.result import Result
+from einsim.models.memory import Held, Moment
 from einsim.workloads.models.model import ModelSize
+
+DECODE = "decode"
+"""The phase whose steps find caches as they are; others fill them."""
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +30,10 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartCost(msgspec.Struct, frozen=True, kw_only=True):
-    """A part in a phase: `count` equal pieces, judged at few lengths; `result` is of all of them."""
+    """A part in a phase: `count` equal pieces, judged at few lengths; `result` is of all of them.
+
+    `held` is what a piece holds in DRAM at the last length, of all requests.
+    """
 
     phase: str
     part: str
@@ -34,6 +41,8 @@ class PartCost(msgspec.Struct, frozen=True, kw_only=True):
     places: tuple[int, ...]
     judged: tuple[Judgement, ...]
     result: Result
+    held: Held
+    note: str = ""
 
 
 class PhaseCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +85,40 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return combined([(phase.result, 1) for phase in self.phases], workload=self.name,
                         mapping=self.mapping)  # fmt: skip
 
+    @cached_property
+    def moments(self) -> tuple[Moment, ...]:
+        """DRAM over time, a moment a part and phase; equal layers, wherever they stand, are one."""
+        found, now, kept = [], 0.0, 0.0
+        for phase in self.phases:
+            grows = phase.phase != DECODE
+            kept = kept if grows else sum(row.count * row.held.kept_bytes for row in self._of(phase))
+            for row in self._of(phase):
+                now += row.result.latency_s
+                kept += row.count * row.held.kept_bytes if grows else 0
+                found.append(Moment(
+                    phase=row.phase, part=row.part, until_s=now, weight_bytes=self.size.weight_bytes,
+                    kept_bytes=kept, activation_bytes=row.held.activation_bytes,
+                ))  # fmt: skip
+        return tuple(found)
+
+    def _of(self, phase: PhaseCost) -> list[PartCost]:
+        return [row for row in self.rows if row.phase == phase.phase]
+
+    @property
+    def peak(self) -> Moment:
+        """When DRAM is fullest."""
+        return max(self.moments, key=lambda moment: moment.bytes)
+
+    @property
+    def capacity_bytes(self) -> int | None:
+        """Of the machine's DRAM; None where it isn't stated."""
+        return self.machine.dram.capacity_bytes if isinstance(self.machine, Machine) else None
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether DRAM holds it at its fullest; None where its capacity isn't stated."""
+        return None if self.capacity_bytes is None else self.peak.bytes <= self.capacity_bytes
+
     @property
     def mapping(self) -> str:
         """The mapping of each part at its last length."""
@@ -91,6 +134,9 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             "active_parameters": size.active_parameters, "layers": size.layers,
             "weight_bytes": size.weight_bytes, "kv_bytes_per_token": size.kv_bytes_per_token,
             "state_bytes": size.state_bytes, "macs": total.macs, "time_to_first_token_s": self.first_token_s,
+            "fits": self.fits, "dram_capacity_bytes": self.capacity_bytes, "peak_bytes": self.peak.bytes,
+            "peak_at": f"{self.peak.phase}, {self.peak.part}", "peak_kept_bytes": self.peak.kept_bytes,
+            "peak_activation_bytes": self.peak.activation_bytes,
         }  # fmt: skip
 
     def phase_rows(self) -> list[dict[str, Any]]:
@@ -118,6 +164,7 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 "energy_j": row.result.energy_j, "energy_stated_j": row.result.energy_stated_j,
                 "dram_bytes": row.result.dram_bytes, "macs": row.result.macs,
                 "utilization": row.result.utilization, "bottleneck": row.result.bottleneck,
+                "note": row.note,
             }
             for row in self.rows
         ]  # fmt: skip

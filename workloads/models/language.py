@@ -6,6 +6,7 @@ length. Of a network with an encoder the encoder comes first, then a decoder's f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -16,7 +17,7 @@ from einsim.workloads.cascade import Cascade
 from einsim.workloads.models import parts as counted
 from einsim.workloads.models import roles
 from einsim.workloads.models.model import PART_PARAMETERS, Choices, ModelSize, Phase
-from einsim.workloads.models.network import Layer, Network, Quantization, SoftmaxAttention
+from einsim.workloads.models.network import Layer, Moe, Network, Quantization, SoftmaxAttention
 from einsim.workloads.models.parts import ModelPart
 from einsim.workloads.models.quantized import form_of, quantized
 from einsim.workloads.models.step import Step
@@ -48,6 +49,9 @@ PARAMETERS = (
     ),
     Parameter(name="m0", kind="size", summary="keys in a block of the 2- and 1-pass cascades (256)"),
     Parameter(name="absorb", kind="flag", summary="latent attention on the latents (in decode steps)"),
+    Parameter(name="load", kind="text", summary="how much falls on each expert, in proportion: 8+4+2+1"),
+    Parameter(name="skew", kind="text", summary="or by Zipf's law, with this exponent (0: all alike)"),
+    Parameter(name="capacity", kind="text", summary="most tokens of an expert, in shares of an even load"),
     Parameter(name="causal", kind="flag", summary="a query sees no later key (as the model)"),
     Parameter(name="window", kind="size", summary="a query sees so many latest keys (as the model)"),
     Parameter(name="bits", kind="size", default=16, summary="bits of every value but those below"),
@@ -104,6 +108,10 @@ class NetworkModel(msgspec.Struct, frozen=True, kw_only=True):
         network = _overridden(self.network, settings)
         prompts, batch = settings.sizes("seq"), settings.size("b")
         fixed = fixed_tokens(network)
+        if not any(isinstance(layer.mlp, Moe) for layer in network.layers):
+            for name in ("load", "skew", "capacity"):
+                if settings.given(name):
+                    raise settings.error(name, "the model has no experts")
         if fixed and any(length != fixed for length in prompts):
             raise settings.error("seq", f"must be {fixed}: what the model sees at once")
         if not network.decodes:
@@ -204,7 +212,25 @@ def _encode(tokens: int, batch: int, settings: Settings) -> Step:
 def _formed(step: Step, settings: Settings) -> Step:
     """The step in the form that the settings choose."""
     chosen = {name: settings.values[name] for name in ("passes", "m0", "absorb") if settings.given(name)}
-    return replace(step, **chosen)
+    return replace(
+        step, **chosen, load=_load(settings), skew=_number(settings, "skew"),
+        capacity=_number(settings, "capacity"),
+    )  # fmt: skip
+
+
+def _load(settings: Settings) -> tuple[int, ...]:
+    words = re.split(r"[,+\s]+", settings.text("load").strip("[]() ")) if settings.given("load") else []
+    if any(not word.isdecimal() or len(word) > 15 for word in words):
+        raise settings.error("load", "must be whole numbers such as 8+4+2+1, one an expert")
+    return tuple(int(word) for word in words)
+
+
+def _number(settings: Settings, name: str) -> float:
+    """A number from 0 to 1000; 0 where it isn't set."""
+    text = settings.text(name) or "0"
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,9})?", text) or float(text) > 1000:
+        raise settings.error(name, "must be a number from 0 to 1000")
+    return float(text)
 
 
 def _parts(

@@ -11,6 +11,7 @@ import math
 
 import msgspec
 
+from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.library.ffn import ffn_text
 from einsim.workloads.models.fragment import Fragment
@@ -27,17 +28,48 @@ class Routed(msgspec.Struct, frozen=True):
     places: int
 
 
-def routing(moe: Moe, tokens: int) -> Routed:
-    """Of a uniform and independent choice of `per_token` of the experts by each token.
+def routing(moe: Moe, step: Step) -> Routed:
+    """How a step's tokens fall on experts, each choosing `per_token` of them independently.
 
-    An expert stays untouched with (1 - k/E)^T, so that E (1 - (1 - k/E)^T) are touched on average: rounded,
-    and the T k pairs laid out over them evenly. One token touches k.
+    Expert e is chosen by a token with p_e: k/E where all are alike, by the step's histogram or skew (Zipf's
+    law: the r-th in proportion to r^-skew) where one is given, at most 1, and k in all. T tokens leave it
+    untouched with (1 - p_e)^T, so that on average the sum of 1 - (1 - p_e)^T are touched: rounded, and at
+    least k. The expected pairs, as far as the capacity takes them (no expert more than capacity x T k / E,
+    the rest is dropped, as in arXiv 2101.03961), are laid out over the touched ones evenly.
     """
-    share = moe.per_token / moe.experts
-    expected = moe.experts * -math.expm1(tokens * math.log1p(-share)) if share < 1 else moe.experts
+    tokens = step.batch * step.tokens
+    chances = _chances(moe, step)
+    expected = math.fsum(
+        1.0 if chance >= 1 else -math.expm1(tokens * math.log1p(-chance)) for chance in chances
+    )
     touched = max(moe.per_token, round(expected))
     places = tokens * moe.per_token
+    if step.capacity:
+        most = math.ceil(step.capacity * tokens * moe.per_token / moe.experts)
+        places = min(places, max(1, round(math.fsum(min(tokens * chance, most) for chance in chances))))
+    touched = min(touched, places)
     return Routed(touched, -(-places // touched), places)
+
+
+def _chances(moe: Moe, step: Step) -> list[float]:
+    """The chance of each expert to be one of a token's."""
+    loads = [1.0] * moe.experts
+    if step.load:
+        if len(step.load) != moe.experts:
+            raise SpecError("load", f"must list the {moe.experts} experts", got=len(step.load))
+        loads = [float(each) for each in step.load]
+    elif step.skew:
+        loads = [(1 + at) ** -step.skew for at in range(moe.experts)]
+    if sum(load > 0 for load in loads) < moe.per_token:
+        raise SpecError("load", f"must give at least {moe.per_token} experts some, as many as a token takes")
+    certain: set[int] = set()
+    while True:  # what a certain expert can't take falls to the others
+        rest = math.fsum(load for at, load in enumerate(loads) if at not in certain)
+        share = (moe.per_token - len(certain)) / rest if rest else 0.0
+        over = {at for at, load in enumerate(loads) if at not in certain and load * share >= 1}
+        if not over:
+            return [1.0 if at in certain else load * share for at, load in enumerate(loads)]
+        certain |= over
 
 
 def mlp_text(mlp: Mlp, source: str, result: str, lead: str = "b,p", of: str = "") -> str:
@@ -71,7 +103,7 @@ def router(moe: Moe, source: str) -> Fragment:
 
 def routed(moe: Moe, hidden: int, step: Step) -> Cascade:
     """The experts that a step touches, each on its rows XE[x,n,d], to FF2[x,n,o]; see `routing`."""
-    found = routing(moe, step.batch * step.tokens)
+    found = routing(moe, step)
     text = mlp_text(moe.expert, "XE", "o", lead="x,n", of="x,")
     if found.places < found.experts * found.tokens:
         text += f"where n*X + x <= {found.places - 1}\n"

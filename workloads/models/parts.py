@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import msgspec
+from msgspec.structs import replace
 
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.models import ends, mixture, roles
@@ -21,7 +22,8 @@ class ModelPart(msgspec.Struct, frozen=True, kw_only=True):
     `weights`, `cache` and `states` are inputs of the cascade by their role. `whole` gives, for a weight of
     which a step reads only a part, the elements that there are: tables, whose rows are read, and experts, of
     which some are touched; 0 for one that is counted with another part, as a tied head. `chosen` are the
-    elements of those that work for one token.
+    elements of those that work for one token. `beside_bytes` are activations of other parts that are kept
+    meanwhile for a later one, as of a skip connection. `note` is what a reader should know of its figures.
     """
 
     name: str
@@ -33,6 +35,8 @@ class ModelPart(msgspec.Struct, frozen=True, kw_only=True):
     states: tuple[str, ...] = ()
     whole: Mapping[str, int] = {}
     chosen: Mapping[str, int] = {}
+    beside_bytes: float = 0.0
+    note: str = ""
 
     @property
     def parameters(self) -> int:
@@ -64,13 +68,13 @@ def _parts(network: Network, step: Step) -> Iterator[ModelPart]:
         yield _part("relative-positions", ends.relative_positions(first.heads, step), whole=table)
     for kind in network.kinds():
         yield from _layer_parts(kind, hidden, step)
-    after = msgspec.structs.replace(step, tokens=1) if step.phase == "prefill" else step
+    after = replace(step, tokens=1) if step.phase == "prefill" else step
     if network.norm:
         yield _part("final-norm", ends.final_norm(network.norm, hidden, after))
     if network.pool:
         yield _part("pool", ends.pool(network.pool, hidden, step))
     for block in network.projections:
-        own = msgspec.structs.replace(after, tokens=1) if block.one_token else after
+        own = replace(after, tokens=1) if block.one_token else after
         yield _part(block.name, ends.projection(block, hidden, own), whole={"WH": 0} if block.tied else {})
 
 
@@ -82,7 +86,9 @@ def _layer_parts(kind: LayerKind, hidden: int, step: Step) -> Iterator[ModelPart
         each = {w: experts.elements(w) // experts.size("x") for w in roles.weights(experts)}
         whole = {weight: size * layer.mlp.experts for weight, size in each.items()}
         chosen = {weight: size * layer.mlp.per_token for weight, size in each.items()}
-        yield _part(f"{name} experts", experts, kind.places, whole, chosen)
+        found = mixture.routing(layer.mlp, step)
+        note = f"{found.experts} of {layer.mlp.experts} experts are touched, {found.places:,} times"
+        yield replace(_part(f"{name} experts", experts, kind.places, whole, chosen), note=note)
         yield _part(f"{name} combine", mixture.combined(layer.mlp, hidden, step), kind.places)
 
 

@@ -36,6 +36,17 @@ def cache(cascade: Cascade) -> tuple[str, ...]:
     return tuple(tensor.name for tensor in cascade.inputs if tensor.name in _CACHE)
 
 
+def stored(cascade: Cascade) -> tuple[str, ...]:
+    """What a step finds from earlier ones or leaves for later ones: caches and states.
+
+    Of a decode step the caches that it reads, which hold its own entries, and the states that it leaves; of a
+    prompt the caches and states that it leaves.
+    """
+    found = [*cache(cascade), *states(cascade)]
+    made = _CACHE | {"H"}
+    return tuple(dict.fromkeys((*found, *(tensor.name for tensor in cascade.outputs if tensor.name in made))))
+
+
 def states(cascade: Cascade) -> tuple[str, ...]:
     """Inputs that earlier steps left and that don't grow: states of recurrences and convolutions."""
     return tuple(tensor.name for tensor in cascade.inputs if tensor.name in STATE)

@@ -19,6 +19,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     In a decode step `cached` tokens came before them. `source` are the tokens of the encoder that a decoder
     attends to. `passes` over the keys and `m0` are those of `einsim.workloads.library.attention`; `absorb`
     chooses the form of latent attention: None absorbs projections of keys and values in decode steps only.
+    `load`, `skew` and `capacity` say how tokens fall on experts (`einsim.workloads.models.mixture.routing`).
     """
 
     phase: Phase
@@ -29,6 +30,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     passes: Literal["3", "2", "1"] = "3"
     m0: int = DEFAULT_M0
     absorb: bool | None = None
+    load: tuple[int, ...] = ()
+    skew: float = 0.0
+    capacity: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("tokens", "batch"):

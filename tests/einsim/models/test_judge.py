@@ -134,6 +134,38 @@ def test_impossible_settings_are_told(file, settings, message):
     assert message in str(told.value).replace(" part: ", ": ")
 
 
+def test_dram_holds_weights_caches_and_activations(file):
+    path, entry = file(CONFIG), 2 * 2 * 16 * 2  # keys and values of two heads of 16, two bytes each
+    found = run(path, seq=32, decode=8)
+    assert found.fits is None
+    assert found.moments[0].weight_bytes == found.size.weight_bytes
+    assert [moment.kept_bytes // entry for moment in found.moments] == [0, 96, 96, 96, 120, 120, 120, 120]
+    assert found.moments[-1].until_s == pytest.approx(found.total.latency_s)
+    most = found.peak.bytes
+    assert most >= found.size.weight_bytes + 120 * entry
+    for room, fits in ((most, True), (most - 1, False)):
+        assert run(path, seq=32, decode=8, **{"dram.capacity": f"{int(room)}B"}).fits is fits
+
+
+def test_requests_hold_a_cache_each(file):
+    layer = {"phase": "decode", "part": "layer"}
+    found = run(file(CONFIG), seq=(32, 64), **layer)
+    assert found.moments[-1].kept_bytes == 3 * (32 + 64) * 2 * 2 * 16 * 2
+
+
+def test_narrow_weights_take_less_time_where_dram_sets_the_pace(file):
+    path, layer = file(CONFIG), {"phase": "decode", "part": "layer", "seq": 4}
+    wide, narrow = run(path, **layer), run(path, weights=4, group=32, **layer)
+    matrices = 64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128
+    saved = 3 * matrices * (16 - 4 - 20 / 32) / 8
+    assert wide.size.weight_bytes - narrow.size.weight_bytes == pytest.approx(
+        saved + 256 * 64 * (12 - 20 / 32) / 8
+    )
+    read = [sum(one.total.traffic["dram"].get(name, 0) for name in ("W1", "W2", "WG", "SCW1", "SCW2", "SCWG",
+            "ZPW1", "ZPW2", "ZPWG")) for one in (wide, narrow)]  # fmt: skip
+    assert read == [3 * 3 * 64 * 128 * 2, 3 * 3 * 64 * 128 * (4 + 20 / 32) / 8]
+
+
 def test_a_machine_that_lacks_an_op_says_in_which_part(file):
     with pytest.raises(EinsimError, match=r"layer 0-2: gemmini: no unit can compute"):
         evaluate_model(file(CONFIG), "gemmini", settings={"seq": 32}, level="analytical")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from einsim.specs.errors import SpecError
 from einsim.workloads.execute import execute
@@ -190,12 +191,48 @@ def test_a_layer_with_experts_equals_numpy(name):
 def test_experts_are_charged_for_the_rows_that_are_routed(tokens):
     moe = MIXTURES["mixtral"]
     step = Step(phase="prefill", tokens=tokens)
-    found = mixture.routing(moe, tokens)
+    found = mixture.routing(moe, step)
     expected = 8 * (1 - (1 - 2 / 8) ** tokens)
     assert abs(found.experts - expected) <= 0.5
     cascade = mixture.routed(moe, HIDDEN, step)
     assert cascade.macs == 2 * tokens * 3 * HIDDEN * 5
     assert cascade.size("x") == found.experts
+
+
+def test_a_skew_touches_fewer_experts_with_the_same_work():
+    moe = replace(MIXTURES["mixtral"], experts=64)
+    even, skewed, given = (
+        mixture.routing(moe, Step(phase="prefill", tokens=40, **how))
+        for how in ({}, {"skew": 1.5}, {"load": (1,) * 4 + (0,) * 60})
+    )
+    assert even.places == skewed.places == given.places == 80
+    assert given.experts == 4 < skewed.experts < even.experts
+    # Two of the experts take nearly all: each of them is one of every token's, never twice.
+    sure = mixture.routing(moe, Step(phase="prefill", tokens=9, load=(1000, 1000, 1) + (0,) * 61))
+    assert (sure.experts, sure.places) == (2, 18)
+
+
+def test_a_capacity_drops_what_is_over_it():
+    moe = MIXTURES["mixtral"]
+    step = Step(phase="prefill", tokens=40, load=(60, 20, 20, 20, 20, 20, 20, 20))
+    # 80 pairs, even would be 10 an expert: the first expects 24.
+    assert mixture.routing(moe, step).places == 80
+    assert mixture.routing(moe, replace(step, capacity=1.2)).places == 80 - 24 + 12
+    cascade = mixture.routed(moe, HIDDEN, replace(step, capacity=1.2))
+    assert cascade.macs == 68 * 3 * HIDDEN * 5
+
+
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [
+        ((1, 2), "load: must list the 8 experts (got 2)"),
+        ((1,) + (0,) * 7, "must give at least 2 experts some"),
+    ],
+)
+def test_loads_that_cant_be_are_told(load, message):
+    with pytest.raises(SpecError) as told:
+        mixture.routing(MIXTURES["mixtral"], Step(phase="prefill", tokens=4, load=load))
+    assert message in str(told.value)
 
 
 def test_experts_on_several_rows_equal_numpy():
