@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import combinations
 from typing import Final
 
 import msgspec
@@ -232,6 +231,7 @@ def nests(cascade: Cascade, machine: Machine, einsums: Block) -> tuple[LoopNest,
             return tuple(_contraction(cascade, machine, einsums[0]))
     found = tuple(_rows(cascade, machine, einsums, steps_of))
     if not steps_of and any(einsum.contracts for einsum in einsums):
+        found = (*found, *_blocks(cascade, machine, einsums))
         return (*found, *_still(machine, found))
     if not steps_of or not all(able(cascade, on_vectors(machine), einsum) for einsum in einsums):
         return found
@@ -276,10 +276,9 @@ def rows_of(einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
 
 
 def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str, ...]) -> Iterator[LoopNest]:
-    """Rows double from one, or one group of what is pruned, to all, innermost rank first; of two products of
-    one input the innermost doubles beside all of the others, too; all the rest is whole. Of a lone Einsum
-    what is reduced doubles from one point on, too. Ranks of which reads of one tensor move apart are no rows:
-    what its tiles share would depend on their place.
+    """Rows double from one, or one group of what is pruned, to all, innermost rank first; all the rest is
+    whole. Of a lone Einsum what is reduced doubles from one point on, too. Ranks of which reads of one tensor
+    move apart are no rows: what its tiles share would depend on their place.
     """
     still = {*stepped, *(rank for einsum in einsums for rank in apart_of(einsum))}
     rows = tuple(rank for rank in rows_of(einsums) if rank not in still)
@@ -296,12 +295,6 @@ def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str
             yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked, *inner))
             size *= 2
     yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
-    if not stepped and _share_input(einsums):
-        *outer, last = rows
-        part = tiles | {rank: cascade.size(rank) for rank in outer}
-        while part != tiles and part[last] < cascade.size(last):
-            yield LoopNest(einsums=einsums, loops=tuple(part.items()))
-            part[last] = min(2 * part[last], cascade.size(last))
     for rank in reversed(rows):
         while tiles[rank] < cascade.size(rank):
             tiles[rank] = min(2 * tiles[rank], cascade.size(rank))
@@ -312,39 +305,62 @@ def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str
             yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
 
 
-def _share_input(einsums: Block) -> bool:
-    """Whether two products read one tensor, as SwiGLU's gate and up do."""
-    reads = [{access.tensor for access in einsum.reads} for einsum in einsums if einsum.contracts]
-    return any(one & other for one, other in combinations(reads, 2))
+def _blocks(cascade: Cascade, machine: Machine, einsums: Block) -> Iterator[LoopNest]:
+    """Tiles of both operands of products whose results all others use point by point, as SwiGLU's gate and up
+    and what is made of them.
+    """
+    first, rows = einsums[0], {*rows_of(einsums)}.difference(*map(apart_of, einsums))
+    if not first.contracts or any({*einsum.output.ranks} != rows for einsum in einsums):
+        return
+    if any(einsum.reduced and not einsum.contracts for einsum in einsums):
+        return
+    for loops in _streams(cascade, _unit_of(cascade, machine, first), first):
+        yield LoopNest(einsums=einsums, loops=loops)
+
+
+def _unit_of(cascade: Cascade, machine: Machine, einsum: Einsum) -> tuple[Unit, dict[str, int]]:
+    """The unit of a contraction, and how much of each batch rank it does at once."""
+    batch = roles(cascade, einsum).batch
+    sizes = {rank: cascade.size(rank) for rank in einsum.ranks}
+    node = place(cascade, machine, einsum, {**sizes, **dict.fromkeys(batch, 1)})
+    unit, at_once = machine.unit(node.unit), set(node.spatial.get("cores", ()))
+    return unit, {r: min(unit.dims["cores"], sizes[r]) if r in at_once else 1 for r in batch}
+
+
+def _streams(
+    cascade: Cascade, on: tuple[Unit, dict[str, int]], einsum: Einsum, *, cut: bool = False
+) -> Iterator[Loops]:
+    """Loops in which either operand's tile stays while the other streams by; or, where what is reduced is
+    `cut`, the result's does while both stream.
+    """
+    part, (unit, batch) = roles(cascade, einsum), on
+    dims = [size for name, size in unit.dims.items() if name != "cores"]
+    m, n, k = (extent_of(cascade, ranks) for ranks in (part.m, part.n, part.k))
+    long_m, long_n = steps(dims[0], m), steps(dims[-1], n)
+    tiles = [(tm, tn, k, "mn") for tm in long_m for tn in long_n[:5:2]]
+    tiles += [(tm, tn, k, "nm") for tn in long_n for tm in long_m[:5:2]]
+    if cut:
+        long_k = steps(max(dims[0], 64), k)[:3:2]
+        tiles += [(tm, tn, tk, "mn") for tm in long_m for tn in long_n for tk in long_k]
+    for tm, tn, tk, order in tiles:
+        outer = {"m": flat_tile(cascade, part.m, tm), "n": flat_tile(cascade, part.n, tn)}
+        inner = flat_tile(cascade, part.k, tk) if cut else {}
+        yield (*batch.items(), *outer[order[0]].items(), *outer[order[1]].items(), *inner.items())
 
 
 def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator[LoopNest]:
-    """Either operand's tile stays while the other streams by, or the result's does while both stream."""
-    part = roles(cascade, einsum)
-    sizes = {rank: cascade.size(rank) for rank in einsum.ranks}
-    node = place(cascade, machine, einsum, {**sizes, **dict.fromkeys(part.batch, 1)})
-    unit = machine.unit(node.unit)
-    dims = [size for name, size in unit.dims.items() if name != "cores"]
-    at_once = set(node.spatial.get("cores", ()))
-    batch = {r: min(unit.dims["cores"], sizes[r]) if r in at_once else 1 for r in part.batch}
-    m, n, k = (extent_of(cascade, ranks) for ranks in (part.m, part.n, part.k))
-    long_m, long_n, long_k = steps(dims[0], m), steps(dims[-1], n), steps(max(dims[0], 64), k)
-    streams = [(tm, tn, k, "mn") for tm in long_m for tn in long_n[:5:2]]
-    streams += [(tm, tn, k, "nm") for tn in long_n for tm in long_m[:5:2]]
-    streams += [(tm, tn, tk, "mn") for tm in long_m for tn in long_n for tk in long_k[:3:2]]
-    found: dict[Loops, LoopNest] = {}
-    for tm, tn, tk, order in streams:
-        tiles = {"m": flat_tile(cascade, part.m, tm), "n": flat_tile(cascade, part.n, tn)}
-        along = flat_tile(cascade, part.k, tk)
-        loops = (*batch.items(), *tiles[order[0]].items(), *tiles[order[1]].items(), *along.items())
-        made = LoopNest(einsums=(einsum,), loops=loops)
-        found.setdefault(tuple((rank, tile) for rank, tile in loops if tile < sizes[rank]), made)
+    """Tiles of a contraction by itself."""
+    on, found = _unit_of(cascade, machine, einsum), dict[Loops, LoopNest]()
+    for loops in _streams(cascade, on, einsum, cut=True):
+        moving = tuple((rank, tile) for rank, tile in loops if tile < cascade.size(rank))
+        found.setdefault(moving, LoopNest(einsums=(einsum,), loops=loops))
     yield from found.values()
     yield from _still(machine, found.values())
-    if unit.by_role:  # weights may have room for one array's only
+    if on[0].by_role:  # weights may have room for one array's only
+        part, dims = roles(cascade, einsum), [size for name, size in on[0].dims.items() if name != "cores"]
         parts = (*flat_tile(cascade, part.n, dims[-1]).items(), *flat_tile(cascade, part.k, dims[0]).items())
         for nest in found.values():
-            if all(dict(nest.loops)[rank] == sizes[rank] for rank in part.k):
+            if all(dict(nest.loops)[rank] == cascade.size(rank) for rank in part.k):
                 yield msgspec.structs.replace(nest, parts=parts, streamed=True)
 
 
