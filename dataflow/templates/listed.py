@@ -24,16 +24,8 @@ from einsim.dataflow.outside import passes
 from einsim.dataflow.spatial import able
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.least import LeastCosts, ListLeast, least_of
-from einsim.dataflow.templates.nest import (
-    LoopNest,
-    UnitChoices,
-    build,
-    in_parts,
-    nests,
-    on_vectors,
-    smaller,
-    with_straight,
-)
+from einsim.dataflow.templates.nest import LoopNest, UnitChoices, build, on_vectors
+from einsim.dataflow.templates.nest_list import in_parts, nests, smaller, with_straight
 from einsim.dataflow.templates.room import ListRoom, Stays, room_of_list
 from einsim.dataflow.templates.shares import share_left
 from einsim.dataflow.templates.worth import Worth

@@ -1,14 +1,13 @@
-"""A loop nest over a few Einsums, from structure and sizes alone, and the fixed list of nests to choose from.
+"""A loop nest over a few Einsums, from structure and sizes alone.
 
 A nest is a chain of loops over one pipeline. Every tensor is kept just inside the innermost loop that moves
 it, a partial result outside the loops that reduce it and a state outside the loop over its steps, in all the
-memories on the way to its units. A list never looks at a capacity, a bandwidth or a clock.
+memories on the way to its units.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -16,28 +15,13 @@ import msgspec
 import numpy as np
 
 from einsim.accel.machine import DATAFLOWS, Machine, Unit
-from einsim.dataflow.feed import stationary
-from einsim.dataflow.footprint import apart_of, relevant_ranks
-from einsim.dataflow.holds import homes_to, levels, role_of, straight
+from einsim.dataflow.footprint import relevant_ranks
+from einsim.dataflow.holds import homes_to, levels, role_of
 from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
-from einsim.dataflow.spatial import able, place, places, roles
-from einsim.dataflow.templates.blocks import Block, stepped, touched
-from einsim.dataflow.templates.sizes import extent_of, flat_tile, group_along, steps
-from einsim.dataflow.tile_times import TileTimes
+from einsim.dataflow.spatial import places
+from einsim.dataflow.templates.blocks import touched
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
-
-#: Cycles that parts of a tile may cost over the whole tile at once.
-SLACK = 1.05
-
-#: Parts of an operand's tile at most.
-MOST_PARTS = 4
-
-#: Points of an Einsum in one tile of rows, at most, where none contracts: more than any unit has lanes for.
-MOST_POINTS = 2**17
-
-#: Tiles along a rank of a bound at most, where the memories have room.
-MOST_MASKED = 2048
 
 Loops = tuple[tuple[str, int], ...]
 
@@ -69,7 +53,7 @@ def on_vectors(machine: Machine) -> Machine:
     return msgspec.structs.replace(machine, units=machine.vector_units or machine.units)
 
 
-def _still_flows(unit: Unit) -> tuple[str, ...]:
+def still_flows(unit: Unit) -> tuple[str, ...]:
     """Dataflows of an array with registers in which an operand stays there that may come from DRAM."""
     may = unit.kind != "vector" and unit.registers is not None and not unit.by_role
     return tuple(one for one in unit.dataflows or DATAFLOWS if may and one != "output-stationary")
@@ -78,8 +62,7 @@ def _still_flows(unit: Unit) -> tuple[str, ...]:
 def with_operands_still(machine: Machine) -> Machine:
     """The machine with those dataflows alone where a unit has some."""
     units = (
-        msgspec.structs.replace(unit, dataflows=_still_flows(unit) or unit.dataflows)
-        for unit in machine.units
+        msgspec.structs.replace(unit, dataflows=still_flows(unit) or unit.dataflows) for unit in machine.units
     )
     return msgspec.structs.replace(machine, units=tuple(units))
 
@@ -180,31 +163,6 @@ def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = 
     return chain(*inner, *parts, body)
 
 
-def with_straight(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[LoopNest]:
-    """Nests of a list; those in which operands stay in an array only where some come straight from DRAM."""
-    leaves.all(nests)
-    coming = [come_straight(leaves, nest) if nest.still else () for nest in nests]
-    every = zip(nests, coming, strict=True)
-    return [msgspec.structs.replace(nest, straight=some) for nest, some in every if some or not nest.still]
-
-
-def come_straight(leaves: UnitChoices, nest: LoopNest) -> tuple[str, ...]:
-    """Inputs that may come to an array straight from DRAM, each of which passes as often as if it were kept:
-    no loop stands inside those that move it, and no other Einsum reads it.
-    """
-    cascade, machine, found = leaves.cascade, leaves.machine, list[str]()
-    loops = [(rank, tile) for rank, tile in nest.loops if tile < cascade.size(rank)]
-    for einsum, node in zip(nest.einsums, leaves.of(nest).values(), strict=True):
-        still = stationary(node, einsum)
-        if still is None or not straight(cascade, machine, node, still.tensor):
-            continue
-        depth = depth_of(cascade, nest.einsums, still.tensor, loops)
-        alone = cascade.producer(still.tensor) is None and len(cascade.consumers(still.tensor)) == 1
-        if depth == len(loops) and alone:
-            found.append(still.tensor)
-    return tuple(found)
-
-
 def moving(cascade: Cascade, einsums: tuple[Einsum, ...], tensor: str) -> frozenset[str]:
     """Ranks that move a tensor in some access to it."""
     every = (one for einsum in einsums for one in (einsum.output, *einsum.reads) if one.tensor == tensor)
@@ -220,192 +178,3 @@ def depth_of(cascade: Cascade, einsums: tuple[Einsum, ...], tensor: str, loops: 
             stays = (at for at, (rank, _) in enumerate(loops) if rank in (*einsum.reduced, *einsum.iterative))
             depth = min(depth, *stays, depth)
     return depth
-
-
-def nests(cascade: Cascade, machine: Machine, einsums: Block) -> tuple[LoopNest, ...]:
-    """The list: of a contraction by tiles of both operands, of others by rows from one to all of them."""
-    steps_of = stepped(cascade, einsums)
-    if len(einsums) == 1 and not steps_of and einsums[0].contracts:
-        part = roles(cascade, einsums[0])
-        if part.m or part.n:
-            return tuple(_contraction(cascade, machine, einsums[0]))
-    found = tuple(_rows(cascade, machine, einsums, steps_of))
-    if not steps_of and any(einsum.contracts for einsum in einsums):
-        found = (*found, *_blocks(cascade, machine, einsums))
-        return (*found, *_still(machine, found))
-    if not steps_of or not all(able(cascade, on_vectors(machine), einsum) for einsum in einsums):
-        return found
-    return (*found, *(msgspec.structs.replace(nest, on_vectors=True) for nest in found))
-
-
-def _still(machine: Machine, found: Iterable[LoopNest]) -> Iterator[LoopNest]:
-    """The same nests with operands that stay in an array, where some unit may have them there."""
-    if any(map(_still_flows, machine.units)):
-        yield from (msgspec.structs.replace(nest, still=True) for nest in found)
-
-
-def smaller(cascade: Cascade, machine: Machine, einsums: Block) -> Iterator[LoopNest]:
-    """Nests of smaller tiles, for memories in which none of the list fits, the largest first."""
-    steps_of = stepped(cascade, einsums)
-    part = roles(cascade, einsums[0])
-    if len(einsums) > 1 or steps_of or not (part.m or part.n):
-        rows = [rank for rank in rows_of(einsums) if rank not in steps_of]
-        tiles = {rank: cascade.size(rank) for rank in rows}
-        for rank in rows:
-            while tiles[rank] > (least := min(group_along(cascade, machine, rank), cascade.size(rank))):
-                tiles[rank] = max(least, tiles[rank] // 2)
-                yield LoopNest(einsums=einsums, loops=(*tiles.items(), *((step, 1) for step in steps_of)))
-        return
-    dims = [size for name, size in machine.units[0].dims.items() if name != "cores"]
-    size = [min(dims[0], extent_of(cascade, part.m)), min(dims[-1], extent_of(cascade, part.n)), 64]
-    while max(size) > 1:
-        at = size.index(max(size))
-        size[at] //= 2
-        loops = dict.fromkeys(part.batch, 1)
-        for ranks, tile in zip((part.m, part.n, part.k), size, strict=True):
-            loops |= flat_tile(cascade, ranks, tile)
-        if all(tile % group_along(cascade, machine, r) == 0 or tile == 1 for r, tile in loops.items()):
-            yield LoopNest(einsums=einsums, loops=tuple(loops.items()))
-
-
-def rows_of(einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
-    """Ranks of all the outputs, along which nothing carries state."""
-    first = einsums[0].output.ranks
-    state = {rank for einsum in einsums for rank in einsum.iterative}
-    return tuple(rank for rank in first if rank not in state and all(rank in e.output.ranks for e in einsums))
-
-
-def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str, ...]) -> Iterator[LoopNest]:
-    """Rows double from one, or one group of what is pruned, to all, innermost rank first; all the rest is
-    whole. Of a lone Einsum what is reduced doubles from one point on, too. Ranks of which reads of one tensor
-    move apart are no rows: what its tiles share would depend on their place.
-    """
-    still = {*stepped, *(rank for einsum in einsums for rank in apart_of(einsum))}
-    rows = tuple(rank for rank in rows_of(einsums) if rank not in still)
-    walked = tuple((rank, 1) for rank in stepped)
-    tiles = {rank: min(group_along(cascade, machine, rank), cascade.size(rank)) for rank in rows}
-    for rank in rows:
-        tied = any(rank in side.ranks for bound in cascade.bounds for side in (bound.left, bound.right))
-        while tied and tiles[rank] * MOST_MASKED < cascade.size(rank):  # each of them is cut in its own way
-            tiles[rank] *= 2
-    if len(einsums) == 1 and (reduced := tuple(r for r in einsums[0].reduced if r not in stepped)):
-        size = group_along(cascade, machine, reduced[-1])
-        while size < extent_of(cascade, reduced):
-            inner = tuple(flat_tile(cascade, reduced, size).items())
-            yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked, *inner))
-            size *= 2
-    yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
-    for rank in reversed(rows):
-        while tiles[rank] < cascade.size(rank):
-            tiles[rank] = min(2 * tiles[rank], cascade.size(rank))
-            extents = {**cascade.sizes, **tiles, **dict(walked)}
-            most = max(math.prod(extents[rank] for rank in einsum.ranks) for einsum in einsums)
-            if most > MOST_POINTS and (stepped or not any(einsum.contracts for einsum in einsums)):
-                return
-            yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
-
-
-def _blocks(cascade: Cascade, machine: Machine, einsums: Block) -> Iterator[LoopNest]:
-    """Tiles of both operands of products whose results all others use point by point, as SwiGLU's gate and up
-    and what is made of them.
-    """
-    first, rows = einsums[0], {*rows_of(einsums)}.difference(*map(apart_of, einsums))
-    if not first.contracts or any({*einsum.output.ranks} != rows for einsum in einsums):
-        return
-    if any(einsum.reduced and not einsum.contracts for einsum in einsums):
-        return
-    for loops in _streams(cascade, _unit_of(cascade, machine, first), first):
-        yield LoopNest(einsums=einsums, loops=loops)
-
-
-def _unit_of(cascade: Cascade, machine: Machine, einsum: Einsum) -> tuple[Unit, dict[str, int]]:
-    """The unit of a contraction, and how much of each batch rank it does at once."""
-    batch = roles(cascade, einsum).batch
-    sizes = {rank: cascade.size(rank) for rank in einsum.ranks}
-    node = place(cascade, machine, einsum, {**sizes, **dict.fromkeys(batch, 1)})
-    unit, at_once = machine.unit(node.unit), set(node.spatial.get("cores", ()))
-    return unit, {r: min(unit.dims["cores"], sizes[r]) if r in at_once else 1 for r in batch}
-
-
-def _streams(
-    cascade: Cascade, on: tuple[Unit, dict[str, int]], einsum: Einsum, *, cut: bool = False
-) -> Iterator[Loops]:
-    """Loops in which either operand's tile stays while the other streams by; or, where what is reduced is
-    `cut`, the result's does while both stream.
-    """
-    part, (unit, batch) = roles(cascade, einsum), on
-    dims = [size for name, size in unit.dims.items() if name != "cores"]
-    m, n, k = (extent_of(cascade, ranks) for ranks in (part.m, part.n, part.k))
-    long_m, long_n = steps(dims[0], m), steps(dims[-1], n)
-    tiles = [(tm, tn, k, "mn") for tm in long_m for tn in long_n[:5:2]]
-    tiles += [(tm, tn, k, "nm") for tn in long_n for tm in long_m[:5:2]]
-    if cut:
-        long_k = steps(max(dims[0], 64), k)[:3:2]
-        tiles += [(tm, tn, tk, "mn") for tm in long_m for tn in long_n for tk in long_k]
-    for tm, tn, tk, order in tiles:
-        outer = {"m": flat_tile(cascade, part.m, tm), "n": flat_tile(cascade, part.n, tn)}
-        inner = flat_tile(cascade, part.k, tk) if cut else {}
-        yield (*batch.items(), *outer[order[0]].items(), *outer[order[1]].items(), *inner.items())
-
-
-def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator[LoopNest]:
-    """Tiles of a contraction by itself."""
-    on, found = _unit_of(cascade, machine, einsum), dict[Loops, LoopNest]()
-    for loops in _streams(cascade, on, einsum, cut=True):
-        moving = tuple((rank, tile) for rank, tile in loops if tile < cascade.size(rank))
-        found.setdefault(moving, LoopNest(einsums=(einsum,), loops=loops))
-    yield from found.values()
-    yield from _still(machine, found.values())
-    if on[0].by_role:  # weights may have room for one array's only
-        part, dims = roles(cascade, einsum), [size for name, size in on[0].dims.items() if name != "cores"]
-        parts = (*flat_tile(cascade, part.n, dims[-1]).items(), *flat_tile(cascade, part.k, dims[0]).items())
-        for nest in found.values():
-            if all(dict(nest.loops)[rank] == cascade.size(rank) for rank in part.k):
-                yield msgspec.structs.replace(nest, parts=parts, streamed=True)
-
-
-def in_parts(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[LoopNest]:
-    """Nests of a list that load, compute and store a quarter or half of a tile at once, so that a large tile
-    need not be there whole before work begins, where that costs no cycles.
-    """
-    cascade, found, einsum = leaves.cascade, list(nests), nests[0].einsums[0]
-    part = roles(cascade, einsum)
-    if len(nests[0].einsums) > 1 or not (part.m or part.n):
-        return found
-    waiting = [at for at, nest in enumerate(nests) if not nest.streamed and not nest.straight]
-    whole = dict(zip(waiting, cycles_of(leaves, [nests[at] for at in waiting]), strict=True))
-    for shares in (MOST_PARTS, 2):
-        made, times = [], []
-        for at in waiting:
-            extents, parts = nests[at].extents(cascade), dict[str, int]()
-            dims = whole[at][0].dims
-            width = max(size for name, size in dims.items() if name != "cores")
-            for ranks in (part.m, part.n):
-                tile = math.prod(extents[rank] for rank in ranks)
-                size = min(tile, width * max(1, -(-tile // (shares * width))))
-                for rank in reversed(ranks):
-                    parts[rank] = min(extents[rank], max(1, size))
-                    size //= parts[rank]
-            times.append(math.prod(-(-extents[rank] // size) for rank, size in parts.items()))
-            made.append(
-                msgspec.structs.replace(nests[at], parts=tuple((r, parts[r]) for r in (*part.m, *part.n)))
-            )
-        for at, nest, count, (unit, each) in zip(waiting, made, times, cycles_of(leaves, made), strict=True):
-            if unit is whole[at][0] and count * each <= SLACK * whole[at][1]:
-                found[at] = nest
-        waiting = [at for at in waiting if found[at] is nests[at]]
-    return found
-
-
-def cycles_of(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[tuple[Unit, float]]:
-    """The unit of each of a list's nests of one Einsum, and cycles of one tile there."""
-    if not nests:
-        return []
-    cascade, einsum = leaves.cascade, nests[0].einsums[0]
-    nodes, tiles = [one[einsum.name] for one in leaves.all(nests)], [one.extents(cascade) for one in nests]
-    units, found = [leaves.machine.unit(node.unit) for node in nodes], np.zeros(len(nests))
-    for node in {id(node): node for node in nodes}.values():
-        rows = np.flatnonzero([one is node for one in nodes])
-        extents = {rank: np.array([tiles[at][rank] for at in rows], np.float64) for rank in einsum.ranks}
-        found[rows] = TileTimes(cascade, units[rows[0]], einsum).of(node, extents, len(rows))
-    return list(zip(units, found.tolist(), strict=True))

@@ -16,7 +16,7 @@ from einsim.dataflow.outside import whole_bytes
 from einsim.dataflow.spatial import computing
 from einsim.dataflow.templates.blocks import Block, blocks, in_order, part_of, stepped, touched
 from einsim.dataflow.templates.listed import Known, Listing, known_list, listing
-from einsim.dataflow.templates.nest import rows_of
+from einsim.dataflow.templates.nest_list import rows_of
 from einsim.dataflow.tile_times import TileTimes
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
