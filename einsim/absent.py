@@ -9,10 +9,10 @@ from types import FrameType, ModuleType
 
 FOLDERS = ("specs", "workloads", "accel", "dataflow", "sim", "rtl_models", "validation")
 """Packages that until version 0.2 went by these names alone."""
-PARTS = (*FOLDERS, "cli", "cocotb", "report")
+PARTS = (*FOLDERS, "cli", "cocotb", "models", "report")
 EXTRAS = {
     "cocotb": "rtl", "pywellen": "rtl", "numba.cuda": "gpu", "pynvml": "gpu", "pyosys": "fpga",
-    "hwcomponents": "energy", "pandas": "pandas",
+    "hwcomponents": "energy", "pandas": "pandas", "onnx": "onnx",
 }  # fmt: skip
 """Modules of others that einsim imports where they are asked for, with the extra that installs them."""
 

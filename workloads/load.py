@@ -1,4 +1,4 @@
-"""A workload from what a user types: a library name, a model's name, a YAML file or a `config.json`.
+"""A workload from what a user types: a library name, a model's name, a YAML, `config.json` or ONNX file.
 
 Of a model it is one part, a cascade; the whole is `load_model`'s.
 """
@@ -25,8 +25,8 @@ from einsim.workloads.settings import Parameter, read_settings
 
 
 def workload_names() -> tuple[str, ...]:
-    """Names that `load_workload` knows: the library's cascades, then the models."""
-    return (*library.names(), *model_names())
+    """Names that `load_workload` knows: the library's cascades, then the models and networks."""
+    return (*library.names(), *model_names(), *network_names())
 
 
 def describe(name: str) -> tuple[str, tuple[Parameter, ...]]:
@@ -35,14 +35,29 @@ def describe(name: str) -> tuple[str, tuple[Parameter, ...]]:
         found = library.entry(name)
         return found.summary, found.parameters
     if is_model_name(name):
-        model = named_model(name)
+        model = _named(name)
         return model.summary, model.parameters
     raise _unknown(name)
 
 
 def is_model_name(name: str) -> bool:
-    """Whether it is a model's name or alias."""
-    return name in model_names() or name in ALIASES
+    """Whether it is a model's or network's name, or an alias."""
+    return name in model_names() or name in ALIASES or name in network_names()
+
+
+def network_names() -> tuple[str, ...]:
+    """Names of networks that are graphs."""
+    from einsim.workloads.graphs import networks  # 15 ms that only those pay who ask for no other name
+
+    return networks.network_names()
+
+
+def _named(name: str) -> Model:
+    if name in model_names() or name in ALIASES:
+        return named_model(name)
+    from einsim.workloads.graphs.model import network_model
+
+    return network_model(name)
 
 
 def is_config(path: Path) -> bool:
@@ -51,20 +66,27 @@ def is_config(path: Path) -> bool:
 
 
 def load_model(name_or_path: str | Path) -> Model | None:
-    """The model of a name or of a `config.json`; None for what is no model. SpecError for a faulty file."""
+    """The model of a name, a `config.json` or an ONNX file; None for what is no model.
+
+    SpecError for a faulty file.
+    """
     name = str(name_or_path)
     if name in library.names():
         return None
     if is_model_name(name):
-        return named_model(name)
+        return _named(name)
+    if Path(name).suffix.lower() == ".onnx":
+        from einsim.workloads.graphs.model import onnx_model
+
+        return onnx_model(Path(name))
     return NetworkModel(network=read_network(Path(name))) if is_config(Path(name)) else None
 
 
 def load_workload(name_or_path: str | Path, settings: Mapping[str, Setting] | None = None) -> Cascade:
     """The cascade of a library name or a YAML file, or of one part of a model.
 
-    A model is a name or a `config.json`; its part is the layer that stands at most places, unless `part` or
-    `layer` says another. `settings` are what `--set` takes, as Python values or text:
+    A model is a name, a `config.json` or an ONNX file; its part is the layer that stands at most places,
+    unless `part` or `layer` says another. `settings` are what `--set` takes, as Python values or text:
     `{"seq": "4K", "causal": True}`. Raises SpecError for an unknown name or setting, with the nearest known
     one, and for whatever a file has wrong.
     """
@@ -99,5 +121,7 @@ def one_part(model: Model, given: Mapping[str, object]) -> tuple[Phase, ModelPar
 def _unknown(name: str) -> SpecError:
     hint = near(name, [*workload_names(), *ALIASES])
     return SpecError(
-        "workload", f"unknown workload '{name}'", hint=f"{hint} (or a .yaml file, or a config.json)"
+        "workload",
+        f"unknown workload '{name}'",
+        hint=f"{hint} (or a .yaml file, a config.json or an .onnx file)",
     )

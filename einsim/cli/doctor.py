@@ -26,6 +26,7 @@ EXTRAS = {
     "fpga": "FPGA synthesis",
     "energy": "energy from a technology instead of figures",
     "pandas": "results as data frames",
+    "onnx": "networks from ONNX files",
     "dev": "tests and linters",
 }
 PROGRAMS = "programs and devices"

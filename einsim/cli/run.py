@@ -32,13 +32,14 @@ from einsim.workloads.load import load_model
 
 HELP = """Map WORKLOAD onto an accelerator, judge the mapping and explain the result.
 
-WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, or a Hugging Face config.json. A model
-is run whole, each part mapped for itself; --set part=layer or --layer N runs one part.
+WORKLOAD is a name from `einsim list workloads`, a cascade's YAML file, a Hugging Face config.json or an ONNX
+file. A model is run whole, each part mapped for itself; --set part=layer or --layer N runs one part.
 
 \b
   einsim run attention --set model=bert-base seq=4K --accel fusemax-cloud
   einsim run llama3-8b --set seq=2048 decode=256 --accel tpu-v4i --level analytical
   einsim run path/to/config.json --set part=layer --accel sa8295p
+  einsim run resnet-50 --set b=4 --accel tpu-v4i
   einsim run attention-3pass --accel flat-cloud --mapping unfused --level analytical --json
   einsim run my-cascade.yaml --accel my-machine.yaml --mapping my-mapping.yaml
 """

@@ -31,9 +31,10 @@ def show(found: ModelResult, *, as_json: bool) -> None:
         else ""
     )
     out.print(titled(found.total).append(f": {which}"))
+    cached = f"{size(weight.kv_bytes_per_token)} cached a token, " if weight.kv_bytes_per_token else ""
     out.print(
         f"{count(weight.parameters)} parameters{active}, {size(weight.weight_bytes)} of weights, "
-        f"{size(weight.kv_bytes_per_token)} cached a token, {weight.layers} layers\n"
+        f"{cached}{weight.layers} layers\n"
     )
     out.print(comparison_table([found.total]))
     out.print("\nphases", style="bold")
@@ -72,7 +73,8 @@ def told(found: ModelResult) -> list[str]:
                 f"{100 * phase.deviation:.3f} % from the line between its ends"
             )
     lines += [f"{row.phase}, {row.part}: {row.note}" for row in found.rows if row.note]
-    lines += [f"note: {note}" for note in found.total.notes]
+    notes = [note for phase in found.phases for note in phase.notes]
+    lines += [f"note: {note}" for note in dict.fromkeys([*notes, *found.total.notes])]
     if found.total.assumed:
         lines.append(f"assumed, no published figure: {', '.join(found.total.assumed)}")
     return lines

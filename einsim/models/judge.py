@@ -151,7 +151,7 @@ class Judge:
             ))  # fmt: skip
         cost = PhaseCost(
             phase=phase.name, steps=int(sum(weighed.steps.values())), tokens=phase.tokens,
-            deviation=weighed.deviation,
+            deviation=weighed.deviation, unit=phase.unit, notes=phase.notes,
             result=combined([(row.result, 1) for row in rows], workload=f"{self.model.name} {phase.name}"),
         )  # fmt: skip
         return cost, rows

@@ -53,6 +53,8 @@ class PhaseCost(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int
     deviation: float
     result: Result
+    unit: str = "tokens"
+    notes: tuple[str, ...] = ()
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -143,7 +145,8 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """`phases` of `run --json`."""
         return [
             {
-                "phase": one.phase, "steps": one.steps, "tokens": one.tokens, "cycles": one.result.cycles,
+                "phase": one.phase, "steps": one.steps, "tokens": one.tokens, "unit": one.unit,
+                "cycles": one.result.cycles,
                 "latency_s": one.result.latency_s, "tokens_per_s": one.tokens_per_s,
                 "energy_j": one.result.energy_j, "joules_per_token": one.joules_per_token,
                 "dram_bytes": one.result.dram_bytes, "bottleneck": one.result.bottleneck,

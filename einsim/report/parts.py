@@ -24,10 +24,11 @@ COLUMNS = (
 
 
 def phase_table(found: ModelResult) -> Table:
-    """A line a phase: time, tokens a second, energy a token."""
-    table = _table(
-        ("phase", "steps", "tokens", "latency", "tokens/s", "energy/token", "DRAM traffic", "bottleneck")
-    )
+    """A line a phase: time, tokens a second, energy a token; images where it is such that it reads."""
+    unit = found.phases[0].unit
+    table = _table((
+        "phase", "steps", unit, "latency", f"{unit}/s", f"energy/{unit[:-1]}", "DRAM traffic", "bottleneck",
+    ))  # fmt: skip
     for one in found.phases:
         rate, spent = one.tokens_per_s, one.joules_per_token
         table.add_row(
@@ -82,6 +83,7 @@ def _energy(row: PartCost) -> str:
 def _table(names: tuple[str, ...]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for name in names:
-        numbers = name in {"x", "steps", "tokens", "share", "latency", "tokens/s", "MACs"}
+        numbers = name in {"x", "steps", "tokens", "images", "texts", "inputs", "share", "latency", "MACs"}
+        numbers |= name.endswith("s/s")
         table.add_column(name, justify="right" if numbers else "left", overflow="fold")
     return table

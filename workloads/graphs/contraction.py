@@ -103,6 +103,8 @@ def conv(node: Node, draft: PartDraft) -> None:
     data, weight = node.inputs[:2]
     shape, result, kernel = draft.shape(data), draft.shape(node.output), draft.shape(weight)
     groups = node.whole("group", 1)
+    if shape[1] != kernel[1] * groups or kernel[0] % groups:
+        raise node.refused(f"a weight of {kernel} in {groups} groups doesn't fit {shape[1]} channels", shape)
     slides = windows(node, shape, result, kernel[2:])
     count = len(slides)
     group, out = draft.rank("g", groups), draft.rank("k", kernel[0] // groups)

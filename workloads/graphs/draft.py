@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
+from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.graphs.formula import Formula, Read, Statement, coalesced, literal
 from einsim.workloads.graphs.graph import OperatorGraph
@@ -57,6 +58,18 @@ class Made(msgspec.Struct, frozen=True):
         return self.formula.text == "{0}"
 
 
+def _renaming(one: Dims, other: Dims) -> dict[str, str] | None:
+    """The ranks of dimensions by those of others, where there are as many."""
+    if tuple(map(len, one)) != tuple(map(len, other)):
+        return None
+    pairs = zip(
+        (rank for digits in one for rank in digits),
+        (rank for digits in other for rank in digits),
+        strict=True,
+    )
+    return dict(pairs)
+
+
 class PartDraft:
     """Lowers nodes of one part. `outside` are the values that others read."""
 
@@ -96,6 +109,8 @@ class PartDraft:
     def outer(self, value: str, dims: Dims, hint: str = "") -> Read:
         """An input of the part, read at these ranks; dimensions of one element are left out."""
         split = tuple(tuple(self.sizes[rank] for rank in digits) for digits in dims)
+        if tuple(map(math.prod, split)) != self.shape(value):
+            raise SpecError(value, f"must be of shape {tuple(map(math.prod, split))}", got=self.shape(value))
         indices = tuple(rank for digits in dims for rank in digits)
         source = PartInput(value=value, shape=self.shape(value), before=(0,) * len(self.shape(value)))
         return self.input(source, indices, hint, split)
@@ -127,6 +142,9 @@ class PartDraft:
         made = self.made[value]
         if made.dims == dims:
             return made.formula
+        renamed = _renaming(made.dims, dims)
+        if renamed is not None and self._sizes_of(renamed) == self._sizes_of(renamed.values()):
+            return made.formula.renamed(renamed)
         read = self.tensor(value)
         return Formula("{0}", (Read(read.tensor, tuple(rank for digits in dims for rank in digits)),))
 
@@ -155,6 +173,9 @@ class PartDraft:
         twice = self.uses.get(value, 0) > 1 and len(formula.text) + 12 * len(formula.reads) > _LONGEST_TWICE
         if value in self.outside or twice or len(formula.text) > 10 * _LONGEST_TWICE:
             self.tensor(value)
+
+    def _sizes_of(self, ranks: Iterable[str]) -> list[int]:
+        return [self.sizes[rank] for rank in ranks]
 
     def finish(self, name: str) -> Cascade:
         """The cascade; inputs that no statement reads any more are gone."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 
@@ -23,6 +25,17 @@ class Formula(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.text.format(*self.reads)
+
+    def renamed(self, ranks: Mapping[str, str]) -> Formula:
+        """The same over other ranks."""
+
+        def index(text: str) -> str:
+            return "+".join(
+                "*".join(ranks.get(word, word) for word in term.split("*")) for term in text.split("+")
+            )
+
+        reads = (Read(read.tensor, tuple(map(index, read.indices))) for read in self.reads)
+        return Formula(self.text, tuple(reads))
 
 
 def literal(value: float) -> Formula:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 
 import msgspec
 
+from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.graphs.draft import PartDraft, PartInput
 from einsim.workloads.graphs.folding import fold_batch_norms
@@ -108,15 +110,23 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return sum(part.count * part.cascade.macs for part in self.parts)
 
     @cached_property
+    def _roots(self) -> dict[str, tuple[str, ...]]:
+        return roots(self.folded)
+
+    @cached_property
+    def _born(self) -> dict[str, int]:
+        """The step that computes each value that others read; the graph's inputs are there from the first on."""
+        made = {value: at for at, step in enumerate(self.steps) for value in step.results}
+        return made | dict.fromkeys(self.folded.inputs, 0)
+
+    @cached_property
     def live(self) -> tuple[int, ...]:
         """Elements of activations that are alive during each step: its own, and those that later ones read.
 
         A value lives from the step that computes it to the last that reads it; what only moves data copies
         nothing. Values within a part are the mapping's to place.
         """
-        graph, made_of = self.folded, roots(self.folded)
-        born = {value: at for at, step in enumerate(self.steps) for value in step.results}
-        born |= dict.fromkeys(graph.inputs, 0)
+        graph, made_of, born = self.folded, self._roots, self._born
         last = dict(born)
         for at, step in enumerate(self.steps):
             for node in step.nodes:
@@ -133,6 +143,16 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             now += change
             found.append(now)
         return tuple(found)
+
+    def beside(self, part: ModelPart) -> int:
+        """Elements that live on beside a part, which it doesn't read: at the place where they are most."""
+        found = 0
+        for at in part.places:
+            step = self.steps[at]
+            read = {root for node in step.nodes for value in node.inputs for root in self._roots.get(value, ())}
+            own = sum(self.folded.elements(value) for value in {*read, *step.results} & set(self._born))
+            found = max(found, self.live[at] - own)
+        return found
 
     def peak_activation_bytes(self, bits: float = 16) -> float:
         """The most memory that activations take at once."""
@@ -152,11 +172,28 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 def _lowered(graph: OperatorGraph, group: tuple[Node, ...], outside: set[str]) -> GraphPart:
     own = [value for node in group for value in node.outputs if value in outside]
     draft = PartDraft(graph, own, graph.uses)
-    for node in group:
-        LOWERED[node.op](node, draft)
     named = next((node for node in group if node.op in CONTRACTIONS), group[0])
     kinds = "-".join(dict.fromkeys(node.op.lower() for node in group))
-    cascade = draft.finish(kinds)
+    for node in group:
+        with _told(graph, node):
+            LOWERED[node.op](node, draft)
+    with _told(graph, named):
+        cascade = draft.finish(kinds)
     return GraphPart(
         name=named.name, nodes=group, cascade=cascade, sources=draft.sources, results=draft.results
     )
+
+
+@contextmanager
+def _told(graph: OperatorGraph, node: Node) -> Iterator[None]:
+    """Errors name the file and the node; attributes or inputs that none of its operator has are one."""
+    place = f"{node.op} {node.name}"
+    try:
+        yield
+    except SpecError as error:
+        path = error.path if error.path.startswith(place) else f"{place} {error.path}".strip()
+        raise SpecError(path, error.rule, got=error.got, where=graph.source, hint=error.hint) from None
+    except (ArithmeticError, AssertionError, LookupError, ValueError) as error:
+        raise SpecError(
+            place, "is not as its operator is defined", got=str(error), where=graph.source
+        ) from None

@@ -26,7 +26,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     `lengths` has a run of lengths for each request, which `parts` takes one at a time: tokens of a prompt, or
     tokens that are cached before a decode step. With `together` a step works for all requests at once, each
     at its own length. `kinks` are lengths at which the cost changes its slope, as where a window is full.
-    `tokens` are those that all steps make or read, of all requests and batches.
+    `tokens` are those that all steps make or read, of all requests and batches; of a network of images they
+    are images, as `unit` says. `notes` are what a reader of the figures has to know.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int
     together: bool = False
     kinks: tuple[int, ...] = ()
+    unit: str = "tokens"
+    notes: tuple[str, ...] = ()
 
     @property
     def last(self) -> int:
@@ -43,7 +46,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelSize(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model weighs: values, and bytes as they are stored. `layers` counts an encoder's too."""
+    """What a model weighs: values, and bytes as they are stored. `layers` counts an encoder's too.
+    """
 
     parameters: int
     active_parameters: int

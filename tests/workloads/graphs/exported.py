@@ -75,7 +75,8 @@ def one_node(node, inputs):
 def computed(network, values, inputs):
     """Outputs of a network, each part by the numeric execution of its cascade, moves by ONNX's reference."""
     graph = network.folded
-    known = {**folded_values(network.graph, values), **inputs}
+    known = {name: as_array(name, constant) for name, constant in graph.constants.items()}
+    known |= {**folded_values(network.graph, values), **inputs}
 
     def value(name):
         if name not in known:
@@ -97,6 +98,14 @@ def computed(network, values, inputs):
         for name, tensor in step.results.items():
             known[name] = made[tensor].reshape(graph.shapes[name])
     return {name: value(name) for name in graph.outputs}
+
+
+def as_array(name, constant):
+    """A constant; whole numbers as such."""
+    found = np.array(constant.values).reshape(constant.shape)
+    if name.startswith("number.") or not np.all(np.isfinite(found)):
+        return found
+    return found.astype(np.int64) if np.array_equal(found, found.astype(np.int64)) else found
 
 
 def prepared(source, value, step):

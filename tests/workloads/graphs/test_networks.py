@@ -53,7 +53,7 @@ PUBLISHED = {
     "vit-b-16": (86_567_656, 17.56), "vit-b-32": (88_224_232, 4.41), "vit-l-16": (304_326_632, 61.55), "vit-l-32": (306_535_400, 15.38),
     "swin-t": (28_288_354, 4.49), "swin-s": (49_606_258, 8.74), "swin-b": (87_768_224, 15.43),
     "deit-tiny": (5_717_416, 1.26), "deit-small": (22_050_664, 4.6),  # the paper's table 5, timm's counts
-    "bert-base": (109_482_240, None), "bert-large": (335_141_888, None),  # of the published checkpoints
+    "bert-base-uncased": (109_482_240, None), "bert-large-uncased": (335_141_888, None),  # of the published checkpoints
     # Of the releases: floating-point operations are twice these.
     "yolov5n": (1_872_157, 4.5 / 2), "yolov5s": (7_235_389, 16.5 / 2), "yolov5m": (21_190_557, 49.0 / 2),
     "yolov8n": (3_157_184, 8.7 / 2), "yolov8s": (11_166_544, 28.6 / 2), "yolov8m": (25_902_624, 78.9 / 2),
@@ -124,7 +124,7 @@ def test_a_batch_multiplies_work_and_activations_but_no_weights():
 
 
 def test_a_text_is_as_long_as_is_asked():
-    short, whole = (GraphNetwork(graph=build("bert-base", seq=seq)) for seq in (64, 128))
+    short, whole = (GraphNetwork(graph=build("bert-base-uncased", seq=seq)) for seq in (64, 128))
     assert short.parameters == whole.parameters
     scores = 2 * 12 * 12 * 64  # of each pair of tokens
     assert whole.macs - 2 * short.macs == (128**2 - 2 * 64**2) * scores + short_of_pooler()
@@ -139,7 +139,7 @@ def short_of_pooler():
     ("given", "said"),
     [
         (("resnet-5",), "unknown network 'resnet-5'"), (("vgg-16", 1, 64), "^image: vgg-16 takes images of one size"),
-        (("resnet-18", 1, 0, 64), "^seq: resnet-18 takes images"), (("bert-base", 1, 64), "^image: bert-base takes texts"),
+        (("resnet-18", 1, 0, 64), "^seq: resnet-18 takes images"), (("bert-base-uncased", 1, 64), "^image: bert-base-uncased takes texts"),
         (("resnet-18", 0), "^batch: must be >= 1"), (("alexnet", -3), "^batch: must be >= 1"), (("squeezenet-1.0", 1, 3), "^image: is too small"),
     ],
 )  # fmt: skip
@@ -201,8 +201,8 @@ def test_shufflenet_computes_what_its_graph_does():
 
 
 def test_words_in_layers_of_attention_compute_what_their_graph_does(monkeypatch):
-    monkeypatch.setitem(attending._BERTS, "bert-base", (8, 2, 2))
-    check(build("bert-base", batch=2, seq=5), ids=("words", "types"))
+    monkeypatch.setitem(attending._BERTS, "bert-base-uncased", (8, 2, 2))
+    check(build("bert-base-uncased", batch=2, seq=5), ids=("words", "types"))
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -21,7 +21,7 @@ _VITS = {
     "vit-l-32": (32, 1024, 24, 16, 4096), "deit-tiny": (16, 192, 12, 3, 768),
     "deit-small": (16, 384, 12, 6, 1536),
 }  # fmt: skip
-_BERTS = {"bert-base": (768, 12, 12), "bert-large": (1024, 24, 16)}
+_BERTS = {"bert-base-uncased": (768, 12, 12), "bert-large-uncased": (1024, 24, 16)}
 """Width, layers, heads."""
 _SWINS = {"swin-t": (96, (2, 2, 6, 2)), "swin-s": (96, (2, 2, 18, 2)), "swin-b": (128, (2, 2, 18, 2))}
 """First width, layers of each stage."""

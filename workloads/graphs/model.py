@@ -1,0 +1,129 @@
+"""A graph as a model: its sizes as settings, one phase in which each part runs, and what it weighs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from einsim.specs.errors import EinsimError
+from einsim.workloads.graphs import networks
+from einsim.workloads.graphs.graph import OperatorGraph
+from einsim.workloads.graphs.parts import GraphNetwork
+from einsim.workloads.models.model import PART_PARAMETERS, Choices, ModelSize, Phase
+from einsim.workloads.models.parts import ModelPart
+from einsim.workloads.settings import Parameter, Settings
+
+FORWARD = "forward"
+"""The one phase of a graph: from its inputs to its outputs."""
+_BATCH = Parameter(name="b", kind="size", default=1, summary="batch: as many at once")
+_WIDTHS = (
+    Parameter(name="bits", kind="size", default=16, summary="bits of every value but those below"),
+    Parameter(name="weights", kind="size", summary="bits of weights (bits)"),
+    Parameter(name="activations", kind="size", summary="bits of activations (bits)"),
+)  # fmt: skip
+
+
+class GraphModel(msgspec.Struct, frozen=True, kw_only=True):
+    """`sizes` are the settings by which `build` makes the graph; `batch` tells how many `unit`s run."""
+
+    name: str
+    summary: str
+    sizes: tuple[Parameter, ...]
+    build: Callable[[Settings], OperatorGraph]
+    batch: Callable[[Settings], int]
+    unit: str = "images"
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Which part, the graph's own sizes, and widths."""
+        return (*PART_PARAMETERS, *self.sizes, *_WIDTHS)
+
+    def phases(self, settings: Settings) -> tuple[Phase, ...]:
+        """One, of all parts. SpecError for a graph that has no cascades."""
+        network = GraphNetwork(graph=self.build(settings))
+        width = settings.size("activations", settings.size("bits"))
+        made = tuple(
+            replace(_in_widths(part, settings), beside_bytes=network.beside(part) * width / 8)
+            for part in network.parts
+        )
+
+        def parts(length: int, choices: Choices) -> tuple[ModelPart, ...]:
+            del length, choices  # a graph has one length and one form
+            return made
+
+        phase = Phase(
+            name=FORWARD, lengths=(range(1, 2),), parts=parts, tokens=self.batch(settings), unit=self.unit,
+            notes=network.notes,
+        )  # fmt: skip
+        return (phase,)
+
+    def size(self, settings: Settings) -> ModelSize:
+        """What it weighs, batch norms folded. Its layers are its parts, in their order."""
+        network = GraphNetwork(graph=self.build(settings))
+        bits = settings.size("bits")
+        return ModelSize(
+            parameters=network.parameters, active_parameters=network.parameters, layers=len(network.steps),
+            weight_bytes=network.weight_bytes(settings.size("weights", bits)),
+            kv_bytes_per_token=0.0, state_bytes=0.0,
+        )  # fmt: skip
+
+
+def _in_widths(part: ModelPart, settings: Settings) -> ModelPart:
+    bits = settings.size("bits")
+    weight, activation = settings.size("weights", bits), settings.size("activations", bits)
+    tensors = tuple(
+        replace(tensor, bits=weight if tensor.name in part.weights else activation)
+        for tensor in part.cascade.tensors
+    )
+    return replace(part, cascade=replace(part.cascade, tensors=tensors))
+
+
+def network_model(name: str) -> GraphModel:
+    """A published network by its name; SpecError for an unknown one."""
+    found = networks.entry(name)
+    if found.seq:
+        size = Parameter(name="seq", kind="size", default=found.seq, summary="tokens of a text")
+    else:
+        size = Parameter(name="image", kind="size", summary="rows and columns of an image (as published)")
+
+    def build(settings: Settings) -> OperatorGraph:
+        return networks.build(
+            name, settings.size("b"), image=settings.size("image", 0), seq=settings.size("seq", 0)
+        )
+
+    return GraphModel(
+        name=name, summary=f"network: {found.source}", sizes=(_BATCH, size), build=build,
+        batch=lambda settings: settings.size("b"), unit="texts" if found.seq else "images",
+    )  # fmt: skip
+
+
+def onnx_model(path: Path) -> GraphModel:
+    """The network of an ONNX file; sizes that it leaves open are settings by the names that it gives them.
+
+    Raises SpecError, one line, for what is no valid model, and EinsimError without the `onnx` package.
+    """
+    try:
+        from einsim.workloads.graphs.onnx_file import OnnxFile
+    except ModuleNotFoundError as error:
+        raise EinsimError(f"{path}: ONNX files need another package: pip install 'einsim[onnx]'") from error
+    file = OnnxFile(path)
+    taken = {parameter.name for parameter in (*PART_PARAMETERS, *_WIDTHS)}
+    named = {f"{name}_size" if name in taken else name: name for name in file.dimensions}
+    open_size = Parameter(name="", kind="size", summary="a size that the file leaves open")
+    sizes = tuple(
+        replace(open_size, name=shown, default=file.dimensions[name] or None) for shown, name in named.items()
+    )
+
+    def build(settings: Settings) -> OperatorGraph:
+        return file.graph(
+            {name: settings.size(shown) for shown, name in named.items() if settings.given(shown)}
+        )
+
+    return GraphModel(
+        name=file.name, summary=f"network of {path}", sizes=sizes, build=build,
+        batch=lambda settings: file.batch({name: settings.size(shown, 0) for shown, name in named.items()}),
+        unit="inputs",
+    )  # fmt: skip
