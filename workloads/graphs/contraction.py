@@ -176,7 +176,7 @@ def gemm(node: Node, draft: PartDraft) -> None:
         one = draft.outer(left, (over, at) if turned[0] else (at, over), "I")
     out = draft.rank("k", draft.shape(node.output)[1])
     other = draft.outer(
-        right, (out, over) if turned[1] else (over, out), "W" if draft.graph.stored(right) else "I"
+        right, (out, over) if turned[1] else (over, out), "W" if right in draft.stored else "I"
     )
     product = draft.emit("Z", (at, out), Formula(_PRODUCT, (one, other)))
     formula = Formula("{0}", (product,))
@@ -215,9 +215,7 @@ def matmul(node: Node, draft: PartDraft) -> None:
         rows = (a_dims[-2] if known[0] else draft.rank("p", first[-2]),)
     columns: Dims = ()
     if len(second) > 1:
-        columns = (
-            b_dims[-1] if known[1] else draft.rank("k" if draft.graph.stored(right) else "m", second[-1]),
-        )
+        columns = (b_dims[-1] if known[1] else draft.rank("k" if right in draft.stored else "m", second[-1]),)
     dims: Dims = (*batch, *rows, *columns)
     one = _operand(draft, left, (*batch, *rows, depth) if len(first) > 1 else (depth,), "I")
     other = _operand(draft, right, (*batch, depth, *columns) if len(second) > 1 else (depth,), "W")
@@ -229,7 +227,7 @@ def _operand(draft: PartDraft, value: str, dims: Dims, hint: str) -> Read:
     shape = draft.shape(value)
     if value in draft.made:
         draft.tensor(value, "X")
-    name = hint if draft.graph.stored(value) else "I"
+    name = ("W" if hint == "I" else hint) if value in draft.stored else "I"
     formula = draft.read(value, dims[len(dims) - len(shape) :], name)
     if not formula.reads:  # a product with a number that is known: rare, and as good as a tensor of one
         return draft.outer(value, tuple(() for _ in shape), "W")

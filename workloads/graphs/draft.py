@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -71,10 +71,13 @@ def _renaming(one: Dims, other: Dims) -> dict[str, str] | None:
 
 
 class PartDraft:
-    """Lowers nodes of one part. `outside` are the values that others read."""
+    """Lowers nodes of one part. `outside` are the values that others read, `stored` those not computed.
 
-    def __init__(self, graph: OperatorGraph, outside: Collection[str], uses: Mapping[str, int]) -> None:
-        self.graph, self.outside, self.uses = graph, outside, uses
+    Inputs are named by their role: I, I2 ... are activations, W, W2 ... matrices, all else is stored too.
+    """
+
+    def __init__(self, graph: OperatorGraph, outside: Collection[str], stored: Collection[str]) -> None:
+        self.graph, self.outside, self.stored, self.uses = graph, outside, stored, graph.uses
         self.sizes: dict[str, int] = {}
         self.statements: list[Statement] = []
         self.made: dict[str, Made] = {}
@@ -119,7 +122,7 @@ class PartDraft:
         """An input that is read at these indices, with what makes it of a value."""
         found = (source, key)
         if found not in self._outer:
-            hint = hint or ("B" if source.value in self.graph.weights else "I")
+            hint = hint or ("B" if source.value in self.stored else "I")
             # B alone is the size of a rank b, so a tensor of no rank has another name.
             name = self._unique(hint if indices else f"{hint}S", self._names)
             self._names.add(name)

@@ -12,6 +12,7 @@ from einsim.specs.errors import EinsimError
 from einsim.workloads.graphs import networks
 from einsim.workloads.graphs.graph import OperatorGraph
 from einsim.workloads.graphs.parts import GraphNetwork
+from einsim.workloads.models import roles
 from einsim.workloads.models.model import PART_PARAMETERS, Choices, ModelSize, Phase
 from einsim.workloads.models.parts import ModelPart
 from einsim.workloads.settings import Parameter, Settings
@@ -21,7 +22,7 @@ FORWARD = "forward"
 _BATCH = Parameter(name="b", kind="size", default=1, summary="batch: as many at once")
 _WIDTHS = (
     Parameter(name="bits", kind="size", default=16, summary="bits of every value but those below"),
-    Parameter(name="weights", kind="size", summary="bits of weights (bits)"),
+    Parameter(name="weights", kind="size", summary="bits of matrices and kernels (bits)"),
     Parameter(name="activations", kind="size", summary="bits of activations (bits)"),
 )  # fmt: skip
 
@@ -66,7 +67,7 @@ class GraphModel(msgspec.Struct, frozen=True, kw_only=True):
         bits = settings.size("bits")
         return ModelSize(
             parameters=network.parameters, active_parameters=network.parameters, layers=len(network.steps),
-            weight_bytes=network.weight_bytes(settings.size("weights", bits)),
+            weight_bytes=network.weight_bytes(settings.size("weights", bits), bits),
             kv_bytes_per_token=0.0, state_bytes=0.0,
         )  # fmt: skip
 
@@ -74,11 +75,8 @@ class GraphModel(msgspec.Struct, frozen=True, kw_only=True):
 def _in_widths(part: ModelPart, settings: Settings) -> ModelPart:
     bits = settings.size("bits")
     weight, activation = settings.size("weights", bits), settings.size("activations", bits)
-    tensors = tuple(
-        replace(tensor, bits=weight if tensor.name in part.weights else activation)
-        for tensor in part.cascade.tensors
-    )
-    return replace(part, cascade=replace(part.cascade, tensors=tensors))
+    cascade = roles.with_widths(part.cascade, weight=weight, activation=activation, kv=activation, other=bits)
+    return replace(part, cascade=cascade)
 
 
 def network_model(name: str) -> GraphModel:

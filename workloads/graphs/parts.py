@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -46,7 +46,7 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             for value in node.inputs:
                 if value in home and (moves(folded, node) or node not in self._groups[home[value]]):
                     outside.add(value)
-        return tuple(_lowered(folded, group, outside) for group in self._groups)
+        return tuple(_lowered(folded, group, outside, self._stored) for group in self._groups)
 
     @cached_property
     def folded(self) -> OperatorGraph:
@@ -95,14 +95,19 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """All that was learnt."""
         return self.graph.parameters
 
-    @cached_property
-    def weight_elements(self) -> int:
-        """Values that are stored, batch norms folded; a weight that several parts read counts once."""
-        return sum(self.folded.elements(value) for value in self.folded.weights if self.folded.uses[value])
+    def weight_bytes(self, matrices: float = 16, others: float = 16) -> float:
+        """Bytes of what is stored at the widths of matrices and of all else, batch norms folded.
 
-    def weight_bytes(self, bits: float = 16) -> float:
-        """Bytes of all weights at a width."""
-        return self.weight_elements * bits / 8
+        What several parts read counts once.
+        """
+        graph = self.folded
+        wide = {
+            value for step in self.steps for name, values in self.stored(step).items() if name[0] == "W"
+            for value in values
+        }  # fmt: skip
+        bits = {True: matrices, False: others}
+        read = (value for value in graph.weights if graph.uses[value])
+        return sum(graph.elements(value) * bits[value in wide] for value in read) / 8
 
     @cached_property
     def macs(self) -> int:
@@ -115,7 +120,7 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def _born(self) -> dict[str, int]:
-        """The step that computes each value that others read; the graph's inputs are there from the first on."""
+        """The step that computes each value that others read; inputs are there from the first on."""
         made = {value: at for at, step in enumerate(self.steps) for value in step.results}
         return made | dict.fromkeys(self.folded.inputs, 0)
 
@@ -149,7 +154,9 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         found = 0
         for at in part.places:
             step = self.steps[at]
-            read = {root for node in step.nodes for value in node.inputs for root in self._roots.get(value, ())}
+            read = {
+                root for node in step.nodes for value in node.inputs for root in self._roots.get(value, ())
+            }
             own = sum(self.folded.elements(value) for value in {*read, *step.results} & set(self._born))
             found = max(found, self.live[at] - own)
         return found
@@ -169,9 +176,11 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return (f"cost nothing, as views of memory: {listed}",) if listed else ()
 
 
-def _lowered(graph: OperatorGraph, group: tuple[Node, ...], outside: set[str]) -> GraphPart:
+def _lowered(
+    graph: OperatorGraph, group: tuple[Node, ...], outside: set[str], stored: Collection[str]
+) -> GraphPart:
     own = [value for node in group for value in node.outputs if value in outside]
-    draft = PartDraft(graph, own, graph.uses)
+    draft = PartDraft(graph, own, stored)
     named = next((node for node in group if node.op in CONTRACTIONS), group[0])
     kinds = "-".join(dict.fromkeys(node.op.lower() for node in group))
     for node in group:

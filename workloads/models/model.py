@@ -46,8 +46,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelSize(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model weighs: values, and bytes as they are stored. `layers` counts an encoder's too.
-    """
+    """What a model weighs: values, and bytes as they are stored. `layers` counts an encoder's too."""
 
     parameters: int
     active_parameters: int

@@ -23,7 +23,12 @@ _OTHER = _CACHE | STATE | _CONSTANT | _GIVEN
 
 def weights(cascade: Cascade) -> tuple[str, ...]:
     """Inputs that are learnt: matrices, biases, gains, rows of tables."""
-    return tuple(tensor.name for tensor in cascade.inputs if tensor.name not in _OTHER)
+    return tuple(tensor.name for tensor in cascade.inputs if not _known(tensor.name))
+
+
+def _known(name: str) -> bool:
+    """Whether it has another role; graphs number their activations, I2 and so on."""
+    return name in _OTHER or (name[0] == "I" and name[1:].isdecimal())
 
 
 def matrices(cascade: Cascade) -> tuple[str, ...]:

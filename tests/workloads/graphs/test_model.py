@@ -29,11 +29,12 @@ def test_weights_and_activations_have_their_own_widths():
         "I": 8,
         "W": 4,
         "Z": 8,
-        "B": 4,
+        "B": 16,
         "Y": 8,
     }
     one, other = (model.size(settled(model, **given)) for given in ({}, {"weights": 4, "activations": 8}))
-    assert (other.weight_bytes, other.activation_bytes) == (one.weight_bytes / 4, one.activation_bytes / 2)
+    biases = 11_944  # of 27 convolutions and the product
+    assert one.weight_bytes - other.weight_bytes == (one.weight_bytes / 2 - biases) * 1.5
     assert one.parameters == other.parameters == 4_231_976
 
 
@@ -93,3 +94,10 @@ def test_without_the_package_a_file_says_how_to_get_it(tmp_path, monkeypatch):
         EinsimError, match=r"net.onnx: ONNX files need another package: pip install 'einsim\[onnx\]'"
     ):
         onnx_model(tmp_path / "net.onnx")
+
+
+def test_what_skips_a_part_is_held_beside_it():
+    parts = {part.name: part for part in phase(network_model("resnet-50"), activations=8).parts(1, {})}
+    assert parts["conv1"].beside_bytes == 0
+    assert parts["layer1.1.conv1"].beside_bytes == 0  # the block's input is its own
+    assert parts["layer2.1.conv2"].beside_bytes == 28 * 28 * 512

@@ -108,7 +108,7 @@ def test_parts_of_resnet_50():
     assert (equal.count, equal.places) == (3, (3, 7, 10))
     assert network.macs == 4_089_184_256
     # Batch norms are folded: a bias for each of 26,560 channels in the place of a scale and a shift.
-    assert network.weight_bytes(8) == 25_557_032 - 26_560
+    assert network.weight_bytes(8, 8) == 25_557_032 - 26_560
     # While the second block's last convolution runs, its input of 56x56x256 lives on for the sum.
     block = 56 * 56 * (256 + 64 + 256)
     assert network.peak_activation_bytes(8) == block == 1_806_336
