@@ -128,6 +128,12 @@ def load_mapping(path: str | Path, cascade: Cascade, machine: Machine) -> Mappin
     return read_mapping(load_yaml(Path(path)), cascade, machine)
 
 
+def mapped_cascade(path: str | Path) -> str:
+    """The cascade that a mapping's YAML file says it is for; "" where it says none."""
+    name = load_yaml(Path(path)).value(("mapping", "cascade"))
+    return name if isinstance(name, str) else ""
+
+
 def read_mapping(document: Document, cascade: Cascade, machine: Machine) -> Mapping:
     """As `load_mapping`, from a document that was read already."""
     file = decode(document, RootFile, root="").mapping

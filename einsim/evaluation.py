@@ -17,7 +17,7 @@ from einsim.dataflow.analytical import analyse
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping as LoopTree
-from einsim.dataflow.mapping_file import load_mapping
+from einsim.dataflow.mapping_file import load_mapping, mapped_cascade
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import build_mapping, preferred_passes, template_names
 from einsim.machine_keys import machine_keys
@@ -26,7 +26,7 @@ from einsim.sim.gpu.case import KernelCase
 from einsim.specs.argument import Amount, Count, Setting
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
-from einsim.workload import WorkloadSource, as_it_is, find_workload
+from einsim.workload import PASSES, WorkloadSource, as_it_is, find_workload
 from einsim.workloads.cascade import Cascade
 
 if TYPE_CHECKING:
@@ -142,9 +142,7 @@ def evaluate_source(
     if search._replace(workers=None, starts=tuple(search.starts)) != SearchRequest():
         rule = "is what the mapper searches by, so it goes with the mapping 'auto'"
         raise SpecError("objective, within_bytes, budget_s, effort or starts", rule)
-    if mapping == TEMPLATE and source.leaves_passes_open(for_workload):
-        for_workload["passes"] = preferred_passes(machine)
-    cascade = source.build(for_workload)
+    cascade = cascade_for(mapping, source, for_workload, machine)
     chosen = find_mapping(cascade, machine, mapping)
     program = lower(chosen, cascade, machine)
     if level == "analytical":
@@ -214,6 +212,31 @@ def best_of(cascades: Sequence[Cascade], machine: Machine, search: SearchRequest
     ).best  # fmt: skip
 
 
+def cascade_for(
+    mapping: str | Path | LoopTree, source: WorkloadSource, settings: Mapping[str, object], machine: Machine
+) -> Cascade:
+    """The cascade of a workload that exists as several: the one that a mapping names, the one that suits the
+    machine for "template", else the workload's own.
+    """
+    if not source.leaves_passes_open(settings):
+        return source.build(settings)
+    if mapping == TEMPLATE:
+        return source.build({**settings, PASSES: preferred_passes(machine)})
+    named = ""
+    if isinstance(mapping, LoopTree):
+        named = mapping.cascade
+    elif is_file(mapping) and Path(mapping).is_file():  # a pipe is read once
+        named = mapped_cascade(mapping)
+    known = {cascade.name: cascade for cascade in source.every(settings)} if named else {}
+    return known[named] if named in known else source.build(settings)
+
+
+def is_file(mapping: str | Path) -> bool:
+    """Whether a mapping is given by a file, not by a name."""
+    path = Path(mapping)
+    return path.suffix in {".yaml", ".yml"} or path.name != mapping
+
+
 def find_mapping(cascade: Cascade, machine: Machine, mapping: str | Path | LoopTree) -> LoopTree:
     """The mapping that a user gives: "template", "auto", a YAML file, a template or a LoopTree; SpecError if
     there is none, or it is not legal.
@@ -221,9 +244,8 @@ def find_mapping(cascade: Cascade, machine: Machine, mapping: str | Path | LoopT
     if isinstance(mapping, LoopTree):
         check(mapping, cascade, machine)
         return mapping
-    path = Path(mapping)
-    if path.suffix in {".yaml", ".yml"} or path.name != mapping:
-        return load_mapping(path, cascade, machine)
+    if is_file(mapping):
+        return load_mapping(mapping, cascade, machine)
     if mapping == TEMPLATE:
         return build_mapping(cascade, machine)
     if mapping == AUTO:

@@ -26,7 +26,7 @@ from einsim.dataflow.mapper.seeds import from_dram
 from einsim.dataflow.mapper.settled import settled
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tiles import Menu
-from einsim.dataflow.mapper.unpriced import check_priced
+from einsim.dataflow.mapper.unpriced import check_searchable
 from einsim.dataflow.mapping import Keep, Mapping, placed
 from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import Layouts
@@ -123,7 +123,7 @@ def best_mapping(
     be found. Raises SpecError for an objective of energy on a machine that doesn't state what it costs, and
     EinsimError where no mapping fits.
     """
-    check_priced(cascade, machine, objective)
+    check_searchable(cascade, machine, objective)
     start = time.monotonic()
     given = space is not None
     builds = not given and objective in LISTED and within_bytes == math.inf
@@ -175,7 +175,8 @@ def best_mapping(
             ]
             if objective not in ("buffer", "pareto"):
                 trees = [doubled_where_it_fits(tree, cascade, machine, within_bytes) for tree in trees]
-            return [pair for tree in trees if (pair := judged(tree, cascade, machine)) is not None]
+            legal = (judged(tree, cascade, machine) for tree in trees)
+            return [pair for pair in legal if pair and sum(pair[1].buffers.values()) <= within_bytes]
 
         found, others = pairs(outcome.found), pairs(outcome.others[:OTHERS])
         bottom = outcome.floor * (seconds if objective == "latency" else 1)

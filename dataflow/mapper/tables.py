@@ -181,7 +181,7 @@ def tables(
         place=np.array([
             (dim_of.get(r, -1), r in einsum.reduced, r in cores and r in laid.placed, r in bound)
             for r in ranks
-        ], np.int64),
+        ], np.int64).reshape(len(ranks), 4),
         pattern=_patterns(cascade, unit, einsum),
         fmt=np.array([
             (*_format(cascade, machine, einsum, access), partial_sum(cascade, unit, einsum).bits)
@@ -204,7 +204,9 @@ def tables(
             [[*(at[rank] for rank in some), *[-1] * (len(ranks) - len(some))] for some in dims], np.int64
         ).reshape(len(dims), len(ranks)),
         mem=_memories(machine, scale), band=band, walk=walk, grain=grain,
-        far=np.array([_far(cascade, einsum, operand) for operand in every], np.int64),
+        far=np.array(
+            [_far(cascade, einsum, operand) for operand in every], np.int64
+        ).reshape(len(every), len(ranks), 2),
         one=np.array([
             at[cores[0]] if len(cores) == 1 else -1, laid.cores, load_steps(unit, nest.node),
             scale.engines.index(unit.mode_of or unit.name), cycles * scale.unit_ticks[unit.name],

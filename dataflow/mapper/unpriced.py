@@ -1,4 +1,4 @@
-"""What a search for the least energy can't do without: the energies of all that a mapping may spend."""
+"""What a search can't do without: a unit for every Einsum, for the least energy what all of it costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.account import priced
 from einsim.dataflow.leaf import issued_ops, merging
 from einsim.dataflow.program import READ, WRITE, Action
-from einsim.dataflow.spatial import able
+from einsim.dataflow.spatial import able, computing
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade
 
@@ -26,11 +26,14 @@ def unpriced(cascade: Cascade, machine: Machine) -> tuple[str, ...]:
     return priced(machine, actions)[1]
 
 
-def check_priced(cascade: Cascade, machine: Machine, objective: str) -> None:
-    """SpecError where a search for the least energy would take what isn't stated for free.
+def check_searchable(cascade: Cascade, machine: Machine, objective: str) -> None:
+    """EinsimError where no unit can compute some Einsum, SpecError where a search for the least energy would
+    take what isn't stated for free.
 
     Leakage may be missing: without it the energy that is compared is that of the actions.
     """
+    for einsum in cascade.einsums:
+        computing(cascade, machine, einsum)
     missing = unpriced(cascade, machine) if objective in ("energy", "edp") else ()
     if missing:
         rule = f"{machine.name} doesn't state the energy of {', '.join(missing)}: it would count for nothing"

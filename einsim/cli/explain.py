@@ -42,7 +42,7 @@ def command(
 ) -> None:
     """Explain and print."""
     budget_s = 0.0 if remap is None else quantity(Seconds, remap, "--remap")
-    cascade, machine = case(workload, accel, settings)
+    cascade, machine = case(workload, accel, settings, mapping)
     if remap is not None or mapping == AUTO:
         say_compiling()
     tree = find_mapping(cascade, machine, mapping)

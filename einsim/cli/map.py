@@ -35,7 +35,8 @@ from einsim.dataflow.mapping_file import dump_mapping
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import Layouts
-from einsim.dataflow.templates.registry import open_templates, preferred_passes, template_names
+from einsim.dataflow.templates.registry import open_templates, template_names
+from einsim.evaluation import TEMPLATE, cascade_for, is_file
 from einsim.finalists import TILES, Compared, Finalist, Finals, compare
 from einsim.machine_keys import machine_keys
 from einsim.report.stated import energy, over_bound
@@ -203,12 +204,12 @@ def quantity(kind: type[Bytes] | type[Seconds], text: str, option: str) -> float
         raise SpecError("", mistake.rule, got=text, where=option, hint=mistake.hint) from None
 
 
-def case(workload: str, accel: str, settings: tuple[str, ...]) -> tuple[Cascade, Machine]:
-    """The cascade and the machine that names and `--set` mean."""
+def case(
+    workload: str, accel: str, settings: tuple[str, ...], mapping: str = TEMPLATE
+) -> tuple[Cascade, Machine]:
+    """The cascade and the machine that names and `--set` mean: of several cascades, that of the mapping."""
     source, chosen, machine = _named(workload, accel, settings)
-    if source.leaves_passes_open(chosen):
-        chosen[PASSES] = str(preferred_passes(machine))
-    return source.build(chosen), machine
+    return cascade_for(mapping if is_file(mapping) else TEMPLATE, source, chosen, machine), machine
 
 
 def choices(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import einsim
@@ -32,6 +33,27 @@ def test_a_gpu_computes_by_a_kernel_as_the_machine_was_set() -> None:
 
 
 SMALL = {"p": 16, "d": 64}
+
+
+def test_a_mapping_chooses_among_the_cascades_of_a_workload(tmp_path: Path) -> None:
+    """`map attention -o FILE` may find that 1 pass is best: `run attention --mapping FILE` was refused then."""
+    sizes = {"b": 1, "h": 1, "e": 8, "f": 8, "m": 8, "p": 8}
+    names = {einsim.evaluate("attention", "flat-edge", settings=sizes).cascade.name}
+    for passes in "123":
+        cascade = einsim.load_workload("attention", {**sizes, "passes": passes})
+        machine = einsim.load_machine("flat-edge")
+        mapping = einsim.build_mapping(cascade, machine)
+        file = tmp_path / f"{passes}.yaml"
+        file.write_text(einsim.dump_mapping(mapping))
+        for given in (mapping, file, str(file)):
+            found = evaluate("attention", "flat-edge", settings=sizes, mapping=given, level="analytical")
+            assert found.mapped.mapping == msgspec.structs.replace(
+                mapping, template=found.mapped.mapping.template
+            )
+            names.add(found.cascade.name)
+    assert names == {"attention-1pass", "attention-2pass", "attention-3pass"}
+
+
 OBJECTIVES: dict[einsim.Objective, Callable[[einsim.Result], float]] = {
     "latency": lambda result: result.latency_s,
     "energy": lambda result: result.energy_j,

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from einsim.cli.group import COMMANDS
 from einsim.specs.yaml_reader import read_yaml
-from tests.fuzz import cascades, machines
+from tests.fuzz import cascades, machines, searches
 from tests.fuzz.bench import Bench, FaultError
 from tests.fuzz.draw import ODD, Draw, as_yaml, garble, mutate
+from tests.fuzz.networks import network_case
 
 TEMPLATES: Final = (
     "template", "template", "unfused", "resident", "flat", "fusemax-interleaved", "fusemax-stalled", "fusemax-on-flat",
@@ -80,10 +81,9 @@ def legal_case(draw: Draw, bench: Bench) -> None:
 
 
 def search_case(draw: Draw, bench: Bench) -> None:
-    """A quick search."""
+    """A search, restricted by flags in most."""
     given = [*work(draw, bench, 0.05), "--accel", chip(draw, bench, 0.1)]
-    objective = draw.choice(("latency", "energy", "edp"))
-    bench.run("map", *given, "--effort", "quick", "--objective", objective, "--json", "--workers", "1")
+    searches.search(draw, bench, given, searches.flags(draw) if draw.chance(0.8) else ())
 
 
 def mapping_case(draw: Draw, bench: Bench) -> None:
@@ -247,8 +247,8 @@ def rtl_case(draw: Draw, bench: Bench) -> None:
 
 Kind = Callable[[Draw, Bench], None]
 KINDS: Final[dict[Kind, int]] = {
-    machine_case: 18, cascade_case: 12, legal_case: 12, search_case: 1, mapping_case: 7, config_case: 15,
-    result_case: 4, flag_case: 16, api_case: 9, rtl_case: 6,
+    machine_case: 17, cascade_case: 12, legal_case: 12, search_case: 2, mapping_case: 7, config_case: 12,
+    network_case: 7, result_case: 4, flag_case: 14, api_case: 8, rtl_case: 5,
 }  # fmt: skip
 """The kinds, and how many of every hundred cases or so are of each."""
 

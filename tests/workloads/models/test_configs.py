@@ -227,3 +227,15 @@ def test_no_key_that_is_left_out_or_of_a_wrong_type_is_a_traceback(write, name):
     for key in CONFIGS[name]:
         for value in ("absent", [], {"a": 1}, "x", -1, 1.5):
             assert "\n" not in refused(write(name, **{key: value}))
+
+
+LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [(name, key) for name in CONFIGS for key in LAYERS if key in CONFIGS[name]]
+)
+def test_layers_are_counted_within_a_bound(write, name, key):
+    """Each is a value of its own: 2**40 of them took all memory, or for ever."""
+    with pytest.raises(SpecError, match=rf"{key}: must be \d to 4096 \(got 1099511627776\)"):
+        read_network(write(name, **{key: 2**40}))

@@ -22,6 +22,12 @@ ACTIVATIONS = {
     "swish": "silu",
 }  # fmt: skip
 _LARGEST = 2**40
+_MOST_LAYERS = 4096
+"""Each is a value of its own: some thirty times the deepest published ones."""
+_LAYERS = frozenset({
+    "num_hidden_layers", "num_layers", "num_decoder_layers", "n_layer", "n_layers", "encoder_layers",
+    "decoder_layers",
+})  # fmt: skip
 
 COSTLY = frozenset({
     "_remove_final_layer_norm", "layer_norm_elementwise_affine", "qkv_bias",
@@ -81,12 +87,14 @@ class ModelConfig(msgspec.Struct, frozen=True):
         return value
 
     def size(self, key: str, otherwise: int | None = None, least: int = 1) -> int:
-        """A whole number from `least` to 2**40."""
+        """A whole number from `least` to 2**40, of layers to 4096."""
         if self.value(key) is MISSING and otherwise is not None:
             return otherwise
         value = self.required(key)
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.error(key, "must be a whole number")
+        if key in _LAYERS and value > _MOST_LAYERS:
+            raise self.error(key, f"must be {least} to {_MOST_LAYERS}")
         if not least <= value <= _LARGEST:
             raise self.error(key, f"must be {least} to 2**40")
         return value
