@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 Listener = Callable[[str, int, int], None]
-"""Takes what is being done, how many steps of it are done, and of how many."""
+"""Takes what is being done, how many steps of it are done, and of how many: 0 where nobody knows."""
 
 MANY = 100
 """Steps from which on it is worth a word."""
@@ -31,6 +31,13 @@ def listening(listener: Listener) -> Iterator[None]:
 def heard() -> Listener | None:
     """Whoever listens."""
     return _LISTENER.get()
+
+
+def tell(what: str, done: int = 0, every: int = 0) -> None:
+    """Say to whoever listens what is being done."""
+    listener = heard()
+    if listener is not None:
+        listener(what, done, every)
 
 
 def telling(what: str, items: Sequence[T]) -> Iterator[T]:

@@ -16,6 +16,7 @@ from einsim.dataflow.result import Result
 from einsim.dataflow.spatial import placements
 from einsim.specs.argument import Amount
 from einsim.specs.errors import EinsimError
+from einsim.specs.progress import tell
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.passes import PassReport, every_occurrence
 
@@ -77,12 +78,15 @@ def explain(mapping: Mapping, cascade: Cascade, machine: Machine, *, budget_s: A
     ]
     changes = []
     for what, other in doubled(machine):
+        tell(f"trying {what}")
         new = analyse(lower(mapping, cascade, other), other)
         changes.append(_change(what, new, result, remapped=False))
     for what, tree in elsewhere(mapping, cascade, machine):
+        tell(f"trying {what}")
         changes.append(_change(what, analyse(lower(tree, cascade, machine), machine), result, remapped=False))
     if budget_s:
         for what, other in (("a new mapping alone", machine), *larger(machine)):
+            tell(f"searching {what}")
             try:
                 new = best_mapping(cascade, other, "latency", budget_s=budget_s).result
             except EinsimError:

@@ -29,6 +29,7 @@ from einsim.dataflow.mapping import Mapping, Node
 from einsim.dataflow.result import Result
 from einsim.dataflow.schedule import paced_ticks
 from einsim.dataflow.spatial import Layouts
+from einsim.specs.progress import tell
 from einsim.workloads.cascade import Cascade
 
 JUDGED: dict[Effort, int] = {"quick": 100, "normal": 420, "proof": 6_000}
@@ -148,6 +149,7 @@ class Refinement:
                         self.stopped = True
                     if self.left <= rest or self.stopped:
                         return best
+                    tell("refining", self.most - self.left, self.most)
                     found = self.judge(tree, best) if self.moves.odd(tree) <= odd else None
                     if found is not None and less(found.key, best.key):
                         best = found

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from einsim.cli.map import case, quantity
 from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.cli.terminal import console, say_compiling
+from einsim.cli.terminal import console, progress, say_compiling
 from einsim.dataflow.mapper.explain import Explanation, explain
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.evaluation import AUTO, find_mapping
@@ -45,8 +45,9 @@ def command(
     cascade, machine = case(workload, accel, settings, mapping)
     if remap is not None or mapping == AUTO:
         say_compiling()
-    tree = find_mapping(cascade, machine, mapping)
-    found = explain(tree, cascade, machine, budget_s=budget_s)
+    with progress():
+        tree = find_mapping(cascade, machine, mapping)
+        found = explain(tree, cascade, machine, budget_s=budget_s)
     if as_json:
         click.echo(json.dumps({**msgspec.to_builtins(found), "result": found.result.to_dict()}, indent=2))
         return

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.cli.choice import Named
 from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
-from einsim.cli.terminal import console, say_compiling, titled
+from einsim.cli.terminal import console, progress, say_compiling, titled
 from einsim.dataflow.effort import Effort
 from einsim.dataflow.mapper.best import (
     Answer,
@@ -26,7 +24,6 @@ from einsim.dataflow.mapper.best import (
     default_space,
     template_mapping,
 )
-from einsim.dataflow.mapper.best import Progress as Report
 from einsim.dataflow.mapper.named import TemplateSpace
 from einsim.dataflow.mapper.objective import Objective
 from einsim.dataflow.mapper.space import MapSpace
@@ -43,6 +40,7 @@ from einsim.report.stated import energy, over_bound
 from einsim.settings import read_pairs, split
 from einsim.specs.errors import RuleError, SpecError
 from einsim.specs.files import write_text
+from einsim.specs.progress import tell
 from einsim.specs.units import Bytes, Seconds, format_bytes
 from einsim.workload import PASSES, WorkloadSource, find_workload
 from einsim.workloads.cascade import Cascade
@@ -153,7 +151,8 @@ def command(
         return
 
     say_compiling()
-    with _progress(joules=objective in ("energy", "edp")) as report:
+    report = partial(_tell, objective in ("energy", "edp"))
+    with progress():
 
         def search(cascade: Cascade, beat: float) -> Answer:
             if dataflow is not None:
@@ -249,26 +248,10 @@ def _space(
     )  # fmt: skip
 
 
-@contextmanager
-def _progress(*, joules: bool) -> Iterator[Report]:
-    """A bar on stderr with the best so far, on a terminal only; `joules`: with its energy."""
-    out = console(error=True)
-    if not out.is_terminal:
-        yield lambda *_: None
-        return
-    columns = (
-        TextColumn("groups"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} {task.description}", markup=False),
-    )
-    with Progress(*columns, TimeElapsedColumn(), console=out, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def report(done: int, groups: int, best: tuple[float, float, float] | None) -> None:
-            text = "" if best is None else f"best {best[0]:.3g} s" + (f", {best[1]:.3g} J" if joules else "")
-            bar.update(task, completed=done, total=groups, description=text)
-
-        yield report
+def _tell(joules: bool, done: int, groups: int, best: tuple[float, float, float] | None) -> None:
+    """Say how far a search is, with the best so far; `joules`: with its energy."""
+    text = "" if best is None else f", best {best[0]:.3g} s" + (f", {best[1]:.3g} J" if joules else "")
+    tell(f"searching groups{text}", done, groups)
 
 
 def _summary(found: Finals, objective: str) -> dict[str, object]:

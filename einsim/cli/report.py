@@ -13,6 +13,7 @@ import msgspec
 from einsim.cli.choice import Named
 from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
+from einsim.cli.terminal import progress
 from einsim.evaluation import TEMPLATE, Level, evaluate
 from einsim.report.case import Case
 from einsim.report.page import page
@@ -79,7 +80,8 @@ def command(
             raise click.UsageError(f"'{item}' is a workload, so an --accel is needed to run it on")
         for accel in accels:
             origins.append(path.stem)
-            found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level)
+            with progress():
+                found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level)
             again = ["einsim", "run", item, "--accel", accel, "--mapping", mapping, "--level", level]
             again += ["--set", *settings] if settings else []
             cases.append(Case(result=found.result, machine=found.machine, command=shlex.join(again)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from einsim.dataflow.result import Result
@@ -42,31 +42,34 @@ def titled(result: Result) -> Text:
 
 @contextmanager
 def progress() -> Iterator[None]:
-    """How far the work inside is, and the time left: on stderr, on a terminal, once it takes long."""
-    out, began = console(error=True), time.monotonic()
+    """What the work inside is at, how far, how long yet: on stderr, on a terminal, once it takes long."""
+    out = console(error=True)
     if not out.is_terminal:
         yield
         return
-    text, count = "{task.description}", "{task.completed:,} of {task.total:,}"
-    columns = (TextColumn(text, markup=False), BarColumn(), TextColumn(count), TimeRemainingColumn())
+    texts = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[count]}"))
+    columns = (*texts, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=out, transient=True)
-    tasks: dict[str, TaskID] = {}
+    task = bar.add_task("working", total=None, count="")
 
     def show(what: str, done: int, every: int) -> None:
-        if time.monotonic() - began < LONG_S:
-            return
-        bar.start()
-        if what not in tasks:
-            for other in tasks.values():
-                bar.remove_task(other)
-            tasks.clear()
-            tasks[what] = bar.add_task(what, total=every)
-        bar.update(tasks[what], completed=done, total=every)
+        nonlocal task
+        before = bar.tasks[0]
+        if every != (before.total or 0) or done < before.completed:
+            bar.remove_task(task)
+            task = bar.add_task(what, total=every or None, count="")
+        count = f"{done:,} of {every:,}" if every else ""
+        bar.update(task, description=what, completed=done, count=count)
 
+    late = threading.Timer(LONG_S, bar.start)
+    late.daemon = True
+    late.start()
     try:
         with listening(show):
             yield
     finally:
+        late.cancel()
+        late.join()
         bar.stop()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from einsim.accel.machine import Machine
 from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
+from einsim.cli.terminal import progress
 from einsim.dataflow.lower import lower
 from einsim.evaluation import TEMPLATE, Evaluation, evaluate
 from einsim.report.palette import slice_colours, work_colours
@@ -81,11 +82,13 @@ def command(
     check_output(output, "a trace", inputs=(workload, accel, mapping), force=force)
     if registers and output.suffix != ".vcd":
         raise SpecError("", "writes a .vcd file", got=output.name, where="--registers")
-    found = evaluate(workload, accel, settings=read_pairs(settings), mapping=mapping, level="analytical")
-    if registers:
-        click.echo(write_registers(found.cascade, found.mapped.machine, output))
-        return
-    click.echo(write_window(found, output, from_cycle, to_cycle))
+    with progress():
+        found = evaluate(workload, accel, settings=read_pairs(settings), mapping=mapping, level="analytical")
+        if registers:
+            said = write_registers(found.cascade, found.mapped.machine, output)
+        else:
+            said = write_window(found, output, from_cycle, to_cycle)
+    click.echo(said)
 
 
 def write_window(found: Evaluation, output: Path, from_cycle: int, to_cycle: int | None) -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import click
 import msgspec
-from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from einsim.cli.choice import Named
-from einsim.cli.terminal import console
+from einsim.cli.terminal import console, progress
+from einsim.specs.progress import tell
 from einsim.validation.fpga import suite as fpga
 from einsim.validation.papers import run as papers
 from einsim.validation.row import Row
@@ -63,7 +62,8 @@ def command(suite: str, cases: tuple[str, ...], full: bool, as_json: bool, every
     """Run and print; 1 when a row fails."""
     # A case without a suite is a paper's, as `--case` shows it.
     chosen = [suite] if suite != "all" else ["papers"] if cases else list(SUITES)
-    rows = list(gather(chosen, cases, full=full))
+    with progress():
+        rows = list(gather(chosen, cases, full=full))
     failed = [row for row in rows if not row.ok]
     if as_json:
         click.echo(json.dumps([msgspec.to_builtins(row) for row in rows], indent=1))
@@ -78,24 +78,10 @@ def command(suite: str, cases: tuple[str, ...], full: bool, as_json: bool, every
 
 
 def gather(suites: Sequence[str], cases: Sequence[str], *, full: bool = False) -> Iterator[Row]:
-    """The suites' rows, with a progress line on a terminal and none in a pipe."""
-    out = console(error=True)
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        TimeElapsedColumn(),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal,
-    ) as bar:
-        for name in suites:
-            task = bar.add_task(name)
-            options = {"full": True} if full and name in {"rtl", "fpga"} else {}
-            yield from SUITES[name](cases, partial(described, bar, task), **options)
-
-
-def described(bar: Progress, task: TaskID, case: str) -> None:
-    """Show which case is being run."""
-    bar.update(task, description=case)
+    """The suites' rows; whoever listens is told each case as it begins."""
+    for name in suites:
+        options = {"full": True} if full and name in {"rtl", "fpga"} else {}
+        yield from SUITES[name](cases, tell, **options)
 
 
 def told(row: Row) -> str:
