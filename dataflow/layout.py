@@ -128,9 +128,9 @@ def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
 def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
     """Whether a loop and the one directly inside it take single points of ranks that always go together."""
     inner = node.body
-    if not isinstance(inner, Loop) or node.tile != 1 or inner.tile != 1 or above:
+    if not isinstance(inner, Loop) or node.tile != 1 or inner.tile != 1:
         return False
-    if node.rank == inner.rank or {node.rank, inner.rank} & _going_alone(cascade):
+    if node.rank == inner.rank or {node.rank, inner.rank} & {*above, *_going_alone(cascade)}:
         return False
     ranks = (node.rank, inner.rank)
     if any(isinstance(below, Loop) and below.rank in ranks for below, _ in walk(inner.body)):

@@ -86,9 +86,8 @@ def meets(cascade: Cascade, edge: Dependence, given: tuple[str, ...]) -> bool:
 
 
 def initial_only(cascade: Cascade, edge: Dependence) -> bool:
-    """Whether a read of a state finds its initial value and nothing else: the one before its only step."""
-    lone = any(cascade.size(rank) == 1 for rank in edge.writer.iterative)
-    return lone and not meets(cascade, edge, ())
+    """Whether a read of a state finds its initial value and nothing else."""
+    return bool(edge.writer.iterative) and not meets(cascade, edge, ())
 
 
 def ahead(cascade: Cascade, edge: Dependence, rank: str, given: Given) -> tuple[float, float] | None:

@@ -19,10 +19,10 @@ KINDS: Final = ("exp", "sqrt", "tanh", "sigmoid", "abs", "relu", "square", "silu
 
 
 def chain(draw: Draw) -> str:
-    """One to seven Einsums, each of what stands before: products, sums, maxima, elementwise ones."""
+    """One to seven Einsums, mostly few, each of what stands before: products, sums, maxima, elementwise ones."""
     tensors: dict[str, str] = {"A": "mk", "B": "kn"}
     lines: list[str] = []
-    for number in range(draw.randint(1, 7)):
+    for number in range(min(draw.randint(1, 7), draw.randint(1, 7))):
         left = draw.choice(list(tensors))
         ranks, name = tensors[left], f"T{number}"
         kind = draw.choice(("product", "sum", "element", "pair", "element"))
@@ -102,7 +102,8 @@ def known(draw: Draw) -> list[str]:
             f"seq={draw.size()}",
             *draw.some(("phase=decode", "passes=1", "model=t5"), 0.3),
         ]
-    name = draw.choice(list(LIBRARY))
+    long = draw.chance(0.3)  # attention has the most Einsums and takes longest
+    name = draw.choice([name for name in LIBRARY if ("attention" in name) == long])
     pairs = [f"{key}={draw.randint(1, 3) if key in 'bh' else draw.size()}" for key in LIBRARY[name]]
     if "attention" in name:
         pairs += draw.some(

@@ -82,6 +82,11 @@ def mutate(draw: Draw, data: Any, times: int = 1) -> Any:
     return data
 
 
+def anywhere(draw: Draw, data: Any) -> Any:
+    """As `mutate`, at the root too."""
+    return next(iter(mutate(draw, {"root": data}).values()), None)
+
+
 def odd(draw: Draw, parent: Any, key: Any) -> None:
     """Any value in its place."""
     parent[key] = draw.choice(ODD)

@@ -12,7 +12,7 @@ from einsim.cli.group import COMMANDS
 from einsim.specs.yaml_reader import read_yaml
 from tests.fuzz import cascades, machines, searches
 from tests.fuzz.bench import Bench, FaultError
-from tests.fuzz.draw import ODD, Draw, as_yaml, garble, mutate
+from tests.fuzz.draw import ODD, Draw, anywhere, as_yaml, garble, mutate
 from tests.fuzz.networks import network_case
 
 TEMPLATES: Final = (
@@ -121,7 +121,7 @@ def config_case(draw: Draw, bench: Bench) -> None:
     if draw.chance(0.15):
         text = garble(draw, text)
     elif draw.chance(0.1):
-        text = json.dumps(mutate(draw, {"x": data}, 1)["x"] if draw.chance(0.5) else draw.choice(ODD))
+        text = json.dumps(anywhere(draw, data) if draw.chance(0.5) else draw.choice(ODD))
     name = bench.file("config.json", text)
     given = [
         name,

@@ -21,7 +21,7 @@ from einsim.workloads.models.parts import (
 )
 from einsim.workloads.models.step import Step
 from tests.fuzz.bench import Bench, FaultError
-from tests.fuzz.draw import ODD, Draw, garble, mutate
+from tests.fuzz.draw import ODD, Draw, anywhere, garble, mutate
 from tests.workloads.models.published import CONFIGS
 
 
@@ -36,7 +36,7 @@ def text(draw: Draw) -> str:
         elif form < 0.7 and isinstance(data[key], int):
             data[key] = draw.choice((1, 2, 3, data[key] - 1, data[key] + 1, 2 * data[key], data[key] // 2))
         else:
-            data = mutate(draw, {"x": data})["x"] if draw.chance(0.1) else mutate(draw, data)
+            data = anywhere(draw, data) if draw.chance(0.1) else mutate(draw, data)
             if not isinstance(data, dict) or not data:
                 break
     written = json.dumps(data, indent=1)

@@ -7,6 +7,7 @@ import pytest
 
 from einsim.accel.machine import Machine, OpCost
 from einsim.dataflow.account import static_counts
+from einsim.dataflow.analytical import analyse
 from einsim.dataflow.chain import chain_ticks
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
@@ -40,6 +41,23 @@ def test_only_the_step_that_is_still_read_leaves() -> None:
     found = outcome(work, machine(), Sequence(children=(state, last)))
     assert right(work, found)
     assert found.books.writes["dram", "S"] == 3 * 2 == found.books.reads["dram", "S"]
+
+
+def test_an_initial_value_that_a_later_einsum_reads_is_never_moved() -> None:
+    """Of a state of several steps, too: 2 bytes were stored and loaded for it (drawn input 101:2676)."""
+    text = "initial S = 0\nS[t+1] = S[t] + X[t]\nY[c] = S[0] * G[c]\nR = sum[t](S[t+1])"
+    work, chip = parse(text, name="first", sizes={"t": 5, "c": 3}), machine()
+    state = chain(
+        keep("S X R", "gb"), ("t", 1),
+        Pipeline(children=(Compute(einsum="S", unit="lanes"), Compute(einsum="R", unit="lanes"))),
+    )  # fmt: skip
+    first = chain(keep("S G Y", "gb"), Compute(einsum="Y", unit="lanes"))
+    tree = Sequence(children=(state, first))
+    found = outcome(work, chip, tree)
+    assert right(work, found)
+    assert traffic(found, "dram", "S") == 0
+    mapping = Mapping(cascade=work.name, machine=chip.name, template="file", tree=tree)
+    assert "S" not in analyse(lower(mapping, work, chip), chip).traffic["dram"]
 
 
 def test_a_state_in_a_keep_inside_its_loop_goes_out_and_in() -> None:
