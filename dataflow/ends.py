@@ -144,7 +144,9 @@ class Ends:
         total = sum(busy for works in on.values() for _, busy, _ in works)
         every = [least, *(_with_ends(works) for works in on.values())]
         for one, most in self.queued.items():
-            every.append(heads[one] + max(ticks[one].values(), default=0) + (most + 1) * late[one] + tails[one])
+            every.append(
+                heads[one] + max(ticks[one].values(), default=0) + (most + 1) * late[one] + tails[one]
+            )
         return max([*every, *self._in_turn(ticks)] if single else every), total
 
     def _queued(self, op: Op, tally: Tally) -> int:

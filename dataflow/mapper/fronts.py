@@ -20,7 +20,7 @@ from einsim.dataflow.mapper.point import GroupPoint, NestPoint
 from einsim.dataflow.mapper.pools import Entry, Frame, Pools, Rows, bounds_of, table_of
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import CAPACITY, menu_arrays
-from einsim.dataflow.mapper.tiles import coarse_sizes
+from einsim.dataflow.mapper.tiles import coarse_sizes, thinned
 from einsim.dataflow.mapper.vectors import TileVector, loops_of, pruned, twins
 from einsim.specs.arrays import Bools, Floats, Ints
 from einsim.workloads.cascade import Einsum
@@ -30,6 +30,10 @@ FIRST_ROWS = 16
 FEW_LOOPS = 3
 #: Nodes for one Einsum when an answer's ties are broken.
 TIE_NODES = 20_000
+
+
+#: Vectors of tiles of a group's shared loops, at most: of a cascade of one Einsum, and of one of many.
+MOST_SHARED, LEAST_SHARED = 6_000, 256
 
 
 class Archive:
@@ -135,9 +139,10 @@ class Contexts:
         frames, every = self._frames(group), True
         rows, where = [np.empty((0, self.width))], [np.empty((0, 3), np.int64)]
         for number, frame in enumerate(frames):
-            every = every and not self.late()
-            if not every:
+            if self.late():
+                every = False
                 break
+            every = every and frame.all
             total: Floats = np.zeros((len(frame.insides), len(frame.tiles), self.width))
             for einsum, (seen, which) in zip(group, frame.views, strict=True):
                 rows_of = bounds_of(self.space, self.pools, einsum, seen, frame.tiles)
@@ -171,8 +176,11 @@ class Contexts:
             seen = [inside.seen_by(einsum) for inside in insides]
             number = {one: at for at, one in enumerate(dict.fromkeys(seen))}
             views.append((tuple(number), np.array([number[one] for one in seen], np.int64)))
-        tiles = list(self.space.shared_tiles(insides[0]))
-        return Frame(np.array(tiles, np.int64).reshape(len(tiles), -1), insides, tuple(views))
+        menus = self.space.shared_menus(insides[0])
+        few = thinned(menus, max(LEAST_SHARED, MOST_SHARED // len(self.space.cascade.einsums)))
+        tiles = list(itertools.product(*few))
+        vectors = np.array(tiles, np.int64).reshape(len(tiles), -1)
+        return Frame(vectors, insides, tuple(views), few == menus)
 
     def _fit(self, rows: Floats) -> Bools:
         """Which rows fit."""

@@ -23,6 +23,14 @@ from einsim.workloads.cascade import Einsum
 PART = 4
 
 
+#: Sums of two fronts for each node, as a square: a fifth of them make the front that each is compared with.
+SUMS = 5_000
+
+
+#: Einsums of a cascade up to which fronts are joined whole, whatever that takes.
+LONG = 3
+
+
 class Searched(NamedTuple):
     """What is found of a group, the nodes looked at, whether all of it was covered, and what no point of it
     that is better than its smaller groups costs less than, where groups add up.
@@ -68,6 +76,7 @@ class GroupSearch:
         self.scale = contexts.space.scale
         self.archive = Archive(3 if mode == FRONT else 2, 3)
         self.traces: dict[int, _Trace] = {}
+        self.long = not contexts.few and len(contexts.space.cascade.einsums) > LONG
         if limit and mode >= LATENCY:
             self.archive.seed([min(score(one, objective) for one in limit)])
         elif limit:
@@ -127,7 +136,7 @@ class GroupSearch:
                 self.traces[tag] = trace
                 if whole and mode == ENERGY and not contexts.leak_j:
                     return  # each Einsum's own best fits beside the others: nothing is better here
-        fronts = self._rows(contexts.front, inside, shared)
+        fronts = self._some(self._rows(contexts.front, inside, shared))
         trace = self._join(inside, fronts, [rows.keys for rows in fronts], tag + 1) if fronts else None
         if trace is not None:
             self.traces[tag + 1] = trace
@@ -143,6 +152,18 @@ class GroupSearch:
             if not len(found[-1].keys):
                 return []
         return found
+
+    def _some(self, fronts: list[Rows]) -> list[Rows]:
+        """The fronts, or some rows of them where the longest would take more than the nodes left to join:
+        each sum is compared with all that they make.
+        """
+        fronts, most = [*fronts], math.isqrt(max(1, self.left) * SUMS)
+        lengths = [len(rows.keys) for rows in fronts]
+        while self.long and math.prod(sorted(lengths)[-2:]) > most:
+            at = max(range(len(fronts)), key=lengths.__getitem__)
+            fronts[at] = fronts[at]._replace(keys=fronts[at].keys[::2], metas=fronts[at].metas[::2])
+            lengths[at], self.covered = len(fronts[at].keys), False
+        return fronts
 
     def _join(self, inside: Inside, parts: list[Rows], keys: list[Floats], tag: int) -> _Trace | None:
         """Sums of the Einsums' rows into the archive; None where nothing new came in."""

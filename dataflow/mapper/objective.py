@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar, get_args
 
+import numpy as np
+
 from einsim.specs.compiled import njit
 
 Objective = Literal["latency", "energy", "edp", "buffer", "pareto"]
@@ -48,9 +50,11 @@ def mode_of(objective: str, alone: bool) -> int:
 
 def nondominated(items: Iterable[Item], figures: Callable[[Item], tuple[float, ...]]) -> list[Item]:
     """The items that no other is as good as in every figure, ascending; of equal ones the first."""
-    kept: list[tuple[Item, tuple[float, ...]]] = []
-    for one in sorted(items, key=figures):
-        mine = figures(one)
-        if not any(all(a <= b for a, b in zip(other, mine, strict=True)) for _, other in kept):
-            kept.append((one, mine))
-    return [one for one, _ in kept]
+    every = sorted(items, key=figures)
+    rows = np.array([figures(one) for one in every])
+    front, kept = np.empty_like(rows), list[int]()
+    for at, row in enumerate(rows):
+        if not np.all(front[: len(kept)] <= row, axis=1).any():
+            front[len(kept)] = row
+            kept.append(at)
+    return [every[at] for at in kept]

@@ -48,14 +48,15 @@ class Layouts(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A group's shared loops in one order with every vector of `tiles` [T, loops], and what may stay around
-    the pipeline there: I surroundings. Of each Einsum what it sees of them, and which of those it sees in
-    each surrounding [I].
+    """A group's shared loops in one order with vectors of `tiles` [T, loops], and what may stay around the
+    pipeline there: I surroundings. Of each Einsum what it sees of them, and which of those it sees in each
+    surrounding [I]. `all`: no vector is left out.
     """
 
     tiles: Ints
     insides: tuple[Inside, ...]
     views: tuple[tuple[tuple[Inside, ...], Ints], ...]
+    all: bool
 
 
 class Pools:

@@ -32,6 +32,8 @@ Span = tuple[int, int]
 ENDLESS = 2**62
 #: Sets of residents that a search of `few` looks at: none, and those that may cost least.
 FEW_SETS = 4
+#: Points of a front that go on where groups are joined.
+MOST_WAYS = 50
 #: Nodes that a group gets at least.
 LEAST_NODES = 2_000
 
@@ -84,8 +86,13 @@ class Search:
         self.nodes = nodes
         self.least_nodes = LEAST_NODES // (4 if beat < math.inf and not few else 1)
         self.workers = workers
-        self.stopped = False
-        self.used, self.done, self.total = 0, 0, 0  # nodes; groups, and all of them
+        self.stopped = self.thinned = False
+        self.used, self.singles, self.done, self.total = (
+            0,
+            0,
+            0,
+            0,
+        )  # nodes; groups
         self.waiting: set[Hashable] = set()
         self.groups: dict[Hashable, KnownGroup] = {}
         self.alone: set[int] = set()  # rows of single Einsums whose nodes were counted; pools keep them
@@ -121,7 +128,9 @@ class Search:
         known = min((score(one, self.objective)[0] for one in best), default=math.inf)
         left = min(map(self._floor, rest), default=math.inf)
         additive = self.objective in ADDITIVE and not self.stopped
-        proven = proven and not self.stopped and (not rest or (additive and left >= known))
+        proven = (
+            proven and not self.stopped and not self.thinned and (not rest or (additive and left >= known))
+        )
 
         def rank(one: Found) -> Key:
             return score(one, self.objective)
@@ -160,13 +169,14 @@ class Search:
         for number in self._sizes(mine):
             row = [g for g in mine if len(g) == number and self._may_improve(leasts, g, best, whole)]
             self.done += sum(len(group) == number for group in mine) - len(row)
-            share = max(self.least_nodes, (self.nodes - self.used) // max(1, len(self.waiting)))
+            least = self._least_nodes(number, len(row))
+            share = max(least, (self.nodes - self.used) // max(1, len(self.waiting)))
             self.waiting -= {self._key(space, group) for group in mine if len(group) == number}
             if number == 1:  # the same in every part, so that what was found serves again
                 share = max(self.least_nodes, self.nodes // len(self.index))
             spans = [self._span(group) for group in row]
             smaller = [self._cover(space, table, *span) if number > 1 else [] for span in spans]
-            shares = self._shares(share, [leasts[span] for span in spans], smaller)
+            shares = self._shares(share, least, [leasts[span] for span in spans], smaller)
             jobs = [
                 pool.submit(self.group, contexts, group, limit, part)
                 for group, limit, part in zip(row, smaller, shares, strict=True)
@@ -174,10 +184,11 @@ class Search:
             for span, job in zip(spans, jobs, strict=True):
                 one = job.result()
                 self.used, self.done, proven = self.used + one.nodes, self.done + 1, proven and one.covered
+                self.singles += one.nodes if number == 1 else 0
                 leasts[span] = max(one.least, leasts[span])
                 if one.found:
                     table[span] = one.found
-                now = self._cover(space, table, 0, len(self.index))
+                now = self._cover(space, table, 0, len(self.index)) if self.objective in ADDITIVE else []
                 shown = best_of([*best, *now], self.objective)
                 self.report(self.done, self.total, shown[0] if shown else None)
             whole = self._cover(space, table, 0, len(self.index))
@@ -208,7 +219,18 @@ class Search:
         share = [self.left.get(name, 1.0) for name in self.index]
         return {at: max(min(share[slice(*at)]) * one, masked.get(at, 0.0)) for at, one in leasts.items()}
 
-    def _shares(self, share: int, leasts: list[float], limits: list[list[Found]]) -> list[int]:
+    def _least_nodes(self, number: int, groups: int) -> int:
+        """Nodes that each of so many groups of a number of Einsums gets at least: single ones as many as they
+        need to be found at all, larger ones together as many as those, where nodes are used up.
+        """
+        if number == 1 or self.few:
+            return self.least_nodes
+        rest = max(self.nodes, 2 * self.singles) - self.used
+        return max(1, min(self.least_nodes, rest // max(1, groups)))
+
+    def _shares(
+        self, share: int, least_nodes: int, leasts: list[float], limits: list[list[Found]]
+    ) -> list[int]:
         """A share of nodes for each of some groups, by how much it might be better than smaller ones."""
         if self.objective not in ADDITIVE or not all(limits):
             return [share] * len(limits)
@@ -216,7 +238,7 @@ class Search:
             score(limit[0], self.objective)[0] - least for limit, least in zip(limits, leasts, strict=True)
         ]
         mean = sum(gains) / max(1, len(gains)) or 1.0
-        return [max(self.least_nodes, int(share * gain / mean)) for gain in gains]
+        return [max(least_nodes, int(share * gain / mean)) for gain in gains]
 
     def _mode(self, group: tuple[Einsum, ...]) -> int:
         return mode_of(self.objective, len(group) == len(self.index))
@@ -276,11 +298,21 @@ class Search:
             joined = [
                 before.then(group)
                 for begin in range(first, end)
-                for group in table.get((begin, end), ())
-                for before in ways[begin - first]
+                for group in self._some(table.get((begin, end), []), whole=(begin, end) == (first, last))
+                for before in self._some(ways[begin - first])
             ]
             ways.append(best_of(joined, self.objective))
-        return [msgspec.structs.replace(one, held=one.held + kept) for one in ways[-1]]
+        ends = self._some(ways[-1], whole=not self.thinned)
+        return [msgspec.structs.replace(one, held=one.held + kept) for one in ends]
+
+    def _some(self, front: list[Found], *, whole: bool = False) -> list[Found]:
+        """So many of a front that others join, from one end to the other: a front of sums has up to as many
+        points as all fronts, times each other. All of what is `whole`.
+        """
+        if whole or len(front) <= MOST_WAYS:
+            return front
+        self.thinned = True
+        return [front[at * (len(front) - 1) // (MOST_WAYS - 1)] for at in range(MOST_WAYS)]
 
     def group(
         self, contexts: Contexts, group: tuple[Einsum, ...], limit: list[Found], share: int

@@ -272,10 +272,9 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             ordered=frozenset(name for name, ranks in self.order.items() if ranks),
         )  # fmt: skip
 
-    def shared_tiles(self, inside: Inside) -> Iterator[TileVector]:
-        """Tiles of a group's loops: each splits its rank, or walks the steps of a state."""
-        menus = ((1,) if rank == inside.step else self.tiles.splits(rank) for rank in inside.shared)
-        return itertools.product(*menus)
+    def shared_menus(self, inside: Inside) -> tuple[tuple[int, ...], ...]:
+        """Tiles of each of a group's loops: it splits its rank, or walks the steps of a state."""
+        return tuple((1,) if rank == inside.step else self.tiles.splits(rank) for rank in inside.shared)
 
     def largest_nest(self) -> int:
         """Vectors of tile sizes of the largest loop nest."""
@@ -298,7 +297,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         total = 0
         for inside in self.insides(group):
             every = [list(self.nests(einsum, inside)) for einsum in group]
-            for shared in self.shared_tiles(inside):
+            for shared in itertools.product(*self.shared_menus(inside)):
                 total += math.prod(
                     sum(
                         vectors.count_vectors(self.tiles, nest, shared) * math.prod(map(len, nest.choices))
@@ -311,7 +310,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def group_points(self, group: tuple[Einsum, ...]) -> Iterator[GroupPoint]:
         """Every point of one group."""
         for inside in self.insides(group):
-            for shared in self.shared_tiles(inside):
+            for shared in itertools.product(*self.shared_menus(inside)):
                 every = [
                     [point for nest in self.nests(einsum, inside) for point in self.nest_points(nest, shared)]
                     for einsum in group
@@ -372,7 +371,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if not every:
             return None
         inside = rng.choice(every)
-        shared = rng.choice(list(self.shared_tiles(inside)))
+        shared = rng.choice(list(itertools.product(*self.shared_menus(inside))))
         points = []
         for einsum in group:
             key = einsum.name, inside

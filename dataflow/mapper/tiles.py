@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from functools import lru_cache
 from typing import Literal
@@ -53,6 +54,15 @@ def coarse_sizes(sizes: tuple[int, ...]) -> tuple[int, ...]:
         return sizes
     last = len(sizes) - 1
     return tuple(sizes[at] for at in sorted({last // 3, 2 * last // 3, max(0, last - 1), last}))
+
+
+def thinned(menus: tuple[tuple[int, ...], ...], most: int) -> tuple[tuple[int, ...], ...]:
+    """Menus with at most so many vectors: of the longest every other size is left out, never its largest."""
+    found = [*menus]
+    while math.prod(map(len, found)) > most:
+        longest = max(range(len(found)), key=lambda at: len(found[at]))
+        found[longest] = found[longest][::-2][::-1]
+    return tuple(found)
 
 
 class RankUse(msgspec.Struct, frozen=True, kw_only=True):

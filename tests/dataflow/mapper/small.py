@@ -191,7 +191,7 @@ def every_row(space: MapSpace) -> dict[tuple[str, ...], npt.NDArray[np.float64]]
     for group in space.fusions():
         mine = found.setdefault(tuple(einsum.name for einsum in group), [])
         for inside in space.insides(group):
-            for shared in space.shared_tiles(inside):
+            for shared in itertools.product(*space.shared_menus(inside)):
                 total = np.zeros((1, engines + 1 + len(capacity)))
                 for einsum in group:
                     rows = [

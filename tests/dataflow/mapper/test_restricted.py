@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from contextlib import suppress
 
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from einsim.accel.load import load_machine
 from einsim.dataflow.mapper.best import best_mapping
 from einsim.dataflow.mapper.space import MapSpace
+from einsim.dataflow.mapper.tiles import thinned
 from einsim.specs.errors import EinsimError
+from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
 
 MACHINE = """
@@ -59,3 +63,27 @@ def test_what_is_held_in_several_memories_is_within_the_cap_together(machine):
             held.append(sum(found.result.buffers.values()))
             assert held[-1] <= cap
     assert held
+
+
+def test_menus_are_thinned_to_so_many_vectors_and_keep_the_largest_tile():
+    menus = (tuple(range(1, 101)), (1, 8), tuple(range(1, 50)))
+    few = thinned(menus, 500)
+    assert 100 < math.prod(map(len, few)) <= 500
+    assert [menu[-1] for menu in few] == [100, 8, 49]
+    assert all({*some} <= {*menu} for some, menu in zip(few, menus, strict=True))
+    assert thinned(menus, 10**6) == menus
+    assert thinned(menus, 1) == ((100,), (8,), (49,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["latency", "edp", "pareto"])
+def test_a_restricted_search_of_all_tiles_is_bounded_by_its_nodes(objective):
+    """5 GB and minutes: tiles of shared loops, joins of fronts and groups were not counted."""
+    work = load_workload("gated-short-convolution", {"b": 3, "d": 32, "i": 1})
+    machine = load_machine("u280-flightllm")
+    space = MapSpace(cascade=work, machine=machine, menu="all", buffers=1)
+    began = time.process_time()
+    found = best_mapping(work, machine, objective, space=space, nodes=10_000)
+    assert not found.proven
+    assert time.process_time() - began < 60  # 15 on an idle machine
+    assert found.nodes < 200_000
