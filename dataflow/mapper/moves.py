@@ -5,8 +5,8 @@ A move makes a tree, which may be illegal. What no machine does, though legality
 
 - registers serve a reader that lays the tensor over the unit as its maker does; what a unit has just made in
   the same loops, laid out alike, is chained;
-- with "full" layouts, every dimension of an array gets a rank, and an Einsum that does not contract finds an
-  operand that lies along both in the array's registers: no edge brings in a value for each PE.
+- with "full" layouts, every dimension of an array gets a rank (not where the busiest unit's Einsums go to
+  another), and what does not contract finds an operand that lies along both in the array's registers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from einsim.dataflow.holds import common_levels
 from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tiles import menu, narrowest
-from einsim.dataflow.mapper.trees import Place, common, dropped, flat, kept_at, leaves, once
+from einsim.dataflow.mapper.trees import Place, common, dropped, flat, kept_at, leaves, once, tiles_of
 from einsim.dataflow.mapping import (
     Compute,
     Keep,
@@ -42,6 +42,8 @@ from einsim.workloads.cascade import Einsum
 
 #: Trees beside one, of which the analytical result is known.
 Subject = Callable[[Node, Result], Iterator[Node]]
+#: Einsums of the busiest unit that are tried on another.
+MOST_ELSEWHERE = 3
 #: Buffers of what a step makes that are tried together.
 FLIGHTS = (1, 2, 3, 4, 5, 6)
 
@@ -68,7 +70,9 @@ class Moves:
         buffers: list[Subject] = [partial(self._buffers, tensor=tensor) for tensor in self.users]
         walks: list[Subject] = [partial(self._loop, at=at) for at in range(loops)]
         rest = [self._flows, self._flights, *walks, self._splits]
-        return [*einsums, *rest, *homes, *buffers] if self.steps else [*rest, *homes, *buffers, *einsums]
+        if self.steps:
+            return [*einsums, *rest, *homes, *buffers]
+        return [self._elsewhere, *rest, *homes, *buffers, *einsums]
 
     # units and layouts
 
@@ -110,6 +114,28 @@ class Moves:
                 for name, leaf in chosen[0].items():
                     new = put(new, here[name], leaf)
                 yield self.settled(new, chosen[1])
+
+    def _elsewhere(self, tree: Node, result: Result) -> Iterator[Node]:
+        """What keeps the busiest unit longest on other units, in its quickest layouts there."""
+        here, costs = leaves(tree), result.by_einsum
+        busiest = max(self.machine.units, key=lambda unit: result.bound_by.get(unit.name, 0)).name
+        there = sorted((name for name in here if costs[name].unit == busiest), key=lambda e: -costs[e].cycles)
+        for name in there[:MOST_ELSEWHERE]:
+            einsum, (extents, _) = self.cascade.einsum(name), tiles_of(tree, here[name], self.cascade.sizes)
+            ways = [
+                n for n in self.space.every_leaf(einsum) if n.unit != busiest and not self._needed(einsum, n)
+            ]
+            quickest = partial(self._cycles, einsum, extents=extents)
+            for node in sorted(ways, key=quickest)[:2]:
+                if not self._busier(tree, here, {name: node}, result):
+                    yield self.settled(put(tree, here[name], node))
+
+    def _cycles(self, einsum: Einsum, node: Compute, extents: Mapping[str, int]) -> float:
+        """Cycles of the machine's clock of one tile."""
+        unit = self.machine.unit(node.unit)
+        work = exploited(self.cascade, unit, einsum, extents)
+        ratio = self.machine.clock_hz / (unit.clock_hz or self.machine.clock_hz)
+        return ratio * float(array_cycles(self.cascade, unit, einsum, node, work))
 
     def _together(
         self, here: Mapping[str, Place], node: Compute, tensor: str | None
@@ -155,15 +181,8 @@ class Moves:
         for was in (result.by_einsum[name] for name in chosen):
             busy[was.unit] -= was.cycles
         for name, node in chosen.items():
-            extents, tiles = dict(self.cascade.sizes), 1
-            for loop in above(tree, here[name]):
-                if isinstance(loop, Loop):
-                    tiles *= -(-extents[loop.rank] // loop.tile)
-                    extents[loop.rank] = min(extents[loop.rank], loop.tile)
-            unit, einsum = self.machine.unit(node.unit), self.cascade.einsum(name)
-            work = exploited(self.cascade, unit, einsum, extents)
-            ratio = self.machine.clock_hz / (unit.clock_hz or self.machine.clock_hz)
-            busy[node.unit] += tiles * ratio * array_cycles(self.cascade, unit, einsum, node, work)
+            extents, tiles = tiles_of(tree, here[name], self.cascade.sizes)
+            busy[node.unit] += tiles * self._cycles(self.cascade.einsum(name), node, extents)
         return max(busy.values()) > result.cycles * 1.02 + 1
 
     def settled(self, tree: Node, registers: Collection[str] = ()) -> Node:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from einsim.dataflow.mapping import Compute, Keep, Node, Pipeline, Sequence, node_at, placed, put
+from einsim.dataflow.mapping import Compute, Keep, Loop, Node, Pipeline, Sequence, above, node_at, placed, put
 
 Place = tuple[int, ...]
 Fork = Pipeline | Sequence
@@ -70,3 +70,13 @@ def once(tree: Node) -> Node:
     if isinstance(tree, Fork):
         return msgspec.structs.replace(tree, children=tuple(map(once, tree.children)))
     return tree
+
+
+def tiles_of(tree: Node, place: Place, sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:
+    """Points of each rank of one tile of a leaf, and how many tiles there are."""
+    extents, tiles = dict(sizes), 1
+    for loop in above(tree, place):
+        if isinstance(loop, Loop):
+            tiles *= -(-extents[loop.rank] // loop.tile)
+            extents[loop.rank] = min(extents[loop.rank], loop.tile)
+    return extents, tiles

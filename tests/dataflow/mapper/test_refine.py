@@ -164,6 +164,19 @@ def test_what_is_proven_is_not_refined(objective: Objective, monkeypatch: pytest
     assert any(one.tree == default.tree for one, _ in answer.finalists)
 
 
+def test_what_keeps_the_busiest_unit_longest_is_tried_on_another() -> None:
+    """The exponent of an encoder's attention fills a row of the array, which has nothing to do meanwhile."""
+    work = library.build("encoder-layer", seq=512, b=1, passes="3")
+    start = build_mapping(work, CLOUD)
+    space = default_space(work, CLOUD)
+    most = {"most": JUDGED["quick"], "within": float("inf"), "layouts": "full", "until": float("inf")}
+    tree, _ = refine(work, CLOUD, "latency", [[start.tree]], space=space, **most)[0][0]  # type: ignore[arg-type]
+    units = {node.einsum: node.unit for node in tree.computes()}
+    assert units["SN"] == "array2d"
+    cycles = [simulate(lower(one, work, CLOUD), CLOUD).cycles for one in (tree, start)]
+    assert cycles[0] < 0.95 * cycles[1]
+
+
 FFN = "H[p,s] = X[p,d] * W[d,s]\nA[p,s] = max(H[p,s], 0)\nY[p,o] = A[p,s] * V[s,o]"
 
 
