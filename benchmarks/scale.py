@@ -2,10 +2,12 @@
 
     python benchmarks/scale.py
     python benchmarks/scale.py --accel flat-cloud --most 1000
+    python benchmarks/scale.py --recurrent --most 1000
 
-A chain is products and additions in turn, each of the one before, as a network's layers are. Each length is a
-process of its own; what imports take is left out. The last row is the exponent of the length that fits best
-(least squares of the logarithms): 1 is linear, and n log n over 100 to 5,000 has 1.16.
+A chain is products and additions in turn, each of the one before, as a network's layers are; or, recurrent,
+states and functions of them in turn. Each length is a process of its own; what imports take is left out. The
+last row is the exponent of the length that fits best (least squares of the logarithms): 1 is linear, and n log n
+over 100 to 5,000 has 1.16.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import einsim
 
 LENGTHS = (100, 200, 400, 1000, 2000, 5000)
 SIZES = {"b": 16, "d": 64, "h": 128}
+STATE_SIZES = {"t": 8, "c": 16}
 RAW = argparse.RawDescriptionHelpFormatter
 STEPS = ("parse", "passes", "map", "lower", "analytical", "simulate")
 
@@ -41,18 +44,28 @@ def chain(length: int) -> str:
     return "\n".join(lines)
 
 
-def seconds(length: int, accel: str) -> list[float]:
+def states(length: int) -> str:
+    """So many Einsums in the notation, half of which are states."""
+    lines, before = [], "X"
+    for at in range(length // 2):
+        lines += [f"initial S{at} = 0", f"S{at}[t+1,c] = S{at}[t,c] * D{at}[c] + {before}[t,c]"]
+        lines.append(f"A{at}[t,c] = exp(S{at}[t+1,c])")
+        before = f"A{at}"
+    return "\n".join(lines)
+
+
+def seconds(length: int, accel: str, recurrent: bool) -> list[float]:
     """CPU seconds of each step of a chain."""
-    machine, text = einsim.load_machine(accel), chain(length)
-    einsim.evaluate(
-        einsim.parse_cascade(chain(4), name="first", sizes=SIZES), machine
-    )  # what is imported and compiled
+    kind, sizes = (states, STATE_SIZES) if recurrent else (chain, SIZES)
+    machine, text = einsim.load_machine(accel), kind(length)
+    first = einsim.parse_cascade(kind(4), name="first", sizes=sizes)
+    einsim.evaluate(first, machine)  # what is imported and compiled
     times = [time.process_time()]
 
     def lap() -> None:
         times.append(time.process_time())
 
-    work = einsim.parse_cascade(text, name="chain", sizes=SIZES)
+    work = einsim.parse_cascade(text, name="chain", sizes=sizes)
     lap()
     for rank in work.ranks:
         einsim.passes(work, rank.name)
@@ -78,11 +91,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=RAW)
     parser.add_argument("--accel", default="tpu-v4i")
     parser.add_argument("--most", type=int, default=LENGTHS[-1], help="the longest chain")
+    parser.add_argument("--recurrent", action="store_true", help="a chain of states")
     options = parser.parse_args()
     lengths = [length for length in LENGTHS if length <= options.most]
     table = Table("Einsums", *STEPS, "passes in all", "analytical in all", "sim in all")
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        rows = [pool.apply(seconds, (length, options.accel)) for length in lengths]
+        rows = [pool.apply(seconds, (length, options.accel, options.recurrent)) for length in lengths]
     for row in rows:
         *until, analytical, simulated = row
         row += [sum(row[:2]), sum(until) - row[1] + analytical, sum(until) - row[1] + simulated]

@@ -23,6 +23,8 @@ from einsim.workloads.cascade import Cascade, Einsum
 
 #: Blocks that are joined by rows at most.
 MOST_JOINED = 6
+#: Blocks that walk a state's steps together with it, to each side at most.
+MOST_WALKED = 16
 
 Run = tuple[int, int]
 """Blocks from one place in the order to another, which are computed together."""
@@ -111,7 +113,9 @@ class Outline:
         return tuple(dict.fromkeys(tuple(dict.fromkeys(group)) for group in groups))
 
     def _walked(self, large: tuple[Block, ...]) -> Iterator[Run]:
-        """Runs with a state in which all walk its steps: all that do, and from the state to each side."""
+        """Runs with a state in which all walk its steps: all that do, and from the state to each side; long
+        ones are left out, or there would be as many as blocks times blocks.
+        """
         for block in large:
             whole = self._run({e.name for e in block})
             if whole is None:
@@ -120,11 +124,13 @@ class Outline:
                 walked = set(stepped(self.cascade, self.order[at]))
                 if not walked:
                     continue
-                for first in range(whole[0], at + 1):
-                    for stop in range(at + 1, whole[1] + 1):
-                        ends = (first, stop) == whole or first == at or stop == at + 1
-                        if ends and all(walked <= set(e.ranks) for e in self.einsums((first, stop))):
-                            yield first, stop
+                first, last = max(whole[0], at + 1 - MOST_WALKED), min(whole[1], at + MOST_WALKED)
+                near = {(begin, at + 1) for begin in range(first, at + 1)}
+                near |= {(at, stop) for stop in range(at + 1, last + 1)}
+                near |= {whole} if whole[1] - whole[0] <= 2 * MOST_WALKED else set()
+                for run in sorted(near):
+                    if all(walked <= set(e.ranks) for e in self.einsums(run)):
+                        yield run
 
     def _rows(self) -> Iterator[Run]:
         """Runs of blocks without state that go through the same rows, each of which uses what one before it
