@@ -6,8 +6,8 @@
 
 A chain is products and additions in turn, each of the one before, as a network's layers are; or, recurrent,
 states and functions of them in turn. Each length is a process of its own; what imports take is left out. The
-last row is the exponent of the length that fits best (least squares of the logarithms): 1 is linear, and n log n
-over 100 to 5,000 has 1.16.
+last row is the exponent of the length that fits best (least squares of the logarithms): 1 is linear, and
+n log n over 100 to 5,000 has 1.16.
 """
 
 from __future__ import annotations
