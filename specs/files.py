@@ -44,6 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Whatever happens in between, a kill or a full disk, what was at `path` stays as it was. A pipe or a
     terminal is written as it is. SpecError, with the reason, where it can't be written.
     """
+    part = path
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             yield path
@@ -60,6 +61,11 @@ def replacing(path: Path) -> Iterator[Path]:
         raise SpecError("", f"cannot be written: {error.strerror or error}", where=str(path)) from None
     except ValueError as error:  # a null byte in the path
         raise SpecError("", f"cannot be written: {error}", where=str(path)) from None
+    except SpecError as error:  # of a file inside: named as it would be called
+        inside = Path(error.where)
+        if not inside.is_relative_to(part):
+            raise
+        raise SpecError(error.path, error.rule, where=str(path / inside.relative_to(part))) from None
 
 
 def write_text(path: Path, text: str) -> None:
