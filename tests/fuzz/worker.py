@@ -37,9 +37,10 @@ def warm() -> None:
     """What compiles, once: a case that does would seem to hang."""
     small = ["softmax", "--accel", "tpu-v4i", "--set", "p=8", "d=8"]
     searched = ["map", *small, "--effort", "quick", "--workers", "1"]
+    restricted = [*searched, "--tiles", "steps", "--objective", "pareto"]
     timed = ["run", *small, "accel.dram.timing=ddr4-3200", "accel.dram.bandwidth=25GB/s"]
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        for words in (searched, timed):
+        for words in (searched, restricted, timed):
             Bench(Path(folder)).run(*words)
 
 
