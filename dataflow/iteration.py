@@ -308,7 +308,10 @@ class Path:
             (start, extent), (low, own) = self._range(position, at), self.interval(position, at)
             side = (low + own, start + extent - low - own) if after else (start, low - start)
             if side[1]:
-                found.append({**self.box(position, at), self.loops[at].rank: side, **results})
+                alone = len(self.loops[at].ranks) == 1  # as in `box`
+                found.append(
+                    {**self.box(position, at), **({self.loops[at].rank: side} if alone else {}), **results}
+                )
         return found
 
     def instances(self) -> dict[tuple[int, ...], int]:

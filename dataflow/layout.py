@@ -130,6 +130,8 @@ def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
     inner = node.body
     if not isinstance(inner, Loop) or node.tile != 1 or inner.tile != 1:
         return False
+    if above and cascade.bounds:  # tiles that bounds cut are told apart by each rank's own loop
+        return False
     if node.rank == inner.rank or {node.rank, inner.rank} & {*above, *_going_alone(cascade)}:
         return False
     ranks = (node.rank, inner.rank)

@@ -93,6 +93,10 @@ class Leaves:
         if not machine.matrix_units:
             raise EinsimError(f"mapping template fusemax: needs an array (got {machine.name})")
         self.matrix = machine.matrix_units[0]
+        if everything_on_matrix and not {"rows", "cols"} <= set(self.matrix.dims):
+            raise EinsimError(
+                f"mapping template fusemax: needs an array of rows and columns (got {machine.name})"
+            )
         self.on_matrix = one.tensors("BQK SLNV LM SLN SLD" if everything_on_matrix else "BQK SLNV")
         self.width = flat_tile(cascade, self.queries, self.matrix.dims.get("cols", self.matrix.pes))
         inner = (*one.matching.ranks["e"], *one.matching.ranks["f"], one.rank("m0"))

@@ -186,11 +186,20 @@ def test_what_is_chosen_from_stays_whole_in_every_default(accel: str) -> None:
     check(build_mapping(work, machine), work, machine)
 
 
-@pytest.mark.parametrize("template", ["flat", "fusemax-interleaved", "fusemax-stalled", "fusemax-on-flat"])
-def test_a_template_of_arrays_needs_one(template: str, tmp_path: Path) -> None:
+VECTOR, ROWS = "kind: vector, dims: {lanes: 4}", "kind: array, dims: {rows: 4}"
+
+
+@pytest.mark.parametrize(
+    ("template", "kind"),
+    [
+        *((name, VECTOR) for name in ("flat", "fusemax-interleaved", "fusemax-stalled", "fusemax-on-flat")),
+        *((name, ROWS) for name in ("flat", "fusemax-interleaved", "fusemax-stalled")),
+    ],
+)
+def test_a_template_of_arrays_needs_one(template: str, kind: str, tmp_path: Path) -> None:
     (tmp_path / "chip.yaml").write_text(
         "machine: chip\nclock: 1GHz\nmemories: {dram: {}, gb: {parent: dram}}\n"
-        "units: {v: {kind: vector, dims: {lanes: 4}, reads_from: gb, "
+        f"units: {{v: {{{kind}, reads_from: gb, "
         "ops: {mac: {}, add: {}, max: {}, mul: {}, exp: {}, div: {}}}}\n"
     )
     sizes = {"passes": "3" if template == "flat" else "1", "b": 1, "h": 1, "m": 8, "p": 8, "e": 4, "f": 4}

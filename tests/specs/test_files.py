@@ -82,7 +82,12 @@ def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
 
 def test_a_file_inside_a_folder_is_named_as_it_would_be_called(tmp_path: Path) -> None:
     """`rtl emit` on a full disk named a hidden file that the user never asked for."""
-    with pytest.raises(SpecError) as error, replacing(tmp_path / "rtl") as part:
-        part.mkdir()
-        write_text(part / "bench" / "top.sv", "module top;")  # there is no folder bench
+
+    def write() -> None:
+        with replacing(tmp_path / "rtl") as part:
+            part.mkdir()
+            write_text(part / "bench" / "top.sv", "module top;")  # there is no folder bench
+
+    with pytest.raises(SpecError) as error:
+        write()
     assert str(error.value) == f"{tmp_path}/rtl/bench/top.sv: cannot be written: No such file or directory"

@@ -7,7 +7,8 @@ import pytest
 
 from einsim.accel.load import load_machine
 from einsim.dataflow.legality import check
-from einsim.dataflow.mapping import Compute, Loop, walk
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Compute, Loop, Mapping, chain, keep, walk
 from einsim.dataflow.templates import build_mapping
 from einsim.evaluation import evaluate
 from einsim.validation.oracle import compare
@@ -120,3 +121,16 @@ def test_every_leaf_is_still_there() -> None:
         for one in (tree, small)
     ]
     assert leaves[0] == leaves[1]
+
+
+def test_bounds_beside_a_merged_loop_of_a_sum() -> None:
+    """Ranks that bounds don't touch are one loop, which is no rank of theirs (a traceback, drawn input 202:695)."""
+    text = "where m <= M-2\nT = Z[c*I+i] * X[m,p]"
+    work = parse(text, name="merged", sizes={"m": 6, "p": 6, "c": 3, "i": 2})
+    chip = load_machine("eyeriss-like")
+    leaf = Compute(einsum="T", unit="array2d", spatial={"rows": ("m",)})
+    tree = chain(keep("T", "gb"), ("c", 1), ("i", 1), keep("Z X", "gb"), ("p", 2), leaf)
+    mapping = Mapping(cascade=work.name, machine=chip.name, template="file", tree=tree)
+    assert next(loop.ranks for loop in lower(mapping, work, chip).loops) == ("c", "i")
+    report = check_mapping(work, chip, mapping)
+    assert report.differences == ()
