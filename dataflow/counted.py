@@ -10,7 +10,9 @@ from msgspec.msgpack import encode
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock
 from einsim.dataflow.cores import parts_in
+from einsim.dataflow.crossing import accesses_of
 from einsim.dataflow.cutting import cut_of, moving_ranks
+from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Layout, Leaf, summed
 from einsim.dataflow.leaf import Residence, leaf_cost, partial_sum
@@ -18,9 +20,8 @@ from einsim.dataflow.mask import Box, Cut, Mask
 from einsim.dataflow.transfer import transfer_volume
 from einsim.dataflow.turns import holding
 from einsim.dataflow.volume import TileVolumes, Volume
-from einsim.dataflow.waits import DraftOp
 from einsim.specs.remembered import Remembered
-from einsim.workloads.cascade import Cascade
+from einsim.workloads.cascade import Access, Cascade
 from einsim.workloads.order import lags
 
 
@@ -65,7 +66,7 @@ def _alike(draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine) -
     parents = (-1 if loop.parent is None else number[loop.parent] for loop in loops)
     home = draft.home and draft.leaf.homes[draft.subject].index(draft.home)
     return (
-        draft.kind, draft.subject, home, len(draft.path),
+        draft.kind, draft.subject, home, len(draft.path), draft.carried, _read_on(draft, cascade, layout),
         *(draft.when.get(loop) for loop in draft.path),
         *((loop.ranks, loop.tile, loop.extent) for loop in loops), *parents,
         *(_standing(leaf, draft.subject, number, cascade, machine) for leaf in (draft.leaf, *draft.served)),
@@ -93,10 +94,9 @@ def _counted(
     ranks = einsum.ranks if draft.kind == "compute" else moving_ranks(draft, cascade, machine)
     loops = tuple(layout.loops[loop] for loop in draft.path)
     mine = {loop.rank for loop in loops}
-    wide = draft.subject == einsum.name and _widens(cascade, machine, draft.leaf)
+    wide = draft.makes and _widens(cascade, machine, draft.leaf)
     resumed = _resumed(draft, cascade, machine, layout, wide=wide)
-    sums = draft.subject == einsum.name
-    goes_on = {rank for loop in loops if sums and loop.id in resumed for rank in loop.ranks}
+    goes_on = {rank for loop in loops if draft.makes and loop.id in resumed for rank in loop.ranks}
     goes_on &= {*einsum.reduced}
     last = draft.kind == "store" and bool(resumed) and not goes_on  # step of a state, which nobody reads
     wide |= last
@@ -141,18 +141,30 @@ def _resumed(
     apart = [home for home in own if parts_in(cascade, machine, node, home.memory)]
     if draft.kind == "compute" and apart:
         return tuple(n for n in summed(cascade, layout, draft.leaf) if n in draft.path[apart[0].depth :])
-    if draft.resumes or wide or (draft.kind == "store" and apart == [draft.home]):
-        return summed(cascade, layout, draft.leaf, depth)
+    sums = summed(cascade, layout, draft.leaf, depth)
+    if draft.resumes or (wide and sums) or (draft.kind == "store" and apart == [draft.home]):
+        return sums
     storing = draft.kind == "store"
     if producer is None or not producer.iterative or (storing and cascade.is_output(producer.name)):
         return ()
-    served = [cascade.einsum(leaf.node.einsum) for leaf in draft.served]
-    readers = cascade.einsums if storing else served
-    reads = [read for reader in readers for read in reader.reads if read.tensor == draft.subject]
+    reads = _read_on(draft, cascade, layout) if storing else [read for _, read in accesses_of(draft, cascade)]
     behind = [{rank for rank, steps in lags(read, producer).items() if steps} for read in reads]
-    stepped = set.intersection(*behind)
+    stepped = set.intersection(*behind) if behind else set[str]()
     loops = (layout.loops[loop] for loop in draft.path[:depth])
     return tuple(loop.id for loop in loops if loop.count > 1 and stepped & set(loop.ranks))
+
+
+def _read_on(draft: DraftOp, cascade: Cascade, layout: Layout) -> tuple[Access, ...]:
+    """Reads of a state for which a home's iteration leaves it: from outside the home, or in a later step."""
+    if draft.kind != "store" or not (producer := cascade.einsum(draft.subject)).iterative:
+        return ()
+    assert draft.home is not None
+    inside = {leaf.node.einsum for leaf in layout.under(draft.home.place)}
+    return tuple(
+        read
+        for reader, read in cascade.users(draft.subject)[1:]
+        if reader.name not in inside or any(lags(read, producer).values())
+    )
 
 
 def _widens(cascade: Cascade, machine: Machine, leaf: Leaf) -> bool:

@@ -10,17 +10,17 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.carried import read_in
 from einsim.dataflow.cores import Turn, copied, cores_of, cores_ranks, dealt, parts_in, read_apart
+from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.footprint import (
     Use,
-    access_of,
     as_held,
     compressed,
     elements,
@@ -31,13 +31,12 @@ from einsim.dataflow.footprint import (
 from einsim.dataflow.footprint import values as values_of
 from einsim.dataflow.layout import Layout, Leaf, points_below
 from einsim.dataflow.leaf import partial_sum
-from einsim.dataflow.mask import Box, Interval, Mask, mask_of
+from einsim.dataflow.made import touching
+from einsim.dataflow.mask import Box, Interval, mask_of
 from einsim.dataflow.program import ProgramLoop
 from einsim.dataflow.rows import Ints, different, stored_bits
 from einsim.dataflow.visit import MOST_VISITED, points, values
-from einsim.dataflow.waits import DraftOp
-from einsim.workloads.cascade import Access, Cascade, Einsum, Index, SameBlock, Term
-from einsim.workloads.points import MOST_STEPS, Linear, difference, projected
+from einsim.workloads.cascade import Access, Cascade
 from einsim.workloads.sparsity import bytes_at, run_bits
 
 
@@ -89,7 +88,10 @@ def _parts(own: Interval, tiles: Sequence[int], *, placed: bool) -> Counter[Inte
 
 
 def uses(draft: DraftOp, cascade: Cascade, tile: Box) -> tuple[Use, ...]:
-    """Everything that the leaves which a transfer serves touch of its tensor in one tile."""
+    """Everything that the leaves which a transfer serves touch of its tensor in one tile: of a state that is
+    carried from step to step, in the tile's first.
+    """
+    tile = {**tile, **{rank: (tile[rank][0], 1) for rank in draft.carried}}
     return tuple(
         Use(access, {rank: tile[rank] for rank in einsum.ranks}, touching(cascade, einsum, access) or None)
         for leaf, access in accesses_of(draft, cascade)
@@ -102,53 +104,9 @@ def accesses_of(draft: DraftOp, cascade: Cascade) -> list[tuple[Leaf, Access]]:
     found = []
     for leaf in draft.served:
         einsum = cascade.einsum(leaf.node.einsum)
-        every = (einsum.output,) if einsum.name == draft.subject else einsum.reads
-        found += [(leaf, access) for access in every if access.tensor == draft.subject]
+        reads = read_in(cascade, leaf, draft.subject, draft.carried)
+        found += [(leaf, access) for access in ((einsum.output,) if draft.makes else reads)]
     return found
-
-
-@lru_cache(maxsize=4096)
-def touching(cascade: Cascade, einsum: Einsum, access: Access) -> Mask:
-    """The points of an Einsum that touch what an access finds: what no point makes is never moved. Over 2**20
-    places that other bounds than affine ones tie are not told apart.
-    """
-    own, maker, sizes = mask_of(cascade, einsum.ranks), cascade.producer(access.tensor), cascade.sizes
-    if access == einsum.output or maker is None or maker.iterative:
-        return own
-    made, written = mask_of(cascade, maker.ranks), maker.output.indices
-    places = {at.plain: to for at, to in zip(written, access.indices, strict=True) if at.plain}
-    linear, exact = projected(made.linear, places, {rank: (0, size) for rank, size in sizes.items()})
-    linear = [_put(one, places) for one in linear]
-    lacking = own.lacking(linear, own.trim({}) or {})
-    found = Mask(cascade, einsum.ranks, lacking) if lacking else own
-    named = {rank for bound in made.blocks for side in (bound.left, bound.right) for rank in side.ranks}
-    within = {rank: f"{rank} of {maker.name}" for rank in {*named, *made.tied}.difference(places)}
-    tied = own.tied.union(*(places[rank].ranks for rank in made.tied.intersection(places)))
-    many = math.prod(sizes[rank] for rank in (*tied, *within))
-    places |= {rank: Index((Term(1, name),)) for rank, name in within.items()}
-    blocks = [_same(bound, places) for bound in made.blocks]
-    if (exact and {*blocks} <= {*own.blocks}) or many > MOST_STEPS:
-        return found
-    linear = [_put(one, places) for one in made.linear]
-    every = Mask(cascade, einsum.ranks, linear, blocks, {name: sizes[rank] for rank, name in within.items()})
-    return every if every.points({}, einsum.ranks) < found.points({}, einsum.ranks) else found
-
-
-def _put(linear: Linear, places: Mapping[str, Index]) -> Linear:
-    """A constraint with indices in place of its ranks."""
-    found, constant = dict[str, int](), linear[1]
-    for rank, value in linear[0].items():
-        constant += value * places[rank].offset
-        for term in places[rank].terms:
-            found[term.rank] = found.get(term.rank, 0) + value * term.coefficient
-    return found, constant
-
-
-def _same(bound: SameBlock, places: Mapping[str, Index]) -> SameBlock:
-    """Blocks with indices in place of their ranks."""
-    sides = [_put(difference(side, Index(())), places) for side in (bound.left, bound.right)]
-    left, right = (Index(tuple(Term(n, rank) for rank, n in many.items()), least) for many, least in sides)
-    return SameBlock(left=left, right=right, lengths=bound.lengths)
 
 
 def foreign_ranks(draft: DraftOp, leaf: Leaf, loops: Iterable[ProgramLoop]) -> set[str]:
@@ -181,7 +139,7 @@ def moved(
     assert draft.home is not None
     inner = draft.home.memory
     tensor = wide = cascade.tensor(draft.subject)
-    if draft.subject == draft.leaf.node.einsum:
+    if draft.makes:
         unit = machine.unit(draft.leaf.node.unit)
         wide = partial_sum(cascade, unit, cascade.einsum(draft.subject))
     some = begun if draft.kind == "load" else partial
@@ -324,13 +282,11 @@ def turning(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
 def takers(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> int:
     """Cores that take the same element."""
     extents = {rank: extent for rank, (_, extent) in tile.items()}
+    firsts = {leaf.place: (leaf, access) for leaf, access in reversed(accesses_of(draft, cascade))}
     return max(
-        copied(
-            machine.unit(leaf.node.unit), leaf.node,
-            relevant_ranks(cascade, access_of(cascade.einsum(leaf.node.einsum), draft.subject)), extents,
-        )
-        for leaf in draft.served
-    )  # fmt: skip
+        copied(machine.unit(leaf.node.unit), leaf.node, relevant_ranks(cascade, access), extents)
+        for leaf, access in firsts.values()
+    )
 
 
 def _places(

@@ -243,8 +243,12 @@ class _Flow:
                     rule = f"reads {access.tensor} inside the loop over {rank} that still reduces it"
                 raise self.fault(leaf.place, rule, hint=f"end the loop over {rank} before it")
             theirs = maker.homes.get(access.tensor, ())
-            homes = [home for home in leaf.homes.get(access.tensor, ()) if home in theirs]
-            if low < 0 and homes and homes[-1].depth > leaf.path.index(number):
+            homes = [
+                home for home in leaf.homes.get(access.tensor, ())
+                if home in theirs and home.memory != self.machine.dram.name
+                and home.depth > leaf.path.index(number)
+            ]  # fmt: skip
+            if low < 0 and homes and not ((low, high) == (-1, -1) and self._carries(maker, rank, homes)):
                 rule = f"not modelled: it stands inside the loop over {rank}, of which {leaf.node.einsum}"
                 rule += f" reads {access.tensor} from an earlier iteration"
                 hint = f"keep {access.tensor} above that loop"
@@ -252,6 +256,16 @@ class _Flow:
             if high <= -loop.tile:
                 return True
         return False
+
+    def _carries(self, maker: Leaf, rank: str, homes: list[Home]) -> bool:
+        """Whether keeps inside a loop over a rank hand on a state from each step to the next: where nothing
+        else than the step before comes back into them, for all elements alike.
+        """
+        einsum = self.einsum(maker)
+        steps = [one for one in einsum.iterative if self.cascade.size(one) > 1]
+        if steps != [rank] or rank in mask_of(self.cascade, einsum.ranks).tied:
+            return False
+        return not any(summed(self.cascade, self.layout, maker, home.depth) for home in homes)
 
     def _single(self, leaf: Leaf, other: Leaf, number: int) -> bool:
         """Whether bounds leave both leaves the same iteration of a loop, wherever the loops outside stand."""

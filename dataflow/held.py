@@ -6,6 +6,7 @@ import math
 
 from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import lacks
+from einsim.dataflow.carried import carried_ranks, carrying, read_in
 from einsim.dataflow.cores import cores_of, cores_ranks, going_round, on_a_core, parted, share
 from einsim.dataflow.footprint import (
     Use,
@@ -106,9 +107,21 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
         size = _apart(cascade, machine, tensor, tuple(used.values()), (extents, mine))
     elif len(used) > 1:
         size = _together(cascade, machine, tuple(used.values()), mine, tensor)
-    size *= copies
+    size *= copies * (1 + _beside_earlier(home, layout, cascade))
     again = any(layout.loops[loop].count > 1 for loop in path)
     return buffered(math.ceil(size * (1 - home.spill)), home.buffers, again)
+
+
+def _beside_earlier(home: Home, layout: Layout, cascade: Cascade) -> bool:
+    """Whether a home has the step of a state that comes back into it beside the one that is made of that:
+    unless each element takes the place of the one that it is made of.
+    """
+    ranks, here = carried_ranks(cascade, layout, home), carrying(cascade, layout, home)
+    reads = {read for leaf in here for read in read_in(cascade, leaf, home.tensor, ranks)}
+    made = [index.terms for index in cascade.einsum(home.tensor).output.indices] if here else []
+    return any(leaf.node.einsum != home.tensor for leaf in here) or any(
+        [index.terms for index in read.indices] != made for read in reads
+    )
 
 
 def _share(

@@ -8,10 +8,11 @@ from functools import cached_property, lru_cache
 
 import msgspec
 
-from einsim.dataflow.footprint import access_of, apart_of, relevant_ranks
+from einsim.dataflow.footprint import apart_of, relevant_ranks
+from einsim.dataflow.made import touching
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
 from einsim.dataflow.program import ProgramLoop
-from einsim.workloads.cascade import Cascade
+from einsim.workloads.cascade import Access, Cascade
 
 
 class Home(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,10 +149,12 @@ def _merges(cascade: Cascade, node: Loop, above: list[str]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _going_alone(cascade: Cascade) -> frozenset[str]:
-    """Ranks that no loop merges: of states, of reads that move apart, of bounds, and those that cut groups of
-    a sparse tensor together.
+    """Ranks that no loop merges: of states, of reads that move apart, of bounds, on what makes an operand
+    too, and those that cut groups of a sparse tensor together.
     """
     found = {rank for one in cascade.einsums for rank in {*one.iterative, *apart_of(one)}}
+    for einsum in cascade.einsums if cascade.bounds else ():
+        found.update(*(touching(cascade, einsum, read).tied for read in einsum.reads))
     for bound in cascade.bounds:
         found.update(term.rank for side in (bound.left, bound.right) for term in side.terms)
     for access in (access for one in cascade.einsums for access in one.reads):
@@ -162,10 +165,10 @@ def _going_alone(cascade: Cascade) -> frozenset[str]:
 
 
 def relevant_loops(
-    cascade: Cascade, loops: tuple[ProgramLoop, ...], leaf: Leaf, tensor: str, depth: int
+    cascade: Cascade, loops: tuple[ProgramLoop, ...], leaf: Leaf, access: Access, depth: int
 ) -> Iterator[tuple[int, bool]]:
-    """Loops of a leaf below `depth`, each with whether it moves the leaf's access to the tensor."""
-    ranks = relevant_ranks(cascade, access_of(cascade.einsum(leaf.node.einsum), tensor))
+    """Loops of a leaf below `depth`, each with whether it moves one of the leaf's accesses."""
+    ranks = relevant_ranks(cascade, access)
     for loop in leaf.path[depth:]:
         yield loop, bool(ranks & set(loops[loop].ranks))
 

@@ -13,10 +13,12 @@ from typing import Final
 import msgspec
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.carried import carried_ranks, carrying, read_in
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.cores import parts_in
 from einsim.dataflow.counted import LoweredBefore, counted
 from einsim.dataflow.crossing import share_elements
+from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.held import held_bytes
 from einsim.dataflow.layout import Home, Layout, Leaf, lay_out, points_below, relevant_loops, summed, users
 from einsim.dataflow.leaf import latency_cycles
@@ -29,11 +31,11 @@ from einsim.dataflow.transfer import ends_of
 from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.visit import MOST_VISITED
 from einsim.dataflow.volume import Costs, costs_of, op_at
-from einsim.dataflow.waits import DraftOp, add_waits
+from einsim.dataflow.waits import add_waits
 from einsim.specs.progress import telling
 from einsim.specs.remembered import Remembered
 from einsim.workloads.ahead import Dependence, initial_only
-from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.cascade import Access, Cascade, Einsum
 
 _PROGRAMS: Final = Remembered[Program](1_000_000, lambda one: sum(len(op.costs) for op in one.ops))
 _KNOWN: Final = Remembered[LoweredBefore](64)
@@ -130,22 +132,29 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     moves: list[tuple[str, tuple[Leaf, ...], tuple[tuple[int, ...], dict[int, str]]]] = []
     inside = {leaf.node.einsum for leaf in here}
     outside = any(r.name not in inside and _reads_made(cascade, r, tensor) for r in cascade.consumers(tensor))
-    leaves = producer is not None and (outside or cascade.is_output(tensor))
-    apart = producer is not None and parts_in(cascade, machine, producer.node, home.memory)
-    served = tuple(
-        leaf
-        for leaf in here
-        if tensor not in leaf.node.chained and _reads_made(cascade, cascade.einsum(leaf.node.einsum), tensor)
-    )
-    served = served if producer is None else (producer,)
-    if served and (not producer or (leaves and not apart and summed(cascade, layout, producer, home.depth))):
-        moves.append(("load", served, _loading(cascade, layout, served, tensor, home)))
-    if producer is not None and leaves:
-        moves.append(("store", (producer,), _chunk(cascade, layout, producer, tensor, home, "last")))
+    ranks, back = carried_ranks(cascade, layout, home), carrying(cascade, layout, home)
+    if producer is None:
+        served = tuple(
+            leaf
+            for leaf in here
+            if tensor not in leaf.node.chained
+            and _reads_made(cascade, cascade.einsum(leaf.node.einsum), tensor)
+        )
+        if served:
+            moves.append(("load", served, _loading(cascade, layout, served, tensor, home)))
+    else:
+        leaves, made = (outside or bool(back) or cascade.is_output(tensor)), cascade.einsum(tensor).output
+        apart = parts_in(cascade, machine, producer.node, home.memory)
+        if back:
+            moves.append(("load", back, _loading(cascade, layout, back, tensor, home, ranks)))
+        elif leaves and not apart and summed(cascade, layout, producer, home.depth):
+            moves.append(("load", (producer,), _chunk(cascade, layout, producer, made, home, "first")))
+        if leaves:
+            moves.append(("store", (producer,), _chunk(cascade, layout, producer, made, home, "last")))
     return [
         DraftOp(
             kind=kind, subject=tensor, leaf=served[0], place=served[0].place, path=path, when=when,
-            home=home, served=served,
+            home=home, served=served, carried=ranks if served is back else (),
         )
         for kind, served, (path, when) in moves
     ]  # fmt: skip
@@ -158,15 +167,14 @@ def _reads_made(cascade: Cascade, einsum: Einsum, tensor: str) -> bool:
 
 
 def _loading(
-    cascade: Cascade, layout: Layout, served: tuple[Leaf, ...], tensor: str, home: Home
-) -> tuple[tuple[int, ...], dict[int, str]]:
+    cascade: Cascade, layout: Layout, served: tuple[Leaf, ...], tensor: str, home: Home,
+    carried: tuple[str, ...] = (),
+) -> tuple[tuple[int, ...], dict[int, str]]:  # fmt: skip
     """Path of a load: tile by tile as the first reader goes, where all readers use each element alike and no
     two of those tiles share one; else all at once, so that what several want crosses once.
     """
-    accesses = {a for leaf in served for a in cascade.einsum(leaf.node.einsum).reads if a.tensor == tensor}
-    path, when = _chunk(cascade, layout, served[0], tensor, home, "first")
-    if served[0].node.einsum == tensor:
-        return path, when
+    accesses = dict.fromkeys(access for leaf in served for access in read_in(cascade, leaf, tensor, carried))
+    path, when = _chunk(cascade, layout, served[0], next(iter(accesses)), home, "first", carried)
     walked = [loop for loop in path if loop not in when]
     if len(accesses) == 1 and not share_elements(cascade, layout, next(iter(accesses)), walked, home.depth):
         return path, when
@@ -174,13 +182,18 @@ def _loading(
 
 
 def _chunk(
-    cascade: Cascade, layout: Layout, leaf: Leaf, tensor: str, home: Home, end: str
-) -> tuple[tuple[int, ...], dict[int, str]]:
+    cascade: Cascade, layout: Layout, leaf: Leaf, access: Access, home: Home, end: str,
+    carried: tuple[str, ...] = (),
+) -> tuple[tuple[int, ...], dict[int, str]]:  # fmt: skip
     """Path of a transfer: the loops above the home, and below it those that move the leaf's tile.
 
-    The others below are pinned to their first (load) or last (store) iteration, or dropped at the end.
+    The others below, and the later steps of a state that is `carried`, are pinned to their first (load) or
+    last (store) iteration, or dropped at the end.
     """
-    below = list(relevant_loops(cascade, layout.loops, leaf, tensor, home.depth))
+    below = [
+        (loop, moves and not {*layout.loops[loop].ranks} & {*carried})
+        for loop, moves in relevant_loops(cascade, layout.loops, leaf, access, home.depth)
+    ]
     while below and not below[-1][1]:
         below.pop()
     path = leaf.path[: home.depth] + tuple(loop for loop, _ in below)

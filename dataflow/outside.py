@@ -10,6 +10,7 @@ import math
 from itertools import accumulate
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.carried import carrying
 from einsim.dataflow.footprint import compressed
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.layout import Layout
@@ -55,11 +56,15 @@ def _steps(node: Node) -> list[tuple[Compute, ...]]:
 
 
 def passes(layout: Layout, cascade: Cascade, machine: Machine, tensor: str) -> bool:
-    """Whether a result leaves the chip: no keep on it holds what makes it and all that read it."""
+    """Whether a result leaves the chip: no keep on it holds what makes it and all that read it, or a state
+    leaves it in each step.
+    """
     touching = [leaf for leaf in layout.using(cascade, tensor) if tensor not in leaf.node.chained]
     outermost = {next((h.place for h in leaf.homes.get(tensor, ())), None) for leaf in touching}
-    first = [leaf.homes[tensor][0].memory for leaf in touching if leaf.homes.get(tensor)]
-    return len(outermost) != 1 or None in outermost or machine.dram.name in first
+    first = [leaf.homes[tensor][0] for leaf in touching if leaf.homes.get(tensor)]
+    if len(outermost) != 1 or None in outermost or not first:
+        return True
+    return first[0].memory == machine.dram.name or bool(carrying(cascade, layout, first[0]))
 
 
 def whole_bytes(cascade: Cascade, machine: Machine, name: str) -> int:

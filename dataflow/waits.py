@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from einsim.dataflow.carried import read_in
+from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.footprint import access_of, relevant_ranks
 from einsim.dataflow.layout import Barrier, Home, Layout, Leaf, summed
 from einsim.dataflow.program import Target, Wait
@@ -16,34 +18,6 @@ from einsim.workloads.cascade import Access, Cascade
 
 #: Versions of an iterative tensor that are alive at once: the one read and the one written.
 STATE_VERSIONS = 2
-
-
-class DraftOp(msgspec.Struct, frozen=True, kw_only=True):
-    """An operation before it has waits and costs. `leaf` is the compute, or the one a transfer serves."""
-
-    kind: str
-    subject: str
-    leaf: Leaf
-    place: tuple[int, ...]
-    path: tuple[int, ...]
-    when: dict[int, str]
-    home: Home | None = None
-    served: tuple[Leaf, ...] = ()  # the leaves whose tiles a transfer moves
-
-    @property
-    def name(self) -> str:
-        """For example `QK` or `load K`."""
-        return self.subject if self.kind == "compute" else f"{self.kind} {self.subject}"
-
-    @property
-    def standing(self) -> tuple[int, ...]:
-        """The place of the node that it belongs to: a transfer's is its home's."""
-        return self.home.place if self.home is not None else self.place
-
-    @property
-    def resumes(self) -> bool:
-        """Whether it goes on with partial results of earlier tiles, or brings those back."""
-        return self.kind == "compute" or (self.kind == "load" and self.subject == self.leaf.node.einsum)
 
 
 def add_waits(cascade: Cascade, layout: Layout, drafts: list[DraftOp]) -> list[tuple[Wait, ...]]:
@@ -94,9 +68,10 @@ class _WaitsOf:
             assert draft.home is not None
             found += [*self._left(number, draft.home), *self._room(number, draft.home)]
         elif draft.kind == "load":
-            access = access_of(self.cascade.einsum(draft.leaf.node.einsum), draft.subject)
-            found += self._data(number, access, _outer(draft))
             assert draft.home is not None
+            reads = read_in(self.cascade, draft.leaf, draft.subject, draft.carried)
+            for access in reads if draft.carried else reads[:1]:
+                found += self._data(number, access, _outer(draft))
             found += self._room(number, draft.home)
         else:
             found += self._written(number)
@@ -122,14 +97,24 @@ class _WaitsOf:
         initial = writer is not None and initial_only(self.cascade, Dependence(writer, reader, access))
         if (provider == number and not behind) or initial:
             return []
-        if behind:
-            return self._going_on(provider, number, loops, access.tensor, behind)
-        return [self._wait(provider, number, access.tensor, cause, borrow=False)]
+        if not behind:
+            return [self._wait(provider, number, access.tensor, cause, borrow=False)]
+        found, load = [], self._load_into(access.tensor, home)
+        if load is not None and home is not None and self.drafts[load].carried:
+            within = tuple(at for at in loops if self.drafts[number].path.index(at) >= home.depth)
+            if within != loops:
+                found.append(self._wait(load, number, access.tensor, "bandwidth", borrow=False))
+            loops = within
+        return found + self._going_on(provider, number, loops, access.tensor, behind)
+
+    def _load_into(self, tensor: str, home: Home | None) -> int | None:
+        """The load that fills a home."""
+        return self.loads.get((tensor, home.place)) if home is not None else None
 
     def _provider(self, tensor: str, home: Home | None) -> int | None:
         """The operation that fills a home, or leaves the tensor in DRAM; None for the workload's input."""
-        load = self.loads.get((tensor, home.place)) if home is not None else None
-        if load is not None and not self.drafts[load].resumes:
+        load = self._load_into(tensor, home)
+        if load is not None and not self.drafts[load].resumes and not self.drafts[load].carried:
             return load
         store = self._store_into(tensor, home)
         return store if store is not None else self.computes.get(tensor)
@@ -151,8 +136,9 @@ class _WaitsOf:
     def _brought(self, number: int, home: Home) -> list[Wait]:
         """Wait for the partial results that come back into a home."""
         subject = self.drafts[number].subject
-        load = self.loads.get((subject, home.place))
-        return [] if load is None else [self._wait(load, number, subject, "bandwidth")]
+        load = self._load_into(subject, home)
+        sums = load is not None and self.drafts[load].resumes
+        return [self._wait(load, number, subject, "bandwidth")] if load is not None and sums else []
 
     def _left(self, number: int, home: Home) -> list[Wait]:
         """Partial results come back after the tile before has left them, in the iteration before of each
@@ -170,14 +156,23 @@ class _WaitsOf:
         self, producer: int, number: int, loops: tuple[int, ...], tensor: str = "", behind: int = 1
     ) -> list[Wait]:
         """Partial sums of the same results, or the steps of a state, are those of so many iterations before
-        of each of these loops, at the end of those inside it.
+        of each of these loops, at the end of those inside it. Of a state that is all of them which don't walk
+        it alike where it is written and where it is read.
         """
-        targets = self._targets(producer, number, tensor or self.drafts[number].subject, depth=None)
+        theirs, mine = self.drafts[producer], self.drafts[number]
+        targets = self._targets(producer, number, tensor or mine.subject, depth=None)
+        alike = self._aligned(theirs, mine, tensor) if tensor else set[str]()
+        apart = {at for at in mine.path if tensor and not {*self.layout.loops[at].ranks} <= alike}
+
+        def inside(at: int, lag_loop: int) -> set[int]:
+            return {*loops[at + 1 :], *apart.intersection(mine.path[mine.path.index(lag_loop) + 1 :])}
+
         return [
             Wait(
                 producer=producer,
                 targets=tuple(
-                    Target(kind="last") if target.loop in loops[at + 1 :] else target for target in targets
+                    Target(kind="last") if target.loop in inside(at, lag_loop) else target
+                    for target in targets
                 ),
                 cause="dependency",
                 lag=behind,

@@ -219,7 +219,7 @@ def indent(text, levels):
         (HALO, "keep I O W in gb x1\n  for x/2\n    keep H in gb x1\n      pipeline\n        H on vec\n        O on vec", "mapping.keep H.keep: not modelled: it stands inside the loop over x, of which O reads H from an earlier iteration; keep H above that loop"),
         (STATE, "keep X R Y in gb x1\n  for s/2\n    pipeline\n      R on vec\n      Y on vec", "mapping.for s.tile: not modelled: Y takes several steps of s in one tile, not 1 (got 2)"),
         (STATE, "keep X R Y in gb x1\n  pipeline\n    for s/1\n      R on vec\n    for s/1\n      Y on vec", "mapping.compute Y: not modelled: reads all steps of R along s, not the last one; put both inside one loop over s in steps of 1"),
-        (STATE, "keep X Y in gb x1\n  for s/1\n    keep R in gb x1\n      pipeline\n        R on vec\n        Y on vec", "mapping.keep R.keep: not modelled: it stands inside the loop over s, of which R reads R from an earlier iteration; keep R above that loop"),
+        (STATE, "keep X Y in gb x1\n  for s/1\n    keep R in gb x1\n      pipeline\n        R on vec\n        Y on vec", None),
         (STATE, "keep X R Y in gb x1\n  for p/2\n    pipeline\n      R on vec lanes=s\n      Y on vec", "mapping.compute R.spatial: a step needs the one before, so its rank can't lie along a dimension (got 's')"),
         (WINDOW, "keep Q K QK in gb x1\n  for m/2\n    for p/2\n      QK on mm", None),
         (ATTENTION, "keep Q K GM in gb x1\n  keep SN QK in gb x1 overlay\n    pipeline\n      QK on mm\n      GM on vec\n      SN on vec", "mapping.keep SN QK.overlay: QK does not depend on SN, whose bytes it takes"),

@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Iterator
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.carried import read_in
+from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.footprint import access_of
 from einsim.dataflow.layout import Home, Leaf, lay_out
 from einsim.dataflow.lower import _computes, _transfers, lower
 from einsim.dataflow.mapping import Mapping
-from einsim.dataflow.waits import DraftOp
 from einsim.sim.engine import Simulation
 from einsim.workloads.cascade import Access, Cascade
 from einsim.workloads.points import acts, difference
@@ -149,13 +150,10 @@ class Replay:
                     start, extent = ranges[loop.rank]
                     offset = position[at] * loop.tile
                     ranges[loop.rank] = (start + offset, min(loop.tile, extent - offset))
-            accesses = (einsum.output,) if op.kind == "store" else einsum.reads
-            found |= {
-                _element(access, point)
-                for point in self.points(einsum, ranges)
-                for access in accesses
-                if access.tensor == op.subject
-            }
+            ranges |= {rank: (ranges[rank][0], 1) for rank in draft.carried}
+            reads = read_in(self.cascade, leaf, op.subject, draft.carried)
+            accesses = (einsum.output,) if op.kind == "store" else reads
+            found |= {_element(access, point) for point in self.points(einsum, ranges) for access in accesses}
         return {
             element
             for element in found

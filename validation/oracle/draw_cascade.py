@@ -70,6 +70,22 @@ def _convolution_2d(rng: random.Random) -> tuple[str, dict[str, int]]:
     }
 
 
+def _convolution_chain(rng: random.Random) -> tuple[str, dict[str, int]]:
+    """A convolution, and another or a pooling of it: windows may lie where bounds let it make nothing."""
+    n, step, apart, u = rng.randint(3, 4), rng.choice((1, 1, 2)), rng.choice((1, 1, 2)), rng.randint(1, 2)
+    s = rng.randint(1, 1 + (n - 1) // apart)
+    bounds = rng.sample(
+        ("x + y < 3", "x + y < 5", "2*x <= y + 1", "k <= x", f"x + r < {n}", "r <= x", f"2*y + q < {n + 2}",
+         "x >= 1", "y < 2", "same[2,3](x, y)"), rng.randint(1, 2),
+    )  # fmt: skip
+    sizes = {"y": n, "x": n, "r": rng.randint(1, 2), "q": 1, "s": s, "u": u, "c": 1, **_sized(rng, "k m", 2)}
+    sizes |= {"j": (n - 1 - apart * (s - 1)) // step + 1, "i": n + 1 - u}
+    read = f"A[k,{step}*j+{apart}*s,i+u]"
+    last = rng.choice((f"B[m,j,i] = {read} * V[m,k,s,u]", f"B[k,j,i] = max[s,u]({read})"))
+    where = "\n".join(f"where {bound}" for bound in bounds)
+    return f"{where}\nA[k,y,x] = I[c,y+q,x+r] * W[k,c,r,q]\n{last}", sizes
+
+
 def _depthwise(rng: random.Random) -> tuple[str, dict[str, int]]:
     return "O[c,x] = I[c,x+r] * W[c,r]\nP[c,x] = max(O[c,x], 0)", {
         **_sized(rng, "c x"),
@@ -308,4 +324,5 @@ KINDS: dict[str, Draw] = {
     "two-ranks": _fixed(
         "initial S = 0\nS[i+1,j+1] = max(S[i,j+1], S[i+1,j]) + X[i,j]\n"
         "Y[i,j] = S[i+1,j+1] * 2", "i j", 5),
+    "convolution-chain": _convolution_chain,
 }  # fmt: skip

@@ -68,6 +68,8 @@ class Grower:
         self.stack = [memory.name for memory in chip.memories if memory.parent]
         self.must = chip.units[0].memories["inputs"]
         self.state = {rank for einsum in work.einsums for rank in einsum.iterative}
+        apart = random.Random(repr((work.name, work.sizes, chip)))  # noqa: S311 - cases, not secrets
+        self.handing_on = apart.random() < 0.3  # states leave their keeps in each step, and come back
         self.leaves: dict[str, Compute] = {}  # where units name a memory for each role: drawn beforehand
         if any(unit.by_role for unit in chip.units):
             self.leaves = {einsum.name: self._compute(einsum) for einsum in work.einsums}
@@ -90,7 +92,8 @@ class Grower:
             for name in names:
                 last = rank is None and alone
                 reduced = rank is not None and any(e.name == name and rank in e.reduced for e in einsums)
-                carried = rank is not None and any(e.name == name and rank in e.iterative for e in einsums)
+                states = (e for e in einsums if e.name == name and not self.handing_on)
+                carried = rank is not None and any(rank in e.iterative for e in states)
                 if name not in kept and (last or reduced or carried or rng.random() < 0.2):
                     kept[name] = ""
                     here.append(name)

@@ -154,12 +154,11 @@ class Place:
         if self.outer is None or not len(element):
             return
         self.outer.fetch(row, element)
+        here = self.outer.there[self.outer.row(row), element]  # what nobody has made yet does not move
+        row, element = row[here], element[here]
         self.put(row, element, self.outer.values[self.outer.row(row), element])
-        self.there[row, element] = self.outer.there[self.outer.row(row), element]
-        here = self.there[row, element]  # what nobody has made yet does not move
-        sent = self.outer.moved("read", row[here], element[here])
-        self._cross(sent, row[here], element[here])
-        self.moved("write", row[here], element[here])
+        self._cross(self.outer.moved("read", row, element), row, element)
+        self.moved("write", row, element)
 
     def put(self, row: Ints, element: Ints, value: Floats) -> None:
         """Values take their bytes; what shared those is lost."""

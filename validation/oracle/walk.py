@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
 
 import msgspec
@@ -12,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, children, walk
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
 from einsim.validation.oracle.feed import feed
+from einsim.validation.oracle.incoming import Incoming, steps_of
 from einsim.validation.oracle.points import (
     Bools,
     Ints,
     Points,
     Ranges,
-    box_points,
     einsum_points,
     elements,
     point_ops,
 )
 from einsim.validation.oracle.store import AccessCounts, PartialSums, Place
-from einsim.validation.oracle.unit import core_of, cores_ranks, cycles_a_point, latency_cycles, lay
+from einsim.validation.oracle.unit import cores_ranks, cycles_a_point, latency_cycles, lay
 from einsim.validation.oracle.values import GATHER, Floats, evaluate, gather
 from einsim.validation.oracle.widths import issues
 from einsim.workloads.cascade import Cascade, Einsum
@@ -34,7 +33,6 @@ from einsim.workloads.expression import Access
 Inputs = MappingType[str, NDArray[np.generic]]
 Places = dict[str, Place]
 """The innermost place of each tensor; DRAM is outside all."""
-Reading = tuple[Compute, Ranges, Access]
 
 
 class Execution(msgspec.Struct, kw_only=True):
@@ -86,7 +84,6 @@ class _Walk:
         self.given = {name: self._given(name) for name in self.flat}
         self.ready = {name: np.zeros(size) for name, size in self.flat.items()}
         self.ended: dict[int, float] = {}
-        self.together: dict[tuple[int, str], bool] = {}  # by keep and operand: all of it comes at once
         self.kept: set[int] = set()
         self.stamps: dict[tuple[object, ...], int] = {}  # tiles of results, by their place
         self.latest: Places = {}  # each Einsum's last tile, in its unit's registers
@@ -113,7 +110,7 @@ class _Walk:
                 np.zeros(self.flat[tensor.name], dtype=np.int64), np.arange(self.flat[tensor.name]),
                 np.asarray(inputs[tensor.name], dtype=np.float64).reshape(-1),
             )  # fmt: skip
-        self.root = mapping.tree, whole
+        self.incoming = Incoming(cascade, machine, (mapping.tree, whole), self.given, self.elements)
         self.outcome.chain_cycles = self.visit(mapping.tree, whole, dram, 0.0)
         for leaf in leaves:
             if merged := self.outcome.books.merged[leaf.einsum]:
@@ -212,7 +209,7 @@ class _Walk:
         if node.overlay:
             self._overlay(node, ranges, mine)
         for place in mine.values():
-            self._tiles(node, ranges, place)
+            self.incoming.arrange(node, ranges, place)
         end = self.visit(node.body, ranges, {**places, **mine}, after)
         inside = {leaf.einsum for leaf, _ in walk(node) if isinstance(leaf, Compute)}
         tiles = node.buffers if id(node) in self.kept else 1  # a next tile fills while this one is used
@@ -222,46 +219,6 @@ class _Walk:
             self.outcome.held[node.memory, name] = max(self.outcome.held[node.memory, name], size * tiles)
             place.leave(self._wanted(name, inside))
         return end
-
-    def _tiles(self, node: Keep, ranges: Ranges, place: Place) -> None:
-        """Which elements of an operand come together: those of a tile of the first Einsum that reads it, or
-        all, where such tiles share some in any iteration or readers differ. A state comes as it is made.
-        """
-        tensor, key = place.tensor, (id(node), place.tensor)
-        makers = {leaf.einsum for leaf, _ in walk(node) if isinstance(leaf, Compute)}
-        if (
-            self.cascade.producer(tensor) is not None and tensor in makers
-        ) or tensor in self.cascade.overwritten:
-            return
-        readers, tiles = self._reading(node, tensor, ranges)
-        for leaf, box, access in readers:
-            points = einsum_points(self.cascade, self.cascade.einsum(leaf.einsum), box)
-            core = core_of(self.machine.unit(leaf.unit), leaf, box, points)
-            place.wanted[place.row(core), self.elements(access, points)] = True
-        for number, mine in enumerate(tiles):
-            place.tile[mine] = number
-        if key not in self.together:
-            runs = [box for one, box in _tiles_below(self.cascade, *self.root) if one is node]
-            every = [some for box in runs if (some := self._reading(node, tensor, box)[1])]
-            share = any(sum(map(len, some)) > len(np.unique(np.concatenate(some))) for some in every)
-            self.together[key] = share or len({access for *_, access in readers}) > 1
-        if self.together[key]:
-            place.tile[:] = 0
-
-    def _reading(self, node: Keep, tensor: str, ranges: Ranges) -> tuple[list[Reading], list[Ints]]:
-        """Tiles that read a tensor in one iteration of a keep, and what those of the first Einsum have."""
-        readers = [
-            (leaf, box, access)
-            for leaf, box in _tiles_below(self.cascade, node.body, ranges) if isinstance(leaf, Compute)
-            for access in self.cascade.einsum(leaf.einsum).reads
-            if access.tensor == tensor and tensor not in leaf.chained
-        ]  # fmt: skip
-        tiles: dict[tuple[tuple[int, int], ...], Ints] = {}
-        for leaf, box, access in readers:
-            if leaf is readers[0][0]:
-                every = self.elements(access, box_points(access.ranks, box), clip=True)
-                tiles[tuple(box[rank] for rank in access.ranks)] = np.unique(every)
-        return readers, list(tiles.values())
 
     def _wanted(self, tensor: str, inside: set[str]) -> Bools:
         """What must leave a keep: results, what Einsums outside read, and what is yet to be read or summed.
@@ -300,7 +257,7 @@ class _Walk:
     def compute(self, node: Compute, ranges: Ranges, places: Places, after: float) -> float:
         """One tile; of an Einsum that reads its own state, one step of it after the other."""
         einsum = self.cascade.einsum(node.einsum)
-        return max(self._tile(node, einsum, box, places, after) for box in _steps(einsum, ranges))
+        return max(self._tile(node, einsum, box, places, after) for box in steps_of(einsum, ranges))
 
     def _tile(self, node: Compute, einsum: Einsum, box: Ranges, places: Places, after: float) -> float:
         points = einsum_points(self.cascade, einsum, box)
@@ -376,25 +333,3 @@ class _Walk:
         if np.isnan(place.values[row, element]).any() and not place.there[row, element].all():
             self.outcome.missing.add((einsum.name, tensor))
         return place.values[row, element]
-
-
-def _steps(einsum: Einsum, ranges: Ranges) -> list[Ranges]:
-    """A tile's box, or of an Einsum that reads its own state one box a step."""
-    boxes = [dict(ranges)]
-    for rank in einsum.iterative if einsum.name in {read.tensor for read in einsum.reads} else ():
-        boxes = [{**box, rank: (at, at + 1)} for box in boxes for at in range(*box[rank])]
-    return list(boxes)
-
-
-def _tiles_below(cascade: Cascade, node: Node, ranges: Ranges) -> Iterator[tuple[Node, Ranges]]:
-    """The computes and keeps from a node on, each with its box, in the order in which they run."""
-    if isinstance(node, Compute):
-        yield from ((node, box) for box in _steps(cascade.einsum(node.einsum), ranges))
-        return
-    if isinstance(node, Keep):
-        yield node, ranges
-    start, stop = ranges[node.rank] if isinstance(node, Loop) else (0, 1)
-    for low in range(start, stop, node.tile if isinstance(node, Loop) else 1):
-        here = {node.rank: (low, min(low + node.tile, stop))} if isinstance(node, Loop) else {}
-        for child in children(node):
-            yield from _tiles_below(cascade, child, {**ranges, **here})
