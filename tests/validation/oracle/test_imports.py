@@ -38,7 +38,7 @@ def test_nothing_but_the_nouns_is_reached_from_the_oracle() -> None:
         assert others <= NOUNS, f"{module} imports {sorted(others - NOUNS)}"
         pending |= own - seen
     assert {name.rsplit(".", 1)[1] for name in seen} == {
-        "walk", "price", "possible", "feed", "points", "store", "unit", "values",
+        "walk", "price", "possible", "feed", "incoming", "points", "store", "unit", "values",
         "widths",
     }  # fmt: skip
 
