@@ -1,39 +1,46 @@
-"""States that a keep inside their loop hands on: in comes what the iteration before has left outside."""
+"""Steps of a state that come into a keep inside the loop over them: what iterations before have left."""
 
 from __future__ import annotations
-
-from collections.abc import Collection
 
 from einsim.dataflow.layout import Home, Layout, Leaf, users
 from einsim.workloads.cascade import Access, Cascade
 from einsim.workloads.order import lags
 
-
-def read_in(cascade: Cascade, leaf: Leaf, tensor: str, carried: Collection[str] = ()) -> tuple[Access, ...]:
-    """A leaf's reads of a tensor; of a state that is `carried` along some ranks those of earlier steps."""
-    reads = tuple(r for r in cascade.einsum(leaf.node.einsum).reads if r.tensor == tensor)
-    producer = cascade.producer(tensor)
-    if producer is None or not carried:
-        return reads
-    return tuple(r for r in reads if any(lags(r, producer).get(rank, 0) > 0 for rank in carried))
+Moves = tuple[tuple[Leaf, Access], ...]
+"""Accesses to a tensor, each with its leaf."""
 
 
-def carried_ranks(cascade: Cascade, layout: Layout, home: Home) -> tuple[str, ...]:
-    """Ranks of a state over which loops around a home step, where what makes it is below."""
-    here = users(cascade, layout, home)
-    maker = next((leaf for leaf in here if leaf.node.einsum == home.tensor), None)
-    if maker is None:
-        return ()
-    loops = [layout.loops[loop] for loop in maker.path[: home.depth]]
-    stepped = {rank for loop in loops if loop.count > 1 for rank in loop.ranks}
-    return tuple(rank for rank in cascade.einsum(home.tensor).iterative if rank in stepped)
-
-
-def carrying(cascade: Cascade, layout: Layout, home: Home) -> tuple[Leaf, ...]:
-    """Leaves below a home that read steps of its state which earlier iterations around it have made."""
-    ranks = carried_ranks(cascade, layout, home)
+def reads_below(cascade: Cascade, layout: Layout, home: Home) -> Moves:
+    """Reads of a home's tensor by the leaves below it that find it there."""
     return tuple(
-        leaf
-        for leaf in (users(cascade, layout, home) if ranks else ())
-        if home.tensor not in leaf.node.chained and read_in(cascade, leaf, home.tensor, ranks)
+        (leaf, read)
+        for leaf in users(cascade, layout, home)
+        if home.tensor not in leaf.node.chained
+        for read in cascade.einsum(leaf.node.einsum).reads
+        if read.tensor == home.tensor
     )
+
+
+def stepping(cascade: Cascade, layout: Layout, home: Home) -> tuple[str, ...]:
+    """Ranks of a state over which loops around a home step."""
+    producer, here = cascade.producer(home.tensor), users(cascade, layout, home)
+    if producer is None or not producer.iterative or not here:
+        return ()
+    loops = [layout.loops[loop] for loop in here[0].path[: home.depth]]
+    stepped = {rank for loop in loops if loop.count > 1 for rank in loop.ranks}
+    return tuple(rank for rank in producer.iterative if rank in stepped)
+
+
+def reads_before(cascade: Cascade, layout: Layout, home: Home) -> Moves:
+    """Of these reads those of steps that iterations before, of the loops around the home, have made."""
+    producer, ranks = cascade.producer(home.tensor), stepping(cascade, layout, home)
+    if producer is None or not ranks:
+        return ()
+    reads = reads_below(cascade, layout, home)
+    return tuple(one for one in reads if any(lags(one[1], producer).get(rank, 0) > 0 for rank in ranks))
+
+
+def handed_on(cascade: Cascade, layout: Layout, home: Home) -> Moves:
+    """The same where the state is made below the home, which then leaves each step to the next iteration."""
+    made = any(leaf.node.einsum == home.tensor for leaf in users(cascade, layout, home))
+    return reads_before(cascade, layout, home) if made else ()

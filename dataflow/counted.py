@@ -10,7 +10,6 @@ from msgspec.msgpack import encode
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock
 from einsim.dataflow.cores import parts_in
-from einsim.dataflow.crossing import accesses_of
 from einsim.dataflow.cutting import cut_of, moving_ranks
 from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.iteration import Path
@@ -66,7 +65,8 @@ def _alike(draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine) -
     parents = (-1 if loop.parent is None else number[loop.parent] for loop in loops)
     home = draft.home and draft.leaf.homes[draft.subject].index(draft.home)
     return (
-        draft.kind, draft.subject, home, len(draft.path), draft.carried, _read_on(draft, cascade, layout),
+        draft.kind, draft.subject, home, len(draft.path), draft.carried, *(access for _, access in draft.moves),
+        _read_on(draft, cascade, layout),
         *(draft.when.get(loop) for loop in draft.path),
         *((loop.ranks, loop.tile, loop.extent) for loop in loops), *parents,
         *(_standing(leaf, draft.subject, number, cascade, machine) for leaf in (draft.leaf, *draft.served)),
@@ -147,7 +147,7 @@ def _resumed(
     storing = draft.kind == "store"
     if producer is None or not producer.iterative or (storing and cascade.is_output(producer.name)):
         return ()
-    reads = _read_on(draft, cascade, layout) if storing else [read for _, read in accesses_of(draft, cascade)]
+    reads = _read_on(draft, cascade, layout) if storing else [read for _, read in draft.moves]
     behind = [{rank for rank, steps in lags(read, producer).items() if steps} for read in reads]
     stepped = set.intersection(*behind) if behind else set[str]()
     loops = (layout.loops[loop] for loop in draft.path[:depth])

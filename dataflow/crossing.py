@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.carried import read_in
 from einsim.dataflow.cores import Turn, copied, cores_of, cores_ranks, dealt, parts_in, read_apart
 from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.footprint import (
@@ -94,19 +93,9 @@ def uses(draft: DraftOp, cascade: Cascade, tile: Box) -> tuple[Use, ...]:
     tile = {**tile, **{rank: (tile[rank][0], 1) for rank in draft.carried}}
     return tuple(
         Use(access, {rank: tile[rank] for rank in einsum.ranks}, touching(cascade, einsum, access) or None)
-        for leaf, access in accesses_of(draft, cascade)
+        for leaf, access in draft.moves
         for einsum in (cascade.einsum(leaf.node.einsum),)
     )
-
-
-def accesses_of(draft: DraftOp, cascade: Cascade) -> list[tuple[Leaf, Access]]:
-    """The accesses that a transfer serves, each with its leaf."""
-    found = []
-    for leaf in draft.served:
-        einsum = cascade.einsum(leaf.node.einsum)
-        reads = read_in(cascade, leaf, draft.subject, draft.carried)
-        found += [(leaf, access) for access in ((einsum.output,) if draft.makes else reads)]
-    return found
 
 
 def foreign_ranks(draft: DraftOp, leaf: Leaf, loops: Iterable[ProgramLoop]) -> set[str]:
@@ -204,7 +193,7 @@ def _pairs(
     """Core and place of everything that a tile brings to some core, each once, and how often all of that is
     there; None where there are too many points to visit.
     """
-    every = accesses_of(draft, cascade)
+    every = draft.moves
     parted = compressed(machine, cascade.tensor(draft.subject))  # groups, by cores that share out their rank
     found, times = [], 1
     for leaf, access in every:
@@ -233,7 +222,7 @@ def _evenly(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
     access, or of several by which each core finds the same.
     """
     alike = set()
-    for leaf, access in accesses_of(draft, cascade):
+    for leaf, access in draft.moves:
         turns = _dealt(cascade, machine, layout, draft, leaf, access).values()
         alike.add((access, cores_ranks(leaf.node), *turns))
     if len(alike) > 1:
@@ -265,7 +254,7 @@ def turning(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
         return {}
     every: dict[str, int] = {}
     ways = set()
-    for leaf, access in accesses_of(draft, cascade):
+    for leaf, access in draft.moves:
         first = next(iter(cores_ranks(leaf.node)), "")
         turn = _dealt(cascade, machine, layout, draft, leaf, access).get(first)
         ways.add((first, turn and turn[1:]))
@@ -282,7 +271,7 @@ def turning(cascade: Cascade, machine: Machine, layout: Layout, draft: DraftOp) 
 def takers(cascade: Cascade, machine: Machine, draft: DraftOp, tile: Box) -> int:
     """Cores that take the same element."""
     extents = {rank: extent for rank, (_, extent) in tile.items()}
-    firsts = {leaf.place: (leaf, access) for leaf, access in reversed(accesses_of(draft, cascade))}
+    firsts = {leaf.place: (leaf, access) for leaf, access in reversed(draft.moves)}
     return max(
         copied(machine.unit(leaf.node.unit), leaf.node, relevant_ranks(cascade, access), extents)
         for leaf, access in firsts.values()

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_of, cores_ranks
-from einsim.dataflow.crossing import accesses_of, foreign_ranks, turning
+from einsim.dataflow.crossing import foreign_ranks, turning
 from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.footprint import apart_of, compressed, ranks_apart
 from einsim.dataflow.layout import Layout
@@ -31,7 +31,7 @@ def moving_ranks(draft: DraftOp, cascade: Cascade, machine: Machine) -> tuple[st
     return tuple(
         dict.fromkeys(
             rank
-            for leaf, access in accesses_of(draft, cascade)
+            for leaf, access in draft.moves
             for rank in (*access.ranks, *(cores_ranks(leaf.node) if apart else ()))
         )
     )
@@ -58,8 +58,7 @@ def cut_of(
         skipping = skips(cascade, machine.unit(draft.leaf.node.unit), einsums[0], cascade.sizes)
         return Cut(masks, tied, places, cores_ranks(draft.leaf.node)[1:], results, going_on, skipping)
     uses = [
-        (access, touching(cascade, cascade.einsum(leaf.node.einsum), access))
-        for leaf, access in accesses_of(draft, cascade)
+        (access, touching(cascade, cascade.einsum(leaf.node.einsum), access)) for leaf, access in draft.moves
     ]
     masks = tuple(mask for _, mask in uses)
     ranks = moving_ranks(draft, cascade, machine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from einsim.dataflow.layout import Home, Leaf
+from einsim.workloads.cascade import Access
 
 
 class DraftOp(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,13 +18,18 @@ class DraftOp(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[int, ...]
     when: dict[int, str]
     home: Home | None = None
-    served: tuple[Leaf, ...] = ()  # the leaves whose tiles a transfer moves
+    moves: tuple[tuple[Leaf, Access], ...] = ()  # the accesses for which a transfer moves tiles
     carried: tuple[str, ...] = ()  # ranks of a state along which it brings the step before
 
     @property
     def name(self) -> str:
         """For example `QK` or `load K`."""
         return self.subject if self.kind == "compute" else f"{self.kind} {self.subject}"
+
+    @property
+    def served(self) -> tuple[Leaf, ...]:
+        """The leaves whose tiles a transfer moves."""
+        return tuple({leaf.place: leaf for leaf, _ in self.moves}.values())
 
     @property
     def standing(self) -> tuple[int, ...]:

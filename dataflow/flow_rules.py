@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.carried import stepping
 from einsim.dataflow.cores import Turn, cores_of, cores_ranks, dealt, parted
 from einsim.dataflow.footprint import compressed, relevant_ranks, uses
 from einsim.dataflow.holds import may_hold, outside, passes_by, reads, role_of, roles_of, straight
@@ -16,6 +17,7 @@ from einsim.dataflow.sites import Place, Sites
 from einsim.specs.errors import SpecError
 from einsim.workloads.ahead import Dependence, ahead, in_place, initial_only
 from einsim.workloads.cascade import Access, Cascade, Einsum, Index
+from einsim.workloads.order import lags
 
 
 def check_flow(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine, sites: Sites) -> None:
@@ -202,7 +204,8 @@ class _Flow:
             theirs = maker.homes.get(access.tensor, ())
             own = [home for home in leaf.homes.get(access.tensor, ()) if home not in theirs]
             several = len({read.indices for read in uses(self.einsum(leaf), access.tensor)}) > 1
-            if own and several and self.cascade.overwritten.get(producer.name) and maker is not leaf:
+            overwritten = own and several and self.cascade.overwritten.get(producer.name)
+            if overwritten and maker is not leaf and not self._both_steps(leaf, maker, access.tensor, own):
                 rule = (
                     f"not modelled: {leaf.node.einsum} finds several steps of {access.tensor} in its own keep"
                 )
@@ -266,6 +269,16 @@ class _Flow:
         if steps != [rank] or rank in mask_of(self.cascade, einsum.ranks).tied:
             return False
         return not any(summed(self.cascade, self.layout, maker, home.depth) for home in homes)
+
+    def _both_steps(self, leaf: Leaf, maker: Leaf, tensor: str, homes: list[Home]) -> bool:
+        """Whether the steps of a state that a leaf finds in its own keeps are the present one and the one
+        before, which come into them each by itself.
+        """
+        steps = {stepping(self.cascade, self.layout, home) for home in homes}
+        if len(steps) > 1 or len(ranks := steps.pop()) != 1 or not self._carries(maker, ranks[0], []):
+            return False
+        reads = (read for read in self.einsum(leaf).reads if read.tensor == tensor)
+        return all(lags(read, self.einsum(maker)).get(ranks[0]) in (0, 1) for read in reads)
 
     def _single(self, leaf: Leaf, other: Leaf, number: int) -> bool:
         """Whether bounds leave both leaves the same iteration of a loop, wherever the loops outside stand."""

@@ -6,7 +6,7 @@ import math
 
 from einsim.accel.machine import Machine, Unit
 from einsim.accel.widths import lacks
-from einsim.dataflow.carried import carried_ranks, carrying, read_in
+from einsim.dataflow.carried import handed_on, reads_before, reads_below
 from einsim.dataflow.cores import cores_of, cores_ranks, going_round, on_a_core, parted, share
 from einsim.dataflow.footprint import (
     Use,
@@ -113,14 +113,16 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
 
 
 def _beside_earlier(home: Home, layout: Layout, cascade: Cascade) -> bool:
-    """Whether a home has the step of a state that comes back into it beside the one that is made of that:
-    unless each element takes the place of the one that it is made of.
+    """Whether a home has the step of a state that comes back into it beside the one that is made of that, or
+    beside a later one: unless each element takes the place of the one that it is made of.
     """
-    ranks, here = carried_ranks(cascade, layout, home), carrying(cascade, layout, home)
-    reads = {read for leaf in here for read in read_in(cascade, leaf, home.tensor, ranks)}
-    made = [index.terms for index in cascade.einsum(home.tensor).output.indices] if here else []
-    return any(leaf.node.einsum != home.tensor for leaf in here) or any(
-        [index.terms for index in read.indices] != made for read in reads
+    before = reads_before(cascade, layout, home)
+    if before and not handed_on(cascade, layout, home):
+        return len(before) < len(reads_below(cascade, layout, home))
+    made = [index.terms for index in cascade.einsum(home.tensor).output.indices] if before else []
+    return any(
+        leaf.node.einsum != home.tensor or [index.terms for index in read.indices] != made
+        for leaf, read in before
     )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.carried import carried_ranks, carrying, read_in
+from einsim.dataflow.carried import Moves, reads_before, reads_below, stepping
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.cores import parts_in
 from einsim.dataflow.counted import LoweredBefore, counted
@@ -38,6 +38,8 @@ from einsim.workloads.ahead import Dependence, initial_only
 from einsim.workloads.cascade import Access, Cascade, Einsum
 
 _PROGRAMS: Final = Remembered[Program](1_000_000, lambda one: sum(len(op.costs) for op in one.ops))
+Where = tuple[tuple[int, ...], dict[int, str]]
+"""Loops of a transfer, and those that are pinned to their first or last iteration."""
 _KNOWN: Final = Remembered[LoweredBefore](64)
 
 
@@ -126,38 +128,44 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     """The load that fills a home and the store that empties it, where data crosses its border."""
     if home.memory == machine.dram.name:
         return []
-    tensor = home.tensor
+    tensor, drafts = home.tensor, list[DraftOp]()
+
+    def transfer(kind: str, moves: Moves, where: Where, carried: tuple[str, ...] = ()) -> None:
+        leaf, (path, when) = moves[0][0], where
+        drafts.append(
+            DraftOp(
+                kind=kind, subject=tensor, leaf=leaf, place=leaf.place, path=path, when=when, home=home,
+                moves=moves, carried=carried,
+            )
+        )  # fmt: skip
+
     here = users(cascade, layout, home)
     producer = next((leaf for leaf in here if leaf.node.einsum == tensor), None)
-    moves: list[tuple[str, tuple[Leaf, ...], tuple[tuple[int, ...], dict[int, str]]]] = []
+    steps, before = stepping(cascade, layout, home), reads_before(cascade, layout, home)
+    if producer is None:
+        reads = tuple(
+            (leaf, read)
+            for leaf, read in reads_below(cascade, layout, home)
+            if _reads_made(cascade, cascade.einsum(leaf.node.einsum), tensor)
+        )
+        now = tuple(one for one in reads if one not in before)
+        apart = before and now and {*steps} <= {*cascade.overwritten.get(tensor, ())}
+        for moves, carried in ((before, steps), (now, ())) if apart else ((reads, ()),):
+            if moves:
+                transfer("load", moves, _loading(cascade, layout, moves, home, carried), carried)
+        return drafts
     inside = {leaf.node.einsum for leaf in here}
     outside = any(r.name not in inside and _reads_made(cascade, r, tensor) for r in cascade.consumers(tensor))
-    ranks, back = carried_ranks(cascade, layout, home), carrying(cascade, layout, home)
-    if producer is None:
-        served = tuple(
-            leaf
-            for leaf in here
-            if tensor not in leaf.node.chained
-            and _reads_made(cascade, cascade.einsum(leaf.node.einsum), tensor)
-        )
-        if served:
-            moves.append(("load", served, _loading(cascade, layout, served, tensor, home)))
-    else:
-        leaves, made = (outside or bool(back) or cascade.is_output(tensor)), cascade.einsum(tensor).output
-        apart = parts_in(cascade, machine, producer.node, home.memory)
-        if back:
-            moves.append(("load", back, _loading(cascade, layout, back, tensor, home, ranks)))
-        elif leaves and not apart and summed(cascade, layout, producer, home.depth):
-            moves.append(("load", (producer,), _chunk(cascade, layout, producer, made, home, "first")))
-        if leaves:
-            moves.append(("store", (producer,), _chunk(cascade, layout, producer, made, home, "last")))
-    return [
-        DraftOp(
-            kind=kind, subject=tensor, leaf=served[0], place=served[0].place, path=path, when=when,
-            home=home, served=served, carried=ranks if served is back else (),
-        )
-        for kind, served, (path, when) in moves
-    ]  # fmt: skip
+    leaves = outside or bool(before) or cascade.is_output(tensor)
+    made = (producer, cascade.einsum(tensor).output)
+    parts = parts_in(cascade, machine, producer.node, home.memory)
+    if before:
+        transfer("load", before, _loading(cascade, layout, before, home, steps), steps)
+    elif leaves and not parts and summed(cascade, layout, producer, home.depth):
+        transfer("load", (made,), _chunk(cascade, layout, *made, home, "first"))
+    if leaves:
+        transfer("store", (made,), _chunk(cascade, layout, *made, home, "last"))
+    return drafts
 
 
 def _reads_made(cascade: Cascade, einsum: Einsum, tensor: str) -> bool:
@@ -167,24 +175,24 @@ def _reads_made(cascade: Cascade, einsum: Einsum, tensor: str) -> bool:
 
 
 def _loading(
-    cascade: Cascade, layout: Layout, served: tuple[Leaf, ...], tensor: str, home: Home,
-    carried: tuple[str, ...] = (),
-) -> tuple[tuple[int, ...], dict[int, str]]:  # fmt: skip
+    cascade: Cascade, layout: Layout, moves: Moves, home: Home, carried: tuple[str, ...] = ()
+) -> Where:
     """Path of a load: tile by tile as the first reader goes, where all readers use each element alike and no
     two of those tiles share one; else all at once, so that what several want crosses once.
     """
-    accesses = dict.fromkeys(access for leaf in served for access in read_in(cascade, leaf, tensor, carried))
-    path, when = _chunk(cascade, layout, served[0], next(iter(accesses)), home, "first", carried)
+    (leaf, access), *_ = moves
+    path, when = _chunk(cascade, layout, leaf, access, home, "first", carried)
     walked = [loop for loop in path if loop not in when]
-    if len(accesses) == 1 and not share_elements(cascade, layout, next(iter(accesses)), walked, home.depth):
+    alike = len({read for _, read in moves}) == 1
+    if alike and not share_elements(cascade, layout, access, walked, home.depth):
         return path, when
-    return served[0].path[: home.depth], {}
+    return leaf.path[: home.depth], {}
 
 
 def _chunk(
     cascade: Cascade, layout: Layout, leaf: Leaf, access: Access, home: Home, end: str,
     carried: tuple[str, ...] = (),
-) -> tuple[tuple[int, ...], dict[int, str]]:  # fmt: skip
+) -> Where:  # fmt: skip
     """Path of a transfer: the loops above the home, and below it those that move the leaf's tile.
 
     The others below, and the later steps of a state that is `carried`, are pinned to their first (load) or

@@ -10,7 +10,7 @@ import math
 from itertools import accumulate
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.carried import carrying
+from einsim.dataflow.carried import handed_on
 from einsim.dataflow.footprint import compressed
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.layout import Layout
@@ -64,7 +64,7 @@ def passes(layout: Layout, cascade: Cascade, machine: Machine, tensor: str) -> b
     first = [leaf.homes[tensor][0] for leaf in touching if leaf.homes.get(tensor)]
     if len(outermost) != 1 or None in outermost or not first:
         return True
-    return first[0].memory == machine.dram.name or bool(carrying(cascade, layout, first[0]))
+    return first[0].memory == machine.dram.name or bool(handed_on(cascade, layout, first[0]))
 
 
 def whole_bytes(cascade: Cascade, machine: Machine, name: str) -> int:

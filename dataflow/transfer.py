@@ -5,7 +5,7 @@ from __future__ import annotations
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import NOC, Clock, bus_name
 from einsim.dataflow.cores import cores_of
-from einsim.dataflow.crossing import accesses_of, moved, takers
+from einsim.dataflow.crossing import moved, takers
 from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.footprint import runs, steps
 from einsim.dataflow.layout import Layout
@@ -34,7 +34,7 @@ def transfer_volume(
     brings back or adds to earlier tiles have `begun` sums, so many that it stores are `partial`; None: all.
     """
     assert draft.home is not None
-    _, of = accesses_of(draft, cascade)[0]
+    _, of = draft.moves[0]
     source, target = ends_of(machine, draft)
     outer = target if draft.kind == "store" else source
     move = moved(cascade, machine, layout, draft, tile, outer, begun, partial)

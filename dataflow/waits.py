@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from einsim.dataflow.carried import read_in
 from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.footprint import access_of, relevant_ranks
 from einsim.dataflow.layout import Barrier, Home, Layout, Leaf, summed
@@ -31,7 +30,7 @@ class _WaitsOf:
         self.cascade = cascade
         self.layout = layout
         self.drafts = drafts
-        self.loads: dict[tuple[str, tuple[int, ...]], int] = {}
+        self.loads: dict[tuple[str, tuple[int, ...]], list[int]] = {}
         self.stores: dict[tuple[str, tuple[int, ...]], int] = {}
         self.users: dict[str, list[int]] = {}  # of each tensor what reads or moves it
         self.members: dict[tuple[int, ...], list[int]] = {}  # computes and stores below each node
@@ -42,8 +41,11 @@ class _WaitsOf:
             if draft.kind == "compute":
                 self.computes[draft.subject] = number
             elif draft.home is not None:
-                table = self.loads if draft.kind == "load" else self.stores
-                table[draft.subject, draft.home.place] = number
+                key = draft.subject, draft.home.place
+                if draft.kind == "load":
+                    self.loads.setdefault(key, []).append(number)
+                else:
+                    self.stores[key] = number
             compute = draft.kind == "compute"
             reads = [access.tensor for access in cascade.einsum(draft.subject).reads] if compute else []
             for tensor in dict.fromkeys(reads if compute else [draft.subject]):
@@ -69,7 +71,7 @@ class _WaitsOf:
             found += [*self._left(number, draft.home), *self._room(number, draft.home)]
         elif draft.kind == "load":
             assert draft.home is not None
-            reads = read_in(self.cascade, draft.leaf, draft.subject, draft.carried)
+            reads = [access for leaf, access in draft.moves if leaf is draft.leaf]
             for access in reads if draft.carried else reads[:1]:
                 found += self._data(number, access, _outer(draft))
             found += self._room(number, draft.home)
@@ -83,7 +85,7 @@ class _WaitsOf:
 
     def _data(self, number: int, access: Access, home: Home | None) -> list[Wait]:
         """Wait for whoever puts the tile there that this operation reads."""
-        provider = self._provider(access.tensor, home)
+        provider = self._provider(access, home)
         if provider is None or provider == number:
             producer = self.computes.get(access.tensor)
             if producer != number:
@@ -99,22 +101,27 @@ class _WaitsOf:
             return []
         if not behind:
             return [self._wait(provider, number, access.tensor, cause, borrow=False)]
-        found, load = [], self._load_into(access.tensor, home)
-        if load is not None and home is not None and self.drafts[load].carried:
+        found, load = [], self._load_into(access, home)
+        if load is not None and home is not None:
             within = tuple(at for at in loops if self.drafts[number].path.index(at) >= home.depth)
             if within != loops:
                 found.append(self._wait(load, number, access.tensor, "bandwidth", borrow=False))
             loops = within
         return found + self._going_on(provider, number, loops, access.tensor, behind)
 
-    def _load_into(self, tensor: str, home: Home | None) -> int | None:
-        """The load that fills a home."""
-        return self.loads.get((tensor, home.place)) if home is not None else None
+    def _load_into(self, access: Access, home: Home | None) -> int | None:
+        """The load that brings what an access finds into a home."""
+        loads = self.loads.get((access.tensor, home.place), ()) if home is not None else ()
+        return next((n for n in loads if any(read == access for _, read in self.drafts[n].moves)), None)
 
-    def _provider(self, tensor: str, home: Home | None) -> int | None:
-        """The operation that fills a home, or leaves the tensor in DRAM; None for the workload's input."""
-        load = self._load_into(tensor, home)
-        if load is not None and not self.drafts[load].resumes and not self.drafts[load].carried:
+    def _provider(self, access: Access, home: Home | None) -> int | None:
+        """The operation that fills a home where nothing makes the tensor below it, or leaves it there or in
+        DRAM; None for the workload's input.
+        """
+        tensor, load = access.tensor, self._load_into(access, home)
+        maker = self.computes.get(tensor)
+        made = maker is not None and home in self.drafts[maker].leaf.homes.get(tensor, ())
+        if load is not None and not made:
             return load
         store = self._store_into(tensor, home)
         return store if store is not None else self.computes.get(tensor)
@@ -135,10 +142,9 @@ class _WaitsOf:
 
     def _brought(self, number: int, home: Home) -> list[Wait]:
         """Wait for the partial results that come back into a home."""
-        subject = self.drafts[number].subject
-        load = self._load_into(subject, home)
-        sums = load is not None and self.drafts[load].resumes
-        return [self._wait(load, number, subject, "bandwidth")] if load is not None and sums else []
+        result = self.cascade.einsum(self.drafts[number].subject).output
+        load = self._load_into(result, home)
+        return [] if load is None else [self._wait(load, number, result.tensor, "bandwidth")]
 
     def _left(self, number: int, home: Home) -> list[Wait]:
         """Partial results come back after the tile before has left them, in the iteration before of each

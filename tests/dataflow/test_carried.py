@@ -172,6 +172,14 @@ CASCADES = {
     "selective scan": (
         ("initial H = 0\nA[t,d,n] = exp(D[t,d] * L[d,n])\nX[t,d] = D[t,d] * U[t,d]\n"
         "H[t+1,d,n] = H[t,d,n] * A[t,d,n] + X[t,d] * B[t,n]\nY[t,d] = H[t+1,d,n] * C[t,n]"), {"t": 3, "d": 3, "n": 2}),
+    "attention in one pass": (
+        ("m -> m1, m0\ninitial RM = -inf\ninitial RD = 0\ninitial RV = 0\n"
+        "QK[m1,m0,p] = Q[e,p] * K[e,m1*M0+m0]\nLM[m1,p] = max[m0](QK[m1,m0,p])\n"
+        "RM[m1+1,p] = max(RM[m1,p], LM[m1,p])\nLN[m1,m0,p] = exp(QK[m1,m0,p] - RM[m1+1,p])\n"
+        "LD[m1,p] = sum[m0](LN[m1,m0,p])\nLV[f,m1,p] = LN[m1,m0,p] * V[f,m1*M0+m0]\n"
+        "PM[m1,p] = exp(RM[m1,p] - RM[m1+1,p])\nSD[m1,p] = RD[m1,p] * PM[m1,p]\nRD[m1+1,p] = LD[m1,p] + SD[m1,p]\n"
+        "SV[f,m1,p] = RV[f,m1,p] * PM[m1,p]\nRV[f,m1+1,p] = LV[f,m1,p] + SV[f,m1,p]\n"
+        "AV[f,p] = RV[f,M1,p] / RD[M1,p]"), {"m": 6, "m0": 2, "p": 2, "e": 2, "f": 2}),
 }  # fmt: skip
 
 

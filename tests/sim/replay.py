@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.carried import read_in
 from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.footprint import access_of
 from einsim.dataflow.layout import Home, Leaf, lay_out
@@ -140,7 +139,7 @@ class Replay:
         """
         pinned = {rank for loop in op.when for rank in self.program.loops[loop].ranks}
         found = set()
-        for leaf in draft.served:
+        for leaf, access in draft.moves:
             einsum = self.cascade.einsum(leaf.node.einsum)
             ranges = self.ranges(op, position)
             ranges |= {rank: (0, self.cascade.size(rank)) for rank in pinned}
@@ -151,9 +150,8 @@ class Replay:
                     offset = position[at] * loop.tile
                     ranges[loop.rank] = (start + offset, min(loop.tile, extent - offset))
             ranges |= {rank: (ranges[rank][0], 1) for rank in draft.carried}
-            reads = read_in(self.cascade, leaf, op.subject, draft.carried)
-            accesses = (einsum.output,) if op.kind == "store" else reads
-            found |= {_element(access, point) for point in self.points(einsum, ranges) for access in accesses}
+            if op.kind == "store" or access != einsum.output:  # partial sums that come back are what left
+                found |= {_element(access, point) for point in self.points(einsum, ranges)}
         return {
             element
             for element in found

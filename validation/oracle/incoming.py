@@ -16,6 +16,7 @@ from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.expression import Access
 
 Reading = tuple[Compute, Ranges, Access]
+Step = tuple[int, ...]
 Elements = Callable[..., Ints]
 """What points access, each by its place in the tensor; `clip`: of those inside the tensor."""
 
@@ -24,8 +25,8 @@ class Incoming:
     """Numbers the elements of a keep's tensors by the transfer in which they come into it.
 
     Of an operand all that an iteration wants of a tile of the first Einsum that reads it comes at once; all
-    of it, where such tiles share some in any iteration or reads differ. What is made inside the keep, of a
-    state the later steps, does not come but as partial sums: in the tiles of the Einsum that makes it.
+    of it, where such tiles share some in any iteration or reads differ, and steps of a state apart. What is
+    made below the keep, of a state the later steps, does not come but as partial sums: by the maker's tiles.
     """
 
     def __init__(
@@ -34,30 +35,37 @@ class Incoming:
     ) -> None:  # fmt: skip
         self.cascade, self.machine, self.root = cascade, machine, root
         self.given, self.elements = given, elements
-        self.together: dict[tuple[int, str], bool] = {}  # by keep and operand: all of it comes at once
+        self.together: dict[tuple[int, str, Step], bool] = {}
 
     def arrange(self, node: Keep, ranges: Ranges, place: Place) -> None:
         """Say of one iteration of a keep what of a tensor is wanted, and in which transfer."""
-        tensor, key = place.tensor, (id(node), place.tensor)
-        readers, tiles = self._reading(node, tensor, ranges)
-        for leaf, box, access in readers:
-            points = einsum_points(self.cascade, self.cascade.einsum(leaf.einsum), box)
-            core = core_of(self.machine.unit(leaf.unit), leaf, box, points)
-            place.wanted[place.row(core), self.elements(access, points)] = True
-        for number, mine in enumerate(tiles):
-            place.tile[mine] = number
-        if key not in self.together:
-            every = [self._reading(node, tensor, box) for box in self._runs(node)]
-            share = any(
-                sum(map(len, some)) > len(np.unique(np.concatenate(some))) for _, some in every if some
-            )
-            self.together[key] = share or len({access for some, _ in every for *_, access in some}) > 1
-        if self.together[key]:
-            place.tile[:] = 0
+        tensor, number = place.tensor, 0
+        for step, (readers, tiles) in self._reading(node, tensor, ranges).items():
+            every = [np.zeros(0, dtype=np.int64)]
+            for leaf, box, access in readers:
+                points = einsum_points(self.cascade, self.cascade.einsum(leaf.einsum), box)
+                core = core_of(self.machine.unit(leaf.unit), leaf, box, points)
+                every.append(self.elements(access, points))
+                place.wanted[place.row(core), every[-1]] = True
+            for mine in [np.concatenate(every)] if self._at_once(node, tensor, step) else tiles:
+                place.tile[mine] = number
+                number += 1
         numbers: dict[tuple[int, ...], int] = {}
         for at, mine, core in self._making(node, tensor, ranges):
             place.wanted[place.row(core), mine] = True
-            place.tile[mine] = numbers.setdefault(at, len(tiles) + 1 + len(numbers))
+            place.tile[mine] = numbers.setdefault(at, number + len(numbers))
+
+    def _at_once(self, node: Keep, tensor: str, step: Step) -> bool:
+        """Whether reads of a tensor, of a state at one step, differ below a keep, or tiles share elements in
+        some iteration.
+        """
+        key = id(node), tensor, step
+        if key not in self.together:
+            runs = (self._reading(node, tensor, box).get(step, ([], [])) for box in self._runs(node))
+            every = [(readers, tiles) for readers, tiles in runs if tiles]
+            share = any(sum(map(len, tiles)) > len(np.unique(np.concatenate(tiles))) for _, tiles in every)
+            self.together[key] = share or len({access for some, _ in every for *_, access in some}) > 1
+        return self.together[key]
 
     def _runs(self, node: Keep) -> list[Ranges]:
         return [box for one, box in tiles_below(self.cascade, *self.root) if one is node]
@@ -80,15 +88,17 @@ class Incoming:
             place = tuple(box[rank][0] for rank in einsum.output.ranks)
             yield place, self.elements(einsum.output, points), core
 
-    def _reading(self, node: Keep, tensor: str, ranges: Ranges) -> tuple[list[Reading], list[Ints]]:
+    def _reading(
+        self, node: Keep, tensor: str, ranges: Ranges
+    ) -> dict[Step, tuple[list[Reading], list[Ints]]]:
         """Tiles that read a tensor in one iteration of a keep, and what those of the first Einsum have that
-        comes from outside.
+        comes from outside: of a state by the step that they read.
         """
         producer = self.cascade.producer(tensor)
         made = [mine for _, mine, _ in self._making(node, tensor, ranges)]
         own = np.concatenate(made) if made else np.zeros(0, dtype=np.int64)
         state = producer is not None and bool(producer.iterative)
-        readers, tiles = list[Reading](), dict[tuple[tuple[int, int], ...], Ints]()
+        found: dict[Step, tuple[list[Reading], dict[object, Ints]]] = {}
         for leaf, box in tiles_below(self.cascade, node.body, ranges):
             if not isinstance(leaf, Compute) or tensor in leaf.chained:
                 continue
@@ -99,10 +109,16 @@ class Incoming:
                 if made or state:
                     every = every[np.isnan(self.given[tensor][every]) & ~np.isin(every, own)]
                 if len(every) or not (made or state):
+                    readers, tiles = found.setdefault(self._step(access), ([], {}))
                     readers.append((leaf, box, access))
                     if leaf is readers[0][0]:
                         tiles[tuple(box[rank] for rank in access.ranks)] = every
-        return readers, list(tiles.values())
+        return {step: (readers, list(tiles.values())) for step, (readers, tiles) in found.items()}
+
+    def _step(self, access: Access) -> Step:
+        """What sets apart the steps of a state of which one takes the place of the other."""
+        over = {*self.cascade.overwritten.get(access.tensor, ())}
+        return tuple(index.offset for index in access.indices if over & {*index.ranks})
 
 
 def steps_of(einsum: Einsum, ranges: Ranges) -> list[Ranges]:
