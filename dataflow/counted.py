@@ -65,8 +65,8 @@ def _alike(draft: DraftOp, layout: Layout, cascade: Cascade, machine: Machine) -
     parents = (-1 if loop.parent is None else number[loop.parent] for loop in loops)
     home = draft.home and draft.leaf.homes[draft.subject].index(draft.home)
     return (
-        draft.kind, draft.subject, home, len(draft.path), draft.carried, *(access for _, access in draft.moves),
-        _read_on(draft, cascade, layout),
+        draft.kind, draft.subject, home, len(draft.path), draft.carried,
+        *(access for _, access in draft.moves), _read_on(draft, cascade, layout),
         *(draft.when.get(loop) for loop in draft.path),
         *((loop.ranks, loop.tile, loop.extent) for loop in loops), *parents,
         *(_standing(leaf, draft.subject, number, cascade, machine) for leaf in (draft.leaf, *draft.served)),
