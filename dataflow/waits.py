@@ -167,7 +167,9 @@ class _WaitsOf:
         """
         theirs, mine = self.drafts[producer], self.drafts[number]
         targets = self._targets(producer, number, tensor or mine.subject, depth=None)
-        alike = self._aligned(theirs, mine, tensor) if tensor else set[str]()
+        alike = set[str]()
+        if tensor:
+            alike = self._aligned(theirs, mine, tensor) | {*self.cascade.einsum(tensor).iterative}
         apart = {at for at in mine.path if tensor and not {*self.layout.loops[at].ranks} <= alike}
 
         def inside(at: int, lag_loop: int) -> set[int]:
