@@ -9,7 +9,7 @@ from types import FrameType, ModuleType
 
 FOLDERS = ("specs", "workloads", "accel", "dataflow", "sim", "rtl_models", "validation")
 """Packages that until version 0.2 went by these names alone."""
-PARTS = (*FOLDERS, "cli", "cocotb", "models", "report")
+PARTS = (*FOLDERS, "cli", "cocotb", "importers", "models", "report")
 EXTRAS = {
     "cocotb": "rtl", "pywellen": "rtl", "numba.cuda": "gpu", "pynvml": "gpu", "pyosys": "fpga",
     "hwcomponents": "energy", "pandas": "pandas", "onnx": "onnx",

@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("einsim.cli.validate", "Hold einsim's figures against published ones."),
     "capture": ("einsim.cli.capture", "Time the kernels on this machine's GPU."),
     "rtl": ("einsim.cli.rtl", "Write the array of a machine as an RTL project with its testbench."),
+    "import": (
+        "einsim.cli.import_file",
+        "Files of AccelForge, Timeloop and SCALE-Sim as machines and workloads.",
+    ),
     "schema": ("einsim.cli.schema", "JSON Schema of a YAML file, by which an editor completes its keys."),
     "doctor": ("einsim.cli.doctor", "What is installed, what is missing, how to get it."),
 }

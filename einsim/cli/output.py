@@ -17,6 +17,7 @@ KINDS: Final[dict[str, re.Pattern[bytes]]] = {
     "a result": BEGINNING,
     "a mapping": re.compile(rb"(\s*#[^\n]*\n)*\s*mapping:"),
     "a report": re.compile(rb"\s*<!doctype html", re.IGNORECASE),
+    "a machine or workload": re.compile(rb"# from |(\s*#[^\n]*\n)*\s*(machine|family|name|ranks|einsums):"),
     # A Perfetto trace begins with the tag of its first packet, which is a newline.
     "a trace": re.compile(rb"\n|\{\"otherData\"|\x89PNG|<\?xml|\$comment"),
 }
