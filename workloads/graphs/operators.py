@@ -10,7 +10,7 @@ from einsim.workloads.graphs.contraction import conv, conv_transpose, einsum, ge
 from einsim.workloads.graphs.draft import PartDraft
 from einsim.workloads.graphs.graph import Node, OperatorGraph
 from einsim.workloads.graphs.pointwise import POINTWISE, batch_norm, gather_rows, pointwise
-from einsim.workloads.graphs.pooling import pool, resize
+from einsim.workloads.graphs.pooling import local_response_norm, pool, resize
 from einsim.workloads.graphs.reduction import NORMS, REDUCTIONS, reduction
 
 MOVES = frozenset({
@@ -27,6 +27,7 @@ CONTRACTIONS: dict[str, Callable[[Node, PartDraft], None]] = {
 LOWERED: dict[str, Callable[[Node, PartDraft], None]] = {
     **CONTRACTIONS, **NORMS, **dict.fromkeys(REDUCTIONS, reduction), **dict.fromkeys(POINTWISE, pointwise),
     "BatchNormalization": batch_norm, "Gather": gather_rows, "MaxPool": pool, "AveragePool": pool,
+    "LRN": local_response_norm,
     "Resize": resize, "Upsample": resize,
 }  # fmt: skip
 """What lowers each operator that computes."""

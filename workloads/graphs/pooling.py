@@ -47,6 +47,29 @@ def pool(node: Node, draft: PartDraft) -> None:
     draft.define(node.output, dims, apply(f"({{0}} * {1 / draft.size(over)!r})", formula))
 
 
+def local_response_norm(node: Node, draft: PartDraft) -> None:
+    """LRN (Krizhevsky et al., NIPS 2012): each element over a power of the squares of its neighbours.
+
+    The input comes with channels of zeros on either side; a power is made of a logarithm and an exponential.
+    """
+    value = node.inputs[0]
+    shape, count = draft.shape(value), node.whole("size", 1)
+    before = (count - 1) // 2
+    dims = tuple(draft.rank(name, size) for name, size in zip(hints(shape), shape, strict=True))
+    tap = draft.rank("r", count)
+    padded = (shape[0], shape[1] + count - 1, *shape[2:])
+    source = PartInput(value=value, shape=padded, before=(0, before, *(0 for _ in shape[2:])))
+    lead, tail = dims[0], tuple(rank for digits in dims[2:] for rank in digits)
+    near, own = (
+        Formula("{0}", (draft.input(source, (*lead, "+".join((*dims[1], *more)), *tail), "I"),))
+        for more in (tap, (str(before),))
+    )
+    squares = Formula("{0}", (draft.emit("SXX", dims, apply("{0} * {1}", near, near)),))
+    alpha, beta = node.number("alpha", 1e-4) / count, node.number("beta", 0.75)
+    text = f"({{0}} * exp(log({{1}} * {alpha!r} + {node.number('bias', 1.0)!r}) * (0 - {beta!r})))"
+    draft.define(node.output, dims, apply(text, own, squares))
+
+
 def resize(node: Node, draft: PartDraft) -> None:
     """Resize and Upsample by whole factors, to the nearest element or between two.
 

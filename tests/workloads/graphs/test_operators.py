@@ -91,6 +91,9 @@ CASES = {
     "reduce sum all": made("ReduceSum", [(2, 3)], (1, 1)),
     "reduce max": made("ReduceMax", [(2, 3, 4), (1,)], (2, 1, 4), {1: (True, [1])}),
     "reduce L2": made("ReduceL2", [(2, 3, 4), (1,)], (2, 1, 4), {1: (True, [1])}),
+    # The evaluator takes as many channels as there are images.
+    "local response norm": made("LRN", [(6, 6, 2, 2)], (6, 6, 2, 2), size=5, alpha=0.5, beta=0.75, bias=1.5),
+    "local response norm of two": made("LRN", [(6, 6, 2, 2)], (6, 6, 2, 2), size=2, alpha=0.5),
     "resize nearest": made("Resize", [(1, 2, 3, 4), None, None, (4,)], (1, 2, 6, 12), {3: (True, [1, 2, 6, 12])}, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
     "resize linear": made("Resize", [(1, 2, 3, 4), None, None, (4,)], (1, 2, 6, 12), {3: (True, [1, 2, 6, 12])}, mode="linear"),
     "clip": made("Clip", [(3, 4), (), ()], (3, 4), {1: (False, -0.5), 2: (False, 0.25)}),
