@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from einsim.importers.imported import Imported, cascade_body, word
-from einsim.importers.levels import Level, machine
+from einsim.importers.levels import HierarchyLevel, machine
 from einsim.importers.plain_yaml import TAG, number
 from einsim.specs.errors import SpecError
 
@@ -179,12 +179,12 @@ def architecture(data: Mapping[str, Any], path: Path) -> Imported:
         raise SpecError("arch.nodes", "must be a list", where=where)
     left = [f"{key}: not part of a machine here" for key in data if key not in {"arch", TAG}]
     left += [f"arch.{key}" for key in found if key not in {"nodes", "version"}]
-    levels: list[Level] = []
+    levels: list[HierarchyLevel] = []
     _walk(found["nodes"], levels, left, where)
     return machine(path.stem.partition(".")[0], levels, None, where, left)
 
 
-def _walk(nodes: list[Any], levels: list[Level], left: list[str], where: str) -> None:
+def _walk(nodes: list[Any], levels: list[HierarchyLevel], left: list[str], where: str) -> None:
     for at, node in enumerate(nodes):
         if not isinstance(node, dict):
             raise SpecError(f"arch.nodes[{at}]", "must be a mapping", where=where)
@@ -201,7 +201,7 @@ def _walk(nodes: list[Any], levels: list[Level], left: list[str], where: str) ->
         elif kind == "Compute":
             levels.append(_compute(node, name, spread))
         else:
-            levels.append(Level(kind="fanout", name=name, spread=spread))
+            levels.append(HierarchyLevel(kind="fanout", name=name, spread=spread))
             if kind not in {"Fanout", "Container", "Spatial"}:
                 left.append(f"{name}: a node of kind {kind or 'none'}")
         if number(node.get("area")):
@@ -209,14 +209,14 @@ def _walk(nodes: list[Any], levels: list[Level], left: list[str], where: str) ->
         left += [f"{key} of {name}" for key in ("tensors", "enabled") if key in node]
 
 
-def _memory(node: Mapping[str, Any], name: str, spread: tuple[int, ...]) -> Level:
+def _memory(node: Mapping[str, Any], name: str, spread: tuple[int, ...]) -> HierarchyLevel:
     bits = number(node.get("size"))
     actions = {str(one.get("name")): one for one in node.get("actions") or [] if isinstance(one, dict)}
     read, write = actions.get("read", {}), actions.get("write", {})
     width = number(read.get("bits_per_action", node.get("bits_per_action"))) or 1.0
     seconds = [_seconds(one, node, side) for one, side in ((read, "read"), (write, "write"))]
     rates = [width / 8 / time if time else None for time in seconds]
-    return Level(
+    return HierarchyLevel(
         kind="memory", name=name, spread=spread, capacity_bytes=None if bits is None else bits / 8,
         bits=width,
         read_rate=rates[0], write_rate=rates[1], shared="max(" not in str(node.get("total_latency", "")),
@@ -236,10 +236,10 @@ def _seconds(action: Mapping[str, Any], node: Mapping[str, Any], side: str) -> f
     return number(node.get("total_latency"), names)
 
 
-def _compute(node: Mapping[str, Any], name: str, spread: tuple[int, ...]) -> Level:
+def _compute(node: Mapping[str, Any], name: str, spread: tuple[int, ...]) -> HierarchyLevel:
     action = next((one for one in node.get("actions") or [] if isinstance(one, dict)), {})
     seconds = _seconds(action, node, "compute")
-    return Level(
+    return HierarchyLevel(
         kind="compute", name=name, spread=spread, read_j=number(action.get("energy")),
         rate_hz=1 / seconds if seconds else None,
     )  # fmt: skip

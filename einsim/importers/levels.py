@@ -20,7 +20,7 @@ ACCESS_BYTES = 32
 """Of an access, where a file counts single bits."""
 
 
-class Level(msgspec.Struct, frozen=True, kw_only=True):
+class HierarchyLevel(msgspec.Struct, frozen=True, kw_only=True):
     """One level, the outermost first. `spread` are the instances under one of the level above, by dimension.
 
     Rates are in bytes a second, or a cycle with `per_cycle`; energies in joules an action of `bits`; None
@@ -45,7 +45,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def machine(
-    name: str, levels: Sequence[Level], clock_hz: float | None, source: str, left: Sequence[str]
+    name: str, levels: Sequence[HierarchyLevel], clock_hz: float | None, source: str, left: Sequence[str]
 ) -> Imported:
     """A machine with these memories and one array, and vector lanes for each further compute unit.
 
@@ -74,7 +74,9 @@ def machine(
 class _MachineDraft:
     """Memories from the outermost inward; what is inside a PE, or too small for a tile, is told instead."""
 
-    def __init__(self, levels: Sequence[Level], main: Level, clock: float, left: list[str]) -> None:
+    def __init__(
+        self, levels: Sequence[HierarchyLevel], main: HierarchyLevel, clock: float, left: list[str]
+    ) -> None:
         self.clock, self.main, self.left = clock, main, left
         self.assumed: dict[str, str] = {}
         self.memories: dict[str, dict[str, Any]] = {}
@@ -89,7 +91,7 @@ class _MachineDraft:
                 self.memories[made] = self._memory(made, level)
                 self.feeder = made
 
-    def _registers(self, level: Level, inner: Sequence[Level]) -> bool:
+    def _registers(self, level: HierarchyLevel, inner: Sequence[HierarchyLevel]) -> bool:
         """Whether a memory is a PE's own, or one of several that hold next to nothing."""
         if math.prod(self.spread) == 1:
             return False
@@ -101,7 +103,7 @@ class _MachineDraft:
         self.left.append(f"{level.name}: one of {math.prod(self.spread)}{shown}, like a PE's registers")
         return True
 
-    def _memory(self, name: str, level: Level) -> dict[str, Any]:
+    def _memory(self, name: str, level: HierarchyLevel) -> dict[str, Any]:
         keys: dict[str, Any] = {"parent": self.feeder} if self.feeder else {}
         if self.feeder and level.capacity_bytes is not None and math.isfinite(level.capacity_bytes):
             keys["capacity"] = f"{int(level.capacity_bytes)}B"
@@ -122,7 +124,7 @@ class _MachineDraft:
             keys["leakage"] = f"{level.leak_w * 1e3:.6g}mW"
         return keys
 
-    def _rates(self, level: Level) -> dict[str, str]:
+    def _rates(self, level: HierarchyLevel) -> dict[str, str]:
         factor = self.clock if level.per_cycle else 1.0
         given = {"read_bandwidth": level.read_rate, "write_bandwidth": level.write_rate}
         known = {key: rate * factor for key, rate in given.items() if rate and math.isfinite(rate)}
@@ -151,7 +153,7 @@ class _MachineDraft:
         unit: dict[str, Any] = {"kind": "array", "dims": dims, "reads_from": self.feeder, "ops": {"mac": mac}}
         return {**unit, "bits": [self.main.datawidth]} if self.main.datawidth else unit
 
-    def vectors(self, others: Sequence[Level]) -> dict[str, dict[str, Any]]:
+    def vectors(self, others: Sequence[HierarchyLevel]) -> dict[str, dict[str, Any]]:
         """Other compute units, by what they do in a cycle."""
         units: dict[str, dict[str, Any]] = {}
         for one in others:

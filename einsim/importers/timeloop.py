@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from einsim.importers.imported import Imported, cascade_body, word
-from einsim.importers.levels import Level, machine
+from einsim.importers.levels import HierarchyLevel, machine
 from einsim.importers.plain_yaml import TAG, number
 from einsim.specs.errors import SpecError
 
@@ -135,7 +135,7 @@ def architecture(data: Mapping[str, Any], path: Path) -> Imported:
     left = _others(data, {"architecture"})
     if not isinstance(found, dict):
         raise SpecError("architecture", "must be a mapping", where=str(path))
-    levels: list[Level] = []
+    levels: list[HierarchyLevel] = []
     clock: list[float] = []
     if isinstance(found.get("nodes"), list):
         _walk_nodes(found["nodes"], levels, clock, left, path)
@@ -145,7 +145,7 @@ def architecture(data: Mapping[str, Any], path: Path) -> Imported:
 
 
 def _walk_nodes(
-    nodes: list[Any], levels: list[Level], clock: list[float], left: list[str], path: Path
+    nodes: list[Any], levels: list[HierarchyLevel], clock: list[float], left: list[str], path: Path
 ) -> None:
     """Version 0.4: a list of components and containers, the outermost first."""
     for node in nodes:
@@ -169,7 +169,12 @@ def _walk_nodes(
 
 
 def _walk_subtree(
-    trees: list[Any], levels: list[Level], clock: list[float], left: list[str], path: Path, outer: int = 1
+    trees: list[Any],
+    levels: list[HierarchyLevel],
+    clock: list[float],
+    left: list[str],
+    path: Path,
+    outer: int = 1,
 ) -> None:
     """Versions 0.2 and 0.3: nested subtrees, each with its local components; `outer` instances so far."""
     for tree in trees:
@@ -192,7 +197,7 @@ def _walk_subtree(
         _walk_subtree(_key(tree, "subtree") or [], levels, clock, left, path, inside)
 
 
-def _total(levels: list[Level]) -> int:
+def _total(levels: list[HierarchyLevel]) -> int:
     return math.prod(size for level in levels for size in level.spread)
 
 
@@ -219,15 +224,17 @@ def _constraints(node: Mapping[str, Any], name: str, left: list[str]) -> None:
 
 def _level(
     name: str, kind: str, attributes: Mapping[str, Any], spread: tuple[int, ...], tag: str, left: list[str]
-) -> Level:
+) -> HierarchyLevel:
     lower = kind.lower()
     if tag == "Container" or not kind:
-        return Level(kind="fanout", name=name, spread=spread)
+        return HierarchyLevel(kind="fanout", name=name, spread=spread)
     if any(one in lower for one in _COMPUTES):
-        return Level(kind="compute", name=name, spread=spread, datawidth=_bits(attributes, "datawidth"))
+        return HierarchyLevel(
+            kind="compute", name=name, spread=spread, datawidth=_bits(attributes, "datawidth")
+        )
     if not any(one in lower for one in _MEMORIES) and not _bits(attributes, "depth"):
         left.append(f"{name}: a component of class {kind}")
-        return Level(kind="fanout", name=name, spread=spread)
+        return HierarchyLevel(kind="fanout", name=name, spread=spread)
     width = _bits(attributes, "width") or _bits(attributes, "memory_width")
     depth = number(attributes.get("depth", attributes.get("memory_depth", attributes.get("entries"))))
     word_bits = _bits(attributes, "word_bits") or _bits(attributes, "datawidth") or 16
@@ -236,7 +243,7 @@ def _level(
     shared = number(_key(attributes, "shared_bandwidth"))
     rates = [number(_key(attributes, f"{side}_bandwidth")) or shared for side in ("read", "write")]
     read, write = (None if rate is None else rate * word_bits / 8 for rate in rates)
-    return Level(
+    return HierarchyLevel(
         kind="memory", name=name, spread=spread, capacity_bytes=kilobytes * 1024 if kilobytes else size,
         bits=float(width or word_bits), read_rate=read, write_rate=write, shared=shared is not None,
         per_cycle=True,
