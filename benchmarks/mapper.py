@@ -51,11 +51,11 @@ from einsim import (
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.tables import ACCESS, APART, COPIES, DIM, REDUCED, WIDTH, Tables, tables
-from einsim.workloads.library import build
 
 os.environ["EINSIM_CACHE_DIR"] = "off"  # what is timed is a search, not what one found before
 
 COUNT = 400_000
+DECODE = {"seq": 2048, "phase": "decode"}
 
 #: AccelForge 1.0.467 on its TPU v4i, as measured for this project on a quiet machine with two workers:
 #: latency in s, energy in J, CPU seconds of the search.
@@ -258,9 +258,13 @@ def against_accelforge(table: Table, python: str, sizes: list[int], shown: bool)
 def layers(table: Table) -> None:
     """Layers of two models: wall-clock seconds of the search, and the best of the library's templates."""
     cases: list[tuple[str, Cascade, str]] = [
-        ("BERT-base layer, 512", build("encoder-layer", seq=512, b=1), "fusemax-cloud"),
-        ("LLaMA2-7B prefill 2048", build("decoder-layer", seq=2048, b=1), "fusemax-cloud"),
-        ("LLaMA2-7B decode 2048", build("decoder-layer", seq=2048, b=1, phase="decode"), "fusemax-cloud"),
+        ("BERT-base layer, 512", load_workload("bert-base", {"seq": 512, "b": 1}), "fusemax-cloud"),
+        ("LLaMA2-7B prefill 2048", load_workload("llama2-7b", {"seq": 2048}), "fusemax-cloud"),
+        (
+            "LLaMA2-7B decode 2048",
+            load_workload("llama2-7b", {"seq": 2048, "phase": "decode"}),
+            "fusemax-cloud",
+        ),
     ]
     for name, work, accel in cases:
         chip = load_machine(accel)
@@ -297,9 +301,9 @@ def prompt(name: str, tokens: int) -> Cascade:
 
 
 LAYERS: dict[str, Callable[[], Cascade]] = {
-    "bert": lambda: build("encoder-layer", seq=512, b=1, passes="3"),
-    "decode": lambda: build("decoder-layer", seq=2048, b=1, phase="decode", passes="3"),
-    "prefill": lambda: build("decoder-layer", seq=2048, b=1, passes="3"),
+    "bert": lambda: load_workload("bert-base", {"seq": 512, "b": 1, "passes": "3"}),
+    "decode": lambda: load_workload("llama2-7b", {"seq": 2048, "phase": "decode", "passes": "3"}),
+    "prefill": lambda: load_workload("llama2-7b", {"seq": 2048, "passes": "3"}),
     "llama3-8b": lambda: prompt("llama3-8b", 2048),
     "gpt3-175b": lambda: prompt("gpt3-175b", 2048),
 }

@@ -22,7 +22,6 @@ LISTED = [line for line in (FOLDER / "commands.txt").read_text().splitlines() if
 LONG = (
     "validate ",
     "map ",
-    "encoder-layer",
     "bert-base --set",
     "xlm --set",
     "llama2-7b --set",

@@ -25,9 +25,9 @@ from einsim.sim.gpu.kernels import (
 )
 from einsim.specs.errors import SpecError
 from einsim.workloads import patterns
+from einsim.workloads.blocks.ffn import ACTIVATIONS
 from einsim.workloads.canonical.pattern import Matching, Pattern, match
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.library.ffn import ACTIVATIONS
 from einsim.workloads.recognised import Attention, attentions
 from einsim.workloads.sparsity import NM
 

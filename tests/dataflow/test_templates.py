@@ -146,7 +146,7 @@ LAYERS = [("1", "prefill"), ("3", "decode"), ("3", "prefill"), ("1", "decode")]
 )
 def test_decoder_layers_run_on_every_family(accel: str, passes: str, phase: str) -> None:
     machine = load_machine(accel)
-    cascade = load_workload("decoder-layer", {"seq": "512", "passes": passes, "phase": phase})
+    cascade = load_workload("llama2-7b", {"seq": "512", "passes": passes, "phase": phase})
     program = lower(build_mapping(cascade, machine), cascade, machine)
     assert analyse(program, machine).cycles <= simulate(program, machine).cycles
 

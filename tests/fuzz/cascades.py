@@ -96,11 +96,12 @@ def known(draw: Draw) -> list[str]:
     """A library's workload with `--set` and small sizes."""
     if draw.chance(0.005):
         return [
-            "encoder-layer",
+            draw.choice(("t5", "bert-base", "llama3.2-1b")),
             "--set",
+            "part=layer",
             "b=1",
             f"seq={draw.size()}",
-            *draw.some(("phase=decode", "passes=1", "model=t5"), 0.3),
+            *draw.some(("phase=decode", "passes=1", "weights=4", "group=32", "causal=true"), 0.3),
         ]
     long = draw.chance(0.3)  # attention has the most Einsums and takes longest
     name = draw.choice([name for name in LIBRARY if ("attention" in name) == long])

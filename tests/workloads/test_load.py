@@ -28,8 +28,6 @@ def test_library_and_models_are_known_by_name():
         "attention-1pass",
         "ffn",
         "linear-training",
-        "encoder-layer",
-        "decoder-layer",
     } <= names
     assert {"bert-base", "t5", "trxl", "xlm", "llama2-7b"} <= names
 

@@ -5,9 +5,9 @@ Two-dimensional inputs come padded: X reaches (Y - 1) * stride + R rows for Y ro
 
 from __future__ import annotations
 
+from einsim.workloads.blocks.convolution import gated_text
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.library.attention import with_bits
-from einsim.workloads.library.workload import Workload
+from einsim.workloads.library.workload import Workload, with_bits
 from einsim.workloads.notation import parse
 from einsim.workloads.settings import Parameter, Settings
 
@@ -33,30 +33,6 @@ DW[b,c,y,x] = I[b,c,y*{stride}+r,x*{stride}+q] * WD[c,r,q]
 ACT[b,c,y,x] = relu6(DW[b,c,y,x])
 PW[b,k,y,x] = ACT[b,c,y,x] * WP[k,c]
 """
-
-
-def gated_text(source: str, token: str, result: str, decode: bool = False) -> str:
-    """The short convolution block of LFM2 (Liquid AI, its published modelling code and config): two gates
-    around a causal depthwise convolution of a few taps r, between projections.
-
-    Taps before the first token are absent; in a decode step XS[b,r,i] holds what the earlier taps meet, the
-    latest first.
-    """
-    t = token
-    text = (
-        f"BG[b,{t},i] = {source}[b,{t},d] * WB[d,i]\n"
-        f"CG[b,{t},i] = {source}[b,{t},d] * WC[d,i]\n"
-        f"XG[b,{t},i] = {source}[b,{t},d] * WX[d,i]\n"
-        f"BX[b,{t},i] = BG[b,{t},i] * XG[b,{t},i]\n"
-    )
-    if decode:
-        text += f"CP[b,i] = XS[b,r,i] * WK[i,r+1]\nCV[b,{t},i] = CP[b,i] + BX[b,{t},i] * WK[i,0]\n"
-    else:
-        text += f"where r <= {t}\nCV[b,{t},i] = BX[b,{t}-r,i] * WK[i,r]\n"
-    return text + (
-        f"GO[b,{t},i] = CG[b,{t},i] * CV[b,{t},i]\n"
-        f"{result} = GO[b,{t},i] * WO[i,{result.rstrip(']').rpartition(',')[2]}]\n"
-    )
 
 
 def _image(settings: Settings, name: str, text: str) -> Cascade:

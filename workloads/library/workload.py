@@ -17,3 +17,10 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     parameters: tuple[Parameter, ...]
     build: Callable[[Settings], Cascade]
+
+
+def with_bits(cascade: Cascade, settings: Settings) -> Cascade:
+    """The cascade with the same width for every value, as `bits` says."""
+    bits = settings.size("bits")
+    tensors = tuple(msgspec.structs.replace(tensor, bits=bits) for tensor in cascade.tensors)
+    return msgspec.structs.replace(cascade, tensors=tensors)

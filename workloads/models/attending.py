@@ -9,12 +9,17 @@ from __future__ import annotations
 import re
 
 from einsim.specs.errors import SpecError
-from einsim.workloads.library.attention import attention_text, mask_text
-from einsim.workloads.library.layer import ROTATE
-from einsim.workloads.library.norm import norm_text
+from einsim.workloads.blocks.attention import attention_text, mask_text
+from einsim.workloads.blocks.norm import norm_text
 from einsim.workloads.models.fragment import Fragment, Stage, bias, chain, product
 from einsim.workloads.models.network import LatentAttention, SoftmaxAttention
 from einsim.workloads.models.step import Step
+
+# Su et al., RoFormer, arXiv 2104.09864, in the half-split form of the LLaMA code: element e = c * J + j turns
+# with its partner (1-c) * J + j; SIN carries the sign.
+_ROTATE = (
+    "{out}[{q},c*J+j,{t}] = {src}[{q},c*J+j,{t}] * COS[c*J+j,{t}] + {src}[{q},J-c*J+j,{t}] * SIN[c*J+j,{t}]\n"
+)
 
 
 def attention(block: SoftmaxAttention, source: str, step: Step) -> Fragment:
@@ -131,7 +136,7 @@ def rotation(full: str) -> Stage:
 
     def stage(source: str, result: str) -> str:
         text = f"tensor {source}[{full}]\ntensor {result}[{full}]\n"
-        return text + ROTATE.format(out=result, src=source, q=heads, t=token)
+        return text + _ROTATE.format(out=result, src=source, q=heads, t=token)
 
     return stage
 

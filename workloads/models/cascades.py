@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from einsim.specs.errors import SpecError
+from einsim.workloads.blocks.norm import norm_text
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.library.norm import norm_text
 from einsim.workloads.models.attending import attention, cross_attention, latent
 from einsim.workloads.models.fragment import Fragment
 from einsim.workloads.models.mixture import mlp_text, router

@@ -9,8 +9,8 @@ import math
 
 import msgspec
 
+from einsim.workloads.blocks.norm import norm_text
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.library.norm import norm_text
 from einsim.workloads.models.attending import cross_attention
 from einsim.workloads.models.fragment import bias, chain, product
 from einsim.workloads.models.mixture import mlp_text

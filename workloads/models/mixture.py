@@ -12,8 +12,8 @@ import math
 import msgspec
 
 from einsim.specs.errors import SpecError
+from einsim.workloads.blocks.ffn import ffn_text
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.library.ffn import ffn_text
 from einsim.workloads.models.fragment import Fragment
 from einsim.workloads.models.network import Mlp, Moe
 from einsim.workloads.models.step import Step

@@ -27,6 +27,9 @@ def model_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
+MODEL_CHOICES: Final = (*model_names(), *ALIASES)
+
+
 @cache
 def named_model(name: str) -> NetworkModel:
     """A known model by its name or alias; KeyError otherwise."""

@@ -8,8 +8,8 @@ Softplus is log(1 + exp(x)).
 from __future__ import annotations
 
 from einsim.specs.errors import SpecError
-from einsim.workloads.library.convolution import gated_text
-from einsim.workloads.library.norm import norm_text
+from einsim.workloads.blocks.convolution import gated_text
+from einsim.workloads.blocks.norm import norm_text
 from einsim.workloads.models.fragment import Fragment, Stage, bias, chain, product
 from einsim.workloads.models.network import Selective, ShortConv, StateSpace
 from einsim.workloads.models.step import Step

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from einsim.specs.errors import SpecError
-from einsim.workloads.library.attention import DEFAULT_M0
+from einsim.workloads.blocks.attention import DEFAULT_M0
 from einsim.workloads.settings import Settings
 
 Phase = Literal["prefill", "decode", "encode"]
@@ -17,7 +17,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """`tokens` new ones of each of `batch` sequences: a prompt, a decode step, or an encoder's whole input.
 
     In a decode step `cached` tokens came before them. `source` are the tokens of the encoder that a decoder
-    attends to. `passes` over the keys and `m0` are those of `einsim.workloads.library.attention`; `absorb`
+    attends to. `passes` over the keys and `m0` are those of `einsim.workloads.blocks.attention`; `absorb`
     chooses the form of latent attention: None absorbs projections of keys and values in decode steps only.
     `load`, `skew` and `capacity` say how tokens fall on experts (`einsim.workloads.models.mixture.routing`).
     """

@@ -11,6 +11,7 @@ from einsim.dataflow.mapper.best import best_mapping
 from einsim.sim.engine import simulate
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.library import build
+from einsim.workloads.load import load_workload
 
 MACHINES = (
     "flat-edge",
@@ -26,7 +27,7 @@ MACHINES = (
 def workload(name: str) -> Cascade:
     return {
         "attention": lambda: build("attention", seq=64, b=1, h=4, passes=3),
-        "layer": lambda: build("encoder-layer", seq=64, b=1),
+        "layer": lambda: load_workload("bert-base", {"seq": 64, "b": 1}),
         "decode": lambda: build("attention-decode", seq=128, b=1, h=4, passes=3),
     }[name]()
 

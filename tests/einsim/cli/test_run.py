@@ -156,7 +156,7 @@ def test_a_report_of_two_machines_has_both(capsys: pytest.CaptureFixture[str], t
     assert len(page) < 3_000_000
 
 
-LAYER = "encoder-layer", "--set", "seq=128", "b=1", "--accel", "fusemax-cloud"
+LAYER = "bert-base", "--set", "part=layer", "seq=128", "b=1", "--accel", "fusemax-cloud"
 FFN = "ffn", "--set", "b=1", "p=48", "d=64", "s=96", "--accel", "tpu-v4i"
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from einsim.workloads.blocks.attention import _ONE, _THREE, _TWO
+from einsim.workloads.blocks.convolution import gated_text
 from einsim.workloads.canonical.form import classes
 from einsim.workloads.canonical.order import in_order
 from einsim.workloads.library import build, names
-from einsim.workloads.library.attention import _ONE, _THREE, _TWO
-from einsim.workloads.library.convolution import gated_text
 from einsim.workloads.library.norm import _MOMENTS, _SOFTMAX, _WELFORD
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
@@ -68,7 +68,7 @@ def test_the_library_is_written_in_it(text: str, cascade) -> None:
 def test_a_layer_is_written_in_it() -> None:
     names = [einsum.name for einsum in load_workload("llama2-7b", {"phase": "decode"}).einsums]
     assert " ".join(names) == (
-        "SXX1 ISD1 N1 QP KP VN Q KN QK GM SN SD A AV Z R1 SXX2 ISD2 N2 GATE FF1 ACT FF2 Y"
+        "SXX1 ISD1 N1 QA KNA VN Q KN QK GM SN SD A AV Z R1 SXX2 ISD2 N2 GATE FF1 ACT FF2 Y"
     )
 
 
