@@ -15,7 +15,7 @@ from einsim.accel.load import load_machine, preset_names
 from einsim.accel.machine import Machine
 from einsim.dataflow.result import Result
 from einsim.evaluation import Evaluation, Mapped
-from einsim.models.outcome import ModelResult
+from einsim.models.outcome import ModelResult, ModelTables
 from einsim.report.case import NotAtHand
 from einsim.sim.breakdown import STARTS, TEXTS
 from einsim.specs.errors import EinsimError, SpecError
@@ -39,7 +39,9 @@ DERIVED: Final = {
 """Figures that are written beside those from which they follow."""
 CAUSES: Final = (*TEXTS, STARTS)
 """What cycles are lost to, GPUs' kernels included."""
-BESIDE: Final = ("machine", "version", "check", "searched", "part", "model", "phases", "parts")
+TABLES: Final = tuple(field.name for field in msgspec.structs.fields(ModelTables))
+"""What a model's result has beside the figures of any."""
+BESIDE: Final = ("machine", "version", "check", "searched", *TABLES)
 """Keys of a file that are no figures of the result."""
 ROUNDING: Final = 1e-9
 BEGINNING: Final = re.compile(rb'\s*\{\s*"workload"')
@@ -52,6 +54,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 
     result: Result
     machine: Machine | Gpu | NotAtHand
+    tables: ModelTables | None = None
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -67,16 +70,9 @@ def saved(found: Evaluation) -> dict[str, Any]:
 
 
 def saved_model(found: ModelResult) -> dict[str, Any]:
-    """A model's totals with its machine, phases and parts, as plain data."""
+    """A model's totals and tables with its machine, as plain data."""
     machine = {"machine": msgspec.to_builtins(found.machine)} if isinstance(found.machine, Machine) else {}
-    return {**found.total.to_dict(), **model_tables(found), **machine, "version": VERSION}
-
-
-def model_tables(found: ModelResult) -> dict[str, Any]:
-    """What a model's result has beside the figures of any: what was run, what it weighs, phases and parts."""
-    return {
-        "part": found.part, "model": found.facts(), "phases": found.phase_rows(), "parts": found.part_rows(),
-    }  # fmt: skip
+    return {**found.to_dict(), **machine, "version": VERSION}
 
 
 def is_result(path: Path) -> bool:
@@ -129,7 +125,17 @@ def read_saved(path: Path) -> Saved:
     except msgspec.ValidationError as error:
         raise SpecError("", f"is not a result of einsim: {error}", where=str(path)) from None
     check_figures(result, given, path)
-    return Saved(result=result, machine=machine)
+    return Saved(result=result, machine=machine, tables=_tables(data, path))
+
+
+def _tables(data: dict[str, Any], path: Path) -> ModelTables | None:
+    """A model's tables; SpecError where a figure isn't one. None of another result."""
+    if "parts" not in data:
+        return None
+    try:
+        return msgspec.convert({name: data[name] for name in TABLES if name in data}, ModelTables)
+    except msgspec.ValidationError as error:
+        raise SpecError("", f"is not a result of einsim: {error}", where=str(path)) from None
 
 
 def plain(path: Path) -> Any:

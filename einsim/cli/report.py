@@ -15,6 +15,7 @@ from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import progress
 from einsim.evaluation import TEMPLATE, Level, evaluate
+from einsim.models.judge import evaluate_model, several
 from einsim.report.case import Case
 from einsim.report.page import page
 from einsim.saved import is_result, read_saved
@@ -24,7 +25,7 @@ from einsim.specs.files import write_text
 HELP = """Write the mapping report: one HTML page, self-contained, about one or more cases side by side.
 
 Each item is a RESULT, a file that `einsim run -o` or `--json` wrote, or a WORKLOAD, which is run on
-every --accel.
+every --accel. A model is run whole: its parts are a table that sorts and points under the roof.
 
 \b
   einsim report attention --set seq=4K --accel fusemax-cloud --accel flat-cloud -o out.html
@@ -72,7 +73,7 @@ def command(
         if is_result(path):
             origins.append(path.stem)
             kept = read_saved(path)
-            cases.append(Case(result=kept.result, machine=kept.machine))
+            cases.append(Case(result=kept.result, machine=kept.machine, tables=kept.tables))
             continue
         if path.suffix == ".json" and not path.exists():
             raise FileNotFoundError(errno.ENOENT, "no such file", item)
@@ -80,11 +81,20 @@ def command(
             raise click.UsageError(f"'{item}' is a workload, so an --accel is needed to run it on")
         for accel in accels:
             origins.append(path.stem)
-            with progress():
-                found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level)
             again = ["einsim", "run", item, "--accel", accel, "--mapping", mapping, "--level", level]
             again += ["--set", *settings] if settings else []
-            cases.append(Case(result=found.result, machine=found.machine, command=shlex.join(again)))
+            command = shlex.join(again)
+            whole = several(item, pairs, accel)
+            if whole is not None:
+                with progress():
+                    model = evaluate_model(whole, accel, settings=pairs, mapping=mapping, level=level)
+                cases.append(Case(
+                    result=model.total, machine=model.machine, command=command, tables=model.tables
+                ))  # fmt: skip
+                continue
+            with progress():
+                found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level)
+            cases.append(Case(result=found.result, machine=found.machine, command=command))
     write_text(output, page(distinct(cases, origins)))
     click.echo(f"wrote {output}")
 

@@ -20,7 +20,7 @@ from einsim.cli.whole import keep, show
 from einsim.dataflow.effort import Effort
 from einsim.dataflow.mapping_file import dump_mapping
 from einsim.evaluation import AUTO, TEMPLATE, Level, Mapped, evaluate
-from einsim.models.judge import evaluate_model, has_several, own_settings
+from einsim.models.judge import evaluate_model, several
 from einsim.report.comparison import comparison_table, where_time_went
 from einsim.report.stated import over_bound
 from einsim.saved import save_result, summary
@@ -106,8 +106,8 @@ def command(
     if mapping == AUTO:
         say_compiling()
     pairs = read_pairs([*settings, *([f"layer={layer}"] if layer is not None else [])])
-    model = load_model(workload)
-    if model is not None and has_several(model, own_settings(model, pairs, accel)):
+    model = several(workload, pairs, accel)
+    if model is not None:
         for option, given in (("--check", check), ("--save-mapping", save_mapping)):
             if given:
                 rule = "is for one cascade, and this is several"
@@ -133,14 +133,14 @@ def command(
         )
         if searched is not None:
             more["searched"] = {"latency_s": searched.latency_s, "energy_stated_j": searched.energy_stated_j}
-        if model is not None:
-            more["part"] = found.cascade.name.removeprefix(f"{model.name} ")
+        if (one := load_model(workload)) is not None:
+            more["part"] = found.cascade.name.removeprefix(f"{one.name} ")
         click.echo(json.dumps({**summary(found.result), **more}, indent=2))
         return code
     out = console()
     sizes = " ".join(f"{rank.name}={rank.size}" for rank in found.cascade.ranks)
     out.print(Text.assemble(titled(found.result), ("  " + sizes, "dim"), "\n"))
-    if model is not None:
+    if load_model(workload) is not None:
         out.print("one part of the model, once; without part= and layer= the whole model is run\n")
     out.print(comparison_table([found.result]))
     if found.result.breakdown_by_unit:  # the model of a GPU's kernels doesn't say it

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import click
+import msgspec
 from rich.text import Text
 
 from einsim.cli.terminal import console, titled
@@ -13,7 +14,7 @@ from einsim.models.outcome import ModelResult
 from einsim.report.comparison import comparison_table
 from einsim.report.parts import KEPT, part_csv, part_table, phase_table
 from einsim.report.quantity import count, size
-from einsim.saved import model_tables, saved_model, summary
+from einsim.saved import saved_model, summary
 from einsim.specs.files import write_text
 from einsim.workloads.models.model import WHOLE
 
@@ -21,7 +22,7 @@ from einsim.workloads.models.model import WHOLE
 def show(found: ModelResult, *, as_json: bool) -> None:
     """One JSON object, or the tables."""
     if as_json:
-        click.echo(json.dumps({**summary(found.total), **model_tables(found)}, indent=2))
+        click.echo(json.dumps({**summary(found.total), **msgspec.to_builtins(found.tables)}, indent=2))
         return
     out, weight = console(), found.size
     which = "the whole model" if found.part == WHOLE else f"only {found.part} of the model"

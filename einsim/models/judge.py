@@ -85,9 +85,19 @@ def evaluate_model(
     )  # fmt: skip
 
 
-def own_settings(model: Model, settings: Mapping[str, Setting], machine: str) -> dict[str, object]:
-    """Those of the settings that are the model's, not the machine's."""
-    return _split(model, settings, machine)[0]
+def several(name_or_path: str, settings: Mapping[str, Setting], machine: str) -> Model | None:
+    """The model of a name or file, where the settings mean more than one cascade of it: the whole, or a layer
+    of several parts. None for one part and for what is no model.
+    """
+    model = load_model(name_or_path)
+    if model is None:
+        return None
+    read = read_settings(model.parameters, _split(model, settings, machine)[0], model.name)
+    if is_whole(read):
+        return model
+    phases = model.phases(read)
+    many = len(phases) > 1 or len(chosen(phases[0].parts(phases[0].last, {}), read)) > 1
+    return model if many else None
 
 
 def _split(
@@ -96,15 +106,6 @@ def _split(
     keys = tuple(parameter.name for parameter in model.parameters)
     known = machine_keys(str(machine)) if isinstance(machine, str | Path) else ()
     return split(settings, keys, known)
-
-
-def has_several(model: Model, given: Mapping[str, object]) -> bool:
-    """Whether the settings of a model mean more than one cascade: the whole, or a layer of several parts."""
-    settings = read_settings(model.parameters, given, model.name)
-    if is_whole(settings):
-        return True
-    phases = model.phases(settings)
-    return len(phases) > 1 or len(chosen(phases[0].parts(phases[0].last, {}), settings)) > 1
 
 
 def _part(settings: Settings) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from einsim.dataflow.result import Result
+from einsim.specs.argument import Amount
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.einsum import Tensor
 from einsim.workloads.models import roles
@@ -24,15 +25,15 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     activation_bytes: float
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
+class Moment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """DRAM while a part runs, in the order of the run; `until_s` is when it is done."""
 
     phase: str
     part: str
-    until_s: float
-    weight_bytes: float
-    kept_bytes: float
-    activation_bytes: float
+    until_s: Amount
+    weight_bytes: Amount
+    kept_bytes: Amount
+    activation_bytes: Amount
 
     @property
     def bytes(self) -> float:

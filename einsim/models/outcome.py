@@ -13,6 +13,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.combined import combined
 from einsim.dataflow.result import Result
 from einsim.models.memory import Held, Moment
+from einsim.specs.argument import Amount, Whole
 from einsim.workloads.models.model import ModelSize
 
 DECODE = "decode"
@@ -65,6 +66,59 @@ class PhaseCost(msgspec.Struct, frozen=True, kw_only=True):
     def joules_per_token(self) -> float | None:
         """None where some of the energy isn't stated."""
         return None if self.result.energy_j is None else self.result.energy_j / self.tokens
+
+
+class PhaseLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A phase in `phases` of `run --json`; `most_from_linear` is the deviation of `einsim.models.lengths`."""
+
+    phase: str
+    steps: Whole
+    tokens: Whole
+    unit: str
+    cycles: Whole
+    latency_s: Amount
+    tokens_per_s: Amount | None
+    energy_j: Amount | None
+    joules_per_token: Amount | None
+    dram_bytes: Whole
+    bottleneck: str
+    most_from_linear: Amount
+
+
+class PartLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part in a phase in `parts` of `run --json`: all its pieces and steps, judged at `lengths`."""
+
+    phase: str
+    part: str
+    count: Whole
+    steps: Whole
+    lengths: tuple[Whole, ...]
+    cycles: Whole
+    latency_s: Amount
+    share: Amount
+    energy_j: Amount | None
+    energy_stated_j: Amount | None
+    dram_bytes: Whole
+    macs: Whole | None
+    utilization: dict[str, Amount]
+    bottleneck: str
+    note: str = ""
+
+    @property
+    def busiest(self) -> tuple[str, float]:
+        """The unit that is used most, and how much."""
+        unit = max(self.utilization, key=lambda name: self.utilization[name], default="-")
+        return unit, self.utilization.get(unit, 0.0)
+
+
+class ModelTables(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model's result has beside the figures of any: the part, facts, lines and DRAM over time."""
+
+    part: str
+    model: dict[str, str | int | float | bool | None]
+    phases: tuple[PhaseLine, ...]
+    parts: tuple[PartLine, ...]
+    memory: tuple[Moment, ...]
 
 
 class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -141,40 +195,45 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             "peak_activation_bytes": self.peak.activation_bytes,
         }  # fmt: skip
 
-    def phase_rows(self) -> list[dict[str, Any]]:
-        """`phases` of `run --json`."""
-        return [
-            {
-                "phase": one.phase, "steps": one.steps, "tokens": one.tokens, "unit": one.unit,
-                "cycles": one.result.cycles,
-                "latency_s": one.result.latency_s, "tokens_per_s": one.tokens_per_s,
-                "energy_j": one.result.energy_j, "joules_per_token": one.joules_per_token,
-                "dram_bytes": one.result.dram_bytes, "bottleneck": one.result.bottleneck,
-                "most_from_linear": one.deviation,
-            }
-            for one in self.phases
-        ]  # fmt: skip
+    @property
+    def tables(self) -> ModelTables:
+        """What `run --json` has of a model beside the figures of any result."""
+        return ModelTables(
+            part=self.part, model=self.facts(), phases=self.phase_lines(), parts=self.part_lines(),
+            memory=self.moments,
+        )  # fmt: skip
 
-    def part_rows(self) -> list[dict[str, Any]]:
-        """`parts` of `run --json`: figures are of all pieces and steps, and add up to the totals."""
-        return [
-            {
-                "phase": row.phase, "part": row.part, "count": row.count,
-                "steps": int(sum(one.steps for one in row.judged)),
-                "lengths": [one.length for one in row.judged],
-                "cycles": row.result.cycles, "latency_s": row.result.latency_s,
-                "share": row.result.latency_s / self.total.latency_s if self.total.latency_s else 0.0,
-                "energy_j": row.result.energy_j, "energy_stated_j": row.result.energy_stated_j,
-                "dram_bytes": row.result.dram_bytes, "macs": row.result.macs,
-                "utilization": row.result.utilization, "bottleneck": row.result.bottleneck,
-                "note": row.note,
-            }
+    def phase_lines(self) -> tuple[PhaseLine, ...]:
+        """A line a phase."""
+        return tuple(
+            PhaseLine(
+                phase=one.phase, steps=one.steps, tokens=one.tokens, unit=one.unit, cycles=one.result.cycles,
+                latency_s=one.result.latency_s, tokens_per_s=one.tokens_per_s,
+                energy_j=one.result.energy_j, joules_per_token=one.joules_per_token,
+                dram_bytes=one.result.dram_bytes, bottleneck=one.result.bottleneck,
+                most_from_linear=one.deviation,
+            )
+            for one in self.phases
+        )  # fmt: skip
+
+    def part_lines(self) -> tuple[PartLine, ...]:
+        """A line a part and phase: figures are of all pieces and steps, and add up to the totals."""
+        whole = self.total.latency_s
+        return tuple(
+            PartLine(
+                phase=row.phase, part=row.part, count=row.count, note=row.note,
+                steps=int(sum(one.steps for one in row.judged)),
+                lengths=tuple(one.length for one in row.judged),
+                cycles=row.result.cycles, latency_s=row.result.latency_s,
+                share=row.result.latency_s / whole if whole else 0.0,
+                energy_j=row.result.energy_j, energy_stated_j=row.result.energy_stated_j,
+                dram_bytes=row.result.dram_bytes, macs=row.result.macs,
+                utilization=row.result.utilization, bottleneck=row.result.bottleneck,
+            )
             for row in self.rows
-        ]  # fmt: skip
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain data."""
-        return {
-            "model": self.facts(), "phases": self.phase_rows(), "parts": self.part_rows(),
-            "result": self.total.to_dict(),
-        }  # fmt: skip
+        """Everything as plain data: the figures of any result, and the tables."""
+        tables: dict[str, Any] = msgspec.to_builtins(self.tables)
+        return {**self.total.to_dict(), **tables}

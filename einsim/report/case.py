@@ -7,6 +7,7 @@ import msgspec
 from einsim.accel.gpu.machine import Gpu
 from einsim.accel.machine import Machine, Unit
 from einsim.dataflow.result import Result
+from einsim.models.outcome import ModelTables
 
 
 class NotAtHand(msgspec.Struct, frozen=True):
@@ -17,13 +18,27 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A result with its machine.
 
     What needs units (the roof) or sources is left out of the page where `machine` has none, and the page says
-    so. `command` is the command line that gives the result.
+    so. `command` is the command line that gives the result. `tables` are those of a model.
     """
 
     result: Result
     name: str = ""
     machine: Machine | Gpu | NotAtHand = NotAtHand()
     command: str = ""
+    tables: ModelTables | None = None
+
+    @property
+    def of_parts(self) -> tuple[Case, ...]:
+        """Each part of a model in each phase as a case of its own: its time, bytes and multiply-accumulates."""
+        return tuple(
+            msgspec.structs.replace(
+                self, name=f"{row.phase} {row.part}", tables=None,
+                result=msgspec.structs.replace(
+                    self.result, latency_s=row.latency_s, dram_bytes=row.dram_bytes, macs=row.macs
+                ),
+            )
+            for row in (self.tables.parts if self.tables else ())
+        )  # fmt: skip
 
     @property
     def macs(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -45,8 +46,8 @@ def part_table(found: ModelResult) -> Table:
         "phase", "part", "x", "latency", "share", "energy", "DRAM traffic", "MACs", "busiest unit", "bottleneck",
     ))  # fmt: skip
     whole = found.total
-    for row in found.rows:
-        unit, busy = busiest(row)
+    for row, line in zip(found.rows, found.part_lines(), strict=True):
+        unit, busy = line.busiest
         table.add_row(
             row.phase, Text(row.part, style="bold"), f"{row.count}", seconds(row.result.latency_s),
             percent(row.result.latency_s / whole.latency_s) if whole.latency_s else "-", _energy(row),
@@ -59,20 +60,13 @@ def part_table(found: ModelResult) -> Table:
     return table
 
 
-def busiest(row: PartCost) -> tuple[str, float]:
-    """The unit that is used most, and how much."""
-    used = row.result.utilization
-    unit = max(used, key=lambda name: used[name], default="-")
-    return unit, used.get(unit, 0.0)
-
-
 def part_csv(found: ModelResult) -> str:
     """The table of parts as CSV, a head and a line a part and phase; empty where a figure isn't stated."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for row, figures in zip(found.rows, found.part_rows(), strict=True):
-        writer.writerow({**figures, "utilization": busiest(row)[1]})
+    for line in found.part_lines():
+        writer.writerow({**msgspec.structs.asdict(line), "utilization": line.busiest[1]})
     return text.getvalue()
 
 

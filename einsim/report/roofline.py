@@ -47,8 +47,8 @@ def drawable(case: Case) -> bool:
 
 
 def roofline(cases: Sequence[Case]) -> str:
-    """An SVG of the cases that have a machine and a MAC count; "" when none has."""
-    shown = [case for case in cases if drawable(case)]
+    """An SVG of the cases that have a machine and a MAC count, a model's parts too; "" when none has."""
+    shown = [one for case in cases for one in (*case.of_parts, case) if drawable(one)]
     if not shown:
         return ""
     ridges = [case.peak_macs_per_s / case.dram_bytes_per_s for case in shown]

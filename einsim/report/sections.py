@@ -10,9 +10,10 @@ import msgspec
 from einsim.report.bars import energy_bars, time_bars
 from einsim.report.case import Case
 from einsim.report.markup import columns, section, text
+from einsim.report.memory_time import memory_over_time
 from einsim.report.palette import slice_colours, work_colours
 from einsim.report.roofline import roofline
-from einsim.report.tables import einsums, provenance, summary, traffic, where_time_went
+from einsim.report.tables import einsums, parts, provenance, summary, traffic, where_time_went
 from einsim.report.timeline import timeline
 from einsim.specs.registry import Registry
 
@@ -65,6 +66,14 @@ def sources(case: Case) -> str:
 
 SECTIONS: Final = Registry("section", {
     "summary": Section(title="The figures", several="Side by side", draw=summary),
+    "parts": Section(
+        title="Phases and parts", several="Phases and parts", draw=parts,
+        lead="A part's figures are of all its pieces and steps; they add up to the model's.",
+    ),
+    "memory": Section(
+        title="DRAM over time", draw=memory_over_time,
+        lead="What DRAM holds while each part runs, phase after phase: as wide as it takes.",
+    ),
     "roofline": Section(
         title="Against the roof", draw=roofline,
         lead="How many multiply-accumulates each DRAM byte feeds, how many are done a second, and what the "

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from einsim.accel.machine import Machine
+from einsim.models.outcome import ModelTables
 from einsim.report.case import Case, NotAtHand
 from einsim.report.markup import table, text
-from einsim.report.quantity import count, joules, percent, seconds, size, times
+from einsim.report.quantity import count, digits, joules, percent, seconds, size, times
 from einsim.report.stated import NOT_STATED, cells, stated
 from einsim.sim.breakdown import by_unit
 
@@ -70,6 +71,69 @@ def meter(value: float | None) -> str:
         return '<span class="muted">–</span>'
     width = min(100.0, 100 * value)
     return f'<span class="meter"><i style="width:{width:.1f}%"></i></span> {percent(value)}'
+
+
+def parts(cases: Sequence[Case]) -> str:
+    """Of each model its phases and its parts; a click on a column's head sorts by it."""
+    made = [
+        f"<h3>{text(case.label)}</h3>{_phases(case.tables)}{_parts(case.tables)}"
+        for case in cases
+        if case.tables
+    ]
+    return "".join(made) + (SORTING if made else "")
+
+
+SORTING = """<script>
+document.querySelectorAll("table.sortable th").forEach((head, at) => head.addEventListener("click", () => {
+  const table = head.closest("table"), body = table.tBodies[0], column = head.cellIndex;
+  const up = head.dataset.up !== "1"; head.dataset.up = up ? "1" : "0";
+  const value = row => row.cells[column].querySelector("data")?.value ?? row.cells[column].textContent;
+  const order = (a, b) => isNaN(a) || isNaN(b) ? String(a).localeCompare(b) : a - b;
+  [...body.rows].sort((a, b) => (up ? 1 : -1) * order(value(a), value(b))).forEach(row => body.append(row));
+}));
+</script>"""
+
+
+def _phases(tables: ModelTables) -> str:
+    rows = [
+        [
+            text(row.phase), f"{row.steps:,}", f"{row.tokens:,}", _figure(row.latency_s, seconds),
+            _figure(row.tokens_per_s, digits), _figure(row.joules_per_token, joules),
+            _figure(row.dram_bytes, size), text(row.bottleneck),
+        ]
+        for row in tables.phases
+    ]  # fmt: skip
+    head = ["phase", "steps", "tokens", "latency", "tokens/s", "energy/token", "DRAM traffic", "bottleneck"]
+    return table(head, rows, kind="phases")
+
+
+def _parts(tables: ModelTables) -> str:
+    rows = []
+    for row in tables.parts:
+        rows.append([
+            text(row.phase), text(row.part), _figure(row.count, str),
+            _figure(row.latency_s, seconds), _figure(row.share, percent),
+            _figure(row.energy_j, joules), _figure(row.dram_bytes, size),
+            _figure(row.macs, count), _figure(row.busiest[1], percent), text(row.bottleneck),
+        ])  # fmt: skip
+    head = [
+        "phase",
+        "part",
+        "x",
+        "latency",
+        "share",
+        "energy",
+        "DRAM traffic",
+        "MACs",
+        "busiest unit",
+        "bottleneck",
+    ]
+    return table(head, rows, kind="parts sortable")
+
+
+def _figure(value: float | None, shown: Callable[[float], str]) -> str:
+    """A figure that a column is sorted by, as it is read."""
+    return text(NOT_STATED) if value is None else f'<data value="{value!r}">{text(shown(value))}</data>'
 
 
 def traffic(case: Case) -> str:

@@ -46,8 +46,8 @@ def test_totals_are_the_sum_of_parts(file, level):
     assert {row.part for row in found.rows} == {"embedding", "layer 0-2", "final-norm", "head"}
     assert total.cycles == sum(row.result.cycles for row in found.rows)
     assert total.dram_bytes == sum(row.result.dram_bytes for row in found.rows)
-    assert total.latency_s == pytest.approx(sum(row["latency_s"] for row in found.part_rows()))
-    assert sum(row["share"] for row in found.part_rows()) == pytest.approx(1)
+    assert total.latency_s == pytest.approx(sum(row.latency_s for row in found.part_lines()))
+    assert sum(row.share for row in found.part_lines()) == pytest.approx(1)
     assert sum(total.traffic["dram"].values()) == total.dram_bytes
     assert math.fsum(total.energy_by.values()) == pytest.approx(
         math.fsum(row.result.energy_stated_j for row in found.rows)
