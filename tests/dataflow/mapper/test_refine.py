@@ -29,6 +29,7 @@ from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
 from einsim.workloads import library
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
 
 CLOUD = load_machine("fusemax-cloud")
@@ -166,7 +167,7 @@ def test_what_is_proven_is_not_refined(objective: Objective, monkeypatch: pytest
 
 def test_what_keeps_the_busiest_unit_longest_is_tried_on_another() -> None:
     """The exponent of an encoder's attention fills a row of the array, which has nothing to do meanwhile."""
-    work = library.build("encoder-layer", seq=512, b=1, passes="3")
+    work = load_workload("bert-base", {"seq": 512, "b": 1, "passes": "3"})
     start = build_mapping(work, CLOUD)
     space = default_space(work, CLOUD)
     most = {"most": JUDGED["quick"], "within": float("inf"), "layouts": "full", "until": float("inf")}
