@@ -29,7 +29,9 @@ from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
 from einsim.workloads import library
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.load import load_workload
+from einsim.workloads.models.cascades import layer_cascade
+from einsim.workloads.models.network import Layer, Mlp, SoftmaxAttention
+from einsim.workloads.models.step import Step
 from einsim.workloads.notation import parse
 
 CLOUD = load_machine("fusemax-cloud")
@@ -167,7 +169,9 @@ def test_what_is_proven_is_not_refined(objective: Objective, monkeypatch: pytest
 
 def test_what_keeps_the_busiest_unit_longest_is_tried_on_another() -> None:
     """The exponent of an encoder's attention fills a row of the array, which has nothing to do meanwhile."""
-    work = load_workload("bert-base", {"seq": 512, "b": 1, "passes": "3"})
+    attend = SoftmaxAttention(heads=12, kv_heads=12, head_dim=64, causal=False)
+    layer = Layer(mixer=attend, mlp=Mlp(inner=3072, activation="gelu"), norm="layernorm", placement="post")
+    work = layer_cascade(layer, 768, Step(phase="encode", tokens=512))
     start = build_mapping(work, CLOUD)
     space = default_space(work, CLOUD)
     most = {"most": JUDGED["quick"], "within": float("inf"), "layouts": "full", "until": float("inf")}
