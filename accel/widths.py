@@ -18,6 +18,10 @@ BY_WORDS = ("add", "max", "min", "cmp", "select", "abs")
 """Ops that a narrow unit does word after word, with a carry or a flag between."""
 
 
+MOST_PASSES = 2**16
+"""Of a narrow op for a wide one: 4,096 bits by 16. A wider one is refused."""
+
+
 def issued(unit: Unit, op: str, bits: tuple[int, ...]) -> tuple[str, ...]:
     """The ops that a unit issues for one op on operands of these widths, as `unit.cost` knows them.
 
@@ -61,15 +65,15 @@ def _ways(unit: Unit, op: str, bits: tuple[int, ...]) -> Iterator[tuple[str, ...
     wide = max(bits)
     given = sorted((bit or wide for bit in bits), reverse=True)
     for name, widths in _widths(unit, op):
+        passes = [1] if wide <= min(widths) else []
         if op in PRODUCTS:
             a, b = (given[0], given[-1])
-            yield (name,) * (-(-a // widths[0]) * -(-b // widths[1]))
-            if widths[0] != widths[1]:
-                yield (name,) * (-(-a // widths[1]) * -(-b // widths[0]))
+            passes = [-(-a // one) * -(-b // other) for one, other in dict.fromkeys((widths, widths[::-1]))]
         elif op in BY_WORDS:
-            yield (name,) * -(-wide // max(widths))
-        elif wide <= min(widths):
-            yield (name,)
+            passes = [-(-wide // max(widths))]
+        for count in passes:
+            if count <= MOST_PASSES:
+                yield (name,) * count
 
 
 def _widths(unit: Unit, op: str) -> Iterator[tuple[str, tuple[int, int]]]:
