@@ -18,8 +18,8 @@ BY_WORDS = ("add", "max", "min", "cmp", "select", "abs")
 """Ops that a narrow unit does word after word, with a carry or a flag between."""
 
 
-MOST_PASSES = 2**16
-"""Of a narrow op for a wide one: 4,096 bits by 16. A wider one is refused."""
+MOST_PASSES = 2**12
+"""Of a narrow op for a wide one: 1,024 bits by 16. A wider one is refused."""
 
 
 def issued(unit: Unit, op: str, bits: tuple[int, ...]) -> tuple[str, ...]:
