@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -269,7 +270,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return whole_accesses(size_bytes, self.access_bytes)
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """Memories and units with where each figure comes from.
 
     `leakage_w` is drawn all the time, beside what memories state of their own; None: not stated.
@@ -375,7 +376,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """The memory that everything comes from."""
         return next(memory for memory in self.memories if memory.parent is None)
 
-    @property
+    @cached_property
     def links(self) -> Links:
         """The parents of each memory."""
         return {memory.name: memory.parents for memory in self.memories}

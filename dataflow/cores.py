@@ -87,6 +87,8 @@ def going_round_alike(
         points = extents.get(rank, np.ones(1))
         code = 2 * code + ((points > 1) & (stride % cores != 0))
         stride = stride * points
+    if not count or (code == code[0]).all():
+        return [slice(count)]
     return [np.flatnonzero(code == one) for one in np.unique(code)]
 
 

@@ -23,6 +23,7 @@ from einsim.dataflow.holds import outside
 from einsim.dataflow.layout import Home, Layout, Leaf, points_below, summed, users
 from einsim.dataflow.leaf import partial_sum, returns
 from einsim.dataflow.mapping import Compute, Mapping, Node, Sequence, children
+from einsim.dataflow.structure import structure_of
 from einsim.specs.rules import Number, rule
 from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
 
@@ -81,6 +82,15 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
     In a memory of each core they are those of the core with most, times the cores. Where partial sums come,
     every value has their width.
     """
+    key = home.tensor, home.place, structure_of(machine).key
+    if key not in layout.sizes:
+        layout.sizes[key] = _home_bytes(home, path, layout, cascade, machine)
+    return layout.sizes[key]
+
+
+def _home_bytes(
+    home: Home, path: tuple[int, ...], layout: Layout, cascade: Cascade, machine: Machine
+) -> int:
     extents = points_below(layout, cascade, path)
     here = users(cascade, layout, home)
     if not here:

@@ -83,7 +83,9 @@ def may_hold(cascade: Cascade, machine: Machine, memory: str, node: Compute, ten
 def homes_to(cascade: Cascade, machine: Machine, node: Compute, tensor: str) -> list[str]:
     """Of the `levels_to` a leaf's operand those that may hold it."""
     way = levels_to(cascade, machine, node, tensor)
-    return [name for name in way if may_hold(cascade, machine, name, node, tensor)]
+    holds = [machine.memory(name).holds for name in way]
+    role = role_of(cascade, machine, node, tensor) if any(holds) else ""
+    return [name for name, roles in zip(way, holds, strict=True) if not roles or role in roles]
 
 
 def reads(machine: Machine, unit: str, role: Role) -> str:

@@ -65,6 +65,11 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return tuple(self.leaves[at] for at in sorted(map(self._of_einsum.__getitem__, names)))
 
     @cached_property
+    def sizes(self) -> dict[tuple[str, tuple[int, ...], bytes], int]:
+        """Bytes of homes that are known, by tensor, place and the machine's structure."""
+        return {}
+
+    @cached_property
     def _places(self) -> list[tuple[int, ...]]:
         return [leaf.place for leaf in self.leaves]
 
@@ -74,6 +79,14 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
+    """The mapping laid out, which is done once."""
+    known: tuple[Cascade, Layout] | None = vars(mapping).get("layout")
+    if known is None or known[0] is not cascade:
+        known = vars(mapping)["layout"] = cascade, _lay_out(mapping, cascade)
+    return known[1]
+
+
+def _lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
     """Walk the tree once and collect loops, leaves and homes."""
     loops: list[ProgramLoop] = []
     leaves: list[Leaf] = []

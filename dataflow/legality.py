@@ -36,8 +36,9 @@ def check(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites = N
     What a legal mapping needs is remembered, so that machines which differ in rates and room are only asked
     for the room.
     """
-    parts = map(msgspec.msgpack.encode, (mapping.tree, structure_of(machine), cascade.overwritten))
-    need = _NEEDS.get((cascade, *parts), lambda: _needs(mapping, cascade, machine, sites))
+    parts = map(msgspec.msgpack.encode, (mapping.tree, cascade.overwritten))
+    key = cascade, structure_of(machine).key, *parts
+    need = _NEEDS.get(key, lambda: _needs(mapping, cascade, machine, sites))
     if fits(need, machine):
         return
     layout = lay_out(mapping, cascade)

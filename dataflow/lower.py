@@ -26,7 +26,7 @@ from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.dataflow.program import Engine, Op, Program, ScheduleNode
 from einsim.dataflow.remarks import remarks
-from einsim.dataflow.structure import frame_of, structure_of
+from einsim.dataflow.structure import structure_of
 from einsim.dataflow.transfer import ends_of
 from einsim.dataflow.turns import taking_turns
 from einsim.dataflow.visit import MOST_VISITED
@@ -51,10 +51,10 @@ def lower(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
 def unpriced(mapping: Mapping, cascade: Cascade, machine: Machine) -> Program:
     """The program on the machine's structure, where each cycle and byte takes one tick."""
     structure = structure_of(machine)
-    parts = (mapping, structure, cascade.overwritten)  # the last also depends on readers outside
-    key = cascade, *map(msgspec.msgpack.encode, parts)
-    known = _KNOWN.get((cascade, frame_of(structure), key[3]), LoweredBefore)
-    return _PROGRAMS.get(key, lambda: _on_structure(mapping, cascade, structure, known))
+    written, states = map(msgspec.msgpack.encode, (mapping, cascade.overwritten))  # by readers outside, too
+    known = _KNOWN.get((cascade, structure.frame, states), LoweredBefore)
+    key = cascade, structure.key, written, states
+    return _PROGRAMS.get(key, lambda: _on_structure(mapping, cascade, structure.machine, known))
 
 
 def priced(program: Program, machine: Machine) -> Program:
@@ -72,7 +72,8 @@ def priced(program: Program, machine: Machine) -> Program:
 
 
 def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: LoweredBefore) -> Program:
-    stepped = msgspec.structs.replace(mapping, tree=_stepped(mapping.tree, cascade, cascade.sizes))
+    tree = _stepped(mapping.tree, cascade, cascade.sizes)
+    stepped = mapping if tree == mapping.tree else msgspec.structs.replace(mapping, tree=tree)
     layout = lay_out(stepped, cascade)
     clock = Clock(machine, [cascade.einsum(leaf.node.einsum) for leaf in layout.leaves])
     drafts = _computes(layout)

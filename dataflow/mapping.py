@@ -76,7 +76,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 Node = Union[Loop, Keep, Sequence, Pipeline, Compute]  # noqa: UP007 - msgspec resolves the forward names of this form
 
 
-class Mapping(msgspec.Struct, frozen=True, kw_only=True):
+class Mapping(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A mapping of the cascade named `cascade` onto the machine named `machine`."""
 
     cascade: str

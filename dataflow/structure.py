@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
 
 
-def structure_of(machine: Machine) -> Machine:
-    """The machine with clocks, bandwidths, capacities and energies replaced by the same for all, so that a
-    mapping need be lowered once for all machines that have the same structure.
+class Structure(NamedTuple):
+    """A machine with clocks, bandwidths, capacities and energies replaced by the same for all, and a `key`
+    for it; `frame` is one for what of it an operation sees beside the units that compute it.
     """
+
+    machine: Machine
+    key: bytes
+    frame: bytes
+
+
+def structure_of(machine: Machine) -> Structure:
+    """The machine's structure, so that a mapping need be lowered once for all machines that have the same."""
+    found: Structure | None = vars(machine).get("structure")
+    if found is None:
+        made = _structure(machine)
+        units = [(one.name, one.dims.get("cores", 1), one.memories, one.exploits) for one in made.units]
+        frame = msgspec.msgpack.encode((made.memories, made.noc, made.multicast, units))
+        found = vars(machine)["structure"] = Structure(made, msgspec.msgpack.encode(made), frame)
+    return found
+
+
+def _structure(machine: Machine) -> Machine:
     return Machine(
         name="",
         family="",
@@ -24,19 +44,13 @@ def structure_of(machine: Machine) -> Machine:
 
 def alike(machine: Machine) -> tuple[Machine, bytes]:
     """The machine's structure with the clocks of its units beside its own, and a key for both."""
-    plain = structure_of(machine)
+    plain = structure_of(machine).machine
     units = tuple(
         msgspec.structs.replace(unit, clock_hz=(own.clock_hz or machine.clock_hz) / machine.clock_hz)
         for unit, own in zip(plain.units, machine.units, strict=True)
     )
     found = msgspec.structs.replace(plain, units=units)
     return found, msgspec.msgpack.encode(found)
-
-
-def frame_of(structure: Machine) -> bytes:
-    """A key for what of a structure an operation sees beside the units that compute it."""
-    units = [(one.name, one.dims.get("cores", 1), one.memories, one.exploits) for one in structure.units]
-    return msgspec.msgpack.encode((structure.memories, structure.noc, structure.multicast, units))
 
 
 def _memory(memory: Memory) -> Memory:

@@ -10,12 +10,12 @@ import msgspec
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workloads.ahead import Dependence, ahead, dependences
-from einsim.workloads.bound import SameBlock
+from einsim.workloads.bound import Bound, SameBlock
 from einsim.workloads.canonical.order import in_order
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.expression import Index
 from einsim.workloads.order import components, cycle, loop_ranks
-from einsim.workloads.points import MOST_STEPS, count_points
+from einsim.workloads.points import MOST_STEPS, count_points, difference
 from einsim.workloads.shape import radix, reach
 
 LARGEST_RANK = 2**40
@@ -26,7 +26,8 @@ MOST_EINSUMS = 20_000
 
 
 def checked(cascade: Cascade, places: Mapping[str, str], rank_places: Mapping[str, str]) -> Cascade:
-    """The cascade with its Einsums in the order of `canonical.order`; SpecError at the first broken rule.
+    """The cascade with its Einsums in the order of `canonical.order` and without bounds that all points keep;
+    SpecError at the first broken rule.
 
     `places` says where each Einsum was written, `rank_places` each rank and, as "initial R", initial state.
     """
@@ -48,7 +49,16 @@ def checked(cascade: Cascade, places: Mapping[str, str], rank_places: Mapping[st
     for tensor in cascade.tensors:
         _check_shape(cascade, tensor.name, places)
     _check_initial(cascade, places, rank_places)
-    return msgspec.structs.replace(cascade, einsums=_ordered(cascade, places))
+    bounds = tuple(bound for bound in cascade.bounds if _cuts(bound, cascade.sizes))
+    return msgspec.structs.replace(cascade, einsums=_ordered(cascade, places), bounds=bounds)
+
+
+def _cuts(bound: Bound | SameBlock, sizes: Mapping[str, int]) -> bool:
+    """Whether a bound leaves out a point: a causal one leaves all keys to a last query alone."""
+    if isinstance(bound, SameBlock):
+        return True
+    coefficients, constant = difference(bound.right, bound.left)
+    return constant + sum(min(0, value * (sizes[rank] - 1)) for rank, value in coefficients.items()) < 0
 
 
 def _check_blocks(cascade: Cascade) -> None:

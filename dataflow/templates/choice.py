@@ -126,8 +126,8 @@ class Chooser:
             by_names.setdefault(one.names, []).append(one)
         self.fused = {run: by_names[group] for run, group in self.outline.fused.items()}
         self.news: list[Key] = []  # of what more has become known, in turn
-        self._floors: dict[Run, float] = {}  # of what units take alone, whatever the nest
-        self._orders: dict[tuple[object, ...], list[tuple[float, int]]] = {}  # of the list's nests
+        self._floors: dict[Key, float] = {}  # of units and DRAM, whatever the nest
+        self._least: dict[Key, float] = {}  # of the list's nests
         self._found: dict[tuple[object, ...], Chosen | None] = {}
         self._costs: dict[tuple[object, ...], float] = {}  # of what is settled
         self.key = cache(self._key)
@@ -147,21 +147,33 @@ class Chooser:
         if free and ((key, size) in self._found or self._settled(key, size)):
             found = self._found[key, size]
             return self._costs.setdefault((key, size), math.inf if found is None else found.costs[0])
-        if run not in self.fused and (order := self._orders.get(key)) is not None:
-            return order[0][0]
-        if run not in self._floors:
+        if run not in self.fused and (least := self._least.get(key)) is not None:
+            return least
+        return self._floor(run, names)
+
+    def _floor(self, run: Run, names: frozenset[str]) -> float:
+        """What a run costs at least, whatever the nest: by its work, and by what passes DRAM."""
+        if (key := self.key(run, names)) not in self._floors:
             cycles = [self.outline.cycles[einsum.name] for einsum in self.outline.einsums(run)]
             ticks = [min(self.worth.rates[unit] * n for unit, n in one.items()) for one in cycles]
-            least = max(*ticks, sum(ticks) / len(self.machine.units))
-            self._floors[run] = self.worth.cost(least, sum(ticks), 0.0, {}) * (1 - 1e-9)
-        return self._floors[run]
+            through, moved = dict[str, float](), 0.0
+            for name, port, size in self.outline.moved(run):
+                if name not in names:
+                    moved += size
+                    through[port] = through.get(port, 0) + size * self.worth.rates.get(port, 0)
+            least = max(*ticks, sum(ticks) / len(self.machine.units), *through.values())
+            busy, passed = sum(ticks) + sum(through.values()), {self.machine.dram.name: moved}
+            self._floors[key] = self.worth.cost(least, busy, 0.0, passed) * (1 - 1e-9)
+        return self._floors[key]
 
     def look(self, run: Run, names: frozenset[str]) -> bool:
         """Know by its list what a run costs at least; whether that was not known."""
         key = self.key(run, names)
-        if key in self._orders or not self._listed(run):
+        if key in self._least or not self._listed(run):
             return False
-        self._orders[key] = self.points.order(*self._stays(run, names))
+        known, stays = self._stays(run, names)
+        fitting = any(self.fits(least, 0) for least in known.room(stays))  # else smaller nests may cost less
+        self._least[key] = self.points.order(known, stays)[0][0] if fitting else self._floor(run, names)
         self.news.append(key)
         return True
 

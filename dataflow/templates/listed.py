@@ -7,7 +7,7 @@ only in bandwidths, room and energies, or run faster as a whole.
 from __future__ import annotations
 
 import re
-from functools import cache, cached_property, lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -51,9 +51,8 @@ class ListedNest:
     def __init__(self, part: Cascade, leaves: UnitChoices, nest: LoopNest) -> None:
         self.part, self.leaves, self.nest = part, leaves, nest
         self.machine = leaves.machine
-        self.tree = cache(self._tree)
 
-    def _tree(self, buffers: int, resident: tuple[tuple[str, str], ...]) -> Node:
+    def tree(self, buffers: int, resident: tuple[tuple[str, str], ...]) -> Node:
         """Its tree where some tensors are in a memory already."""
         return build(self.leaves, msgspec.structs.replace(self.nest, buffers=buffers), dict(resident))
 
@@ -105,10 +104,18 @@ def ends_of(mapping: LoopTree, part: Cascade, machine: Machine, *, exact: bool =
         return None
     if exact or not part.bounds:
         return Ends(unpriced(mapping, part, machine))
-    whole = msgspec.structs.replace(part, bounds=())
-    vars(whole)["overwritten"] = part.overwritten
+    whole = _without_bounds(part)
     program, leaves = unpriced(mapping, whole, machine), {node.einsum: node for node in mapping.computes()}
     return Ends(program, {op.id: share_left(part, machine, program, op, leaves) for op in program.ops})
+
+
+def _without_bounds(part: Cascade) -> Cascade:
+    """A cascade without its bounds, which is made once."""
+    found: Cascade | None = vars(part).get("without_bounds")
+    if found is None:
+        found = vars(part)["without_bounds"] = msgspec.structs.replace(part, bounds=())
+        vars(found)["overwritten"] = part.overwritten
+    return found
 
 
 class Known:

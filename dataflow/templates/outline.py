@@ -9,6 +9,8 @@ from functools import cache, cached_property
 from typing import Final
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.clock import port_name
+from einsim.dataflow.footprint import access_of, tile_bytes
 from einsim.dataflow.held import result_bytes
 from einsim.dataflow.holds import common_levels
 from einsim.dataflow.leaf import skips
@@ -17,6 +19,7 @@ from einsim.dataflow.spatial import computing
 from einsim.dataflow.templates.blocks import Block, blocks, in_order, part_of, stepped, touched
 from einsim.dataflow.templates.listed import Known, Listing, known_list, listing
 from einsim.dataflow.templates.nest_list import rows_of
+from einsim.dataflow.templates.shares import share_of
 from einsim.dataflow.tile_times import TileTimes
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
@@ -63,7 +66,7 @@ class Outline:
         self.runs: dict[int, list[Run]] = {}
         for run in sorted(runs, key=lambda run: run[0] - run[1]):
             self.runs.setdefault(run[1], []).append(run)
-        self.listed, self.listing = cache(self._listed), cache(self._listing)
+        self.listed, self.listing, self.moved = map(cache, (self._listed, self._listing, self._moved))
         self._kinds: dict[tuple[str, bytes], int] = {}
 
     def _einsums(self, run: Run) -> Block:
@@ -94,6 +97,21 @@ class Outline:
                 points = 0 if skips(cascade, unit, einsum, cascade.sizes) else cascade.points(einsum.name)
                 least = points * TileTimes(cascade, unit, einsum).each / unit.pes
                 found.setdefault(einsum.name, {})[unit.name] = least
+        return found
+
+    def _moved(self, run: Run) -> list[tuple[str, str, float]]:
+        """Tensors that pass DRAM where a run is computed, by which port, and bytes of each at least."""
+        cascade, einsums, dram, found = self.cascade, self.einsums(run), self.machine.dram, []
+        made = {einsum.name: einsum for einsum in einsums}
+        for name in touched(einsums):
+            kept = name in cascade.initial or name in cascade.overwritten  # of which not all steps may pass
+            if name in made and not cascade.is_output(name):
+                kept |= self._read_inside(made[name], run)
+            if not kept:
+                users = [einsum for einsum in einsums if name in touched((einsum,))]
+                whole = tile_bytes(cascade, self.machine, access_of(users[0], name), cascade.sizes)
+                share = max(share_of(cascade, one.name) for one in users)
+                found.append((name, port_name(dram, reads=name not in made), whole * share))
         return found
 
     def _run(self, names: set[str]) -> Run | None:
