@@ -88,9 +88,7 @@ def home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casca
     return layout.sizes[key]
 
 
-def _home_bytes(
-    home: Home, path: tuple[int, ...], layout: Layout, cascade: Cascade, machine: Machine
-) -> int:
+def _home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Cascade, machine: Machine) -> int:
     extents = points_below(layout, cascade, path)
     here = users(cascade, layout, home)
     if not here:

@@ -18,7 +18,6 @@ from einsim.specs.arrays import Floats
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
 
-
 _KNOWN: Final = Remembered[Floats](4_000_000, len)
 
 

@@ -171,9 +171,7 @@ class Chooser:
         key = self.key(run, names)
         if key in self._least or not self._listed(run):
             return False
-        known, stays = self._stays(run, names)
-        fitting = any(self.fits(least, 0) for least in known.room(stays))  # else smaller nests may cost less
-        self._least[key] = self.points.order(known, stays)[0][0] if fitting else self._floor(run, names)
+        self._least[key] = self.points.order(*self._stays(run, names))[0][0]
         self.news.append(key)
         return True
 

@@ -301,14 +301,11 @@ class LeastCosts:
         there has come from DRAM or is made, and until what reads it is made and stored. And those [nests] of
         DRAM's port until what its last loads bring is used up.
         """
-        none, read, last = 0 * self.tiles, rates.get(self.read, 0), self.last
-        heads, (ticks, ending, late) = (
-            dict[str, Floats](),
-            (dict.fromkeys(self.reads, none) for _ in range(3)),
-        )
+        none, read, last, heads = 0 * self.tiles, rates.get(self.read, 0), self.last, dict[str, Floats]()
+        ticks, ending, late = (dict.fromkeys(self.reads, none) for _ in range(3))
         tails = {one: self._passing(one, last.get(one, none), rates, reads=False) for one in self.reads}
-        for (name, unit), one in self.one.items():
-            ticks[name] = ticks[name] + one * rates[unit]
+        for (name, unit), cycles in self.one.items():
+            ticks[name] = ticks[name] + cycles * rates[unit]
             ending[name] = ending[name] + self.shortest[name, unit] * rates[unit]
             late[name] = late[name] + self.results[name, unit] * (self.shortest[name, unit] > 0) * rates[unit]
         for name, reads in self.reads.items():
@@ -325,12 +322,12 @@ class LeastCosts:
             for one in self.after.keys() & {*reads}:
                 loaded[one] = np.maximum(loaded[one], self.after[one] * ending[name] + tails[name])
         port = none
-        for one, tail in loaded.items():
+        for one in loaded:
             size = last.get(one, none)
-            loaded[one] = tail + self._passing(one, size, rates, reads=True) - size * read
-        for tail in loaded.values():
-            total = sum((self.loaded[one] * (loaded[one] >= tail) for one in loaded), none) * read
-            port = np.maximum(port, total + tail * (total > 0))
+            loaded[one] = loaded[one] + self._passing(one, size, rates, reads=True) - size * read
+        for left in loaded.values():
+            total = sum((self.loaded[one] * (loaded[one] >= left) for one in loaded), none) * read
+            port = np.maximum(port, total + left * (total > 0))
         head, tail = ((np.array([*every.values()]) + self.unused).min(1) for every in (heads, tails))
         return np.where(np.isfinite(head), head + tail, 0.0), port
 

@@ -66,7 +66,7 @@ class Outline:
         self.runs: dict[int, list[Run]] = {}
         for run in sorted(runs, key=lambda run: run[0] - run[1]):
             self.runs.setdefault(run[1], []).append(run)
-        self.listed, self.listing, self.moved = map(cache, (self._listed, self._listing, self._moved))
+        self.listed, self.listing, self.moved = cache(self._listed), cache(self._listing), cache(self._moved)
         self._kinds: dict[tuple[str, bytes], int] = {}
 
     def _einsums(self, run: Run) -> Block:

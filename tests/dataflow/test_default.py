@@ -18,12 +18,10 @@ from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.spatial import able
-from einsim.dataflow.structure import alike
 from einsim.dataflow.templates import build_mapping, choice, layerwise, listed
 from einsim.dataflow.templates.attention import fused_attention
 from einsim.dataflow.templates.layerwise import Branches
 from einsim.dataflow.templates.listed import cost_of
-from einsim.dataflow.templates.outline import outline
 from einsim.dataflow.templates.worth import worth_of
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
@@ -320,11 +318,11 @@ def test_no_point_of_a_list_costs_or_takes_less_than_it_does_at_least(
 ) -> None:
     work = cascade(name, large=True) if name in CASCADES else load_workload(name, sizes)
     machine = load_machine(accel)
-    structure, key = alike(machine)
-    made, worth = outline(work, structure, key, ()), worth_of(machine, objective)
-    for run in (run for runs in made.runs.values() for run in {runs[0], runs[-1]}):
-        known, _ = made.listed(run)
-        table, small = known.table({}), known.room({}, smaller=True) if known.smaller else []
+    made, worth = Branches(work, machine, (), objective), worth_of(machine, objective)
+    runs = (run for runs in made.outline.runs.values() for run in {runs[0], runs[-1]})
+    for run, (names, _) in itertools.product(runs, {made.sets[0], made.sets[-1]}):
+        known, stays = made.chooser._stays(run, names)
+        table, small = known.table(stays), known.room({}, smaller=True) if known.smaller else []
         for nest, least in list(zip(known.smaller, small, strict=True))[::4]:
             held = nest.held(1, {})
             assert all(size <= held.get(memory, 0) for memory, size in least.items())
@@ -333,7 +331,8 @@ def test_no_point_of_a_list_costs_or_takes_less_than_it_does_at_least(
             held = nest.held(1, {})
             assert all(least <= held.get(memory, 0) for memory, least in known.room({})[at].items())
             if nest.ends is not None:
-                assert floor <= cost_of(nest.ends, worth, {}, single=False)[0]
+                least = max(floor, made.chooser._floor(run, names))
+                assert least <= cost_of(nest.ends, worth, stays, single=False)[0]
 
 
 def test_the_branches_that_are_taken_cost_what_their_runs_do() -> None:
