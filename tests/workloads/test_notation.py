@@ -70,6 +70,16 @@ def test_a_partitioned_rank_stands_for_its_parts_everywhere():
     assert cascade.tensor("K").ranks == ("m",)
 
 
+@pytest.mark.parametrize(
+    ("bound", "cuts"), [("m <= p + 3", False), ("m <= p + 2", True), ("p - m < 3", False)]
+)
+def test_bounds_that_all_points_keep_are_none(bound, cuts):
+    """As the causal one of a step that has one query, after all keys."""
+    cascade = parse(f"rank m = 4, p = 3\nwhere {bound}\nS[m,p] = K[m] * Q[p]")
+    assert bool(cascade.bounds) == cuts
+    assert cascade.points("S") == 12 - cuts
+
+
 def test_a_part_that_does_not_divide_is_padded_and_the_padding_bounded():
     cascade = parse("rank m = 10, m0 = 4\nm -> m1, m0\nS[m1,m0] = exp(K[m])")
     assert cascade.size("m1") == 3
