@@ -15,7 +15,7 @@ from einsim.dataflow.mapper.moves import Moves
 from einsim.dataflow.mapper.refine import mapping_of
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Mapping
-from einsim.dataflow.structure import frame_of, structure_of
+from einsim.dataflow.structure import structure_of
 from einsim.dataflow.templates import build_mapping
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
@@ -36,7 +36,7 @@ CASES = {
 def test_neighbours_lowered_after_each_other_are_as_each_alone(case):
     name, settings, preset = CASES[case]
     cascade, machine = load_workload(name, settings), load_machine(preset)
-    structure, known = structure_of(machine), LoweredBefore()
+    structure, known = structure_of(machine).machine, LoweredBefore()
     start = build_mapping(cascade, machine)
     moves = Moves(MapSpace(cascade=cascade, machine=machine, menu="steps", buffers=2), "full")
     result, trees = analyse(_on_structure(start, cascade, structure, known), machine), [start.tree]
@@ -60,7 +60,7 @@ def test_machines_whose_arrays_differ_are_as_each_alone(preset: str, key: str) -
     """Whether the larger array was lowered for before the smaller one or after it."""
     cascade = load_workload("bert-base", {"b": 1, "seq": 96, "causal": True})
     structures = [structure_of(load_machine(preset, {key: size})) for size in ("96", "16", "64")]
-    assert len({frame_of(one) for one in structures}) == 1
+    assert len({one.frame for one in structures}) == 1
     known = LoweredBefore()
     for machine in structures:
         for mapping in (build_mapping(cascade, machine), build_mapping(cascade, structures[0])):
