@@ -62,8 +62,8 @@ def test_machines_whose_arrays_differ_are_as_each_alone(preset: str, key: str) -
     structures = [structure_of(load_machine(preset, {key: size})) for size in ("96", "16", "64")]
     assert len({one.frame for one in structures}) == 1
     known = LoweredBefore()
-    for machine in structures:
-        for mapping in (build_mapping(cascade, machine), build_mapping(cascade, structures[0])):
+    for machine in (one.machine for one in structures):
+        for mapping in (build_mapping(cascade, machine), build_mapping(cascade, structures[0].machine)):
             assert_as_alone(mapping, cascade, machine, known)
 
 
