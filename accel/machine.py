@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -376,7 +375,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """The memory that everything comes from."""
         return next(memory for memory in self.memories if memory.parent is None)
 
-    @cached_property
+    @property
     def links(self) -> Links:
         """The parents of each memory."""
         return {memory.name: memory.parents for memory in self.memories}
