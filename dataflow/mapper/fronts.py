@@ -157,9 +157,7 @@ class Contexts:
         keys = self._keys(np.concatenate(rows), mode)
         order = np.lexsort(keys.T[::-1])
         least = float(keys[order[0], 0]) if len(keys) else math.inf
-        return Candidates(
-            keys[order], np.concatenate(where)[order], frames, least if every else 0.0, every
-        )
+        return Candidates(keys[order], np.concatenate(where)[order], frames, least if every else 0.0, every)
 
     def _frames(self, group: tuple[Einsum, ...]) -> tuple[Frame, ...]:
         resident = self.space.resident_in(group)

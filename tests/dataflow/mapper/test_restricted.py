@@ -95,7 +95,9 @@ def test_a_group_of_which_not_all_tiles_are_looked_at_costs_no_less_than_nothing
     monkeypatch.setattr("einsim.dataflow.mapper.fronts.LEAST_SHARED", 4)
     monkeypatch.setattr("einsim.dataflow.mapper.fronts.MOST_SHARED", 4)
     sizes = {"p": 512, "s": 2048, "d": 512, "o": 512}
-    text = "H[p,s] = X[p,d] * W[d,s]\nA[p,s] = max(H[p,s], 0)\nY[p,o] = A[p,s] * V[s,o]\nZ[p,o] = Y[p,o] + B[o]"
+    text = (
+        "H[p,s] = X[p,d] * W[d,s]\nA[p,s] = max(H[p,s], 0)\nY[p,o] = A[p,s] * V[s,o]\nZ[p,o] = Y[p,o] + B[o]"
+    )
     work, machine = parse(text, name="ffn", sizes=sizes), load_machine("tpu-v4i")
     found = best_mapping(work, machine, objective, effort="normal")
     assert not found.proven
