@@ -9,7 +9,7 @@ import msgspec
 from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
 
 
-class Structure(NamedTuple):
+class MachineStructure(NamedTuple):
     """A machine with clocks, bandwidths, capacities and energies replaced by the same for all, and a `key`
     for it; `frame` is one for what of it an operation sees beside the units that compute it.
     """
@@ -19,14 +19,14 @@ class Structure(NamedTuple):
     frame: bytes
 
 
-def structure_of(machine: Machine) -> Structure:
+def structure_of(machine: Machine) -> MachineStructure:
     """The machine's structure, so that a mapping need be lowered once for all machines that have the same."""
-    found: Structure | None = vars(machine).get("structure")
+    found: MachineStructure | None = vars(machine).get("structure")
     if found is None:
         made = _structure(machine)
         units = [(one.name, one.dims.get("cores", 1), one.memories, one.exploits) for one in made.units]
         frame = msgspec.msgpack.encode((made.memories, made.noc, made.multicast, units))
-        found = vars(machine)["structure"] = Structure(made, msgspec.msgpack.encode(made), frame)
+        found = vars(machine)["structure"] = MachineStructure(made, msgspec.msgpack.encode(made), frame)
     return found
 
 
