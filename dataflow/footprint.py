@@ -96,14 +96,13 @@ class _Touch:
     def __init__(self, cascade: Cascade, access: Access, box: Box, mask: Mask | None) -> None:
         state = set(cascade.overwritten.get(access.tensor, ()))
         self.cascade, self.box = cascade, box
-        self.indices = [index for index in access.indices if not state & set(index.ranks)]
-        named = zip(cascade.tensor(access.tensor).ranks, access.indices, strict=True)
-        self.names = [rank for rank, index in named if not state & set(index.ranks)]
-        self.sizes = [
-            size
-            for index, size in zip(access.indices, cascade.shape(access.tensor), strict=True)
-            if not state & set(index.ranks)
-        ]
+        ranks = cascade.tensor(access.tensor).ranks
+        kept = [
+            axis for axis, rank in enumerate(ranks) if rank not in state
+        ]  # H[0] reads a step of a state too
+        self.indices = [access.indices[axis] for axis in kept]
+        self.names = [ranks[axis] for axis in kept]
+        self.sizes = [cascade.shape(access.tensor)[axis] for axis in kept]
         self.ranks = tuple(dict.fromkeys(rank for index in self.indices for rank in index.ranks))
         self.mask = mask if mask and set(self.ranks) & mask.tied and not mask.whole(box) else None
         self.dims = [values(index, box, cascade) for index in self.indices]

@@ -42,7 +42,7 @@ class EinsimError(Exception):
 
 def _printable(sign: str) -> str:
     """A character that a terminal shows, or its escape."""
-    return sign if sign.isprintable() else sign.encode("ascii", "backslashreplace").decode()
+    return sign if sign.isprintable() else sign.encode("unicode_escape").decode()
 
 
 class RuleError(EinsimError, ValueError):

@@ -25,7 +25,7 @@ from einsim.dataflow.mapper.search import Search, SearchResult
 from einsim.dataflow.mapper.seeds import from_dram
 from einsim.dataflow.mapper.settled import settled
 from einsim.dataflow.mapper.space import MapSpace
-from einsim.dataflow.mapper.tiles import Menu
+from einsim.dataflow.mapper.tiles import MOST_SIZES, Menu
 from einsim.dataflow.mapper.unpriced import check_searchable
 from einsim.dataflow.mapping import Keep, Mapping, placed
 from einsim.dataflow.result import Result
@@ -303,8 +303,9 @@ def default_space(
     buffers = 2 if objective == "latency" else 1
     fine = effort != "quick" and len(cascade.einsums) <= FEW_EINSUMS
     for menu, most in MOST_VECTORS.items() if fine else ():
+        listed = menu != "all" or all(rank.size <= MOST_SIZES for rank in cascade.ranks)
         space = MapSpace(cascade=cascade, machine=machine, menu=menu, buffers=buffers)
-        if space.largest_nest() <= (most if len(cascade.einsums) == 1 else MOST_FUSED_VECTORS):
+        if listed and space.largest_nest() <= (most if len(cascade.einsums) == 1 else MOST_FUSED_VECTORS):
             return space
     return MapSpace(cascade=cascade, machine=machine, menu="steps", buffers=buffers)
 

@@ -84,6 +84,8 @@ def _ways(space: MapSpace, einsum: Einsum, streamed: bool | None) -> list[tuple[
             if stays or straight(cascade, machine, node, name):  # counted at DRAM
                 continue
             memories = {memory for way in ways_of(cascade, machine, node, name) for memory in way}
+            if not memories:  # it comes from DRAM, or, where none may hold it, in no way
+                continue
             ports = [_passing(clock, memory, size, written) for memory in sorted(memories)]
             pj += min(each for _, _, each in ports)
             every = [{**busy, port: busy.get(port, 0.0) + s} for busy in every for port, s, _ in ports]

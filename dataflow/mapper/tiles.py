@@ -11,9 +11,12 @@ import msgspec
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.templates.sizes import divisors
+from einsim.specs.errors import SpecError
 
 Menu = Literal["all", "perfect", "steps"]
 MENUS: tuple[Menu, ...] = ("all", "perfect", "steps")
+MOST_SIZES = 2**20
+"""Points of a rank up to which a menu lists all its sizes."""
 
 
 @lru_cache(maxsize=4096)
@@ -25,6 +28,9 @@ def menu(size: int, kind: Menu, width: int = 16, cores: int = 1, group: int = 1)
     machine's arrays.
     """
     if kind == "all":
+        if size > MOST_SIZES:
+            rule = f"all sizes are listed of ranks of up to {MOST_SIZES:,} points"
+            raise SpecError("tiles", rule, got=size, hint="steps are few of any")
         return (*range(group, size, group), size)
     if kind == "perfect":
         return tuple(tile for tile in divisors(size) if tile % group == 0 or tile == size)

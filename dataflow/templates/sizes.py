@@ -12,7 +12,7 @@ from einsim.workloads.sparsity import group_size
 
 def divisors(number: int) -> tuple[int, ...]:
     """All divisors, ascending."""
-    small = [value for value in range(1, int(number**0.5) + 1) if number % value == 0]
+    small = [value for value in range(1, math.isqrt(number) + 1) if number % value == 0]
     return tuple(sorted({*small, *(number // value for value in small)}))
 
 

@@ -75,3 +75,13 @@ def test_a_million_points_take_no_visit(text, count):
     cascade = parse(f"rank i = 1024\n{text}")
     box = {"i": (0, 1024)}
     assert touched(cascade, [Use(read, box) for read in cascade.einsums[0].reads]) == count
+
+
+def test_a_step_of_a_state_that_a_constant_reads_is_no_dimension():
+    """Last steps T[m,P] and T[m-p,P] read beside T[m,p] gave a traceback (drawn input 404:6070)."""
+    work = parse(
+        "initial T = 0\nT[m,p+1] = X[m,p] * T[m,p]\nZ[m] = T[m,P]", sizes={"m": 9, "p": 7}, name="last"
+    )
+    every, last = work.einsum("T").output, work.einsum("Z").reads[0]
+    found = touched(work, [Use(every, {"m": (0, 4), "p": (2, 3)}), Use(last, {"m": (3, 5), "p": (0, 7)})])
+    assert found == 8

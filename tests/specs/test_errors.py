@@ -74,3 +74,9 @@ def test_errors_cross_process_borders(error):
     assert (type(copy), str(copy)) == (type(error), str(error))
     assert getattr(copy, "got", None) is getattr(error, "got", None)
     assert pickle.loads(pickle.dumps(MISSING)) is MISSING
+
+
+def test_no_sign_of_a_message_is_more_than_a_terminal_shows():
+    """ESC in a name came through as it was (drawn input 404:4428)."""
+    assert str(SpecError("".join(map(chr, range(0x3000))), "wrong")).isprintable()
+    assert str(SpecError("einsums.T\x1b", "wrong")) == "einsums.T\\x1b: wrong"

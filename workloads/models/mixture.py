@@ -19,6 +19,9 @@ from einsim.workloads.models.network import Mlp, Moe
 from einsim.workloads.models.step import Step
 from einsim.workloads.notation import parse
 
+MOST_EXPERTS = 2**16
+"""Of a mixture: each has a chance of its own. More are refused."""
+
 
 class Routed(msgspec.Struct, frozen=True):
     """Experts that are touched and the tokens that each gets: `places` token-expert pairs in all."""
@@ -53,6 +56,8 @@ def routing(moe: Moe, step: Step) -> Routed:
 
 def _chances(moe: Moe, step: Step) -> list[float]:
     """The chance of each expert to be one of a token's."""
+    if moe.experts > MOST_EXPERTS:
+        raise SpecError("experts", f"must be at most {MOST_EXPERTS:,}", got=moe.experts)
     loads = [1.0] * moe.experts
     if step.load:
         if len(step.load) != moe.experts:

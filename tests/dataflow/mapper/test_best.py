@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,6 +55,17 @@ def test_the_bound_of_billions_of_points_is_that_of_a_few() -> None:
         work = parse("Z[b,m,p] = X[b,m,p] + M[b,p]", name="shifted", sizes={"b": 64, "m": size, "p": size})
         found[size] = least(MapSpace(cascade=work, machine=EDGE, menu="steps")).latency_s
     assert found[2**16] == pytest.approx(2**16 * found[2**8], rel=0.01)
+
+
+def test_an_operand_that_no_memory_may_hold_passes_through_none() -> None:
+    """The unit's memory holds results only: a traceback (drawn input 404:5881)."""
+    memories = tuple(
+        one if one.parent is None else msgspec.structs.replace(one, holds=("outputs",))
+        for one in EDGE.memories
+    )
+    chip = msgspec.structs.replace(EDGE, memories=memories)
+    work = parse("Z[m] = X[m]", name="copy", sizes={"m": 8})
+    assert least(MapSpace(cascade=work, machine=chip, menu="steps")).latency_s > 0
 
 
 @pytest.mark.parametrize("objective", ["latency", "energy", "edp"])

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from einsim.accel.load import load_machine
+from einsim.dataflow.mapper.best import default_space
 from einsim.dataflow.mapper.tiles import RankUse, menu, undominated
+from einsim.specs.errors import SpecError
+from einsim.workloads.notation import parse
 
 
 def test_menus() -> None:
@@ -36,3 +41,12 @@ def test_large_ranks_keep_few() -> None:
     kept = undominated(menu(4096, "all"), RankUse(size=4096, dim=128, refetch=True, gathers=False))
     assert len(kept) < 200
     assert {128, 256, 4096} <= set(kept)
+
+
+def test_sizes_are_not_listed_without_end() -> None:
+    """All sizes of a rank of billions took all memory (drawn input 404:5287)."""
+    assert menu(2**20, "all")[-1] == 2**20
+    with pytest.raises(SpecError, match="tiles: all sizes are listed of ranks of up to 1,048,576 points"):
+        menu(2**20 + 1, "all")
+    work = parse("Z[m] = X[m]", name="long", sizes={"m": 2**40})
+    assert default_space(work, load_machine("flat-edge")).menu == "perfect"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from einsim.dataflow.mapping import Compute, Sequence, chain, keep
@@ -283,3 +284,15 @@ def test_a_core_finds_only_its_part_in_its_own_memory() -> None:
     leaves = tuple(Compute(einsum=name, unit="lanes", spatial=spatial) for name in "GS")
     found = outcome(work, machine(cores=2, copies=2), chain(keep("A G S", "near"), Sequence(children=leaves)))
     assert not right(work, found)
+
+
+def test_stationary_values_of_one_dimension_load_in_a_cycle() -> None:
+    """An array of columns only, whose rows were asked for (drawn input 404:4594): 3 folds of 2 steps."""
+    work = parse("Z[m,n] = X[m,k] * W[k,n]", name="line", sizes={"m": 2, "n": 12, "k": 1})
+    line = machine().unit("grid")
+    line = msgspec.structs.replace(line, kind="systolic", dims={"cols": 4})
+    chip = msgspec.structs.replace(machine(), units=(line,))
+    leaf = Compute(einsum="Z", unit="grid", spatial={"cols": ("n",)}, stationarity="weight-stationary")
+    found = outcome(work, chip, chain(keep("X W Z", "gb"), leaf))
+    assert found.unit_cycles["grid"] == 6
+    assert right(work, found)

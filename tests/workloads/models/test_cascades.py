@@ -291,3 +291,11 @@ def test_impossible_steps_are_told(name, given, message):
     with pytest.raises(SpecError) as error:
         layer_cascade(LAYERS[name], HIDDEN, step_of(LAYERS[name], **given))
     assert str(error.value) == message
+
+
+def test_experts_beyond_all_reason_are_refused():
+    """Each has a chance of its own: 16 billion took all memory (drawn input 404:5060)."""
+    step = Step(phase="prefill", tokens=9)
+    assert mixture.routing(replace(MIXTURES["mixtral"], experts=2**16), step).places == 18
+    with pytest.raises(SpecError, match="experts: must be at most 65,536"):
+        mixture.routing(replace(MIXTURES["mixtral"], experts=2**16 + 1), step)
