@@ -8,24 +8,49 @@ import msgspec
 
 from einsim.workloads import patterns
 from einsim.workloads.bound import Bound, SameBlock
-from einsim.workloads.canonical.pattern import Matching, find
+from einsim.workloads.canonical.changes import Changes, find_changed
+from einsim.workloads.canonical.pattern import Matching
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.points import difference
 
 
 class Attention(msgspec.Struct, frozen=True, kw_only=True):
-    """A place of a cascade that computes attention; arguments are names of `workloads.library.attention`."""
+    """A place of a cascade that computes attention; arguments are names of `workloads.library.attention`.
+
+    `changes` are Einsums that change what it reduces before it is read, such as a bias of QK.
+    """
 
     cascade: Cascade
     matching: Matching
+    changes: Changes = {}
 
     def tensor(self, name: str) -> str:
-        """The cascade's name of a tensor."""
+        """The cascade's name of a tensor, before its changes."""
         return self.matching.tensors[name]
 
     def tensors(self, names: str) -> tuple[str, ...]:
         """The cascade's names of several, which blanks divide."""
         return tuple(self.matching.tensors[name] for name in names.split())
+
+    def changed(self, names: str) -> tuple[str, ...]:
+        """As `tensors`, each with its changes after it."""
+        return tuple(
+            one for name in names.split() for one in (self.tensor(name), *self.changes.get(name, ()))
+        )
+
+    def besides(self, *, wide: bool) -> tuple[str, ...]:
+        """What its changes read besides its own tensors: of `wide` ones, with an axis of keys and another of
+        queries, or of the others.
+        """
+        known = {*self.matching.einsums, *self.matching.tensors.values()}
+        changes = (self.cascade.einsum(one) for own in self.changes.values() for one in own)
+        reads = dict.fromkeys(access.tensor for change in changes for access in change.reads)
+        return tuple(name for name in reads if name not in known and self._wide(name) == wide)
+
+    def _wide(self, tensor: str) -> bool:
+        inner = {self.rank(name) for name in ("p", "m", "m1", "m0") if name in self.matching.ranks}
+        accesses = self.cascade.accesses(tensor)
+        return any(sum(not inner.isdisjoint(i.ranks) for i in access.indices) > 1 for access in accesses)
 
     def rank(self, name: str) -> str:
         """The cascade's rank; of several queries' ranks the innermost, "" where there is one query only."""
@@ -75,12 +100,16 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """Whether the cascade has nothing else."""
-        return len(self.matching.einsums) == len(self.cascade.einsums)
+        """Whether the cascade has nothing else, and no changes."""
+        return not self.changes and len(self.matching.einsums) == len(self.cascade.einsums)
 
 
 def attentions(cascade: Cascade, passes: int) -> tuple[Attention, ...]:
     """Where a cascade computes attention in so many passes, in its order, with keys along a single rank."""
     keys = "m" if passes == 3 else "m0"
-    found = find(patterns.attention(passes), cascade)
-    return tuple(Attention(cascade=cascade, matching=one) for one in found if len(one.ranks[keys]) == 1)
+    found = find_changed(patterns.attention(passes), cascade)
+    return tuple(
+        Attention(cascade=cascade, matching=one.matching, changes=one.changes)
+        for one in found
+        if len(one.matching.ranks[keys]) == 1
+    )

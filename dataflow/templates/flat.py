@@ -3,7 +3,7 @@
 Source: Kao et al., FLAT, ASPLOS 2023, as modelled in the artifact of FuseMax (MICRO 2024). One head at a
 time, rows of QK stay in the buffer, softmax works on them in place, and the least share that overflows is
 spilled; or QK and A go through DRAM. Contractions run on the matrix array, keys along its rows and queries
-along its columns, softmax on the vector unit.
+along its columns, softmax and what changes scores or denominators, such as a bias, on the vector unit.
 """
 
 from __future__ import annotations
@@ -161,6 +161,7 @@ class _Flat:
         self.rows = min(choice.through or choice.rows or self.queries, self.queries)
         self.width = min(choice.width or self.matrix.dims["cols"], self.rows)
         self.keys = min(choice.keys or self.matrix.dims["rows"], one.size("m"))
+        self.besides = {wide: one.besides(wide=wide) for wide in (False, True)}
 
     def mapping(self, spill: float = 0.0) -> Mapping:
         """The mapping, with a share of what overflows spilled."""
@@ -170,6 +171,7 @@ class _Flat:
         tree = chain(
             *((rank, 1) for rank in self.one.heads),
             *self._staying("head"),
+            keep(self.besides[False], self.buffer),
             self._over_queries(self.rows) if self.rows < self.queries else None,
             *self._staying("block"),
             self._through_dram() if self.choice.through else block,
@@ -180,13 +182,23 @@ class _Flat:
             notes=(what,) if spill else (),
         )  # fmt: skip
 
+    def _changes(self, einsum: str) -> list[Compute]:
+        """What changes an Einsum's result, each as the one before makes it."""
+        made: list[Compute] = []
+        lane = next(iter(self.vector.dims))
+        for name in self.one.changes.get(einsum, ()):
+            spatial = self._along({lane: self.choice.lanes if einsum == "QK" else "p"})
+            before = (made[-1].einsum,) if made else ()
+            made.append(Compute(einsum=name, unit=self.vector.name, spatial=spatial, chained=before))
+        return made
+
     def _compute(self, einsum: str) -> Compute:
         """An Einsum on its unit."""
         name = self.one.tensor(einsum)
         if einsum in ("QK", "AV"):
             spatial = self._along({"rows": "m", "cols": "p"})
             return Compute(einsum=name, unit=self.matrix.name, spatial=spatial)
-        chained = self.one.tensors("SN") if einsum == "SD" else ()
+        chained = {"SD": self.one.tensors("SN"), "GM": self.one.changes.get("QK", ())[-1:]}.get(einsum, ())
         spatial = self._along({next(iter(self.vector.dims)): self.choice.lanes})
         return Compute(einsum=name, unit=self.vector.name, spatial=spatial, chained=chained)
 
@@ -200,7 +212,7 @@ class _Flat:
     def _keep(
         self, tensors: str, buffers: int = 2, *, overlay: bool = False, spill: float = 0.0
     ) -> Node | None:
-        names = self.one.tensors(tensors)
+        names = self.one.changed(tensors)
         return keep(names, self.buffer, buffers=buffers, overlay=overlay, spill=spill)
 
     def _staying(self, stay: Stay, tensors: str = "Q K V AV") -> list[Node | None]:
@@ -209,23 +221,26 @@ class _Flat:
         by_count = ((n, " ".join(one for one in names if self.buffers.get(one, 2) == n)) for n in (2, 1))
         return [self._keep(some, count) for count, some in by_count]
 
-    def _over_keys(self, keys: int, tensors: str, *einsums: str) -> Node:
+    def _over_keys(self, tensors: str, *nodes: Compute, besides: tuple[str, ...] = ()) -> Node:
         """Einsums tile by tile of keys, with operands that come with each."""
-        nodes = tuple(self._compute(name) for name in einsums)
         return chain(
-            (self.one.rank("m"), keys),
+            (self.one.rank("m"), self.keys),
             *self._staying("tile", tensors),
+            keep(besides, self.buffer),
             nodes[0] if len(nodes) == 1 else Pipeline(children=nodes),
         )
 
     def _fused(self) -> Node:
-        """All six Einsums over one block: tiles of keys move from the array to the vector unit and back."""
+        """All Einsums over one block: tiles of keys move from the array to the vector unit and back."""
+        one = self._compute
         stages = (
-            self._over_keys(self.keys, "Q K", "QK"),
-            self._over_keys(self.keys, "", "GM"),
-            self._over_keys(self.keys, "", "SN", "SD"),
-            self._over_keys(self.keys, "", "A"),
-            chain(*self._staying("row", "AV"), self._over_keys(self.keys, "V", "AV")),
+            self._over_keys("Q K", one("QK")),
+            self._over_keys("", *self._changes("QK"), one("GM"), besides=self.besides[True]),
+            *self._changes("GM"),
+            self._over_keys("", one("SN"), one("SD")),
+            *self._changes("SD"),
+            self._over_keys("", one("A")),
+            chain(*self._staying("row", "AV"), self._over_keys("V", one("AV"))),
         )
         return chain(
             self._over_queries(self.width),
@@ -245,14 +260,18 @@ class _Flat:
             keys *= 2
         while not self.choice.width and rows > 1 and 8 * rows * all_keys * value > capacity:
             rows //= 2
+        rest = (n for name in ("GM", "SN", "SD", "A") for n in (self._compute(name), *self._changes(name)))
         softmax = chain(
             self._over_queries(rows),
             self._keep("QK SN A", buffers=3, overlay=True),
             self._keep("GM SD"),
-            Pipeline(children=tuple(self._compute(name) for name in ("GM", "SN", "SD", "A"))),
+            keep(self.besides[True], self.buffer),
+            Pipeline(children=(*self._changes("QK"), *rest)),
         )
         m = (self.one.rank("m"), keys)
-        qk = chain(m, *self._staying("tile", "K"), self._keep("QK"), self._compute("QK"))
+        qk = chain(
+            m, *self._staying("tile", "K"), keep(self.one.tensors("QK"), self.buffer), self._compute("QK")
+        )
         av = chain(m, *self._staying("tile", "V"), self._keep("A"), self._compute("AV"))
         through = keep(self.one.tensors("QK A"), self.machine.dram.name)
         return chain(

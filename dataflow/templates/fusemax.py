@@ -3,7 +3,8 @@
 Source: Nayak et al., FuseMax, MICRO 2024 (arXiv 2406.10491) and its artifact. A block of `m0` keys lies along
 the rows, queries along the columns and lanes. The queries whose state stays on chip while all keys stream by
 are the largest divisor of the query tiles that fits next to one block of K and of V. Queries of several heads
-that share their keys, as grouped queries do, are queries of one tile and of one stay on chip.
+that share their keys, as grouped queries do, are queries of one tile and of one stay on chip. What changes
+scores, such as a bias, is computed with each tile, in the array where that can.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
 from einsim.workloads.recognised import Attention, attentions
 
-STATE = ("RM", "RD", "RNV")
+STATE = "RM RD RNV"
 #: Blocks of a tile that its Einsums pass on, besides BQK, SLN, PRM and SPD.
-PASSED = ("LM", "SLD", "SLNV", "SPNV")
+PASSED = "LM SLD SLNV SPNV"
 
 
 def interleaved(cascade: Cascade, machine: Machine, one: Attention | None = None) -> Mapping:
@@ -60,10 +61,7 @@ def _scheduled(fused: _FusedTree) -> Mapping:
     """
     program = lower(fused.mapping({}), fused.cascade, fused.machine)
     found = schedules(program)
-    theirs = {own: name for name, own in fused.one.matching.tensors.items()}
-    buffers = {
-        theirs[name]: count + 1 for schedule in found.values() for name, count in schedule.buffers().items()
-    }
+    buffers = {name: count + 1 for schedule in found.values() for name, count in schedule.buffers().items()}
     notes = tuple(
         f"software pipeline: a tile every {schedule.ii / program.ticks_per_cycle:g} cycles, "
         f"{schedule.depth} in flight"
@@ -98,6 +96,11 @@ class Leaves:
                 f"mapping template fusemax: needs an array of rows and columns (got {machine.name})"
             )
         self.on_matrix = one.tensors("BQK SLNV LM SLN SLD" if everything_on_matrix else "BQK SLNV")
+        if everything_on_matrix:
+            changes = (name for own in one.changes.values() for name in own)
+            self.on_matrix += tuple(
+                n for n in changes if all(map(self.matrix.supports, cascade.einsum(n).ops))
+            )
         self.width = flat_tile(cascade, self.queries, self.matrix.dims.get("cols", self.matrix.pes))
         inner = (*one.matching.ranks["e"], *one.matching.ranks["f"], one.rank("m0"))
         self.extents = {rank.name: 1 for rank in cascade.ranks} | {rank: cascade.size(rank) for rank in inner}
@@ -111,8 +114,8 @@ class Leaves:
         self.of, self.ways = cache(self._leaf), cache(self._ways)
 
     def __call__(self, einsum: str) -> Node:
-        """The leaf of an Einsum by the reference's name, in keeps in memories that only its unit reads."""
-        made = self.cascade.einsum(self.one.tensor(einsum))
+        """The leaf of an Einsum, in keeps in memories that only its unit reads."""
+        made = self.cascade.einsum(einsum)
         leaf = self.of(made)
         own = [
             keep((tensor,), memory)
@@ -127,6 +130,10 @@ class Leaves:
         users = (*self.cascade.consumers(tensor), self.cascade.producer(tensor))
         leaves = map(self.of, filter(None, users))
         return {leaf.einsum: homes_to(self.cascade, self.machine, leaf, tensor) for leaf in leaves}
+
+    def alone(self, tensor: str) -> bool:
+        """Whether the matrix unit makes a tensor and nobody else reads it."""
+        return all(user.name in self.on_matrix for user, _ in self.cascade.users(tensor))
 
     def shared(self, tensor: str) -> tuple[str, ...]:
         """Memories, outermost first, in which all that use a tensor find it."""
@@ -145,14 +152,17 @@ class Leaves:
 
     def pipelined(self) -> Node:
         """All Einsums of a tile, overlapping with those of other tiles."""
-        order = ("BQK", "LM", "RM", "SLN", "SLD", "PRM", "SPD", "RD", "SLNV", "SPNV", "RNV")
-        return Pipeline(children=tuple(self(name) for name in order))
+        return Pipeline(children=self._each("BQK LM RM SLN SLD PRM SPD RD SLNV SPNV RNV"))
+
+    def _each(self, names: str) -> tuple[Node, ...]:
+        """Leaves of Einsums by the reference's names, each with its changes after it."""
+        return tuple(map(self, self.one.changed(names)))
 
     def stalled(self) -> Node:
         """One tile after the other; only the denominator's update overlaps with the next tile."""
-        middle = Pipeline(children=tuple(self(name) for name in ("SLN", "SLD", "PRM", "SPD", "SLNV", "SPNV")))
-        serial = Sequence(children=(self("BQK"), self("LM"), self("RM"), middle, self("RNV")))
-        return Pipeline(children=(serial, self("RD")))
+        middle = Pipeline(children=self._each("SLN SLD PRM SPD SLNV SPNV"))
+        serial = Sequence(children=(*self._each("BQK LM RM"), middle, *self._each("RNV")))
+        return Pipeline(children=(serial, *self._each("RD")))
 
 
 class _FusedTree:
@@ -165,29 +175,37 @@ class _FusedTree:
         self.name = name
         self.leaf = Leaves(one, machine, everything_on_matrix=planar)
         self.planar = planar
+        # Rows of scores that the array alone makes and reads, and those that go through the buffer.
+        rows = one.changed("BQK SLN")
+        self.inside = tuple(name for name in rows if planar and self.leaf.alone(name))
+        self.between = tuple(name for name in rows if name not in self.inside)
+        self.besides = {wide: one.besides(wide=wide) for wide in (False, True)}
         self.memories = levels(machine, self.leaf.matrix.memories["inputs"])
         self.near = sorted((m.name for m in machine.memories), key=lambda name: len(levels(machine, name)))
 
     def mapping(self, buffers: MappingType[str, int]) -> Mapping:
         """The mapping; blocks that `buffers` doesn't name are double-buffered."""
-        leaf = self.leaf
+        leaf, one = self.leaf, self.one
         body = leaf.stalled() if self.name == "fusemax-stalled" else leaf.pipelined()
         resident, spare = self._resident_queries(buffers)
         tile = chain(
-            *self._held(PASSED, buffers),
-            *self._near(("BQK", "SLN"), buffers, leaf.matrix if self.planar else None),
-            *self._near(("PRM", "SPD"), buffers, leaf.vector),
+            *self._held(one.changed(PASSED), buffers),
+            *self._near(self.inside, buffers, leaf.matrix),
+            *self._held(self.between, buffers),
+            *self._near(one.tensors("PRM SPD"), buffers, leaf.vector),
+            *self._held(self.besides[True], {}),
             body,
         )
         across = self._over_queries(leaf.width)
-        inner = chain((self.one.rank("m1"), 1), *self._held(("K", "V"), {}), *across, tile)
-        last = chain(*across, *self._held(("AV",), {}), leaf("AV"))
-        sets = dict.fromkeys(("Q", *STATE), 2 if spare else 1)
+        inner = chain((one.rank("m1"), 1), *self._held(one.tensors("K V"), {}), *across, tile)
+        last = chain(*across, *self._held(one.tensors("AV"), {}), leaf(one.tensor("AV")))
+        sets = dict.fromkeys(one.tensors(f"Q {STATE}"), 2 if spare else 1)
         tree = chain(
-            *((rank, 1) for rank in self.one.heads if rank not in leaf.queries),
+            *((rank, 1) for rank in one.heads if rank not in leaf.queries),
+            *self._held(self.besides[False], {}),
             *self._over_queries(resident),
-            *self._held(("Q",), sets),
-            *self._held(STATE, sets),
+            *self._held(one.tensors("Q"), sets),
+            *self._held(one.tensors(STATE), sets),
             Pipeline(children=(inner, last)),
         )
         return Mapping(cascade=self.cascade.name, machine=self.machine.name, template=self.name, tree=tree)
@@ -220,7 +238,7 @@ class _FusedTree:
         """Keeps in every on-chip memory on the way to the units, one for each number of buffers."""
         by_count: dict[int, list[str]] = {}
         for tensor in tensors:
-            by_count.setdefault(buffers.get(tensor, 2), []).append(self.one.tensor(tensor))
+            by_count.setdefault(buffers.get(tensor, 2), []).append(tensor)
         return [
             keep(tuple(name for name in names if memory in self.leaf.shared(name)), memory, buffers=count)
             for memory in self.near
@@ -228,21 +246,19 @@ class _FusedTree:
         ]
 
     def _near(
-        self, tensors: tuple[str, ...], buffers: MappingType[str, int], unit: Unit | None
+        self, tensors: tuple[str, ...], buffers: MappingType[str, int], unit: Unit
     ) -> list[Node | None]:
         """Keeps in a unit's registers where the blocks fit there, else in its memory."""
-        if unit is not None and unit.registers is not None:
+        if unit.registers is not None:
             cascade = self.cascade
-            made = [cascade.einsum(self.one.tensor(name)) for name in tensors]
+            made = [cascade.einsum(name) for name in tensors]
             sizes = [
                 tile_bytes(cascade, self.machine, e.output, self.leaf.extents, partial_sum(cascade, unit, e))
                 for e in made
             ]
             need = sum(size * buffers.get(name, 2) for name, size in zip(tensors, sizes, strict=True))
             if need <= unit.registers.bytes_per_pe * unit.pes:
-                return [
-                    keep(self.one.tensors(name), unit.name, buffers=buffers.get(name, 2)) for name in tensors
-                ]
+                return [keep((name,), unit.name, buffers=buffers.get(name, 2)) for name in tensors]
         return self._held(tensors, buffers)
 
     def _resident_queries(self, buffers: MappingType[str, int]) -> tuple[dict[str, int], bool]:
@@ -255,10 +271,10 @@ class _FusedTree:
         value = self.cascade.tensor(one.tensor("Q")).bits // 8 or 1
         e, f, m0 = map(one.size, ("e", "f", "m0"))
         capacity = room_bytes(self.machine, self.memories)
-        rows = ("BQK", "SLN") if not self.planar else ()
-        per_query = (e + f + 2 + len(rows) * m0) * value
+        per_query = (e + f + 2 + len(self.between) * m0) * value
         blocks = m0 * (e + f) * value
-        passed = {"LM": 1, "SLD": 1, "SLNV": f, "SPNV": f, "PRM": 1, "SPD": 1} | dict.fromkeys(rows, m0)
+        passed = dict.fromkeys(one.changed("LM SLD PRM SPD"), 1) | dict.fromkeys(self.between, m0)
+        passed |= dict.fromkeys(one.changed("SLNV SPNV"), f)
         small = width * value * (sum(size * buffers.get(name, 2) for name, size in passed.items()) + 2 * f)
         room = (capacity - blocks) // (per_query * width)
         state = width * (e + f + 2) * value

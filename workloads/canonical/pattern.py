@@ -70,7 +70,7 @@ def find(pattern: Pattern, cascade: Cascade) -> tuple[Matching, ...]:
     place = {einsum.name: at for at, einsum in enumerate(cascade.einsums)}
     found: dict[frozenset[str], Matching] = {}
     for names in dict.fromkeys(_candidates(pattern.cascade, cascade)):
-        if not _closed(cascade, names):
+        if not closed(cascade, names):
             continue
         own = canonical(cascade, names, bounds=False)
         reference = forms.get(own.digest)
@@ -195,7 +195,7 @@ def _relation(one: Einsum, other: Einsum) -> tuple[bool, bool, int]:
     return other.name in mine, one.name in theirs, len(mine & theirs)
 
 
-def _closed(cascade: Cascade, names: frozenset[str]) -> bool:
+def closed(cascade: Cascade, names: frozenset[str]) -> bool:
     """Whether the Einsums can run as one: see `find`."""
     outputs = {tensor.name for tensor in cascade.outputs}
     after = set[str]()
