@@ -17,7 +17,6 @@ import json
 import math
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -282,30 +281,12 @@ def layers(table: Table) -> None:
         )  # fmt: skip
 
 
-#: Models that the library doesn't have: Grattafiori et al. (arXiv 2407.21783), Brown et al. (2005.14165).
-CONFIGS: dict[str, dict[str, object]] = {
-    "llama3-8b": {
-        "model_type": "llama", "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8,
-        "intermediate_size": 14336, "num_hidden_layers": 32, "hidden_act": "silu",
-    },
-    "gpt3-175b": {"model_type": "gpt2", "n_embd": 12288, "n_head": 96, "n_inner": 49152, "n_layer": 96},
-}  # fmt: skip
-
-
-def prompt(name: str, tokens: int) -> Cascade:
-    """One layer of a model over a prompt."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"{name}.json")
-        path.write_text(json.dumps(CONFIGS[name]))
-        return load_workload(path, {"seq": tokens, "passes": 3})
-
-
 LAYERS: dict[str, Callable[[], Cascade]] = {
     "bert": lambda: load_workload("bert-base", {"seq": 512, "b": 1, "passes": "3"}),
     "decode": lambda: load_workload("llama2-7b", {"seq": 2048, "phase": "decode", "passes": "3"}),
     "prefill": lambda: load_workload("llama2-7b", {"seq": 2048, "passes": "3"}),
-    "llama3-8b": lambda: prompt("llama3-8b", 2048),
-    "gpt3-175b": lambda: prompt("gpt3-175b", 2048),
+    "llama3-8b": lambda: load_workload("llama3-8b", {"seq": 2048, "passes": "3"}),
+    "gpt3-175b": lambda: load_workload("gpt3-175b", {"seq": 2048, "passes": "3"}),
 }
 PRESETS = ("tpu-v4i", "fusemax-cloud", "u280-flightllm", "sa8295p", "eyeriss-like")
 OBJECTIVES: tuple[Objective, ...] = ("latency", "energy")
