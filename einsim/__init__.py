@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         register_template,
         register_workload,
     )
+    from einsim.precision import Accuracy, accuracy
     from einsim.report.card import card as report_picture
     from einsim.report.case import Case
     from einsim.report.comparison import comparison
@@ -69,6 +70,7 @@ __version__ = VERSION
 
 # name -> the module that defines it, and after a colon its name there where that is another
 _HOMES = {
+    "Accuracy": "einsim.precision",
     "Answer": "einsim.dataflow.mapper.best",
     "BufferedFamilySpec": "einsim.accel.families.buffered:BufferedFamily",
     "Bytes": "einsim.specs.units",
@@ -102,6 +104,7 @@ _HOMES = {
     "Settings": "einsim.workloads.settings",
     "SpecError": "einsim.specs.errors",
     "Unit": "einsim.accel.machine",
+    "accuracy": "einsim.precision",
     "analyse": "einsim.dataflow.analytical",
     "best_mapping": "einsim.dataflow.mapper.best",
     "breakdown": "einsim.sim.breakdown",
@@ -142,6 +145,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Accuracy",
     "Answer",
     "BufferedFamilySpec",
     "Bytes",
@@ -175,6 +179,7 @@ __all__ = [
     "Settings",
     "SpecError",
     "Unit",
+    "accuracy",
     "analyse",
     "best_mapping",
     "breakdown",

@@ -1,9 +1,10 @@
-"""What a cascade means: its numeric execution with numpy, in float64."""
+"""What a cascade means: its numeric execution with numpy, in float64 or in another arithmetic."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,39 @@ from einsim.workloads.order import components, loop_ranks
 from einsim.workloads.points import acts, block_starts, difference, relaxed
 
 Ranges = Mapping[str, tuple[int, int]]
+Number = TypeVar("Number", np.float64, np.int64)
 
 _REDUCE: dict[str, Callable[..., Array]] = {"sum": np.sum, "max": np.max, "min": np.min}
 _LETTERS = 52
 """Distinct subscripts that numpy.einsum takes."""
 
 
-def execute(cascade: Cascade, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, Array]:
+Places = tuple[NDArray[np.int64], ...]
+"""One index array a dimension of a tensor, which together broadcast."""
+
+
+class Arithmetic:
+    """How sums of products are computed, and what is kept of a result: all in float64."""
+
+    def summed(
+        self, cascade: Cascade, einsum: Einsum, factors: tuple[Access, ...], values: Mapping[str, Array],
+        ranges: Ranges,
+    ) -> Array:  # fmt: skip
+        """The sum of the factors' product over a box of points, over the output's ranks."""
+        mask = kept_points(cascade, tuple(ranges), ranges)
+        return contract(factors, einsum.output.ranks, values=values, ranges=ranges, mask=mask)
+
+    def stored(self, tensor: str, result: Array, places: Places) -> Array:
+        """What a tensor holds at these places once the result is written there."""
+        return result
+
+
+FLOAT64 = Arithmetic()
+
+
+def execute(
+    cascade: Cascade, inputs: Mapping[str, NDArray[np.generic]], arithmetic: Arithmetic = FLOAT64
+) -> dict[str, Array]:
     """Every produced tensor by name, each of the shape `cascade.shape(name)`.
 
     Points outside the bounds are not computed: they stay 0, add nothing to a reduction and leave an iterative
@@ -37,7 +64,7 @@ def execute(cascade: Cascade, inputs: Mapping[str, NDArray[np.generic]]) -> dict
             values[einsum.name][_at_start(einsum)] = cascade.initial[einsum.name]
     with np.errstate(all="ignore"):  # points outside the bounds may divide by zero; they are dropped
         for group in components(cascade.einsums):
-            _run_group(cascade, group, values)
+            _run_group(cascade, group, values, arithmetic)
     return {einsum.name: values[einsum.name] for einsum in cascade.einsums}
 
 
@@ -65,7 +92,9 @@ def _at_start(einsum: Einsum) -> tuple[slice | int, ...]:
     return tuple(0 if index.terms and index.offset == 1 else slice(None) for index in einsum.output.indices)
 
 
-def _run_group(cascade: Cascade, group: tuple[Einsum, ...], values: dict[str, Array]) -> None:
+def _run_group(
+    cascade: Cascade, group: tuple[Einsum, ...], values: dict[str, Array], arithmetic: Arithmetic
+) -> None:
     looped = loop_ranks(cascade, group)
     for steps in product(*(range(cascade.size(rank)) for rank in looped)):
         at = {rank: (step, step + 1) for rank, step in zip(looped, steps, strict=True)}
@@ -75,18 +104,21 @@ def _run_group(cascade: Cascade, group: tuple[Einsum, ...], values: dict[str, Ar
                 einsum,
                 values,
                 {rank: at.get(rank, (0, cascade.size(rank))) for rank in einsum.ranks},
+                arithmetic,
             )
 
 
-def _run(cascade: Cascade, einsum: Einsum, values: dict[str, Array], ranges: Ranges) -> None:
+def _run(
+    cascade: Cascade, einsum: Einsum, values: dict[str, Array], ranges: Ranges, arithmetic: Arithmetic
+) -> None:
     """Compute one Einsum over a box and write it in place."""
     axes = tuple(ranges)
     kept_axes = einsum.output.ranks
-    mask = _mask(cascade, axes, ranges)
-    factors = _factors(einsum.expr) if einsum.reduce == "sum" and len(axes) < _LETTERS else None
+    factors = summed_product(einsum)
     if factors is not None:
-        result = _contract(factors, kept_axes, values=values, ranges=ranges, mask=mask)
+        result = arithmetic.summed(cascade, einsum, factors, values, ranges)
     else:
+        mask = kept_points(cascade, axes, ranges)
         full = _evaluate(einsum.expr, axes, values, ranges)
         full = np.broadcast_to(full, tuple(stop - start for start, stop in ranges.values()))
         if mask is not None:
@@ -95,13 +127,16 @@ def _run(cascade: Cascade, einsum: Einsum, values: dict[str, Array], ranges: Ran
             full, axis=tuple(axes.index(rank) for rank in einsum.reduced)
         )  # fmt: skip
         result = np.transpose(result, [[a for a in axes if a in kept_axes].index(rank) for rank in kept_axes])
-    _write(cascade, einsum, values, ranges, result)
+    _write(cascade, einsum, values, ranges, result, arithmetic)
 
 
-def _write(cascade: Cascade, einsum: Einsum, values: dict[str, Array], ranges: Ranges, result: Array) -> None:
+def _write(
+    cascade: Cascade, einsum: Einsum, values: dict[str, Array], ranges: Ranges, result: Array,
+    arithmetic: Arithmetic,
+) -> None:  # fmt: skip
     """Store a result over the output's ranks; a state outside the bounds keeps its earlier value."""
     kept = einsum.output.ranks
-    inside = _mask(cascade, einsum.ranks, ranges)
+    inside = kept_points(cascade, einsum.ranks, ranges)
     target = values[einsum.name]
     place = _gather(einsum.output, kept, ranges)
     # The written part may hold a rank less than the bounds name: it is inside when any of its points is.
@@ -118,13 +153,12 @@ def _write(cascade: Cascade, einsum: Einsum, values: dict[str, Array], ranges: R
     fits = np.ones((1,) * len(kept), dtype=bool)
     for positions, size in zip(place, target.shape, strict=True):
         fits = fits & (positions < size)
-    if np.all(fits):
-        target[place] = result
-    else:  # parts beyond a partitioned rank's end
-        target[tuple(np.broadcast_to(p, fits.shape)[fits] for p in place)] = result[fits]
+    if not np.all(fits):  # parts beyond a partitioned rank's end
+        place, result = tuple(np.broadcast_to(p, fits.shape)[fits] for p in place), result[fits]
+    target[place] = arithmetic.stored(einsum.name, result, place)
 
 
-def _gather(access: Access, axes: tuple[str, ...], ranges: Ranges) -> tuple[NDArray[np.int64], ...]:
+def _gather(access: Access, axes: tuple[str, ...], ranges: Ranges) -> Places:
     """One index array a dimension, which together broadcast over the axes."""
     found = []
     for index in access.indices:
@@ -140,7 +174,9 @@ def _positions(rank: str, axes: tuple[str, ...], ranges: Ranges) -> NDArray[np.i
     return np.arange(*ranges[rank], dtype=np.int64).reshape(shape)
 
 
-def _read(access: Access, axes: tuple[str, ...], values: Mapping[str, Array], ranges: Ranges) -> Array:
+def read(
+    access: Access, axes: tuple[str, ...], values: Mapping[str, NDArray[Number]], ranges: Ranges
+) -> NDArray[Number]:
     """The accessed values over the axes; an axis that the access doesn't use has length 1.
 
     An index outside the tensor reads the nearest element: `check` made sure that a bound drops that point.
@@ -157,7 +193,7 @@ def _evaluate(expr: Expr, axes: tuple[str, ...], values: Mapping[str, Array], ra
     if isinstance(expr, Literal):
         return np.full((1,) * len(axes), expr.value)
     if isinstance(expr, Access):
-        return _read(expr, axes, values, ranges)
+        return read(expr, axes, values, ranges)
     position = position_rank(expr.op)
     if position:
         return _positions(position, axes, ranges).astype(np.float64)
@@ -182,6 +218,11 @@ def prune(value: Array, kept: int, group: int, axis: int) -> Array:
     return np.moveaxis(np.where(stays, moved, 0.0), -1, axis)
 
 
+def summed_product(einsum: Einsum) -> tuple[Access, ...] | None:
+    """The factors of an Einsum that sums a pure product of tensors, None of any other."""
+    return _factors(einsum.expr) if einsum.reduce == "sum" and len(einsum.ranks) < _LETTERS else None
+
+
 def _factors(expr: Expr) -> tuple[Access, ...] | None:
     """The accesses of a pure product, None for anything else."""
     if isinstance(expr, Access):
@@ -192,15 +233,18 @@ def _factors(expr: Expr) -> tuple[Access, ...] | None:
     return None
 
 
-def _contract(
+def contract(
     factors: tuple[Access, ...], kept: tuple[str, ...], *,
-    values: Mapping[str, Array], ranges: Ranges, mask: NDArray[np.bool_] | None,
-) -> Array:  # fmt: skip
-    """A summed product by numpy.einsum; the mask is one more factor over the ranks that bounds name."""
+    values: Mapping[str, NDArray[Number]], ranges: Ranges, mask: NDArray[np.bool_] | None,
+) -> NDArray[Number]:  # fmt: skip
+    """A summed product by numpy.einsum, in the values' type; the mask is one more factor over the ranks that
+    bounds name.
+    """
     axes = tuple(ranges)
+    kind = values[factors[0].tensor].dtype
     operands: list[object] = []
     for access in factors:
-        value = _read(access, access.ranks, values, ranges)
+        value = read(access, access.ranks, values, ranges)
         operands += [
             value.reshape([ranges[r][1] - ranges[r][0] for r in access.ranks]),
             _subscripts(access.ranks, axes),
@@ -210,11 +254,11 @@ def _contract(
         bound_axes = [rank for at, rank in enumerate(axes) if mask.shape[at] > 1]
         used |= set(bound_axes)
         sizes = [ranges[rank][1] - ranges[rank][0] for rank in bound_axes]
-        operands += [mask.reshape(sizes).astype(np.float64), _subscripts(tuple(bound_axes), axes)]
+        operands += [mask.reshape(sizes).astype(kind), _subscripts(tuple(bound_axes), axes)]
     for rank in axes:
         if rank not in used:  # a rank that no factor has still repeats, or multiplies the sum
-            operands += [np.ones(ranges[rank][1] - ranges[rank][0]), _subscripts((rank,), axes)]
-    result: Array = np.einsum(*operands, _subscripts(kept, axes), optimize=True)  # type: ignore[call-overload]
+            operands += [np.ones(ranges[rank][1] - ranges[rank][0], kind), _subscripts((rank,), axes)]
+    result: NDArray[Number] = np.einsum(*operands, _subscripts(kept, axes), optimize=True)  # type: ignore[call-overload]
     return result
 
 
@@ -222,7 +266,7 @@ def _subscripts(ranks: tuple[str, ...], axes: tuple[str, ...]) -> list[int]:
     return [axes.index(rank) for rank in ranks]
 
 
-def _mask(cascade: Cascade, axes: tuple[str, ...], ranges: Ranges) -> NDArray[np.bool_] | None:
+def kept_points(cascade: Cascade, axes: tuple[str, ...], ranges: Ranges) -> NDArray[np.bool_] | None:
     """Which points of a box the bounds keep, each axis that no bound names of length 1; None when all."""
     sizes = cascade.sizes
     mask: NDArray[np.bool_] | None = None

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "map": ("einsim.cli.map", "Search for the best mapping of a workload on an accelerator."),
     "explain": ("einsim.cli.explain", "What limits a mapping, and what one change would gain most."),
     "passes": ("einsim.cli.passes", "How often a cascade must visit each tensor, from the cascade alone."),
+    "accuracy": ("einsim.cli.accuracy", "Compute in few bits, and say how far that is from float64."),
     "report": ("einsim.cli.report", "Write the mapping report, one HTML page that needs no network."),
     "trace": ("einsim.cli.trace", "Record a window of a run for a trace viewer, or as a waterfall picture."),
     "validate": ("einsim.cli.validate", "Hold einsim's figures against published ones."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from einsim.validation.papers import fusemax, searched
+from einsim.validation.papers import autoneural, fusemax, searched
 from einsim.validation.row import Row
 
 #: A case's name and what gives its rows.
@@ -25,6 +25,9 @@ def _named(text: str) -> Named:
     if text.startswith(f"{searched.NAME}:"):
         found = searched.read(text)
         return searched.shown(found), lambda: searched.rows(found)
+    if text.startswith(f"{autoneural.NAME}:"):
+        encoder = autoneural.read(text)
+        return text, lambda: autoneural.rows(encoder)
     case = fusemax.read_case(text)
     return str(case), lambda: fusemax.rows(case)
 
@@ -33,4 +36,5 @@ def _stored() -> list[Named]:
     return [
         *(_named(str(case)) for case in fusemax.stored_cases()),
         *(_named(searched.shown(case)) for case in searched.stored()),
+        *(_named(case) for case in autoneural.stored()),
     ]

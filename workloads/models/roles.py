@@ -9,6 +9,8 @@ import msgspec
 
 from einsim.workloads.cascade import Cascade
 
+WEIGHTS, ACTIVATIONS, KV, OTHERS = "weights", "activations", "kv", "others"
+
 _CACHE = {"K", "V", "KX", "VX", "LAT", "KR"}
 """Keys and values, those of an encoder, latents and their rotated keys: they grow with the tokens."""
 STATE = {"H0", "XS", "BS", "CS"}
@@ -62,6 +64,16 @@ def with_widths(cascade: Cascade, *, weight: int, activation: int, kv: int, othe
 
     States are as wide as activations.
     """
+    width = {WEIGHTS: weight, KV: kv, OTHERS: other, ACTIVATIONS: activation}
+    roles = roles_of(cascade)
+    tensors = tuple(msgspec.structs.replace(each, bits=width[roles[each.name]]) for each in cascade.tensors)
+    return msgspec.structs.replace(cascade, tensors=tensors)
+
+
+def roles_of(cascade: Cascade) -> dict[str, str]:
+    """The role of every tensor: weights (matrices), kv (cached entries), others (gains, biases, tables),
+    activations (all else).
+    """
     learnt, narrow, outputs = (
         set(weights(cascade)),
         set(matrices(cascade)),
@@ -69,10 +81,9 @@ def with_widths(cascade: Cascade, *, weight: int, activation: int, kv: int, othe
     )
     stored = {*cache(cascade), *(outputs & (_CACHE | _ENTRIES))}
 
-    def bits(name: str) -> int:
+    def role(name: str) -> str:
         if name in learnt:
-            return weight if name in narrow else other
-        return kv if name in stored else activation
+            return WEIGHTS if name in narrow else OTHERS
+        return KV if name in stored else ACTIVATIONS
 
-    tensors = tuple(msgspec.structs.replace(each, bits=bits(each.name)) for each in cascade.tensors)
-    return msgspec.structs.replace(cascade, tensors=tensors)
+    return {each.name: role(each.name) for each in cascade.tensors}
