@@ -220,7 +220,7 @@ def difference(tensor: str, form: Format | None, exact: Array, found: Array) -> 
     )  # fmt: skip
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class LowPrecisionRun(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """All tensors of a cascade by name, in float64 and in its formats, and how far they are apart:
     `differences` has the produced ones, in order.
     """
@@ -233,7 +233,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def compare(
     cascade: Cascade, inputs: Mapping[str, Array], formats: Mapping[str, Format],
     given: Mapping[str, Array] | None = None,
-) -> Run:  # fmt: skip
+) -> LowPrecisionRun:  # fmt: skip
     """The cascade executed in float64 and in the formats.
 
     `given` are inputs that the latter gets in other values, such as what a layer before computed.
@@ -250,7 +250,7 @@ def compare(
         for name, values in {**inputs, **(given or {})}.items()
     }
     found = {**rounded, **execute(cascade, rounded, Quantised(grids))}
-    return Run(
+    return LowPrecisionRun(
         exact=exact, found=found,
         differences=tuple(
             difference(each.name, formats.get(each.name), exact[each.name], found[each.name])

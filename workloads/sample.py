@@ -31,7 +31,7 @@ def seeded(
 ) -> dict[str, Array]:
     """Normal values for every input, in the order of their names.
 
-    What a contraction reads as a weight or a cache has the standard deviation 1 / sqrt(values summed), so that
+    What a contraction reads as a weight or a cache has the deviation 1 / sqrt(values summed), so that
     results are as large as the other operand (LeCun et al., Efficient BackProp, 1998); WQ's is smaller by the
     root of the head's width, which models fold into it. Gains lie about 1, biases about 0; COS and SIN are
     those of positions 0 on. Others are activations of deviation 1, of which `outliers` makes one feature in

@@ -10,9 +10,9 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from einsim.precision import Accuracy, accuracy
 from einsim.cli.settings import SettingsCommand
 from einsim.cli.terminal import console
+from einsim.precision import Accuracy, accuracy
 from einsim.settings import read_pairs
 from einsim.workloads.low_precision import Difference
 

@@ -1,6 +1,6 @@
 """AutoNeural (arXiv 2512.02924): SQNR and RMS error of two encoders in W8A16, each executed layer by layer.
 
-`autoneural:vit` and `autoneural:convolutions`. The setting, and what of it is assumed, is `autoneural.yaml`'s.
+`autoneural:vit` and `autoneural:convolutions`. `autoneural.yaml` has the setting, and what of it is assumed.
 No limit is claimed: the published figures are of trained networks.
 """
 
