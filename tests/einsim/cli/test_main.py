@@ -18,7 +18,10 @@ from einsim.cli.main import main
     [
         (["rnu"], "error: no command 'rnu'; did you mean 'run'?"),
         (["doctr", "--json"], "error: no command 'doctr'; did you mean 'doctor'?"),
-        (["zzzz"], f"error: no command 'zzzz'; known: {', '.join(COMMANDS)}"),
+        (
+            ["zzzz"],
+            f"error: no command 'zzzz'; known: {', '.join([*COMMANDS][:12])} and {len(COMMANDS) - 12} more",
+        ),
         (["--versoin"], "error: no option '--versoin'; did you mean '--version'?"),
         (["doctor", "--jsn"], "error: no option '--jsn'; did you mean '--json'?"),
         (["doctor", "now"], "error: got unexpected extra argument (now)"),
