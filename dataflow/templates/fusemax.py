@@ -97,10 +97,9 @@ class Leaves:
             )
         self.on_matrix = one.tensors("BQK SLNV LM SLN SLD" if everything_on_matrix else "BQK SLNV")
         if everything_on_matrix:
-            changes = (name for own in one.changes.values() for name in own)
-            self.on_matrix += tuple(
-                n for n in changes if all(map(self.matrix.supports, cascade.einsum(n).ops))
-            )
+            changes = (cascade.einsum(name) for own in one.changes.values() for name in own)
+            rows = (change for change in changes if one.rank("m0") in change.ranks)
+            self.on_matrix += tuple(row.name for row in rows if all(map(self.matrix.supports, row.ops)))
         self.width = flat_tile(cascade, self.queries, self.matrix.dims.get("cols", self.matrix.pes))
         inner = (*one.matching.ranks["e"], *one.matching.ranks["f"], one.rank("m0"))
         self.extents = {rank.name: 1 for rank in cascade.ranks} | {rank: cascade.size(rank) for rank in inner}
@@ -155,8 +154,9 @@ class Leaves:
         return Pipeline(children=self._each("BQK LM RM SLN SLD PRM SPD RD SLNV SPNV RNV"))
 
     def _each(self, names: str) -> tuple[Node, ...]:
-        """Leaves of Einsums by the reference's names, each with its changes after it."""
-        return tuple(map(self, self.one.changed(names)))
+        """Leaves of Einsums by the reference's names, each with its changes after it; a state's come last."""
+        own = (self.one.tensors(n) if n in STATE.split() else self.one.changed(n) for n in names.split())
+        return tuple(self(name) for some in own for name in some)
 
     def stalled(self) -> Node:
         """One tile after the other; only the denominator's update overlaps with the next tile."""
@@ -198,7 +198,10 @@ class _FusedTree:
         )
         across = self._over_queries(leaf.width)
         inner = chain((one.rank("m1"), 1), *self._held(one.tensors("K V"), {}), *across, tile)
-        last = chain(*across, *self._held(one.tensors("AV"), {}), leaf(one.tensor("AV")))
+        final = (*(name for state in STATE.split() for name in one.changes.get(state, ())), one.tensor("AV"))
+        leaves = tuple(map(leaf, final))
+        end = leaves[0] if len(leaves) == 1 else Pipeline(children=leaves)
+        last = chain(*across, *self._held(final, {}), end)
         sets = dict.fromkeys(one.tensors(f"Q {STATE}"), 2 if spare else 1)
         tree = chain(
             *((rank, 1) for rank in one.heads if rank not in leaf.queries),

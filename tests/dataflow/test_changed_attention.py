@@ -76,6 +76,12 @@ def test_fusemax_computes_changes_with_each_tile(template, kind: str) -> None:
     hold(work, on, template(work, on))
 
 
+@pytest.mark.parametrize("template", [interleaved, pytest.param(on_flat, marks=pytest.mark.slow)])
+def test_fusemax_computes_a_sink_after_the_last_tile(template) -> None:
+    work, on = attention("1", SCORES["bias"], sink=True), chip()
+    hold(work, on, template(work, on))
+
+
 def test_what_the_array_cannot_do_of_a_change_the_vector_unit_does() -> None:
     """The array has no tanh, so scores go through the buffer."""
     work, on = attention("1", SCORES["cap and slope"]), chip()

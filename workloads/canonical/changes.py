@@ -1,8 +1,8 @@
 """A pattern whose reductions are changed before they are read: a bias or a soft cap on products of queries
 and keys, a sink in a softmax's denominator.
 
-A change goes point by point over the result of a reduction, or over another change, that only it reads.
-Without its changes a cascade has the pattern's form, so no pattern names any.
+A change goes point by point over the result of a reduction, the last step of a state or another change, that
+only it reads. Without its changes a cascade has the pattern's form, so no pattern names any.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _readings(cascade: Cascade) -> Iterator[Changes]:
         plain = all(index.plain for index in einsum.output.indices)
         if einsum.reduce is None and plain and not cascade.is_output(einsum.name):
             made = filter(None, map(cascade.producer, {access.tensor for access in einsum.reads}))
-            ready = (one for one in made if one.reduce or one.name in sources)
+            ready = (one for one in made if one.reduce or one.iterative or one.name in sources)
             own = [one.name for one in ready if _changes(cascade, einsum, one)]
             if own:
                 sources[einsum.name] = sorted(own, key=cascade.einsum_places.__getitem__)
@@ -70,12 +70,32 @@ def _readings(cascade: Cascade) -> Iterator[Changes]:
 
 
 def _changes(cascade: Cascade, einsum: Einsum, source: Einsum) -> bool:
-    """Whether an Einsum goes over all points of another's result one by one, and nobody else does."""
-    alone = cascade.consumers(source.name) == (einsum,) and not cascade.is_output(source.name)
-    reads = [access for access in einsum.reads if access.tensor == source.name]
-    indices = source.output.indices
-    same = reads == [source.output] and all(index.plain for index in indices)
-    return alone and same and set(einsum.ranks) == set(einsum.output.ranks) == set(source.output.ranks)
+    """Whether an Einsum goes over all points of another's result one by one, and nobody else reads those: of
+    a state the last step, where who reads the Einsum reads the last step of another state, too.
+    """
+    mine = [access for access in einsum.reads if access.tensor == source.name]
+    if len(mine) != 1 or cascade.is_output(source.name):
+        return False
+    (read,) = mine
+    others = [one for one in cascade.consumers(source.name) if one != einsum]
+    if source.iterative:
+        ends = any(_last(cascade, access) for one in others for access in one.accesses.get(source.name, ()))
+        beside = (any(_last(cascade, r) for r in one.reads) for one in cascade.consumers(einsum.name))
+        if ends or not _last(cascade, read) or not all(beside):
+            return False
+    elif others:
+        return False
+    pairs = zip(read.indices, source.output.indices, strict=True)
+    same = all(index == written if written.plain else not index.terms for index, written in pairs)
+    return same and set(einsum.ranks) == set(einsum.output.ranks) == set(read.ranks)
+
+
+def _last(cascade: Cascade, read: Access) -> bool:
+    """Whether a read takes a state at one step only: the last, if a pattern wants that."""
+    made = cascade.producer(read.tensor)
+    if made is None or not made.iterative:
+        return False
+    return any(not i.terms and not w.plain for i, w in zip(read.indices, made.output.indices, strict=True))
 
 
 def _without(cascade: Cascade, changes: Changes) -> Cascade:
@@ -90,7 +110,8 @@ def _without(cascade: Cascade, changes: Changes) -> Cascade:
             return expr
         root = roots[expr.tensor]
         at = dict(zip(cascade.einsum(expr.tensor).output.ranks, expr.indices, strict=True))
-        return Access(root, tuple(at[rank] for rank in cascade.einsum(root).output.ranks))
+        (read,) = (one for one in cascade.einsum(changes[root][0]).reads if one.tensor == root)
+        return Access(root, tuple(at[i.plain] if i.plain else i for i in read.indices))
 
     einsums = tuple(
         Einsum(einsum.output, expression(einsum.expr), einsum.reduce, einsum.reduced)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from einsim.workloads import patterns
+from einsim.workloads.blocks.attention import attention_text
 from einsim.workloads.canonical.changes import find_changed
 from einsim.workloads.notation import parse
+from einsim.workloads.settings import Settings
 from tests.workloads.renamed import ANOTHER_HAND, renamed
 
 SIZES = {"b": 2, "h": 3, "e": 5, "f": 4, "m": 6, "p": 6, "w": 2}
@@ -82,6 +84,16 @@ def test_changes_are_found(kind: str) -> None:
 @pytest.mark.parametrize("kind", OTHERS)
 def test_what_is_no_change_makes_no_attention(kind: str) -> None:
     assert find_changed(patterns.attention(3), cascade(OTHERS[kind])) == ()
+
+
+@pytest.mark.parametrize("extra", ["", "L[b,h,p] = log(RD[b,h,M1,p])\n"])
+def test_in_one_pass_a_sink_changes_the_last_denominator(extra: str) -> None:
+    """Where another reads the last step, too, the sum is no step of attention's own."""
+    settings = Settings({"passes": "1", "m0": 3}, "test")
+    text = attention_text(settings, "b,h", 6, "{s} + BIAS[m,p]", sink=True)
+    work = cascade(f"{extra}Z[b,p,d] = AV[b,h,f,p] * WO[h,f,d]\n{text}")
+    found = find_changed(patterns.attention(1), work)
+    assert [one.changes for one in found] == ([] if extra else [{"BQK": ("BQK",), "RD": ("SD",)}])
 
 
 def test_a_pattern_without_changes_is_found_as_ever() -> None:
