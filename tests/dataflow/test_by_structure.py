@@ -15,10 +15,12 @@ from einsim.dataflow.templates import build_mapping
 from einsim.dataflow.templates.attention import fused_attention
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
+from einsim.workloads.blocks.attention import attention_text
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
 from einsim.workloads.recognised import attentions
+from einsim.workloads.settings import Settings
 from tests.workloads.renamed import ANOTHER_HAND
 
 ONE_QUERY = """
@@ -86,6 +88,25 @@ def test_both_attentions_of_a_decode_step_are_fused() -> None:
     mapping = build_mapping(step, machine)
     assert {node.einsum for node in mapping.computes()} == {einsum.name for einsum in step.einsums}
     assert simulate(lower(mapping, step, machine), machine).cycles > 0
+
+
+@pytest.mark.parametrize(
+    ("passes", "accel", "template"),
+    [("3", "flat-cloud", "flat"), ("1", "fusemax-cloud", "fusemax-interleaved")],
+)
+def test_a_bias_of_scores_is_added_in_the_fused_block_by_default(
+    passes: str, accel: str, template: str
+) -> None:
+    """An op more a point on top of 10 and more of softmax, or of 64 and more of FuseMax's array."""
+    cycles = []
+    for score in ("", "{s} + REL[h,m-p+P-1]"):
+        text = attention_text(Settings({"passes": passes, "m0": 256}, "test"), "b,h", 1024, score)
+        sizes = {"b": 1, "h": 8, "e": 64, "f": 64, "m": 1024, "p": 1024}
+        work, machine = parse(text, name="biased", sizes=sizes), load_machine(accel)
+        mapping = build_mapping(work, machine)
+        cycles.append(analyse(lower(mapping, work, machine), machine).cycles)
+    assert mapping.template == template
+    assert cycles[0] <= cycles[1] <= 1.3 * cycles[0]
 
 
 def test_a_fused_tile_that_does_not_fit_leaves_the_default_another() -> None:
