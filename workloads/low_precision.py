@@ -212,7 +212,7 @@ def difference(tensor: str, form: Format | None, exact: Array, found: Array) -> 
     """How far a tensor's values are from float64's."""
     here = np.isfinite(exact) & np.isfinite(found)
     signal, noise = (float(np.sqrt(np.mean(each**2))) if each.size else 0.0
-                     for each in (exact[here], (found - exact)[here]))  # fmt: skip
+                     for each in (exact[here], found[here] - exact[here]))  # fmt: skip
     return Difference(
         tensor=tensor, format=str(form) if form else "float64", exact=noise == 0, rms=noise,
         sqnr_db=20 * math.log10(signal / noise) if signal and noise else None,

@@ -155,7 +155,20 @@ def result_case(draw: Draw, bench: Bench) -> None:
 def flag_case(draw: Draw, bench: Bench) -> None:
     """Flags and settings of any text."""
     command = draw.choice(
-        ("run", "run", "run", "map", "explain", "passes", "trace", "report", "list", "schema", "validate")
+        (
+            "run",
+            "run",
+            "run",
+            "map",
+            "explain",
+            "passes",
+            "accuracy",
+            "trace",
+            "report",
+            "list",
+            "schema",
+            "validate",
+        )
     )
     values = [
         *(str(value) for value in ODD if value is not None),
@@ -172,7 +185,7 @@ def flag_case(draw: Draw, bench: Bench) -> None:
     ]
     words = {
         "run": ["softmax", "--accel", "tpu-v4i"], "map": ["softmax", "--accel", "tpu-v4i", "--effort", "quick"],
-        "explain": ["template", "--workload", "softmax", "--accel", "tpu-v4i"], "passes": ["softmax"],
+        "explain": ["template", "--workload", "softmax", "--accel", "tpu-v4i"], "passes": ["softmax"], "accuracy": ["softmax"],
         "trace": ["softmax", "--accel", "tpu-v4i", "-o", str(bench.folder / draw.choice(("t.json", "t.vcd", "t.pftrace", "t.x")))],
         "report": ["softmax", "--accel", "tpu-v4i", "-o", str(bench.folder / "page.html")],
         "list": [draw.choice(("workloads", "accels", "x", "designs"))], "schema": [draw.choice(("machine", "cascade", "x"))],
@@ -184,7 +197,7 @@ def flag_case(draw: Draw, bench: Bench) -> None:
             words.append(draw.choice(values))
     if draw.chance(0.1):
         words[draw.randrange(len(words))] = draw.choice(values)
-    if command in ("run", "map", "explain", "trace", "report", "passes"):
+    if command in ("run", "map", "explain", "trace", "report", "passes", "accuracy"):
         words += ["--set", "p=8", "d=4"]
         keys = ("p", "d", "bits", "x", "accel.array.rows", "accel.clock", "accel.dram.bandwidth", "array.ops.mac.energy",
                 "accel", "accel.", "accel.array.ops.mac.by_bits.16.cycles", "accel.local.holds.0", "", "p.q")  # fmt: skip

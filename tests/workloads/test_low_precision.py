@@ -108,18 +108,18 @@ def test_attention_is_that_of_numpy():
 
 def test_sums_beyond_float64s_whole_numbers_are_summed_in_int64():
     """Three factors of 16 bits: products near 2^45, sums past 2^53, each to the last digit."""
-    cascade = parse("rank i = 600, o = 2\nY[o] = A[i,o] * B[i,o] * C[i,o]")
+    cascade = parse("rank i = 6000, o = 8\nY[o] = A[i,o] * B[i,o] * C[i,o]")
     most = 2**15 - 1
-    codes = {name: RNG.integers(most - 9, most + 1, size=(600, 2)) for name in "ABC"}
+    codes = {name: RNG.integers(most - 9, most + 1, size=(6000, 8)) for name in "ABC"}
     for each in codes.values():
         each[0] = most
     values = {name: each.astype(float) for name, each in codes.items()}
     grids = grids_of(cascade, values, dict.fromkeys("ABC", Format(bits=16)))
     einsum = cascade.einsums[0]
-    found = Quantised(grids).summed(cascade, einsum, einsum.reads, values, {"o": (0, 2), "i": (0, 600)})
+    found = Quantised(grids).summed(cascade, einsum, einsum.reads, values, {"o": (0, 8), "i": (0, 6000)})
     exact = [
         sum(int(a) * int(b) * int(c) for a, b, c in zip(*(codes[n][:, o] for n in "ABC"), strict=True))
-        for o in (0, 1)
+        for o in range(8)
     ]
     assert min(exact) > 2**53
     assert [int(value) for value in found] == [int(float(value)) for value in exact]
@@ -192,6 +192,16 @@ def test_operands_only_leaves_what_no_contraction_reads():
         "A",
         "AV",
     }
+
+
+def test_a_maximum_over_nothing_stays_infinite_and_is_no_difference():
+    """The running maximum of 1-pass attention begins at minus infinity; warnings are errors here."""
+    cascade = library.build("attention-1pass", b="1", h="1", e="8", f="8", m="16", p="4", m0="4")
+    values = seeded(cascade, plain_roles(cascade))
+    found = run(cascade, values, kv=Format(bits=12), activations=Format(bits=12))
+    assert np.isneginf(found.exact["RM"]).any()
+    np.testing.assert_array_equal(np.isneginf(found.found["RM"]), np.isneginf(found.exact["RM"]))
+    assert all(each.sqnr_db is not None and each.sqnr_db > 40 for each in found.differences)
 
 
 def test_values_that_overflow_are_a_fault_of_the_data():
