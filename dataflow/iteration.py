@@ -143,7 +143,7 @@ class Path:
             return [(first, stop)] if first < stop else []
         loop = self.loops[at]
         if set(loop.ranks) & set(self.cut.places):
-            return [(index, index + 1) for index in range(first, stop)]
+            return loop.each(first, stop)
         outside, own = self.box(position, at), self._range(position, at)
         boxes = [outside]
         rest = {rank: at for rank, at in outside.items() if rank not in self.cut.reduced}
@@ -164,7 +164,7 @@ class Path:
                 continue
             if low > at_index:
                 found.append((at_index, low))
-            found += [(index, index + 1) for index in range(max(low, at_index), high)]
+            found += loop.each(max(low, at_index), high)
             at_index = high
         if at_index < stop:
             found.append((at_index, stop))

@@ -18,6 +18,10 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from einsim.dataflow.mask import Cut
+from einsim.specs.errors import SpecError
+
+MOST_EACH = 2**20
+"""Iterations of a loop that bounds cut each otherwise, listed one by one."""
 
 
 class ProgramLoop(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +48,13 @@ class ProgramLoop(msgspec.Struct, frozen=True, kw_only=True):
     def count(self) -> int:
         """Trip count when the loops above are at a full tile and no bound cuts it."""
         return -(-self.extent // self.tile)
+
+    def each(self, first: int, stop: int) -> list[tuple[int, int]]:
+        """Iterations that bounds cut each otherwise, as ranges of one. SpecError for more than MOST_EACH."""
+        if stop - first > MOST_EACH:
+            rule = f"bounds cut {stop - first:,} tiles each otherwise, at most {MOST_EACH:,} are counted"
+            raise SpecError(f"mapping.for {self.rank}", rule, got=self.tile, hint="take larger tiles")
+        return [(index, index + 1) for index in range(first, stop)]
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

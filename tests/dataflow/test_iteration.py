@@ -6,12 +6,14 @@ import random
 from collections import Counter
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.mask import Cut, Mask
 from einsim.dataflow.program import ProgramLoop
+from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Bound, Index, SameBlock, Term
 from einsim.workloads.notation import parse
 
@@ -182,3 +184,25 @@ def test_floor_is_the_last_position_at_or_before(seed, other):
     expected = max((at for at in positions if list(at) <= asked), default=None)
     found = path.floor(asked)
     assert (None if found is None else tuple(found)) == expected
+
+
+def test_iterations_that_bounds_cut_each_otherwise_are_not_listed_without_end():
+    """Three billion took all memory (drawn input 404:2970)."""
+    loop = ProgramLoop(id=0, ranks=("c",), tile=2, extent=2**22)
+    assert loop.each(3, 5) == [(3, 4), (4, 5)]
+    with pytest.raises(
+        SpecError, match="for c: bounds cut 2,097,152 tiles each otherwise, at most 1,048,576"
+    ):
+        loop.each(0, loop.count)
+    work = parse(f"rank m = {2**22}, p = {2**22}\nZ[m] = A[m,p]")
+    work = msgspec.structs.replace(work, bounds=(Bound(Index((rank("m"),)), Index((rank("p"),))),))
+    mask = Mask(work, ("m", "p"))
+    path = Path(
+        (msgspec.structs.replace(loop, ranks=("m",), tile=1),),
+        {},
+        work.sizes,
+        ("m",),
+        cut=Cut((mask,), ("m", "p")),
+    )
+    with pytest.raises(SpecError, match="for m: bounds cut"):
+        path.instances()
