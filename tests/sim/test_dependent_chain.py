@@ -119,7 +119,37 @@ def test_the_last_iterations_are_no_longer_than_all(seed, monkeypatch):
     whole = chain.chain_ticks(program, counts)
     assert whole <= least_ticks(program, counts)
     monkeypatch.setattr(chain, "MOST", 0)
-    assert 0 < chain.chain_ticks(program, counts) <= whole
+    few = chain.chain_ticks(program, counts)
+    assert 0 < few <= whole
+    monkeypatch.setattr(chain, "_parts", lambda program: [chain._whole(program)])
+    assert chain.chain_ticks(lower(mapping, work, chip), counts) == few
+
+
+def test_loops_one_after_the_other_are_walked_in_time_in_proportion_to_their_number(monkeypatch):
+    """Each was walked with all the others: 1,000 Einsums took 25 CPU-s, 5,000 more than 240."""
+    monkeypatch.setattr(chain, "MOST", 0)
+    walked = []
+    step = chain._Run.step
+    monkeypatch.setattr(chain._Run, "step", lambda run: (walked.append(1), step(run))[1])
+    known = {}
+    for many in (4, 8, 16):
+        text, tree = "", "chain on chip (test)\nsequence"
+        for at in range(many):
+            text += (
+                f"initial S{at} = 0\nS{at}[t+1,c] = S{at}[t,c] * D[c] + {f'S{at - 1}' if at else 'X'}[t,c]\n"
+            )
+            tree += f"\n  keep D S{at} {f'S{at - 1}' if at else 'X'} in gb x1\n    for t/1\n      S{at} on vec lanes=c"
+        work, chip = parse(text, name="chain", sizes={"t": 40, "c": 6}), chip_that_takes({})
+        found = []
+        for parts in (chain._parts, lambda program: [chain._whole(program)]):
+            walked.clear()
+            with monkeypatch.context() as patched:
+                patched.setattr(chain, "_parts", parts)
+                program = lower(parse_text(tree), work, chip)
+                found.append((chain.chain_ticks(program, static_counts(program)), len(walked)))
+        (ticks, known[many]), (wanted, _) = found
+        assert ticks == wanted
+    assert known[16] - known[8] == 2 * (known[8] - known[4])
 
 
 def test_a_round_of_a_sequence_ends_before_the_next_though_bounds_leave_nothing_of_a_child():
