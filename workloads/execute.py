@@ -148,7 +148,10 @@ def _write(
         before: Array | float = 0.0
         if einsum.iterative:
             shifted = tuple(Index(i.terms, 0) if i.offset == 1 else i for i in einsum.output.indices)
-            before = target[_gather(Access(einsum.name, shifted), kept, ranges)]
+            earlier = _gather(
+                Access(einsum.name, shifted), kept, ranges
+            )  # a partition may reach past the end
+            before = target[tuple(np.minimum(at, n - 1) for at, n in zip(earlier, target.shape, strict=True))]
         result = np.where(shown, result, before)
     fits = np.ones((1,) * len(kept), dtype=bool)
     for positions, size in zip(place, target.shape, strict=True):

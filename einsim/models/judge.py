@@ -68,8 +68,9 @@ def evaluate_model(
     judge = Judge(found, for_model, machine, mapping, level, effort)
     phases, rows, absent = [], [], []
     for phase in found.phases(read):
+        parts = phase.parts(phase.last, {})
         try:
-            kept = chosen(phase.parts(phase.last, {}), read)
+            kept = chosen(parts, read)
         except SpecError as error:  # an encoder's part isn't the decoder's
             absent.append(error)
             continue

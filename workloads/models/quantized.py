@@ -56,7 +56,7 @@ class _Rewriting:
         self.cascade, self.form = cascade, form
         self.matrices = set(roles.matrices(cascade))
         self.partitions: dict[str, str] = {}
-        self.sums: set[str] = set()
+        self.sums: dict[str, tuple[str, ...]] = {}
         self.declared: list[str] = []
         self.replaced: dict[str, list[str]] = {}
 
@@ -95,22 +95,33 @@ class _Rewriting:
     ) -> list[str]:
         sizes, name = self.cascade.sizes, einsum.name
         own = [index.plain for index in matrix.indices]
-        out = [index.plain for index in einsum.output.indices]
+        out = [*einsum.output.ranks]
         out += [name for name in own if name in einsum.reduced and name != rank]  # scales differ along them
-        full = f"[{','.join(map(str, out))},{rank}g]"
+        full = f"[{','.join(out)},{rank}g]"
         lines = [f"{name}GR{full} = {access_text(values, sizes)} * {access_text(matrix, sizes)}"]
         last = f"{name}GR{full}"
         if self.form.zero_bits:
-            of = [str(index.plain) for index in values.indices if index.plain in out]
-            sums = f"{values.tensor}{rank.upper()}S[{','.join((*of, f'{rank}g'))}]"
-            if sums not in self.sums:
-                self.sums.add(sums)
-                others = [index.plain for index in values.indices if index.plain not in (*out, rank)]
-                reduced = ",".join(str(each) for each in (*others, f"{rank}k"))
-                lines.append(f"{sums} = sum[{reduced}]({access_text(values, sizes)})")
+            kept = tuple(each for each in values.ranks if each in out)
+            sums, new = self._sums_name(f"{values.tensor}{rank.upper()}S", kept)
+            sums = f"{sums}[{','.join((*kept, f'{rank}g'))}]"
+            if new:
+                others = [each for each in values.ranks if each not in (*out, rank)]
+                lines.append(f"{sums} = sum[{','.join((*others, f'{rank}k'))}]({access_text(values, sizes)})")
             lines.append(f"{name}GZ{full} = {last} - {sums} * ZP{matrix.tensor}{scale}")
             last = f"{name}GZ{full}"
         return [*lines, f"{access_text(einsum.output, sizes)} = {last} * SC{matrix.tensor}{scale}"]
+
+    def _sums_name(self, name: str, ranks: tuple[str, ...]) -> tuple[str, bool]:
+        """The name of the sums of a tensor's groups over these ranks, as it is read by p and by m, and whether
+        they are new.
+        """
+        number = 1
+        while (numbered := name if number == 1 else f"{name}{number}") in self.sums:
+            if self.sums[numbered] == ranks:
+                return numbered, False
+            number += 1
+        self.sums[numbered] = ranks
+        return numbered, True
 
     def _wide(self, einsum: Einsum, values: Access, matrix: Access, rank: str, scale: str) -> list[str]:
         sizes = self.cascade.sizes

@@ -153,6 +153,15 @@ def test_requests_hold_a_cache_each(file):
     assert found.moments[-1].kept_bytes == 3 * (32 + 64) * 2 * 2 * 16 * 2
 
 
+@pytest.mark.parametrize("settings", [{"seq": 8}, {"seq": (48, 8)}, {"seq": 8, "b": 3}])
+def test_a_prompt_shorter_than_a_group_is_read_all_the_same(file, settings):
+    """Of Q's and K's inputs the sums of groups had one name, and a phase that failed was left out in silence."""
+    found = run(file(CONFIG), decode=2, weights=4, group=32, **settings)
+    assert [one.phase for one in found.phases] == ["prefill", "decode"]
+    assert found.first_token_s == found.phases[0].result.latency_s
+    assert found.total.cycles > found.phases[1].result.cycles
+
+
 def test_narrow_weights_take_less_time_where_dram_sets_the_pace(file):
     path, layer = file(CONFIG), {"phase": "decode", "part": "layer", "seq": 4}
     wide, narrow = run(path, **layer), run(path, weights=4, group=32, **layer)
