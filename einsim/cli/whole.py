@@ -69,7 +69,7 @@ def told(found: ModelResult) -> list[str]:
         judged = max((row for row in found.rows if row.phase == phase.phase), key=lambda row: len(row.judged))
         if phase.steps > len(judged.judged):
             lines.append(
-                f"{phase.phase}: {phase.steps:,} steps, judged at {len(judged.judged)} lengths "
+                f"{phase.phase}: {phase.steps:,} steps, judged at {len(judged.judged)} lengths of the cache "
                 f"({', '.join(f'{one.length:,}' for one in judged.judged)}); a middle is at most "
                 f"{100 * phase.deviation:.3f} % from the line between its ends"
             )

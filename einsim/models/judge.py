@@ -80,9 +80,10 @@ def evaluate_model(
     if not phases:
         raise absent[0]
     reading = [one.result.latency_s for one in phases if one.phase in READS]
+    writes = any(one.phase != "encode" for one in phases)  # else no token comes
     return ModelResult(
         name=found.name, part=_part(read), machine=machine, size=found.size(read), rows=tuple(rows),
-        phases=tuple(phases), first_token_s=sum(reading) if reading and is_whole(read) else None,
+        phases=tuple(phases), first_token_s=sum(reading) if reading and writes and is_whole(read) else None,
     )  # fmt: skip
 
 

@@ -112,8 +112,8 @@ class _Rewriting:
         return [*lines, f"{access_text(einsum.output, sizes)} = {last} * SC{matrix.tensor}{scale}"]
 
     def _sums_name(self, name: str, ranks: tuple[str, ...]) -> tuple[str, bool]:
-        """The name of the sums of a tensor's groups over these ranks, as it is read by p and by m, and whether
-        they are new.
+        """The name of the sums of a tensor's groups over these ranks, as it is read by p and by m, and if
+        it is new.
         """
         number = 1
         while (numbered := name if number == 1 else f"{name}{number}") in self.sums:
