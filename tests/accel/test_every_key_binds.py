@@ -111,7 +111,7 @@ BY_ROLE = {"^reads_from": {"inputs": "gb", "outputs": "gb"}}
 WIDE = {"^^^^bits": [8], "cycles": 1, "energy": "1pJ"}
 CHANGES: dict[str, Change] = {
     "clock": Change("100MHz"), "leakage": Change("0.2W"), "noc.bandwidth": Change("0.1GB/s"),
-    "noc.multicast": Change(False, base={"bandwidth": "0.1GB/s"}),
+    "noc.multicast": Change(False, base={"bandwidth": "1GB/s"}),
     "bandwidth": Change("0.1GB/s", base={"bandwidth": "1GB/s"}),
     "read_bandwidth": Change("0.1GB/s", base=TWO_PORTS), "write_bandwidth": Change("0.1GB/s", base=TWO_PORTS),
     "access": Change("64B"), "read_energy": Change("99pJ"), "write_energy": Change("99pJ"),

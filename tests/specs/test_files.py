@@ -33,7 +33,8 @@ def test_what_cannot_be_read_is_one_line(name: str, rule: str, tmp_path: Path) -
     (tmp_path / "large").write_text("a" * 9)
     with pytest.raises(SpecError) as told:
         read_text(tmp_path / name, most=8)
-    assert str(told.value) == f"{tmp_path / name}: {rule}"
+    shown = str(tmp_path / name).replace("\0", r"\x00")
+    assert str(told.value) == f"{shown}: {rule}"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,8 @@ def test_what_cannot_be_written_is_one_line(name: str, rule: str, tmp_path: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(SpecError) as told:
         write_text(tmp_path / name, "text")
-    assert str(told.value) == f"{tmp_path / name}: cannot be written: {rule}"
+    shown = str(tmp_path / name).replace("\0", r"\x00")
+    assert str(told.value) == f"{shown}: cannot be written: {rule}"
 
 
 def half_written(path: Path, *, folder: bool) -> None:

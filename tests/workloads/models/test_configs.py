@@ -110,8 +110,11 @@ def test_experts_stand_where_the_file_says(read):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, Quantization(bits=4, group=128)),
-        ({"quant_method": "awq", "bits": 3, "group_size": -1}, Quantization(bits=3)),
+        (
+            {"quant_method": "gptq", "bits": 4, "group_size": 128},
+            Quantization(bits=4, group=128, zero_bits=4),
+        ),
+        ({"quant_method": "awq", "bits": 3, "group_size": -1}, Quantization(bits=3, zero_bits=3)),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, Quantization(bits=8)),
         ({"quant_method": "fp8"}, Quantization(bits=8, scale_bits=32)),
         (
