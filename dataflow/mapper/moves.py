@@ -84,14 +84,15 @@ class Moves:
         return self._spreads[key]
 
     @cached_property
-    def nodes(self) -> dict[str, tuple[Compute, ...]]:
+    def everywhere(self) -> dict[str, tuple[Compute, ...]]:
         """Units and layouts of each Einsum."""
-        return {
-            einsum.name: tuple(
-                node for node in self.space.every_leaf(einsum, self.layouts) if self._full(einsum, node)
-            )
-            for einsum in self.cascade.einsums
-        }
+        return {einsum.name: self.space.every_leaf(einsum, self.layouts) for einsum in self.cascade.einsums}
+
+    @cached_property
+    def nodes(self) -> dict[str, tuple[Compute, ...]]:
+        """Those of them that give every dimension of an array a rank."""
+        of, every = self.cascade.einsum, self.everywhere.items()
+        return {name: tuple(node for node in some if self._full(of(name), node)) for name, some in every}
 
     def _full(self, einsum: Einsum, node: Compute) -> bool:
         """Whether every dimension of an array has a rank, where the Einsum has the ranks."""
@@ -122,9 +123,7 @@ class Moves:
         there = sorted((name for name in here if costs[name].unit == busiest), key=lambda e: -costs[e].cycles)
         for name in there[:MOST_ELSEWHERE]:
             einsum, (extents, _) = self.cascade.einsum(name), tiles_of(tree, here[name], self.cascade.sizes)
-            ways = [
-                n for n in self.space.every_leaf(einsum) if n.unit != busiest and not self._needed(einsum, n)
-            ]
+            ways = [n for n in self.everywhere[name] if n.unit != busiest and not self._needed(einsum, n)]
             quickest = partial(self._cycles, einsum, extents=extents)
             for node in sorted(ways, key=quickest)[:2]:
                 if not self._busier(tree, here, {name: node}, result):

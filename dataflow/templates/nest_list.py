@@ -41,11 +41,19 @@ def nests(cascade: Cascade, machine: Machine, einsums: Block) -> tuple[LoopNest,
             return tuple(_contraction(cascade, machine, einsums[0]))
     found = tuple(_rows(cascade, machine, einsums, steps_of))
     if not steps_of and any(einsum.contracts for einsum in einsums):
-        found = (*found, *_blocks(cascade, machine, einsums))
+        found = _distinct(cascade, (*found, *_blocks(cascade, machine, einsums)))
         return (*found, *_still(machine, found))
     if not steps_of or not all(able(cascade, on_vectors(machine), einsum) for einsum in einsums):
         return found
     return (*found, *(msgspec.structs.replace(nest, on_vectors=True) for nest in found))
+
+
+def _distinct(cascade: Cascade, found: Iterable[LoopNest]) -> tuple[LoopNest, ...]:
+    """The first of those with the same loops, a loop over a single tile being none."""
+    by_loops = dict[Loops, LoopNest]()
+    for nest in found:
+        by_loops.setdefault(tuple(one for one in nest.loops if one[1] < cascade.size(one[0])), nest)
+    return tuple(by_loops.values())
 
 
 def _still(machine: Machine, found: Iterable[LoopNest]) -> Iterator[LoopNest]:
@@ -160,16 +168,15 @@ def _streams(
 
 def _contraction(cascade: Cascade, machine: Machine, einsum: Einsum) -> Iterator[LoopNest]:
     """Tiles of a contraction by itself."""
-    on, found = _unit_of(cascade, machine, einsum), dict[Loops, LoopNest]()
-    for loops in _streams(cascade, on, einsum, cut=True):
-        moving = tuple((rank, tile) for rank, tile in loops if tile < cascade.size(rank))
-        found.setdefault(moving, LoopNest(einsums=(einsum,), loops=loops))
-    yield from found.values()
-    yield from _still(machine, found.values())
+    on = _unit_of(cascade, machine, einsum)
+    every = _streams(cascade, on, einsum, cut=True)
+    found = _distinct(cascade, (LoopNest(einsums=(einsum,), loops=loops) for loops in every))
+    yield from found
+    yield from _still(machine, found)
     if on[0].by_role:  # weights may have room for one array's only
         part, dims = roles(cascade, einsum), [size for name, size in on[0].dims.items() if name != "cores"]
         parts = (*flat_tile(cascade, part.n, dims[-1]).items(), *flat_tile(cascade, part.k, dims[0]).items())
-        for nest in found.values():
+        for nest in found:
             if all(dict(nest.loops)[rank] == cascade.size(rank) for rank in part.k):
                 yield msgspec.structs.replace(nest, parts=parts, streamed=True)
 
