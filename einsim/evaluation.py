@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -112,16 +112,29 @@ def evaluate(
     Raises SpecError for whatever is wrong, EinsimError where no mapping fits.
     """
     source = as_it_is(workload) if isinstance(workload, Cascade) else find_workload(str(workload))
-    known = machine_keys(str(machine)) if isinstance(machine, str | Path) else ()
-    for_workload, for_machine = split(settings or {}, source.keys, known)
-    if for_machine and not isinstance(machine, str | Path):
-        rule = "is for a machine given by name or file; load_machine takes overrides"
-        raise SpecError(f"accel.{next(iter(for_machine))}", rule, where="settings")
-    if not isinstance(machine, Machine | Gpu):
-        named = str(machine)
-        machine = load_gpu(named, for_machine) if is_gpu(named) else load_machine(named, for_machine)
+    for_workload, for_machine = split_for(settings or {}, source.keys, machine)
+    machine = machine_of(machine, for_machine)
     search = SearchRequest(objective, within_bytes, budget_s, workers, effort, starts)
     return evaluate_source(source, for_workload, machine, mapping=mapping, level=level, search=search)
+
+
+def split_for(
+    settings: Mapping[str, Setting], workload_keys: Collection[str], machine: str | Path | Machine | Gpu
+) -> tuple[dict[str, object], dict[str, object]]:
+    """As `split`, with the keys of a machine that is given by name or file; others have none."""
+    known = machine_keys(str(machine)) if isinstance(machine, str | Path) else ()
+    return split(settings, workload_keys, known)
+
+
+def machine_of(machine: str | Path | Machine | Gpu, overrides: Mapping[str, object]) -> Machine | Gpu:
+    """The machine of a name or file with its settings, or as it is; SpecError where that is given some."""
+    if isinstance(machine, str | Path):
+        named = str(machine)
+        return load_gpu(named, overrides) if is_gpu(named) else load_machine(named, overrides)
+    if overrides:
+        rule = "is for a machine given by name or file; load_machine takes overrides"
+        raise SpecError(f"accel.{next(iter(overrides))}", rule, where="settings")
+    return machine
 
 
 def evaluate_source(
@@ -129,7 +142,6 @@ def evaluate_source(
     mapping: str | Path | LoopTree, level: Level, search: SearchRequest,
 ) -> Evaluation:  # fmt: skip
     """As `evaluate`, of a source with its own settings, on a machine."""
-    for_workload = dict(for_workload)
     if isinstance(machine, Gpu):
         return on_gpu(source, for_workload, machine, mapping)
     if search.objective == "pareto":

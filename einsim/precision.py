@@ -8,10 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from einsim.settings import PLACE
 from einsim.specs.argument import Setting
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
-from einsim.workload import WorkloadSource, find_workload
+from einsim.workload import as_it_is, find_workload
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.execute import summed_product
 from einsim.workloads.formats import (
@@ -38,7 +39,6 @@ one."""
 MOST_STEPS = 2**16
 """Steps of recurrences, each of which is a call of numpy."""
 FLOAT = "float"
-WHERE = "--set"
 ROLES = (roles.WEIGHTS, roles.ACTIVATIONS, roles.KV, roles.OTHERS)
 _SAID = {
     roles.WEIGHTS: "matrices", roles.ACTIVATIONS: "activations and states", roles.KV: "cached values",
@@ -88,14 +88,14 @@ def accuracy(
         raise SpecError("", "must be a number above 0, up to 1e6", got=outliers, where="--outliers")
     if seed < 0:
         raise SpecError("", "must be >= 0", got=seed, where="--seed")
-    source = _source(workload)
+    source = as_it_is(workload) if isinstance(workload, Cascade) else find_workload(workload)
     given = dict(settings or {})
     known = {parameter.name for parameter in FORMATS}
     for key in given:
         if key not in known and key not in source.keys:
-            raise SpecError(key, "neither the workload nor a format has such a setting", where=WHERE,
+            raise SpecError(key, "neither the workload nor a format has such a setting", where=PLACE,
                             hint=near(key, [*source.keys, *known]))  # fmt: skip
-    chosen = read_settings(FORMATS, {key: given.pop(key) for key in list(given) if key in known}, WHERE)
+    chosen = read_settings(FORMATS, {key: given.pop(key) for key in list(given) if key in known}, PLACE)
     by_role = {role: form for role in ROLES if (form := _format(chosen, role))}
     cascade = source.build(given)
     check_size(cascade, source.keys)
@@ -114,12 +114,6 @@ def accuracy(
     )  # fmt: skip
 
 
-def _source(workload: str | Cascade) -> WorkloadSource:
-    if isinstance(workload, Cascade):
-        return WorkloadSource(name=workload.name, keys=(), build=lambda _: workload)
-    return find_workload(workload)
-
-
 def _format(chosen: Settings, role: str) -> Format | None:
     text = chosen.text(role).strip()
     group = chosen.size("group", 0) if role == roles.WEIGHTS else 0
@@ -133,7 +127,7 @@ def _format(chosen: Settings, role: str) -> Format | None:
                   scheme=chosen.text(f"{role}_scheme"))  # fmt: skip
 
 
-def check_size(cascade: Cascade, keys: tuple[str, ...] = ()) -> None:
+def check_size(cascade: Cascade, keys: tuple[str, ...]) -> None:
     """SpecError where executing a cascade takes too long or too much memory; `keys` are its settings."""
     sizes = cascade.sizes
     points = {einsum.name: math.prod(sizes[rank] for rank in einsum.ranks) for einsum in cascade.einsums}

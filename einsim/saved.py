@@ -14,7 +14,7 @@ from einsim.accel.gpu.machine import Gpu, gpu_names, load_gpu
 from einsim.accel.load import load_machine, preset_names
 from einsim.accel.machine import Machine
 from einsim.dataflow.result import Result
-from einsim.evaluation import Evaluation, Mapped
+from einsim.evaluation import Evaluation
 from einsim.models.outcome import ModelResult, ModelTables
 from einsim.report.case import NotAtHand
 from einsim.sim.breakdown import STARTS, TEXTS
@@ -63,16 +63,11 @@ def summary(result: Result) -> dict[str, Any]:
     return {**{key: whole[key] for key in SUMMARY}, "version": VERSION}
 
 
-def saved(found: Evaluation) -> dict[str, Any]:
-    """The whole result with its machine, as plain data."""
-    machine = {"machine": msgspec.to_builtins(found.machine)} if isinstance(found.how, Mapped) else {}
-    return {**found.result.to_dict(), **machine, "version": VERSION}
-
-
-def saved_model(found: ModelResult) -> dict[str, Any]:
-    """A model's totals and tables with its machine, as plain data."""
+def write_saved(found: Evaluation | ModelResult, path: Path) -> None:
+    """Write a whole result, a model's with its tables, and its machine as JSON."""
+    figures = found.to_dict() if isinstance(found, ModelResult) else found.result.to_dict()
     machine = {"machine": msgspec.to_builtins(found.machine)} if isinstance(found.machine, Machine) else {}
-    return {**found.to_dict(), **machine, "version": VERSION}
+    write_text(path, json.dumps({**figures, **machine, "version": VERSION}, indent=1) + "\n")
 
 
 def is_result(path: Path) -> bool:
@@ -95,7 +90,7 @@ def save_result(found: Evaluation, path: str | Path) -> None:
 
     SpecError where it can't be written; what was there before stays then.
     """
-    write_text(Path(path), json.dumps(saved(found), indent=1) + "\n")
+    write_saved(found, Path(path))
 
 
 def load_result(path: str | Path) -> Result:
@@ -133,7 +128,7 @@ def _tables(data: dict[str, Any], path: Path) -> ModelTables | None:
     if "parts" not in data:
         return None
     try:
-        return msgspec.convert({name: data[name] for name in TABLES if name in data}, ModelTables)
+        return msgspec.convert(data, ModelTables)
     except msgspec.ValidationError as error:
         raise SpecError("", f"is not a result of einsim: {error}", where=str(path)) from None
 

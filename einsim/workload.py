@@ -9,7 +9,7 @@ import msgspec
 
 from einsim.specs.loader import load_yaml
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.load import describe, load_model, load_workload
+from einsim.workloads.load import describe, load_model, load_workload, one_part
 from einsim.workloads.models.model import Model
 from einsim.workloads.settings import Parameter
 
@@ -50,7 +50,10 @@ def find_workload(name_or_path: str) -> WorkloadSource:
     path = Path(name_or_path)
     model = load_model(name_or_path)
     if model is not None:
-        return msgspec.structs.replace(with_parameters(name_or_path, model.parameters), model=model)
+        return msgspec.structs.replace(
+            with_parameters(name_or_path, model.parameters), model=model,
+            build=lambda settings: one_part(model, settings)[1].cascade,
+        )  # fmt: skip
     if path.suffix.lower() in {".yaml", ".yml"} and path.is_file():
         return with_keys(name_or_path, file_keys(path))
     if path.suffix.lower() in {".yaml", ".yml"} or "/" in name_or_path:

@@ -10,10 +10,9 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from einsim.cli.settings import SettingsCommand
+from einsim.cli.settings import SettingsCommand, pairs_with_layer
 from einsim.cli.terminal import console
 from einsim.precision import Accuracy, accuracy
-from einsim.settings import read_pairs
 from einsim.workloads.low_precision import Difference
 
 HELP = """Compute WORKLOAD in integer formats and report how far it is from float64, by Einsum.
@@ -59,8 +58,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Execute, compare and print."""
-    pairs = read_pairs([*settings, *([f"layer={layer}"] if layer is not None else [])])
-    found = accuracy(workload, pairs, data=data, seed=seed, outliers=outliers)
+    found = accuracy(workload, pairs_with_layer(settings, layer), data=data, seed=seed, outliers=outliers)
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
         return

@@ -21,6 +21,7 @@ from einsim.report.page import page
 from einsim.saved import is_result, read_saved
 from einsim.settings import read_pairs
 from einsim.specs.files import write_text
+from einsim.workloads.load import load_model
 
 HELP = """Write the mapping report: one HTML page, self-contained, about one or more cases side by side.
 
@@ -79,22 +80,20 @@ def command(
             raise FileNotFoundError(errno.ENOENT, "no such file", item)
         if not accels:
             raise click.UsageError(f"'{item}' is a workload, so an --accel is needed to run it on")
+        model = load_model(item)
         for accel in accels:
             origins.append(path.stem)
             again = ["einsim", "run", item, "--accel", accel, "--mapping", mapping, "--level", level]
             again += ["--set", *settings] if settings else []
             command = shlex.join(again)
-            whole = several(item, pairs, accel)
-            if whole is not None:
-                with progress():
-                    model = evaluate_model(whole, accel, settings=pairs, mapping=mapping, level=level)
-                cases.append(Case(
-                    result=model.total, machine=model.machine, command=command, tables=model.tables
-                ))  # fmt: skip
-                continue
             with progress():
-                found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level)
-            cases.append(Case(result=found.result, machine=found.machine, command=command))
+                if model is not None and several(model, pairs, accel):
+                    whole = evaluate_model(model, accel, settings=pairs, mapping=mapping, level=level)
+                    result, machine, tables = whole.total, whole.machine, whole.tables
+                else:
+                    found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level)
+                    result, machine, tables = found.result, found.machine, None
+            cases.append(Case(result=result, machine=machine, command=command, tables=tables))
     write_text(output, page(distinct(cases, origins)))
     click.echo(f"wrote {output}")
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from einsim.accel.gpu.machine import is_gpu
 from einsim.cli.choice import Named
 from einsim.cli.output import check_output, force_option
-from einsim.cli.settings import SettingsCommand, settings_option
+from einsim.cli.settings import SettingsCommand, pairs_with_layer, settings_option
 from einsim.cli.terminal import console, progress, say_compiling, titled
 from einsim.cli.whole import keep, show
 from einsim.dataflow.effort import Effort
@@ -24,7 +24,6 @@ from einsim.models.judge import evaluate_model, several
 from einsim.report.comparison import comparison_table, where_time_went
 from einsim.report.stated import over_bound
 from einsim.saved import save_result, summary
-from einsim.settings import read_pairs
 from einsim.specs.errors import SpecError
 from einsim.specs.files import write_text
 from einsim.validation.oracle.check import Report, check_mapping
@@ -105,9 +104,9 @@ def command(
         raise SpecError("", "is for mappings, and a GPU runs kernels", got=accel, where="--check")
     if mapping == AUTO:
         say_compiling()
-    pairs = read_pairs([*settings, *([f"layer={layer}"] if layer is not None else [])])
-    model = several(workload, pairs, accel)
-    if model is not None:
+    pairs = pairs_with_layer(settings, layer)
+    model = load_model(workload)
+    if model is not None and several(model, pairs, accel):
         for option, given in (("--check", check), ("--save-mapping", save_mapping)):
             if given:
                 rule = "is for one cascade, and this is several"
@@ -133,14 +132,14 @@ def command(
         )
         if searched is not None:
             more["searched"] = {"latency_s": searched.latency_s, "energy_stated_j": searched.energy_stated_j}
-        if (one := load_model(workload)) is not None:
-            more["part"] = found.cascade.name.removeprefix(f"{one.name} ")
+        if model is not None:
+            more["part"] = found.cascade.name.removeprefix(f"{model.name} ")
         click.echo(json.dumps({**summary(found.result), **more}, indent=2))
         return code
     out = console()
     sizes = " ".join(f"{rank.name}={rank.size}" for rank in found.cascade.ranks)
     out.print(Text.assemble(titled(found.result), ("  " + sizes, "dim"), "\n"))
-    if load_model(workload) is not None:
+    if model is not None:
         out.print("one part of the model, once; without part= and layer= the whole model is run\n")
     out.print(comparison_table([found.result]))
     if found.result.breakdown_by_unit:  # the model of a GPU's kernels doesn't say it

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from einsim.settings import read_pairs
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -54,3 +56,8 @@ def settings_option(function: F) -> F:
         metavar="KEY=VALUE ...",
         help="Parameters of the workload, such as seq=4K, or of the machine, such as accel.array.rows=128.",
     )(function)
+
+
+def pairs_with_layer(settings: tuple[str, ...], layer: int | None) -> dict[str, str]:
+    """The pairs of `--set`, and `--layer` as the setting that it stands for."""
+    return read_pairs([*settings, *([f"layer={layer}"] if layer is not None else [])])

@@ -14,7 +14,7 @@ from einsim.models.outcome import ModelResult
 from einsim.report.comparison import comparison_table
 from einsim.report.parts import KEPT, part_csv, part_table, phase_table
 from einsim.report.quantity import count, size
-from einsim.saved import saved_model, summary
+from einsim.saved import summary, write_saved
 from einsim.specs.files import write_text
 from einsim.workloads.models.model import WHOLE
 
@@ -86,4 +86,4 @@ def keep(found: ModelResult, path: Path) -> None:
     if path.suffix.lower() == ".csv":
         write_text(path, part_csv(found))
     else:
-        write_text(path, json.dumps(saved_model(found), indent=1) + "\n")
+        write_saved(found, path)

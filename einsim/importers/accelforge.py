@@ -34,6 +34,7 @@ def workload(data: Mapping[str, Any], path: Path) -> Imported:
     for at, einsum in enumerate(found["einsums"]):
         place = f"workload.einsums[{at}]"
         output, inputs = _accesses(einsum, ranges, place, where)
+        result = output.partition("[")[0]
         if isinstance(einsum, dict):
             left += [
                 f"{place}.{key}"
@@ -41,14 +42,12 @@ def workload(data: Mapping[str, Any], path: Path) -> Imported:
                 if key in {"n_instances", "is_copy_operation", "persistent_tensors"}
             ]
         if len(inputs) == 1:
-            left.append(
-                f"{output.partition('[')[0]}: what is computed of its one operand isn't said; it is a copy"
-            )
+            left.append(f"{result}: what is computed of its one operand isn't said; it is a copy")
         for access in (output, *inputs):
             tensors[access.partition("[")[0]] = None
-        if output.partition("[")[0] in made:
+        if result in made:
             raise SpecError(place, "writes a tensor a second time", got=output, where=where)
-        made.add(output.partition("[")[0])
+        made.add(result)
         einsums.append(f"{output} = {' * '.join(inputs)}")
     bits, assumed = _bits(found.get("bits_per_value"), tensors, left)
     body = cascade_body(word(path.stem.partition(".")[0]), ranges.sizes, einsums, ranges.where, bits)
@@ -63,9 +62,8 @@ class _Ranges:
         self.dimensions = {str(name): number(size) for name, size in (found.get("rank_sizes") or {}).items()}
         self.sizes: dict[str, int] = {}
         self.where: list[str] = []
-        self._given: dict[str, str] = {}
-        shape = found.get("iteration_space_shape", found.get("shape"))
-        self.add(shape)
+        self._given: dict[str, re.Match[str]] = {}
+        self.add(found.get("iteration_space_shape", found.get("shape")))
 
     def add(self, shape: object) -> None:
         """Ranges such as 0 <= r < 3, a list of them or by rank."""
@@ -73,7 +71,7 @@ class _Ranges:
             for part in str(text).split(" and "):
                 range_ = _RANGE.fullmatch(part)
                 if range_:
-                    self._given[range_[2]] = part
+                    self._given[range_[2]] = range_
 
     def rank(self, name: str) -> str:
         """A rank's own name here, its size noted. SpecError where the file gives none."""
@@ -82,8 +80,7 @@ class _Ranges:
             return own
         size, start = self.dimensions.get(name.upper()), 0.0
         if name in self._given:
-            range_ = _RANGE.fullmatch(self._given[name])
-            assert range_
+            range_ = self._given[name]
             size, start = number(range_[3]), number(range_[1]) or 0.0
         if size is None or size != int(size) or size < 1:
             raise SpecError(

@@ -14,11 +14,12 @@ import yaml
 
 from einsim.specs.errors import SpecError
 from einsim.specs.files import read_text
+from einsim.specs.yaml_reader import LARGEST_BYTES
 
 TAG = "!"
 """The key that holds a mapping's tag, as Memory of `!Memory`."""
-LARGEST_BYTES = 2**20
 _MOST_VALUES = 50_000
+_MOST_ALIASES = 200
 _SET = re.compile(r"\{%-?\s*set\s+(\w+)\s*=\s*(?:\1\s*\|\s*default\(([^()]*)\)|([^%]*?))\s*-?%\}")
 _USE = re.compile(r"\{\{-?\s*(\w+)\s*-?\}\}")
 
@@ -42,9 +43,10 @@ def read_plain(path: Path) -> dict[str, Any]:
     """The mapping that a file holds. SpecError for what is none, is too large, or needs a template engine."""
     text = _filled(read_text(path, most=LARGEST_BYTES), str(path))
     try:
-        nodes = sum(1 for _ in yaml.parse(text, Loader=yaml.SafeLoader))
-        if nodes > _MOST_VALUES or sum(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text)) > 200:
-            raise SpecError("", f"has more than {_MOST_VALUES} values or 200 aliases", where=str(path))
+        events = [type(event) for event in yaml.parse(text, Loader=yaml.SafeLoader)]
+        if len(events) > _MOST_VALUES or events.count(yaml.AliasEvent) > _MOST_ALIASES:
+            rule = f"has more than {_MOST_VALUES} values or {_MOST_ALIASES} aliases"
+            raise SpecError("", rule, where=str(path))
         data = yaml.load(text, Loader=_PlainLoader)  # noqa: S506  # a safe loader: it makes plain data only
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""

@@ -64,7 +64,7 @@ def problem(data: Mapping[str, Any], path: Path) -> Imported:
     sized = {
         rank: size for rank, size in ranks.items() if any(rank in _ranks(one) for one in (*reads, *writes))
     }
-    name = word(str(found.get("name") or (shape.get("name") if isinstance(shape, dict) else "") or path.stem))
+    name = word(str(found.get("name") or shape.get("name") or path.stem))
     return Imported(
         kind="workload",
         body=cascade_body(name, sized, [f"{writes[0]} = {' * '.join(reads)}"], tensors=tensors),
@@ -183,16 +183,13 @@ def _walk_subtree(
         _clock(tree.get("attributes") or {}, clock)
         _, many = _instances(str(tree.get("name", "")))
         inside = outer * many
-        held = inside
         for node in tree.get("local") or []:
             name, own = _instances(str(node.get("name", "")))
             attributes = node.get("attributes") or {}
             every = inside * own
-            grown = max(1, every // held)
             mesh = number(attributes.get("meshX")) or 0
             before = _total(levels)
-            spread = _folded(max(1, every // before), int(mesh)) if every > before else ()
-            held = max(held, inside * max(1, grown))
+            spread = _folded(every // before, int(mesh)) if every > before else ()
             levels.append(_level(name, str(node.get("class", "")), attributes, spread, "", left))
         _walk_subtree(_key(tree, "subtree") or [], levels, clock, left, path, inside)
 

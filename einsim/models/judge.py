@@ -7,29 +7,27 @@ from pathlib import Path
 
 import msgspec
 
-from einsim.accel.gpu.machine import Gpu, is_gpu, load_gpu
-from einsim.accel.load import load_machine
+from einsim.accel.gpu.machine import Gpu
 from einsim.accel.machine import Machine
 from einsim.dataflow.combined import combined
 from einsim.dataflow.effort import Effort
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import template_names
-from einsim.evaluation import AUTO, TEMPLATE, Level, SearchRequest, evaluate_source
-from einsim.machine_keys import machine_keys
+from einsim.evaluation import AUTO, TEMPLATE, Level, SearchRequest, evaluate_source, machine_of, split_for
 from einsim.models.lengths import weigh
 from einsim.models.memory import Held, held, kept_bytes
 from einsim.models.outcome import Judgement, ModelResult, PartCost, PhaseCost
-from einsim.settings import split
 from einsim.specs.argument import Setting
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
 from einsim.workload import PASSES, WorkloadSource
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_model
+from einsim.workloads.models.language import ENCODE, PREFILL
 from einsim.workloads.models.model import WHOLE, Choices, Model, Phase, chosen, is_whole
 from einsim.workloads.settings import Settings, read_settings
 
-READS = ("encode", "prefill")
+READS = (ENCODE, PREFILL)
 """Phases that end with a first token."""
 
 
@@ -52,13 +50,8 @@ def evaluate_model(
     found = load_model(model) if isinstance(model, str | Path) else model
     if found is None:
         raise SpecError("model", "is no model: a name of one or a config.json", got=str(model))
-    for_model, for_machine = _split(found, settings or {}, machine)
-    if isinstance(machine, str | Path):
-        named = str(machine)
-        machine = load_gpu(named, for_machine) if is_gpu(named) else load_machine(named, for_machine)
-    elif for_machine:
-        rule = "is for a machine given by name or file; load_machine takes overrides"
-        raise SpecError(f"accel.{next(iter(for_machine))}", rule, where="settings")
+    for_model, for_machine = split_for(settings or {}, _keys(found), machine)
+    machine = machine_of(machine, for_machine)
     if mapping not in (TEMPLATE, AUTO, *template_names()):
         raise SpecError(
             "", "is of one cascade, and a model has several: --set part=layer, or template or auto for all",
@@ -80,34 +73,24 @@ def evaluate_model(
     if not phases:
         raise absent[0]
     reading = [one.result.latency_s for one in phases if one.phase in READS]
-    writes = any(one.phase != "encode" for one in phases)  # else no token comes
+    writes = any(one.phase != ENCODE for one in phases)  # else no token comes
     return ModelResult(
         name=found.name, part=_part(read), machine=machine, size=found.size(read), rows=tuple(rows),
         phases=tuple(phases), first_token_s=sum(reading) if reading and writes and is_whole(read) else None,
     )  # fmt: skip
 
 
-def several(name_or_path: str, settings: Mapping[str, Setting], machine: str) -> Model | None:
-    """The model of a name or file, where the settings mean more than one cascade of it: the whole, or a layer
-    of several parts. None for one part and for what is no model.
-    """
-    model = load_model(name_or_path)
-    if model is None:
-        return None
-    read = read_settings(model.parameters, _split(model, settings, machine)[0], model.name)
+def several(model: Model, settings: Mapping[str, Setting], machine: str) -> bool:
+    """Whether the settings mean more than one cascade of a model: the whole, or a layer of several parts."""
+    read = read_settings(model.parameters, split_for(settings, _keys(model), machine)[0], model.name)
     if is_whole(read):
-        return model
+        return True
     phases = model.phases(read)
-    many = len(phases) > 1 or len(chosen(phases[0].parts(phases[0].last, {}), read)) > 1
-    return model if many else None
+    return len(phases) > 1 or len(chosen(phases[0].parts(phases[0].last, {}), read)) > 1
 
 
-def _split(
-    model: Model, settings: Mapping[str, Setting], machine: str | Path | Machine | Gpu
-) -> tuple[dict[str, object], dict[str, object]]:
-    keys = tuple(parameter.name for parameter in model.parameters)
-    known = machine_keys(str(machine)) if isinstance(machine, str | Path) else ()
-    return split(settings, keys, known)
+def _keys(model: Model) -> tuple[str, ...]:
+    return tuple(parameter.name for parameter in model.parameters)
 
 
 def _part(settings: Settings) -> str:
@@ -136,8 +119,7 @@ class Judge:
         every = phase.parts(phase.last, {})
         at = [place for place, part in enumerate(every) if part.name in kept]
         weighed = weigh(phase, lambda length: sum(
-            part.count * self.piece(phase, length, place).latency_s
-            for place in at for part in [phase.parts(length, {})[place]]
+            phase.parts(length, {})[place].count * self.piece(phase, length, place).latency_s for place in at
         ))  # fmt: skip
         rows = []
         for place in at:
@@ -166,8 +148,8 @@ class Judge:
         if phase.together:
             runs = [phase.parts(run[-1], {})[place] for run in phase.lengths]
             kept = sum(kept_bytes(part.cascade) for part in runs) // len(runs)
-            return Held(kept_bytes=kept, activation_bytes=max(each.activation_bytes for each in every))
-        kept = sum(int(one.steps) * each.kept_bytes for one, each in zip(judged, every, strict=True))
+        else:
+            kept = sum(int(one.steps) * each.kept_bytes for one, each in zip(judged, every, strict=True))
         return Held(kept_bytes=kept, activation_bytes=max(each.activation_bytes for each in every))
 
     def piece(self, phase: Phase, length: int, place: int) -> Result:

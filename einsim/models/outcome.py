@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -14,10 +14,10 @@ from einsim.dataflow.combined import combined
 from einsim.dataflow.result import Result
 from einsim.models.memory import Held, Moment
 from einsim.specs.argument import Amount, Whole
+from einsim.workloads.models.language import DECODE
 from einsim.workloads.models.model import ModelSize
 
-DECODE = "decode"
-"""The phase whose steps find caches as they are; others fill them."""
+_SOME: Final = msgspec.Meta(min_length=1)
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,9 +116,9 @@ class ModelTables(msgspec.Struct, frozen=True, kw_only=True):
 
     part: str
     model: dict[str, str | int | float | bool | None]
-    phases: tuple[PhaseLine, ...]
-    parts: tuple[PartLine, ...]
-    memory: tuple[Moment, ...]
+    phases: Annotated[tuple[PhaseLine, ...], _SOME]
+    parts: Annotated[tuple[PartLine, ...], _SOME]
+    memory: Annotated[tuple[Moment, ...], _SOME]
 
 
 class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -146,7 +146,7 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """DRAM over time, a moment a part and phase; equal layers, wherever they stand, are one."""
         found, now, kept = [], 0.0, 0.0
         for phase in self.phases:
-            grows = phase.phase != DECODE
+            grows = phase.phase != DECODE  # decode steps find caches as they are
             kept = kept if grows else sum(row.count * row.held.kept_bytes for row in self._of(phase))
             for row in self._of(phase):
                 now += row.result.latency_s

@@ -1,4 +1,4 @@
-"""A model's parts and phases as tables: on the terminal, and as CSV."""
+"""A model's parts and phases as tables: on the terminal, and as CSV; the page has the same columns."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from einsim.models.outcome import ModelResult, PartCost
+from einsim.models.outcome import ModelResult
 from einsim.report.quantity import count, digits, joules, percent, seconds, size
-from einsim.report.stated import NOT_STATED
+from einsim.report.stated import cell
 
 KEPT = (
     "each part reads its inputs and weights from DRAM and leaves its results there: none stay on chip between"
 )
 """What stays on chip from part to part."""
+PART_COLUMNS = (
+    "phase", "part", "x", "latency", "share", "energy", "DRAM traffic", "MACs", "busiest unit", "bottleneck",
+)  # fmt: skip
+"""Heads of the table of parts, here and on the page."""
 COLUMNS = (
     "phase", "part", "count", "steps", "cycles", "latency_s", "share", "energy_j", "energy_stated_j",
     "dram_bytes", "macs", "utilization", "bottleneck",
@@ -24,17 +28,19 @@ COLUMNS = (
 """Of the CSV, as in `run --json`; `utilization` is the busiest unit's."""
 
 
+def phase_columns(unit: str) -> tuple[str, ...]:
+    """Heads of a table of phases that read or make tokens, images or whatever `unit` says."""
+    return "phase", "steps", unit, "latency", f"{unit}/s", f"energy/{unit[:-1]}", "DRAM traffic", "bottleneck"
+
+
 def phase_table(found: ModelResult) -> Table:
     """A line a phase: time, tokens a second, energy a token; images where it is such that it reads."""
-    unit = found.phases[0].unit
-    table = _table((
-        "phase", "steps", unit, "latency", f"{unit}/s", f"energy/{unit[:-1]}", "DRAM traffic", "bottleneck",
-    ))  # fmt: skip
+    table = _table(phase_columns(found.phases[0].unit))
     for one in found.phases:
-        rate, spent = one.tokens_per_s, one.joules_per_token
+        rate = one.tokens_per_s
         table.add_row(
             Text(one.phase, style="bold"), f"{one.steps:,}", f"{one.tokens:,}", seconds(one.result.latency_s),
-            "-" if rate is None else digits(rate), NOT_STATED if spent is None else joules(spent),
+            "-" if rate is None else digits(rate), cell(one.joules_per_token, joules),
             size(one.result.dram_bytes), one.result.bottleneck,
         )  # fmt: skip
     return table
@@ -42,20 +48,17 @@ def phase_table(found: ModelResult) -> Table:
 
 def part_table(found: ModelResult) -> Table:
     """A line a part and phase, all its pieces and steps together, then their sum."""
-    table = _table((
-        "phase", "part", "x", "latency", "share", "energy", "DRAM traffic", "MACs", "busiest unit", "bottleneck",
-    ))  # fmt: skip
+    table = _table(PART_COLUMNS)
     whole = found.total
-    for row, line in zip(found.rows, found.part_lines(), strict=True):
+    for line in found.part_lines():
         unit, busy = line.busiest
         table.add_row(
-            row.phase, Text(row.part, style="bold"), f"{row.count}", seconds(row.result.latency_s),
-            percent(row.result.latency_s / whole.latency_s) if whole.latency_s else "-", _energy(row),
-            size(row.result.dram_bytes), count(row.result.macs or 0), f"{unit} {percent(busy)}",
-            row.result.bottleneck,
+            line.phase, Text(line.part, style="bold"), f"{line.count}", seconds(line.latency_s),
+            percent(line.share) if whole.latency_s else "-", cell(line.energy_j, joules),
+            size(line.dram_bytes), count(line.macs or 0), f"{unit} {percent(busy)}", line.bottleneck,
         )  # fmt: skip
-    spent = NOT_STATED if whole.energy_j is None else joules(whole.energy_j)
-    table.add_row("", Text("all", style="bold"), "", seconds(whole.latency_s), "100 %", spent,
+    energy = cell(whole.energy_j, joules)
+    table.add_row("", Text("all", style="bold"), "", seconds(whole.latency_s), "100 %", energy,
                   size(whole.dram_bytes), count(whole.macs or 0), "", whole.bottleneck)  # fmt: skip
     return table
 
@@ -68,10 +71,6 @@ def part_csv(found: ModelResult) -> str:
     for line in found.part_lines():
         writer.writerow({**msgspec.structs.asdict(line), "utilization": line.busiest[1]})
     return text.getvalue()
-
-
-def _energy(row: PartCost) -> str:
-    return NOT_STATED if row.result.energy_j is None else joules(row.result.energy_j)
 
 
 def _table(names: tuple[str, ...]) -> Table:

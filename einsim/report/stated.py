@@ -42,7 +42,12 @@ def partly_stated(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
 
 def cells(values: Sequence[float | None], shown: Callable[[float], str]) -> list[str]:
     """Each value as it is shown."""
-    return [NOT_STATED if value is None else shown(value) for value in values]
+    return [cell(value, shown) for value in values]
+
+
+def cell(value: float | None, shown: Callable[[float], str]) -> str:
+    """A value as it is shown, or that it is not stated."""
+    return NOT_STATED if value is None else shown(value)
 
 
 def energy(result: Result) -> str:

@@ -8,6 +8,7 @@ from einsim.accel.machine import Machine
 from einsim.models.outcome import ModelTables
 from einsim.report.case import Case, NotAtHand
 from einsim.report.markup import table, text
+from einsim.report.parts import PART_COLUMNS, phase_columns
 from einsim.report.quantity import count, digits, joules, percent, seconds, size, times
 from einsim.report.stated import NOT_STATED, cells, stated
 from einsim.sim.breakdown import by_unit
@@ -84,7 +85,7 @@ def parts(cases: Sequence[Case]) -> str:
 
 
 SORTING = """<script>
-document.querySelectorAll("table.sortable th").forEach((head, at) => head.addEventListener("click", () => {
+document.querySelectorAll("table.sortable th").forEach(head => head.addEventListener("click", () => {
   const table = head.closest("table"), body = table.tBodies[0], column = head.cellIndex;
   const up = head.dataset.up !== "1"; head.dataset.up = up ? "1" : "0";
   const value = row => row.cells[column].querySelector("data")?.value ?? row.cells[column].textContent;
@@ -103,8 +104,7 @@ def _phases(tables: ModelTables) -> str:
         ]
         for row in tables.phases
     ]  # fmt: skip
-    head = ["phase", "steps", "tokens", "latency", "tokens/s", "energy/token", "DRAM traffic", "bottleneck"]
-    return table(head, rows, kind="phases")
+    return table(phase_columns(tables.phases[0].unit), rows, kind="phases")
 
 
 def _parts(tables: ModelTables) -> str:
@@ -116,19 +116,7 @@ def _parts(tables: ModelTables) -> str:
             _figure(row.energy_j, joules), _figure(row.dram_bytes, size),
             _figure(row.macs, count), _figure(row.busiest[1], percent), text(row.bottleneck),
         ])  # fmt: skip
-    head = [
-        "phase",
-        "part",
-        "x",
-        "latency",
-        "share",
-        "energy",
-        "DRAM traffic",
-        "MACs",
-        "busiest unit",
-        "bottleneck",
-    ]
-    return table(head, rows, kind="parts sortable")
+    return table(PART_COLUMNS, rows, kind="parts sortable")
 
 
 def _figure(value: float | None, shown: Callable[[float], str]) -> str:

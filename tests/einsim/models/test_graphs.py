@@ -32,12 +32,21 @@ def test_a_file_is_the_sum_of_its_parts(layer):
     assert [(phase.phase, phase.tokens, phase.unit) for phase in found.phases] == [("forward", 2, "inputs")]
 
 
-def test_the_text_says_activations_and_what_costs_nothing(layer):
+def test_text_and_page_say_activations_and_what_costs_nothing(layer, tmp_path):
     done = run(layer, "--set", "seq=16", "--accel", "sa8295p", "--level", "analytical")
     assert done.exit_code == 0
     assert "536 parameters, 1.05 KiB of weights, 10 layers" in done.stdout
     assert "inputs/s" in done.stdout
     assert "energy/input" in done.stdout
+    kept, page = tmp_path / "kept.json", tmp_path / "page.html"
+    assert (
+        run(
+            layer, "--set", "seq=16", "--accel", "sa8295p", "--level", "analytical", "-o", str(kept)
+        ).exit_code
+        == 0
+    )
+    assert main(["report", str(kept), "-o", str(page)]) == 0
+    assert "<th>inputs/s</th><th>energy/input</th>" in page.read_text()
     assert (
         "note: cost nothing, as views of memory: Cast x1, Reshape x4, Transpose x4, Unsqueeze x1"
         in done.stdout

@@ -71,8 +71,12 @@ def test_a_kept_model_is_a_page_with_its_parts(kept, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("phases", [{"phase": "x"}]), ("parts", 3), ("memory", [{"until_s": -1}])]
-)
+    ("name", "value"),
+    [
+        ("phases", [{"phase": "x"}]), ("parts", 3), ("memory", [{"until_s": -1}]),
+        ("phases", []), ("parts", []), ("memory", []),
+    ],
+)  # fmt: skip
 def test_tables_that_are_none_are_refused(kept, capsys, name, value):
     whole = json.loads((kept / "kept.json").read_text())
     (kept / "broken.json").write_text(json.dumps({**whole, name: value}))
