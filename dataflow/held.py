@@ -26,6 +26,7 @@ from einsim.dataflow.mapping import Compute, Mapping, Node, Sequence, children
 from einsim.dataflow.structure import structure_of
 from einsim.specs.rules import Number, rule
 from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
+from einsim.workloads.sparsity import dense_bytes, stored_bytes
 
 
 def held_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:
@@ -116,6 +117,10 @@ def _home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casc
     elif len(used) > 1:
         size = _together(cascade, machine, tuple(used.values()), mine, tensor)
     size *= copies * (1 + _beside_earlier(home, layout, cascade))
+    if home.stays:  # what nobody here reads is there, too
+        whole = cascade.elements(home.tensor)
+        packed = stored_bytes if compressed(machine, tensor) else dense_bytes
+        size = max(size, packed(tensor, whole))
     again = any(layout.loops[loop].count > 1 for loop in path)
     return buffered(math.ceil(size * (1 - home.spill)), home.buffers, again)
 

@@ -25,6 +25,7 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
     buffers: int
     spill: float
     overlay: tuple[str, ...]  # tensors that share the bytes, the first writer first; empty without overlay
+    stays: bool = False  # an input is there before, a result after it: neither crosses to DRAM
 
 
 class Barrier(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +119,7 @@ def _lay_out(mapping: Mapping, cascade: Cascade) -> Layout:
                 home = Home(
                     tensor=tensor, memory=node.memory, depth=len(path), place=place, buffers=node.buffers,
                     spill=node.spill, overlay=node.tensors if node.overlay else (),
+                    stays=tensor in node.stays,
                 )  # fmt: skip
                 homes.append((home, path))
                 scope[tensor] = (*scope.get(tensor, ()), home)

@@ -150,6 +150,8 @@ class _Tree:
             raise self.sites.error(place, node, "overlay", rule)
         if node.overlay and len(node.tensors) < 2:
             raise self.sites.error(place, node, "overlay", "needs at least two tensors that share the bytes")
+        for tensor in node.stays:
+            self._staying(place, node, above, tensor)
         around = [(o, self._names(o)) for o in above if isinstance(o, Keep)]
         for tensor in node.tensors:
             outer = [keep for keep, names in around if tensor in names]
@@ -162,6 +164,26 @@ class _Tree:
                 )
                 hint = f"outside it: {', '.join(self._around(node.memory)) or 'nothing'}"
                 raise self.sites.error(place, node, "in", rule, hint=hint)
+
+    def _staying(self, place: Place, node: Keep, above: tuple[Node, ...], tensor: str) -> None:
+        """An input or result as a whole, in a memory that all cores share."""
+        producer = self.cascade.producer(tensor) if tensor in self.tensors else None
+        shared = {memory.name for memory in self.machine.memories if memory.copies == 1}
+        rule = ""
+        if tensor not in node.tensors:
+            rule = "must be one of the tensors that are kept here"
+        elif producer is not None and not self.cascade.is_output(tensor):
+            rule = "must be an input or a result of the cascade"
+        elif producer is not None and producer.iterative:
+            rule = "not modelled: a state stays from one cascade to the next"
+        elif any(not isinstance(outer, Keep) or tensor in outer.tensors for outer in above):
+            rule = "must be kept above all loops and groups, and no further out"
+        elif node.memory not in shared - {self.machine.dram.name}:
+            rule = f"must be in a memory on chip that all cores share, which {node.memory} is not"
+        elif node.spill or node.overlay:
+            rule = "not modelled: a tensor stays in bytes that it spills from or shares"
+        if rule:
+            raise self.sites.error(place, node, "stays", rule, got=tensor)
 
     def _names(self, node: Keep) -> frozenset[str]:
         """The tensors of a keep, to be looked up by all keeps below it."""

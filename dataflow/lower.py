@@ -127,7 +127,7 @@ def _computes(layout: Layout) -> list[DraftOp]:
 
 def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -> list[DraftOp]:
     """The load that fills a home and the store that empties it, where data crosses its border."""
-    if home.memory == machine.dram.name:
+    if home.memory == machine.dram.name or home.stays:
         return []
     tensor, drafts = home.tensor, list[DraftOp]()
 

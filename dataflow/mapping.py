@@ -51,6 +51,8 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     `buffers` is how many tiles are held at once (2: double buffering, the next fills while this one is used).
     `overlay` lets all the tensors share the same bytes in turn, as an in-place softmax does.
     `spill` is the share (0..1) of every access that overflows to the parent memory.
+    `stays` names those of the tensors, inputs or results of the cascade, that are here before it begins or
+    after it ends: they never cross to DRAM.
     """
 
     tensors: tuple[str, ...]
@@ -59,6 +61,7 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     buffers: int = 2
     overlay: bool = False
     spill: float = 0.0
+    stays: tuple[str, ...] = ()
 
 
 class Sequence(msgspec.Struct, frozen=True, kw_only=True, tag=True):

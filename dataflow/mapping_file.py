@@ -4,7 +4,7 @@ mapping:
   cascade: my-attention          # optional, as are machine, template and notes
   tree:
     - {for: b, tile: 1}
-    - {keep: [Q, K], in: gb, buffers: 2}          # optional: buffers, overlay, spill
+    - {keep: [Q, K], in: gb, buffers: 2}          # optional: buffers, overlay, spill, stays
     - pipeline:                                   # or sequence; its children are items or lists of items
         - - {for: m, tile: 4K}
           - {compute: QK, on: array2d, spatial: {rows: m, cols: [b, p]}}  # optional: chained, stationarity
@@ -92,6 +92,8 @@ class KeepItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether the tensors share the same bytes in turn."""
     spill: float = 0.0
     """Share of the accesses that overflow outward."""
+    stays: str | list[str] = []
+    """Inputs that are there before it begins, and results that are left there: none cross to DRAM."""
 
 
 class ComputeItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -221,7 +223,7 @@ class _Reader:
         held = self._decode(item, KeepItem, path, place)
         return Keep(
             tensors=_names(held.tensors), memory=held.memory, body=body, buffers=held.buffers,
-            overlay=held.overlay, spill=held.spill,
+            overlay=held.overlay, spill=held.spill, stays=_names(held.stays),
         )  # fmt: skip
 
     def _last(self, kind: str, item: dict[str, Any], path: Keys, place: Place) -> Node:
@@ -280,6 +282,7 @@ def _chain(node: Node, pad: str) -> list[str]:
             text = f"keep: {_flow(node.tensors)}, in: {_scalar(node.memory)}, buffers: {node.buffers}"
             text += ", overlay: true" if node.overlay else ""
             text += f", spill: {node.spill!r}" if node.spill else ""
+            text += f", stays: {_flow(node.stays)}" if node.stays else ""
             lines.append(f"{pad}- {{{text}}}")
         node = node.body
     if isinstance(node, Compute):

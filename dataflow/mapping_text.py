@@ -27,6 +27,7 @@ def _lines(node: Node, depth: int, lines: list[str]) -> None:
         text = f"{pad}keep {' '.join(node.tensors)} in {node.memory} x{node.buffers}"
         text += " overlay" if node.overlay else ""
         text += f" spill={node.spill!r}" if node.spill else ""
+        text += f" stays={','.join(node.stays)}" if node.stays else ""
         lines.append(text)
         _lines(node.body, depth + 1, lines)
     elif isinstance(node, Compute):

@@ -20,12 +20,17 @@ from einsim.workloads.sparsity import dense_bytes, stored_bytes
 
 
 def dram_bytes(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:
-    """Bytes by tensor, in the step that has most in DRAM; what a keep spills counts for its tensor."""
+    """Bytes by tensor, in the step that has most in DRAM; what a keep spills counts for its tensor, and what
+    stays on chip does not.
+    """
     steps = _steps(mapping.tree)
     step_of = {leaf.einsum: at for at, names in enumerate(steps) for leaf in names}
     used = {read.tensor for einsum in cascade.einsums for read in einsum.reads}
     lives: dict[str, tuple[int, int]] = {}
+    staying = {home.tensor for home, _ in layout.homes if home.stays}
     for tensor in cascade.tensors:
+        if tensor.name in staying:
+            continue
         users = [step_of[einsum.name] for einsum in cascade.consumers(tensor.name)]
         if cascade.producer(tensor.name) is None:
             if tensor.name in used:

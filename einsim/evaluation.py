@@ -156,14 +156,18 @@ def evaluate_source(
         raise SpecError("objective, within_bytes, budget_s, effort or starts", rule)
     cascade = cascade_for(mapping, source, for_workload, machine)
     chosen = find_mapping(cascade, machine, mapping)
-    program = lower(chosen, cascade, machine)
-    if level == "analytical":
-        result = analyse(program, machine)
-    else:
-        from einsim.sim.engine import simulate  # simpy is only imported when it is needed
-
-        result = simulate(program, machine)
+    result = run_mapping(chosen, cascade, machine, level)
     return Evaluation(result=result, cascade=cascade, how=Mapped(machine=machine, mapping=chosen))
+
+
+def run_mapping(mapping: LoopTree, cascade: Cascade, machine: Machine, level: Level) -> Result:
+    """What a legal mapping costs."""
+    program = lower(mapping, cascade, machine)
+    if level == "analytical":
+        return analyse(program, machine)
+    from einsim.sim.engine import simulate  # simpy is only imported when it is needed
+
+    return simulate(program, machine)
 
 
 def on_gpu(

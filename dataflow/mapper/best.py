@@ -123,7 +123,7 @@ def best_mapping(
     be found. Raises SpecError for an objective of energy on a machine that doesn't state what it costs, and
     EinsimError where no mapping fits.
     """
-    check_searchable(cascade, machine, objective)
+    check_searchable(cascade, machine, objective, starts)
     start = time.monotonic()
     given = space is not None
     builds = not given and objective in LISTED and within_bytes == math.inf

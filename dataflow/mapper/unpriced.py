@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import priced
 from einsim.dataflow.leaf import issued_ops, merging
+from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.program import READ, WRITE, Action
 from einsim.dataflow.spatial import able, computing
+from einsim.dataflow.staying import stayers
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade
 
@@ -26,12 +30,18 @@ def unpriced(cascade: Cascade, machine: Machine) -> tuple[str, ...]:
     return priced(machine, actions)[1]
 
 
-def check_searchable(cascade: Cascade, machine: Machine, objective: str) -> None:
+def check_searchable(
+    cascade: Cascade, machine: Machine, objective: str, starts: Sequence[Mapping] = ()
+) -> None:
     """EinsimError where no unit can compute some Einsum, SpecError where a search for the least energy would
-    take what isn't stated for free.
+    take what isn't stated for free, or a start leaves something on chip.
 
     Leakage may be missing: without it the energy that is compared is that of the actions.
     """
+    for start in starts:
+        if stay := stayers(start):
+            rule = "has tensors that stay on chip, and what is searched reads and leaves all in DRAM"
+            raise SpecError("starts", rule, got=", ".join(stay))
     for einsum in cascade.einsums:
         computing(cascade, machine, einsum)
     missing = unpriced(cascade, machine) if objective in ("energy", "edp") else ()

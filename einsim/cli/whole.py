@@ -12,7 +12,7 @@ from rich.text import Text
 from einsim.cli.terminal import console, titled
 from einsim.models.outcome import ModelResult
 from einsim.report.comparison import comparison_table
-from einsim.report.parts import KEPT, part_csv, part_table, phase_table
+from einsim.report.parts import kept_text, part_csv, part_table, phase_table
 from einsim.report.quantity import count, size
 from einsim.saved import summary, write_saved
 from einsim.specs.files import write_text
@@ -64,7 +64,7 @@ def fit(found: ModelResult) -> str:
 
 def told(found: ModelResult) -> list[str]:
     """What a reader has to know of the figures, a line each."""
-    lines = [KEPT]
+    lines = [kept_text(found)]
     for phase in found.phases:
         judged = max((row for row in found.rows if row.phase == phase.phase), key=lambda row: len(row.judged))
         if phase.steps > len(judged.judged):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -13,18 +14,31 @@ from einsim.dataflow.combined import combined
 from einsim.dataflow.effort import Effort
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import template_names
-from einsim.evaluation import AUTO, TEMPLATE, Level, SearchRequest, evaluate_source, machine_of, split_for
+from einsim.evaluation import (
+    AUTO,
+    TEMPLATE,
+    Evaluation,
+    Level,
+    SearchRequest,
+    evaluate_source,
+    machine_of,
+    run_mapping,
+    split_for,
+)
+from einsim.models.between import MappedPart, Stays, choose, mapping_beside
 from einsim.models.lengths import weigh
 from einsim.models.memory import Held, held, kept_bytes
-from einsim.models.outcome import Judgement, ModelResult, PartCost, PhaseCost
+from einsim.models.outcome import Judgement, ModelResult, PartCost, PhaseCost, PieceCost
 from einsim.specs.argument import Setting
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
 from einsim.workload import PASSES, WorkloadSource
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_model
+from einsim.workloads.models.flow import Piece
 from einsim.workloads.models.language import ENCODE, PREFILL
 from einsim.workloads.models.model import WHOLE, Choices, Model, Phase, chosen, is_whole
+from einsim.workloads.models.parts import ModelPart
 from einsim.workloads.settings import Settings, read_settings
 
 READS = (ENCODE, PREFILL)
@@ -43,9 +57,10 @@ def evaluate_model(
     """What a whole model costs on a machine, by phase and part.
 
     `model` is a model's name, a `config.json` or a Model; `settings`, `mapping`, `level` and `effort` are
-    those of `evaluate`. Each part is mapped for itself, so nothing stays on chip from one to the next.
-    `part` or `layer` among the settings leave only that. Raises SpecError for whatever is wrong, EinsimError
-    with the part where no mapping fits.
+    those of `evaluate`. Each part is mapped for itself; what stays on chip from one to the next is chosen by
+    what it gains (`einsim.models.between`), and nothing with the setting `between=dram`. `part` or `layer`
+    among the settings leave only that. Raises SpecError for whatever is wrong, EinsimError with the part
+    where no mapping fits.
     """
     found = load_model(model) if isinstance(model, str | Path) else model
     if found is None:
@@ -112,23 +127,27 @@ class Judge:
         self.level, self.search = level, SearchRequest(effort=effort)
         self.settings = {PASSES: given[PASSES]} if PASSES in given else {}
         self.open = {one.name for one in model.parameters if one.open}
-        self._known: dict[tuple[Cascade, ...], Result] = {}
+        self._known: dict[tuple[Cascade, ...], Evaluation] = {}
+        self._staying: dict[tuple[Cascade, Stays], Result | None] = {}
+        self._pieces: dict[tuple[str, int, bool], tuple[tuple[PieceCost, ...], ...]] = {}
 
     def phase(self, phase: Phase, kept: Collection[str]) -> tuple[PhaseCost, list[PartCost]]:
         """A phase with the rows of the parts of these names."""
         every = phase.parts(phase.last, {})
         at = [place for place, part in enumerate(every) if part.name in kept]
+        whole = len(at) == len(every)
         weighed = weigh(phase, lambda length: sum(
-            phase.parts(length, {})[place].count * self.piece(phase, length, place).latency_s for place in at
+            piece.count * piece.result.latency_s
+            for place in at for piece in self.pieces(phase, length, whole=whole)[place]
         ))  # fmt: skip
         rows = []
         for place in at:
             part = every[place]
             judged = tuple(
-                Judgement(length=length, steps=steps, result=self.piece(phase, length, place))
+                Judgement(length=length, steps=steps, pieces=self.pieces(phase, length, whole=whole)[place])
                 for length, steps in weighed.steps.items()
             )
-            runs = [(one.result, one.steps * part.count) for one in judged]
+            runs = [(piece.result, one.steps * piece.count) for one in judged for piece in one.pieces]
             rows.append(PartCost(
                 phase=phase.name, part=part.name, count=part.count, places=part.places, judged=judged,
                 result=combined(runs, workload=f"{self.model.name} {part.name}"),
@@ -144,7 +163,10 @@ class Judge:
     def _held(self, phase: Phase, judged: Sequence[Judgement], place: int) -> Held:
         """At the last length; what prompts leave is that of all requests."""
         dram = self.machine.dram.name if isinstance(self.machine, Machine) else "dram"
-        every = [held(phase.parts(one.length, {})[place], one.result, dram) for one in judged]
+        every = [
+            held(phase.parts(one.length, {})[place], piece.result, dram) for one in judged
+            for piece in one.pieces[:1]
+        ]  # fmt: skip
         if phase.together:
             runs = [phase.parts(run[-1], {})[place] for run in phase.lengths]
             kept = sum(kept_bytes(part.cascade) for part in runs) // len(runs)
@@ -152,8 +174,67 @@ class Judge:
             kept = sum(int(one.steps) * each.kept_bytes for one, each in zip(judged, every, strict=True))
         return Held(kept_bytes=kept, activation_bytes=max(each.activation_bytes for each in every))
 
-    def piece(self, phase: Phase, length: int, place: int) -> Result:
-        """One piece of the part at a place of a phase's parts, at a length."""
+    def pieces(self, phase: Phase, length: int, *, whole: bool) -> tuple[tuple[PieceCost, ...], ...]:
+        """The pieces of each part of a phase at a length, those of which the same stays together; of a model
+        that isn't run `whole` nothing stays.
+        """
+        parts = phase.parts(length, {})
+        flow = phase.flow(parts) if whole and phase.flow and isinstance(self.machine, Machine) else ()
+        key = phase.name, length, whole
+        if key not in self._pieces:
+            self._pieces[key] = self._pieces_of(phase, length, parts, flow)
+        return self._pieces[key]
+
+    def _pieces_of(
+        self, phase: Phase, length: int, parts: Sequence[ModelPart], flow: Sequence[Piece]
+    ) -> tuple[tuple[PieceCost, ...], ...]:
+        if not flow:
+            return tuple(
+                (PieceCost(count=part.count, result=self.piece(phase, length, place).result),)
+                for place, part in enumerate(parts)
+            )
+        assert isinstance(self.machine, Machine)
+        found = [self.piece(phase, length, place) for place in range(len(parts))]
+        stays = choose(
+            flow,
+            self.mapped(phase, length),
+            self.machine,
+            lambda place, stays: self.staying(found[place], stays),
+        )
+        kinds = Counter((piece.part, here) for piece, here in zip(flow, stays, strict=True))
+        rows: list[list[PieceCost]] = [[] for _ in parts]
+        for (place, here), count in kinds.items():
+            result = self.staying(found[place], here)
+            assert result is not None
+            rows[place].append(PieceCost(
+                count=count, result=result, stays=dict(sorted(here)),
+                saved_bytes=found[place].result.dram_bytes - result.dram_bytes,
+            ))  # fmt: skip
+        return tuple(tuple(row) for row in rows)
+
+    def mapped(self, phase: Phase, length: int) -> dict[int, MappedPart]:
+        """The parts of a phase at a length, by their places, as they are mapped where all is in DRAM."""
+        found = [self.piece(phase, length, place) for place in range(len(phase.parts(length, {})))]
+        return {
+            place: MappedPart(cascade=one.cascade, mapping=one.mapped.mapping, result=one.result)
+            for place, one in enumerate(found)
+        }
+
+    def staying(self, found: Evaluation, stays: Stays) -> Result | None:
+        """What a part costs where these tensors stay on chip; None where its mapping can't have that."""
+        if not stays:
+            return found.result
+        key = self._key(found.cascade), stays
+        if key not in self._staying:
+            mapping = mapping_beside(found.cascade, found.mapped, stays)
+            self._staying[key] = (
+                None if mapping is None
+                else run_mapping(mapping, found.cascade, found.mapped.machine, self.level)
+            )  # fmt: skip
+        return self._staying[key]
+
+    def piece(self, phase: Phase, length: int, place: int) -> Evaluation:
+        """One piece of the part at a place of a phase's parts, at a length, all of it through DRAM."""
 
         def build(choices: Choices) -> Cascade:
             part = phase.parts(length, choices)[place]
@@ -162,10 +243,10 @@ class Judge:
         source = WorkloadSource(
             name=self.model.name, keys=(PASSES,), open=(PASSES,) if PASSES in self.open else (), build=build
         )
-        key = tuple(msgspec.structs.replace(cascade, name="") for cascade in source.every(self.settings))
+        key = tuple(map(self._key, source.every(self.settings)))
         if key not in self._known:
             try:
-                found = evaluate_source(
+                self._known[key] = evaluate_source(
                     source, self.settings, self.machine, mapping=self.mapping, level=self.level,
                     search=self.search,
                 )  # fmt: skip
@@ -173,5 +254,8 @@ class Judge:
                 raise
             except EinsimError as error:
                 raise EinsimError(f"{phase.parts(length, {})[place].name}: {error}") from error
-            self._known[key] = found.result
         return self._known[key]
+
+    @staticmethod
+    def _key(cascade: Cascade) -> Cascade:
+        return msgspec.structs.replace(cascade, name="")

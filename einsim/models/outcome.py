@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Any, Final
@@ -20,14 +21,30 @@ from einsim.workloads.models.model import ModelSize
 _SOME: Final = msgspec.Meta(min_length=1)
 
 
+class PieceCost(msgspec.Struct, frozen=True, kw_only=True):
+    """`count` pieces of a part of which the same tensors stay on chip, each in a memory, and what each costs:
+    `saved_bytes` less DRAM traffic than with all of them in DRAM.
+    """
+
+    count: int
+    result: Result
+    stays: Mapping[str, str] = {}
+    saved_bytes: int = 0
+
+
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of a part at one length: what a step of it costs, and how many `steps` it stands for, a share
-    of one where requests of different lengths have it together.
+    """A part at one length: what a step of its pieces costs, and how many `steps` it stands for, a share of
+    one where requests of different lengths have it together.
     """
 
     length: int
     steps: Fraction
-    result: Result
+    pieces: Annotated[tuple[PieceCost, ...], _SOME]
+
+    @property
+    def result(self) -> Result:
+        """Of one piece, of the kind that there is most of."""
+        return max(self.pieces, key=lambda piece: piece.count).result
 
 
 class PartCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +61,30 @@ class PartCost(msgspec.Struct, frozen=True, kw_only=True):
     result: Result
     held: Held
     note: str = ""
+
+    @property
+    def stays(self) -> tuple[Staying, ...]:
+        """What stays on chip between parts, at the last length."""
+        found: dict[tuple[str, str], int] = {}
+        for piece in self.judged[-1].pieces:
+            for pair in piece.stays.items():
+                found[pair] = found.get(pair, 0) + piece.count
+        return tuple(Staying(tensor=name, memory=at, count=many) for (name, at), many in found.items())
+
+    @property
+    def saved_bytes(self) -> int:
+        """DRAM traffic that this takes from all pieces and steps."""
+        return round(sum(
+            one.steps * piece.count * piece.saved_bytes for one in self.judged for piece in one.pieces
+        ))  # fmt: skip
+
+
+class Staying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tensor of a part that stays in a memory between parts, in `count` of its pieces."""
+
+    tensor: str
+    memory: str
+    count: Whole
 
 
 class PhaseCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +144,8 @@ class PartLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     utilization: dict[str, Amount]
     bottleneck: str
     note: str = ""
+    stays: tuple[Staying, ...] = ()
+    saved_bytes: Whole = 0
 
     @property
     def busiest(self) -> tuple[str, float]:
@@ -193,6 +236,7 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             "fits": self.fits, "dram_capacity_bytes": self.capacity_bytes, "peak_bytes": self.peak.bytes,
             "peak_at": f"{self.peak.phase}, {self.peak.part}", "peak_kept_bytes": self.peak.kept_bytes,
             "peak_activation_bytes": self.peak.activation_bytes,
+            "stays_saved_bytes": sum(row.saved_bytes for row in self.rows),
         }  # fmt: skip
 
     @property
@@ -229,6 +273,7 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 energy_j=row.result.energy_j, energy_stated_j=row.result.energy_stated_j,
                 dram_bytes=row.result.dram_bytes, macs=row.result.macs,
                 utilization=row.result.utilization, bottleneck=row.result.bottleneck,
+                stays=row.stays, saved_bytes=row.saved_bytes,
             )
             for row in self.rows
         )  # fmt: skip

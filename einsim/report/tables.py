@@ -8,7 +8,7 @@ from einsim.accel.machine import Machine
 from einsim.models.outcome import ModelTables
 from einsim.report.case import Case, NotAtHand
 from einsim.report.markup import table, text
-from einsim.report.parts import PART_COLUMNS, phase_columns
+from einsim.report.parts import PART_COLUMNS, phase_columns, staying_text
 from einsim.report.quantity import count, digits, joules, percent, seconds, size, times
 from einsim.report.stated import NOT_STATED, cells, stated
 from einsim.sim.breakdown import by_unit
@@ -115,6 +115,7 @@ def _parts(tables: ModelTables) -> str:
             _figure(row.latency_s, seconds), _figure(row.share, percent),
             _figure(row.energy_j, joules), _figure(row.dram_bytes, size),
             _figure(row.macs, count), _figure(row.busiest[1], percent), text(row.bottleneck),
+            text(staying_text(row) or "-"),
         ])  # fmt: skip
     return table(PART_COLUMNS, rows, kind="parts sortable")
 

@@ -25,6 +25,9 @@ def impossible(cascade: Cascade, machine: Machine, mapping: Mapping) -> Iterator
                     yield f"{tensor}: {outer} is not outside {node.memory}"
             if node.spill and (node.memory in units or len(machine.memory(node.memory).parents) != 1):
                 yield f"{node.memory} has nothing to spill to, or several memories"
+            outer_nodes = [outer for outer in above if not isinstance(outer, Keep)]
+            if node.stays and (outer_nodes or node.memory in units or machine.memory(node.memory).copies > 1):
+                yield f"{node.memory}: nothing stays there between cascades"
             if node.memory in units and units[node.memory].registers is None:
                 yield f"{node.memory} has no registers"
         if isinstance(node, Compute):

@@ -174,6 +174,11 @@ class Place:
                 other.there[one, lost] = True
                 other.fresh[one, lost] = False
 
+    def stay(self, other: Place) -> None:
+        """What is in another place is here, and nothing crossed: it stays between cascades."""
+        row, element = np.nonzero(other.there)
+        self.put(row, element, other.values[row, element])
+
     def write(self, core: Ints, element: Ints, value: Floats, stamp: int) -> None:
         """A compute's results."""
         row = self.row(core)

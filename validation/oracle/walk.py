@@ -208,6 +208,8 @@ class _Walk:
         mine = {name: self._place(name, node.memory, places[name], node.spill) for name in node.tensors}
         if node.overlay:
             self._overlay(node, ranges, mine)
+        for name in node.stays:  # inputs are there
+            mine[name].stay(places[name])
         for place in mine.values():
             self.incoming.arrange(node, ranges, place)
         end = self.visit(node.body, ranges, {**places, **mine}, after)
@@ -217,7 +219,10 @@ class _Walk:
         for name, place in mine.items():
             size = int(place.there.sum() - (~np.isnan(self.given[name])).sum() * place.cores)
             self.outcome.held[node.memory, name] = max(self.outcome.held[node.memory, name], size * tiles)
-            place.leave(self._wanted(name, inside))
+            if name in node.stays:
+                places[name].stay(place)
+            else:
+                place.leave(self._wanted(name, inside))
         return end
 
     def _wanted(self, tensor: str, inside: set[str]) -> Bools:

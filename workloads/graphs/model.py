@@ -13,7 +13,7 @@ from einsim.workloads.graphs import networks
 from einsim.workloads.graphs.graph import OperatorGraph
 from einsim.workloads.graphs.parts import GraphNetwork
 from einsim.workloads.models import roles
-from einsim.workloads.models.model import PART_PARAMETERS, Choices, ModelSize, Phase
+from einsim.workloads.models.model import CHIP, PART_PARAMETERS, Choices, ModelSize, Phase
 from einsim.workloads.models.parts import ModelPart
 from einsim.workloads.settings import Parameter, Settings
 
@@ -58,6 +58,7 @@ class GraphModel(msgspec.Struct, frozen=True, kw_only=True):
         phase = Phase(
             name=FORWARD, lengths=(range(1, 2),), parts=parts, tokens=self.batch(settings), unit=self.unit,
             notes=network.notes,
+            flow=(lambda _: network.pieces) if settings.text("between") == CHIP else None,
         )  # fmt: skip
         return (phase,)
 

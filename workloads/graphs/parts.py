@@ -15,6 +15,7 @@ from einsim.workloads.graphs.folding import fold_batch_norms
 from einsim.workloads.graphs.fusion import fused, roots, stored_roots
 from einsim.workloads.graphs.graph import Node, OperatorGraph
 from einsim.workloads.graphs.operators import CONTRACTIONS, LOWERED, check_operators, moves
+from einsim.workloads.models.flow import OUTSIDE, Piece
 from einsim.workloads.models.parts import ModelPart
 
 
@@ -148,6 +149,30 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             now += change
             found.append(now)
         return tuple(found)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """Each step with the values that pass to and from it; a graph's inputs and outputs are outside."""
+        graph = self.folded
+        left = {root for value in graph.outputs for root in self._roots.get(value, ())}
+        known = dict.fromkeys(graph.inputs, OUTSIDE)
+        for step in self.steps:
+            for tensor in dict.fromkeys(step.results.values()):
+                values = [value for value, name in step.results.items() if name == tensor]
+                known |= dict.fromkeys(values, OUTSIDE if left & {*values} else len(known))
+        part_at = {place: at for at, part in enumerate(self.parts) for place in part.places}
+        return tuple(
+            Piece(
+                part=part_at[at],
+                takes={
+                    tensor: tuple(known.get(root, OUTSIDE) for root in self._roots[source.value])
+                    for tensor, source in step.sources.items()
+                    if not source.made and source.value not in self._stored and source.value in self._roots
+                },
+                makes={tensor: known[value] for value, tensor in step.results.items()},
+            )
+            for at, step in enumerate(self.steps)
+        )  # fmt: skip
 
     def beside(self, part: ModelPart) -> int:
         """Elements that live on beside a part, which it doesn't read: at the place where they are most."""

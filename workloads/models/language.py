@@ -16,7 +16,8 @@ from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.models import parts as counted
 from einsim.workloads.models import roles
-from einsim.workloads.models.model import PART_PARAMETERS, Choices, ModelSize, Phase
+from einsim.workloads.models.flow import layers_flow
+from einsim.workloads.models.model import CHIP, PART_PARAMETERS, Choices, ModelSize, Phase
 from einsim.workloads.models.network import Layer, Moe, Network, Quantization, SoftmaxAttention
 from einsim.workloads.models.parts import ModelPart
 from einsim.workloads.models.quantized import form_of, quantized
@@ -105,6 +106,10 @@ class NetworkModel(msgspec.Struct, frozen=True, kw_only=True):
 
     def phases(self, settings: Settings) -> tuple[Phase, ...]:
         """Encoder, prompts and new tokens, as far as the settings ask for them."""
+        flow = layers_flow if settings.text("between") == CHIP else None
+        return tuple(replace(phase, flow=flow) for phase in self._phases(settings))
+
+    def _phases(self, settings: Settings) -> tuple[Phase, ...]:
         network = _overridden(self.network, settings)
         prompts, batch = settings.sizes("seq"), settings.size("b")
         fixed = fixed_tokens(network)

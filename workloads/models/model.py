@@ -13,6 +13,7 @@ import msgspec
 
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
+from einsim.workloads.models.flow import Flow
 from einsim.workloads.models.parts import ModelPart
 from einsim.workloads.settings import Parameter, Settings
 
@@ -38,6 +39,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     kinks: tuple[int, ...] = ()
     unit: str = "tokens"
     notes: tuple[str, ...] = ()
+    flow: Flow | None = None
+    """What passes between the parts; None where nobody says it."""
 
     @property
     def last(self) -> int:
@@ -84,8 +87,13 @@ PART_PARAMETERS = (
         summary="all of the model, or one part: layer, embedding, head or any name in the table of parts",
     ),
     Parameter(name="layer", kind="size", least=0, summary="only the layer at this place, from 0"),
+    Parameter(
+        name="between", kind="choice", choices=("chip", "dram"), default="chip",
+        summary="whether results stay on chip for later parts where that gains, or all pass through DRAM",
+    ),
 )  # fmt: skip
 WHOLE = "all"
+CHIP = "chip"
 LAYER = "layer"
 
 

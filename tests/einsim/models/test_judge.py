@@ -59,7 +59,7 @@ def test_totals_are_the_sum_of_parts(file, level):
 def test_a_layer_counts_as_often_as_it_stands(file):
     path = file(CONFIG)
     one = evaluate(load_workload(path, {"seq": 32}), ACCEL, level="analytical").result
-    row = next(row for row in run(path, seq=32).rows if row.places)
+    row = next(row for row in run(path, seq=32, between="dram").rows if row.places)
     assert row.count == 3
     assert figures(row.result)[:3] == tuple(3 * each for each in figures(one)[:3])
 
