@@ -12,6 +12,7 @@ from rich.text import Text
 
 from einsim.cli.choice import Named
 from einsim.cli.terminal import console, progress
+from einsim.specs.errors import SpecError
 from einsim.specs.progress import tell
 from einsim.validation.fpga import suite as fpga
 from einsim.validation.papers import run as papers
@@ -26,17 +27,30 @@ def gpu(cases: Sequence[str], progress: Callable[[str], None]) -> Iterator[Row]:
     yield from suite.rows(cases, progress)
 
 
+def silicon(cases: Sequence[str], progress: Callable[[str], None]) -> Iterator[Row]:
+    """The figures of the silicon suite's groups, imported when it is run."""
+    from einsim.cli import silicon as chips
+
+    yield from chips.summed(cases)
+
+
+SILICON = "silicon"
 SUITES: dict[str, Callable[..., Iterator[Row]]] = {
     "papers": papers.run,
+    SILICON: silicon,
     "rtl": rtl.run,
     "fpga": fpga.run,
     "gpu": gpu,
 }
 
+EVERY_ROW = " "
+"""What `--rows` is without a file."""
+
 HELP = """Hold einsim's figures against published and measured ones. Exit code 1 if one is outside its limit.
 
 \b
   einsim validate papers
+  einsim validate silicon --rows measured.csv --json
   einsim validate papers --case fusemax:binding:XLM:256K --json
   einsim validate rtl --case nm_chain --rows
   einsim validate gpu --case gemm-f16
@@ -44,12 +58,14 @@ HELP = """Hold einsim's figures against published and measured ones. Exit code 1
 
 
 @click.command(help=HELP)
-@click.argument("suite", type=Named((*SUITES, "all"), metavar="[papers|rtl|fpga|gpu|all]"), default="all")
+@click.argument(
+    "suite", type=Named((*SUITES, "all"), metavar="[papers|silicon|rtl|fpga|gpu|all]"), default="all"
+)
 @click.option(
     "--case", "cases", multiple=True, metavar="fusemax:CONFIG:MODEL:SEQ",
     help="Only this case, also one without a stored figure. CONFIG: unfused, flat, cascade, arch, binding; "
-    "MODEL: BERT, TrXL, T5, XLM; SEQ: 1K to 1M. With rtl and fpga: a design; with gpu: a kernel family. "
-    "May be repeated.",
+    "MODEL: BERT, TrXL, T5, XLM; SEQ: 1K to 1M. With rtl and fpga: a design; with gpu: a kernel family; "
+    "with silicon: a machine or network. May be repeated.",
 )  # fmt: skip
 @click.option(
     "--full",
@@ -57,9 +73,19 @@ HELP = """Hold einsim's figures against published and measured ones. Exit code 1
     help="rtl: the grid of about 1,000 runs, and every simulator that is here; fpga: every size anew.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of rows.")
-@click.option("--rows", "every_row", is_flag=True, help="Print every row, not a summary.")
-def command(suite: str, cases: tuple[str, ...], full: bool, as_json: bool, every_row: bool) -> int:
+@click.option(
+    "--rows", "wanted", metavar="[FILE]", is_flag=False, flag_value=EVERY_ROW, default="",
+    help="Print every row, not a summary. With silicon, a FILE.csv of measured figures is judged instead.",
+)  # fmt: skip
+def command(suite: str, cases: tuple[str, ...], full: bool, as_json: bool, wanted: str) -> int:
     """Run and print; 1 when a row fails."""
+    every_row, file = wanted == EVERY_ROW, wanted.strip()
+    if file and suite != SILICON:
+        raise SpecError("", "takes a file with the suite silicon only", got=file, where="--rows")
+    if suite == SILICON:
+        from einsim.cli import silicon as chips  # scipy.stats, and a pool: only where they are needed
+
+        return chips.command(cases, file, as_json=as_json, every_row=every_row)
     # A case without a suite is a paper's, as `--case` shows it.
     chosen = [suite] if suite != "all" else ["papers"] if cases else list(SUITES)
     with progress():

@@ -25,10 +25,13 @@ def _pair(value: Pair) -> tuple[int, int]:
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
-    """Images or texts at once, rows of an image (0: as published), tokens of a text."""
+    """Images or texts at once, rows of an image (0: as published) and its columns (0: as rows), tokens of a
+    text.
+    """
 
     batch: int = 1
     image: int = 0
+    columns: int = 0
     seq: int = 0
 
 
@@ -43,14 +46,17 @@ class GraphBuilder:
         self.constants: dict[str, Constant] = {}
         self.inputs: list[str] = []
         self._path: list[str] = []
+        self._stored: list[str] = []
         self._names: dict[str, int] = {}
 
     @contextmanager
-    def within(self, name: object) -> Iterator[None]:
-        """Names of what is added inside begin so."""
+    def within(self, name: object, weights: str = "") -> Iterator[None]:
+        """Names of what is added inside begin so; with `weights`, those of weights, if layers share them."""
         self._path.append(str(name))
+        self._stored.append(weights or str(name))
         yield
         self._path.pop()
+        self._stored.pop()
 
     @property
     def path(self) -> str:
@@ -64,8 +70,9 @@ class GraphBuilder:
         return name
 
     def image(self, rows: int) -> str:
-        """An input of three channels, as many rows as columns: as many as `size` says, or `rows`."""
-        return self.input(3, *((self.size.image or rows,) * 2))
+        """An input of three channels and as many rows and columns as `size` says, or `rows` of both."""
+        rows = self.size.image or rows
+        return self.input(3, rows, self.size.columns or rows)
 
     def weight(self, name: str, *shape: int, learnt: bool = True) -> str:
         """A stored value."""
@@ -150,8 +157,8 @@ class GraphBuilder:
         )  # fmt: skip
 
     def _weight(self, name: str, *shape: int) -> str:
-        path = ".".join([*self._path, name])
-        count = self._names.get(path, 0)
+        count = self._names.get(".".join([*self._path, name]), 0)
+        path = ".".join([*self._stored, name])
         return self.weight(f"{path}.weight" if not count else f"{path}_{count + 1}.weight", *shape)
 
     def batch_norm(self, x: str, name: str = "norm") -> str:
@@ -264,7 +271,8 @@ class GraphBuilder:
     def layer_norm(self, x: str, epsilon: float = 1e-5, name: str = "norm") -> str:
         """Over the last dimension, with scale and shift."""
         path, count = ".".join([*self._path, name]), self.shapes[x][-1]
-        path += f"_{self._names[path] + 1}" if path in self._names else ""
+        again = f"_{self._names[path] + 1}" if path in self._names else ""
+        path = ".".join([*self._stored, name]) + again
         learnt = [self.weight(f"{path}.{one}", count) for one in ("scale", "shift")]
         return self.node("LayerNormalization", name, [x, *learnt], self.shapes[x], axis=-1, epsilon=epsilon)
 

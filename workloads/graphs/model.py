@@ -84,17 +84,23 @@ def network_model(name: str) -> GraphModel:
     """A published network by its name; SpecError for an unknown one."""
     found = networks.entry(name)
     if found.seq:
-        size = Parameter(name="seq", kind="size", default=found.seq, summary="tokens of a text")
+        sizes: tuple[Parameter, ...] = (
+            Parameter(name="seq", kind="size", default=found.seq, summary="tokens of a text"),
+        )
     else:
-        size = Parameter(name="image", kind="size", summary="rows and columns of an image (as published)")
+        sizes = (
+            Parameter(name="image", kind="size", summary="rows and columns of an image (as published)"),
+            Parameter(name="columns", kind="size", summary="columns of an image (as its rows)"),
+        )
 
     def build(settings: Settings) -> OperatorGraph:
         return networks.build(
-            name, settings.size("b"), image=settings.size("image", 0), seq=settings.size("seq", 0)
-        )
+            name, settings.size("b"), image=settings.size("image", 0), columns=settings.size("columns", 0),
+            seq=settings.size("seq", 0),
+        )  # fmt: skip
 
     return GraphModel(
-        name=name, summary=f"network: {found.source}", sizes=(_BATCH, size), build=build,
+        name=name, summary=f"network: {found.source}", sizes=(_BATCH, *sizes), build=build,
         batch=lambda settings: settings.size("b"), unit="texts" if found.seq else "images",
     )  # fmt: skip
 

@@ -8,12 +8,12 @@ from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.specs.registry import Registry
 from einsim.workloads.cascade import Cascade
-from einsim.workloads.library import attention, convolution, ffn, layer, norm, training
+from einsim.workloads.library import attention, convolution, ffn, layer, norm, product, training
 from einsim.workloads.library.workload import Workload
 from einsim.workloads.models.names import MODEL_CHOICES
 from einsim.workloads.settings import Parameter, read_settings
 
-_MODULES = (attention, ffn, training, layer, convolution, norm)
+_MODULES = (attention, ffn, product, training, layer, convolution, norm)
 WORKLOADS: Final[Registry[Workload]] = Registry(
     "workload",
     {workload.name: workload for module in _MODULES for workload in module.WORKLOADS},

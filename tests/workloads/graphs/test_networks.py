@@ -54,6 +54,8 @@ PUBLISHED = {
     "swin-t": (28_288_354, 4.49), "swin-s": (49_606_258, 8.74), "swin-b": (87_768_224, 15.43),
     "deit-tiny": (5_717_416, 1.26), "deit-small": (22_050_664, 4.6),  # the paper's table 5, timm's counts
     "bert-base-uncased": (109_482_240, None), "bert-large-uncased": (335_141_888, None),  # of the published checkpoints
+    # Of the published checkpoints with their heads, which share the embedding's table.
+    "bert-base-mlm": (109_514_298, None), "distilbert-base-mlm": (66_985_530, None), "albert-base-mlm": (11_221_680, None),
     # Of the releases: floating-point operations are twice these.
     "yolov5n": (1_872_157, 4.5 / 2), "yolov5s": (7_235_389, 16.5 / 2), "yolov5m": (21_190_557, 49.0 / 2),
     "yolov8n": (3_157_184, 8.7 / 2), "yolov8s": (11_166_544, 28.6 / 2), "yolov8m": (25_902_624, 78.9 / 2),
@@ -123,6 +125,27 @@ def test_a_batch_multiplies_work_and_activations_but_no_weights():
     assert (four.parameters, four.weight_bytes()) == (one.parameters, one.weight_bytes())
 
 
+def test_an_image_has_the_columns_that_are_asked():
+    wide, square = (
+        GraphNetwork(graph=build("mobilenet-v2", image=224, columns=columns)) for columns in (448, 224)
+    )
+    assert wide.parameters == square.parameters
+    head = 1280 * 1000  # the product after the mean of the image
+    assert wide.macs - head == 2 * (square.macs - head)
+
+
+def test_layers_that_share_weights_have_them_once():
+    """ALBERT's twelve layers are one by its weights, and twelve by its work."""
+    network = GraphNetwork(graph=build("albert-base-mlm"))
+    layer = 4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768 + 4 * 768
+    ends = (30000 + 512 + 2 + 2) * 128 + 128 * 768 + 768 + 768 * 128 + 128 + 2 * 128 + 30000
+    assert network.parameters == layer + ends
+    scores = 2 * 128 * 128 * 768
+    products = 12 * (128 * (4 * 768 * 768 + 2 * 768 * 3072) + scores)
+    norms = 128 * (24 * 768 + 2 * 128)  # squares of what is normed
+    assert network.macs == products + norms + 128 * (2 * 128 * 768 + 128 * 30000)
+
+
 def test_a_text_is_as_long_as_is_asked():
     short, whole = (GraphNetwork(graph=build("bert-base-uncased", seq=seq)) for seq in (64, 128))
     assert short.parameters == whole.parameters
@@ -139,8 +162,8 @@ def short_of_pooler():
     ("given", "said"),
     [
         (("resnet-5",), "unknown network 'resnet-5'"), (("vgg-16", 1, 64), "^image: vgg-16 takes images of one size"),
-        (("resnet-18", 1, 0, 64), "^seq: resnet-18 takes images"), (("bert-base-uncased", 1, 64), "^image: bert-base-uncased takes texts"),
-        (("resnet-18", 0), "^batch: must be >= 1"), (("alexnet", -3), "^batch: must be >= 1"), (("squeezenet-1.0", 1, 3), "^image: is too small"),
+        (("resnet-18", 1, 0, 0, 64), "^seq: resnet-18 takes images"), (("bert-base-uncased", 1, 64), "^image: bert-base-uncased takes texts"),
+        (("vgg-16", 1, 0, 64), "^columns: vgg-16 takes images of one size"), (("resnet-18", 0), "^batch: must be >= 1"), (("alexnet", -3), "^batch: must be >= 1"), (("squeezenet-1.0", 1, 3), "^image: is too small"),
     ],
 )  # fmt: skip
 def test_a_size_that_a_network_has_not_is_refused(given, said):

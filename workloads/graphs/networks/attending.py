@@ -58,7 +58,8 @@ def attention(b: GraphBuilder, x: str, heads: int, bias: str = "", mask: str = "
     return b.linear(b.reshape(b.transpose(found, 0, 2, 1, 3), batch, tokens, width), width, name="output")
 
 
-def _feed_forward(b: GraphBuilder, x: str, inner: int) -> str:
+def feed_forward(b: GraphBuilder, x: str, inner: int) -> str:
+    """Two products around GELU."""
     return b.linear(b.linear(x, inner, act="gelu", name="ffn1"), b.shapes[x][-1], name="ffn2")
 
 
@@ -76,7 +77,7 @@ def _vit(name: str, size: Size) -> OperatorGraph:
     for at in range(layers):
         with b.within(f"layer{at}"):
             x = b.add(x, attention(b, b.layer_norm(x, 1e-6, "norm1"), heads))
-            x = b.add(x, _feed_forward(b, b.layer_norm(x, 1e-6, "norm2"), inner))
+            x = b.add(x, feed_forward(b, b.layer_norm(x, 1e-6, "norm2"), inner))
     x = b.layer_norm(b.reshape(b.part(x, 0, 1), batch, width), 1e-6, "norm")
     return b.graph(b.linear(x, 1000, name="head"))
 
@@ -98,7 +99,7 @@ def _bert(name: str, size: Size) -> OperatorGraph:
     for at in range(layers):
         with b.within(f"layer{at}"):
             x = b.layer_norm(b.add(x, attention(b, x, heads)), 1e-12, "norm1")
-            x = b.layer_norm(b.add(x, _feed_forward(b, x, 4 * width)), 1e-12, "norm2")
+            x = b.layer_norm(b.add(x, feed_forward(b, x, 4 * width)), 1e-12, "norm2")
     first = b.reshape(b.part(x, 0, 1), batch, width)
     return b.graph(x, b.linear(first, width, act="tanh", name="pooler"))
 
@@ -129,7 +130,7 @@ def _swin_block(b: GraphBuilder, x: str, heads: int, shift: int) -> str:
     y = b.reshape(attention(b, y, heads, bias, mask), batch, down, across, _WINDOW, _WINDOW, width)
     y = b.reshape(b.transpose(y, 0, 1, 3, 2, 4, 5), batch, rows, columns, width)
     x = b.add(x, _rolled(b, y, -shift) if shift else y)
-    return b.add(x, _feed_forward(b, b.layer_norm(x, name="norm2"), 4 * width))
+    return b.add(x, feed_forward(b, b.layer_norm(x, name="norm2"), 4 * width))
 
 
 def _places() -> tuple[float, ...]:
@@ -181,7 +182,7 @@ def _convnext(name: str, size: Size) -> OperatorGraph:
         for at in range(count):
             with b.within(f"stage{stage}.{at}"):
                 y = b.conv(x, channels, 7, groups=channels, norm=False, act="", name="depthwise")
-                y = _feed_forward(b, b.layer_norm(b.transpose(y, 0, 2, 3, 1), 1e-6), 4 * channels)
+                y = feed_forward(b, b.layer_norm(b.transpose(y, 0, 2, 3, 1), 1e-6), 4 * channels)
                 y = b.scale(y, b.weight(f"{b.path}.gamma", channels))
                 x = b.add(x, b.transpose(y, 0, 3, 1, 2))
     x = b.layer_norm(b.flat(b.global_mean(x)), 1e-6)

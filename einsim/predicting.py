@@ -1,0 +1,149 @@
+"""What einsim says of figures that others measured: each workload on each machine judged once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from typing import Final
+
+import msgspec
+
+from einsim.accel.gpu.machine import Gpu
+from einsim.accel.machine import Machine
+from einsim.evaluation import Level, evaluate, machine_of, split_for
+from einsim.models.judge import evaluate_model
+from einsim.models.lengths import weigh
+from einsim.models.outcome import ModelResult
+from einsim.specs.errors import EinsimError
+from einsim.specs.progress import tell
+from einsim.validation.silicon.chip_figure import ChipFigure
+from einsim.validation.silicon.figures import ROOFLINE, SOURCED, Judged
+from einsim.validation.silicon.roofline import bound_s
+from einsim.workload import find_workload
+from einsim.workloads.load import load_model
+from einsim.workloads.models.language import DECODE
+from einsim.workloads.models.model import Phase
+from einsim.workloads.settings import read_settings
+
+LEVEL: Final[Level] = "analytical"
+
+Figures = dict[str, float]
+"""Figures of a run by quantity."""
+
+
+class PredictionJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A workload on a machine with the settings of both: what is judged once."""
+
+    machine: str
+    work: str
+    settings: tuple[tuple[str, str], ...]
+
+
+class Predicted(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of a job by level; `best` is the preset's own level, `why` what kept it from any."""
+
+    by_level: dict[str, Figures] = {}
+    best: str = SOURCED
+    why: str = ""
+
+
+def job_of(row: ChipFigure) -> PredictionJob:
+    """What has to be run for a row."""
+    return PredictionJob(machine=row.machine, work=row.work, settings=tuple(sorted(row.settings.items())))
+
+
+def predict(rows: Sequence[ChipFigure], workers: int | None = None) -> Iterator[Judged]:
+    """Every row's figures by level, in their order; `workers` processes, one a core if not given."""
+    jobs = list(dict.fromkeys(job_of(row) for row in rows))
+    known = dict(zip(jobs, _answers(jobs, workers or os.cpu_count() or 1), strict=True))
+    for row in rows:
+        answer = known[job_of(row)]
+        found = {
+            level: figures[row.quantity]
+            for level, figures in answer.by_level.items()
+            if row.quantity in figures
+        }
+        why = answer.why or ("" if found else f"no {row.quantity} of {row.work}")
+        yield Judged(measured=row, by_level=found, best=answer.best, why=why)
+
+
+def _answers(jobs: Sequence[PredictionJob], workers: int) -> Iterator[Predicted]:
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        for at, job in enumerate(jobs):
+            tell(f"{job.work} on {job.machine}", at, len(jobs))
+            yield answer(job)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for at, found in enumerate(pool.map(answer, jobs)):
+            tell(f"{jobs[at].work} on {jobs[at].machine}", at, len(jobs))
+            yield found
+
+
+def answer(job: PredictionJob) -> Predicted:
+    """A job's figures at every level that there is."""
+    settings = dict(job.settings)
+    try:
+        figures = {
+            SOURCED: run(job.work, job.machine, settings),
+            ROOFLINE: baseline(job.work, job.machine, settings),
+        }
+    except EinsimError as error:
+        return Predicted(why=str(error))
+    return Predicted(by_level=figures)
+
+
+def run(work: str, machine: str, settings: Mapping[str, str]) -> Figures:
+    """Figures by einsim's own models, with the mapping that suits."""
+    if load_model(work) is None:
+        return {"latency_s": evaluate(work, machine, settings=settings, level=LEVEL).result.latency_s}
+    return figures_of(evaluate_model(work, machine, settings=settings, level=LEVEL))
+
+
+def figures_of(found: ModelResult) -> Figures:
+    """Of a whole model: the time of all, of a prompt, and rates."""
+    seconds = found.total.latency_s
+    first = found.phases[0]
+    made = {"latency_s": seconds, "per_s": first.tokens / first.result.latency_s}
+    if found.first_token_s is not None:
+        made["first_token_s"] = found.first_token_s
+    decode = next((phase for phase in found.phases if phase.phase == DECODE), None)
+    if decode and decode.tokens_per_s:
+        made["tokens_per_s"] = decode.tokens_per_s
+    return made
+
+
+def baseline(work: str, machine: str, settings: Mapping[str, str]) -> Figures:
+    """The same figures by the roofline, part by part."""
+    model = load_model(work)
+    if model is None:
+        source = find_workload(work)
+        for_work, for_machine = split_for(settings, source.keys, machine)
+        cascade = source.every(for_work)[0]
+        return {"latency_s": bound_s(cascade, _units(machine_of(machine, for_machine)))}
+    for_work, for_machine = split_for(settings, tuple(one.name for one in model.parameters), machine)
+    units = _units(machine_of(machine, for_machine))
+    made: Figures = {"latency_s": 0.0}
+    for phase in model.phases(read_settings(model.parameters, for_work, model.name)):
+        step_s = partial(_step_s, phase, units)
+        seconds = sum(float(steps) * step_s(length) for length, steps in weigh(phase, step_s).steps.items())
+        made["latency_s"] += seconds
+        made.setdefault("per_s", phase.tokens / seconds)
+        if phase.name == DECODE:
+            made["tokens_per_s"] = phase.tokens / seconds
+        else:
+            made["first_token_s"] = seconds
+    return made
+
+
+def _step_s(phase: Phase, machine: Machine, length: int) -> float:
+    return sum(part.count * bound_s(part.cascade, machine) for part in phase.parts(length, {}))
+
+
+def _units(machine: Machine | Gpu) -> Machine:
+    if isinstance(machine, Gpu):
+        raise EinsimError(f"{machine.name} is a GPU, which has a suite of its own")
+    return machine

@@ -1,0 +1,113 @@
+"""Files of others are recognised by their columns; a row is judged, or listed with the reason why not."""
+
+from __future__ import annotations
+
+import pytest
+
+from einsim.accel.load import load_machine
+from einsim.specs.errors import SpecError
+from einsim.validation.silicon.chip_figure import ChipFigure
+from einsim.validation.silicon.file_kinds import KINDS, NotKnown, image_settings, read_file
+from einsim.validation.silicon.names import is_named, network, networks, shape
+from einsim.workloads.load import load_model, load_workload
+from einsim.workloads.settings import read_settings
+
+HEAD = "model,component,precision,chipset,runtime,latency_ms,layers_cpu,input_resolution\n"
+
+
+def read(tmp_path, text):
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    return list(read_file(path))
+
+
+def test_a_row_is_a_run_of_ours(tmp_path):
+    (row,) = read(
+        tmp_path, f"# source: a page\n{HEAD}resnet50,ResNet50,w8a8,SA8295P,tflite,1.314,0,224x224\n"
+    )
+    assert row == ChipFigure(
+        machine="sa8295p", kind="networks", name="resnet-50", work="resnet-50",
+        settings={"weights": "8", "activations": "8", "precision": "8", "image": "224"},
+        variant="w8a8 tflite", quantity="latency_s", value=1.314e-3, source="a page",
+    )  # fmt: skip
+    assert (row.group, row.side) == ("sa8295p networks", "held-out")
+
+
+@pytest.mark.parametrize(
+    ("cells", "why", "missed"),
+    [
+        ("resnet50,ResNet50,w8a8,Kirin,tflite,1,0,224x224", "no machine", False),
+        ("esrgan,ESRGAN,w8a8,SA8295P,tflite,1,0,224x224", "no network", False),
+        ("vgg99,VGG,w8a8,SA8295P,tflite,1,0,224x224", "no network", True),
+        ("resnet50,ResNet50,w8a8,SA8295P,tflite,1,3,224x224", "layers_cpu is 3", False),
+        ("resnet50,ResNet50,w2a2,SA8295P,tflite,1,0,224x224", "precision w2a2", False),
+    ],
+)
+def test_what_is_not_judged_says_why(tmp_path, cells, why, missed):
+    (row,) = read(tmp_path, f"{HEAD}{cells}\n")
+    assert isinstance(row, NotKnown)
+    assert row.why.startswith(why)
+    assert (row.line, row.missed) == (2, missed)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds no table"), ("a,b\n1,2\n", "has the columns of no kind of file"), ("a,b\n1\n", ":2: must have 2 cells"),
+        (f"{HEAD}resnet50,ResNet50,w8a8,SA8295P,tflite,fast,0,224x224\n", ":2 latency_ms: must be a number above 0"),
+        (f"{HEAD}resnet50,ResNet50,w8a8,SA8295P,tflite,-1,0,224x224\n", ":2 latency_ms: must be a number above 0"),
+        (f"{HEAD}resnet50,ResNet50,w8a8,SA8295P,tflite,nan,0,224x224\n", ":2 latency_ms: must be a number above 0"),
+        (f'{HEAD}"resnet50\n', "is no table"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_one_line(tmp_path, text, said):
+    with pytest.raises(SpecError) as raised:
+        read(tmp_path, text)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_every_name_is_of_something_that_can_be_built():
+    sections = ("aihub",)
+    for section in sections:
+        for known in networks(section):
+            found = network(section)((known, ""))
+            model = load_model(found.work)
+            assert model is not None, known
+            read_settings(model.parameters, found.settings, known)
+    assert len({found for section in sections for found in networks(section).values()}) >= 40
+
+
+def test_every_chip_is_a_preset():
+    for kind in KINDS:
+        for known in kind.chips.values():
+            name, *pairs = known.split()
+            load_machine(name, dict(pair.split("=", 1) for pair in pairs))
+
+
+def test_sizes_of_images_are_read_in_every_order():
+    assert image_settings("resnet-50", "224x224") == {"image": "224"}
+    assert image_settings("resnet-50", "[1, 3, 640, 320]") == {"image": "640", "columns": "320"}
+    assert image_settings("resnet-50", "512x1024x3") == {"image": "512", "columns": "1024"}
+    assert image_settings("resnet-50", "[1, 513, 513, 1]") == {"image": "513"}
+    assert image_settings("vgg-16", "224x224") == {}  # of one size
+    assert image_settings("bert-base-uncased", "1x384") == {}
+
+
+def test_shapes_are_cascades_with_their_macs():
+    macs = {
+        ("gemm", "8x64x128"): 8 * 64 * 128, ("ffn_gated", "8x64x128"): 3 * 8 * 64 * 128,
+        ("ffn_erf", "8x64x128"): 2 * 8 * 64 * 128, ("attn_enc", "12x32x64"): 2 * 12 * 32 * 32 * 64,
+        ("attn_dec", "24x8x4x512x128"): 2 * 24 * 4 * 512 * 128,
+    }  # fmt: skip
+    for cells, count in macs.items():
+        found = shape(cells)
+        assert load_workload(found.work, found.settings).macs == count
+        assert found.name == " ".join(cells)
+    assert shape(("gemm", "8x64")) is None
+    assert shape(("conv", "8x64")) is None
+
+
+def test_a_detector_with_a_resnet_inside_is_not_a_resnet():
+    assert is_named("ResNet-101")
+    assert not is_named("detr_resnet50")

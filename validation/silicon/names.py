@@ -1,0 +1,88 @@
+"""What others call a network, a layer's shape or a model, and what einsim calls it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from einsim.specs.loader import load_yaml
+
+NAMED = re.compile(
+    r"^(wide)?resnet(18|34|50|101|152)|^resnext|^vgg|^googlenet|^inception|^squeezenet|^mobilenet|^shufflenet"
+    r"|^mnasnet|^regnet|^efficientnet|^convnext|^densenet|^vit|^swin|^bert|^albert|^distilbert|^gpt2|^yolov[58]"
+    r"|^unet|^deeplab|^whisper|llama"
+)
+"""Networks that are held to be built here, by what others call them without signs: others may be missed."""
+
+
+class KnownWork(msgspec.Struct, frozen=True, kw_only=True):
+    """What was run, as einsim has it: a workload with its settings; `name` decides the row's side."""
+
+    name: str
+    work: str
+    settings: Mapping[str, str] = {}
+
+
+Finder = Callable[[tuple[str, ...]], KnownWork | None]
+"""From the cells that name what was run, to what it is; None for what isn't known."""
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, str]]:
+    found: Mapping[str, Mapping[str, str]] = load_yaml(Path(__file__).with_name("names.yaml")).data
+    return found
+
+
+def networks(section: str) -> Mapping[str, str]:
+    """`WORK key=value ...` by what a collection calls the network."""
+    return _table()[section]
+
+
+def network(section: str, strip: str = "") -> Finder:
+    """Looks in a section of names.yaml for the first cell, or for all cells joined by "/", without what
+    `strip` matches.
+    """
+
+    def find(cells: tuple[str, ...]) -> KnownWork | None:
+        texts = (re.sub(strip, "", text) if strip else text for text in (cells[0], "/".join(cells)))
+        known = next((networks(section)[text] for text in texts if text in networks(section)), None)
+        if known is None:
+            return None
+        work, *pairs = known.split()
+        return KnownWork(name=work, work=work, settings=dict(pair.split("=", 1) for pair in pairs))
+
+    return find
+
+
+def is_named(text: str) -> bool:
+    """Whether a network that isn't known is one of those that are held to be."""
+    return NAMED.search(re.sub(r"[^a-z0-9]", "", text.lower())) is not None
+
+
+# Ranks of a shape such as 8x64x128, by operation: the workload, the ranks in order, and what else it takes.
+_SHAPES = {
+    "gemm": ("gemm", "m k n", {}),
+    "ffn_gated": ("ffn", "p d s", {"model": "llama3-8b", "b": "1"}),
+    "ffn_erf": ("ffn", "p d s", {"model": "bert-base", "b": "1"}),
+    "attn_enc": ("attention", "h p e", {"b": "1"}),
+    "attn_dec": ("attention", "h kv_heads p m e", {"b": "1"}),
+}  # fmt: skip
+
+
+def shape(cells: tuple[str, ...]) -> KnownWork | None:
+    """Of an operation and a shape such as ("gemm", "8x64x128")."""
+    op, text = cells
+    if op not in _SHAPES or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", text):
+        return None
+    work, ranks, others = _SHAPES[op]
+    sizes = text.split("x")
+    if len(sizes) != len(ranks.split()):
+        return None
+    settings = {**others, **dict(zip(ranks.split(), sizes, strict=True))}
+    if work == "attention":
+        settings |= {"f": settings["e"], "m": settings.get("m", settings["p"])}
+    return KnownWork(name=f"{op} {text}", work=work, settings=settings)
