@@ -19,6 +19,7 @@ import msgspec
 
 from einsim.dataflow.footprint import relevant_ranks, uses
 from einsim.dataflow.holds import common_levels
+from einsim.dataflow.in_registers import InRegisters
 from einsim.dataflow.leaf import array_cycles, exploited
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tiles import menu, narrowest
@@ -36,7 +37,7 @@ from einsim.dataflow.mapping import (
     put,
 )
 from einsim.dataflow.result import Result
-from einsim.dataflow.spatial import Layouts, Spread, differs_by_pe, spread
+from einsim.dataflow.spatial import Layouts
 from einsim.dataflow.templates.sizes import group_along
 from einsim.workloads.cascade import Einsum
 
@@ -53,14 +54,10 @@ class Moves:
 
     def __init__(self, space: MapSpace, layouts: Layouts = "full") -> None:
         self.space, self.layouts = space, layouts
-        cascade, self.machine = space.cascade, space.machine
-        self.cascade = cascade
+        self.cascade, self.machine = cascade, _ = space.cascade, space.machine
         self.steps = {rank for einsum in cascade.einsums for rank in einsum.iterative}
-        self.made = dict.fromkeys(einsum.name for einsum in cascade.einsums)
-        self._spreads: dict[tuple[object, ...], Spread] = {}
-        self.users = {
-            tensor.name: [e for e in cascade.einsums if uses(e, tensor.name)] for tensor in cascade.tensors
-        }
+        self.registers = InRegisters(cascade, self.machine, lambda name: self.nodes[name], layouts)
+        self.made, self.users = self.registers.made, self.registers.users
 
     def subjects(self, tree: Node) -> list[Subject]:
         """What may be changed, each with its moves; loops by their place among those of the tree."""
@@ -75,13 +72,6 @@ class Moves:
         return [self._elsewhere, *rest, *homes, *buffers, *einsums]
 
     # units and layouts
-
-    def spread(self, node: Compute, tensor: str) -> Spread:
-        """`einsim.dataflow.spatial.spread`, once for each layout."""
-        key = node.einsum, node.unit, tuple(node.spatial.items()), tensor
-        if key not in self._spreads:
-            self._spreads[key] = spread(self.cascade, node, tensor)
-        return self._spreads[key]
 
     @cached_property
     def everywhere(self) -> dict[str, tuple[Compute, ...]]:
@@ -108,7 +98,7 @@ class Moves:
         tensors = [tensor for tensor in touched if self._stays(tensor)]
         for node in self.nodes[einsum.name]:
             for tensor in (None, *(tensors if self.machine.unit(node.unit).registers else ())):
-                chosen = self._together(here, node, tensor)
+                chosen = self.registers.together(node, tensor)
                 if chosen is None or self._busier(tree, here, chosen[0], result):
                     continue
                 new = tree
@@ -123,7 +113,9 @@ class Moves:
         there = sorted((name for name in here if costs[name].unit == busiest), key=lambda e: -costs[e].cycles)
         for name in there[:MOST_ELSEWHERE]:
             einsum, (extents, _) = self.cascade.einsum(name), tiles_of(tree, here[name], self.cascade.sizes)
-            ways = [n for n in self.everywhere[name] if n.unit != busiest and not self._needed(einsum, n)]
+            ways = [
+                n for n in self.everywhere[name] if n.unit != busiest and not self.registers.needed(einsum, n)
+            ]
             quickest = partial(self._cycles, einsum, extents=extents)
             for node in sorted(ways, key=quickest)[:2]:
                 if not self._busier(tree, here, {name: node}, result):
@@ -135,42 +127,6 @@ class Moves:
         work = exploited(self.cascade, unit, einsum, extents)
         ratio = self.machine.clock_hz / (unit.clock_hz or self.machine.clock_hz)
         return ratio * float(array_cycles(self.cascade, unit, einsum, node, work))
-
-    def _together(
-        self, here: Mapping[str, Place], node: Compute, tensor: str | None
-    ) -> tuple[dict[str, Compute], set[str]] | None:
-        """Leaves that change with one, and tensors that go into registers; None where these don't agree."""
-        chosen, registers, waiting = {node.einsum: node}, set[str](), [(node, tensor)]
-        while waiting:
-            node, asked = waiting.pop()
-            einsum = self.cascade.einsum(node.einsum)
-            needed = [t for t in self._needed(einsum, node) if t in self.made]
-            if len(needed) < len(self._needed(einsum, node)):
-                return None  # an input
-            for shared in (*([asked] if asked else ()), *needed):
-                if shared in registers:
-                    continue
-                registers.add(shared)
-                if self.machine.unit(node.unit).registers is None:
-                    return None
-                how = self.spread(node, shared)
-                for user in self.users[shared]:
-                    if user.name in chosen:
-                        if self.spread(chosen[user.name], shared) != how:
-                            return None
-                        continue
-                    alike = [n for n in self.nodes[user.name] if self.spread(n, shared) == how]
-                    if not alike:
-                        return None
-                    chosen[user.name] = alike[0]
-                    waiting.append((alike[0], None))
-        return chosen, registers
-
-    def _needed(self, einsum: Einsum, node: Compute) -> list[str]:
-        """Operands that a leaf must find in its unit's registers."""
-        if self.layouts != "full":
-            return []
-        return [*differs_by_pe(self.cascade, self.machine.unit(node.unit), einsum, node)]
 
     def _busier(
         self, tree: Node, here: Mapping[str, Place], chosen: Mapping[str, Compute], result: Result
@@ -211,7 +167,7 @@ class Moves:
     def _agree(self, tree: Node, here: Mapping[str, Place], tensor: str, unit: str) -> bool:
         """Whether all that use a tensor lay it alike over one unit."""
         nodes = [node_at(tree, here[einsum.name]) for einsum in self.users[tensor]]
-        spreads = {self.spread(node, tensor) for node in nodes if isinstance(node, Compute)}
+        spreads = {self.registers.spread(node, tensor) for node in nodes if isinstance(node, Compute)}
         return len(spreads) == 1 and next(iter(spreads))[0] == unit
 
     def kept(self, tree: Node, here: Mapping[str, Place], tensor: str) -> Keep | None:
@@ -235,7 +191,7 @@ class Moves:
                 iterative = self.cascade.einsum(tensor).iterative
                 if iterative or node.unit in between or order[maker][0][:-1] != place[:-1]:
                     continue
-                if self.spread(order[maker][1], tensor) == self.spread(node, tensor):
+                if self.registers.spread(order[maker][1], tensor) == self.registers.spread(node, tensor):
                     found.append(tensor)
             if tuple(found) != node.chained:
                 tree = put(tree, place, msgspec.structs.replace(node, chained=tuple(found)))
@@ -249,7 +205,7 @@ class Moves:
         for name, place in here.items():
             node, einsum = node_at(tree, place), self.cascade.einsum(name)
             assert isinstance(node, Compute)
-            needed = self._needed(einsum, node)
+            needed = self.registers.needed(einsum, node)
             around = [keep for keep in above(tree, place) if isinstance(keep, Keep)]
             for tensor in {name, *(read.tensor for read in einsum.reads)} - {*node.chained}:
                 keeps = [keep for keep in around if tensor in keep.tensors]

@@ -69,6 +69,7 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, s
     cycles = dict[str, Floats]()
     one, shortest, results = (dict[tuple[str, str], Floats]() for _ in range(3))
     kept = {name: np.array([name not in one.straight for one in nests]) for name in touched(einsums)}
+    out = {name: np.array([name not in one.registers for one in nests]) for name in kept}
     streamed = {name: np.zeros(len(nests)) for name in kept}  # from DRAM
     near = dict[tuple[str, str, bool], Floats]()
     for einsum in einsums:
@@ -81,7 +82,7 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, s
             fewest[mine], late[mine] = np.inf, _latency(cascade, machine, node, inner, mine)
             for port, size in _streamed(cascade, machine, node, inner):
                 here_only = (which == at) * shares[einsum.name][0] * size
-                near[port] = near.get(port, 0) + kept[port[0]] * here_only
+                near[port] = near.get(port, 0) + (kept[port[0]] & out[port[0]]) * here_only
                 streamed[port[0]] += ~kept[port[0]] * here_only
             cycles_of = TileTimes(cascade, machine.unit(node.unit), einsum)
             for times, extents in _classes(cascade, einsum, tile, trips):

@@ -31,7 +31,8 @@ class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
 
     `on_vectors`: contractions run on a vector unit too. `streamed`: weights come part by part into the memory
     that the unit reads them from. `still`: of what contracts operands stay in an array, not results.
-    `straight`: inputs that stay there and come from DRAM.
+    `straight`: inputs that stay there and come from DRAM. `placed`: leaves that are not chosen by their
+    cycles, since their tensors `registers` stay in those of their array.
     """
 
     einsums: tuple[Einsum, ...]
@@ -42,6 +43,8 @@ class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
     streamed: bool = False
     still: bool = False
     straight: tuple[str, ...] = ()
+    placed: tuple[Compute, ...] = ()
+    registers: tuple[str, ...] = ()
 
     def extents(self, cascade: Cascade) -> dict[str, int]:
         """Points of each rank that the leaves see at once."""
@@ -86,7 +89,7 @@ class UnitChoices:
         memory of its own, several Einsums lie along the cores alike: by the loops' ranks.
         """
         names = tuple(einsum.name for einsum in nests[0].einsums) if nests else ()
-        keys = [(names, one.loops, one.parts, one.on_vectors, one.still) for one in nests]
+        keys = [(names, one.loops, one.parts, one.on_vectors, one.still, _laid(one)) for one in nests]
         lacking = {at: one for at, one in zip(keys, nests, strict=True) if at not in self._found}
         for kind in {(nest.on_vectors, nest.still) for nest in lacking.values()}:
             new = {at: one for at, one in lacking.items() if (one.on_vectors, one.still) == kind}
@@ -115,6 +118,8 @@ class UnitChoices:
                 nodes = _PLACED.get(key, placed)
                 for at, node in zip(new, nodes, strict=True):
                     found[at][einsum.name] = node
+            for at, one in new.items():
+                found[at] |= {node.einsum: node for node in one.placed}
             self._found |= found  # all of a nest's Einsums, or none where some unit lacks an op
         return [self._found[key] for key in keys]
 
@@ -130,7 +135,7 @@ def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = 
             continue
         users = [leaves[e.name] for e in nest.einsums if tensor in touched((e,))]
         depth = depth_of(cascade, nest.einsums, tensor, loops)
-        ways = [homes_to(cascade, machine, node, tensor) for node in users]
+        ways = [homes_of(cascade, machine, nest, node, tensor) for node in users]
         shared = [name for name in ways[0] if all(name in way for way in ways)]
         if nest.streamed and role_of(cascade, machine, users[0], tensor) == "weights":
             shared = shared[:-1]
@@ -143,6 +148,7 @@ def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = 
                 if memory not in shared:
                     own.setdefault((node.einsum, memory), []).append(tensor)
     near = {memory.name: len(levels(machine, memory.name)) for memory in machine.memories}
+    near |= {unit.name: len(near) for unit in machine.units}
 
     def keeps(depth: int) -> list[Node | None]:
         found = sorted((name for at, name in kept if at == depth), key=near.__getitem__)
@@ -161,6 +167,16 @@ def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = 
     for at, loop in enumerate(loops):
         inner += [loop, *keeps(at + 1)]
     return chain(*inner, *parts, body)
+
+
+def _laid(nest: LoopNest) -> tuple[object, ...]:
+    """Where the leaves of a nest are placed."""
+    return tuple((node.einsum, node.unit, *node.spatial.items()) for node in nest.placed)
+
+
+def homes_of(cascade: Cascade, machine: Machine, nest: LoopNest, node: Compute, tensor: str) -> list[str]:
+    """Where a nest keeps a leaf's operand, outermost first: in all memories on its way, or in registers."""
+    return [node.unit] if tensor in nest.registers else homes_to(cascade, machine, node, tensor)
 
 
 def moving(cascade: Cascade, einsums: tuple[Einsum, ...], tensor: str) -> frozenset[str]:

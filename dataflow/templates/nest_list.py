@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from einsim.dataflow.spatial import able, place, roles
 from einsim.dataflow.templates.blocks import Block, stepped
 from einsim.dataflow.templates.nest import LoopNest, Loops, UnitChoices, depth_of, on_vectors, still_flows
 from einsim.dataflow.templates.sizes import extent_of, flat_tile, group_along, steps
+from einsim.dataflow.templates.still_states import states_in_registers
 from einsim.dataflow.tile_times import TileTimes
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -43,9 +44,19 @@ def nests(cascade: Cascade, machine: Machine, einsums: Block) -> tuple[LoopNest,
     if not steps_of and any(einsum.contracts for einsum in einsums):
         found = _distinct(cascade, (*found, *_blocks(cascade, machine, einsums)))
         return (*found, *_still(machine, found))
+    found = (*found, *_in_registers(cascade, machine, einsums, steps_of))
     if not steps_of or not all(able(cascade, on_vectors(machine), einsum) for einsum in einsums):
         return found
-    return (*found, *(msgspec.structs.replace(nest, on_vectors=True) for nest in found))
+    return (*found, *(msgspec.structs.replace(nest, on_vectors=True) for nest in found if not nest.placed))
+
+
+def _in_registers(
+    cascade: Cascade, machine: Machine, einsums: Block, steps_of: tuple[str, ...]
+) -> Iterator[LoopNest]:
+    """Rows of a block whose states stay in the registers of an array, steps and all."""
+    for placed, registers in states_in_registers(cascade, machine, einsums, steps_of):
+        for nest in _rows(cascade, machine, einsums, steps_of, {node.einsum for node in placed}):
+            yield msgspec.structs.replace(nest, placed=placed, registers=registers)
 
 
 def _distinct(cascade: Cascade, found: Iterable[LoopNest]) -> tuple[LoopNest, ...]:
@@ -93,10 +104,15 @@ def rows_of(einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
     return tuple(rank for rank in first if rank not in state and all(rank in e.output.ranks for e in einsums))
 
 
-def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str, ...]) -> Iterator[LoopNest]:
+def _rows(
+    cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str, ...],
+    planar: Collection[str] = (),
+) -> Iterator[LoopNest]:  # fmt: skip
     """Rows double from one, or one group of what is pruned, to all, innermost rank first; all the rest is
     whole. Of a lone Einsum what is reduced doubles from one point on, too. Ranks of which reads of one tensor
-    move apart are no rows: what its tiles share would depend on their place.
+    move apart are no rows: what its tiles share would depend on their place. Of the Einsums `planar`, which
+    lie on both dimensions of an array, a tile may have any points; around a state, which cores with memories
+    of their own walk by rows, all cores have work.
     """
     still = {*stepped, *(rank for einsum in einsums for rank in apart_of(einsum))}
     rows = tuple(rank for rank in rows_of(einsums) if rank not in still)
@@ -113,12 +129,17 @@ def _rows(cascade: Cascade, machine: Machine, einsums: Block, stepped: tuple[str
             yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked, *inner))
             size *= 2
     yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
+    apart = stepped and any(memory.copies > 1 for memory in machine.memories)
+    cores = max(unit.dims.get("cores", 1) for unit in machine.units) if apart else 1
     for rank in reversed(rows):
         while tiles[rank] < cascade.size(rank):
+            busy = math.prod(tiles.values()) >= cores
             tiles[rank] = min(2 * tiles[rank], cascade.size(rank))
             extents = {**cascade.sizes, **tiles, **dict(walked)}
-            most = max(math.prod(extents[rank] for rank in einsum.ranks) for einsum in einsums)
-            if most > MOST_POINTS and (stepped or not any(einsum.contracts for einsum in einsums)):
+            counted = (einsum for einsum in einsums if einsum.name not in planar)
+            most = max((math.prod(extents[rank] for rank in one.ranks) for one in counted), default=0)
+            few = stepped or not any(einsum.contracts for einsum in einsums)
+            if most > MOST_POINTS and few and busy:
                 return
             yield LoopNest(einsums=einsums, loops=(*tiles.items(), *walked))
 

@@ -60,7 +60,7 @@ def room_of_list(leaves: UnitChoices, nests: list[LoopNest]) -> ListRoom:
         nodes = {id(one[einsum.name]): one[einsum.name] for one in chosen}
         which = np.array([id(one[einsum.name]) for one in chosen])
         for tensor in touched((einsum,)):
-            kept = np.array([tensor not in nest.straight for nest in nests])
+            kept = np.array([tensor not in (*nest.straight, *nest.registers) for nest in nests])
             first = next(e for e in einsums if tensor in touched((e,))) is einsum
             for at, node in nodes.items():
                 here = (which == at) * kept * 1.0
