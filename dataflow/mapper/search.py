@@ -34,7 +34,7 @@ ENDLESS = 2**62
 FEW_SETS = 4
 #: Points of a front that go on where groups are joined.
 MOST_WAYS = 50
-#: Nodes that a group gets at least.
+#: Nodes that a group gets at least; in a search of `few` twice as many: they find the nests of projections.
 LEAST_NODES = 2_000
 
 
@@ -84,7 +84,7 @@ class Search:
         self.report = report
         self.deadline = time.monotonic() + budget_s
         self.nodes = nodes
-        self.least_nodes = LEAST_NODES // (4 if beat < math.inf and not few else 1)
+        self.least_nodes = 2 * LEAST_NODES if few else LEAST_NODES // (4 if beat < math.inf else 1)
         self.workers = workers
         self.stopped = self.thinned = False
         self.used, self.singles, self.done, self.total = (
@@ -96,7 +96,7 @@ class Search:
         self.waiting: set[Hashable] = set()
         self.groups: dict[Hashable, KnownGroup] = {}
         self.alone: set[int] = set()  # rows of single Einsums whose nodes were counted; pools keep them
-        self.index = {einsum.name: at for at, einsum in enumerate(space.cascade.einsums)}
+        self.index = {einsum.name: at for at, einsum in enumerate(space.einsums)}
 
     def run(self) -> SearchResult:
         """Search everything, or until nodes or time are used up or Ctrl-C: then what was found stands,

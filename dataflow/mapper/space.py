@@ -41,6 +41,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.holds import common_levels
 from einsim.dataflow.mapper import vectors
+from einsim.dataflow.mapper.beside import in_order, size_of
 from einsim.dataflow.mapper.exact import counted, simple
 from einsim.dataflow.mapper.groups import Groups, cuts
 from einsim.dataflow.mapper.model import cost
@@ -61,7 +62,8 @@ from einsim.workloads.cascade import Cascade, Einsum
 class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The mappings of `cascade` on `machine`, with what the user restricts.
 
-    `menu` chooses tile sizes ("all", "perfect", "steps"); `most_fused` bounds a group (1: no fusion); `keep`
+    `menu` chooses tile sizes ("all", "perfect", "steps"); `most_fused` bounds a group, but
+    for what belongs with a product of it (1: no fusion); `keep`
     holds a tensor whole in a memory, `{"K": "gb"}`, where its Einsum stands alone or reads it from
     outside the group; `order` fixes an Einsum's loops, outermost first; `unit` its unit; `groups` the
     fusion itself; `resident` names results that stay whole on chip for all of the cascade (None: any set of
@@ -161,22 +163,24 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def fusions(self) -> Iterator[tuple[Einsum, ...]]:
         """Every group that the space allows."""
-        einsums = self.cascade.einsums
         if self.groups:
             yield from (tuple(self.cascade.einsum(name) for name in group) for group in self.groups)
             return
-        for first in range(len(einsums)):
-            for last in range(first + 1, len(einsums) + 1):
-                group = einsums[first:last]
-                if len(group) <= max(self.most_fused, self._groups.most(group)) and self._groups.fusible(
-                    group
-                ):
-                    yield group
+        for first, last in itertools.combinations(range(len(self.einsums) + 1), 2):
+            group = self.einsums[first:last]
+            size = size_of(self.cascade, group) if self.most_fused > 1 else len(group)
+            if size <= max(self.most_fused, self._groups.most(group)) and self._groups.fusible(group):
+                yield group
+
+    @cached_property
+    def einsums(self) -> tuple[Einsum, ...]:
+        """The order that groups are cut from."""
+        return self.cascade.einsums if self.groups else in_order(self.cascade)
 
     @cached_property
     def covers(self) -> bool:
         """Whether groups of the space cover the cascade, each of Einsums that read something."""
-        index = {einsum.name: at for at, einsum in enumerate(self.cascade.einsums)}
+        index = {einsum.name: at for at, einsum in enumerate(self.einsums)}
         reached = {0}
         for group in sorted(self.fusions(), key=lambda group: index[group[0].name]):
             first = index[group[0].name]
@@ -285,9 +289,8 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """How many points the space has (capacities and legality of partial sums not yet looked at)."""
         if self.resident is None:
             return sum(space.count() for space in self.spaces())
-        einsums = self.cascade.einsums
-        index = {einsum.name: at for at, einsum in enumerate(einsums)}
-        ways = [1] + [0] * len(einsums)
+        index = {einsum.name: at for at, einsum in enumerate(self.einsums)}
+        ways = [1] + [0] * len(index)
         for group in sorted(self.fusions(), key=lambda group: index[group[0].name]):
             first = index[group[0].name]
             ways[first + len(group)] += ways[first] * self._group_count(group)
@@ -321,11 +324,10 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def points(self) -> Iterator[Point]:
         """Every point: for small spaces only."""
         if self.resident is None:
-            for space in self.spaces():
-                yield from space.points()
+            yield from (point for space in self.spaces() for point in space.points())
             return
         groups = {tuple(e.name for e in group): list(self.group_points(group)) for group in self.fusions()}
-        names = tuple(einsum.name for einsum in self.cascade.einsums)
+        names = tuple(einsum.name for einsum in self.einsums)
         for parts in cuts(names, frozenset(groups)):
             for chosen in itertools.product(*(groups[part] for part in parts)):
                 yield Point(groups=chosen, resident=self.resident, global_buffer=self.global_buffer)
@@ -343,10 +345,9 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if self.resident is None:
             return rng.choice(self.spaces()).sample(rng, tries)
         fusions = {tuple(e.name for e in group): group for group in self.fusions()}
-        names = tuple(einsum.name for einsum in self.cascade.einsums)
+        names = tuple(einsum.name for einsum in self.einsums)
         for _ in range(tries):
-            parts: list[tuple[str, ...]] = []
-            at = 0
+            parts, at = list[tuple[str, ...]](), 0
             while at < len(names):
                 nexts = [part for part in fusions if part == names[at : at + len(part)]]
                 if not nexts:

@@ -51,6 +51,12 @@ BOUNDED = (
     ("where m <= p\nZ[m,p,y] = A[m,y+r] * B[p,r]", "mpyr", 3),
 )
 """Texts with bounds that are a band."""
+BIASED = (
+    ("H[m,j] = X[m,k] * W[k,j]\nG[m,i] = X[m,k] * V[k,i]\nY[m,j] = H[m,j] + B[j]", "mjki", 2),
+    ("H[m,j] = X[m,k] * W[k,j]\nY[m,j] = H[m,j] + B[j]\nZ[m] = max[j](Y[m,j])", "mjk", 3),
+    ("H[m,j] = X[m,k] * W[k,j]\nY[m,j] = H[m,j] * B[j] + C[m]\nZ[m,i] = Y[m,j] * V[j,i]", "mjki", 2),
+)
+"""Texts with what belongs with a product."""
 SHIFTED = (
     ("Z[p,f] = X[2*p+r] * W[r,f]", "prf", 4),
     ("Z[p,c] = X[p+3*r,c] * W[r,c]", "prc", 4),
@@ -234,7 +240,7 @@ def cuts(names: tuple[str, ...], most: int) -> list[tuple[tuple[str, ...], ...]]
 def whole(space: MapSpace) -> npt.NDArray[np.float64]:
     """(ticks, joules, bytes) of every distinct mapping of the whole cascade, whatever stays on chip in it."""
     every = []
-    names = tuple(einsum.name for einsum in space.cascade.einsums)
+    names = tuple(einsum.name for einsum in space.einsums)
     for part_of in space.spaces():
         rows = {name: np.unique(found, axis=0) for name, found in every_row(part_of).items()}
         kept = sum(part_of.bytes_of(name) for name in part_of.resident or ())
