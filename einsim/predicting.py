@@ -13,6 +13,7 @@ import msgspec
 
 from einsim.accel.gpu.machine import Gpu
 from einsim.accel.machine import Machine
+from einsim.dataflow.result import Result
 from einsim.evaluation import Level, evaluate, machine_of, split_for
 from einsim.models.judge import evaluate_model
 from einsim.models.lengths import weigh
@@ -97,17 +98,28 @@ def answer(job: PredictionJob) -> Predicted:
 
 
 def run(work: str, machine: str, settings: Mapping[str, str]) -> Figures:
-    """Figures by einsim's own models, with the mapping that suits."""
+    """Figures by einsim's own models, with the mapping that suits; without `work`, an FPGA's resources."""
+    if not work:
+        return {
+            name.lower(): float(count)
+            for name, count in _units(machine_of(machine, settings)).resources.items()
+        }
     if load_model(work) is None:
-        return {"latency_s": evaluate(work, machine, settings=settings, level=LEVEL).result.latency_s}
-    return figures_of(evaluate_model(work, machine, settings=settings, level=LEVEL))
+        return figures_of(evaluate(work, machine, settings=settings, level=LEVEL).result)
+    return of_model(evaluate_model(work, machine, settings=settings, level=LEVEL))
 
 
-def figures_of(found: ModelResult) -> Figures:
-    """Of a whole model: the time of all, of a prompt, and rates."""
-    seconds = found.total.latency_s
+def figures_of(found: Result) -> Figures:
+    """Time, power as far as it is stated, and bytes by memory."""
+    power = {} if found.power_w is None else {"power_w": found.power_w}
+    moved = {f"{memory}_bytes": float(sum(sizes.values())) for memory, sizes in found.traffic.items()}
+    return {"latency_s": found.latency_s, **power, **moved}
+
+
+def of_model(found: ModelResult) -> Figures:
+    """Of a whole model also the time of a prompt, and rates."""
     first = found.phases[0]
-    made = {"latency_s": seconds, "per_s": first.tokens / first.result.latency_s}
+    made = {**figures_of(found.total), "per_s": first.tokens / first.result.latency_s}
     if found.first_token_s is not None:
         made["first_token_s"] = found.first_token_s
     decode = next((phase for phase in found.phases if phase.phase == DECODE), None)
@@ -118,6 +130,8 @@ def figures_of(found: ModelResult) -> Figures:
 
 def baseline(work: str, machine: str, settings: Mapping[str, str]) -> Figures:
     """The same figures by the roofline, part by part."""
+    if not work:
+        return {}
     model = load_model(work)
     if model is None:
         source = find_workload(work)

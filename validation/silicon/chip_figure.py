@@ -20,8 +20,9 @@ Line = tuple[int, dict[str, str]]
 QUANTITIES = {
     "latency_s": "seconds of one run", "per_s": "images, texts or operations a second",
     "tokens_per_s": "new tokens a second", "first_token_s": "seconds until a prompt is read",
+    "power_w": "watts", "dram_bytes": "bytes to and from DRAM; of other memories by their names",
 }  # fmt: skip
-"""What is measured, and its unit. Names that are not here are FPGA primitives of a configuration."""
+"""What is measured, and its unit. Others are an FPGA's primitives (`dsp`), in a row without work."""
 
 
 class ChipFigure(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,16 +27,23 @@ QUALCOMM_WIDTHS = {
 }
 
 
+class Measured(NamedTuple):
+    """A column of figures: what quantity it is, the factor to einsim's unit, and settings of what was run."""
+
+    quantity: str
+    factor: float = 1.0
+    settings: str = ""
+
+
 class FileKind(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of file.
 
     `columns` are those that it is recognised by. `chip` is the column of the chip and `chips` what einsim
-    calls those that it knows, a preset with `--set` pairs; without a column, all rows are of the one chip.
+    calls those that it knows, a preset with `--set` pairs; without a column, all rows are of the one chip "".
     `work` are the columns that name what was run, which `find` knows; `kind` is what kind of work it is, ""
-    where the first of these columns says so. `image` is the column of the image's size, `widths` that of the
-    precision with its `--set` pairs by its text. `values` are quantities and their factors to einsim's units
-    by column. `variant` are columns that tell rows apart. A row whose cell isn't among those of `only` is not
-    judged.
+    where `find` says so. `image` is the column of the image's size, `widths` that of the precision with its
+    `--set` pairs by its text. `values` are the figures by column. `variant` are columns that tell rows apart,
+    of each what `variant_part` matches. A row whose cell isn't among those of `only` is not judged.
     """
 
     name: str
@@ -43,15 +51,19 @@ class FileKind(msgspec.Struct, frozen=True, kw_only=True):
     chips: Mapping[str, str]
     work: tuple[str, ...]
     find: names.Finder
-    values: Mapping[str, tuple[str, float]]
+    values: Mapping[str, Measured]
     chip: str = ""
     kind: str = ""
     image: str = ""
     widths: str = ""
     width: Mapping[str, str] = {}
     variant: tuple[str, ...] = ()
+    variant_part: str = ".*"
     only: Mapping[str, tuple[str, ...]] = {}
 
+
+PROMPT = 128
+"""Tokens of a prompt's chunk that Qualcomm's runtime reads at once, and of RKLLM's benchmark."""
 
 KINDS = (
     FileKind(
@@ -59,12 +71,82 @@ KINDS = (
         columns=("model", "component", "precision", "chipset", "runtime", "latency_ms", "layers_cpu"),
         chip="chipset", chips={"SA8295P": "sa8295p"}, kind="networks",
         work=("model", "component"), find=names.network("aihub"), image="input_resolution",
-        widths="precision", width=QUALCOMM_WIDTHS, values={"latency_ms": ("latency_s", 1e-3)},
+        widths="precision", width=QUALCOMM_WIDTHS, values={"latency_ms": Measured("latency_s", 1e-3)},
         variant=("precision", "runtime"), only={"layers_cpu": ("0", ""), "layers_gpu": ("0", "")},
     ),
     FileKind(
+        name="aihub-llm",
+        columns=("model", "component", "precision", "chipset", "runtime", "tokens_per_second", "ttft_ms_min"),
+        chip="chipset", chips={"SA8295P": "sa8295p"}, kind="language models",
+        work=("model",), find=names.network("aihub-llm"), widths="precision",
+        width=dict.fromkeys(("w4", "w4a16"), "weights=4 activations=16 precision=16"),
+        values={
+            "tokens_per_second": Measured("tokens_per_s", 1.0, f"seq={PROMPT} decode=1"),
+            "ttft_ms_min": Measured("first_token_s", 1e-3, f"seq={PROMPT} decode=1"),
+        },
+        variant=("precision", "runtime"),
+    ),
+    FileKind(
+        name="dpu-fps", columns=("board", "dpu_config", "framework", "network", "fps_multi_thread"),
+        chip="board", chips={}, kind="networks", work=("framework", "network"),
+        find=names.network("vitis-ai", strip=r"(_imagenet|_coco|_VOC)?(_3\.5)?$"), image="input",
+        values={"fps_multi_thread": Measured("per_s")}, variant=("src",), variant_part=r"v\d+\.\d+",
+        only={"prune_ratio": ("",)},
+    ),
+    FileKind(
+        name="rknn-fps", columns=("model", "input_shape", "dtype", "platform", "metric", "value"),
+        chip="platform", chips={}, kind="networks", work=("model",), find=names.network("rknn"),
+        image="input_shape", widths="dtype",
+        width={"INT8": "weights=8 activations=8 precision=8", "FP16": "bits=16 precision=16"},
+        values={"value": Measured("per_s")}, variant=("dtype", "release"), only={"metric": ("fps",)},
+    ),
+    FileKind(
+        name="coral", columns=("model", "input", "devboard_edgetpu_ms"), chips={}, kind="networks",
+        work=("model",), find=names.network("coral"), image="input",
+        values={"devboard_edgetpu_ms": Measured("latency_s", 1e-3)},
+    ),
+    FileKind(
+        name="fpga-llm", columns=("platform", "model", "precision", "phase", "tokens_per_s", "memory"),
+        chip="platform", chips={}, kind="language models", work=("model",), find=names.network("fpga-llm"),
+        widths="precision", width={"AWQ int4": "weights=4 group=128", "int4": "weights=4"},
+        values={"tokens_per_s": Measured("tokens_per_s", 1.0, "seq=512 decode=1")},
+    ),
+    FileKind(
+        name="rkllm", columns=("platform", "model", "size", "dtype", "seqlen", "tokens_per_s", "ttft_ms"),
+        chip="platform", chips={}, kind="language models", work=("model", "size"),
+        find=names.network("rkllm"), widths="dtype",
+        width={
+            "w8a8": "weights=8 activations=8 precision=8",
+            "w4a16": "weights=4 activations=16 precision=16",
+            "w4a16_g128": "weights=4 activations=16 group=128 precision=16",
+        },
+        values={
+            "tokens_per_s": Measured("tokens_per_s", 1.0, f"seq={PROMPT} decode=64"),
+            "ttft_ms": Measured("first_token_s", 1e-3, f"seq={PROMPT} decode=64"),
+        },
+        variant=("dtype",), only={"seqlen": (str(PROMPT),)},
+    ),
+    FileKind(
+        name="eyeriss",
+        columns=(
+            "net", "layer", "batch", "ifmap_padded", "filter", "ofmap", "c_per_group", "m", "stride",
+            "groups", "processing_latency_ms",
+        ),
+        chips={}, kind="layers", work=("batch", "ofmap", "filter", "c_per_group", "m", "stride", "groups"),
+        find=names.layer, variant=("net", "layer"),
+        values={
+            "processing_latency_ms": Measured("latency_s", 1e-3), "power_mw": Measured("power_w", 1e-3),
+            "dram_access_mb": Measured("dram_bytes", 1e6), "gbuf_access_mb": Measured("gb_bytes", 1e6),
+        },
+    ),
+    FileKind(
         name="tpu-v6e-ops", columns=("op", "shape", "latency_ns"), chips={},
-        work=("op", "shape"), find=names.shape, values={"latency_ns": ("latency_s", 1e-9)},
+        work=("op", "shape"), find=names.shape, values={"latency_ns": Measured("latency_s", 1e-9)},
+    ),
+    FileKind(
+        name="tpu-v6e-sdpa", columns=("mode", "batch", "heads", "seq", "head_dim", "device_us"), chips={},
+        work=("mode", "batch", "heads", "seq", "head_dim"), find=names.fused_attention,
+        values={"device_us": Measured("latency_s", 1e-6)},
     ),
 )  # fmt: skip
 
@@ -104,8 +186,9 @@ def read_file(path: Path) -> Iterator[ChipFigure | NotKnown]:
 def _row(
     kind: FileKind, cells: Mapping[str, str], number: int, path: Path, source: str
 ) -> Iterator[ChipFigure | NotKnown]:
-    chip = cells[kind.chip] if kind.chip else kind.name
-    what = " ".join(word for word in (chip, *(cells[column] for column in kind.work)) if word)
+    chip = cells[kind.chip] if kind.chip else ""
+    named = tuple(cells[column] for column in kind.work)
+    what = " ".join(word for word in (chip, *named) if word)
     machine = kind.chips.get(chip)
     if machine is None:
         yield NotKnown(line=number, what=what, why="no machine of this name is known")
@@ -114,9 +197,9 @@ def _row(
     if wrong:
         yield NotKnown(line=number, what=what, why=f"{wrong[0]} is {cells[wrong[0]]}")
         return
-    found = kind.find(tuple(cells[column] for column in kind.work))
+    found = kind.find(named)
     if found is None:
-        missed = names.is_named(" ".join(cells[column] for column in kind.work))
+        missed = names.is_named(" ".join(named))
         yield NotKnown(line=number, what=what, why="no network or layer of this name is known", missed=missed)
         return
     if kind.widths and cells[kind.widths] not in kind.width:
@@ -127,13 +210,15 @@ def _row(
     settings = {**found.settings, **dict(pair.split("=", 1) for pair in given)}
     if kind.image:
         settings |= image_settings(found.work, cells.get(kind.image, ""))
-    for column, (quantity, factor) in kind.values.items():
+    told = (re.search(kind.variant_part, cells[one]) for one in kind.variant)
+    variant = " ".join(part[0] for part in told if part)
+    for column, one in kind.values.items():
         if cells.get(column):
             yield ChipFigure(
-                machine=preset, kind=kind.kind or cells[kind.work[0]], name=found.name, work=found.work,
-                settings=settings, quantity=quantity, source=source,
-                variant=" ".join(cells[one] for one in kind.variant),
-                value=positive(cells[column], column, f"{path}:{number}") * factor,
+                machine=preset, kind=kind.kind or found.kind, name=found.name, work=found.work,
+                settings={**settings, **dict(pair.split("=", 1) for pair in one.settings.split())},
+                variant=variant, quantity=one.quantity, source=source,
+                value=positive(cells[column], column, f"{path}:{number}") * one.factor,
             )  # fmt: skip
 
 

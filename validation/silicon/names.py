@@ -20,10 +20,13 @@ NAMED = re.compile(
 
 
 class KnownWork(msgspec.Struct, frozen=True, kw_only=True):
-    """What was run, as einsim has it: a workload with its settings; `name` decides the row's side."""
+    """What was run, as einsim has it: a workload with its settings; `name` decides the row's side, `kind` is
+    what kind of work it is where a file has several.
+    """
 
     name: str
     work: str
+    kind: str = ""
     settings: Mapping[str, str] = {}
 
 
@@ -85,4 +88,32 @@ def shape(cells: tuple[str, ...]) -> KnownWork | None:
     settings = {**others, **dict(zip(ranks.split(), sizes, strict=True))}
     if work == "attention":
         settings |= {"f": settings["e"], "m": settings.get("m", settings["p"])}
-    return KnownWork(name=f"{op} {text}", work=work, settings=settings)
+    return KnownWork(name=f"{op} {text}", work=work, kind=work, settings=settings)
+
+
+def fused_attention(cells: tuple[str, ...]) -> KnownWork | None:
+    """Of ("prefill" or "decode", batch, heads, tokens, head dim): attention of all tokens or of a new one."""
+    mode, *texts = cells
+    if mode not in {"prefill", "decode"} or not all(text.isdecimal() and int(text) for text in texts):
+        return None
+    b, h, m, e = texts
+    p = m if mode == "prefill" else "1"
+    settings = {"b": b, "h": h, "m": m, "p": p, "e": e, "f": e}
+    return KnownWork(
+        name=f"sdpa {mode} {'x'.join(texts)}", work="attention", kind="attention", settings=settings
+    )
+
+
+def layer(cells: tuple[str, ...]) -> KnownWork | None:
+    """Of (batch, rows of the result, of the kernel, channels of a group, results, stride, groups): a
+    convolution of one group, as many images as there are groups, if it has several.
+    """
+    if not all(text.isdecimal() and int(text) for text in cells):
+        return None
+    batch, rows, kernel, channels, results, stride, groups = map(int, cells)
+    settings = {
+        "b": batch * groups, "c": channels, "k": results // groups, "y": rows, "x": rows, "r": kernel,
+        "q": kernel, "stride": stride,
+    }  # fmt: skip
+    name = "conv " + "x".join(cells[1:])
+    return KnownWork(name=name, work="conv", settings={key: str(size) for key, size in settings.items()})

@@ -8,7 +8,7 @@ from einsim.accel.load import load_machine
 from einsim.specs.errors import SpecError
 from einsim.validation.silicon.chip_figure import ChipFigure
 from einsim.validation.silicon.file_kinds import KINDS, NotKnown, image_settings, read_file
-from einsim.validation.silicon.names import is_named, network, networks, shape
+from einsim.validation.silicon.names import fused_attention, is_named, layer, network, networks, shape
 from einsim.workloads.load import load_model, load_workload
 from einsim.workloads.settings import read_settings
 
@@ -68,10 +68,10 @@ def test_a_bad_file_is_one_line(tmp_path, text, said):
 
 
 def test_every_name_is_of_something_that_can_be_built():
-    sections = ("aihub",)
+    sections = ("aihub", "aihub-llm", "vitis-ai", "rknn", "coral", "fpga-llm", "rkllm")
     for section in sections:
         for known in networks(section):
-            found = network(section)((known, ""))
+            found = network(section)((known,))
             model = load_model(found.work)
             assert model is not None, known
             read_settings(model.parameters, found.settings, known)
@@ -106,6 +106,31 @@ def test_shapes_are_cascades_with_their_macs():
         assert found.name == " ".join(cells)
     assert shape(("gemm", "8x64")) is None
     assert shape(("conv", "8x64")) is None
+
+
+def test_layers_and_fused_attention_are_cascades_with_their_macs():
+    # AlexNet's second layer, 4 images: 27 x 27 results of 256 maps in 2 groups, 5 x 5 x 48 taps.
+    found = layer(("4", "27", "5", "48", "256", "1", "2"))
+    assert load_workload(found.work, found.settings).macs == 895_795_200
+    assert found.name == "conv 27x5x48x256x1x2"
+    found = fused_attention(("decode", "4", "8", "512", "128"))
+    assert load_workload(found.work, found.settings).macs == 2 * 4 * 8 * 512 * 128
+    assert layer(("4", "27", "5", "48", "256", "1", "two")) is None
+
+
+def test_names_are_looked_up_without_what_a_release_adds():
+    find = network("vitis-ai", strip=r"(_imagenet|_coco|_VOC)?(_3\.5)?$")
+    assert find(("tf2", "resnet50_imagenet")) == find(("pt", "resnet50_3.5"))
+    assert find(("tf", "resnet18_imagenet")) is None
+
+
+def test_figures_of_one_row_have_settings_of_their_own(tmp_path):
+    head = "model,component,precision,chipset,runtime,tokens_per_second,ttft_ms_min\n"
+    rows = read(tmp_path, f"{head}llama_v3_2_1b_instruct,L,w4,SA8295P,genie,11.0,225\n")
+    assert [(row.quantity, row.value, row.settings["seq"]) for row in rows] == [
+        ("tokens_per_s", 11.0, "128"), ("first_token_s", 0.225, "128"),
+    ]  # fmt: skip
+    assert {row.group for row in rows} == {"sa8295p language models"}
 
 
 def test_a_detector_with_a_resnet_inside_is_not_a_resnet():

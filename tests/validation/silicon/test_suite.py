@@ -7,8 +7,9 @@ import json
 import msgspec
 import pytest
 
+from einsim.accel.load import load_machine
 from einsim.cli.main import main
-from einsim.predicting import answer, job_of, predict
+from einsim.predicting import PredictionJob, answer, job_of, predict
 from einsim.specs.errors import SpecError
 from einsim.validation.silicon.chip_figure import COLUMNS, read, write
 from einsim.validation.silicon.figures import SOURCED, Judged
@@ -51,7 +52,9 @@ def test_a_row_that_cannot_be_predicted_is_missed():
 
 def test_a_case_is_a_machine_a_group_or_a_network():
     assert {row.name for row in chosen(["resnet-18"])} == {"resnet-18"}
-    assert chosen(["sa8295p networks"]) == chosen(["sa8295p"])
+    networks, every = chosen(["sa8295p networks"]), chosen(["sa8295p"])
+    assert {row.kind for row in networks} == {"networks"}
+    assert [row for row in every if row.kind == "networks"] == [*networks]
     with pytest.raises(SpecError, match=r"--case: no machine, group or network.*did you mean 'resnet-18'"):
         chosen(["resnet-81"])
 
@@ -112,3 +115,15 @@ def test_a_table_of_other_columns_is_refused(tmp_path):
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
     with pytest.raises(SpecError, match=f"must have the columns {','.join(COLUMNS)}"):
         read(tmp_path / "rows.csv")
+
+
+def test_a_row_without_work_is_of_an_fpgas_resources():
+    machine = load_machine("u280-flightllm")
+    found = answer(PredictionJob(machine="u280-flightllm", work="", settings=()))
+    assert found.by_level[SOURCED] == {name.lower(): count for name, count in machine.resources.items()}
+
+
+def test_a_layers_bytes_are_those_of_its_mapping():
+    settings = (("k", "16"), ("m", "16"), ("n", "16"))
+    found = answer(PredictionJob(machine="tpu-v4i", work="gemm", settings=settings)).by_level[SOURCED]
+    assert found["dram_bytes"] == 3 * 16 * 16 * 2
