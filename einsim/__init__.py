@@ -46,6 +46,8 @@ if TYPE_CHECKING:
         register_template,
         register_workload,
     )
+    from einsim.models.judge import evaluate_model
+    from einsim.models.outcome import ModelResult
     from einsim.precision import Accuracy, accuracy
     from einsim.report.card import card as report_picture
     from einsim.report.case import Case
@@ -92,6 +94,7 @@ _HOMES = {
     "Machine": "einsim.accel.machine",
     "MapSpace": "einsim.dataflow.mapper.space",
     "Mapping": "einsim.dataflow.mapping",
+    "ModelResult": "einsim.models.outcome",
     "Memory": "einsim.accel.machine",
     "Objective": "einsim.dataflow.mapper.objective",
     "OpCost": "einsim.accel.machine",
@@ -113,6 +116,7 @@ _HOMES = {
     "comparison": "einsim.report.comparison",
     "dump_mapping": "einsim.dataflow.mapping_file",
     "evaluate": "einsim.evaluation",
+    "evaluate_model": "einsim.models.judge",
     "execute": "einsim.workloads.execute",
     "explain": "einsim.dataflow.mapper.explain",
     "gpu_names": "einsim.accel.gpu.machine",
@@ -168,6 +172,7 @@ __all__ = [
     "MapSpace",
     "Mapping",
     "Memory",
+    "ModelResult",
     "Objective",
     "OpCost",
     "Parameter",
@@ -188,6 +193,7 @@ __all__ = [
     "comparison",
     "dump_mapping",
     "evaluate",
+    "evaluate_model",
     "execute",
     "explain",
     "gpu_names",

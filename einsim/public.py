@@ -20,6 +20,7 @@ MAKERS: Final = {
     "Gpu": "load_gpu makes one",
     "Machine": "load_machine makes one",
     "Mapping": "build_mapping or load_mapping makes one",
+    "ModelResult": "evaluate_model makes one",
     "Program": "lower makes one",
     "Result": "simulate and analyse make one, and evaluate(...).result is one",
 }

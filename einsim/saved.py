@@ -85,8 +85,9 @@ def is_result(path: Path) -> bool:
     return isinstance(data, dict) and {"workload", "accel", "cycles"} <= data.keys()
 
 
-def save_result(found: Evaluation, path: str | Path) -> None:
-    """Keep a result and its machine in a JSON file, which `load_result` and `einsim report` read.
+def save_result(found: Evaluation | ModelResult, path: str | Path) -> None:
+    """Keep a result, a model's with its tables, and its machine in a JSON file, which `load_result` and
+    `einsim report` read.
 
     SpecError where it can't be written; what was there before stays then.
     """

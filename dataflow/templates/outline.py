@@ -44,6 +44,27 @@ def common_memory(machine: Machine) -> str:
     return memory if alone else ""
 
 
+def sums_of_groups(cascade: Cascade) -> Iterator[tuple[str, ...]]:
+    """Products by groups along a rank whose results are scaled and summed: each with what is done to it
+    point by point and the sum, which goes through no other ranks. They follow each other, so that few of the
+    groups' sums, of which there are many, need to be there at once.
+    """
+    for einsum in cascade.einsums:
+        chain, last = [einsum.name], einsum
+        while last.contracts or last.reduce is None:
+            readers = cascade.consumers(last.name)
+            if len(readers) != 1 or cascade.is_output(last.name) or readers[0].iterative:
+                break
+            last = readers[0]
+            if not {*last.ranks} <= {*einsum.output.ranks}:
+                break
+            chain.append(last.name)
+            if last.contracts:
+                break
+        if einsum.contracts and len(chain) > 1 and last.contracts and chain[-1] == last.name:
+            yield tuple(chain)
+
+
 class Outline:
     """A cascade's smallest blocks in order, and the runs of them that may be one branch: `runs` by where they
     end, longer ones first, `fused` those of the templates' groups, `joined` those of rows that contract.
@@ -53,7 +74,7 @@ class Outline:
         self.cascade, self.machine, self._structure = cascade, machine, structure
         self.memory = common_memory(machine)
         small = blocks(cascade)
-        large = blocks(cascade, [*groups, *self._walked_together(small)])
+        large = blocks(cascade, [*groups, *self._walked_together(small), *sums_of_groups(cascade)])
         place = {einsum.name: at for at, block in enumerate(large) for einsum in block}
         self.order = sorted(small, key=lambda block: place[block[0].name])
         self.place = {einsum.name: at for at, block in enumerate(self.order) for einsum in block}

@@ -20,7 +20,7 @@ from einsim.cli.whole import keep, show
 from einsim.dataflow.effort import Effort
 from einsim.dataflow.mapping_file import dump_mapping
 from einsim.evaluation import AUTO, TEMPLATE, Level, Mapped, evaluate
-from einsim.models.judge import evaluate_model, several
+from einsim.models.judge import evaluate_model, part_facts, several
 from einsim.report.comparison import comparison_table, where_time_went
 from einsim.report.stated import over_bound
 from einsim.saved import save_result, summary
@@ -134,6 +134,7 @@ def command(
             more["searched"] = {"latency_s": searched.latency_s, "energy_stated_j": searched.energy_stated_j}
         if model is not None:
             more["part"] = found.cascade.name.removeprefix(f"{model.name} ")
+            more["model"] = part_facts(model, pairs, accel, found.result)
         click.echo(json.dumps({**summary(found.result), **more}, indent=2))
         return code
     out = console()

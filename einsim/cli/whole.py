@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,9 +14,10 @@ from einsim.cli.terminal import console, titled
 from einsim.models.outcome import ModelResult
 from einsim.report.comparison import comparison_table
 from einsim.report.parts import kept_text, part_csv, part_table, phase_table
-from einsim.report.quantity import count, size
+from einsim.report.quantity import count, seconds, size
 from einsim.saved import summary, write_saved
 from einsim.specs.files import write_text
+from einsim.workloads.models.language import DECODE
 from einsim.workloads.models.model import WHOLE
 
 
@@ -32,21 +34,32 @@ def show(found: ModelResult, *, as_json: bool) -> None:
         else ""
     )
     out.print(titled(found.total).append(f": {which}"))
+    batch = f", batch of {weight.batch}" if weight.batch != 1 else ""
     cached = f"{size(weight.kv_bytes_per_token)} cached a token, " if weight.kv_bytes_per_token else ""
     out.print(
         f"{count(weight.parameters)} parameters{active}, {size(weight.weight_bytes)} of weights, "
-        f"{cached}{weight.layers} layers\n"
+        f"{cached}{weight.layers} {weight.counts}{batch}\n"
     )
     out.print(comparison_table([found.total]))
     out.print("\nphases", style="bold")
     out.print(phase_table(found))
     if found.first_token_s is not None:
         out.print(f"time to first token: {found.first_token_s:.4g} s")
+    for line in paces(found):
+        out.print(line)
     out.print(fit(found))
     out.print("\nparts", style="bold")
     out.print(part_table(found))
     for line in told(found):
         out.print(Text(line))
+
+
+def paces(found: ModelResult) -> Iterator[str]:
+    """Time from token to token of a phase of several steps, as its cache grows."""
+    for one in found.phases:
+        if one.steps > 1 and one.phase == DECODE:
+            first, mean, last = map(seconds, (one.first_step_s, one.mean_step_s, one.last_step_s))
+            yield f"time from token to token: {first} at first, {mean} on average, {last} at last"
 
 
 def fit(found: ModelResult) -> str:

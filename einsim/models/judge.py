@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from einsim.evaluation import (
 from einsim.models.between import MappedPart, Stays, choose, mapping_beside
 from einsim.models.lengths import weigh
 from einsim.models.memory import Held, held, kept_bytes
-from einsim.models.outcome import Judgement, ModelResult, PartCost, PhaseCost, PieceCost
+from einsim.models.outcome import Judgement, ModelResult, PartCost, PhaseCost, PieceCost, size_facts
 from einsim.specs.argument import Setting
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
@@ -104,6 +105,19 @@ def several(model: Model, settings: Mapping[str, Setting], machine: str) -> bool
     return len(phases) > 1 or len(chosen(phases[0].parts(phases[0].last, {}), read)) > 1
 
 
+def part_facts(
+    model: Model, settings: Mapping[str, Setting], machine: str, result: Result
+) -> dict[str, str | int | float | None]:
+    """`model` of `run --json` where one part is run, once: what the model weighs, and the part's MACs.
+    Whether the whole fits in DRAM is not judged then.
+    """
+    for_model = split_for(settings, _keys(model), machine)[0]
+    if not {"part", "layer"} & for_model.keys():
+        for_model["part"] = "layer"
+    read = read_settings(model.parameters, for_model, model.name)
+    return {**size_facts(model.name, _part(read), model.size(read)), "macs": result.macs, "fits": None}
+
+
 def _keys(model: Model) -> tuple[str, ...]:
     return tuple(parameter.name for parameter in model.parameters)
 
@@ -116,6 +130,28 @@ def _part(settings: Settings) -> str:
     return " ".join(word for word in (at, settings.text("part")) if word)
 
 
+def _endless(machine: Machine | Gpu) -> Machine | Gpu:
+    """The machine with a DRAM of any size: whether a model fits is a row of its result, no refusal."""
+    if isinstance(machine, Gpu):
+        return machine
+    dram = msgspec.structs.replace(machine.dram, capacity_bytes=None)
+    memories = tuple(dram if one.name == dram.name else one for one in machine.memories)
+    return msgspec.structs.replace(machine, memories=memories)
+
+
+def _step(phase: Phase, rows: Sequence[PartCost], at: int) -> float:
+    """Seconds of the first (0) or last (-1) step; of requests together the mean over their lengths."""
+    wanted = [run[at] for run in phase.lengths]
+    if not phase.together:
+        wanted = [sorted(wanted)[at]]
+    each = (
+        piece.count * piece.result.latency_s
+        for length in wanted for row in rows for one in row.judged if one.length == length
+        for piece in one.pieces
+    )  # fmt: skip
+    return math.fsum(each) / len(wanted)
+
+
 class Judge:
     """Judges parts on one machine, equal ones once."""
 
@@ -123,7 +159,7 @@ class Judge:
         self, model: Model, given: Mapping[str, object], machine: Machine | Gpu, mapping: str, level: Level,
         effort: Effort,
     ) -> None:  # fmt: skip
-        self.model, self.machine, self.mapping = model, machine, mapping
+        self.model, self.machine, self.mapping = model, _endless(machine), mapping
         self.level, self.search = level, SearchRequest(effort=effort)
         self.settings = {PASSES: given[PASSES]} if PASSES in given else {}
         self.open = {one.name for one in model.parameters if one.open}
@@ -156,6 +192,7 @@ class Judge:
         cost = PhaseCost(
             phase=phase.name, steps=int(sum(weighed.steps.values())), tokens=phase.tokens,
             deviation=weighed.deviation, unit=phase.unit, notes=phase.notes,
+            first_step_s=_step(phase, rows, 0), last_step_s=_step(phase, rows, -1),
             result=combined([(row.result, 1) for row in rows], workload=f"{self.model.name} {phase.name}"),
         )  # fmt: skip
         return cost, rows

@@ -88,15 +88,26 @@ class Staying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class PhaseCost(msgspec.Struct, frozen=True, kw_only=True):
-    """A phase: its `steps`, the `tokens` that they read or make, and how far from linear its lengths were."""
+    """A phase: its `steps`, the `tokens` that they read or make, and how far from linear its lengths were.
+
+    `first_step_s` and `last_step_s` are those at the least and the largest length, of all requests that a
+    step takes: in decode, times from token to token.
+    """
 
     phase: str
     steps: int
     tokens: int
     deviation: float
     result: Result
+    first_step_s: float
+    last_step_s: float
     unit: str = "tokens"
     notes: tuple[str, ...] = ()
+
+    @property
+    def mean_step_s(self) -> float:
+        """Of all steps."""
+        return self.result.latency_s / self.steps if self.steps else 0.0
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -124,6 +135,9 @@ class PhaseLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     dram_bytes: Whole
     bottleneck: str
     most_from_linear: Amount
+    first_step_s: Amount
+    mean_step_s: Amount
+    last_step_s: Amount
 
 
 class PartLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,6 +166,16 @@ class PartLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The unit that is used most, and how much."""
         unit = max(self.utilization, key=lambda name: self.utilization[name], default="-")
         return unit, self.utilization.get(unit, 0.0)
+
+
+def size_facts(name: str, part: str, size: ModelSize) -> dict[str, Any]:
+    """What `model` of `run --json` says of a model before anything is run."""
+    return {
+        "name": name, "part": part, "parameters": size.parameters,
+        "active_parameters": size.active_parameters, "layers": size.layers, "batch": size.batch,
+        "weight_bytes": size.weight_bytes, "kv_bytes_per_token": size.kv_bytes_per_token,
+        "state_bytes": size.state_bytes,
+    }  # fmt: skip
 
 
 class ModelTables(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,13 +251,10 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def facts(self) -> dict[str, Any]:
         """`model` of `run --json`."""
-        size, total = self.size, self.total
         return {
-            "name": self.name, "part": self.part, "parameters": size.parameters,
-            "active_parameters": size.active_parameters, "layers": size.layers,
-            "weight_bytes": size.weight_bytes, "kv_bytes_per_token": size.kv_bytes_per_token,
-            "state_bytes": size.state_bytes, "macs": total.macs, "time_to_first_token_s": self.first_token_s,
-            "fits": self.fits, "dram_capacity_bytes": self.capacity_bytes, "peak_bytes": self.peak.bytes,
+            **size_facts(self.name, self.part, self.size), "macs": self.total.macs,
+            "time_to_first_token_s": self.first_token_s, "fits": self.fits,
+            "dram_capacity_bytes": self.capacity_bytes, "peak_bytes": self.peak.bytes,
             "peak_at": f"{self.peak.phase}, {self.peak.part}", "peak_kept_bytes": self.peak.kept_bytes,
             "peak_activation_bytes": self.peak.activation_bytes,
             "stays_saved_bytes": sum(row.saved_bytes for row in self.rows),
@@ -255,7 +276,8 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 latency_s=one.result.latency_s, tokens_per_s=one.tokens_per_s,
                 energy_j=one.result.energy_j, joules_per_token=one.joules_per_token,
                 dram_bytes=one.result.dram_bytes, bottleneck=one.result.bottleneck,
-                most_from_linear=one.deviation,
+                most_from_linear=one.deviation, first_step_s=one.first_step_s, mean_step_s=one.mean_step_s,
+                last_step_s=one.last_step_s,
             )
             for one in self.phases
         )  # fmt: skip

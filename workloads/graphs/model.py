@@ -69,7 +69,7 @@ class GraphModel(msgspec.Struct, frozen=True, kw_only=True):
         return ModelSize(
             parameters=network.parameters, active_parameters=network.parameters, layers=len(network.steps),
             weight_bytes=network.weight_bytes(settings.size("weights", bits), bits),
-            kv_bytes_per_token=0.0, state_bytes=0.0,
+            kv_bytes_per_token=0.0, state_bytes=0.0, batch=self.batch(settings), counts="parts",
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -198,7 +199,17 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             if moves(self.folded, node):
                 moved[node.op] = moved.get(node.op, 0) + 1
         listed = ", ".join(f"{op} x{count}" for op, count in sorted(moved.items()))
-        return (f"cost nothing, as views of memory: {listed}",) if listed else ()
+        found = [f"cost nothing, as views of memory: {listed}"] if listed else []
+        padded = [
+            (step.cascade.elements(tensor), math.prod(self.folded.shapes[source.value]))
+            for step in self.steps for tensor, source in step.sources.items()
+            if any(source.before) or math.prod(source.shape) > math.prod(self.folded.shapes[source.value])
+        ]  # fmt: skip
+        if padded:
+            more = sum(with_padding for with_padding, _ in padded) / sum(own for _, own in padded) - 1
+            parts = f"{len(padded)} part{'s' * (len(padded) > 1)}"
+            found.append(f"inputs of {parts} are read with padding, {more:.1%} more than there is")
+        return tuple(found)
 
 
 def _lowered(

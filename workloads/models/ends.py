@@ -36,14 +36,15 @@ def embedding(block: Embedding, hidden: int, step: Step) -> Cascade:
     width = block.width or hidden
     rank = "d" if width == hidden else "w"
     rows = f"TOK[b,p,{rank}]" + (f" * {math.sqrt(hidden)!r}" if block.scaled else "")
-    rows += f" + POS[p,{rank}]" if block.positions else ""
+    rows += f" + POS[p,{rank}]" if block.positions and not block.positions_inside else ""
     rows += f" + TYP[{rank}]" if block.types else ""
     end = "X" if rank == "d" else "XW"
     first = "XR" if block.norm else end
     text = f"{first}[b,p,{rank}] = {rows}\n"
     text += norm_text(block.norm, first, end, "0", over=rank) if block.norm else ""
     if rank == "w":
-        text += chain("X", product("XW[b,p,w]", "WX[w,d]", "b,p,d"), bias("BX[d]", "b,p,d"))
+        added = "POS[p,d]" if block.positions_inside else "BX[d]"
+        text += chain("X", product("XW[b,p,w]", "WX[w,d]", "b,p,d"), bias(added, "b,p,d"))
     sizes = {"b": step.batch, "p": step.tokens, rank: width, "d": hidden}
     return parse(text, name="embedding", sizes=sizes)
 
@@ -54,7 +55,8 @@ def table_sizes(block: Embedding, hidden: int) -> dict[str, int]:
     words = 0 if block.tied else block.vocabulary * width
     if block.patches:
         return {}
-    every = {"TOK": words, "POS": block.positions * width, "TYP": block.types * width}
+    places = block.positions * (hidden if block.positions_inside else width)
+    every = {"TOK": words, "POS": places, "TYP": block.types * width}
     return {name: size for name, size in every.items() if size or name == "TOK"}
 
 
@@ -105,6 +107,8 @@ def final_norm(kind: NormKind, hidden: int, step: Step) -> Cascade:
 def projection(block: Projection, hidden: int, step: Step) -> Cascade:
     """A head or pooler over the last hidden states X[b,p,d]."""
     stages = [product("X[b,p,d]", "WH[d,v]", "b,p,v")]
+    if block.width:
+        stages = [product("X[b,p,d]", "WN[d,w]", "b,p,w"), product("YA[b,p,w]", "WH[w,v]", "b,p,v")]
     stages += [bias("BH[v]", "b,p,v")] if block.bias else []
     if block.activation:
         stages.append(lambda source, result: f"{result}[b,p,v] = {block.activation}({source}[b,p,v])\n")
@@ -112,6 +116,7 @@ def projection(block: Projection, hidden: int, step: Step) -> Cascade:
         cap = block.soft_cap
         stages.append(lambda source, result: f"{result}[b,p,v] = {cap} * tanh({source}[b,p,v] / {cap})\n")
     sizes = {"b": step.batch, "p": step.tokens, "d": hidden, "v": block.outputs}
+    sizes |= {"w": block.width} if block.width else {}
     return parse(chain("Y", *stages), name=block.name, sizes=sizes)
 
 

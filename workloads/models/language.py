@@ -102,6 +102,7 @@ class NetworkModel(msgspec.Struct, frozen=True, kw_only=True):
             weight_bytes=counted.weight_bytes(network, given_form(settings), bits),
             kv_bytes_per_token=counted.kv_bytes_per_token(network, settings.size("kv", bits)),
             state_bytes=counted.state_bytes(network, settings.size("activations", bits)),
+            batch=settings.size("b"),
         )  # fmt: skip
 
     def phases(self, settings: Settings) -> tuple[Phase, ...]:

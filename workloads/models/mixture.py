@@ -24,11 +24,14 @@ MOST_EXPERTS = 2**16
 
 
 class Routed(msgspec.Struct, frozen=True):
-    """Experts that are touched and the tokens that each gets: `places` token-expert pairs in all."""
+    """Experts that are touched and the tokens that each gets: `places` token-expert pairs in all. `expected`
+    is the mean number of touched ones, which `experts` is rounded.
+    """
 
     experts: int
     tokens: int
     places: int
+    expected: float
 
 
 def routing(moe: Moe, step: Step) -> Routed:
@@ -51,7 +54,7 @@ def routing(moe: Moe, step: Step) -> Routed:
         most = math.ceil(step.capacity * tokens * moe.per_token / moe.experts)
         places = min(places, max(1, round(math.fsum(min(tokens * chance, most) for chance in chances))))
     touched = min(touched, places)
-    return Routed(touched, -(-places // touched), places)
+    return Routed(touched, -(-places // touched), places, min(expected, float(places)))
 
 
 def _chances(moe: Moe, step: Step) -> list[float]:

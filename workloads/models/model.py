@@ -7,7 +7,7 @@ that grows. Parts are asked for by length, so that only the lengths that matter 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -49,7 +49,9 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelSize(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model weighs: values, and bytes as they are stored. `layers` counts an encoder's too."""
+    """What a model weighs: values, and bytes as they are stored. `layers` counts an encoder's too, and of a
+    graph its parts, as `counts` says; `batch` is how many of each request run at once.
+    """
 
     parameters: int
     active_parameters: int
@@ -57,8 +59,11 @@ class ModelSize(msgspec.Struct, frozen=True, kw_only=True):
     weight_bytes: float
     kv_bytes_per_token: float
     state_bytes: float
+    batch: int = 1
+    counts: str = "layers"
 
 
+@runtime_checkable
 class Model(Protocol):
     """A whole network with its settings."""
 

@@ -148,13 +148,15 @@ class Embedding(msgspec.Struct, frozen=True, kw_only=True):
     """What makes tokens of a model's input; tables are read by rows. `width` 0 is the hidden size.
 
     `tied` reads a table that is counted elsewhere: T5's encoder and decoder have one. `norm` stands before
-    the projection from `width`, if there is one.
+    the projection from `width`, if there is one. With `positions_inside` that has no bias, and positions are
+    as wide as the hidden state and added after it (OPT-350M).
     """
 
     vocabulary: int = 0
     width: int = 0
     tied: bool = False
     positions: int = 0
+    positions_inside: bool = False
     types: int = 0
     norm: NormKind | None = None
     scaled: bool = False
@@ -165,7 +167,8 @@ class Embedding(msgspec.Struct, frozen=True, kw_only=True):
 class Projection(msgspec.Struct, frozen=True, kw_only=True):
     """A product over the last hidden states, after the final norm: a head or a pooler.
 
-    `tied` reads the embedding's table; `one_token` takes one token of each sequence in every phase.
+    `tied` reads the embedding's table; `one_token` takes one token of each sequence in every phase. With a
+    `width` a first product leads to it, without bias (OPT-350M).
     """
 
     name: str
@@ -175,6 +178,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     activation: str = ""
     soft_cap: float = 0.0
     one_token: bool = False
+    width: int = 0
 
 
 class Quantization(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ def test_a_file_is_the_sum_of_its_parts(layer):
 def test_text_and_page_say_activations_and_what_costs_nothing(layer, tmp_path):
     done = run(layer, "--set", "seq=16", "--accel", "sa8295p", "--level", "analytical")
     assert done.exit_code == 0
-    assert "536 parameters, 1.05 KiB of weights, 10 layers" in done.stdout
+    assert "536 parameters, 1.05 KiB of weights, 10 parts" in done.stdout
     assert "inputs/s" in done.stdout
     assert "energy/input" in done.stdout
     kept, page = tmp_path / "kept.json", tmp_path / "page.html"

@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from einsim.cli.main import main
 from einsim.evaluation import evaluate
 from einsim.models.judge import evaluate_model
 from einsim.specs.errors import EinsimError, SpecError
@@ -184,3 +185,42 @@ def test_an_encoder_has_no_decode_step():
     assert load_model("attention") is None
     with pytest.raises(SpecError, match="a bidirectional model has no decode step"):
         run("bert-base", phase="decode", seq=16, b=1)
+
+
+def test_the_time_from_token_to_token_grows_with_the_cache(file):
+    path = file(CONFIG)
+    found = run(path, seq=40, decode=9, between="dram").phases[-1]
+    first, last = (run(path, seq=40 + at, decode=1, between="dram").phases[-1].result for at in (0, 8))
+    assert (found.first_step_s, found.last_step_s) == (first.latency_s, last.latency_s)
+    assert found.first_step_s <= found.mean_step_s <= found.last_step_s
+    assert found.mean_step_s * 9 == pytest.approx(found.result.latency_s)
+
+
+def test_a_model_larger_than_dram_is_judged_and_does_not_fit():
+    """8 GiB of a TPU v4i hold neither the weights of LLaMA-3-8B nor, in one layer, those of many tokens."""
+    found = evaluate_model(
+        "llama3-8b", "tpu-v4i", level="analytical", settings={"seq": 8192, "b": 64, "phase": "prefill"}
+    )
+    assert found.fits is False
+    assert found.capacity_bytes == 8 * 2**30
+    assert evaluate("llama3-8b", "tpu-v4i", level="analytical", settings={"seq": 64}).result.cycles
+
+
+def test_one_part_says_which_model_it_is_of(capsys):
+    words = [
+        "run",
+        "bert-base",
+        "--set",
+        "part=layer",
+        "seq=16",
+        "--accel",
+        "sa8295p",
+        "--level",
+        "analytical",
+    ]
+    assert main([*words, "--json"]) == 0
+    model = json.loads(capsys.readouterr().out)["model"]
+    assert (model["name"], model["part"], model["layers"], model["batch"]) == ("bert-base", "layer", 12, 64)
+    assert model["parameters"] == 109_482_240
+    assert main(["run", "bert-base", "--set", "seq=16", "--accel", "sa8295p", "--level", "analytical"]) == 0
+    assert "12 layers, batch of 64\n" in capsys.readouterr().out

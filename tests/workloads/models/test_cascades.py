@@ -194,6 +194,7 @@ def test_experts_are_charged_for_the_rows_that_are_routed(tokens):
     found = mixture.routing(moe, step)
     expected = 8 * (1 - (1 - 2 / 8) ** tokens)
     assert abs(found.experts - expected) <= 0.5
+    assert found.expected == pytest.approx(expected, rel=1e-12)
     cascade = mixture.routed(moe, HIDDEN, step)
     assert cascade.macs == 2 * tokens * 3 * HIDDEN * 5
     assert cascade.size("x") == found.experts

@@ -182,10 +182,8 @@ FAULTS = [
     # Forms that aren't known.
     ("mamba-130m", {"hidden_act": "relu"}, "config.json:12 hidden_act: must be silu, around which its state space is made (got 'relu')"),
     ("deepseek-v3", {"head_dim": 100}, "config.json:35 head_dim: must be the 64 rotated elements, or all 192 (got 100)"),
-    ("opt-125m", {"_remove_final_layer_norm": True}, "config.json:12 _remove_final_layer_norm: must be false: OPT ends in a norm (got true)"),
     ("phi-2", {"qk_layernorm": True}, "config.json:10 qk_layernorm: must be false: a layer norm of queries and keys isn't known (got true)"),
     ("bert-base", {"position_embedding_type": "relative_key"}, "config.json:11 position_embedding_type: must be absolute: biases by position aren't known of this kind (got 'relative_key')"),
-    ("opt-125m", {"word_embed_proj_dim": 512}, "config.json:9 word_embed_proj_dim: must equal the hidden size 768 (got 512)"),
     ("mixtral-8x7b", {"num_experts_per_tok": 9}, "config.json:11 num_experts_per_tok: must be <= 8, the experts that there are (got 9)"),
     ("t5-small", {"feed_forward_proj": "mixed-gelu"}, "config.json:11 feed_forward_proj: must be an activation or gated-ACTIVATION (got 'mixed-gelu')"),
     ("mamba2-130m", {"num_heads": 23}, "config.json:6 num_heads: times head_dim (64) must be the inner size 1536 (got 23)"),

@@ -196,6 +196,9 @@ def test_an_embedding_adds_rows_norms_and_widens_them():
     )
     rows = reference.norm("layernorm", w["TOK"] + w["POS"] + w["TYP"], w, "0")
     np.testing.assert_allclose(found["X"], rows @ w["WX"] + w["BX"])
+    inside = Embedding(vocabulary=9, width=4, positions=8, positions_inside=True)
+    w, found = run(ends.embedding(inside, 6, STEP))
+    np.testing.assert_allclose(found["X"], w["TOK"] @ w["WX"] + w["POS"])
     w, found = run(ends.embedding(Embedding(vocabulary=9, scaled=True), 6, STEP))
     np.testing.assert_allclose(found["X"], w["TOK"] * np.sqrt(6))
 
@@ -224,6 +227,8 @@ def test_whispers_stem_is_two_convolutions():
 def test_a_head_caps_what_it_makes():
     w, found = run(ends.projection(Projection(name="head", outputs=7, bias=True, soft_cap=3.0), 6, STEP))
     np.testing.assert_allclose(found["Y"], 3 * np.tanh((w["X"] @ w["WH"] + w["BH"]) / 3))
+    w, found = run(ends.projection(Projection(name="head", outputs=7, width=3), 6, STEP))
+    np.testing.assert_allclose(found["Y"], w["X"] @ w["WN"] @ w["WH"])
     w, found = run(
         ends.projection(Projection(name="pooler", outputs=6, bias=True, activation="tanh"), 6, STEP)
     )

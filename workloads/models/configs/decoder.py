@@ -39,8 +39,8 @@ def gated_mlp(config: ModelConfig, key: str = "intermediate_size", bias: bool = 
 
 def language_model(
     config: ModelConfig, kind: str, layers: Iterable[Layer], *,
-    norm: NormKind = "rmsnorm", tied: bool = False, embedding: Embedding | None = None,
-    head_bias: bool = False, soft_cap: float = 0.0, sizes: tuple[int, int] | None = None,
+    norm: NormKind | None = "rmsnorm", tied: bool = False, embedding: Embedding | None = None,
+    head_bias: bool = False, soft_cap: float = 0.0, sizes: tuple[int, int] | None = None, head_width: int = 0,
 ) -> Network:  # fmt: skip
     """Layers between an embedding and a head over its vocabulary, which `tie_word_embeddings` may share.
 
@@ -49,7 +49,7 @@ def language_model(
     vocabulary, hidden = sizes or (config.size("vocab_size"), config.size("hidden_size"))
     head = Projection(
         name="head", outputs=vocabulary, tied=config.flag("tie_word_embeddings", tied), bias=head_bias,
-        soft_cap=soft_cap,
+        soft_cap=soft_cap, width=head_width,
     )  # fmt: skip
     return Network(
         name=kind, kind=kind, hidden=hidden, embedding=embedding or Embedding(vocabulary=vocabulary),

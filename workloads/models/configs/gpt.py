@@ -47,26 +47,34 @@ def gpt_neox(config: ModelConfig) -> Network:
 
 
 def opt(config: ModelConfig) -> Network:
-    """OPT: two positions more than tokens; the one of 350M, which is narrower outside, isn't known."""
+    """OPT: two positions more than tokens. The one of 350M is narrower outside, with its norms after each
+    block and none at the end.
+    """
     hidden, heads, vocabulary = (
         config.size("hidden_size"),
         config.size("num_attention_heads"),
         config.size("vocab_size"),
     )
-    config.only("word_embed_proj_dim", hidden, rule=f"must equal the hidden size {hidden}")
-    config.only("do_layer_norm_before", True, rule="must be true: norms after each block aren't known of OPT")
+    outside, before = config.size("word_embed_proj_dim", hidden), config.flag("do_layer_norm_before", True)
+    narrow = outside if outside != hidden else 0
     gains = "must be true: norms without gains aren't known of OPT"
     config.only("layer_norm_elementwise_affine", True, rule=gains)
-    config.only("_remove_final_layer_norm", False, rule="must be false: OPT ends in a norm")
+    ends = before and not config.flag("_remove_final_layer_norm")
     bias = config.flag("enable_bias", True)
     mlp = Mlp(
         inner=config.size("ffn_dim"), bias=bias, activation=config.activation("activation_function", "relu")
     )
-    layer = Layer(mixer=_heads(config, hidden, heads, "qkvo" if bias else ""), mlp=mlp, norm="layernorm")
+    layer = Layer(
+        mixer=_heads(config, hidden, heads, "qkvo" if bias else ""), mlp=mlp, norm="layernorm",
+        placement="pre" if before else "post",
+    )  # fmt: skip
     positions = config.size("max_position_embeddings") + 2
     return language_model(
-        config, "opt", [layer] * config.size("num_hidden_layers"), norm="layernorm", tied=True,
-        embedding=Embedding(vocabulary=vocabulary, positions=positions),
+        config, "opt", [layer] * config.size("num_hidden_layers"), norm="layernorm" if ends else None,
+        tied=True, head_width=narrow,
+        embedding=Embedding(
+            vocabulary=vocabulary, positions=positions, width=narrow, positions_inside=bool(narrow),
+        ),
     )  # fmt: skip
 
 
