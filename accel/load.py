@@ -11,6 +11,7 @@ import msgspec
 
 from einsim.accel import generic, provenance
 from einsim.accel.families import fpga_dsp, npu, spatial_array
+from einsim.accel.fitted import FittedConstant
 from einsim.accel.gpu.machine import gpu_names
 from einsim.accel.machine import Machine
 from einsim.accel.written import WrittenMachine
@@ -66,9 +67,24 @@ def load_machine(name_or_path: str | Path, overrides: Mapping[str, Setting] | No
         machine = _build(document, name)
     except RuleError as error:
         raise document.error(error.at, error.rule, got=error.got, hint=error.hint, root=_ROOT) from None
-    provenance.check(document, document.data.get("sources", {}), document.data.get("assumed", []))
+    provenance.check(
+        document, document.data.get("sources", {}), document.data.get("assumed", []),
+        document.data.get("fitted", {}),
+    )  # fmt: skip
     typed = {dotted(path): "set by the user" for path in document.flags}
     return msgspec.structs.replace(machine, sources={**machine.sources, **typed}) if typed else machine
+
+
+def fitted_of(name_or_path: str | Path) -> dict[str, FittedConstant]:
+    """What of a machine's file was fitted on measured rows, by dotted path; SpecError as `load_machine`."""
+    document, _ = _read(str(name_or_path))
+    return decode(document, _FittedSection, _ROOT).fitted
+
+
+class _FittedSection(msgspec.Struct):
+    """The one section, whatever else a file has."""
+
+    fitted: dict[str, FittedConstant] = {}
 
 
 def _read(name_or_path: str) -> tuple[Document, str]:

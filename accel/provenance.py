@@ -9,7 +9,7 @@ from einsim.specs.document import Document
 from einsim.specs.errors import MISSING, SpecError
 from einsim.specs.near import near
 
-_NOT_FIGURES = ("sources", "assumed", "family", "machine")
+_NOT_FIGURES = ("sources", "assumed", "fitted", "family", "machine")
 
 
 def figures(data: Any, above: str = "") -> list[str]:
@@ -20,11 +20,14 @@ def figures(data: Any, above: str = "") -> list[str]:
     return [above]
 
 
-def check(document: Document, sources: Mapping[str, str], assumed: Iterable[str]) -> None:
-    """SpecError for a cited or assumed path that the file does not hold, and for an empty citation."""
-    for section, paths in (("sources", list(sources)), ("assumed", list(assumed))):
+def check(
+    document: Document, sources: Mapping[str, str], assumed: Iterable[str], fitted: Iterable[str] = ()
+) -> None:
+    """SpecError for a cited, assumed or fitted path that the file lacks, and for an empty citation."""
+    sections = {"sources": list(sources), "assumed": list(assumed), "fitted": list(fitted)}
+    for section, paths in sections.items():
         for index, path in enumerate(paths):
-            here = ("sources", path) if section == "sources" else ("assumed", index)
+            here = ("assumed", index) if section == "assumed" else (section, path)
             if document.value(tuple(path.split("."))) is MISSING:
                 hint = near(path, figures(document.data))
                 raise _error(document, here, "no such path in this file", path, hint)

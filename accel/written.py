@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from einsim.accel.composed import completed
+from einsim.accel.fitted import FittedConstant
 from einsim.accel.machine import (
     DATAFLOWS,
     Convention,
@@ -73,8 +74,7 @@ class WrittenOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     energy: Picojoules | None = None
     """Energy of one op on one lane; not stated where it is left out."""
     made_of: Annotated[dict[str, Cycles], msgspec.Meta(min_length=1)] | None = None
-    """Other ops of this unit that it is issued as, such as `{mac: 6}`; its cycles and energy are then theirs.
-    """
+    """Other ops of this unit that it is issued as, such as `{mac: 6}`: its cycles and energy are theirs."""
     latency_cycles: Latency = 0
     """Further cycles until the result is visible."""
     by_bits: dict[Widths, WrittenWidth] = {}
@@ -350,13 +350,13 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     is left out.
     """
     noc: WrittenNoc | None = None
-    """The network that fills and empties the memories next to the cores; without it they begin and end a tile
-    together.
-    """
+    """The network that fills and empties memories next to cores; without it they begin a tile together."""
     sources: dict[str, str] = {}
     """The citation of each figure by its dotted path, or that of the part above it."""
     assumed: tuple[str, ...] = ()
     """Dotted paths of figures that have no source."""
+    fitted: dict[str, FittedConstant] = {}
+    """Figures that were fitted on measured rows, by their dotted paths; `einsim fit` writes them."""
 
     def assembled(
         self,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing import get_context
 from typing import Final
 
 import msgspec
 
+from einsim.accel.fitted import without_fit
 from einsim.accel.gpu.machine import Gpu
+from einsim.accel.load import fitted_of
 from einsim.accel.machine import Machine
 from einsim.dataflow.result import Result
 from einsim.evaluation import Level, evaluate, machine_of, split_for
@@ -21,7 +24,7 @@ from einsim.models.outcome import ModelResult
 from einsim.specs.errors import EinsimError
 from einsim.specs.progress import tell
 from einsim.validation.silicon.chip_figure import ChipFigure
-from einsim.validation.silicon.figures import ROOFLINE, SOURCED, Judged
+from einsim.validation.silicon.figures import CALIBRATED, ROOFLINE, SOURCED, Judged
 from einsim.validation.silicon.roofline import bound_s
 from einsim.workload import find_workload
 from einsim.workloads.load import load_model
@@ -56,54 +59,72 @@ def job_of(row: ChipFigure) -> PredictionJob:
     return PredictionJob(machine=row.machine, work=row.work, settings=tuple(sorted(row.settings.items())))
 
 
-def predict(rows: Sequence[ChipFigure], workers: int | None = None) -> Iterator[Judged]:
-    """Every row's figures by level, in their order; `workers` processes, one a core if not given."""
+Answers = Callable[[Sequence[PredictionJob], bool], Iterator[Predicted]]
+"""Answers jobs in their order; of each only the preset as it is, if the flag says so."""
+
+
+@contextmanager
+def answering(workers: int) -> Iterator[Answers]:
+    """Answers by so many processes, which stay as long as the block runs."""
+    with ExitStack() as stack:
+        pool: ProcessPoolExecutor | None = None
+
+        def answers(jobs: Sequence[PredictionJob], only_best: bool) -> Iterator[Predicted]:
+            nonlocal pool
+            if workers > 1 and len(jobs) > 1 and pool is None:
+                pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
+            one = partial(answer, only_best=only_best)
+            for at, found in enumerate(pool.map(one, jobs) if pool else map(one, jobs)):
+                tell(f"{jobs[at].work} on {jobs[at].machine}", at, len(jobs))
+                yield found
+
+        yield answers
+
+
+def predict(rows: Sequence[ChipFigure]) -> Iterator[Judged]:
+    """Every row's figures by level, in their order, by a process a core."""
+    with answering(os.cpu_count() or 1) as answers:
+        yield from predicted_by(answers, rows)
+
+
+def predicted_by(
+    answers: Answers, rows: Sequence[ChipFigure], *, only_best: bool = False
+) -> Iterator[Judged]:
+    """As `predict`, by what answers; of rows of one run it is asked once."""
     jobs = list(dict.fromkeys(job_of(row) for row in rows))
-    known = dict(zip(jobs, _answers(jobs, workers or os.cpu_count() or 1), strict=True))
+    known = dict(zip(jobs, answers(jobs, only_best), strict=True))
     for row in rows:
-        answer = known[job_of(row)]
-        found = {
+        found = known[job_of(row)]
+        by_level = {
             level: figures[row.quantity]
-            for level, figures in answer.by_level.items()
+            for level, figures in found.by_level.items()
             if row.quantity in figures
         }
-        why = answer.why or ("" if found else f"no {row.quantity} of {row.work}")
-        yield Judged(measured=row, by_level=found, best=answer.best, why=why)
+        why = found.why or ("" if by_level else f"no {row.quantity} of {row.work}")
+        yield Judged(measured=row, by_level=by_level, best=found.best, why=why)
 
 
-def _answers(jobs: Sequence[PredictionJob], workers: int) -> Iterator[Predicted]:
-    workers = min(workers, len(jobs))
-    if workers <= 1:
-        for at, job in enumerate(jobs):
-            tell(f"{job.work} on {job.machine}", at, len(jobs))
-            yield answer(job)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for at, found in enumerate(pool.map(answer, jobs)):
-            tell(f"{jobs[at].work} on {jobs[at].machine}", at, len(jobs))
-            yield found
-
-
-def answer(job: PredictionJob) -> Predicted:
+def answer(job: PredictionJob, only_best: bool = False) -> Predicted:
     """A job's figures at every level that there is."""
     settings = dict(job.settings)
     try:
-        figures = {
-            SOURCED: run(job.work, job.machine, settings),
-            ROOFLINE: baseline(job.work, job.machine, settings),
-        }
+        fitted = {f"accel.{path}": str(value) for path, value in without_fit(fitted_of(job.machine)).items()}
+        best = CALIBRATED if fitted else SOURCED
+        figures = {best: run(job.work, job.machine, settings)}
+        if not only_best:
+            if fitted:
+                figures[SOURCED] = run(job.work, job.machine, {**settings, **fitted})
+            figures[ROOFLINE] = baseline(job.work, job.machine, settings)
     except EinsimError as error:
         return Predicted(why=str(error))
-    return Predicted(by_level=figures)
+    return Predicted(by_level=figures, best=best)
 
 
 def run(work: str, machine: str, settings: Mapping[str, str]) -> Figures:
     """Figures by einsim's own models, with the mapping that suits; without `work`, an FPGA's resources."""
     if not work:
-        return {
-            name.lower(): float(count)
-            for name, count in _units(machine_of(machine, settings)).resources.items()
-        }
+        resources = _units(machine_of(machine, split_for(settings, (), machine)[1])).resources
+        return {name.lower(): float(count) for name, count in resources.items()}
     if load_model(work) is None:
         return figures_of(evaluate(work, machine, settings=settings, level=LEVEL).result)
     return of_model(evaluate_model(work, machine, settings=settings, level=LEVEL))

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("einsim.cli.report", "Write the mapping report, one HTML page that needs no network."),
     "trace": ("einsim.cli.trace", "Record a window of a run for a trace viewer, or as a waterfall picture."),
     "validate": ("einsim.cli.validate", "Hold einsim's figures against published ones."),
+    "fit": ("einsim.cli.fit", "Fit constants of one's own machine on measured rows."),
     "capture": ("einsim.cli.capture", "Time the kernels on this machine's GPU."),
     "rtl": ("einsim.cli.rtl", "Write the array of a machine as an RTL project with its testbench."),
     "import": (

@@ -32,6 +32,7 @@ from tests.dataflow.read_text import parse_text
 DOCUMENTATION = {
     "family": "says which family this is", "machine": "the machine's name", "technology": "a label",
     "sources": "citations", "assumed": "paths without a citation",
+    "fitted": "what was fitted on measured rows",
 }  # fmt: skip
 
 VECTOR_OPS = {op: {"energy": "1pJ"} for op in ("mac", "mul", "add", "max", "exp", "div", "select")}
@@ -174,6 +175,8 @@ def keys(kind: inspect.Type, path: tuple[str, ...] = ()) -> Iterator[tuple[str, 
         case inspect.StructType():
             for field in kind.fields:
                 yield from keys(field.type, (*path, field.encode_name))
+        case inspect.DictType() if path[-1] in DOCUMENTATION:
+            yield path
         case inspect.DictType() if isinstance(_plain(kind.value_type), inspect.StructType):
             for name in _chosen(path):
                 yield from keys(kind.value_type, (*path, name))

@@ -16,7 +16,7 @@ import msgspec
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.validation.silicon import names
-from einsim.validation.silicon.chip_figure import ChipFigure, positive, read_lines
+from einsim.validation.silicon.chip_figure import COLUMNS, ChipFigure, positive, read, read_lines
 from einsim.workloads.graphs import networks
 from einsim.workloads.load import is_model_name, load_model, network_names
 
@@ -175,10 +175,25 @@ def recognise(head: tuple[str, ...], where: str) -> FileKind:
     )  # fmt: skip
 
 
-def read_file(path: Path) -> Iterator[ChipFigure | NotKnown]:
-    """Every figure of a file, and every row that isn't known. SpecError for a file that can't be read."""
+def read_file(path: Path, machine: str = "", chip: str = "") -> Iterator[ChipFigure | NotKnown]:
+    """Every figure of a file, and every row that isn't known; a table of ours is known, too.
+
+    With `machine` the rows are taken for that one's, whatever their chip is called: those of a `chip`, if one
+    is named. SpecError for a file that can't be read.
+    """
     source, head, lines = read_lines(path)
+    if head == COLUMNS:
+        for row in read(path):
+            if not chip or row.machine == chip:
+                yield msgspec.structs.replace(row, machine=machine or row.machine)
+        return
     kind = recognise(head, str(path))
+    if machine:
+        column = kind.chip
+        named = {cells[column] for _, cells in lines} if column else {""}
+        every = {name: kind.chips.get(name, "").split()[1:] for name in named if chip in {"", name}}
+        own = {name: " ".join([machine, *pairs]) for name, pairs in every.items()}
+        kind = msgspec.structs.replace(kind, chips=own)
     for number, cells in lines:
         yield from _row(kind, cells, number, path, source)
 
