@@ -36,6 +36,10 @@ TIE_NODES = 20_000
 MOST_SHARED, LEAST_SHARED = 6_000, 256
 
 
+#: Ways to have a group's Einsums on units that are bounded one by one.
+MOST_UNITS = 32
+
+
 class Archive:
     """Keys with metas, as the kernel wants them."""
 
@@ -54,14 +58,14 @@ class Archive:
 class Candidates(NamedTuple):
     """Surroundings of a group with tiles of its shared loops: `keys` [N, ...] of what a point there costs at
     least, the least first, and where each stands: its frame, then its inside and its tiles in that. `least`
-    is that of the objective; `all`: none is left out.
+    is that of the objective, of what is left out too; `rest` of that alone (none: endless).
     """
 
     keys: Floats
     where: Ints  # [N, 3]
     frames: tuple[Frame, ...]
     least: float
-    all: bool
+    rest: float
 
 
 class Contexts:
@@ -136,28 +140,48 @@ class Contexts:
         """The candidates of a group whose objective may be `below` something; those that no point fits are
         left out. Fronts take all. Shares are `left` of what its Einsums cost.
         """
-        frames, every = self._frames(group), True
-        rows, where = [np.empty((0, self.width))], [np.empty((0, 3), np.int64)]
+        frames, rest = self._frames(group), math.inf
+        keys, where = [np.empty((0, 3 if mode == FRONT else 2))], [np.empty((0, 3), np.int64)]
         for number, frame in enumerate(frames):
             if self.late():
-                every = False
+                rest = 0.0
                 break
-            every = every and frame.all
-            total: Floats = np.zeros((len(frame.insides), len(frame.tiles), self.width))
-            for einsum, (seen, which) in zip(group, frame.views, strict=True):
-                rows_of = bounds_of(self.space, self.pools, einsum, seen, frame.tiles)
-                if einsum.name in left:
-                    rows_of[..., : len(self.scale.engines) + 1] *= left[einsum.name]
-                total += rows_of[which]
-            inside, tile = np.nonzero(np.isfinite(total).all(axis=-1) & self._fit(total))
-            good = total[inside, tile]
-            few = self._keys(good, mode)[:, 0] < (below if mode >= LATENCY else math.inf)
-            rows.append(good[few])
-            where.append(np.stack([np.full(len(tile), number), inside, tile], axis=1)[few])
-        keys = self._keys(np.concatenate(rows), mode)
-        order = np.lexsort(keys.T[::-1])
-        least = float(keys[order[0], 0]) if len(keys) else math.inf
-        return Candidates(keys[order], np.concatenate(where)[order], frames, least if every else 0.0, every)
+            if (
+                not frame.all and rest == math.inf
+            ):  # tiles that are left out: loops that are not split cost less
+                rest = float(
+                    self._least(group, frames[0], mode, left, fitting=False)[..., 0].min(initial=math.inf)
+                )
+            least = self._least(group, frame, mode, left)
+            few = least[..., 0] < (below if mode >= LATENCY else math.inf)
+            inside, tile = np.nonzero(few & np.isfinite(least[..., 0]))
+            keys.append(least[inside, tile])
+            where.append(np.stack([np.full(len(tile), number), inside, tile], axis=1))
+        found = np.concatenate(keys)
+        order = np.lexsort(found.T[::-1])
+        first = float(found[order[0], 0]) if len(found) else math.inf
+        return Candidates(found[order], np.concatenate(where)[order], frames, min(first, rest), rest)
+
+    def _least(
+        self, group: tuple[Einsum, ...], frame: Frame, mode: int, left: Mapping[str, float], *,
+        fitting: bool = True,
+    ) -> Floats:  # fmt: skip
+        """Keys [I, T, ...] that no point of a group in a frame is below, on whatever units its Einsums are:
+        endless where none fits, or, if it need not be `fitting`, where there is none.
+        """
+        ways, costs = list[Floats](), len(self.scale.engines) + 1
+        for einsum, (seen, which) in zip(group, frame.views, strict=True):
+            share = np.where(np.arange(self.width) < costs, left.get(einsum.name, 1.0), 1.0)
+            ways.append(bounds_of(self.space, self.pools, einsum, seen, frame.tiles)[:, which] * share)
+        while math.prod(map(len, ways)) > MOST_UNITS:
+            several = max(range(len(ways)), key=lambda at: len(ways[at]))
+            ways[several] = ways[several].min(axis=0, keepdims=True)
+        found = np.full((len(frame.insides), len(frame.tiles), 3 if mode == FRONT else 2), math.inf)
+        for rows in itertools.product(*ways):
+            total: Floats = np.sum(rows, axis=0)
+            fits = np.isfinite(total).all(axis=-1) & (self._fit(total) | (not fitting))
+            found[fits] = np.minimum(found[fits], self._keys(total[fits], mode))
+        return found
 
     def _frames(self, group: tuple[Einsum, ...]) -> tuple[Frame, ...]:
         resident = self.space.resident_in(group)

@@ -87,7 +87,7 @@ class GroupSearch:
         """Every surrounding in the order of what it costs at least, until none can improve on the best."""
         below = float(self.archive.keys[0, 0]) if self.mode >= LATENCY and self.archive.count else math.inf
         candidates = self.contexts.candidates(self.group, self.mode, below)
-        covered, least = candidates.all, math.inf if candidates.all else 0.0
+        covered, least = candidates.rest == math.inf, candidates.rest
         for number, (at, inside, tile) in enumerate(candidates.where.tolist()):
             if self.contexts.late() or self.left <= 0:
                 covered, least = False, min(least, float(candidates.keys[number, 0]))

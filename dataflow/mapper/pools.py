@@ -40,9 +40,11 @@ class Rows(NamedTuple):
 
 class Layouts(NamedTuple):
     """Rows that no point of an Einsum's L layouts inside some loops is below, with each vector of their
-    tiles: [L, T, width] of the unit and of each tensor, by its place among the operands, in surroundings.
+    tiles: [L, T, width] of the unit and of each tensor, by its place among the operands, in surroundings;
+    and the units `on` which they are.
     """
 
+    on: tuple[str, ...]
     unit: Floats
     tensors: dict[tuple[int, Inside], Floats]
 
@@ -88,15 +90,16 @@ def table_of(space: MapSpace, pools: Pools, nest: Nest) -> Tables:
 
 
 def bounds_of(space: MapSpace, pools: Pools, einsum: Einsum, seen: tuple[Inside, ...], tiles: Ints) -> Floats:
-    """Rows [S, T, width] that no row of the Einsum inside loops with these tiles is below in any column,
-    in what it sees of S surroundings; endless where there is none.
+    """Rows [U, S, T, width] of which each row of the Einsum inside loops with these tiles is above one of U,
+    that of its unit, in all columns, in what it sees of S surroundings; endless where there is none.
     """
     key = (einsum.name, seen)
     with pools.lock(("bounds", *key)):
         if key not in pools.bounds:
             names = [operand.tensor for operand in operands(space.cascade, einsum)]
             every = [[one.of(name) for name in names] for one in seen]
-            found = np.full((len(seen), len(tiles), space.scale.width), math.inf)
+            units = list(dict.fromkeys(node.unit for one in seen for node in space.leaves(einsum, one.step)))
+            found = np.full((len(units), len(seen), len(tiles), space.scale.width), math.inf)
             for bare in dict.fromkeys(one.bare for one in seen):
                 mine = [(at, of) for at, of in enumerate(every) if seen[at].core == bare.core]
                 layouts = _layouts(space, pools, einsum, bare, [of for _, of in mine], tiles)
@@ -104,7 +107,9 @@ def bounds_of(space: MapSpace, pools: Pools, einsum: Einsum, seen: tuple[Inside,
                     total = layouts.unit
                     for part in enumerate(of):
                         total = total + layouts.tensors[part]
-                    found[at] = total.min(axis=0, initial=math.inf)
+                    for number, unit in enumerate(units):
+                        here = [one == unit for one in layouts.on]
+                        found[number, at] = total[here].min(axis=0, initial=math.inf)
             pools.bounds[key] = found
         return pools.bounds[key]
 
@@ -143,5 +148,6 @@ def _layouts(
                 if count:
                     tensors[part][number, allowed] = parts[:, begin : begin + count].min(axis=1)
                 begin += count
-        pools.layouts[key] = Layouts(unit, {**had, **tensors})
+        on = tuple(nest.node.unit for nest, _ in nests)
+        pools.layouts[key] = Layouts(on, unit, {**had, **tensors})
         return pools.layouts[key]
