@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from einsim.accel.machine import Machine, Role, Unit, UnitKind
-from einsim.accel.written import Count, Name, WrittenLanes, WrittenMachine, WrittenPort
+from einsim.accel.written import Count, Name, Share, WrittenLanes, WrittenMachine, WrittenPort
 from einsim.specs.errors import RuleError, below
 from einsim.specs.units import Bytes
 
@@ -21,6 +21,8 @@ class GenericMemory(WrittenPort, frozen=True, kw_only=True, forbid_unknown_field
     """Its size; unbounded where it is left out."""
     copies: Count = 1
     """How many there are, one in each core; capacity and rates are of each."""
+    efficiency: Share = 1.0
+    """Share of its rates that is reached."""
 
 
 class RoleMemories(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,7 +78,11 @@ def derive(spec: Generic, name: str) -> Machine:
     for made, one in spec.memories.items():
         with below("memories", made):
             _check_copies(one, spec.memories)
-            memories.append(one.memory(made, parent=one.parent, capacity=one.capacity, copies=one.copies))
+            memories.append(
+                one.memory(
+                    made, parent=one.parent, capacity=one.capacity, copies=one.copies, share=one.efficiency
+                )
+            )
     units: dict[str, Unit] = {}
     for made, unit in spec.units.items():
         with below("units", made):

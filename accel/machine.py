@@ -8,9 +8,11 @@ from typing import Literal
 
 import msgspec
 
+from einsim.accel.dispatch import Dispatch
 from einsim.accel.links import Links, check_links
 from einsim.accel.noc import Noc
 from einsim.accel.port import whole_accesses
+from einsim.accel.registers import OperandLoad, RegisterFile
 from einsim.specs.errors import RuleError
 from einsim.specs.near import near
 
@@ -51,14 +53,6 @@ def total_pj(parts: Iterable[tuple[float | None, int]]) -> float | None:
     return found
 
 
-class RegisterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The registers of one PE: bytes, and energy in pJ per value read or written; None: not stated."""
-
-    bytes_per_pe: int
-    read_pj: float | None = None
-    write_pj: float | None = None
-
-
 class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An array of equal lanes that issue the same op.
 
@@ -72,7 +66,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     (`einsim.dataflow.array_time`); "" counts its streaming only. `exploits` names sparsity patterns that save
     work here; others cost dense. `mode_of` names the unit whose arithmetic this one is a mode of: of the two,
     one computes at a time. `accumulator_bits` is the width of sums while they are partial; none, or less than
-    the result's: that of the result.
+    the result's: that of the result. `operand_load`: how a systolic array's stationary values load.
     """
 
     name: str
@@ -91,11 +85,16 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     convention: Convention = ""
     mode_of: str = ""
     accumulator_bits: int | None = None
+    operand_load: OperandLoad = OperandLoad()
 
     def __post_init__(self) -> None:
         if self.convention and (self.kind != "systolic" or not {"rows", "cols"} <= set(self.dims)):
             rule = "is for systolic units with rows and cols"
             raise RuleError(rule, got=self.convention, at=("convention",))
+        if self.operand_load != OperandLoad() and (self.kind != "systolic" or self.convention):
+            rule = "is for systolic units without a convention, which counts the load"
+            key = "hidden" if self.operand_load.rows_per_cycle == 1 else "rows_per_cycle"
+            raise RuleError(rule, got=self.convention or self.kind, at=("operand_load", key))
         if not self.dims:
             raise RuleError("must name at least one dimension", at=("dims",))
         for name, size in self.dims.items():
@@ -113,10 +112,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.fill == "exposed" and not {"rows", "cols"} & set(self.dims):
             raise RuleError("is for units with rows or cols", got=self.fill, at=("fill",))
         for at, chain in enumerate(self.fused_ops):
-            for op in chain:
-                if op not in self.ops:
-                    hint = near(op, self.ops)
-                    raise RuleError(f"the unit has no op '{op}'", hint=hint, at=("fused_ops", at))
+            for op in (op for op in chain if op not in self.ops):
+                raise RuleError(f"the unit has no op '{op}'", hint=near(op, self.ops), at=("fused_ops", at))
         for dataflow in self.dataflows:
             if dataflow not in DATAFLOWS:
                 hint = near(dataflow, DATAFLOWS)
@@ -276,8 +273,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `multicast`: one read of a memory outside the cores serves every core that wants the same bytes; without
     it each core reads them for itself. `area_um2` is by component, `area_not_stated` names
     the components that are left out of it, `resources` are FPGA primitives by name.
-    `sources` maps the dotted path of a figure in the machine's YAML to its citation; `assumed` lists the
-    paths of figures that have none.
+    `dispatch`: what starting a run and its ops costs; `compiler`: the template that stands for its own.
+    `sources` cites a figure by its dotted path in the machine's YAML; `assumed` lists those without a source.
     """
 
     name: str
@@ -292,6 +289,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     area_not_stated: tuple[str, ...] = ()
     resources: dict[str, int] = {}
     technology: str = ""
+    dispatch: Dispatch = Dispatch()
+    compiler: str = ""
     sources: dict[str, str] = {}
     assumed: tuple[str, ...] = ()
 

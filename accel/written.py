@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from einsim.accel.composed import completed
+from einsim.accel.dispatch import Dispatch
 from einsim.accel.fitted import FittedConstant
 from einsim.accel.machine import (
     DATAFLOWS,
@@ -17,12 +18,12 @@ from einsim.accel.machine import (
     Memory,
     OpCost,
     Refresh,
-    RegisterFile,
     Role,
     Unit,
     UnitKind,
 )
-from einsim.accel.noc import Noc
+from einsim.accel.noc import WrittenNoc
+from einsim.accel.registers import OperandLoad, WrittenRegisters
 from einsim.specs.errors import RuleError, below
 from einsim.specs.near import near
 from einsim.specs.schema import text
@@ -51,6 +52,7 @@ Widths = Annotated[
 """Bits of operands: `16` for both, `16x8` where they differ."""
 
 Area = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class WrittenWidth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,25 +97,6 @@ class WrittenOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 )
                 for bits, one in self.by_bits.items()
             },
-        )
-
-
-class WrittenRegisters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A PE's registers as written; energies are per value."""
-
-    bytes_per_pe: Bytes
-    """Register bytes of one PE."""
-    read_energy: Picojoules | None = None
-    """Energy of reading one value; not stated where it is left out."""
-    write_energy: Picojoules | None = None
-    """Energy of writing one value; not stated where it is left out."""
-
-    def registers(self) -> RegisterFile:
-        """The machine's register file."""
-        return RegisterFile(
-            bytes_per_pe=int(self.bytes_per_pe),
-            read_pj=_figure(self.read_energy),
-            write_pj=_figure(self.write_energy),
         )
 
 
@@ -187,11 +170,21 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 
     def memory(
-        self, name: str, *, parent: str | tuple[str, ...] | None, capacity: int | None, copies: int = 1
+        self,
+        name: str,
+        *,
+        parent: str | tuple[str, ...] | None,
+        capacity: int | None,
+        copies: int = 1,
+        share: float = 1,
     ) -> Memory:
-        """The memory, or `copies` of it, one in each core: capacity and rates are each one's, and add up."""
+        """The memory, or `copies` of it, one in each core: capacity and rates are each one's, and add up.
+
+        A `share` of the rates is reached.
+        """
         shared = self.read_bandwidth is None and self.write_bandwidth is None
-        read, write = (self.bandwidth, None) if shared else (self.read_bandwidth, self.write_bandwidth)
+        both = (self.bandwidth, None) if shared else (self.read_bandwidth, self.write_bandwidth)
+        read, write = (None if rate is None else BytesPerSecond.parse(int(rate * share)) for rate in both)
         return Memory(
             name=name,
             parent=parent,
@@ -232,26 +225,19 @@ class WrittenDram(WrittenPort, frozen=True, kw_only=True, forbid_unknown_fields=
         """Memory `dram` at a share of its peak bandwidth; RuleError where that isn't written."""
         if self.bandwidth is None:
             raise RuleError("missing key 'bandwidth'", at=("dram",))
-        with below("dram", "bandwidth"):
-            rate = BytesPerSecond.parse(int(self.bandwidth * share))
         with below("dram"):
-            return msgspec.structs.replace(self.dram(), read_bytes_per_s=int(rate))
+            return self.memory("dram", parent=None, capacity=self.capacity, share=share)
 
 
-class WrittenNoc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The network that fills and empties the memories next to the cores: `{bandwidth: 128GB/s}`."""
+class PeakDram(WrittenDram, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """DRAM by its peak `bandwidth` and the share that is reached."""
 
-    bandwidth: BytesPerSecond
-    """Rate of the network to the cores, one transfer at a time."""
-    multicast: bool | None = None
-    """Whether what all cores need is sent once; the machine's own `multicast` where it is left out."""
+    efficiency: Share = 1.0
+    """Share of the peak bandwidth that is reached."""
 
-    def noc(self, *, multicast: bool = True) -> Noc:
-        """The network; where it says nothing of multicast, as the machine says."""
-        return Noc(
-            bytes_per_s=int(self.bandwidth),
-            multicast=multicast if self.multicast is None else self.multicast,
-        )
+    def dram(self) -> Memory:
+        """Memory `dram` at what is reached."""
+        return super().dram() if self.efficiency == 1 else self.reached(self.efficiency)
 
 
 class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -292,6 +278,10 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What the edges of a systolic tile cost: `scale-sim`, `edge-aware`, `overlapped`; its streaming only
     where it is left out.
     """
+    operand_load: OperandLoad | None = None
+    """How a systolic array's stationary operand loads: `{rows_per_cycle: 8, hidden: false}`; a row a cycle,
+    behind the fold before, where it is left out.
+    """
 
     def unit(
         self,
@@ -323,6 +313,7 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             bits=self.bits,
             convention=self.convention,
             accumulator_bits=self.accumulator_bits,
+            operand_load=self.operand_load or OperandLoad(),
         )
 
     def _reduction_latency_cycles(self, dims: dict[str, int]) -> dict[str, int]:
@@ -351,6 +342,12 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """
     noc: WrittenNoc | None = None
     """The network that fills and empties memories next to cores; without it they begin a tile together."""
+    dispatch: Dispatch | None = None
+    """What starting work costs: `{run_cycles: 3000, op_cycles: 200}`."""
+    compiler: str = ""
+    """The template (`einsim list mappings`) that stands for its own compiler, where a run asks for none; what
+    suits where it is left out.
+    """
     sources: dict[str, str] = {}
     """The citation of each figure by its dotted path, or that of the part above it."""
     assumed: tuple[str, ...] = ()
@@ -381,6 +378,8 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             noc=self.noc.noc(multicast=multicast) if self.noc else None,
             multicast=multicast,
             technology=self.technology,
+            dispatch=self.dispatch or Dispatch(),
+            compiler=self.compiler,
             sources=self.sources,
             assumed=(*self.assumed, *(path for at, unit in units.items() for path in self._added(at, unit))),
         )

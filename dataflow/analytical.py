@@ -23,6 +23,9 @@ from einsim.dataflow.program import Op, Program, ScheduleNode
 from einsim.dataflow.result import Result
 from einsim.dataflow.volume import tally_of
 
+DISPATCH = "dispatch"
+"""The cause of a stall in which the machine is told what to do."""
+
 
 def analyse(program: Program, machine: Machine) -> Result:
     """Evaluate a program analytically: the level "analytical" of `einsim run`."""
@@ -33,8 +36,7 @@ def analyse(program: Program, machine: Machine) -> Result:
             total[engine] += busy
     ticks = least_ticks(program, counts)
     cycles = -(-ticks // program.ticks_per_cycle)
-    seconds = ticks / program.ticks_per_cycle / program.clock_hz
-    books = keep_books(program, machine, counts, seconds)
+    books = keep_books(program, machine, counts, seconds_of(program, machine, ticks))
     busiest = max(total, key=lambda name: total[name])
     bound_by = {name: -(-value // program.ticks_per_cycle) for name, value in total.items()}
     bound_by["schedule"] = cycles
@@ -47,6 +49,12 @@ def analyse(program: Program, machine: Machine) -> Result:
         bottleneck=bottleneck(busiest, total, ticks), stalls=stalls[critical], stalls_by_unit=stalls,
         breakdown_by_unit=rows,
     )  # fmt: skip
+
+
+def seconds_of(program: Program, machine: Machine, ticks: int) -> float:
+    """Seconds of a run whose tiles take so many ticks: those of its dispatch come on top."""
+    dispatch_ticks = machine.dispatch.cycles(program.dispatched) * program.ticks_per_cycle
+    return (ticks + dispatch_ticks) / program.ticks_per_cycle / program.clock_hz
 
 
 def least_ticks(program: Program, counts: dict[int, dict[tuple[int, ...], int]]) -> int:
@@ -135,8 +143,17 @@ def make_result(
     breakdown_by_unit: dict[str, dict[str, int]],
     timeline: tuple[object, ...] = (),
 ) -> Result:
-    """Put time and books together; used by both levels."""
+    """Put time and books together; used by both levels. In the `ticks` of the tiles every unit does what
+    `breakdown_by_unit` says, in those of the dispatch nothing.
+    """
     pes = {engine.name: engine.pes for engine in program.engines if engine.kind == "unit"}
+    dispatch = machine.dispatch.cycles(program.dispatched)
+    if dispatch:
+        bound_by = {**bound_by, "schedule": bound_by["schedule"] + dispatch}
+        stalls = {DISPATCH: dispatch, **stalls}
+        stalls_by_unit = {unit: {DISPATCH: dispatch, **rows} for unit, rows in stalls_by_unit.items()}
+        breakdown_by_unit = {unit: {**rows, DISPATCH: dispatch} for unit, rows in breakdown_by_unit.items()}
+    ticks += dispatch * program.ticks_per_cycle
     return Result(
         workload=program.workload,
         accel=program.accel,

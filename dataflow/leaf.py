@@ -116,9 +116,12 @@ def added_up(
 
 
 @rule
-def loaded_under(steps: Number, folds: Number, loads: Number) -> Number:
-    """Steps of folds under each of which the next stationary values load in so many."""
-    return steps + (folds * loads > steps) * (folds * loads - steps)  # the larger one, in arrays too
+def loaded_under(steps: Number, folds: Number, loads: Number, waiting: Number) -> Number:
+    """Steps of folds under each of which the next stationary values load in so many or, `waiting`, before
+    each of which its own do.
+    """
+    hidden = steps + (folds * loads > steps) * (folds * loads - steps)  # the larger one, in arrays too
+    return hidden + waiting * (steps + folds * loads - hidden)
 
 
 def merging(unit: Unit, einsum: Einsum) -> Action:
@@ -150,11 +153,11 @@ def leave_each_step(node: Compute, memory: str = "") -> bool:
 
 
 def load_steps(unit: Unit, node: Compute) -> int:
-    """Steps in which a fold's stationary values load: a cycle a row of a systolic array; 0 elsewhere, and
-    where a convention counts them.
+    """Steps in which a fold's stationary values load into a systolic array; 0 elsewhere, and where a
+    convention counts them.
     """
     loads = unit.kind == "systolic" and leave_each_step(node) and not unit.convention
-    return unit.dims.get("rows", 1) if loads else 0
+    return unit.operand_load.cycles(unit.dims.get("rows", 1)) if loads else 0
 
 
 def skips(cascade: Cascade, unit: Unit, einsum: Einsum, extents: Mapping[str, int]) -> tuple[Skip, ...]:
@@ -208,7 +211,9 @@ def laid_cycles(unit: Unit, laid: LaidTile, each: int) -> int:
         )  # fmt: skip
         return array_time(unit.convention, tiles) if steps else 0
     loads = load_steps(unit, laid.node)
-    return (steps > 0) * (loaded_under(steps, laid.filled(), loads) if loads else steps) * each
+    if not loads:
+        return steps * each
+    return (steps > 0) * loaded_under(steps, laid.filled(), loads, int(not unit.operand_load.hidden)) * each
 
 
 def leaf_cost(

@@ -102,8 +102,16 @@ def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: L
         notes=(*mapping.notes, *remarks(mapping, cascade, machine), *_rounding(ops)),
         macs=cascade.macs,
         outermost=machine.dram.name,
+        dispatched=dispatched(mapping.tree),
         dma={f"dma {memory.name}": memory.dma_engines for memory in machine.memories if memory.dma_engines},
     )
+
+
+def dispatched(node: Node) -> int:
+    """Ops that a machine starts one by one: children of the outermost sequence, or the whole mapping."""
+    while isinstance(node, Keep):
+        node = node.body
+    return len(node.children) if isinstance(node, Sequence) else 1
 
 
 def _stepped(node: Node, cascade: Cascade, tiles: MappingType[str, int]) -> Node:

@@ -207,6 +207,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     dma: dict[str, int] = {}  # DMA engines by the name that operations give
     notes: tuple[str, ...] = ()
     outermost: str = ""  # the memory that holds what no keep does
+    dispatched: int = 1  # children of its outermost sequence, or the whole
     macs: int | None = None  # multiply-accumulates that the workload asks for, None: not known
 
     @cached_property

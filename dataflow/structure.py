@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
+from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.registers import RegisterFile
 
 
 class MachineStructure(NamedTuple):

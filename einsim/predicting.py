@@ -121,12 +121,14 @@ def answer(job: PredictionJob, only_best: bool = False) -> Predicted:
 
 
 def run(work: str, machine: str, settings: Mapping[str, str]) -> Figures:
-    """Figures by einsim's own models, with the mapping that suits; without `work`, an FPGA's resources."""
+    """Figures by einsim's own models, with the mapping that suits: of a workload as simulated, of a whole
+    model by the analytical level; without `work`, an FPGA's resources.
+    """
     if not work:
         resources = _units(machine_of(machine, split_for(settings, (), machine)[1])).resources
         return {name.lower(): float(count) for name, count in resources.items()}
     if load_model(work) is None:
-        return figures_of(evaluate(work, machine, settings=settings, level=LEVEL).result)
+        return figures_of(evaluate(work, machine, settings=settings, level="sim").result)
     return of_model(evaluate_model(work, machine, settings=settings, level=LEVEL))
 
 

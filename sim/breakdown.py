@@ -17,6 +17,7 @@ TEXTS = {
     "capacity": "no room until {} is done",
     "fill": "filling",
     "drain": "draining",
+    "dispatch": "being dispatched",
     "not busy": "not busy",  # all that the analytical level knows
 }
 STARTS = "fill and drain"  # of a GPU's kernels: the launches' start and the last blocks' end

@@ -21,7 +21,7 @@ import simpy
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import keep_books, static_counts
-from einsim.dataflow.analytical import bottleneck, engine_ticks, least_ticks, make_result
+from einsim.dataflow.analytical import bottleneck, engine_ticks, least_ticks, make_result, seconds_of
 from einsim.dataflow.program import Cost, Op, Program, Stream
 from einsim.dataflow.result import Result
 from einsim.sim.actor import Actor
@@ -321,7 +321,7 @@ class Simulation:
     def result(self, machine: Machine) -> Result:
         """Close the books."""
         program, ticks = self.program, self.ledger.last
-        seconds = ticks / program.ticks_per_cycle / program.clock_hz
+        seconds = seconds_of(program, machine, ticks)
         counts = {actor.op.id: actor.counts for actor in self.actors}
         commands = {name: port.energy_j(seconds) for name, port in self.ports.items()}
         books = keep_books(program, machine, counts, seconds, commands)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from einsim.accel.machine import Machine, Memory, Unit
-from einsim.accel.written import WrittenDram, WrittenFamily, WrittenPort
+from einsim.accel.written import PeakDram, WrittenFamily, WrittenPort
 from einsim.specs.errors import below
 from einsim.specs.units import Bytes
 
@@ -13,7 +13,7 @@ from einsim.specs.units import Bytes
 class BufferedFamily(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Memories `dram` and, within it, `gb`, which units read from; a subclass has the units' keys."""
 
-    dram: WrittenDram
+    dram: PeakDram
     """Memory `dram`: outside the chip."""
     buffer: Bytes
     """Size of the global buffer, memory `gb`."""

@@ -7,18 +7,11 @@ from typing import Annotated, Literal
 import msgspec
 
 from einsim.accel.machine import Machine, OpCost, total_pj
-from einsim.accel.written import Count, Cycles, WrittenDram, WrittenFamily, WrittenLanes, WrittenPort
+from einsim.accel.written import Count, Cycles, PeakDram, WrittenFamily, WrittenLanes, WrittenPort
 from einsim.specs.errors import RuleError, below
 from einsim.specs.units import Bytes
 
 Precision = Literal[8, 16]
-
-
-class Lpddr(WrittenDram, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """LPDDR: its peak `bandwidth` and the share that is reached."""
-
-    efficiency: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
-    """Share of the peak bandwidth that is reached."""
 
 
 class MacCycles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +77,7 @@ class Npu(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bits of the activations: a vector unit has as many lanes as elements of so many bits."""
     cores: Count
     """Cores, each with an engine, vector units and a scratchpad."""
-    dram: Lpddr
+    dram: PeakDram
     """Memory `dram`: LPDDR."""
     scratchpad: Bytes
     """Size of each core's scratchpad; together they are memory `gb`."""
@@ -114,7 +107,7 @@ def derive(spec: Npu, name: str) -> Machine:
         vector = msgspec.structs.replace(vector, bits=(spec.precision,))
     with below("scratchpad_port"):
         scratchpads = spec.scratchpad_port.memory("gb", parent="dram", capacity=spec.scratchpad * spec.cores)
-    memories = (spec.dram.reached(spec.dram.efficiency), scratchpads)
+    memories = (spec.dram.dram(), scratchpads)
     return spec.assembled(name, spec.family, memories, {"tensor": tensor, "vector": vector})
 
 

@@ -7,7 +7,7 @@ import math
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.analytical import analyse
+from einsim.dataflow.analytical import analyse, seconds_of
 from einsim.dataflow.ends import Ends, share_cost
 from einsim.dataflow.intervals import waiting_ticks
 from einsim.dataflow.legality import legal
@@ -124,5 +124,5 @@ class TemplateSpace(msgspec.Struct, frozen=True, kw_only=True):
                 return cost, cost
             return share_cost(max(bound, waiting_ticks(ends)), busy, tiles), cost
         result = analyse(program, self.machine)
-        seconds = max(bound, waiting_ticks(ends)) / program.ticks_per_cycle / program.clock_hz
+        seconds = seconds_of(program, self.machine, max(bound, waiting_ticks(ends)))
         return key_by(objective, seconds, result.energy_stated_j or 0.0, float(sum(result.buffers.values())))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.analytical import analyse
+from einsim.dataflow.analytical import analyse, seconds_of
 from einsim.dataflow.effort import Effort
 from einsim.dataflow.ends import Ends
 from einsim.dataflow.legality import legal
@@ -125,9 +125,9 @@ class Refinement:
         each = program.ticks_per_cycle * program.clock_hz
         late = best.key[0] * (1 + 1e-9) if best is not None and self.objective == "latency" else math.inf
         ticks, busy = Ends(program).bound()
-        seconds = ticks / each
+        seconds = seconds_of(program, self.machine, ticks)
         if seconds <= late:
-            seconds = max(seconds, paced_ticks(program) / each)
+            seconds = max(seconds, seconds_of(program, self.machine, paced_ticks(program)))
         if seconds > late:
             return None
         result = analyse(program, self.machine)

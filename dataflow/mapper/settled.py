@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from einsim.dataflow.analytical import seconds_of
 from einsim.dataflow.ends import Ends
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapper.bound import alike_over_units
@@ -27,7 +28,7 @@ def settled(space: MapSpace, best: Judged, objective: str) -> bool:
         return False
     result, program = best[1], lower(best[0], space.cascade, machine)
     ticks = max(Ends(program).bound()[0], paced_ticks(program))
-    seconds = max(result.latency_s, ticks / program.ticks_per_cycle / program.clock_hz)
+    seconds = max(result.latency_s, seconds_of(program, machine, ticks))
     joules, held = result.energy_stated_j or 0.0, float(sum(result.buffers.values()))
     waiting = joules + machine.static_w * (seconds - result.latency_s)
     late = key_by(objective, seconds, waiting, held)[0]

@@ -38,6 +38,7 @@ from einsim.dataflow.mapper.tables import (
     SUM_BITS,
     TIED,
     VALUE_BITS,
+    WAITING,
     WIDTH,
     M,
     N,
@@ -52,9 +53,7 @@ from einsim.workloads.sparsity import bytes_at, kept_in_groups
 def bytes_of(
     t: Any, x: int, m: int, elements: float, fibre: float, partial: float = 0.0, mean: bool = False
 ) -> float:
-    """Bytes that elements of a tensor take in a memory, of which `fibre` are along the rank of its pattern,
-    and so many `partial` sums. Of a `mean` tile, nothing is rounded up.
-    """
+    """Bytes in a memory of elements, `fibre` along their pattern, some `partial`; `mean`: not rounded up."""
     fmt, least = t.fmt, t.mem[m, VALUE_BITS]
     wide, sums = max(fmt[x, BITS], least), max(fmt[x, SUM_BITS], least)
     if fmt[x, M] == 0.0:
@@ -275,7 +274,7 @@ def sum_uses(t: Any, cut: Any, final: bool) -> float:
                 folds *= cells(t, cut.kind, tensors + 1)
             elif not final:
                 inside *= cut.kind[POINTS]
-            cut.totals[0] += often * loaded_under(inside, folds, t.one[LEAST_STEPS])
+            cut.totals[0] += often * loaded_under(inside, folds, t.one[LEAST_STEPS], t.one[WAITING])
             cut.totals[1] += often * points
             for x in range(tensors - 1):
                 for m in range(t.mem.shape[0]):

@@ -101,9 +101,10 @@ WIDTH, RANKS, SHARED, SERIAL, TIED = range(5)
     READ_ENGINE, READ_TICKS, READ_J, WRITE_ENGINE, WRITE_TICKS, WRITE_J, CAPACITY, COPIES, APART, ACCESS,
     VALUE_BITS,
 ) = range(11)  # fmt: skip
-CORE_RANK, CORES, LEAST_STEPS, ENGINE, POINT_TICKS, POINT_J, REGISTER_J, BUFFERS, ENGINES, STAYS, PART_J = (
-    range(11)
-)
+(
+    CORE_RANK, CORES, LEAST_STEPS, ENGINE, POINT_TICKS, POINT_J, REGISTER_J, BUFFERS, ENGINES, STAYS, PART_J,
+    WAITING,
+) = range(12)  # fmt: skip
 
 
 class Tables(NamedTuple):
@@ -213,6 +214,7 @@ def tables(
             point_pj(machine, unit.name, issues) * PICO,
             sum(action_pj(machine, action) or 0.0 for action in adding) * PICO,
             nest.buffers, len(scale.engines), leave_each_step(nest.node), part_pj * PICO,
+            not unit.operand_load.hidden,
         ], np.float64),
         loop_rank=loop_rank, first=first, home=home,
     )  # fmt: skip

@@ -13,7 +13,8 @@ from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.templates import flat, fusemax
 from einsim.dataflow.templates.attention import does_softmax
 from einsim.dataflow.templates.layerwise import resident, unfused
-from einsim.specs.errors import SpecError
+from einsim.dataflow.templates.staged import staged
+from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
 from einsim.specs.registry import Registry
 from einsim.workloads.cascade import Cascade
@@ -43,6 +44,7 @@ TEMPLATES: Final = Registry(
     {
         "unfused": Template(unfused, "each contraction and each softmax or norm on its own, through DRAM"),
         "resident": Template(resident, "like unfused, but intermediates that fit stay on chip"),
+        "staged": Template(staged, "an op at a time, operands brought whole into the near memory (XLA)"),
         "flat": Template(flat.flat, "3-pass attention fused over row blocks (FLAT)", flat.menus),
         "fusemax-interleaved": Template(
             fusemax.interleaved, "1-pass attention, tiles software-pipelined over both arrays (FuseMax)"
@@ -74,13 +76,32 @@ def template_summary(name: str) -> str:
 def build_mapping(cascade: Cascade, machine: Machine, template: str = "template") -> LoopTree:
     """A legal mapping of the cascade. SpecError for an unknown template, EinsimError where it can't apply."""
     if template == "template":
-        mapping = resident(cascade, machine)
+        mapping = suiting(cascade, machine)
     elif template in TEMPLATES:
         mapping = TEMPLATES[template].build(cascade, machine)
     else:
         hint = near(template, (*TEMPLATES, "template"))
         raise SpecError("", "unknown template", got=template, where="--mapping", hint=hint)
     check(mapping, cascade, machine)
+    return mapping
+
+
+def suiting(cascade: Cascade, machine: Machine) -> LoopTree:
+    """What suits: what the machine's compiler does, as far as the template that it names applies. SpecError
+    where there is no such template.
+    """
+    if not machine.compiler:
+        return resident(cascade, machine)
+    if machine.compiler not in TEMPLATES:
+        hint = near(machine.compiler, TEMPLATES)
+        raise SpecError(
+            "accel.compiler", "unknown template", got=machine.compiler, where=machine.name, hint=hint
+        )
+    try:
+        mapping = TEMPLATES[machine.compiler].build(cascade, machine)
+        check(mapping, cascade, machine)
+    except EinsimError:
+        return resident(cascade, machine)
     return mapping
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from einsim.accel.load import load_machine
 from einsim.accel.machine import OpCost, Unit
+from einsim.accel.registers import OperandLoad
 from einsim.accel.widths import issued
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.footprint import elements, tile_bytes
@@ -177,3 +178,22 @@ def test_an_exposed_fill_is_never_negative():
     assert latency_cycles(work, unit, work.einsum("Z"), node, {"i": 8}) == 3
     with pytest.raises(RuleError, match="rows or cols"):
         msgspec.structs.replace(unit, dims={"cores": 2, "lanes": 4})
+
+
+@pytest.mark.parametrize(
+    ("rows_per_cycle", "hidden", "cycles"),
+    # 2 x 2 folds of 4 x 4 stream 3 rows each; 4 rows of weights load in 4 cycles or, three at a time, in 2.
+    [(1, True, 4 * 4), (1, False, 4 * (3 + 4)), (3, True, 4 * 3), (3, False, 4 * (3 + 2)), (4, False, 4 * (3 + 1))],
+)  # fmt: skip
+def test_weights_load_under_the_fold_before_or_before_their_own(
+    rows_per_cycle: int, hidden: bool, cycles: int
+) -> None:
+    cascade = parse("Z[m,n] = A[m,k] * W[k,n]", name="product", sizes={"m": 3, "k": 8, "n": 8})
+    unit = Unit(
+        name="mm", kind="systolic", dims={"rows": 4, "cols": 4}, ops={"mac": OpCost()}, reads_from="gb",
+        operand_load=OperandLoad(rows_per_cycle=rows_per_cycle, hidden=hidden),
+    )  # fmt: skip
+    node = Compute(
+        einsum="Z", unit="mm", spatial={"rows": ("k",), "cols": ("n",)}, stationarity="weight-stationary"
+    )
+    assert array_cycles(cascade, unit, cascade.einsum("Z"), node, cascade.sizes) == cycles

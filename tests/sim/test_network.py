@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einsim.accel.load import load_machine
-from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Unit
+from einsim.accel.machine import Machine, Memory, OpCost, Unit
 from einsim.accel.noc import Noc
+from einsim.accel.registers import RegisterFile
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Mapping, chain, keep

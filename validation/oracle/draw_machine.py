@@ -6,8 +6,9 @@ import random
 
 import msgspec
 
-from einsim.accel.machine import Fill, Machine, Memory, OpCost, RegisterFile, Role, Unit, UnitKind
+from einsim.accel.machine import Fill, Machine, Memory, OpCost, Role, Unit, UnitKind
 from einsim.accel.noc import Noc
+from einsim.accel.registers import OperandLoad, RegisterFile
 
 CLOCK = 1_000_000_000
 OPS = ("mac", "mul", "add", "max", "min", "exp", "div", "select", "cmp")
@@ -120,7 +121,12 @@ def _unit(
     fill: Fill = rng.choice(("hidden", "exposed"))
     late = rng.choice(({"max": 0}, {"max": 5}))
     stated_latency = late if wide.random() < 0.7 else {}
+    load = OperandLoad()
+    if kind == "systolic":
+        own = random.Random(f"weights of {ops}")  # noqa: S311 - cases, not secrets
+        load = OperandLoad(rows_per_cycle=own.choice((1, 1, 1, 2, 3)), hidden=own.random() < 0.7)
     return Unit(
+        operand_load=load,
         accumulator_bits=wide.choice((None, None, 12, 32)), bits=bits, name=name, kind=kind,
         dims={"cores": cores, **dims} if cores > 1 else dims, ops=ops,
         reads_from=memories[-1].name, clock_hz=rng.choice((None, None, CLOCK / 2)),

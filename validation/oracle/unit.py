@@ -30,12 +30,12 @@ class Laid(msgspec.Struct, frozen=True, kw_only=True):
     worked: Bools
     streamed: dict[Access, Ints]
 
-    def steps(self, loads: int) -> int:
-        """Steps of the core that has most: each takes the cycles of one point. In a fold the next stationary
-        values take so many to load.
+    def steps(self, loads: int, *, hidden: bool) -> int:
+        """Steps of the core that has most: each takes the cycles of one point. A fold's stationary values
+        take so many to load, `hidden` under the fold before.
         """
         steps, folds = (self._most(one) for one in (self.step, self.fold))
-        return max(steps, folds * loads)
+        return max(steps, folds * loads) if hidden else steps + folds * loads
 
     def _most(self, numbers: Ints) -> int:
         """Different numbers of computed points on the core that has most of them."""

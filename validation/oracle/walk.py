@@ -319,7 +319,9 @@ class _Walk:
         np.add.at(outcome.lanes[unit.name], laid.lane[laid.worked], 1)
         scale = self.machine.clock_hz / (unit.clock_hz or self.machine.clock_hz)
         loads = unit.kind == "systolic" and not unit.convention and node.stationarity != "output-stationary"
-        cycles = laid.steps(unit.dims.get("rows", 1) if loads else 0) * cycles_a_point(unit, ops)
+        load = unit.operand_load
+        loading = math.ceil(unit.dims.get("rows", 1) / load.rows_per_cycle) if loads else 0
+        cycles = laid.steps(loading, hidden=load.hidden) * cycles_a_point(unit, ops)
         outcome.unit_cycles[unit.name] += cycles * scale  # type: ignore[assignment]  # a Counter of floats
         reads = [float(self.ready[access.tensor][touched[access]].max()) for access in einsum.reads]
         start = max(after, *reads, self.ready[einsum.name][target[again]].max(initial=0.0), 0.0)

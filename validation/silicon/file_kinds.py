@@ -140,11 +140,12 @@ KINDS = (
         },
     ),
     FileKind(
-        name="tpu-v6e-ops", columns=("op", "shape", "latency_ns"), chips={},
+        name="tpu-v6e-ops", columns=("op", "shape", "latency_ns"), chips={"": "tpu-v6e"},
         work=("op", "shape"), find=names.shape, values={"latency_ns": Measured("latency_s", 1e-9)},
     ),
     FileKind(
-        name="tpu-v6e-sdpa", columns=("mode", "batch", "heads", "seq", "head_dim", "device_us"), chips={},
+        name="tpu-v6e-sdpa", columns=("mode", "batch", "heads", "seq", "head_dim", "device_us"),
+        chips={"": "tpu-v6e"},
         work=("mode", "batch", "heads", "seq", "head_dim"), find=names.fused_attention,
         values={"device_us": Measured("latency_s", 1e-6)},
     ),

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from einsim.accel.machine import Machine, Memory, OpCost, RegisterFile, Role, Unit
+from einsim.accel.machine import Machine, Memory, OpCost, Role, Unit
+from einsim.accel.registers import RegisterFile
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import tables
