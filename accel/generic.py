@@ -109,8 +109,8 @@ def _check_copies(one: GenericMemory, memories: dict[str, GenericMemory]) -> Non
 
 
 def _shape(dims: dict[str, int]) -> dict[str, int]:
-    """Cores, rows and columns in this order, then the others as written."""
-    known = [dim for dim in ("cores", "rows", "cols") if dim in dims]
+    """Cores, pixels, rows and columns in this order, then the others as written."""
+    known = [dim for dim in ("cores", "pixels", "rows", "cols") if dim in dims]
     return {dim: dims[dim] for dim in (*known, *(dim for dim in dims if dim not in known))}
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from einsim.accel import generic, provenance
-from einsim.accel.families import fpga_dsp, npu, spatial_array
+from einsim.accel.families import dpu, fpga_dsp, npu, spatial_array
 from einsim.accel.fitted import FittedConstant
 from einsim.accel.gpu.machine import gpu_names
 from einsim.accel.machine import Machine
@@ -39,6 +39,7 @@ FAMILIES: Final = Registry(
         "spatial-array": Family(spatial_array.SpatialArray, spatial_array.derive),
         "fpga-dsp": Family(fpga_dsp.FpgaDsp, fpga_dsp.derive),
         "npu": Family(npu.Npu, npu.derive),
+        "dpu": Family(dpu.Dpu, dpu.derive),
     },
     reserved=lambda: ("generic", "gpu"),
 )

@@ -270,11 +270,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Memories and units with where each figure comes from.
 
     `leakage_w` is drawn all the time, beside what memories state of their own; None: not stated.
-    `multicast`: one read of a memory outside the cores serves every core that wants the same bytes; without
-    it each core reads them for itself. `area_um2` is by component, `area_not_stated` names
-    the components that are left out of it, `resources` are FPGA primitives by name.
-    `dispatch`: what starting a run and its ops costs; `compiler`: the template that stands for its own.
-    `sources` cites a figure by its dotted path in the machine's YAML; `assumed` lists those without a source.
+    `multicast`: one read of a memory outside the cores serves every core that wants the same bytes; else each
+    reads them for itself. `area_um2` is by component, `area_not_stated` has those left out, `resources` are
+    FPGA primitives. `dispatch`: what starting a run and its ops costs; `compiler`: the template that stands
+    for its own. `replicas` such machines, each on inputs of its own, share DRAM, whose rate is one's share.
+    `sources` cites figures by their dotted paths in the machine's YAML, `assumed` lists those without.
     """
 
     name: str
@@ -291,6 +291,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     technology: str = ""
     dispatch: Dispatch = Dispatch()
     compiler: str = ""
+    replicas: int = 1
     sources: dict[str, str] = {}
     assumed: tuple[str, ...] = ()
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal
 
 import msgspec
+
+from einsim.specs.loader import decode, load_yaml
+from einsim.specs.units import Hertz
 
 RESOURCES: Final = {"dsp": "DSP", "bram36": "BRAM36", "uram": "URAM", "lut": "LUT", "ff": "FF"}
 """Resource keys and the names that people know them by."""
@@ -39,10 +43,25 @@ BRAM: Final = (
 )
 """A 36 Kb block RAM, whole or as one of its halves."""
 # A 288 Kb UltraRAM is fixed at 4K x 72 in UltraScale+ (UG573) and has four shapes in Versal (UG1273, AM007).
-_URAM_ULTRASCALE: Final = (Ram(((4096, 72),), byte_bits=(8, 9), per_block=1, cost=1024),)
-_URAM_VERSAL: Final = (
-    Ram(((32768, 9), (16384, 18), (8192, 36), (4096, 72)), byte_bits=(9,), per_block=1, cost=1024),
-)
+_URAMS: Final[dict[str, tuple[Ram, ...]]] = {
+    "none": (),
+    "ultrascale": (Ram(((4096, 72),), byte_bits=(8, 9), per_block=1, cost=1024),),
+    "versal": (
+        Ram(((32768, 9), (16384, 18), (8192, 36), (4096, 72)), byte_bits=(9,), per_block=1, cost=1024),
+    ),
+}
+
+
+class WrittenPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part's file in `accel/devices`, named as machines name it; several boards may carry one device."""
+
+    device: str
+    slrs: int
+    resources: dict[str, int]
+    uram: Literal["none", "ultrascale", "versal"]
+    fastest: Hertz
+    int8_macs_per_dsp: int
+    source: str
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,37 +84,16 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return BRAM if ram == "bram" else self.uram
 
 
-_U280: Final = Part(
-    name="u280",
-    device="XCU280",
-    slrs=3,
-    resources={"dsp": 9024, "bram36": 2016, "uram": 960, "lut": 1_303_680, "ff": 2_607_360},
-    uram=_URAM_ULTRASCALE,
-    fastest_hz=891e6,  # [S] AMD DS923: DSP48E2 of speed grade -3, all registers used
-    int8_macs_per_dsp=2,  # WP486: two INT8 products that share a factor in one DSP48E2
-    source="[S] AMD DS963, Alveo U280 data sheet",
-)
-_VHK158: Final = Part(
-    name="vhk158",
-    device="XCVH1582",
-    slrs=4,
-    resources={"dsp": 7392, "bram36": 2541, "uram": 1301, "lut": 1_753_984, "ff": 3_507_968},
-    uram=_URAM_VERSAL,
-    fastest_hz=1.15e9,  # [S] AMD DS960: DSP58 of speed grade -3, integer multiplies
-    int8_macs_per_dsp=3,  # AM004: the DSP58's INT8 mode is a dot product of three elements
-    source="[S] AMD Versal HBM product selection table; FF is two a LUT (UG1273: 64 and 32 in a CLB)",
-)
-_XCVU9P: Final = Part(
-    name="xcvu9p",
-    device="XCVU9P",
-    slrs=3,
-    resources={"dsp": 6840, "bram36": 2160, "uram": 960, "lut": 1_182_240, "ff": 2_364_480},
-    uram=_URAM_ULTRASCALE,
-    fastest_hz=891e6,  # [S] AMD DS923: DSP48E2 of speed grade -3, all registers used
-    int8_macs_per_dsp=2,
-    source="[S] AMD UltraScale+ product selection table (XMP103)",
-)
-PARTS: Final[Mapping[str, Part]] = {part.name: part for part in (_U280, _VHK158, _XCVU9P)} | {
-    "vcu1525": _XCVU9P
+def _read(path: Path) -> Part:
+    written = decode(load_yaml(path, path.name), WrittenPart, "part")
+    return Part(
+        name=path.stem, device=written.device, slrs=written.slrs, resources=written.resources,
+        uram=_URAMS[written.uram], fastest_hz=float(written.fastest),
+        int8_macs_per_dsp=written.int8_macs_per_dsp, source=written.source,
+    )  # fmt: skip
+
+
+PARTS: Final[Mapping[str, Part]] = {
+    path.stem: _read(path) for path in sorted((Path(__file__).parent / "devices").glob("*.yaml"))
 }
-"""Parts by the name that a machine's YAML uses; the VCU1525 board carries the XCVU9P."""
+"""Parts and boards by the name that a machine's YAML uses."""

@@ -66,7 +66,7 @@ def _is_weights(unit: Unit, node: Compute, einsum: Einsum, access: Access) -> bo
         return (access == still) != (node.stationarity == "input-stationary")
     *others, last = [node.spatial.get(dim, ()) for dim in unit.dims if dim != "cores"] or [()]
     moved = set(access.ranks)
-    return bool(moved & set(last)) and not any(moved & set(ranks) for ranks in others)
+    return bool(moved & set(last)) and not any(moved & set(ranks) - {*einsum.reduced} for ranks in others)
 
 
 def role_of(cascade: Cascade, machine: Machine, node: Compute, tensor: str) -> Role:

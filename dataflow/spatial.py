@@ -129,10 +129,15 @@ def layouts(cascade: Cascade, unit: Unit, einsum: Einsum) -> Iterator[Compute]:
         still = tuple(rank for rank in einsum.ranks if rank not in einsum.iterative)
         whole = tuple(rank for rank in part.batch or einsum.output.ranks if rank in still)
         spatial_choices = [(rank,) for rank in still] + [whole]
+        if not part.n and "lanes" in unit.dims:  # a convolution a channel: its results lie side by side
+            spatial_choices.append(tuple(rank for rank in einsum.output.ranks if rank in still))
         for choice in dict.fromkeys(spatial_choices):
             yield Compute(
                 einsum=einsum.name, unit=unit.name, spatial=_with_cores(unit, einsum, {dims[-1]: choice})
             )
+        return
+    if "pixels" in unit.dims:
+        yield from _of_pixels(cascade, unit, einsum, part)
         return
     pairs: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
     m, n = part.m or part.batch, part.n or part.batch
@@ -152,6 +157,25 @@ def layouts(cascade: Cascade, unit: Unit, einsum: Einsum) -> Iterator[Compute]:
         yield Compute(
             einsum=einsum.name, unit=unit.name, stationarity=stationarity,
             spatial=_with_cores(unit, einsum, spatial),
+        )  # fmt: skip
+
+
+def _of_pixels(cascade: Cascade, unit: Unit, einsum: Einsum, part: Roles) -> Iterator[Compute]:
+    """A convolution engine's layouts: pixels of an image's row, input channels, output channels; all else is
+    walked in time. Channels are what is reduced and stands alone in every index; where they take at most half
+    of the rows, a kernel's taps along the row may lie beside them.
+    """
+    indices = [index for read in einsum.reads for index in read.indices]
+    channels = tuple(
+        rank for rank in part.k if all(index.plain == rank for index in indices if rank in index.ranks)
+    )
+    taps = tuple(rank for rank in part.k if rank not in channels)
+    few = 2 * math.prod(map(cascade.size, channels)) <= unit.dims.get("rows", 1)
+    for rows in (channels, (*channels, *taps[-1:])) if few and taps else (channels,):
+        spatial = {"pixels": (part.m or part.batch)[-1:], "rows": rows, "cols": part.n}
+        yield Compute(
+            einsum=einsum.name, unit=unit.name, stationarity="output-stationary",
+            spatial=_with_cores(unit, einsum, {dim: ranks for dim, ranks in spatial.items() if ranks}),
         )  # fmt: skip
 
 

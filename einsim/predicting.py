@@ -142,7 +142,7 @@ def figures_of(found: Result) -> Figures:
 def of_model(found: ModelResult) -> Figures:
     """Of a whole model also the time of a prompt, and rates."""
     first = found.phases[0]
-    made = {**figures_of(found.total), "per_s": first.tokens / first.result.latency_s}
+    made = {**figures_of(found.total), "per_s": first.tokens_per_s or 0.0}
     if found.first_token_s is not None:
         made["first_token_s"] = found.first_token_s
     decode = next((phase for phase in found.phases if phase.phase == DECODE), None)
@@ -168,7 +168,7 @@ def baseline(work: str, machine: str, settings: Mapping[str, str]) -> Figures:
         step_s = partial(_step_s, phase, units)
         seconds = sum(float(steps) * step_s(length) for length, steps in weigh(phase, step_s).steps.items())
         made["latency_s"] += seconds
-        made.setdefault("per_s", phase.tokens / seconds)
+        made.setdefault("per_s", units.replicas * phase.tokens / seconds)
         if phase.name == DECODE:
             made["tokens_per_s"] = phase.tokens / seconds
         else:

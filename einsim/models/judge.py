@@ -193,6 +193,7 @@ class Judge:
             phase=phase.name, steps=int(sum(weighed.steps.values())), tokens=phase.tokens,
             deviation=weighed.deviation, unit=phase.unit, notes=phase.notes,
             first_step_s=_step(phase, rows, 0), last_step_s=_step(phase, rows, -1),
+            replicas=self.machine.replicas if isinstance(self.machine, Machine) else 1,
             result=combined([(row.result, 1) for row in rows], workload=f"{self.model.name} {phase.name}"),
         )  # fmt: skip
         return cost, rows

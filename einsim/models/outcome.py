@@ -89,6 +89,7 @@ class Staying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 class PhaseCost(msgspec.Struct, frozen=True, kw_only=True):
     """A phase: its `steps`, the `tokens` that they read or make, and how far from linear its lengths were.
+    As many `replicas` of the machine do the same at a time.
 
     `first_step_s` and `last_step_s` are those at the least and the largest length, of all requests that a
     step takes: in decode, times from token to token.
@@ -103,6 +104,7 @@ class PhaseCost(msgspec.Struct, frozen=True, kw_only=True):
     last_step_s: float
     unit: str = "tokens"
     notes: tuple[str, ...] = ()
+    replicas: int = 1
 
     @property
     def mean_step_s(self) -> float:
@@ -111,8 +113,8 @@ class PhaseCost(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Tokens read or made a second; None where it takes no time."""
-        return self.tokens / self.result.latency_s if self.result.latency_s else None
+        """Tokens read or made a second by all replicas; None where it takes no time."""
+        return self.replicas * self.tokens / self.result.latency_s if self.result.latency_s else None
 
     @property
     def joules_per_token(self) -> float | None:

@@ -66,6 +66,10 @@ BASES: dict[str, dict[str, Any]] = {
         "logic": {"luts_per_dsp": 10, "ffs_per_dsp": 10, "luts_per_channel": 10, "luts_of_control": 10,
                   "ffs_of_control": 10, "dsps_of_control": 3},
     },
+    "dpu": {
+        "family": "dpu", "clock": "250MHz", "part": "zcu104", "arch": "b512", "cores": 2, "leakage": "0.1W",
+        "dram": {**DRAM, "efficiency": 0.5}, "ports": {"count": 1, "width_bits": 32, "efficiency": 0.9},
+    },
     "generic": {
         "machine": "written", "clock": "1GHz", "leakage": "0.1W", "noc": {"bandwidth": "32GB/s"}, "multicast": True,
         "memories": {"dram": DRAM, "gb": {"parent": "dram", "capacity": "64KiB", **PORT}},
@@ -155,6 +159,10 @@ CHANGES: dict[str, Change] = {
     "precision": Change(16), "efficiency": Change(0.5), "int8": Change(2), "int16": Change(1), "units": Change(2),
     "width_bits": Change(64), "part": Change("u280", base={"part": "vhk158", "clock": "1GHz"}), "channels": Change(8), "placement": Change("bad"),
     "dram.efficiency": Change({"good": 0.125}),
+    "dpu part": Change("kv260"), "dpu dram.efficiency": Change(0.1), "arch": Change("b800"), "dsp_usage": Change("low"),
+    "ram_usage": Change("high"), "depthwise": Change(False), "leaky_relu": Change(True), "count": Change(2),
+    "dpu dram.bandwidth": Change("1GB/s"), "dpu dram.row_hit_cap": Change(1, base=TIMED),
+    "ports.width_bits": Change(16),
     "chain": Change(8), "macs_per_dsp": Change(2), "dsps_per_mac": Change(2), "dsps_per_lane": Change(3),
     "luts_per_lane": Change(3), "ffs_per_lane": Change(3), "ram": Change("uram"), "luts_per_dsp": Change(30),
     "ffs_per_dsp": Change(30), "luts_per_chain": Change(30), "luts_per_channel": Change(30),
@@ -321,7 +329,8 @@ def _in_registers(unit: Unit) -> tuple[Cascade, Mapping]:
 def _in_columns(unit: Unit) -> Mapping:
     """Tiles of TALL that are a few values wide, of which several are on their way from and to DRAM at once."""
     kept = f"for n/16\n  keep A B Z in {unit.memories['inputs']} x4"
-    return parse_text(f"tall on chip (test)\n{kept}\n    Z on {unit.name} cores=m lanes=n")
+    cores = " cores=m" if "cores" in unit.dims else ""
+    return parse_text(f"tall on chip (test)\n{kept}\n    Z on {unit.name}{cores} lanes=n")
 
 
 def _run(text: str, work: Cascade, mapping: Mapping | str, level: Any) -> Any:

@@ -118,9 +118,11 @@ def roles_of(unit: Unit, einsum: Einsum, node: Compute) -> dict[str, Role]:
     for tensor in {read.tensor for read in einsum.reads}:
         reads = [read for read in einsum.reads if read.tensor == tensor]
         if still is None:
-            along = [
-                {dim for dim in dims if set(node.spatial.get(dim, ())) & set(read.ranks)} for read in reads
-            ]
+            laid = {dim: {*node.spatial.get(dim, ())} for dim in dims}
+            counted = {
+                dim: laid[dim] if dim == dims[-1] else laid[dim] & {*einsum.output.ranks} for dim in dims
+            }
+            along = [{dim for dim in dims if counted[dim] & {*read.ranks}} for read in reads]
             weights = [on == {dims[-1]} for on in along]
         elif node.stationarity == "input-stationary":
             weights = [read != still for read in reads]

@@ -23,6 +23,7 @@ CASES = {
     "a window": ("attention-decode", "tpu-v4i", {"b": 1, "h": 32, "kv_heads": 8, "e": 128, "seq": "16K", "window": 4096}),
     "n:m": ("linear-training", "vcu1525-sat", {"n": 512, "i": 768, "o": 512, "sparsity": "2:8"}),
     "a halo": ("conv", "eyeriss-like", {"b": 1, "c": 16, "k": 16, "y": 56, "x": 56, "stride": 2}),
+    "pixels": ("conv", "kv260-dpu", {"b": 1, "c": 40, "k": 48, "y": 27, "x": 27, "stride": 2, "bits": 8}),
 }  # fmt: skip
 
 
