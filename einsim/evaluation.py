@@ -21,6 +21,7 @@ from einsim.dataflow.mapping_file import load_mapping, mapped_cascade
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import build_mapping, preferred_passes, template_names
 from einsim.machine_keys import machine_keys
+from einsim.patience import patience, simulated
 from einsim.settings import split
 from einsim.sim.gpu.case import KernelCase
 from einsim.specs.argument import Amount, Count, Setting
@@ -91,6 +92,7 @@ def evaluate(
     workers: Count | None = None,
     effort: Effort = "normal",
     starts: Sequence[LoopTree] = (),
+    long: bool = False,
 ) -> Evaluation:
     """What `workload` costs on `machine`.
 
@@ -98,7 +100,8 @@ def evaluate(
     Cascade; `machine` a preset's name, a YAML file, or a Machine. `settings` are what `--set` takes, for
     those that are given by name or file. `mapping` is a YAML file, a template's name, a Mapping, "template":
     the one that suits, at once, or "auto": the best of these and of a search of seconds. `level` is "sim",
-    cycle by cycle, or "analytical", a lower bound.
+    cycle by cycle, or "analytical", a lower bound. A simulation that goes through more than 300,000 tiles,
+    skipped periods aside, is refused unless it may be `long`.
 
     With "auto", `objective` (latency, energy, edp or buffer), `within_bytes` held on chip, `budget_s`,
     `workers` (searches at once, one a core), `effort` (quick, normal or proof) and `starts` are those of
@@ -115,7 +118,9 @@ def evaluate(
     for_workload, for_machine = split_for(settings or {}, source.keys, machine)
     machine = machine_of(machine, for_machine)
     search = SearchRequest(objective, within_bytes, budget_s, workers, effort, starts)
-    return evaluate_source(source, for_workload, machine, mapping=mapping, level=level, search=search)
+    return evaluate_source(
+        source, for_workload, machine, mapping=mapping, level=level, search=search, long=long
+    )
 
 
 def split_for(
@@ -139,7 +144,7 @@ def machine_of(machine: str | Path | Machine | Gpu, overrides: Mapping[str, obje
 
 def evaluate_source(
     source: WorkloadSource, for_workload: Mapping[str, object], machine: Machine | Gpu, *,
-    mapping: str | Path | LoopTree, level: Level, search: SearchRequest,
+    mapping: str | Path | LoopTree, level: Level, search: SearchRequest, long: bool = False,
 ) -> Evaluation:  # fmt: skip
     """As `evaluate`, of a source with its own settings, on a machine."""
     if isinstance(machine, Gpu):
@@ -148,7 +153,7 @@ def evaluate_source(
         rule = "has no one best mapping; best_mapping gives its front"
         raise SpecError("objective", rule, got=search.objective)
     if mapping == AUTO:
-        found = best_of(source.every(for_workload), machine, search, level)
+        found = best_of(source.every(for_workload), machine, search, level, long=long)
         how = Mapped(machine=machine, mapping=found.mapping, searched=found.result)
         return Evaluation(result=found.simulated or found.result, cascade=found.cascade, how=how)
     if search._replace(workers=None, starts=tuple(search.starts)) != SearchRequest():
@@ -156,18 +161,16 @@ def evaluate_source(
         raise SpecError("objective, within_bytes, budget_s, effort or starts", rule)
     cascade = cascade_for(mapping, source, for_workload, machine)
     chosen = find_mapping(cascade, machine, mapping)
-    result = run_mapping(chosen, cascade, machine, level)
+    result = run_mapping(chosen, cascade, machine, level, long=long)
     return Evaluation(result=result, cascade=cascade, how=Mapped(machine=machine, mapping=chosen))
 
 
-def run_mapping(mapping: LoopTree, cascade: Cascade, machine: Machine, level: Level) -> Result:
-    """What a legal mapping costs."""
+def run_mapping(
+    mapping: LoopTree, cascade: Cascade, machine: Machine, level: Level, *, long: bool = False
+) -> Result:
+    """What a legal mapping costs; SpecError for a simulation that takes long and may not be `long`."""
     program = lower(mapping, cascade, machine)
-    if level == "analytical":
-        return analyse(program, machine)
-    from einsim.sim.engine import simulate  # simpy is only imported when it is needed
-
-    return simulate(program, machine)
+    return analyse(program, machine) if level == "analytical" else simulated(program, machine, long=long)
 
 
 def on_gpu(
@@ -204,7 +207,9 @@ class SearchRequest(NamedTuple):
     starts: Sequence[LoopTree] = ()
 
 
-def best_of(cascades: Sequence[Cascade], machine: Machine, search: SearchRequest, level: Level) -> Finalist:
+def best_of(
+    cascades: Sequence[Cascade], machine: Machine, search: SearchRequest, level: Level, *, long: bool = False
+) -> Finalist:
     """The best mapping of several cascades of a function that the mapper, the default or a template gives: as
     simulated, or by the analytical model where that is the level.
     """
@@ -223,7 +228,7 @@ def best_of(cascades: Sequence[Cascade], machine: Machine, search: SearchRequest
         ),
         objective,
         TILES[effort] if level == "sim" else 0,
-        whole=True,
+        whole=patience(long=long),
         once=effort == "quick",
     ).best  # fmt: skip
 

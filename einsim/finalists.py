@@ -25,11 +25,12 @@ from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import build_mapping
+from einsim.patience import MOST_TILES, too_long
 from einsim.sim.engine import CutShort, simulate
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 
-TILES: Final[dict[Effort, float]] = {"quick": 20_000, "normal": 300_000, "proof": math.inf}
+TILES: Final[dict[Effort, float]] = {"quick": 20_000, "normal": MOST_TILES, "proof": math.inf}
 """Tiles that a run of a finalist goes through at most: a third of a second, some seconds, all."""
 
 
@@ -104,11 +105,17 @@ class Race:
                 ahead = min(ahead, ran.key[0] if ran.cut else math.inf)
         self._sort()
 
-    def finish(self) -> None:
-        """Run the best to its end where it was cut short, and so on with what is best then."""
-        self.tiles = math.inf
+    def finish(self, tiles: float) -> None:
+        """Run the best to its end where it was cut short, and so on with what is best then; SpecError where
+        that goes through more than so many tiles.
+        """
+        gone, self.tiles = self.tiles, tiles
         while self.all[0].cut or (self.all[0].simulated is None and self.all[0].key[0] < self.limit):
-            self.all[0] = self._run(self.all[0])
+            best = self.all[0]
+            if best.cut and gone >= tiles:
+                raise too_long(lower(best.mapping, best.cascade, self.machine))
+            gone = tiles if best.cut else gone
+            self.all[0] = self._run(best)
             self._sort()
 
     def _sort(self) -> None:
@@ -163,12 +170,12 @@ def compare(
     objective: Objective,
     tiles: float,
     *,
-    whole: bool = False,
+    whole: float = 0,
     once: bool = False,
 ) -> Finals:
-    """Search every cascade and let what is found compete; `whole`: run the best to its end. A search is told
-    the objective of the best so far, which it has to beat; `once`: nothing runs till the end, and no bound is
-    worked out.
+    """Search every cascade and let what is found compete; `whole`: run the best to its end, through so
+    many tiles at most. A search is told the objective of the best so far, which it has to beat; `once`:
+    nothing runs till the end, and no bound is worked out.
 
     Those that a bound rules out, or of which no mapping fits, come last, without an answer. Raises the first
     EinsimError where no cascade has a mapping.
@@ -196,7 +203,7 @@ def compare(
         raise failed
     race.run()
     if whole:
-        race.finish()
+        race.finish(whole)
     order = [one.cascade for one in race.all]
     compared.sort(key=lambda one: order.index(one.cascade) if one.answer is not None else len(order))
     return Finals(all=tuple(race.all), compared=tuple(compared))

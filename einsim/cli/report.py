@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from einsim.cli.choice import Named
+from einsim.cli.long import long_option
 from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import progress
@@ -46,6 +47,7 @@ every --accel. A model is run whole: its parts are a table that sorts and points
 @click.option(
     "--level", type=Named(get_args(Level)), default="sim", show_default=True, help="As in `einsim run`."
 )
+@long_option
 @click.option(
     "-o",
     "--output",
@@ -61,6 +63,7 @@ def command(
     settings: tuple[str, ...],
     mapping: str,
     level: Level,
+    long: bool,
     output: Path,
     force: bool,
 ) -> None:
@@ -85,13 +88,15 @@ def command(
             origins.append(path.stem)
             again = ["einsim", "run", item, "--accel", accel, "--mapping", mapping, "--level", level]
             again += ["--set", *settings] if settings else []
-            command = shlex.join(again)
+            command = shlex.join([*again, "--long"] if long else again)
             with progress():
                 if model is not None and several(model, pairs, accel):
-                    whole = evaluate_model(model, accel, settings=pairs, mapping=mapping, level=level)
+                    whole = evaluate_model(
+                        model, accel, settings=pairs, mapping=mapping, level=level, long=long
+                    )
                     result, machine, tables = whole.total, whole.machine, whole.tables
                 else:
-                    found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level)
+                    found = evaluate(item, accel, settings=pairs, mapping=mapping, level=level, long=long)
                     result, machine, tables = found.result, found.machine, None
             cases.append(Case(result=result, machine=machine, command=command, tables=tables))
     write_text(output, page(distinct(cases, origins)))

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from einsim.accel.gpu.machine import is_gpu
 from einsim.cli.choice import Named
+from einsim.cli.long import long_option
 from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, pairs_with_layer, settings_option
 from einsim.cli.terminal import console, progress, say_compiling, titled
@@ -65,6 +66,7 @@ file. A model is run whole, each part mapped for itself; --set part=layer or --l
     "--level", type=Named(get_args(Level)), default="sim", show_default=True,
     help="The analytical model (a lower bound) or the cycle-level simulation.",
 )  # fmt: skip
+@long_option
 @click.option(
     "--check", is_flag=True,
     help="Also hold the mapping, at a size of seconds, against the oracle, which does it point by point; "
@@ -87,6 +89,7 @@ def command(
     mapping: str,
     effort: Effort,
     level: Level,
+    long: bool,
     check: bool,
     save_mapping: Path | None,
     as_json: bool,
@@ -112,13 +115,17 @@ def command(
                 rule = "is for one cascade, and this is several"
                 raise SpecError("", rule, where=option, hint="--set part=layer, or another part's name")
         with progress():
-            whole = evaluate_model(model, accel, settings=pairs, mapping=mapping, level=level, effort=effort)
+            whole = evaluate_model(
+                model, accel, settings=pairs, mapping=mapping, level=level, effort=effort, long=long
+            )
         if output:
             keep(whole, output)
         show(whole, as_json=as_json)
         return 0
     with progress():
-        found = evaluate(workload, accel, settings=pairs, mapping=mapping, level=level, effort=effort)
+        found = evaluate(
+            workload, accel, settings=pairs, mapping=mapping, level=level, effort=effort, long=long
+        )
     if output:
         save_result(found, output)
     if save_mapping:

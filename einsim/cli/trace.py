@@ -9,11 +9,13 @@ import click
 import numpy as np
 
 from einsim.accel.machine import Machine
+from einsim.cli.long import long_option
 from einsim.cli.output import check_output, force_option
 from einsim.cli.settings import SettingsCommand, settings_option
 from einsim.cli.terminal import progress
 from einsim.dataflow.lower import lower
 from einsim.evaluation import TEMPLATE, Evaluation, evaluate
+from einsim.patience import patience, too_long
 from einsim.report.palette import slice_colours, work_colours
 from einsim.settings import read_pairs
 from einsim.specs.errors import RuleError, SpecError
@@ -61,6 +63,7 @@ OPERAND_LIMIT: Final = 8  # the waves' operands are small, so that they can be f
     required=True,
     help="The file to write.",
 )
+@long_option
 @force_option
 def command(
     *,
@@ -71,6 +74,7 @@ def command(
     from_cycle: int,
     to_cycle: int | None,
     registers: bool,
+    long: bool,
     output: Path,
     force: bool,
 ) -> None:
@@ -87,12 +91,15 @@ def command(
         if registers:
             said = write_registers(found.cascade, found.mapped.machine, output)
         else:
-            said = write_window(found, output, from_cycle, to_cycle)
+            said = write_window(found, output, from_cycle, to_cycle, long=long)
     click.echo(said)
 
 
-def write_window(found: Evaluation, output: Path, from_cycle: int, to_cycle: int | None) -> str:
+def write_window(
+    found: Evaluation, output: Path, from_cycle: int, to_cycle: int | None, *, long: bool
+) -> str:
     """Write the recording in the form that the output's name asks for; the line that says so."""
+    from einsim.sim.engine import CutShort
     from einsim.sim.trace.record import MOST_SPANS, record
 
     machine, mapping = found.mapped.machine, found.mapped.mapping
@@ -102,7 +109,10 @@ def write_window(found: Evaluation, output: Path, from_cycle: int, to_cycle: int
         seen = record(
             program, mapping, found.cascade, machine, from_cycle=from_cycle, to_cycle=to_cycle,
             most_spans=PICTURE_SPANS if picture and to_cycle is None else MOST_SPANS,
+            tiles=patience(long=long),
         )  # fmt: skip
+    except CutShort:
+        raise too_long(program, "--long lets it go on, an earlier --from ends it sooner") from None
     except RuleError as error:
         raise SpecError("", error.rule, got=error.got, where=f"--{error.at[0]}") from None
     if output.suffix == ".pftrace":

@@ -54,11 +54,12 @@ def evaluate_model(
     mapping: str = TEMPLATE,
     level: Level = "sim",
     effort: Effort = "normal",
+    long: bool = False,
 ) -> ModelResult:
     """What a whole model costs on a machine, by phase and part.
 
-    `model` is a model's name, a `config.json` or a Model; `settings`, `mapping`, `level` and `effort` are
-    those of `evaluate`. Each part is mapped for itself; what stays on chip from one to the next is chosen by
+    `model` is a model's name, a `config.json` or a Model; `settings`, `mapping`, `level`, `effort` and
+    `long` are those of `evaluate`. Each part is mapped for itself; what stays on chip from one to the next is chosen by
     what it gains (`einsim.models.between`), and nothing with the setting `between=dram`. `part` or `layer`
     among the settings leave only that. Raises SpecError for whatever is wrong, EinsimError with the part
     where no mapping fits.
@@ -74,7 +75,7 @@ def evaluate_model(
             got=mapping, where="--mapping", hint=near(mapping, (TEMPLATE, AUTO, *template_names())),
         )  # fmt: skip
     read = read_settings(found.parameters, for_model, found.name)
-    judge = Judge(found, for_model, machine, mapping, level, effort)
+    judge = Judge(found, for_model, machine, mapping, level, effort, long=long)
     phases, rows, absent = [], [], []
     for phase in found.phases(read):
         parts = phase.parts(phase.last, {})
@@ -157,10 +158,10 @@ class Judge:
 
     def __init__(
         self, model: Model, given: Mapping[str, object], machine: Machine | Gpu, mapping: str, level: Level,
-        effort: Effort,
+        effort: Effort, *, long: bool,
     ) -> None:  # fmt: skip
         self.model, self.machine, self.mapping = model, _endless(machine), mapping
-        self.level, self.search = level, SearchRequest(effort=effort)
+        self.level, self.search, self.long = level, SearchRequest(effort=effort), long
         self.settings = {PASSES: given[PASSES]} if PASSES in given else {}
         self.open = {one.name for one in model.parameters if one.open}
         self._known: dict[tuple[Cascade, ...], Evaluation] = {}
@@ -267,7 +268,7 @@ class Judge:
             mapping = mapping_beside(found.cascade, found.mapped, stays)
             self._staying[key] = (
                 None if mapping is None
-                else run_mapping(mapping, found.cascade, found.mapped.machine, self.level)
+                else run_mapping(mapping, found.cascade, found.mapped.machine, self.level, long=self.long)
             )  # fmt: skip
         return self._staying[key]
 
@@ -286,7 +287,7 @@ class Judge:
             try:
                 self._known[key] = evaluate_source(
                     source, self.settings, self.machine, mapping=self.mapping, level=self.level,
-                    search=self.search,
+                    search=self.search, long=self.long,
                 )  # fmt: skip
             except SpecError:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from einsim.accel.machine import Machine
@@ -27,10 +28,12 @@ def record(
     from_cycle: int = 0,
     to_cycle: int | None = None,
     most_spans: int = MOST_SPANS,
+    tiles: float = math.inf,
 ) -> Recording:
     """What happens from one cycle up to another, or until `most_spans` spans are kept, or to the end.
 
-    Before the window the run jumps where it can. RuleError where the window is empty or after the end.
+    Before the window the run jumps where it can. RuleError where the window is empty or after the end,
+    CutShort once the run has gone through so many `tiles`.
     """
     if from_cycle < 0:
         raise RuleError("must be >= 0", got=from_cycle, at=("from",))
@@ -42,6 +45,7 @@ def record(
     homes = allocations(program, mapping, cascade, machine)
     recorder = Recorder(program, homes, from_cycle * tick, last, most_spans)
     run = Simulation(program, jump=from_cycle > 0, watch=recorder, ports=ports)
+    run.tiles = tiles
     run.go()
     done = all(actor.phase == "done" for actor in run.actors)
     if done and run.ledger.last <= recorder.begin:

@@ -109,7 +109,7 @@ def searched(cascade: Cascade, beat: float) -> Answer:
 
 
 @cache
-def competing(tiles: float, *, whole: bool = False) -> Finals:
+def competing(tiles: float, *, whole: float = 0) -> Finals:
     work, machine = library.build("ffn", b=1, p=48, d=64, s=96), load_machine("tpu-v4i")
     return compare([work], machine, searched, "latency", tiles, whole=whole)
 
@@ -133,7 +133,7 @@ def test_a_run_that_is_cut_short_is_not_compared_and_its_bound_stands() -> None:
     assert short.best.simulated is None
     assert short.best.cut
     assert [one.key[0] for one in short.all] == sorted(one.key[0] for one in short.all)
-    whole = competing(2, whole=True)
+    whole = competing(2, whole=math.inf)
     assert whole.best.simulated is not None
     assert whole.best == competing(math.inf).best
 
