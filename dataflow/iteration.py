@@ -135,46 +135,54 @@ class Path:
         return (low - start) // loop.tile, (low + left - 1 - start) // loop.tile + 1
 
     def alike(self, position: list[int] | tuple[int, ...], at: int) -> list[tuple[int, int]]:
-        """Ranges of iterations of the loop at slot `at` whose whole tiles bounds cut alike, with all
-        inside.
-        """
+        """Ranges of iterations of the loop at slot `at` whose tiles bounds cut alike, with all inside."""
         first, stop = self.span(position, at)
         if self.cut is None or at not in self.tied:
             return [(first, stop)] if first < stop else []
         loop = self.loops[at]
-        if set(loop.ranks) & set(self.cut.places):
-            return loop.each(first, stop)
+        found, at_index = [], first
+        for low, high in self._uneven(self.cut, position, at):
+            if high > at_index and low < high:
+                found += [(at_index, low)] if low > at_index else []
+                found += loop.each(max(low, at_index), high)
+                at_index = high
+        return found + ([(at_index, stop)] if at_index < stop else [])
+
+    def _uneven(self, cut: Cut, position: list[int] | tuple[int, ...], at: int) -> list[tuple[int, int]]:
+        """Ranges of iterations of the loop at slot `at` that bounds cut each otherwise, in order."""
+        (first, stop), loop = self.span(position, at), self.loops[at]
+        if set(loop.ranks) & set(cut.places):
+            return [(first, stop)]
         outside, own = self.box(position, at), self._range(position, at)
         boxes = [outside]
-        rest = {rank: at for rank, at in outside.items() if rank not in self.cut.reduced}
-        for rank in {*outside}.intersection(self.cut.reduced):
+        rest = {rank: at for rank, at in outside.items() if rank not in cut.reduced}
+        for rank in {*outside}.intersection(cut.reduced):
             low, end = outside[rank][0], sum(outside[rank])
             boxes.append({**rest, rank: (0, end)})  # what has been begun depends on all tiles up to this one
             if self.sums == 2:  # and what is finished on all from this one on
                 boxes.append({**rest, rank: (low, self.sizes[rank] - low)})
         uneven = [
             (max(first, low), min(stop, high))
-            for mask in self.cut.masks
+            for mask in cut.masks
             for box in boxes
             for low, high in (mask.uneven(loop.ranks, loop.tile, own, box) if mask else ())
         ]
-        found, at_index = [], first
-        for low, high in sorted(uneven):
-            if high <= at_index or low >= high:
-                continue
-            if low > at_index:
-                found.append((at_index, low))
-            found += loop.each(max(low, at_index), high)
-            at_index = high
-        if at_index < stop:
-            found.append((at_index, stop))
-        return found
+        return sorted(uneven)
 
     def stretch(self, position: list[int], at: int) -> tuple[int, int]:
         """The iterations around the present one of slot `at` that bounds cut alike."""
-        if at not in self.tied:
-            return self.span(position, at)
-        return next((ends for ends in self.alike(position, at) if ends[0] <= position[at] < ends[1]), (0, 0))
+        begin, stop = self.span(position, at)
+        if self.cut is None or at not in self.tied:
+            return begin, stop
+        index = position[at]
+        for low, high in self._uneven(self.cut, position, at):
+            if low <= index < high:
+                return index, index + 1
+            if high <= index:
+                begin = max(begin, high)
+            else:
+                stop = min(stop, low)
+        return begin, stop
 
     def first(self) -> list[int] | None:
         """The first position, or None when no iteration runs."""

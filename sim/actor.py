@@ -87,14 +87,14 @@ class Actor:
 
     def state(self, base: Base) -> Hashable:
         """Relative to the time and, inside the loop, to its index."""
-        slot = base.slots[self.op.id]
+        slot = base.slots.get(self.op.id, -1)
 
         def relative(position: Position | None) -> tuple[int, ...] | None:
             if position is None:
                 return None
             if slot < 0 or position[:slot] != self.position[:slot]:
                 return (-1, *position)
-            return (-2, *position[:slot], position[slot] - base.reached, *position[slot + 1 :])
+            return (-2, *position[:slot], position[slot] - base.reached[self.op.id], *position[slot + 1 :])
 
         return (
             self.phase,
@@ -132,7 +132,7 @@ class Actor:
         at = period.movers.get(self.op.id, -1)
         if at < 0:
             return
-        ahead, prefix = period.stride * times, self.position[:at]
+        ahead, prefix = period.strides[self.op.id] * times, self.position[:at]
         self.ready_at += period.ticks * times
         self.started_at += period.ticks * times
         self.past_ready_at += period.ticks * times
@@ -143,9 +143,12 @@ class Actor:
         if self.blocked_target is not None:
             self.blocked_target = self.waits[self.blocked_on][0].before(self.position)
 
-    def age(self) -> tuple[int, ...]:
-        """Place of the next instance in the sequential program: the engine serves the smallest first."""
-        return tuple(value if slot < 0 else self.position[slot] for slot, value in self._slots)
+    def age(self, at: Position | None = None) -> tuple[int, ...]:
+        """Place of the next instance, or of the one `at` a position, in the sequential program: an engine
+        serves the smallest first.
+        """
+        position = self.position if at is None else at
+        return tuple(value if slot < 0 else position[slot] for slot, value in self._slots)
 
     def step(self) -> int:
         """Move to the next instance; the slot that moved on, or -1 after the last one."""

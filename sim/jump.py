@@ -6,14 +6,19 @@ same outer iteration, with positions that differ only by the index of one loop, 
 long as no rule looks at the first or the last iteration of that loop. So the jump stays clear of both ends,
 of every look-back (buffers, state), and of every operation that waits for one certain iteration. Where bounds
 cut tiles, the loop is the stretch of it around the present iteration that they cut alike.
+
+Sibling loops may each go at a pace of their own. Who is further ahead than FAR of what another
+waits for doesn't hold it up, so how far is no part of the state, as long as it stays further ahead than the
+other comes in a period: that bounds the jump where the distance shrinks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
+from einsim.dataflow.lookup import Lookup
 from einsim.dataflow.program import Program
 from einsim.sim.actor import Actor
 from einsim.sim.stateful import Base, Period, Stateful
@@ -23,6 +28,9 @@ SNAPSHOT = 3  # after all engines of a tick are granted
 MARGIN = 2  # iterations kept clear at the end of the loop
 MEMORY = 64  # states remembered for each loop
 STILL = 3  # looks without a change after which an operation counts as standing still
+LOOKING = 32  # operations that are looked at for each tile at most: a long cascade has thousands
+EVER = 2**63
+FAR = 8  # iterations ahead of what is waited for from which on it doesn't matter how many
 PATIENCE = 96  # iterations of a loop without a repeated state before it is left alone until it starts anew
 
 
@@ -33,6 +41,10 @@ class Jumpable(Protocol):
     actors: list[Actor]
     watch: Watch | None
     skipped: int
+
+    @property
+    def ports(self) -> Mapping[str, object]:
+        """Memory ports that follow a DRAM standard: where their tiles lie hangs on all indices."""
 
     @property
     def parts(self) -> Sequence[Stateful]:
@@ -52,11 +64,21 @@ class Jumpable(Protocol):
 
 
 class Snapshot:
-    """The start of what may be a period: the time, the loop's index and a mark of every part."""
+    """The start of what may be a period: the time, the loop's index, how far ahead each that is waited for by
+    another loop is, and a mark of every part.
+    """
 
-    def __init__(self, run: Jumpable, index: int) -> None:
-        self.time, self.index = run.now(), index
+    def __init__(self, run: Jumpable, index: int, leads: list[Any]) -> None:
+        self.time, self.index, self.leads = run.now(), index, leads
         self.marks = [part.mark() for part in run.parts]
+
+
+class Crossing(NamedTuple):
+    """A wait of an operation for one in a sibling of its loop."""
+
+    actor: Actor
+    lookup: Lookup
+    producer: Actor
 
 
 class Jumper:
@@ -77,25 +99,27 @@ class Jumper:
                 if wait.lag:
                     self.lags[wait.lag_loop] = max(self.lags.get(wait.lag_loop, 1), wait.lag)
         self.family = _families(run)
-        for loop in self.lags:
-            kin = [other for other in self.lags if self.family[other] == self.family[loop]]
-            self.lags[loop] = max(self.lags[other] for other in kin)
-        self.members: dict[int, list[Actor]] = {}
-        self.others: dict[int, list[Actor]] = {}
-        for loop in self.reference:
-            family = self.family[loop]
-            inside = [a for a in run.actors if any(self.family[own] == family for own in a.op.path)]
-            self.members[loop] = inside
-            self.others[loop] = [actor for actor in run.actors if actor not in inside]
-        self.every = {loop: self._every(loop) for loop in self.reference}
+        widest: dict[Any, int] = {}
+        for loop, lag in self.lags.items():
+            widest[self.family[loop]] = max(widest.get(self.family[loop], 1), lag)
+        self.lags = {loop: widest[self.family[loop]] for loop in self.lags}
+        inside: dict[Any, list[Actor]] = {}
+        for actor in run.actors:
+            for family in {self.family[loop]: None for loop in actor.op.path}:
+                inside.setdefault(family, []).append(actor)
+        self.members = {loop: inside[self.family[loop]] for loop in self.reference}
+        self.crossings: dict[Any, list[Crossing]] = {}  # by family, when it is first looked at
+        self.every: dict[int, int] = {}  # by loop, likewise
+        self.moves = self.spent = 0  # of all operations; operations that were looked at
         self.seen: dict[int, dict[Any, Snapshot]] = {}
         self.looks = dict.fromkeys(self.reference, 0)
-        self.changed: dict[int, dict[int, tuple[int, int]]] = {loop: {} for loop in self.reference}
+        self.changed: dict[int, dict[int, tuple[int, int]]] = {}
         self.tries = dict.fromkeys(self.reference, 0)
         self.asked: set[int] = set()
 
     def moved(self, actor: Actor, slot: int) -> None:
         """Called when an operation has moved on in one of its loops."""
+        self.moves += 1
         loop = actor.op.path[slot]
         if self.reference.get(loop) != actor.op.id or loop in self.asked:
             return
@@ -106,33 +130,59 @@ class Jumper:
                 self.seen.pop(loop, None)
                 self.tries[loop] = 0
             return
-        every = self.every[loop]
+        if self.spent > LOOKING * self.moves:
+            return
+        every = self._every(loop)
         if self.tries[loop] > PATIENCE or not every or (index - first) % every:
             return
         self.tries[loop] += 1
         self.asked.add(loop)
         self.run.at_end_of_tick(SNAPSHOT, lambda: self._look(loop, actor, slot))
 
+    def _crossings(self, loop: int) -> list[Crossing]:
+        """Waits from one of the siblings of a loop to another."""
+        family = self.family[loop]
+        if family not in self.crossings:
+            own = {actor.op.id: actor.op.path[self._slot(actor, loop)] for actor in self.members[loop]}
+            self.crossings[family] = [
+                Crossing(actor, lookup, producer)
+                for actor in self.members[loop]
+                for lookup, producer in actor.waits
+                if own.get(producer.op.id, own[actor.op.id]) != own[actor.op.id]
+            ]
+        return self.crossings[family]
+
     def _every(self, loop: int) -> int:
         """Iterations after which a timed DRAM may be where it was, but for whole rows; 0: none here."""
-        most, slots = self.run.program.loops[loop].count // 2, self._slots(loop)
-        inside = [actor.op.id for actor in self.members[loop] if slots[actor.op.id] >= 0]
-        found = math.lcm(*(self.run.every(op, slots[op], most) for op in inside))
-        return found if found <= most else 0
+        if loop not in self.every:
+            most, slots = self.run.program.loops[loop].count // 2, self._slots(loop)
+            ports = [
+                actor.op.id for actor in self.members[loop] if self.run.ports and slots[actor.op.id] >= 0
+            ]
+            found = math.lcm(*(self.run.every(op, slots[op], most) for op in ports))
+            self.every[loop] = found if found <= most else 0
+        return self.every[loop]
 
     def _look(self, loop: int, reference: Actor, slot: int) -> None:
         self.asked.discard(loop)
         if reference.phase == "done":
             return
         self.looks[loop] += 1
-        if any(actor.phase in {"serving", "queued", "setup"} or actor.flying for actor in self.others[loop]):
+        self.spent += len(self.run.actors)
+        if len(self.changed) >= MEMORY and loop not in self.changed:
+            self.changed.clear()
+        inside = {actor.op.id for actor in self.members[loop]}
+        others = [actor for actor in self.run.actors if actor.op.id not in inside]
+        if any(actor.phase in {"serving", "queued", "setup"} or actor.flying for actor in others):
             return  # something outside this loop is at work: no period of the loop's own
         outer = {reference.op.path[at]: reference.position[at] for at in range(slot)}
-        index = reference.position[slot]
-        base = Base(now=self.run.elapsed(), reached=index, slots=self._slots(loop))
+        index, base = reference.position[slot], self._base(loop)
+        leads = [self._lead(crossing, loop, base.slots) for crossing in self._crossings(loop)]
+        far = FAR if not self.run.ports else math.inf
         state = (
             tuple(outer.items()),
-            tuple(actor.version for actor in self.others[loop]),
+            tuple(actor.version for actor in others),
+            tuple(min(lead, far) if isinstance(lead, int) else lead for lead in leads),
             tuple(self._member(actor, loop, base) for actor in self.members[loop]),
             tuple(part.state(base) for part in self.run.parts[len(self.run.actors) :]),
         )
@@ -141,66 +191,123 @@ class Jumper:
         if before is None:
             if len(known) >= MEMORY:
                 known.clear()
-            known[state] = Snapshot(self.run, index)
+        elif self._jump(loop, before, index, leads):
             return
-        self._jump(loop, before, index)
+        known[state] = Snapshot(self.run, index, leads)
+
+    def _base(self, loop: int) -> Base:
+        """What states are relative to: of each sibling of the loop, what its first operation that moves has
+        reached.
+        """
+        slots = self._slots(loop)
+        driver = self.run.actors[self.reference[loop]]
+        reached: dict[int, int] = {}
+        moving = [actor for actor in self.members[loop] if not self._still(actor, loop)]
+        for actor in (driver, *moving, *self.members[loop]):
+            at = slots[actor.op.id]
+            if at >= 0:
+                reached.setdefault(actor.op.path[at], actor.position[at])
+        inside = [actor.op for actor in self.members[loop] if slots[actor.op.id] >= 0]
+        return Base(self.run.elapsed(), {op.id: reached[op.path[slots[op.id]]] for op in inside}, slots)
+
+    def _lead(self, crossing: Crossing, loop: int, slots: dict[int, int]) -> Any:
+        """By how many iterations what is waited for is behind what its maker has done; text where they are of
+        different rounds: whether it is done.
+        """
+        actor, lookup, producer = crossing
+        at = slots[producer.op.id]
+        if at < 0 or slots[actor.op.id] < 0 or self._still(actor, loop):
+            return None
+        target = lookup.before(actor.position)
+        if target is None or producer.completed is None or producer.completed[:at] != target[:at]:
+            return str(target is None or producer.reached(target))
+        return producer.completed[at] - target[at]
 
     def _member(self, actor: Actor, loop: int, base: Base) -> Any:
         """State of an operation in the loop: relative to the index while it moves, else as it stands."""
-        version, look = self.changed[loop].get(actor.op.id, (-1, 0))
+        return ("still", actor.version) if self._still(actor, loop) else actor.state(base)
+
+    def _still(self, actor: Actor, loop: int) -> bool:
+        """Whether nothing of an operation has changed for some looks at the loop."""
+        changed = self.changed.setdefault(loop, {})
+        version, look = changed.get(actor.op.id, (-1, 0))
         if version != actor.version:
             look = self.looks[loop]
-            self.changed[loop][actor.op.id] = (actor.version, look)
-        if self.looks[loop] - look >= STILL and actor.phase in {"waiting", "queued"} and not actor.flying:
-            return ("still", actor.version)
-        return actor.state(base)
+            changed[actor.op.id] = (actor.version, look)
+        return self.looks[loop] - look >= STILL and actor.phase in {"waiting", "queued"} and not actor.flying
 
     def _slots(self, loop: int) -> dict[int, int]:
         """Slot of the loop, or of its sibling, on each operation's path; -1 for those outside.
 
         One may stand in another outer iteration: it keeps that one while all move side by side.
         """
-        return {actor.op.id: self._inside(actor, loop) for actor in self.run.actors}
+        return {actor.op.id: self._inside(actor, loop) for actor in self.members[loop]}
+
+    def _slot(self, actor: Actor, loop: int) -> int:
+        family = self.family[loop]
+        return next((at for at, own in enumerate(actor.op.path) if self.family[own] == family), -1)
 
     def _inside(self, actor: Actor, loop: int) -> int:
-        slot = next((at for at, own in enumerate(actor.op.path) if self.family[own] == self.family[loop]), -1)
+        slot = self._slot(actor, loop)
         if slot < 0 or actor.path.pins[slot] or actor.phase == "done":
             return -1
         return slot
 
-    def _jump(self, loop: int, before: Snapshot, index: int) -> None:
-        run, ticks, stride = self.run, self.run.now() - before.time, index - before.index
-        if stride <= 0:
-            return
+    def _jump(self, loop: int, before: Snapshot, index: int, leads: list[Any]) -> bool:
+        """Skip the periods that can be; whether there were any. `leads` are those of now."""
+        run, ticks = self.run, self.run.now() - before.time
+        if index <= before.index:
+            return False
         movers = {
             actor.op.id: self._inside(actor, loop)
             for actor, mark in zip(run.actors, before.marks, strict=False)
             if actor.position != mark.position
         }
         if any(at < 0 for at in movers.values()):
-            return
-        period = Period(ticks=ticks, movers=movers, stride=stride, lag=self.lags[loop])
+            return False
+        strides = {
+            op: run.actors[op].position[at] - before.marks[op].position[at] for op, at in movers.items()
+        }
+        if len({*strides.values()}) > 1 and any(run.actors[op].path.cut for op in movers):
+            return False  # bounds cut each loop elsewhere
+        period = Period(ticks=ticks, movers=movers, strides=strides, lag=self.lags[loop])
         if not all(part.alike(mark, period) for part, mark in zip(run.parts, before.marks, strict=True)):
             self.seen[loop].clear()
-            return
-        periods = self._periods(movers, stride)
+            return False
+        periods = min(self._periods(movers, strides), self._apart(loop, before.leads, leads, strides))
         if run.watch is not None:  # no further than to where the watch begins
             periods = min(periods, (run.watch.begin - run.now()) // ticks)
         if periods < 1:
-            return
+            return False
         for part, mark in zip(run.parts, before.marks, strict=True):
             part.shift(mark, period, periods)
         run.skipped += ticks * periods
         self.seen[loop].clear()
+        return True
 
-    def _periods(self, movers: dict[int, int], stride: int) -> int:
+    def _apart(self, loop: int, then: list[Any], now: list[Any], strides: dict[int, int]) -> int:
+        """Periods until who is waited for in a sibling loop may no longer be far enough ahead; 0 where it may
+        not have been all along.
+        """
+        most = EVER
+        for crossing, before, after in zip(self._crossings(loop), then, now, strict=True):
+            if before == after:
+                continue
+            room: int = min(before, after) - strides.get(crossing.actor.op.id, 0) - 1
+            if room < 0:
+                return 0
+            if after < before:
+                most = min(most, room // (before - after))
+        return most
+
+    def _periods(self, movers: dict[int, int], strides: dict[int, int]) -> int:
         """How many periods can be skipped before an end of the loop or anything that stands still."""
         actors = self.run.actors
         room = []
         for number, at in movers.items():
             actor = actors[number]
             _, stop = actor.path.stretch(actor.position, at)
-            room.append((stop - 1 - MARGIN - actor.position[at]) // stride)
+            room.append((stop - 1 - MARGIN - actor.position[at]) // strides[number])
         most = min(room, default=0)
         for actor in actors:
             if actor.op.id in movers or actor.blocked_on < 0 or actor.blocked_target is None:
@@ -209,31 +316,41 @@ class Jumper:
             at = movers.get(producer.op.id, -1)
             target = actor.blocked_target
             if at >= 0 and target[:at] == producer.position[:at]:
-                most = min(most, (target[at] - MARGIN - producer.position[at]) // stride)
-        while most > 0 and not self._open(movers, stride * (most + 1)):
+                most = min(most, (target[at] - MARGIN - producer.position[at]) // strides[producer.op.id])
+        while most > 0 and not self._open(movers, {op: each * (most + 1) for op, each in strides.items()}):
             most = most // 2 if most > 8 else most - 1
         return most
 
-    def _open(self, movers: dict[int, int], ahead: int) -> bool:
-        """Whether nothing that stands still will stop a mover within `ahead` iterations."""
+    def _open(self, movers: dict[int, int], ahead: dict[int, int]) -> bool:
+        """Whether nothing that stands still will stop a mover within so many iterations, or come before it
+        where both queue for an engine, which serves the oldest.
+        """
+        queued = [actor for actor in self.run.actors if actor.phase == "queued" and actor.op.id not in movers]
         for number, at in movers.items():
             actor = self.run.actors[number]
             future = list(actor.position)
             _, stop = actor.path.span(actor.position, at)
-            future[at] = min(future[at] + ahead, stop - 1)
+            future[at] = min(future[at] + ahead[number], stop - 1)
             for lookup, producer in actor.waits:
                 if producer.op.id in movers:
                     continue
                 target = lookup.before(future)
                 if target is not None and not producer.reached(target):
                     return False
+            age, later = actor.age(), actor.age(future)
+            rivals = (each.age() for each in queued if each.op.engine == actor.op.engine)
+            if any((age < rival) != (later < rival) for rival in rivals):
+                return False
         return True
 
 
 def _families(run: Jumpable) -> dict[int, tuple[Any, ...]]:
-    """Loops of sibling branches over the same rank in the same steps: their operations move side by side."""
+    """Loops of sibling branches are called by the loops around them: their operations move side by side.
+    Where DRAM is timed, only those over one rank in the same steps.
+    """
     found: dict[int, tuple[Any, ...]] = {}
     for actor in run.actors:
         for slot, loop in enumerate(actor.path.loops):
-            found[loop.id] = (actor.op.path[:slot], loop.rank, loop.tile, loop.extent)
+            own = (loop.rank, loop.tile, loop.extent) if run.ports else ()
+            found[loop.id] = (actor.op.path[:slot], *own)
     return found

@@ -11,25 +11,25 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Base(NamedTuple):
-    """What a state is told relative to: the time, and the index that a loop has reached.
+    """What a state is told relative to: the time, and the index that each operation's loop has reached.
 
-    `slots`: at which of its loops each operation stands in it, -1 for those that don't.
+    `slots`: at which of its loops each operation stands in it, -1 or none for those that don't.
     """
 
     now: int
-    reached: int
+    reached: dict[int, int]
     slots: dict[int, int]
 
 
 class Period(NamedTuple):
     """A period between two equal states: its ticks, and by which of its loops each operation moved on in it.
 
-    All of these move on by `stride` iterations. `lag` is the furthest look-back over the loop.
+    Each of these moves on by so many iterations: `strides`. `lag` is the furthest look-back over the loop.
     """
 
     ticks: int
     movers: dict[int, int]
-    stride: int
+    strides: dict[int, int]
     lag: int
 
 

@@ -294,7 +294,7 @@ class LeastCosts:
     def _passing(self, tensor: str, size: Floats, rates: Rates, *, reads: bool) -> Floats:
         """Ticks in which bytes of a tensor pass between DRAM, or where it stays, and a unit's memory."""
         hops = self.hops.get(tensor, ())
-        ticks = (there * rates.get(port_name(one, reads), 0) for one, there in hops)
+        ticks = (there * float(rates.get(port_name(one, reads), 0)) for one, there in hops)
         return size * sum(ticks, 0 * self.tiles)
 
     def _ends(self, rates: Rates) -> tuple[Floats, Floats]:

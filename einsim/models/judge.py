@@ -59,10 +59,10 @@ def evaluate_model(
     """What a whole model costs on a machine, by phase and part.
 
     `model` is a model's name, a `config.json` or a Model; `settings`, `mapping`, `level`, `effort` and
-    `long` are those of `evaluate`. Each part is mapped for itself; what stays on chip from one to the next is chosen by
-    what it gains (`einsim.models.between`), and nothing with the setting `between=dram`. `part` or `layer`
-    among the settings leave only that. Raises SpecError for whatever is wrong, EinsimError with the part
-    where no mapping fits.
+    `long` are those of `evaluate`. Each part is mapped for itself; what stays on chip from one to the
+    next is chosen by what it gains (`einsim.models.between`), and nothing with the setting `between=dram`.
+    `part` or `layer` among the settings leave only that. Raises SpecError for whatever is wrong, EinsimError
+    with the part where no mapping fits.
     """
     found = load_model(model) if isinstance(model, str | Path) else model
     if found is None:

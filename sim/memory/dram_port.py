@@ -226,7 +226,7 @@ class DramPort:
         moved = self.latest - mark.latest
         touched: set[int] = set()
         for number, at in period.movers.items():
-            shift = self.where.shift(number, at, period.stride)
+            shift = self.where.shift(number, at, period.strides[number])
             if shift is None or any(moved[tensor] != rows for tensor, rows in shift.items()):
                 return False
             touched |= shift.keys()

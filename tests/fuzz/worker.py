@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import sys
@@ -24,7 +25,8 @@ def outcome(seed: int, case: int) -> dict[str, object]:
         bench = Bench(Path(folder))
         fault = ""
         try:
-            kind = play(seed, case, bench)
+            with contextlib.chdir(folder):  # outputs may be called anything
+                kind = play(seed, case, bench)
         except FaultError as found:
             kind, fault = bench.log[0], str(found)
         except Exception:  # noqa: BLE001 - what einsim wrote can't be read, or the like
