@@ -87,7 +87,8 @@ def _layer_parts(kind: LayerKind, hidden: int, step: Step) -> Iterator[ModelPart
         whole = {weight: size * layer.mlp.experts for weight, size in each.items()}
         chosen = {weight: size * layer.mlp.per_token for weight, size in each.items()}
         found = mixture.routing(layer.mlp, step)
-        mean = "" if found.expected == found.experts else f" ({found.expected:.6g} on average)"
+        shown = f"{found.expected:.6g}"
+        mean = "" if shown == f"{found.experts}" else f" ({shown} on average)"
         note = f"{found.experts} of {layer.mlp.experts} experts are touched{mean}, {found.places:,} times"
         yield replace(_part(f"{name} experts", experts, kind.places, whole, chosen), note=note)
         yield _part(f"{name} combine", mixture.combined(layer.mlp, hidden, step), kind.places)
