@@ -133,9 +133,12 @@ class Ends:
         heads, tails = self._heads(tiles, late), self._tails(tiles, late)
         on: dict[str, list[tuple[int, int, int]]] = {}
         for op in ops:
+            head, tail = heads[op.id], tails[op.id] + late[op.id]
+            several = len(ticks[op.id]) > 1 and op.id not in self.shares
+            parts = _in_turn_of(tiles[op.id], ticks[op.id]) if several else {}
             for engine, busy in ticks[op.id].items():
-                if busy:
-                    on.setdefault(engine, []).append((heads[op.id], busy, tails[op.id] + late[op.id]))
+                for before, part, behind in parts.get(engine, ((0, busy, 0),)) if busy else ():
+                    on.setdefault(engine, []).append((head + before, part, tail + behind))
         runs = [0 if at in free else tally.runs for at, tally in enumerate(self.tallies)]
         least = max(map(Bounds(self.program, ticks, runs, latency).of, self.sequences), default=0)
         if self.carries:
@@ -218,6 +221,23 @@ def _first(kinds: Kinds, count: int) -> dict[str, int]:
     (first, times), *others = kinds
     rest = _least([(first, times - 1), *others], count - 1)
     return {engine: first.get(engine, 0) + ticks for engine, ticks in rest.items()}
+
+
+def _in_turn_of(kinds: Kinds, busy: Mapping[str, int]) -> dict[str, list[tuple[int, int, int]]]:
+    """An operation's ticks on each engine in parts, with those before and behind in which its first and its
+    last tile are on a slower engine: tiles begin one after the other, on all engines together.
+    """
+    if not kinds or sum(times for _, times in kinds) < 2:
+        return {}
+    first, least, found = kinds[0][0], _least(kinds, 1), dict[str, list[tuple[int, int, int]]]()
+    begins, ends = max(first.values(), default=0), max(least.values(), default=0)
+    for engine, ticks in busy.items():
+        last = max(kind.get(engine, 0) for kind, _ in kinds)
+        begun = min(first.get(engine, 0), ticks)
+        last = min(last, ticks - begun)
+        works = (0, begun, ends), (begins, ticks - begun - last, ends), (begins, last, 0)
+        found[engine] = [work for work in works if work[1]]
+    return found
 
 
 def _with_ends(works: list[tuple[int, int, int]]) -> int:

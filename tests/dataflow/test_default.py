@@ -277,6 +277,7 @@ def in_rooms(work: Cascade, machine: Machine, memory: str) -> list[Machine]:
         ("linear-training", "sa8295p", "gb"),
         ("ffn", "u280-flightllm", "activations"),
         ("softmax", "u280-flightllm", "activations"),
+        ("softmax", "eyeriss-like", "gb"),
     ],
 )
 def test_more_room_is_never_slower_as_simulated(name: str, accel: str, memory: str) -> None:

@@ -77,3 +77,19 @@ keep A in activations x2
           Z on mm cores=m rows=k cols=n weight-stationary""")
     _, bound, run = ends_and_run(mapping, work, load_machine("u280-flightllm"))
     assert bound == pytest.approx(run, rel=1e-9)
+
+
+def test_a_port_idles_while_a_slower_one_fills_its_first_tile_and_empties_its_last() -> None:
+    """DRAM passes 5 bytes a cycle and `gb` 8: of the first tile of X and of the last of Y, 128 x 512 values of
+    2 bytes each, `gb` waits for (1/5 - 1/8) of the cycles.
+    """
+    work = parse("Y[p,d] = X[p,d] * X[p,d]", name="square", sizes={"p": 256, "d": 512})
+    machine = load_machine("eyeriss-like", {"buffer": "2MiB"})
+    mapping = parse_text("""square on eyeriss-like (t)
+for p/128
+  keep X Y in gb x2
+    Y on array1d lanes=p*d""")
+    alone, bound, run = ends_and_run(mapping, work, machine)
+    tile = 128 * 512 * 2
+    idle = 2 * tile * (1 / 5 - 1 / 8) / machine.clock_hz
+    assert alone + idle * 0.99 <= bound <= run
