@@ -8,6 +8,7 @@ from functools import cache, partial
 from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.held import room_of
@@ -23,6 +24,7 @@ from einsim.dataflow.templates.listed import Known, cost_of
 from einsim.dataflow.templates.outline import Run, common_memory, outline
 from einsim.dataflow.templates.room import Stays
 from einsim.dataflow.templates.worth import worth_of
+from einsim.specs.arrays import Bools, Floats
 from einsim.specs.errors import EinsimError
 from einsim.specs.progress import telling
 from einsim.specs.remembered import Remembered
@@ -53,12 +55,22 @@ class BestPoints:
     def __init__(self, machine: Machine, objective: str) -> None:
         self.worth, self.capacity = worth_of(machine, objective), room_of(machine)
         self.memory = common_memory(machine)
-        self._orders = Remembered[list[tuple[float, int]]](20_000)
+        self._floors = Remembered[Floats](20_000)
         self._found = Remembered[Chosen | None](20_000)
 
-    def order(self, known: Known, stays: Stays) -> list[tuple[float, int]]:
-        """What each nest of a list costs at least where some tensors stay, and its place, sorted."""
-        return self._orders.get((known, *stays), lambda: known.table(stays).order(self.worth))
+    def floors(self, known: Known, stays: Stays, size: int) -> Floats:
+        """What each nest of a list costs at least where some tensors stay, `size` bytes."""
+        single = ~self._fitting(known, stays, size, buffers=2)
+        key = known, single.tobytes(), *stays
+        return self._floors.get(key, lambda: known.table(stays).floors(self.worth, single))
+
+    def least(self, known: Known, stays: Stays, size: int) -> float:
+        """What the best point costs at least."""
+        if (fitting := self._fitting(known, stays, size)).any():
+            return float(self.floors(known, stays, size)[fitting].min())
+        if known.smaller and self._fitting(known, stays, size, smaller=True).any():
+            return float(self.floors(known, stays, size).min())
+        return math.inf
 
     def best(self, known: Known, stays: Stays, size: int) -> Chosen | None:
         """The best point that fits beside what stays, `size` bytes, of several the one that moves and holds
@@ -67,18 +79,32 @@ class BestPoints:
         return self._found.get((known, size, *stays), partial(self._best, known, stays, size))
 
     def _best(self, known: Known, stays: Stays, size: int) -> Chosen | None:
-        room, found = known.room(stays), None
-        for floor, at in self.order(known, stays):
-            if found is not None and floor >= found.costs[0]:
+        fitting, found = np.flatnonzero(self._fitting(known, stays, size)), None
+        floors = self.floors(known, stays, size) if len(fitting) else np.zeros(0)
+        for at in fitting[np.argsort(floors[fitting], kind="stable")].tolist():
+            if found is not None and floors[at] >= found.costs[0]:
                 break
-            one = self._point(known, at, stays, size) if self.fits(room[at], size) else None
+            one = self._point(known, at, stays, size)
             if one is not None and (found is None or one.rank < found.rank):
                 found = one
         if found is not None or not known.smaller:
             return found
-        points = enumerate(known.room(stays, smaller=True), len(known.nests))
-        fitting = (at for at, least in points if self.fits(least, size))
-        return next(filter(None, (self._point(known, at, stays, size) for at in fitting)), None)
+        places = np.flatnonzero(self._fitting(known, stays, size, smaller=True)) + len(known.nests)
+        return next(filter(None, (self._point(known, at, stays, size) for at in places.tolist())), None)
+
+    def _fitting(
+        self, known: Known, stays: Stays, size: int, *, buffers: int = 1, smaller: bool = False
+    ) -> Bools:
+        """Which points of a list, or smaller ones, may fit beside what stays with so many buffers."""
+        found = np.ones(len(known.smaller if smaller else known.nests), np.bool_)
+        for name, need in known.room(stays, buffers=buffers, smaller=smaller).items():
+            found &= need <= self._room(name, size)
+        return found
+
+    def _room(self, memory: str, size: int) -> float:
+        """Bytes of a memory that what stays leaves."""
+        most = self.capacity[memory]
+        return math.inf if most is None else most - (size if memory == self.memory else 0)
 
     def _point(self, known: Known, at: int, stays: Stays, size: int) -> Chosen | None:
         """A point with two buffers if they fit beside what stays, else with one; None where that doesn't."""
@@ -93,10 +119,7 @@ class BestPoints:
 
     def fits(self, held: Mapping[str, float], size: int) -> bool:
         """Whether bytes fit in all memories beside what stays."""
-        return all(
-            (most := self.capacity[name]) is None or need + (size if name == self.memory else 0) <= most
-            for name, need in held.items()
-        )
+        return all(need <= self._room(name, size) for name, need in held.items())
 
 
 _POINTS: Final = Remembered[BestPoints](8)
@@ -127,7 +150,8 @@ class Chooser:
         self.fused = {run: by_names[group] for run, group in self.outline.fused.items()}
         self.news: list[Key] = []  # of what more has become known, in turn
         self._floors: dict[Key, float] = {}  # of units and DRAM, whatever the nest
-        self._least: dict[Key, float] = {}  # of the list's nests
+        self._looked: set[Key] = set()
+        self._least: dict[tuple[Key, int], float] = {}  # of the list's nests
         self._found: dict[tuple[object, ...], Chosen | None] = {}
         self._costs: dict[tuple[object, ...], float] = {}  # of what is settled
         self.key = cache(self._key)
@@ -147,9 +171,11 @@ class Chooser:
         if free and ((key, size) in self._found or self._settled(key, size)):
             found = self._found[key, size]
             return self._costs.setdefault((key, size), math.inf if found is None else found.costs[0])
-        if run not in self.fused and (least := self._least.get(key)) is not None:
-            return least
-        return self._floor(run, names)
+        if run in self.fused or key not in self._looked:
+            return self._floor(run, names)
+        if (key, size) not in self._least:
+            self._least[key, size] = self.points.least(*self._stays(run, names), size)
+        return self._least[key, size]
 
     def _floor(self, run: Run, names: frozenset[str]) -> float:
         """What a run costs at least, whatever the nest: by its work, and by what passes DRAM."""
@@ -169,9 +195,9 @@ class Chooser:
     def look(self, run: Run, names: frozenset[str]) -> bool:
         """Know by its list what a run costs at least; whether that was not known."""
         key = self.key(run, names)
-        if key in self._least or not self._listed(run):
+        if key in self._looked or not self._listed(run):
             return False
-        self._least[key] = self.points.order(*self._stays(run, names))[0][0]
+        self._looked.add(key)
         self.news.append(key)
         return True
 

@@ -15,44 +15,46 @@ from einsim.dataflow.clock import port_name
 from einsim.dataflow.cores import cores_ranks, read_apart
 from einsim.dataflow.feed import stationary
 from einsim.dataflow.footprint import access_of, compressed, least_elements, relevant_ranks, tile_bytes
-from einsim.dataflow.holds import homes_to, levels
+from einsim.dataflow.holds import levels
 from einsim.dataflow.leaf import latency_cycles, leave_each_step, partial_sum, skips
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.templates.blocks import touched
+from einsim.dataflow.templates.blocks import Block, touched
 from einsim.dataflow.templates.nest import LoopNest, UnitChoices, moving
-from einsim.dataflow.templates.room import Stays
+from einsim.dataflow.templates.room import ListRoom, Orders, Stays, orders_of
 from einsim.dataflow.templates.shares import least_shares
 from einsim.dataflow.templates.worth import Worth
-from einsim.dataflow.tile_times import TileTimes
 from einsim.dataflow.volume import Rates
-from einsim.specs.arrays import Bools, Floats, Ints
+from einsim.specs.arrays import Bools, Floats
 from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.shape import reach
 
 
 class ListLeast(NamedTuple):
-    """Of each of N nests cycles [N] of each unit, bytes [N] of each tensor that pass DRAM's port and those
-    that pass a port of a memory `near` a unit, whether each is kept in a memory on the `ways` to all its
-    users, bytes of each in the first tile and at least in the `last` one, cycles of `one` tile of each Einsum
-    on its unit, of the `shortest` and from its end to its `results`, how many tiles come `after` the last
-    load of each input, and tiles: no more than its program has.
+    """Of each of N nests cycles [N] of each Einsum on its unit, bytes [N] of each tensor that pass DRAM's
+    port and those that pass a port of a memory `near` a unit, whether each is kept in a memory on the `ways`
+    to all its users, and whether its tile is filled or emptied `at_once`, more than once, bytes of each in
+    the first tile and at least in the `last` one, cycles of `one` tile of each Einsum, of the `shortest` and
+    from its end to its `results`, how many tiles come `after` the last load of each input, and tiles: no more
+    than its program has.
     """
 
-    cycles: dict[str, Floats]
-    one: dict[tuple[str, str], Floats]  # by Einsum and unit, 0 where it is on another
+    cycles: dict[tuple[str, str], Floats]  # by Einsum and unit, 0 where it is on another
+    one: dict[tuple[str, str], Floats]
     shortest: dict[tuple[str, str], Floats]
     results: dict[tuple[str, str], Floats]
     moved: dict[str, Floats]
     near: dict[tuple[str, str, bool], Floats]  # by tensor, memory and whether it is read
     ways: dict[tuple[str, str], Bools]  # by tensor and memory
+    at_once: dict[str, Bools]
+    straight: Bools  # whether an operand comes from DRAM to the unit
     first: dict[str, Floats]
     last: dict[str, Floats]
     after: dict[str, Floats]
     tiles: Floats
 
 
-def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, str], Bools]) -> ListLeast:
-    """The least of a list's nests, of which the memories on the `ways` to all users of a tensor are known."""
+def least_of(leaves: UnitChoices, nests: list[LoopNest], room: ListRoom) -> ListLeast:
+    """The least of a list's nests, of which it is known what they hold."""
     cascade, machine, einsums = leaves.cascade, leaves.machine, nests[0].einsums
     sizes = {rank: cascade.size(rank) for einsum in einsums for rank in einsum.ranks}
     every = [(dict(nest.loops), nest.extents(cascade)) for nest in nests]
@@ -63,41 +65,43 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, s
         rank: np.minimum(*(_smallest(of, inner[rank]) for of in (tile[rank], _smallest(size, tile[rank]))))
         for rank, size in sizes.items()
     }
+    left = {rank: np.ceil(_smallest(size, tile[rank]) / inner[rank]) for rank, size in sizes.items()}
+    steps = {rank: (trips[rank] - 1) * np.ceil(tile[rank] / inner[rank]) + left[rank] for rank in sizes}
     parted = np.array([bool(nest.parts) for nest in nests])
     shares = {einsum.name: least_shares(cascade, einsum, nests) for einsum in einsums}
-    chosen = leaves.all(nests)
-    cycles = dict[str, Floats]()
-    one, shortest, results = (dict[tuple[str, str], Floats]() for _ in range(3))
+    cycles, one, shortest, results = (dict[tuple[str, str], Floats]() for _ in range(4))
     kept = {name: np.array([name not in one.straight for one in nests]) for name in touched(einsums)}
     out = {name: np.array([name not in one.registers for one in nests]) for name in kept}
     streamed = {name: np.zeros(len(nests)) for name in kept}  # from DRAM
     near = dict[tuple[str, str, bool], Floats]()
-    for einsum in einsums:
-        nodes = {id(one[einsum.name]): one[einsum.name] for one in chosen}
-        which = np.array([id(one[einsum.name]) for one in chosen])
-        for at, node in nodes.items():
-            here = cycles.setdefault(node.unit, np.zeros(len(nests)))
-            key, mine = (einsum.name, node.unit), np.flatnonzero(which == at)
-            most, fewest, late = (of.setdefault(key, np.zeros(len(nests))) for of in (one, shortest, results))
-            fewest[mine], late[mine] = np.inf, _latency(cascade, machine, node, inner, mine)
-            for port, size in _streamed(cascade, machine, node, inner):
-                here_only = (which == at) * shares[einsum.name][0] * size
-                near[port] = near.get(port, 0) + (kept[port[0]] & out[port[0]]) * here_only
-                streamed[port[0]] += ~kept[port[0]] * here_only
-            cycles_of = TileTimes(cascade, machine.unit(node.unit), einsum)
-            for times, extents in _classes(cascade, einsum, tile, trips):
-                rows = np.flatnonzero((which == at) & (times > 0))
-                if len(rows):
-                    some = {rank: extents[rank][rows] for rank in einsum.ranks}
-                    each = cycles_of.of(node, some, len(rows))
-                    here[rows] += times[rows] * each * shares[einsum.name][0][rows]
-                    most[rows] = np.maximum(most[rows], each)
-                    fewest[rows] = np.minimum(fewest[rows], each)
-            if len(rows := np.flatnonzero((which == at) & parted)):
-                some = {rank: smallest[rank][rows] for rank in einsum.ranks}
-                fewest[rows] = cycles_of.of(node, some, len(rows))
-    moved, first, last, after = {}, {}, {}, {}
-    at_once = np.array([not nest.streamed for nest in nests])
+    for name, nodes in leaves.alike(nests).items():
+        einsum, share = cascade.einsum(name), shares[name][0]
+        times, extents = _classes(cascade, einsum, tile, trips)
+        for node, rows in nodes:
+            key = name, node.unit
+            here, most, fewest, late = (
+                of.setdefault(key, np.zeros(len(nests))) for of in (cycles, one, shortest, results)
+            )
+            own = {rank: inner[rank][rows] for rank in einsum.ranks}
+            fewest[rows], late[rows] = np.inf, _latency(cascade, machine, node, own, len(rows))
+            mean = {rank: sizes[rank] / steps[rank][rows] for rank in einsum.ranks}
+            fewest_of = {rank: smallest[rank][rows] for rank in einsum.ranks}
+            for port, size in _streamed(leaves, node, own, mean, fewest_of):
+                passing, there = share[rows] * size, kept[port[0]][rows]
+                near.setdefault(port, np.zeros(len(nests)))[rows] += (there & out[port[0]][rows]) * passing
+                streamed[port[0]][rows] += ~there * passing
+            cycles_of = leaves.times(node.unit, name)
+            at, kind = np.nonzero(times[rows] > 0)
+            at = rows[at]
+            each = cycles_of.of(node, {rank: of[at, kind] for rank, of in extents.items()}, len(at))
+            np.add.at(here, at, times[at, kind] * each * share[at])
+            np.maximum.at(most, at, each)
+            np.minimum.at(fewest, at, each)
+            if len(some := rows[parted[rows]]):
+                fewest[some] = cycles_of.of(node, {r: smallest[r][some] for r in einsum.ranks}, len(some))
+    moved, first, last, after, at_once = {}, {}, {}, {}, {}
+    whole_parts = np.array([not nest.streamed for nest in nests])
+    orders = orders_of(nests)
     for tensor in touched(einsums):
         maker = cascade.producer(tensor)
         access = access_of(maker or cascade.consumers(tensor)[0], tensor)
@@ -105,7 +109,9 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, s
             continue
         whole = tile_bytes(cascade, machine, access, cascade.sizes)
         least = reduce(np.maximum, (shares[e.name][0] for e in einsums if tensor in touched((e,))))
-        again, behind = _again(cascade, nests, tensor, access, (tile, inner, trips))
+        again, behind, alone = _again(cascade, einsums, tensor, access, orders, (tile, inner, trips))
+        state = tensor in cascade.overwritten or tensor in cascade.initial
+        at_once[tensor] = alone & room.filled[tensor] & kept[tensor] & out[tensor] & (not state)
         moved[tensor] = np.where(kept[tensor], whole * least * again, streamed[tensor])
         ends = (reach(index, cascade.sizes) for index in access.indices)
         inside = all(
@@ -114,18 +120,21 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], ways: dict[tuple[str, s
         plain = inside * kept[tensor] * cascade.tensor(tensor).bits / 8
         if maker is None:
             first[tensor] = plain * least_elements(cascade, machine, access, inner)
-            shared = sum((there for (name, _), there in ways.items() if name == tensor), ~at_once)
-            after[tensor] = kept[tensor] * np.where(at_once & (shared > 0), behind, 1)
+            shared = sum((there for (name, _), there in room.ways.items() if name == tensor), ~whole_parts)
+            after[tensor] = kept[tensor] * np.where(whole_parts & (shared > 0), behind, 1)
         if not cascade.overwritten.get(tensor):
             last[tensor] = plain * least_elements(cascade, machine, access, smallest)
-    tiles = reduce(np.maximum, (there for _, there in shares.values())) * math.prod(trips.values())
-    return ListLeast(cycles, one, shortest, results, moved, near, ways, first, last, after, tiles)
+    tiles = reduce(np.maximum, (there for _, there in shares.values())) * math.prod(steps.values())
+    return ListLeast(
+        cycles, one, shortest, results, moved, near, room.ways, at_once, ~np.all([*kept.values()], axis=0),
+        first, last, after, tiles,
+    )  # fmt: skip
 
 
 def _latency(
-    cascade: Cascade, machine: Machine, node: Compute, extents: Mapping[str, Floats], rows: Ints
+    cascade: Cascade, machine: Machine, node: Compute, extents: Mapping[str, Floats], count: int
 ) -> list[int]:
-    """Cycles from the end of a leaf's tile to its results in some nests."""
+    """Cycles from the end of a leaf's tile to its results, of so many nests."""
     unit, einsum = machine.unit(node.unit), cascade.einsum(node.einsum)
     across = [rank for ranks in node.spatial.values() for rank in ranks if rank in einsum.reduced]
 
@@ -133,16 +142,18 @@ def _latency(
     def latency(*tile: int) -> int:
         return latency_cycles(cascade, unit, einsum, node, dict(zip(across, tile, strict=True)))
 
-    tiles = zip(*(extents[rank][rows].astype(int).tolist() for rank in across), strict=True)
-    return [latency(*tile) for tile in tiles] if across else [latency()] * len(rows)
+    tiles = zip(*(extents[rank].astype(int).tolist() for rank in across), strict=True)
+    return [latency(*tile) for tile in tiles] if across else [latency()] * count
 
 
 def _streamed(
-    cascade: Cascade, machine: Machine, node: Compute, extents: Mapping[str, Floats]
-) -> Iterator[tuple[tuple[str, str, bool], Floats]]:
+    leaves: UnitChoices, node: Compute, extents: Mapping[str, Floats], mean: Mapping[str, Floats],
+    smallest: Mapping[str, Floats],
+) -> Iterator[tuple[tuple[str, str, bool], Floats]]:  # fmt: skip
     """Tensor, memory and whether it is read there, and bytes that a leaf streams at least: lanes and steps
-    that share a value take it once.
+    that share a value take it once. Tiles have `extents`, at the ends of ranks less, and so a `mean`.
     """
+    cascade, machine = leaves.cascade, leaves.machine
     unit, einsum = machine.unit(node.unit), cascade.einsum(node.einsum)
     if skips(cascade, unit, einsum, cascade.sizes):
         return
@@ -151,7 +162,7 @@ def _streamed(
     results = math.prod(map(cascade.size, einsum.output.ranks))
     for access in {access.tensor: access for access in (*einsum.reads, einsum.output)}.values():
         tensor, mine, made = cascade.tensor(access.tensor), set(access.ranks), access is einsum.output
-        home = homes_to(cascade, machine, node, tensor.name)[-1:]
+        home = leaves.homes(node, tensor.name)[-1:]
         state = tensor.name in cascade.overwritten or tensor.name in cascade.initial
         if not home or state or not access.apart or compressed(machine, tensor):
             continue
@@ -159,16 +170,16 @@ def _streamed(
         along, apart = cores_ranks(node), read_apart(machine, home[0])
         shared = np.ones(1)
         if made and not leave_each_step(node):
-            shared = shared * math.prod(extents[rank] for rank in idle)
+            shared = shared * math.prod(mean[rank] for rank in idle)
         else:
             still = placed if access == stationary(node, einsum) else set(einsum.ranks)
-            shared = shared * math.prod(extents[rank] for rank in idle if rank not in still)
+            shared = shared * math.prod(mean[rank] for rank in idle if rank not in still)
             for dim, ranks in node.spatial.items():
                 if dim != "cores" or not apart:
                     met = math.prod(extents[r] for r in ranks if r in idle and r in still)
                     shared = shared * np.minimum(met, unit.dims[dim])
             if apart and not set(along) & (mine | still):  # each core reads it by itself
-                met = math.prod(extents[rank] for rank in along)
+                met = math.prod(smallest[rank] for rank in along)
                 shared = shared / np.minimum(met, unit.dims.get("cores", 1))
         values = points / shared
         if not made:
@@ -185,51 +196,55 @@ def _smallest(size: Floats | int, tile: Floats) -> Floats:
 
 
 def _again(
-    cascade: Cascade, nests: list[LoopNest], tensor: str, access: Access,
+    cascade: Cascade, einsums: Block, tensor: str, access: Access, orders: Orders,
     by_rank: tuple[Mapping[str, Floats], Mapping[str, Floats], Mapping[str, Floats]],
-) -> tuple[Floats, Floats]:  # fmt: skip
-    """How often all of a tensor passes DRAM's port in each nest, and how many tiles come after its last part:
-    where each rank has such tiles, parts of them, and trips.
+) -> tuple[Floats, Floats, Bools]:  # fmt: skip
+    """How often all of a tensor passes DRAM's port in each nest, how many tiles come after its last part, and
+    whether its tile passes all at once: where each rank has such tiles, parts of them, and trips.
     """
     tile, inner, trips = by_rank
-    relevant, moved = relevant_ranks(cascade, access), moving(cascade, nests[0].einsums, tensor)
-    made = next((einsum for einsum in nests[0].einsums if einsum.name == tensor), None)
+    relevant, moved = relevant_ranks(cascade, access), moving(cascade, einsums, tensor)
+    made = next((einsum for einsum in einsums if einsum.name == tensor), None)
     stays = (*made.reduced, *made.iterative) if made else ()
-    orders = [(tuple(r for r, _ in nest.loops), tuple(r for r, _ in nest.parts)) for nest in nests]
-    passes, behind = np.ones(len(nests)), np.ones(len(nests))
-    for order in set(orders):
-        again, after, inside = np.ones(len(nests)), np.ones(len(nests)), np.zeros(len(nests), bool)
-        part = inside
-        for rank in reversed(order[1]):
+    count = len(orders[0][2])
+    passes, behind, whole = np.ones(count), np.ones(count), np.ones(count, np.bool_)
+    for loops, parts, here in orders:
+        again, after, inside = np.ones(count), np.ones(count), np.zeros(count, np.bool_)
+        part = late = inside
+        for rank in reversed(parts):
             part = part | ((tile[rank] > inner[rank]) & (rank in moved))
             left = np.ceil(_smallest(cascade.size(rank), tile[rank]) / inner[rank])
             after = np.where(part, after, after * left)
-        for rank in reversed(order[0]):
-            inside = inside | ((trips[rank] > 1) & (rank in moved))
+        for rank in reversed(loops):
+            if rank in moved:
+                inside = inside | (trips[rank] > 1)
             after = np.where(inside | part, after, after * trips[rank])
             if rank in stays:
-                again = np.where(trips[rank] > 1, 1.0, again)
+                again, late = np.where(trips[rank] > 1, 1.0, again), late | (inside & (trips[rank] > 1))
             elif rank not in relevant:
                 again = np.where(inside, again * trips[rank], again)
-        here = [one == order for one in orders]
         passes, behind = np.where(here, again, passes), np.where(here, after, behind)
-    return passes, behind
+        whole &= ~here | ~(part | late)
+    return passes, behind, whole
 
 
 def _classes(
     cascade: Cascade, einsum: Einsum, tile: Mapping[str, Floats], trips: Mapping[str, Floats]
-) -> Iterator[tuple[Floats, dict[str, Floats]]]:
-    """How many tiles of an Einsum are of a kind in each nest, and their extents: whole ones, and what is left
-    at the ends.
+) -> tuple[Floats, dict[str, Floats]]:
+    """How many tiles of an Einsum are of each of K kinds in each nest [N, K], and their extents [N, K]: whole
+    ones, and what is left at the ends.
     """
     left = {rank: cascade.size(rank) % tile[rank] for rank in einsum.ranks}
     others = [count for rank, count in trips.items() if rank not in left]
-    for ends in itertools.product(*((False, True) if left[rank].any() else (False,) for rank in left)):
-        times, extents = math.prod(others, start=0 * sum(trips.values(), np.ones(1)) + 1), {}
-        for rank, end in zip(left, ends, strict=True):
-            extents[rank] = left[rank] if end else tile[rank]
-            times = times * ((left[rank] > 0) if end else cascade.size(rank) // tile[rank])
-        yield times, extents
+    uneven = [rank for rank in einsum.ranks if left[rank].any()]
+    kinds = np.array(list(itertools.product((False, True), repeat=len(uneven))))
+    times = math.prod(others, start=np.ones(len(next(iter(trips.values()), [0]))))[:, None]
+    extents = dict[str, Floats]()
+    for rank in einsum.ranks:
+        ends = kinds[:, uneven.index(rank)] if rank in uneven else np.zeros(len(kinds), np.bool_)
+        extents[rank] = np.where(ends, left[rank][:, None], tile[rank][:, None])
+        times = times * np.where(ends, left[rank][:, None] > 0, (cascade.size(rank) // tile[rank])[:, None])
+    return np.broadcast_to(times, (len(times), len(kinds))), extents
 
 
 def _earlier(cascade: Cascade, access: Access) -> bool:
@@ -239,6 +254,32 @@ def _earlier(cascade: Cascade, access: Access) -> bool:
         theirs.offset > mine.offset and {*theirs.ranks} & {*mine.ranks} & {*maker.iterative}
         for mine, theirs in zip(access.indices, maker.output.indices, strict=True)
     )
+
+
+def _in_turn(
+    part: Cascade, machine: Machine, least: ListLeast, stays: Stays, einsum: Einsum
+) -> dict[str, Floats]:
+    """Bytes [N] that pass ports while an Einsum may not compute, if each of its tiles has one buffer."""
+    own = {name for name in touched((einsum,)) if name == einsum.name or part.producer(name) is None}
+    streamed = {name for unit in machine.units for name in unit.memories.values()}
+    found, dram = dict[str, Floats](), machine.dram.name
+    inside = {
+        (tensor, machine.memory(name).parents[0]): there for (tensor, name), there in least.ways.items()
+    }
+    for (tensor, name), there in least.ways.items():
+        outer = machine.memory(machine.memory(name).parents[0])
+        free = name in stays.get(tensor, ()) or (tensor in stays and outer.name == dram)
+        if free or tensor not in least.at_once or tensor not in own:
+            continue
+        if outer.name in streamed or outer.banks > 1:
+            continue
+        port, nearest = (
+            port_name(outer, tensor != einsum.name),
+            ~inside.get((tensor, name), np.zeros(1, bool)),
+        )
+        near = there & nearest & least.at_once[tensor] & ~(least.straight & (outer.name == dram))
+        found[port] = found.get(port, 0) + near * least.moved[tensor]
+    return found
 
 
 class LeastCosts:
@@ -257,7 +298,10 @@ class LeastCosts:
                     passing[key] = np.maximum(own, size)
                 elif not still:
                     passing[key] = own + size
-        busy, self.moved = dict(least.cycles), dict[str, Floats]()
+        busy, self.moved = dict[str, Floats](), dict[str, Floats]()
+        for (_, unit), cycles in least.cycles.items():
+            busy[unit] = busy.get(unit, 0) + cycles
+        self.units = list(busy)
         for (_, name, reads), size in passing.items():
             port = port_name(machine.memory(name), reads)
             busy[port] = busy.get(port, 0) + size
@@ -276,7 +320,7 @@ class LeastCosts:
             for einsum in part.einsums
         }
         (near, *others) = {name for unit in machine.units for name in unit.memories.values()}
-        on = ([least.one.get((name, unit), 0 * self.tiles) for name in self.reads] for unit in least.cycles)
+        on = ([least.one.get((name, unit), 0 * self.tiles) for name in self.reads] for unit in self.units)
         self.unused = np.where(np.array([*on]) > 0, 0.0, np.inf)  # [units, Einsums, nests]; units come first
         self.near = not others and levels(machine, near) == (near,) and not machine.memory(near).holds
         self.first, self.last = least.first, least.last
@@ -290,6 +334,10 @@ class LeastCosts:
             self.hops.setdefault(tensor, []).append((dram, 1.0))
         self.after = {name: times for name, times in least.after.items() if name not in stays}
         self.loaded = {name: least.moved[name] for name in self.after}
+        self.in_turn = [
+            (unit, cycles, _in_turn(part, machine, least, stays, part.einsum(name)))
+            for (name, unit), cycles in least.cycles.items()
+        ]
 
     def _passing(self, tensor: str, size: Floats, rates: Rates, *, reads: bool) -> Floats:
         """Ticks in which bytes of a tensor pass between DRAM, or where it stays, and a unit's memory."""
@@ -332,10 +380,15 @@ class LeastCosts:
         head, tail = ((np.array([*every.values()]) + self.unused).min(1) for every in (heads, tails))
         return np.where(np.isfinite(head), head + tail, 0.0), port
 
-    def order(self, worth: Worth) -> list[tuple[float, int]]:
-        """What each nest costs at least, and its place, sorted."""
+    def floors(self, worth: Worth, single: Bools) -> Floats:
+        """What each nest costs at least, those of which each tile has a `single` buffer apart."""
         busy = self.busy * np.array([worth.rates.get(name, 0) for name in self.names], np.float64)
         ends, port = self._ends(worth.rates)
         bound = np.maximum(np.maximum(busy.max(1), port), (busy[:, : len(ends)] + ends.T).max(1))
-        floors = worth.cost(bound, busy.sum(1), self.tiles, self.moved) * (1 - 1e-9)
-        return sorted(zip(floors.tolist(), range(len(floors)), strict=True))
+        for unit, cycles, passing in self.in_turn if single.any() else ():
+            ticks = (size * worth.rates.get(port, 0) for port, size in passing.items())
+            longest = reduce(np.maximum, ticks, 0 * self.tiles)
+            taking = single & (cycles > 0)
+            bound = np.maximum(bound, np.where(taking, cycles * worth.rates[unit] + longest, 0))
+        costs: Floats = worth.cost(bound, busy.sum(1), self.tiles, self.moved)
+        return costs * (1 - 1e-9)

@@ -29,6 +29,7 @@ from einsim.dataflow.templates.nest_list import in_parts, nests, smaller, with_s
 from einsim.dataflow.templates.room import ListRoom, Stays, room_of_list
 from einsim.dataflow.templates.shares import share_left
 from einsim.dataflow.templates.worth import Worth
+from einsim.specs.arrays import Floats
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum, Rank
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
@@ -127,12 +128,12 @@ class Known:
         found = in_parts(leaves, with_straight(leaves, nests(part, machine, part.einsums)))
         self.nests = [ListedNest(part, leaves, nest) for nest in found]
         self._tables = Remembered[LeastCosts](1000)
-        self._held = Remembered[list[dict[str, float]]](1000)
+        self._held = Remembered[dict[str, Floats]](1000)
         self._leaves = leaves
 
     @cached_property
     def _least(self) -> ListLeast:
-        return least_of(self._leaves, [nest.nest for nest in self.nests], self._room.ways)
+        return least_of(self._leaves, [nest.nest for nest in self.nests], self._room)
 
     @cached_property
     def _room(self) -> ListRoom:
@@ -142,19 +143,24 @@ class Known:
     def _smaller_room(self) -> ListRoom:
         return room_of_list(self._leaves, [nest.nest for nest in self.smaller])
 
-    def room(self, stays: Stays, *, smaller: bool = False) -> list[dict[str, float]]:
-        """Bytes that each point of the list, or each `smaller` one, takes at least in each memory beside what
-        stays.
+    def room(self, stays: Stays, *, buffers: int = 1, smaller: bool = False) -> dict[str, Floats]:
+        """Bytes [N] that the points of the list, or the `smaller` ones, take at least in each memory beside
+        what stays, with so many buffers.
         """
-        return self._held.get(
-            (smaller, *stays), lambda: (self._smaller_room if smaller else self._room).held(stays)
-        )
+        of = self._smaller_room if smaller else self._room
+        return self._held.get((smaller, buffers, *stays), lambda: of.held(stays, buffers))
 
     @cached_property
     def smaller(self) -> list[ListedNest]:
-        """Points for memories in which none of the list fits, the largest first."""
+        """Points for memories in which none of the list fits, the largest first: smaller than all of it."""
         part = self._leaves.cascade
-        found = list(smaller(part, self._leaves.machine, part.einsums))
+        every = [nest.nest.extents(part) for nest in self.nests]
+        least = {rank: min(one[rank] for one in every) for rank in part.sizes}
+        found = [
+            nest
+            for nest in smaller(part, self._leaves.machine, part.einsums)
+            if any(size < least[rank] for rank, size in nest.extents(part).items())
+        ]
         found = in_parts(self._leaves, found) if found else []
         return [ListedNest(part, self._leaves, nest) for nest in found]
 

@@ -8,7 +8,7 @@ memories on the way to its units.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 import msgspec
@@ -20,6 +20,8 @@ from einsim.dataflow.holds import homes_to, levels, role_of
 from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
 from einsim.dataflow.spatial import places
 from einsim.dataflow.templates.blocks import touched
+from einsim.dataflow.tile_times import TileTimes
+from einsim.specs.arrays import Ints
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
 
@@ -79,6 +81,28 @@ class UnitChoices:
     def __init__(self, cascade: Cascade, machine: Machine) -> None:
         self.cascade, self.machine, self._key = cascade, machine, msgspec.msgpack.encode(machine)
         self._found: dict[tuple[object, ...], dict[str, Compute]] = {}
+        self._homes: dict[tuple[int, str], tuple[Compute, list[str]]] = {}
+        self.times = cache(self._times)
+
+    def _times(self, unit: str, einsum: str) -> TileTimes:
+        return TileTimes(self.cascade, self.machine.unit(unit), self.cascade.einsum(einsum))
+
+    def homes(self, node: Compute, tensor: str) -> list[str]:
+        """The `homes_to` a leaf's operand, found once."""
+        key = id(node), tensor
+        if key not in self._homes:
+            self._homes[key] = node, homes_to(self.cascade, self.machine, node, tensor)
+        return self._homes[key][1]
+
+    def alike(self, nests: Sequence[LoopNest]) -> dict[str, list[tuple[Compute, Ints]]]:
+        """The units and layouts of each Einsum of nests, and the places of those that have it."""
+        found: dict[str, dict[int, tuple[Compute, list[int]]]] = {one.name: {} for one in nests[0].einsums}
+        for at, chosen in enumerate(self.all(nests)):
+            for name, node in chosen.items():
+                found[name].setdefault(id(node), (node, []))[1].append(at)
+        return {
+            name: [(node, np.array(rows)) for node, rows in nodes.values()] for name, nodes in found.items()
+        }
 
     def of(self, nest: LoopNest) -> dict[str, Compute]:
         """The unit and layout of each Einsum of a nest."""
@@ -135,7 +159,7 @@ def build(leaves_of: UnitChoices, nest: LoopNest, resident: Mapping[str, str] = 
             continue
         users = [leaves[e.name] for e in nest.einsums if tensor in touched((e,))]
         depth = depth_of(cascade, nest.einsums, tensor, loops)
-        ways = [homes_of(cascade, machine, nest, node, tensor) for node in users]
+        ways = [homes_of(leaves_of, nest, node, tensor) for node in users]
         shared = [name for name in ways[0] if all(name in way for way in ways)]
         if nest.streamed and role_of(cascade, machine, users[0], tensor) == "weights":
             shared = shared[:-1]
@@ -174,9 +198,9 @@ def _laid(nest: LoopNest) -> tuple[object, ...]:
     return tuple((node.einsum, node.unit, *node.spatial.items()) for node in nest.placed)
 
 
-def homes_of(cascade: Cascade, machine: Machine, nest: LoopNest, node: Compute, tensor: str) -> list[str]:
+def homes_of(leaves: UnitChoices, nest: LoopNest, node: Compute, tensor: str) -> list[str]:
     """Where a nest keeps a leaf's operand, outermost first: in all memories on its way, or in registers."""
-    return [node.unit] if tensor in nest.registers else homes_to(cascade, machine, node, tensor)
+    return [node.unit] if tensor in nest.registers else leaves.homes(node, tensor)
 
 
 def moving(cascade: Cascade, einsums: tuple[Einsum, ...], tensor: str) -> frozenset[str]:

@@ -14,10 +14,9 @@ from einsim.dataflow.footprint import apart_of
 from einsim.dataflow.holds import straight
 from einsim.dataflow.spatial import able, place, roles
 from einsim.dataflow.templates.blocks import Block, stepped
-from einsim.dataflow.templates.nest import LoopNest, Loops, UnitChoices, depth_of, on_vectors, still_flows
+from einsim.dataflow.templates.nest import LoopNest, Loops, UnitChoices, moving, on_vectors, still_flows
 from einsim.dataflow.templates.sizes import extent_of, flat_tile, group_along, steps
 from einsim.dataflow.templates.still_states import states_in_registers
-from einsim.dataflow.tile_times import TileTimes
 from einsim.workloads.cascade import Cascade, Einsum
 
 #: Cycles that parts of a tile may cost over the whole tile at once.
@@ -239,36 +238,39 @@ def cycles_of(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[tuple[Unit
     """The unit of each of a list's nests of one Einsum, and cycles of one tile there."""
     if not nests:
         return []
-    cascade, einsum = leaves.cascade, nests[0].einsums[0]
-    nodes, tiles = [one[einsum.name] for one in leaves.all(nests)], [one.extents(cascade) for one in nests]
-    units, found = [leaves.machine.unit(node.unit) for node in nodes], np.zeros(len(nests))
-    for node in {id(node): node for node in nodes}.values():
-        rows = np.flatnonzero([one is node for one in nodes])
+    (einsum,) = nests[0].einsums
+    tiles, found = [one.extents(leaves.cascade) for one in nests], np.zeros(len(nests))
+    units = [leaves.machine.units[0]] * len(nests)
+    for node, rows in leaves.alike(nests)[einsum.name]:
         extents = {rank: np.array([tiles[at][rank] for at in rows], np.float64) for rank in einsum.ranks}
-        found[rows] = TileTimes(cascade, units[rows[0]], einsum).of(node, extents, len(rows))
+        found[rows] = leaves.times(node.unit, einsum.name).of(node, extents, len(rows))
+        for at in rows.tolist():
+            units[at] = leaves.machine.unit(node.unit)
     return list(zip(units, found.tolist(), strict=True))
 
 
 def with_straight(leaves: UnitChoices, nests: Sequence[LoopNest]) -> list[LoopNest]:
     """Nests of a list; those in which operands stay in an array only where some come straight from DRAM."""
-    leaves.all(nests)
-    coming = [come_straight(leaves, nest) if nest.still else () for nest in nests]
-    every = zip(nests, coming, strict=True)
+    coming = _straight(leaves, [nest for nest in nests if nest.still])
+    every = ((nest, next(coming) if nest.still else ()) for nest in nests)
     return [msgspec.structs.replace(nest, straight=some) for nest, some in every if some or not nest.still]
 
 
-def come_straight(leaves: UnitChoices, nest: LoopNest) -> tuple[str, ...]:
-    """Inputs that may come to an array straight from DRAM, each of which passes as often as if it were kept:
-    no loop stands inside those that move it, and no other Einsum reads it.
+def _straight(leaves: UnitChoices, nests: Sequence[LoopNest]) -> Iterator[tuple[str, ...]]:
+    """Inputs of each nest that may come to an array straight from DRAM, each of which passes as often as if
+    it were kept: no loop stands inside those that move it, and no other Einsum reads it.
     """
-    cascade, machine, found = leaves.cascade, leaves.machine, list[str]()
-    loops = [(rank, tile) for rank, tile in nest.loops if tile < cascade.size(rank)]
-    for einsum, node in zip(nest.einsums, leaves.of(nest).values(), strict=True):
-        still = stationary(node, einsum)
-        if still is None or not straight(cascade, machine, node, still.tensor):
-            continue
-        depth = depth_of(cascade, nest.einsums, still.tensor, loops)
-        alone = cascade.producer(still.tensor) is None and len(cascade.consumers(still.tensor)) == 1
-        if depth == len(loops) and alone:
-            found.append(still.tensor)
-    return tuple(found)
+    cascade, found = leaves.cascade, [list[str]() for _ in nests]
+    for name, nodes in leaves.alike(nests).items() if nests else ():
+        for node, rows in nodes:
+            still = stationary(node, cascade.einsum(name))
+            if still is None or not straight(cascade, leaves.machine, node, still.tensor):
+                continue
+            if cascade.producer(still.tensor) is not None or len(cascade.consumers(still.tensor)) > 1:
+                continue
+            moved = moving(cascade, nests[0].einsums, still.tensor)
+            for at in rows.tolist():
+                inner = [rank for rank, tile in nests[at].loops if tile < cascade.size(rank)]
+                if not inner or inner[-1] in moved:
+                    found[at].append(still.tensor)
+    yield from map(tuple, found)

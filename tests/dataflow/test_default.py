@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from einsim.accel.load import load_machine
@@ -24,6 +25,7 @@ from einsim.dataflow.templates.layerwise import Branches
 from einsim.dataflow.templates.listed import cost_of
 from einsim.dataflow.templates.worth import worth_of
 from einsim.sim.engine import simulate
+from einsim.specs.arrays import Floats
 from einsim.specs.errors import EinsimError
 from einsim.specs.remembered import Remembered
 from einsim.validation.oracle.compare import DrawnCase, judge
@@ -323,17 +325,19 @@ def test_no_point_of_a_list_costs_or_takes_less_than_it_does_at_least(
     runs = (run for runs in made.outline.runs.values() for run in {runs[0], runs[-1]})
     for run, (names, _) in itertools.product(runs, {made.sets[0], made.sets[-1]}):
         known, stays = made.chooser._stays(run, names)
-        table, small = known.table(stays), known.room({}, smaller=True) if known.smaller else []
-        for nest, least in list(zip(known.smaller, small, strict=True))[::4]:
-            held = nest.held(1, {})
-            assert all(size <= held.get(memory, 0) for memory, size in least.items())
-        for floor, at in table.order(worth)[::4]:
-            nest = known.nests[at]
-            held = nest.held(1, {})
-            assert all(least <= held.get(memory, 0) for memory, least in known.room({})[at].items())
-            if nest.ends is not None:
-                least = max(floor, made.chooser._floor(run, names))
-                assert least <= cost_of(nest.ends, worth, stays, single=False)[0]
+        for (nests, smaller), buffers in itertools.product(
+            ((known.smaller, True), (known.nests, False)), (1, 2)
+        ):
+            room = known.room({}, buffers=buffers, smaller=smaller) if nests else {}
+            for at, nest in list(enumerate(nests))[::4]:
+                held = nest.held(buffers, {})
+                assert all(sizes[at] <= held.get(memory, 0) for memory, sizes in room.items())
+        for single in (False, True):
+            floors = known.table(stays).floors(worth, np.full(len(known.nests), single))
+            for floor, nest in list(zip(floors.tolist(), known.nests, strict=True))[::4]:
+                if nest.ends is not None:
+                    least = max(floor, made.chooser._floor(run, names))
+                    assert least <= cost_of(nest.ends, worth, stays, single=single)[0]
 
 
 def test_the_branches_that_are_taken_cost_what_their_runs_do() -> None:
@@ -423,8 +427,8 @@ def test_what_is_never_laid_out_would_not_have_been_chosen(
     monkeypatch.setattr(choice, "_POINTS", Remembered(8))
     monkeypatch.setattr(layerwise, "_FOUND", Remembered(16))
 
-    def everywhere(known: listed.Known, stays: object, *, smaller: bool = False) -> list[dict[str, float]]:
-        return [{} for _ in (known.smaller if smaller else known.nests)]
+    def everywhere(*_: object, **__: object) -> dict[str, Floats]:
+        return {}
 
     monkeypatch.setattr(listed.Known, "room", everywhere)
     assert build_mapping(work, machine).tree == found.tree

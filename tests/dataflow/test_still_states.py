@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 from einsim.accel.load import load_machine
@@ -118,12 +119,15 @@ def test_no_point_costs_or_takes_less_than_it_does_at_least(text: str, objective
     made, worth = Branches(work, machine, (), objective), worth_of(machine, objective)
     known, stays = made.chooser._stays((0, len(made.outline.order)), frozenset())
     seen = 0
-    for floor, at in known.table(stays).order(worth):
-        nest, held = known.nests[at], known.nests[at].held(1, {})
-        assert all(least <= held.get(memory, 0) for memory, least in known.room({})[at].items())
-        if nest.ends is not None:
-            assert floor <= choice.cost_of(nest.ends, worth, stays, single=False)[0]
-            seen += bool(nest.nest.registers)
+    for single in (False, True):
+        floors = known.table(stays).floors(worth, np.full(len(known.nests), single))
+        room = known.room({}, buffers=2 - single)
+        for at, nest in enumerate(known.nests):
+            held = nest.held(2 - single, {})
+            assert all(least[at] <= held.get(memory, 0) for memory, least in room.items())
+            if nest.ends is not None:
+                assert floors[at] <= choice.cost_of(nest.ends, worth, stays, single=single)[0]
+                seen += bool(nest.nest.registers)
     assert seen
 
 
