@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import msgspec
 
@@ -65,6 +66,11 @@ class TemplateSpace(msgspec.Struct, frozen=True, kw_only=True):
         """The best of at most so many choices that hold no more than `within` bytes, and the template's own
         rule's; by time, of which the waits are an estimate, the best without them, too.
         """
+        if most == 1 and within == math.inf:  # it is the template's own rule's, however good
+            with suppress(EinsimError):
+                own = judged(self.mapping(), self.cascade, self.machine)
+                return Best(found=(own,) if own else (), judged=1, complete=False)
+            return Best(found=(), judged=0, complete=False)
         ranking = self.search(objective, most, within)
         choices = [choice for _, choice in ranking.found[:1]]
         if objective == "latency" and ranking.found:

@@ -24,7 +24,7 @@ from einsim.dataflow.templates.listed import Known, cost_of
 from einsim.dataflow.templates.outline import Run, common_memory, outline
 from einsim.dataflow.templates.room import Stays
 from einsim.dataflow.templates.worth import worth_of
-from einsim.specs.arrays import Bools, Floats
+from einsim.specs.arrays import Floats
 from einsim.specs.errors import EinsimError
 from einsim.specs.progress import telling
 from einsim.specs.remembered import Remembered
@@ -55,20 +55,21 @@ class BestPoints:
     def __init__(self, machine: Machine, objective: str) -> None:
         self.worth, self.capacity = worth_of(machine, objective), room_of(machine)
         self.memory = common_memory(machine)
+        self.rooms = cache(self._rooms)
         self._floors = Remembered[Floats](20_000)
         self._found = Remembered[Chosen | None](20_000)
 
     def floors(self, known: Known, stays: Stays, size: int) -> Floats:
         """What each nest of a list costs at least where some tensors stay, `size` bytes."""
-        single = ~self._fitting(known, stays, size, buffers=2)
+        single = ~known.fitting(stays, self.rooms(size), buffers=2)
         key = known, single.tobytes(), *stays
         return self._floors.get(key, lambda: known.table(stays).floors(self.worth, single))
 
     def least(self, known: Known, stays: Stays, size: int) -> float:
         """What the best point costs at least."""
-        if (fitting := self._fitting(known, stays, size)).any():
+        if (fitting := known.fitting(stays, self.rooms(size))).any():
             return float(self.floors(known, stays, size)[fitting].min())
-        if known.smaller and self._fitting(known, stays, size, smaller=True).any():
+        if known.smaller and known.fitting(stays, self.rooms(size), smaller=True).any():
             return float(self.floors(known, stays, size).min())
         return math.inf
 
@@ -79,7 +80,7 @@ class BestPoints:
         return self._found.get((known, size, *stays), partial(self._best, known, stays, size))
 
     def _best(self, known: Known, stays: Stays, size: int) -> Chosen | None:
-        fitting, found = np.flatnonzero(self._fitting(known, stays, size)), None
+        fitting, found = np.flatnonzero(known.fitting(stays, self.rooms(size))), None
         floors = self.floors(known, stays, size) if len(fitting) else np.zeros(0)
         for at in fitting[np.argsort(floors[fitting], kind="stable")].tolist():
             if found is not None and floors[at] >= found.costs[0]:
@@ -89,22 +90,13 @@ class BestPoints:
                 found = one
         if found is not None or not known.smaller:
             return found
-        places = np.flatnonzero(self._fitting(known, stays, size, smaller=True)) + len(known.nests)
+        places = np.flatnonzero(known.fitting(stays, self.rooms(size), smaller=True)) + len(known.nests)
         return next(filter(None, (self._point(known, at, stays, size) for at in places.tolist())), None)
 
-    def _fitting(
-        self, known: Known, stays: Stays, size: int, *, buffers: int = 1, smaller: bool = False
-    ) -> Bools:
-        """Which points of a list, or smaller ones, may fit beside what stays with so many buffers."""
-        found = np.ones(len(known.smaller if smaller else known.nests), np.bool_)
-        for name, need in known.room(stays, buffers=buffers, smaller=smaller).items():
-            found &= need <= self._room(name, size)
-        return found
-
-    def _room(self, memory: str, size: int) -> float:
-        """Bytes of a memory that what stays leaves."""
-        most = self.capacity[memory]
-        return math.inf if most is None else most - (size if memory == self.memory else 0)
+    def _rooms(self, size: int) -> tuple[tuple[str, float], ...]:
+        """Bytes of each memory that what stays leaves."""
+        rooms = ((name, math.inf if most is None else most) for name, most in self.capacity.items())
+        return tuple((name, most - (size if name == self.memory else 0)) for name, most in rooms)
 
     def _point(self, known: Known, at: int, stays: Stays, size: int) -> Chosen | None:
         """A point with two buffers if they fit beside what stays, else with one; None where that doesn't."""
@@ -119,7 +111,8 @@ class BestPoints:
 
     def fits(self, held: Mapping[str, float], size: int) -> bool:
         """Whether bytes fit in all memories beside what stays."""
-        return all(need <= self._room(name, size) for name, need in held.items())
+        rooms = dict(self.rooms(size))
+        return all(need <= rooms[name] for name, need in held.items())
 
 
 _POINTS: Final = Remembered[BestPoints](8)

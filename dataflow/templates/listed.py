@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache, partial
 from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.ends import Ends
@@ -29,7 +30,7 @@ from einsim.dataflow.templates.nest_list import in_parts, nests, smaller, with_s
 from einsim.dataflow.templates.room import ListRoom, Stays, room_of_list
 from einsim.dataflow.templates.shares import share_left
 from einsim.dataflow.templates.worth import Worth
-from einsim.specs.arrays import Floats
+from einsim.specs.arrays import Bools, Floats
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum, Rank
 from einsim.workloads.text import bound_text, einsum_text, tensor_text
@@ -128,7 +129,7 @@ class Known:
         found = in_parts(leaves, with_straight(leaves, nests(part, machine, part.einsums)))
         self.nests = [ListedNest(part, leaves, nest) for nest in found]
         self._tables = Remembered[LeastCosts](1000)
-        self._held = Remembered[dict[str, Floats]](1000)
+        self._fitting = Remembered[Bools](2000)
         self._leaves = leaves
 
     @cached_property
@@ -147,8 +148,21 @@ class Known:
         """Bytes [N] that the points of the list, or the `smaller` ones, take at least in each memory beside
         what stays, with so many buffers.
         """
-        of = self._smaller_room if smaller else self._room
-        return self._held.get((smaller, buffers, *stays), lambda: of.held(stays, buffers))
+        return (self._smaller_room if smaller else self._room).held(stays, buffers)
+
+    def fitting(
+        self, stays: Stays, rooms: tuple[tuple[str, float], ...], *, buffers: int = 1, smaller: bool = False
+    ) -> Bools:
+        """Which points of the list, or of the `smaller` ones, may fit in so much room beside what stays."""
+
+        def found() -> Bools:
+            held = self.room(stays, buffers=buffers, smaller=smaller)
+            fits = np.ones(len(self.smaller if smaller else self.nests), np.bool_)
+            for name, room in rooms:
+                fits &= held.get(name, 0) <= room
+            return fits
+
+        return self._fitting.get((rooms, buffers, smaller, *stays), found)
 
     @cached_property
     def smaller(self) -> list[ListedNest]:
