@@ -167,7 +167,8 @@ def _streamed(
         if not home or state or not access.apart or compressed(machine, tensor):
             continue
         idle = [rank for rank in einsum.ranks if rank not in mine]
-        along, apart = cores_ranks(node), read_apart(machine, home[0])
+        along = [rank for rank in cores_ranks(node) if cascade.size(rank) > 1]
+        apart = read_apart(machine, home[0])
         shared = np.ones(1)
         if made and not leave_each_step(node):
             shared = shared * math.prod(mean[rank] for rank in idle)
