@@ -6,7 +6,8 @@
 Each row changes one parameter of the machine or of the workload at every point. `first` includes what is
 imported and compiled; `next` is the median of the others, `most` the slowest of them: a point whose mapping
 was not met before. With `--points`, the time of so many points by searched mappings, at quick effort, over
-array, buffer, bandwidth and sequence length of attention, and what 1,000 of them would take on two cores.
+array, buffer, bandwidth and sequence length (of attention, unless another workload is named), and what 1,000
+of them would take on two cores.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def seconds(workload: str, accel: str, key: str) -> Iterator[float]:
         yield time.process_time() - start
 
 
-def searched(count: int, workload: str = "attention", accel: str = "fusemax-cloud") -> float:
+def searched(count: int, workload: str, accel: str) -> float:
     """CPU seconds of a point by a searched mapping, one process, the first point left out."""
     grid = itertools.product((64, 128, 256), (8, 16, 32), (100, 200, 400, 800), (1024, 2048, 4096))
     keys = ("accel.array.rows", "accel.buffer", "accel.dram.bandwidth", "seq")
@@ -63,9 +64,11 @@ def main() -> None:
     """A row for each case and parameter, or the time of a searched point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--points", type=int, default=0, help="searched points to take the time of")
-    said = Console(width=120, highlight=False).print
-    if count := parser.parse_args().points:
-        each = searched(count)
+    parser.add_argument("--workload", default="attention", help="what is searched")
+    parser.add_argument("--accel", default="fusemax-cloud", help="for which machine")
+    said, told = Console(width=120, highlight=False).print, parser.parse_args()
+    if count := told.points:
+        each = searched(count, told.workload, told.accel)
         said(f"{each:.2f} CPU-s a searched point; 1,000 on two cores: {1000 * each / 2 / 60:.1f} minutes")
         return
     said(f"{'workload':12} {'machine':15} {'changes':22} {'first':>9} {'next':>9} {'most':>9} {'ratio':>6}")
