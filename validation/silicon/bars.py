@@ -6,7 +6,8 @@ import msgspec
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits on the held-out rows of all `groups` together; None where none was set.
+    """Limits on the held-out rows of all `groups` together, or of those of some `quantities`; None where none
+    was set. `most` is of the row that is furthest off.
 
     `mean`, `median` and `p90` are of errors without sign, `sourced` is the mean with no constant fitted.
     `long_mean` is the mean of rows above `long_s`; `order` the least Kendall tau between what was run;
@@ -15,6 +16,8 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     groups: tuple[str, ...]
+    quantities: tuple[str, ...] = ()
+    most: float | None = None
     mean: float | None = None
     median: float | None = None
     p90: float | None = None
@@ -25,7 +28,13 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     of_roofline: float | None = None
 
 
+DPU_BOARDS = ("kv260-dpu networks", "zcu104-dpu networks", "zcu102-dpu networks")
+DPU_RESOURCES = ("zcu102-dpu resources",)
 BARS = (
+    Bar(name="dpu frame rates", groups=DPU_BOARDS, mean=0.15),
+    Bar(name="dpu DSPs", groups=DPU_RESOURCES, quantities=("dsp",), most=0.0),
+    Bar(name="dpu block RAM", groups=DPU_RESOURCES, quantities=("bram36",), most=0.03),
+    Bar(name="dpu LUTs and FFs", groups=DPU_RESOURCES, quantities=("lut", "ff"), most=0.12),
     Bar(name="sa8295p whole networks", groups=("sa8295p networks",), mean=0.25, median=0.15, order=0.9),
     Bar(
         name="tpu-v6e rows",

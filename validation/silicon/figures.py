@@ -122,9 +122,9 @@ def summary(rows: Sequence[Judged]) -> Iterator[SiliconRow]:
                 if found:
                     yield from _told(group, side, level, found)
     for bar in BARS:
-        yield from judged_by(
-            bar, on_side([row for row in rows if row.measured.group in bar.groups], HELD_OUT)
-        )
+        mine = [row for row in rows if row.measured.group in bar.groups]
+        some = [row for row in mine if row.measured.quantity in (bar.quantities or (row.measured.quantity,))]
+        yield from judged_by(bar, on_side(some, HELD_OUT))
 
 
 def _told(group: str, side: str, level: str, found: Figures) -> Iterator[SiliconRow]:
@@ -144,7 +144,9 @@ def judged_by(bar: Bar, rows: Sequence[Judged]) -> Iterator[SiliconRow]:
         return
     long = figures([row for row in rows if row.seconds > bar.long_s], best)
     tau, share = found.tau, found.mean / baseline.mean if baseline else None
+    most = max(abs(row.error(best)) for row in rows if best in row.by_level)
     every = (
+        ("largest error", most, bar.most, best),
         ("mean error", found.mean, bar.mean, best), ("median error", found.median, bar.median, best),
         ("90th percentile", found.p90, bar.p90, best),
         ("mean error", without.mean if without else None, bar.sourced, SOURCED),

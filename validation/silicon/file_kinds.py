@@ -62,6 +62,15 @@ class FileKind(msgspec.Struct, frozen=True, kw_only=True):
     only: Mapping[str, tuple[str, ...]] = {}
 
 
+DPU_BOARDS = {
+    "KV260": "kv260-dpu", "Kria KV260 SOM": "kv260-dpu", "ZCU104": "zcu104-dpu",
+    "ZCU102": "zcu102-dpu", "ZCU102 (0432055-05)": "zcu102-dpu",
+    "ZCU102 (0432055-04)": "zcu102-dpu clock=287MHz",
+}  # fmt: skip
+DPU_SIZES = {
+    f"B{size}": f"zcu102-dpu arch=b{size} cores=1 features.depthwise=false"
+    for size in (512, 800, 1024, 1152, 1600, 2304, 3136, 4096)
+}
 PROMPT = 128
 """Tokens of a prompt's chunk that Qualcomm's runtime reads at once, and of RKLLM's benchmark."""
 
@@ -88,10 +97,23 @@ KINDS = (
     ),
     FileKind(
         name="dpu-fps", columns=("board", "dpu_config", "framework", "network", "fps_multi_thread"),
-        chip="board", chips={}, kind="networks", work=("framework", "network"),
+        chip="board", chips=DPU_BOARDS, kind="networks", work=("framework", "network"),
         find=names.network("vitis-ai", strip=r"(_imagenet|_coco|_VOC)?(_3\.5)?$"), image="input",
-        values={"fps_multi_thread": Measured("per_s")}, variant=("src",), variant_part=r"v\d+\.\d+",
+        values={
+            # Programs of Vitis AI leave every result in DRAM, and sum images by themselves.
+            "fps_multi_thread": Measured("per_s", 1.0, "weights=8 activations=8 between=dram sums=apart")
+        },
+        variant=("src",), variant_part=r"v\d+\.\d+",
         only={"prune_ratio": ("",)},
+    ),
+    FileKind(
+        name="dpu-resources", columns=("arch", "dsp_usage", "lut", "register", "bram36", "dsp"),
+        chip="arch", chips=DPU_SIZES, kind="resources", work=("arch",), find=names.dpu_size,
+        widths="dsp_usage", width={"high": "dsp_usage=high", "low": "dsp_usage=low"}, variant=("dsp_usage",),
+        values={
+            "dsp": Measured("dsp"), "bram36": Measured("bram36"), "lut": Measured("lut"),
+            "register": Measured("ff"),
+        },
     ),
     FileKind(
         name="rknn-fps", columns=("model", "input_shape", "dtype", "platform", "metric", "value"),

@@ -61,6 +61,11 @@ def network(section: str, strip: str = "") -> Finder:
     return find
 
 
+def dpu_size(cells: tuple[str, ...]) -> KnownWork | None:
+    """The resources of a Xilinx DPU of a size such as ("B512",), which are no work."""
+    return KnownWork(name=f"dpu-{cells[0].lower()}", work="")
+
+
 def is_named(text: str) -> bool:
     """Whether a network that isn't known is one of those that are held to be."""
     return NAMED.search(re.sub(r"[^a-z0-9]", "", text.lower())) is not None

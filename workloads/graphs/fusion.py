@@ -22,9 +22,10 @@ _ROWS = {"BatchNormalization", "Gather"}
 
 
 class NodeGroup(msgspec.Struct):
-    """Nodes of one part, in order."""
+    """Nodes of one part, in order; `apart`: no product joins it."""
 
     nodes: list[Node]
+    apart: bool = False
 
     def has(self, *ops: str) -> bool:
         """Whether an operator of these is among them."""
@@ -54,9 +55,11 @@ def stored_roots(graph: OperatorGraph) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def fused(graph: OperatorGraph) -> list[tuple[Node, ...]]:
-    """The parts in an order in which each reads only what earlier ones computed."""
-    maker = _Fusion(graph)
+def fused(graph: OperatorGraph, *, apart: bool = False) -> list[tuple[Node, ...]]:
+    """The parts in an order in which each reads only what earlier ones computed. `apart`: point by point work
+    on what two parts computed, as residual sums, is a part of its own.
+    """
+    maker = _Fusion(graph, apart=apart)
     for node in graph.nodes:
         if not moves(graph, node):
             maker.add(node)
@@ -64,8 +67,8 @@ def fused(graph: OperatorGraph) -> list[tuple[Node, ...]]:
 
 
 class _Fusion:
-    def __init__(self, graph: OperatorGraph) -> None:
-        self.graph = graph
+    def __init__(self, graph: OperatorGraph, *, apart: bool) -> None:
+        self.graph, self.apart = graph, apart
         self.roots = roots(graph)
         self.groups: list[NodeGroup] = []
         self.home: dict[str, NodeGroup] = {}
@@ -74,7 +77,7 @@ class _Fusion:
         """Put a node into the group it joins, or into a new one, with what was computed only for it."""
         group = self._joined(node)
         if group is None:
-            group = NodeGroup([])
+            group = NodeGroup([], apart=self._of_two(node))
             self.groups.append(group)
         for before in self._prologues(node, group):
             self.groups.remove(before)
@@ -91,6 +94,8 @@ class _Fusion:
         if not direct or not groups:
             return None
         last = max(groups, key=self.groups.index)
+        if self._of_two(node):
+            return None
         if node.op == "MatMul":
             return self._attention(direct, last)
         shape = self.graph.shapes[node.output]
@@ -98,6 +103,11 @@ class _Fusion:
         if node.op in POINTWISE or node.op == "BatchNormalization":
             return last if any(self.graph.shapes[value] == shape for value in inside) else None
         return last if inside and (node.op in NORMS or node.op in REDUCTIONS) else None
+
+    def _of_two(self, node: Node) -> bool:
+        """Whether it works point by point on what two parts computed and is to stand apart then."""
+        parts = {id(self.home[root]) for root in self._made_of(node) if root in self.home}
+        return self.apart and node.op in POINTWISE and len(parts) > 1
 
     def _attention(self, direct: list[str], last: NodeGroup) -> NodeGroup | None:
         """The group whose softmax weighs this product's other operand, moved behind what computes that."""
@@ -133,7 +143,7 @@ class _Fusion:
             inside = {id(one) for one in before.nodes} | {id(node)}
             alone = all(id(user) in inside for one in made for user in self.graph.consumers.get(one, ()))
             same = node.op in CONTRACTIONS or self.graph.shapes[value] == self.graph.shapes[node.output]
-            if simple and alone and same and not set(made) & set(self.graph.outputs):
+            if simple and alone and same and not before.apart and not set(made) & set(self.graph.outputs):
                 found.append(before)
         return sorted(found, key=self.groups.index, reverse=True)
 

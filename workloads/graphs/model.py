@@ -20,6 +20,10 @@ from einsim.workloads.settings import Parameter, Settings
 FORWARD = "forward"
 """The one phase of a graph: from its inputs to its outputs."""
 _BATCH = Parameter(name="b", kind="size", default=1, summary="batch: as many at once")
+_SUMS = Parameter(
+    name="sums", kind="choice", choices=("joined", "apart"), default="joined",
+    summary="work on what two parts made, as residual sums: joined with the later one, or parts of their own",
+)  # fmt: skip
 _WIDTHS = (
     Parameter(name="bits", kind="size", default=16, summary="bits of every value but those below"),
     Parameter(name="weights", kind="size", summary="bits of matrices and kernels (bits)"),
@@ -40,11 +44,11 @@ class GraphModel(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Which part, the graph's own sizes, and widths."""
-        return (*PART_PARAMETERS, *self.sizes, *_WIDTHS)
+        return (*PART_PARAMETERS, _SUMS, *self.sizes, *_WIDTHS)
 
     def phases(self, settings: Settings) -> tuple[Phase, ...]:
         """One, of all parts. SpecError for a graph that has no cascades."""
-        network = GraphNetwork(graph=self.build(settings))
+        network = self._network(settings)
         width = settings.size("activations", settings.size("bits"))
         made = tuple(
             replace(_in_widths(part, settings), beside_bytes=network.beside(part) * width / 8)
@@ -62,9 +66,12 @@ class GraphModel(msgspec.Struct, frozen=True, kw_only=True):
         )  # fmt: skip
         return (phase,)
 
+    def _network(self, settings: Settings) -> GraphNetwork:
+        return GraphNetwork(graph=self.build(settings), apart=settings.text("sums") == "apart")
+
     def size(self, settings: Settings) -> ModelSize:
         """What it weighs, batch norms folded. Its layers are its parts, in their order."""
-        network = GraphNetwork(graph=self.build(settings))
+        network = self._network(settings)
         bits = settings.size("bits")
         return ModelSize(
             parameters=network.parameters, active_parameters=network.parameters, layers=len(network.steps),

@@ -31,9 +31,12 @@ class GraphPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """A graph with its batch norms folded, as parts in the order in which they are computed."""
+    """A graph with its batch norms folded, as parts in the order in which they are computed; `apart`: as
+    `fused` has it.
+    """
 
     graph: OperatorGraph
+    apart: bool = False
 
     @cached_property
     def steps(self) -> tuple[GraphPart, ...]:
@@ -57,7 +60,7 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def _groups(self) -> list[tuple[Node, ...]]:
-        return fused(self.folded)
+        return fused(self.folded, apart=self.apart)
 
     def stored(self, step: GraphPart) -> dict[str, tuple[str, ...]]:
         """Inputs of a part that are stored, each with the weights that it is made of."""

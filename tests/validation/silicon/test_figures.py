@@ -71,3 +71,18 @@ def test_sides_are_summed_apart():
         ("fit", ROOFLINE): 0.0,
         ("held-out", ROOFLINE): 0.0,
     }
+
+
+def test_a_bar_of_some_quantities_is_of_the_row_that_is_furthest_off(monkeypatch):
+    bars = tuple(
+        Bar(name=f"{limit}", groups=("m networks",), quantities=("dsp",), most=limit) for limit in (0.0, 0.25)
+    )
+    monkeypatch.setattr("einsim.validation.silicon.figures.BARS", bars)
+    rows = [
+        judged("resnet-50", 100.0, 100.0, quantity="dsp"),
+        judged("vgg-16", 100.0, 75.0, quantity="dsp"),
+        judged("vgg-19", 1.0, 9.0),
+    ]
+    assert {row.measured.side for row in rows} == {"held-out"}
+    found = {row.group: row for row in summary(rows) if row.quantity == "largest error"}
+    assert [(row.ours, row.ok) for row in found.values()] == [(0.25, False), (0.25, True)]

@@ -120,7 +120,8 @@ def test_layers_and_fused_attention_are_cascades_with_their_macs():
 
 def test_names_are_looked_up_without_what_a_release_adds():
     find = network("vitis-ai", strip=r"(_imagenet|_coco|_VOC)?(_3\.5)?$")
-    assert find(("tf2", "resnet50_imagenet")) == find(("pt", "resnet50_3.5"))
+    assert find(("pt", "resnet50_imagenet")) == find(("pt", "resnet50_3.5"))
+    assert find(("tf2", "resnet50_imagenet")).work == "resnet-50-v1"  # Keras' strides
     assert find(("tf", "resnet18_imagenet")) is None
 
 
@@ -136,3 +137,18 @@ def test_figures_of_one_row_have_settings_of_their_own(tmp_path):
 def test_a_detector_with_a_resnet_inside_is_not_a_resnet():
     assert is_named("ResNet-101")
     assert not is_named("detr_resnet50")
+
+
+def test_a_dpu_is_a_board_or_a_size(tmp_path):
+    head = "src,board,dpu_config,framework,network,input,prune_ratio,fps_single_thread,fps_multi_thread\n"
+    line = "model zoo@v2.5 x,ZCU104,2 * B4096,tf,resnetv1_50_imagenet,224x224,{},93.84,175\n"
+    whole, pruned = read(tmp_path, head + line.format("") + line.format("0.38"))
+    assert (whole.machine, whole.work, whole.quantity, whole.value) == (
+        "zcu104-dpu", "resnet-50-slim", "per_s", 175.0,
+    )  # fmt: skip
+    assert (whole.settings["between"], whole.settings["sums"], whole.variant) == ("dram", "apart", "v2.5")
+    assert pruned.why == "prune_ratio is 0.38"
+    head = "arch,pp,icp,ocp,peak_ops_per_cycle,dsp_usage,lut,register,bram36,dsp\n"
+    rows = read(tmp_path, f"{head}B512,4,8,8,512,low,20759,33572,69.5,66\n")
+    assert {row.quantity: row.value for row in rows} == {"lut": 20759, "ff": 33572, "bram36": 69.5, "dsp": 66}
+    assert {(row.name, row.work, row.side) for row in rows} == {("dpu-b512", "", "fit")}

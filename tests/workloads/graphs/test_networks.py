@@ -28,9 +28,16 @@ PUBLISHED = {
     "wide-resnet-50": (68_883_240, 11.40), "wide-resnet-101": (126_886_696, 22.75),
     "resnext-50-32x4d": (25_028_904, 4.23), "resnext-101-32x8d": (88_791_336, 16.41),
     "resnext-101-64x4d": (83_455_272, 15.46),
+    # Parameters of Keras' models that are trained, of v1 without the biases that its norms make idle, and
+    # half of the operations that Vitis AI's model zoo prints for Slim's.
+    "resnet-50-v1": (25_557_032, 7.7 / 2), "resnet-101-v1": (44_549_160, None), "resnet-152-v1": (60_192_808, None),
+    "resnet-50-slim": (25_557_032, 6.97 / 2), "resnet-101-slim": (44_549_160, 14.4 / 2), "resnet-152-slim": (60_192_808, 21.83 / 2),
+    "resnet-50-v2": (25_568_360, 13.1 / 2), "resnet-101-v2": (44_577_896, 26.78 / 2), "resnet-152-v2": (60_236_904, 40.47 / 2),
     "vgg-11": (132_863_336, 7.61), "vgg-13": (133_047_848, 11.31), "vgg-16": (138_357_544, 15.47), "vgg-19": (143_667_240, 19.63),
     "squeezenet-1.0": (1_248_424, 0.82), "squeezenet-1.1": (1_235_496, 0.35),
     "mobilenet-v1": (4_231_976, 0.569),  # the paper's table 8, and Keras' model of it
+    "mobilenet-v1-0.5": (1_331_592, 0.15 / 2), "mobilenet-v1-0.25": (470_072, 0.027 / 2),  # Keras' trained, Vitis AI's operations
+    "mobilenet-v2-1.4": (6_108_776, 1.16 / 2),  # as before
     "mobilenet-v2": (3_504_872, 0.30), "mobilenet-v3-large": (5_483_032, 0.22), "mobilenet-v3-small": (2_542_856, 0.06),
     "mnasnet-0.5": (2_218_512, 0.10), "mnasnet-0.75": (3_170_208, 0.21), "mnasnet-1.0": (4_383_312, 0.31), "mnasnet-1.3": (6_282_256, 0.53),
     "efficientnet-b0": (5_288_548, 0.39), "efficientnet-b1": (7_794_184, 0.69),
@@ -116,6 +123,19 @@ def test_parts_of_resnet_50():
     assert network.peak_activation_bytes(8) == block == 1_806_336
     last = network.steps[-2].cascade
     assert [einsum.ops for einsum in last.einsums] == [("mac",), ("add", "add", "max", "add"), ("mul",)]
+
+
+def test_sums_apart_are_parts_of_their_own():
+    """Each of ResNet-50's 16 residual sums, with the activation behind it."""
+    joined, apart = (GraphNetwork(graph=build("resnet-50"), apart=one) for one in (False, True))
+    sums = [step for step in apart.steps if step.nodes[0].op == "Add"]
+    assert [[node.op for node in step.nodes] for step in sums] == 15 * [["Add", "Relu"]] + [
+        ["Add", "Relu", "GlobalAveragePool"]
+    ]
+    assert len(apart.steps) == len(joined.steps) + 16
+    assert (apart.macs, apart.parameters) == (joined.macs, joined.parameters)
+    gated = GraphNetwork(graph=build("efficientnet-b0"), apart=True)
+    assert [step.nodes[0].op for step in gated.steps].count("Mul") == 16  # not in front of the next product
 
 
 def test_a_batch_multiplies_work_and_activations_but_no_weights():

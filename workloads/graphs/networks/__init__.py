@@ -7,10 +7,19 @@ from typing import Final
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workloads.graphs.graph import OperatorGraph
-from einsim.workloads.graphs.networks import attending, branching, detecting, mobile, plain, residual, texts
+from einsim.workloads.graphs.networks import (
+    attending,
+    branching,
+    detecting,
+    mobile,
+    plain,
+    residual,
+    slim,
+    texts,
+)
 from einsim.workloads.graphs.networks.entry import NetworkEntry, Size
 
-_MODULES = (residual, plain, mobile, branching, detecting, attending, texts)
+_MODULES = (residual, slim, plain, mobile, branching, detecting, attending, texts)
 NETWORKS: Final[dict[str, NetworkEntry]] = {
     entry.name: entry for module in _MODULES for entry in module.ENTRIES
 }

@@ -18,6 +18,9 @@ SHUFFLE = "Ma et al., arXiv 1807.11164"
 
 # Output channels and stride of each separable convolution.
 _V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *(((512, 1),) * 5), (1024, 2), (1024, 1))
+# Factor of width, rows of the image.
+_V1S = {"mobilenet-v1": (1.0, 224), "mobilenet-v1-0.5": (0.5, 160), "mobilenet-v1-0.25": (0.25, 128)}
+_V2S = {"mobilenet-v2": 1.0, "mobilenet-v2-1.4": 1.4}
 # Expansion, channels, repeats, stride of the first.
 _V2 = (
     (1, 16, 1, 1),
@@ -94,23 +97,26 @@ def inverted(
 
 
 def _v1(name: str, size: Size) -> OperatorGraph:
+    width, rows = _V1S[name]
     b = GraphBuilder(name, V1, size)
-    x = b.conv(b.image(224), 32, 3, stride=2, name="conv1")
+    x = b.conv(b.image(rows), int(32 * width), 3, stride=2, name="conv1")
     for at, (out, stride) in enumerate(_V1):
         with b.within(f"block{at}"):
             x = b.conv(x, b.channels(x), 3, stride=stride, groups=b.channels(x), name="depthwise")
-            x = b.conv(x, out, 1, name="pointwise")
+            x = b.conv(x, int(out * width), 1, name="pointwise")
     return classifier(b, x)
 
 
 def _v2(name: str, size: Size) -> OperatorGraph:
+    width = _V2S[name]
     b = GraphBuilder(name, V2, size)
-    x = b.conv(b.image(224), 32, 3, stride=2, act="relu6", name="conv1")
+    x = b.conv(b.image(224), divisible(32 * width), 3, stride=2, act="relu6", name="conv1")
     for stage, (expansion, out, count, stride) in enumerate(_V2):
         for at in range(count):
             with b.within(f"block{stage}.{at}"):
-                x = inverted(b, x, expansion * b.channels(x), out, 3, 1 if at else stride, "relu6")
-    return classifier(b, b.conv(x, 1280, 1, act="relu6", name="last"))
+                wide, made = expansion * b.channels(x), divisible(out * width)
+                x = inverted(b, x, wide, made, 3, 1 if at else stride, "relu6")
+    return classifier(b, b.conv(x, divisible(1280 * width), 1, act="relu6", name="last"))
 
 
 def _v3(name: str, size: Size) -> OperatorGraph:
@@ -195,8 +201,8 @@ def _shufflenet(name: str, size: Size) -> OperatorGraph:
 
 
 ENTRIES = (
-    NetworkEntry(name="mobilenet-v1", source=V1, build=_v1),
-    NetworkEntry(name="mobilenet-v2", source=V2, build=_v2),
+    *(NetworkEntry(name=name, source=V1, build=_v1) for name in _V1S),
+    *(NetworkEntry(name=name, source=V2, build=_v2) for name in _V2S),
     *(NetworkEntry(name=name, source=V3, build=_v3) for name in _V3),
     *(NetworkEntry(name=name, source=MNASNET, build=_mnasnet) for name in _MNASNETS),
     *(
