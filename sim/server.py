@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Generator, Hashable
 from typing import Any, Final
 
@@ -36,7 +37,8 @@ class Server:
         self.first_come = first_come
         self.timing = timing
         self.room = SLOTS if timing else room
-        self.queue: list[tuple[int, tuple[int, ...], int, Any, Actor]] = []  # arrival, age, number, event
+        # arrival, age, number, event: a heap, since all loads of a long cascade may queue at once
+        self.queue: list[tuple[int, tuple[int, ...], int, Any, Actor]] = []
         self.kicked = False
         self.carried: dict[int, tuple[Actor, simpy.Event]] = {}  # by the timing's slot
         self.alarm: simpy.Event | None = None
@@ -46,7 +48,7 @@ class Server:
         """An event that fires when the engine is the actor's; call `release` afterwards."""
         event = self.env.event()
         arrival = int(self.env.now) if self.first_come else 0
-        self.queue.append((arrival, actor.age(), actor.op.id, event, actor))
+        heapq.heappush(self.queue, (arrival, actor.age(), actor.op.id, event, actor))
         self.kick()
         return event
 
@@ -60,10 +62,9 @@ class Server:
         """Hand the engine to the first requests by arrival and age."""
         self.kicked = False
         while self.room and self.queue:
-            best = min(self.queue)
-            self.queue.remove(best)
+            _, _, _, event, _ = heapq.heappop(self.queue)
             self.room -= 1
-            best[3].succeed()
+            event.succeed()
 
     def carry(self, actor: Actor, key: tuple[int, ...], ticks: int) -> Generator[simpy.Event, None, int]:
         """Do the request just granted: `ticks`, or as long as the engine's own timing takes.
@@ -133,3 +134,4 @@ class Server:
         self.queue = [
             (arrival, actor.age(), number, event, actor) for arrival, _, number, event, actor in self.queue
         ]
+        heapq.heapify(self.queue)
