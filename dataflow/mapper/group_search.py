@@ -76,7 +76,7 @@ class GroupSearch:
         self.scale = contexts.space.scale
         self.archive = Archive(3 if mode == FRONT else 2, 3)
         self.traces: dict[int, _Trace] = {}
-        self.long = not contexts.few and len(contexts.space.cascade.einsums) > LONG
+        self.long = len(contexts.space.cascade.einsums) > LONG
         if limit and mode >= LATENCY:
             self.archive.seed([min(score(one, objective) for one in limit)])
         elif limit:
@@ -154,10 +154,11 @@ class GroupSearch:
         return found
 
     def _some(self, fronts: list[Rows]) -> list[Rows]:
-        """The fronts, or some rows of them where the longest would take more than the nodes left to join:
-        each sum is compared with all that they make.
+        """The fronts, or some rows of them where the longest would take more nodes to join than are left, or,
+        in a search of `few`, than the group has: each sum is compared with all that they make.
         """
-        fronts, most = [*fronts], math.isqrt(max(1, self.left) * SUMS)
+        left = self.share if self.contexts.few else self.left
+        fronts, most = [*fronts], math.isqrt(max(1, left) * SUMS)
         lengths = [len(rows.keys) for rows in fronts]
         while self.long and math.prod(sorted(lengths)[-2:]) > most:
             at = max(range(len(fronts)), key=lengths.__getitem__)

@@ -75,7 +75,8 @@ class BestPoints:
 
     def best(self, known: Known, stays: Stays, size: int) -> Chosen | None:
         """The best point that fits beside what stays, `size` bytes, of several the one that moves and holds
-        least, so that more room changes nothing where it gains nothing; else the first of the smaller ones.
+        least, so that more room changes nothing where it gains nothing; else the first of the smaller ones,
+        which counts no less than the list costs at least: that stands for it until it is known.
         """
         return self._found.get((known, size, *stays), partial(self._best, known, stays, size))
 
@@ -91,7 +92,9 @@ class BestPoints:
         if found is not None or not known.smaller:
             return found
         places = np.flatnonzero(known.fitting(stays, self.rooms(size), smaller=True)) + len(known.nests)
-        return next(filter(None, (self._point(known, at, stays, size) for at in places.tolist())), None)
+        one = next(filter(None, (self._point(known, at, stays, size) for at in places.tolist())), None)
+        least = self.least(known, stays, size)
+        return one and one._replace(costs=(max(least, one.costs[0]), *one.costs[1:]))
 
     def _rooms(self, size: int) -> tuple[tuple[str, float], ...]:
         """Bytes of each memory that what stays leaves."""
