@@ -12,7 +12,7 @@ from einsim.accel.dispatch import Dispatch
 from einsim.accel.links import Links, check_links
 from einsim.accel.noc import Noc
 from einsim.accel.port import whole_accesses
-from einsim.accel.registers import OperandLoad, RegisterFile
+from einsim.accel.registers import OperandLoad, RegisterFile, check_rows
 from einsim.specs.errors import RuleError
 from einsim.specs.near import near
 
@@ -23,7 +23,7 @@ Fill = Literal["hidden", "exposed"]
 Convention = Literal["", "scale-sim", "edge-aware", "overlapped"]
 Refresh = Literal["average", "exact", "per-bank"]
 LEAKAGE = "leakage"
-DATAFLOWS = ("output-stationary", "weight-stationary", "input-stationary")
+DATAFLOWS = ("output-stationary", "weight-stationary", "input-stationary", "row-stationary")
 
 
 class OpCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,10 +114,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         for at, chain in enumerate(self.fused_ops):
             for op in (op for op in chain if op not in self.ops):
                 raise RuleError(f"the unit has no op '{op}'", hint=near(op, self.ops), at=("fused_ops", at))
-        for dataflow in self.dataflows:
-            if dataflow not in DATAFLOWS:
-                hint = near(dataflow, DATAFLOWS)
-                raise RuleError("unknown dataflow", got=dataflow, hint=hint, at=("dataflows",))
+        for dataflow in (one for one in self.dataflows if one not in DATAFLOWS):
+            hint = near(dataflow, DATAFLOWS)
+            raise RuleError("unknown dataflow", got=dataflow, hint=hint, at=("dataflows",))
+        if "row-stationary" in self.dataflows:
+            check_rows(self.registers, self.dims, self.bits, self.exploits)
 
     def _check_roles(self, given: dict[Role, str]) -> None:
         if not {"inputs", "outputs"} <= set(given):

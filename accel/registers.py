@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 
 import msgspec
 
+from einsim.specs.errors import RuleError
 from einsim.specs.units import Bytes, Picojoules
+
+SpadRole = Literal["inputs", "weights", "outputs"]
+"""What a spad of a PE keeps."""
 
 
 class RegisterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The registers of one PE: bytes, and energy in pJ per value read or written; None: not stated."""
+    """The registers of one PE: bytes, and energy in pJ per value read or written; None: not stated.
+
+    `by_role`: bytes of the spads that a row-stationary PE has.
+    """
 
     bytes_per_pe: int
+    by_role: dict[SpadRole, int] = {}
     read_pj: float | None = None
     write_pj: float | None = None
 
@@ -22,6 +31,8 @@ class WrittenRegisters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     bytes_per_pe: Bytes
     """Register bytes of one PE."""
+    by_role: dict[SpadRole, Bytes] = {}
+    """Bytes of a row-stationary PE's spads: `{inputs: 24B, weights: 448B, outputs: 48B}`."""
     read_energy: Picojoules | None = None
     """Energy of reading one value; not stated where it is left out."""
     write_energy: Picojoules | None = None
@@ -31,6 +42,7 @@ class WrittenRegisters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """The machine's register file."""
         return RegisterFile(
             bytes_per_pe=int(self.bytes_per_pe),
+            by_role={role: int(size) for role, size in self.by_role.items()},
             read_pj=None if self.read_energy is None else float(self.read_energy),
             write_pj=None if self.write_energy is None else float(self.write_energy),
         )
@@ -47,3 +59,13 @@ class OperandLoad(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def cycles(self, rows: int) -> int:
         """Cycles in which so many rows load."""
         return -(-rows // self.rows_per_cycle)
+
+
+def check_rows(
+    registers: RegisterFile | None, dims: Mapping[str, int], bits: Sequence[int], exploits: Sequence[str]
+) -> None:
+    """RuleError for a unit whose PEs can't keep rows."""
+    spads = registers is not None and len(registers.by_role) == 3
+    if not spads or {*dims} != {"rows", "cols"} or len(bits) != 1 or exploits:
+        rule = "row-stationary needs rows and cols, one width, registers by_role, and exploits nothing"
+        raise RuleError(rule, at=("dataflows",))

@@ -19,6 +19,7 @@ from einsim.dataflow.footprint import coefficients, injective, plainly_alike
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.passing import in_time, kind_of, passed
+from einsim.dataflow.row_stationary import is_row_stationary
 from einsim.dataflow.rows import Ints, Skip, different, firsts, stored_bits
 from einsim.dataflow.visit import MOST_VISITED, Visit
 from einsim.workloads.cascade import Access, Einsum, Tensor
@@ -31,10 +32,11 @@ MOST_FOLDS = 4096
 def stationary(node: Compute, einsum: Einsum) -> Access | None:
     """The operand that stays in the array: the one that moves with most of the ranks laid on it.
 
-    Of several, weight-stationary takes the last one written, input-stationary the first. Output-stationary
-    none, but where a reduced rank is laid on the array results can't stay there: then one that moves with all
-    of them.
+    Of several, weight-stationary takes the last one written, input-stationary the first. Row-stationary none;
+    output-stationary one that moves with all of them, where a reduced one of them keeps results from staying.
     """
+    if is_row_stationary(node):
+        return None
     laid = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
     order = einsum.reads if node.stationarity == "input-stationary" else einsum.reads[::-1]
     if node.stationarity == "output-stationary":

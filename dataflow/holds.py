@@ -11,6 +11,7 @@ from einsim.accel import links
 from einsim.accel.machine import Machine, Role, Unit
 from einsim.dataflow.feed import stationary
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.row_stationary import is_row_stationary, weights_of
 from einsim.workloads.cascade import Access, Cascade, Einsum
 
 ROLES: tuple[Role, ...] = ("inputs", "weights", "outputs")
@@ -46,9 +47,10 @@ def common_levels(machine: Machine, units: Iterable[str]) -> tuple[str, ...]:
 def roles_of(unit: Unit, node: Compute, einsum: Einsum) -> dict[str, Role]:
     """What each tensor that an Einsum reads or makes is to a unit that computes it in this layout.
 
-    Its result, and its own state, are the outputs. Of a sum of products on a matrix unit the weights are what
-    stays in the array or, input-stationary, all that does not; where nothing stays, what moves along the last
-    dimension and along no other. All else, and what is read both ways, is inputs.
+    Its result, and its own state, are the outputs. Of a sum of products on a matrix unit the weights are
+    what stays in the array or, input-stationary, all that does not; row-stationary, what moves with no rank
+    along the columns; where nothing stays, what moves along the last dimension and along no other. All
+    else, and what is read both ways, is inputs.
     """
     found: dict[str, Role] = {access.tensor: "inputs" for access in einsum.reads}
     if unit.kind != "vector" and einsum.reduce == "sum" and "mac" in einsum.ops:
@@ -61,6 +63,8 @@ def roles_of(unit: Unit, node: Compute, einsum: Einsum) -> dict[str, Role]:
 
 
 def _is_weights(unit: Unit, node: Compute, einsum: Einsum, access: Access) -> bool:
+    if is_row_stationary(node):
+        return access in weights_of(node, einsum)
     still = stationary(node, einsum)
     if still is not None:
         return (access == still) != (node.stationarity == "input-stationary")

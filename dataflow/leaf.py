@@ -18,6 +18,7 @@ from einsim.dataflow.footprint import Use, as_held, compressed, runs, steps, sto
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
+from einsim.dataflow.row_stationary import ROW_STATIONARY, is_row_stationary, row_sets
 from einsim.dataflow.rows import Skip, different
 from einsim.specs.rules import Number, rule
 from einsim.workloads.cascade import Access, Cascade, Einsum, Tensor
@@ -149,7 +150,7 @@ def returns(node: Compute, einsum: Einsum, memory: str) -> bool:
 
 def leave_each_step(node: Compute, memory: str = "") -> bool:
     """Whether results go to their memory in each step that adds to them: else they leave a tile once."""
-    return node.stationarity != "output-stationary" or memory == node.unit
+    return node.stationarity not in ("output-stationary", ROW_STATIONARY) or memory == node.unit
 
 
 def load_steps(unit: Unit, node: Compute) -> int:
@@ -201,6 +202,8 @@ def array_cycles(
 
 def laid_cycles(unit: Unit, laid: LaidTile, each: int) -> int:
     """Cycles of a tile whose points take `each`."""
+    if is_row_stationary(laid.node):
+        return row_sets(unit, laid.node, laid.einsum, laid.work).steps * each
     steps = laid.steps()
     if unit.convention:
         folds = math.prod(laid.folds(dim) for dim in laid.dims)
@@ -264,7 +267,12 @@ def _operand(
     in_unit, apart = home.memory == node.unit, read_apart(machine, home.memory)
     whole = passing_whole(cascade, machine.unit(node.unit), einsum, tensor)
     whole = (whole | {rank for rank, _ in laid.skips}) - set(cores_ranks(node))
-    count = laid.read(accesses, whole, apart=apart)
+    if is_row_stationary(node):  # each value passes once, and each point reads the PE's own
+        count = touched(cascade, tuple(Use(access, laid.tile, laid.mask) for access in accesses))
+        actions[Action(node.unit, "register", READ)] += laid.points() * len(accesses)
+        actions[Action(node.unit, "register", WRITE)] += count
+    else:
+        count = laid.read(accesses, whole, apart=apart)
     if in_unit:
         actions[Action(node.unit, "register", READ)] += count
         return ()
@@ -286,7 +294,8 @@ def _result(
     its memory, else each core has its own there.
     """
     einsum, unit = laid.einsum, laid.node.unit
-    steps = laid.read((einsum.output,), frozenset(), apart=True)
+    rows = is_row_stationary(laid.node)  # where every point adds to a sum in its PE
+    steps = laid.points() if rows else laid.read((einsum.output,), frozenset(), apart=True)
     once = laid.added_to(touched(cascade, (Use(einsum.output, laid.tile, laid.mask),)))
     parts = _parts(laid, once) if parted(cascade, laid.node) else once
     kept_in_unit, alone = home.memory == unit, parts_in(cascade, machine, laid.node, home.memory)

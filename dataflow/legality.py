@@ -17,9 +17,10 @@ from einsim.accel.widths import lacks
 from einsim.dataflow.flow_rules import check_flow
 from einsim.dataflow.held import fits, held_bytes, home_bytes, room_of
 from einsim.dataflow.holds import outside
-from einsim.dataflow.layout import Home, Layout, lay_out
+from einsim.dataflow.layout import Home, Layout, lay_out, points_below
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children, node_at
 from einsim.dataflow.outside import dram_bytes
+from einsim.dataflow.row_stationary import is_row_stationary, rows_refused
 from einsim.dataflow.sites import DEEPEST, NOWHERE, Place, Sites
 from einsim.dataflow.structure import structure_of
 from einsim.specs.errors import EinsimError, SpecError
@@ -78,6 +79,11 @@ def _needs(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites) -
         elif isinstance(node, Keep):
             tree.used(place, node)
     layout = lay_out(mapping, cascade)
+    for leaf in layout.leaves:
+        if is_row_stationary(leaf.node):
+            unit, extents = machine.unit(leaf.node.unit), points_below(layout, cascade, leaf.path)
+            if rule := rows_refused(cascade, unit, leaf.node, extents):
+                raise sites.error(leaf.place, leaf.node, "stationarity", rule)
     check_flow(mapping, layout, cascade, machine, sites)
     here = dram_bytes(mapping, layout, cascade, machine)
     return {**held_bytes(mapping, layout, cascade, machine), machine.dram.name: sum(here.values())}

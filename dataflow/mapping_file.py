@@ -107,7 +107,9 @@ class ComputeItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Ranks that are laid along each dimension of the unit; every other one is walked in time."""
     chained: str | list[str] = []
     """Operands that come straight from the unit's registers, as the Einsum before leaves them."""
-    stationarity: Literal["output-stationary", "weight-stationary", "input-stationary"] = "output-stationary"
+    stationarity: Literal["output-stationary", "weight-stationary", "input-stationary", "row-stationary"] = (
+        "output-stationary"
+    )
     """Which operand or result stays in the array."""
 
 

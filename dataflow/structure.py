@@ -7,7 +7,6 @@ from typing import NamedTuple
 import msgspec
 
 from einsim.accel.machine import Machine, Memory, OpCost, Unit
-from einsim.accel.registers import RegisterFile
 
 
 class MachineStructure(NamedTuple):
@@ -72,7 +71,7 @@ def _unit(unit: Unit) -> Unit:
         unit,
         clock_hz=None,
         ops={name: _op(cost) for name, cost in unit.ops.items()},
-        registers=unit.registers and RegisterFile(bytes_per_pe=unit.registers.bytes_per_pe),
+        registers=unit.registers and msgspec.structs.replace(unit.registers, read_pj=None, write_pj=None),
     )
 
 

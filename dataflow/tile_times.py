@@ -14,6 +14,7 @@ from einsim.dataflow.cores import going_round_alike
 from einsim.dataflow.feed import LaidTile
 from einsim.dataflow.leaf import array_cycles, cycles_per_point, exploited, issued_ops, laid_cycles, skips
 from einsim.dataflow.mapping import Compute
+from einsim.dataflow.row_stationary import is_row_stationary
 from einsim.specs.arrays import Floats
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
@@ -44,7 +45,7 @@ class TileTimes:
             work = {rank: extents[rank][rows] for rank in einsum.ranks}
             box = {rank: (0, int(some[0])) for rank, some in work.items()}
             laid = LaidTile(unit, node, einsum, box, work, None)  # type: ignore[arg-type]
-            if self.plain and not laid.mixed:
+            if self.plain and not laid.mixed and not is_row_stationary(node):
                 found[rows] = laid_cycles(unit, laid, self.each)
                 continue
             known = cache(partial(self._one, node))

@@ -33,6 +33,8 @@ from einsim.workloads.models.model import Phase
 from einsim.workloads.settings import read_settings
 
 LEVEL: Final[Level] = "analytical"
+STEADY: Final = ("conv",)
+"""Workloads of which figures leave out the first and last bytes of DRAM, as the bound does."""
 
 Figures = dict[str, float]
 """Figures of a run by quantity."""
@@ -128,7 +130,8 @@ def run(work: str, machine: str, settings: Mapping[str, str]) -> Figures:
         resources = _units(machine_of(machine, split_for(settings, (), machine)[1])).resources
         return {name.lower(): float(count) for name, count in resources.items()}
     if load_model(work) is None:
-        return figures_of(evaluate(work, machine, settings=settings, level="sim").result)
+        level: Level = LEVEL if work in STEADY else "sim"
+        return figures_of(evaluate(work, machine, settings=settings, level=level).result)
     return of_model(evaluate_model(work, machine, settings=settings, level=LEVEL))
 
 

@@ -61,7 +61,9 @@ def on_vectors(machine: Machine) -> Machine:
 def still_flows(unit: Unit) -> tuple[str, ...]:
     """Dataflows of an array with registers in which an operand stays there that may come from DRAM."""
     may = unit.kind != "vector" and unit.registers is not None and not unit.by_role
-    return tuple(one for one in unit.dataflows or DATAFLOWS if may and one != "output-stationary")
+    return tuple(
+        one for one in unit.dataflows or DATAFLOWS if may and one in ("weight-stationary", "input-stationary")
+    )
 
 
 def with_operands_still(machine: Machine) -> Machine:

@@ -13,6 +13,7 @@ from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.templates import flat, fusemax
 from einsim.dataflow.templates.attention import does_softmax
 from einsim.dataflow.templates.layerwise import resident, unfused
+from einsim.dataflow.templates.rowwise import rowwise
 from einsim.dataflow.templates.staged import staged
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
@@ -45,6 +46,7 @@ TEMPLATES: Final = Registry(
         "unfused": Template(unfused, "each contraction and each softmax or norm on its own, through DRAM"),
         "resident": Template(resident, "like unfused, but intermediates that fit stay on chip"),
         "staged": Template(staged, "an op at a time, operands brought whole into the near memory (XLA)"),
+        "row-stationary": Template(rowwise, "a convolution on PEs that keep its rows (Eyeriss)"),
         "flat": Template(flat.flat, "3-pass attention fused over row blocks (FLAT)", flat.menus),
         "fusemax-interleaved": Template(
             fusemax.interleaved, "1-pass attention, tiles software-pipelined over both arrays (FuseMax)"

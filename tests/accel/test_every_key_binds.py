@@ -135,6 +135,7 @@ CHANGES: dict[str, Change] = {
     "cycles": Change(3), "energy": Change("99pJ"), "latency_cycles": Change(40), "made_of": Change({"add": 2}),
     "fused_ops": Change([["add", "exp"]]), "dataflows": Change(["weight-stationary"]),
     "bytes_per_pe": Change("1B"),
+    "by_role": Change({"inputs": "8B"}, base={"^^dataflows": ["row-stationary", "output-stationary"]}),
     "registers.read_energy": Change("99pJ"), "registers.write_energy": Change("99pJ"),
     "tensor.bits": Change([8], base={"mac_cycles.int16": 1}),
     "shares_dsps_of": Change("mv", base={"^mv": {"rows": 8, "cols": 8, **ARRAY}}),

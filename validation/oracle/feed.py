@@ -34,6 +34,9 @@ def feed(
         core = np.concatenate([laid.core] * len(reads))
         places[tensor].fetch(core, element)
         _count(places[tensor], "read", core, step, element, np.zeros(len(element), dtype=bool))
+        if node.stationarity == "row-stationary":  # each passes into a PE once, and each point reads it there
+            books.registers[node.unit, "write"] += len(np.unique(element))
+            books.registers[node.unit, "read"] += len(element)
     if results:
         _results(node, laid, touched[einsum.output], again, done, places[einsum.name], books, parts=parts)
 
@@ -80,7 +83,7 @@ def _results(
         books.registers[place.memory, "write"] += len(element)
         return
     last = np.append(element[1:] != element[:-1], True)[: len(element)]
-    if node.stationarity == "output-stationary":
+    if node.stationarity in ("output-stationary", "row-stationary"):
         if not begins.all():
             books.registers[node.unit, "read"] += len(element)
             books.registers[node.unit, "write"] += len(element)

@@ -117,7 +117,9 @@ def roles_of(unit: Unit, einsum: Einsum, node: Compute) -> dict[str, Role]:
     dims = [dim for dim in unit.dims if dim != "cores"]
     for tensor in {read.tensor for read in einsum.reads}:
         reads = [read for read in einsum.reads if read.tensor == tensor]
-        if still is None:
+        if node.stationarity == "row-stationary":
+            weights = [not {*node.spatial.get("cols", ())} & set(read.ranks) for read in reads]
+        elif still is None:
             laid = {dim: {*node.spatial.get(dim, ())} for dim in dims}
             counted = {
                 dim: laid[dim] if dim == dims[-1] else laid[dim] & {*einsum.output.ranks} for dim in dims

@@ -43,6 +43,52 @@ class Laid(msgspec.Struct, frozen=True, kw_only=True):
         return int(np.bincount(pairs[0]).max()) if len(pairs[0]) else 0
 
 
+class RowLaid(Laid, frozen=True, kw_only=True):
+    """A row-stationary tile: `lane` are PEs, and a PE hands on each `target` that it adds to."""
+
+    target: Ints
+
+    def steps(self, loads: int, *, hidden: bool) -> int:
+        """Of the PE that has most: its points, and the sums that it takes over."""
+        (lane, _), _ = distinct(self.lane, self.target)
+        return int(np.bincount(self.lane).max() + np.bincount(lane).max()) if len(lane) else 0
+
+
+def lay_rows(
+    cascade: Cascade, machine: Machine, einsum: Einsum, node: Compute, points: Points, ranges: Ranges
+) -> RowLaid:
+    """Sets of PEs, kernel rows by result rows: those that add to the same results share out what is reduced
+    in as few parts as fill their windows, the others the ranks of the weights. Each value passes once.
+    """
+    unit, at, count = machine.unit(node.unit), points.at, points.count
+    box = {rank: (int(some.min()), int(some.max()) + 1) for rank, some in at.items()}
+    rows, cols = node.spatial["rows"], node.spatial["cols"]
+    mine = {rank for read in einsum.reads if not {*cols} & {*read.ranks} for rank in read.ranks}
+    inner = tuple(rank for rank in einsum.reduced if rank not in rows)
+    filters = tuple(rank for rank in einsum.output.ranks if rank in mine and rank not in (*rows, *cols))
+    high, wide, inside, several = (
+        math.prod(box[rank][1] - box[rank][0] for rank in some) for some in (rows, cols, inner, filters)
+    )
+    assert unit.registers is not None
+    down, across = unit.dims["rows"] // high, unit.dims["cols"]
+    sets = down * (across // wide) if wide <= across else down // math.ceil(wide / across)
+    stack = math.ceil(inside * unit.bits[0] / (8 * unit.registers.by_role["inputs"]))
+    parts = math.ceil(inside / stack), math.ceil(several / (sets // stack))
+
+    def place(ranks: tuple[str, ...]) -> Ints:
+        shifted = {rank: at[rank] - box[rank][0] for rank in ranks}
+        return _flat(ranks, {rank: (0, box[rank][1] - box[rank][0]) for rank in ranks}, shifted, count)
+
+    lane = (place(filters) // parts[1] * stack + place(inner) // parts[0]) * high * wide
+    lane = lane + place(rows) * wide + place(cols)
+    zeros, apart = np.zeros(count, dtype=np.int64), np.arange(count)
+    streamed = dict.fromkeys((*einsum.reads, einsum.output), zeros)
+    return RowLaid(
+        core=zeros, lane=lane, step=apart, fold=zeros, worked=np.ones(count, dtype=bool), streamed=streamed,
+        target=place(einsum.output.ranks),
+    )  # fmt: skip
+
+
 def distinct(*columns: Ints) -> tuple[list[Ints], Ints]:
     """The different rows of some columns, in order, and for each row which of those it is."""
     if not columns[0].size:
@@ -59,6 +105,8 @@ def lay(
     A unit can't close gaps: places are counted in the box around the points, and only a step in which no
     lane has a point is left out.
     """
+    if node.stationarity == "row-stationary":
+        return lay_rows(cascade, machine, einsum, node, points, ranges)
     unit = machine.unit(node.unit)
     worked, places, closed = _skipped(cascade, unit, einsum, points)
     box = {
@@ -97,6 +145,8 @@ def stationary(node: Compute, einsum: Einsum) -> Access | None:
     none, but where a reduced rank is laid on the array results can't stay there: then one that moves with all
     of them.
     """
+    if node.stationarity == "row-stationary":
+        return None
     laid = {rank for dim, ranks in node.spatial.items() if dim != "cores" for rank in ranks}
     order = einsum.reads if node.stationarity == "input-stationary" else einsum.reads[::-1]
     if node.stationarity == "output-stationary":

@@ -41,4 +41,17 @@ BARS = (
         groups=("tpu-v6e gemm", "tpu-v6e ffn", "tpu-v6e attention"),
         mean=0.12, p90=0.30, long_mean=0.08, long_s=20e-6, of_roofline=0.5,
     ),
+    Bar(
+        name="eyeriss latency of a layer", groups=("eyeriss layers",), quantities=("latency_s",),
+        mean=0.03, sourced=0.1,
+    ),
+    Bar(
+        name="eyeriss DRAM bytes of a layer", groups=("eyeriss layers",), quantities=("dram_bytes",),
+        mean=0.15,
+    ),
+    Bar(
+        name="eyeriss buffer bytes of a layer", groups=("eyeriss layers",), quantities=("gb_bytes",),
+        mean=0.15,
+    ),
+    Bar(name="eyeriss power of a layer", groups=("eyeriss layers",), quantities=("power_w",), mean=0.2),
 )  # fmt: skip

@@ -154,7 +154,8 @@ KINDS = (
             "net", "layer", "batch", "ifmap_padded", "filter", "ofmap", "c_per_group", "m", "stride",
             "groups", "processing_latency_ms",
         ),
-        chips={}, kind="layers", work=("batch", "ofmap", "filter", "c_per_group", "m", "stride", "groups"),
+        chips={"": "eyeriss"}, kind="layers",
+        work=("batch", "ofmap", "filter", "c_per_group", "m", "stride", "groups"),
         find=names.layer, variant=("net", "layer"),
         values={
             "processing_latency_ms": Measured("latency_s", 1e-3), "power_mw": Measured("power_w", 1e-3),
