@@ -15,17 +15,21 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from einsim.accel.machine import Machine
 from einsim.dataflow.leaf import array_cycles
-from einsim.dataflow.mapping import Compute, Node, Pipeline, chain, keep
+from einsim.dataflow.mapping import Compute, Keep, Loop, Node, Pipeline, chain, keep, walk
 from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Sequence as InTurn
 from einsim.dataflow.spatial import along_cores, place, roles
 from einsim.dataflow.templates.blocks import Block, blocks, touched
+from einsim.dataflow.templates.fusemax import on_flat
 from einsim.dataflow.templates.nest import moving
 from einsim.dataflow.templates.sizes import extent_of, flat_tile
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
+from einsim.workloads.recognised import attentions
 
 MOST_IN_ALL: Final = 5 / 6
 """Share of the memory that an op's tensors, and what stays, take together at most."""
@@ -35,6 +39,8 @@ TILE_RESULTS: Final = 2**20
 """Sums of a tile: 4 MiB of float32."""
 TILE_ROWS: Final = 1024
 """Rows of a tile's first operand at most: a square tile moves least."""
+BLOCK: Final = 1024
+"""Queries of a step of a kernel; its keys are a block of the cascade's."""
 FEW_ROWS: Final = 8
 """Rows below which a product's weights stream by: those of a register of the vector unit."""
 TILE_BYTES: Final = 2**24
@@ -45,8 +51,45 @@ Tiles = dict[str, int]
 
 
 def staged(cascade: Cascade, machine: Machine) -> LoopTree:
-    """The mapping of a whole cascade. EinsimError where it carries state or units read several memories."""
+    """The mapping of a whole cascade. EinsimError where it carries state that is no attention's, and where
+    units read several memories.
+    """
+    if attentions(cascade, 1):
+        return kernel(cascade, machine)
     return Stages(cascade, machine).mapping()
+
+
+def kernel(cascade: Cascade, machine: Machine) -> LoopTree:
+    """Attention in one pass as a kernel written by hand: a grid of steps, each a block of keys for a block of
+    queries of a head, in which one op follows the other, while the next block's operands come.
+    """
+    fused = on_flat(cascade, machine)
+    queries = {
+        node.rank for node, above in walk(fused.tree) for one in above
+        if isinstance(node, Loop) and isinstance(one, Loop) and node.rank == one.rank
+    }  # fmt: skip
+    return msgspec.structs.replace(
+        fused, template="staged", tree=_in_steps(fused.tree, queries, cascade), notes=()
+    )
+
+
+def _in_steps(node: Node, queries: set[str], cascade: Cascade) -> Node:
+    """The tree with blocks of so many queries, and children that follow each other."""
+    if isinstance(node, Compute):
+        einsum = cascade.einsum(node.einsum)
+        if not einsum.reduced or "lanes" not in node.spatial:
+            return node
+        lanes = tuple(rank for rank in einsum.ranks if rank not in einsum.iterative)
+        return msgspec.structs.replace(node, spatial={**node.spatial, "lanes": lanes})
+    if isinstance(node, Loop) and node.rank in queries:
+        tile = min(BLOCK, cascade.size(node.rank))
+        return msgspec.structs.replace(node, tile=tile, body=_in_steps(node.body, queries, cascade))
+    if isinstance(node, Loop):
+        return msgspec.structs.replace(node, body=_in_steps(node.body, queries, cascade))
+    if isinstance(node, Keep):
+        body = _in_steps(node.body, queries, cascade)
+        return msgspec.structs.replace(node, buffers=min(node.buffers, 2), body=body)
+    return InTurn(children=tuple(_in_steps(child, queries, cascade) for child in node.children))
 
 
 class Stages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -104,6 +105,7 @@ def fused_attention(cells: tuple[str, ...]) -> KnownWork | None:
     b, h, m, e = texts
     p = m if mode == "prefill" else "1"
     settings = {"b": b, "h": h, "m": m, "p": p, "e": e, "f": e}
+    settings |= {"passes": "1", "m0": str(math.gcd(int(m), 512))}  # one kernel goes over the keys once
     return KnownWork(
         name=f"sdpa {mode} {'x'.join(texts)}", work="attention", kind="attention", settings=settings
     )
