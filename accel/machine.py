@@ -114,9 +114,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         for at, chain in enumerate(self.fused_ops):
             for op in (op for op in chain if op not in self.ops):
                 raise RuleError(f"the unit has no op '{op}'", hint=near(op, self.ops), at=("fused_ops", at))
-        for dataflow in (one for one in self.dataflows if one not in DATAFLOWS):
-            hint = near(dataflow, DATAFLOWS)
-            raise RuleError("unknown dataflow", got=dataflow, hint=hint, at=("dataflows",))
+        for one in (one for one in self.dataflows if one not in DATAFLOWS):
+            raise RuleError("unknown dataflow", got=one, hint=near(one, DATAFLOWS), at=("dataflows",))
         if "row-stationary" in self.dataflows:
             check_rows(self.registers, self.dims, self.bits, self.exploits)
 
