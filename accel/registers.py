@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from einsim.specs.errors import RuleError
+from einsim.specs.near import near
 from einsim.specs.units import Bytes, Picojoules
 
-SpadRole = Literal["inputs", "weights", "outputs"]
+SPADS = ("inputs", "weights", "outputs")
 """What a spad of a PE keeps."""
 
 
@@ -21,9 +22,15 @@ class RegisterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     bytes_per_pe: int
-    by_role: dict[SpadRole, int] = {}
+    by_role: dict[str, int] = {}
     read_pj: float | None = None
     write_pj: float | None = None
+
+    def __post_init__(self) -> None:
+        for role in self.by_role:
+            if role not in SPADS:
+                rule, hint = "must be inputs, weights or outputs", near(role, SPADS)
+                raise RuleError(rule, got=role, hint=hint, at=("registers", "by_role"))
 
 
 class WrittenRegisters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,7 +38,7 @@ class WrittenRegisters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     bytes_per_pe: Bytes
     """Register bytes of one PE."""
-    by_role: dict[SpadRole, Bytes] = {}
+    by_role: dict[str, Bytes] = {}
     """Bytes of a row-stationary PE's spads: `{inputs: 24B, weights: 448B, outputs: 48B}`."""
     read_energy: Picojoules | None = None
     """Energy of reading one value; not stated where it is left out."""
@@ -65,7 +72,7 @@ def check_rows(
     registers: RegisterFile | None, dims: Mapping[str, int], bits: Sequence[int], exploits: Sequence[str]
 ) -> None:
     """RuleError for a unit whose PEs can't keep rows."""
-    spads = registers is not None and len(registers.by_role) == 3
+    spads = registers is not None and {*registers.by_role} == {*SPADS}
     if not spads or {*dims} != {"rows", "cols"} or len(bits) != 1 or exploits:
         rule = "row-stationary needs rows and cols, one width, registers by_role, and exploits nothing"
         raise RuleError(rule, at=("dataflows",))

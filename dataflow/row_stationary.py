@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from einsim.accel.machine import Unit
-from einsim.accel.registers import SpadRole
 from einsim.dataflow.mapping import Compute
 from einsim.workloads.cascade import Access, Cascade, Einsum
 
@@ -100,7 +99,7 @@ def rows_refused(cascade: Cascade, unit: Unit, node: Compute, extents: Mapping[s
             f"has no room for a set of PEs on {unit.name}: its rows, its columns or its windows are too few"
         )
     spads = unit.registers.by_role if unit.registers is not None else {}
-    taken: dict[SpadRole, int] = {
+    taken: dict[str, int] = {
         "inputs": found.window,
         "weights": found.window * found.filters,
         "outputs": found.filters,
