@@ -111,7 +111,8 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], room: ListRoom) -> List
         least = reduce(np.maximum, (shares[e.name][0] for e in einsums if tensor in touched((e,))))
         again, behind, alone = _again(cascade, einsums, tensor, access, orders, (tile, inner, trips))
         state = tensor in cascade.overwritten or tensor in cascade.initial
-        at_once[tensor] = alone & room.filled[tensor] & kept[tensor] & out[tensor] & (not state)
+        filled = room.filled.get(tensor, np.False_)  # not where no memory holds it
+        at_once[tensor] = alone & filled & kept[tensor] & out[tensor] & (not state)
         moved[tensor] = np.where(kept[tensor], whole * least * again, streamed[tensor])
         ends = (reach(index, cascade.sizes) for index in access.indices)
         inside = all(
