@@ -36,6 +36,8 @@ SCALE = 0.1
 """Relative error up to which the loss is a square."""
 FEW = 32
 """Whole numbers below it are steps that a fit has to see between."""
+MOST_STEPS = 12
+"""Steps of the search; each judges every row once for the constants and once for each of them."""
 MISSED = 3.0
 """Logarithm that counts for a row that a try can't be predicted with: twenty times off."""
 _NUMBER = re.compile(r"\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(.*)")
@@ -122,7 +124,7 @@ def fit(rows: Sequence[ChipFigure], machine: Path, paths: Sequence[str], workers
         start = np.log([one.value for one in constants])
         found = least_squares(
             tried.residuals, start, jac=tried.slopes, loss="cauchy", f_scale=SCALE, x_scale=0.5, xtol=1e-3,
-            ftol=1e-3, max_nfev=12,
+            ftol=1e-3, max_nfev=MOST_STEPS,
         )  # fmt: skip
         values = {one.path: one.shown(math.exp(x)) for one, x in zip(constants, found.x, strict=True)}
         errors = _errors(tried.slopes(found.x), tried.residuals(found.x))

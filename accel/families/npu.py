@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from einsim.accel.machine import Machine, OpCost, total_pj
-from einsim.accel.written import Count, Cycles, PeakDram, WrittenFamily, WrittenLanes, WrittenPort
+from einsim.accel.written import Count, Cycles, PeakDram, Share, WrittenFamily, WrittenLanes, WrittenPort
 from einsim.specs.errors import RuleError, below
 from einsim.specs.units import Bytes
 
@@ -61,6 +61,9 @@ class VectorUnits(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields
     """Vector units in each core."""
     width_bits: Annotated[int, msgspec.Meta(ge=16, le=65536, multiple_of=16)]
     """Bits of each; its lanes are this over the precision."""
+    efficiency: Share = 1.0
+    """Share of its cycles in which it issues arithmetic; loads, stores and changes of format take the rest.
+    """
 
 
 class Npu(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,7 +107,10 @@ def derive(spec: Npu, name: str) -> Machine:
             reads_from="gb",
             ops=_on_lanes(spec.vector.costs(), spec.vector.bits, spec.precision),
         )
-        vector = msgspec.structs.replace(vector, bits=(spec.precision,))
+        rate = (vector.clock_hz or float(spec.clock)) * spec.vector.efficiency
+        vector = msgspec.structs.replace(
+            vector, bits=(spec.precision,), clock_hz=vector.clock_hz if spec.vector.efficiency == 1 else rate
+        )
     with below("scratchpad_port"):
         scratchpads = spec.scratchpad_port.memory("gb", parent="dram", capacity=spec.scratchpad * spec.cores)
     memories = (spec.dram.dram(), scratchpads)

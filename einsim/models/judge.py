@@ -30,6 +30,7 @@ from einsim.models.between import MappedPart, Stays, choose, mapping_beside
 from einsim.models.lengths import weigh
 from einsim.models.memory import Held, held, kept_bytes
 from einsim.models.outcome import Judgement, ModelResult, PartCost, PhaseCost, PieceCost, size_facts
+from einsim.models.started import of_parts, run_s, started
 from einsim.specs.argument import Setting
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
@@ -61,8 +62,8 @@ def evaluate_model(
     `model` is a model's name, a `config.json` or a Model; `settings`, `mapping`, `level`, `effort` and
     `long` are those of `evaluate`. Each part is mapped for itself; what stays on chip from one to the
     next is chosen by what it gains (`einsim.models.between`), and nothing with the setting `between=dram`.
-    `part` or `layer` among the settings leave only that. Raises SpecError for whatever is wrong, EinsimError
-    with the part where no mapping fits.
+    Starting a run is counted with a phase's first part. `part` or `layer` among the settings leave only that.
+    Raises SpecError for whatever is wrong, EinsimError with the part where no mapping fits.
     """
     found = load_model(model) if isinstance(model, str | Path) else model
     if found is None:
@@ -160,7 +161,8 @@ class Judge:
         self, model: Model, given: Mapping[str, object], machine: Machine | Gpu, mapping: str, level: Level,
         effort: Effort, *, long: bool,
     ) -> None:  # fmt: skip
-        self.model, self.machine, self.mapping = model, _endless(machine), mapping
+        self.model, self.mapping = model, mapping
+        self.starts, self.machine = machine, of_parts(_endless(machine))
         self.level, self.search, self.long = level, SearchRequest(effort=effort), long
         self.settings = {PASSES: given[PASSES]} if PASSES in given else {}
         self.open = {one.name for one in model.parameters if one.open}
@@ -190,10 +192,12 @@ class Judge:
                 result=combined(runs, workload=f"{self.model.name} {part.name}"),
                 held=self._held(phase, judged, place), note=part.note,
             ))  # fmt: skip
+        steps, start_s = sum(weighed.steps.values()), run_s(self.starts)
+        rows[0] = msgspec.structs.replace(rows[0], result=started(rows[0].result, self.starts, steps))
         cost = PhaseCost(
-            phase=phase.name, steps=int(sum(weighed.steps.values())), tokens=phase.tokens,
+            phase=phase.name, steps=int(steps), tokens=phase.tokens,
             deviation=weighed.deviation, unit=phase.unit, notes=phase.notes,
-            first_step_s=_step(phase, rows, 0), last_step_s=_step(phase, rows, -1),
+            first_step_s=start_s + _step(phase, rows, 0), last_step_s=start_s + _step(phase, rows, -1),
             replicas=self.machine.replicas if isinstance(self.machine, Machine) else 1,
             result=combined([(row.result, 1) for row in rows], workload=f"{self.model.name} {phase.name}"),
         )  # fmt: skip
