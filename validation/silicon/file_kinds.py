@@ -78,7 +78,7 @@ KINDS = (
     FileKind(
         name="aihub",
         columns=("model", "component", "precision", "chipset", "runtime", "latency_ms", "layers_cpu"),
-        chip="chipset", chips={"SA8295P": "sa8295p"}, kind="networks",
+        chip="chipset", chips={"SA8295P": "sa8295p-core", "SA8775P": "sa8775p-core"}, kind="networks",
         work=("model", "component"), find=names.network("aihub"), image="input_resolution",
         widths="precision", width=QUALCOMM_WIDTHS, values={"latency_ms": Measured("latency_s", 1e-3)},
         variant=("precision", "runtime"), only={"layers_cpu": ("0", ""), "layers_gpu": ("0", "")},
@@ -86,7 +86,7 @@ KINDS = (
     FileKind(
         name="aihub-llm",
         columns=("model", "component", "precision", "chipset", "runtime", "tokens_per_second", "ttft_ms_min"),
-        chip="chipset", chips={"SA8295P": "sa8295p"}, kind="language models",
+        chip="chipset", chips={"SA8295P": "sa8295p-core", "SA8775P": "sa8775p-core"}, kind="language models",
         work=("model",), find=names.network("aihub-llm"), widths="precision",
         width=dict.fromkeys(("w4", "w4a16"), "weights=4 activations=16 precision=16"),
         values={

@@ -26,11 +26,11 @@ def test_a_row_is_a_run_of_ours(tmp_path):
         tmp_path, f"# source: a page\n{HEAD}resnet50,ResNet50,w8a8,SA8295P,tflite,1.314,0,224x224\n"
     )
     assert row == ChipFigure(
-        machine="sa8295p", kind="networks", name="resnet-50", work="resnet-50",
+        machine="sa8295p-core", kind="networks", name="resnet-50", work="resnet-50",
         settings={"weights": "8", "activations": "8", "precision": "8", "image": "224"},
         variant="w8a8 tflite", quantity="latency_s", value=1.314e-3, source="a page",
     )  # fmt: skip
-    assert (row.group, row.side) == ("sa8295p networks", "held-out")
+    assert (row.group, row.side) == ("sa8295p-core networks", "held-out")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_figures_of_one_row_have_settings_of_their_own(tmp_path):
     assert [(row.quantity, row.value, row.settings["seq"]) for row in rows] == [
         ("tokens_per_s", 11.0, "128"), ("first_token_s", 0.225, "128"),
     ]  # fmt: skip
-    assert {row.group for row in rows} == {"sa8295p language models"}
+    assert {row.group for row in rows} == {"sa8295p-core language models"}
 
 
 def test_a_detector_with_a_resnet_inside_is_not_a_resnet():

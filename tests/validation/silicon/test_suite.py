@@ -12,7 +12,7 @@ from einsim.cli.main import main
 from einsim.predicting import PredictionJob, answer, job_of, predict
 from einsim.specs.errors import SpecError
 from einsim.validation.silicon.chip_figure import COLUMNS, read, write
-from einsim.validation.silicon.figures import SOURCED, Judged
+from einsim.validation.silicon.figures import CALIBRATED, SOURCED, Judged
 from einsim.validation.silicon.suite import ROWS, chosen, judge, stored
 
 
@@ -30,7 +30,7 @@ def test_rows_of_ours_name_their_source_and_are_written_as_they_are_read(tmp_pat
 
 
 def test_both_sides_have_networks():
-    rows = [row for row in stored() if row.group == "sa8295p networks"]
+    rows = [row for row in stored() if row.group == "sa8295p-core networks"]
     assert len({row.name for row in rows if row.side == "fit"}) >= 5
     assert len({row.name for row in rows if row.side == "held-out"}) >= 10
 
@@ -52,7 +52,7 @@ def test_a_row_that_cannot_be_predicted_is_missed():
 
 def test_a_case_is_a_machine_a_group_or_a_network():
     assert {row.name for row in chosen(["resnet-18"])} == {"resnet-18"}
-    networks, every = chosen(["sa8295p networks"]), chosen(["sa8295p"])
+    networks, every = chosen(["sa8295p-core networks"]), chosen(["sa8295p-core"])
     assert {row.kind for row in networks} == {"networks"}
     assert [row for row in every if row.kind == "networks"] == [*networks]
     with pytest.raises(SpecError, match=r"--case: no machine, group or network.*did you mean 'resnet-18'"):
@@ -66,7 +66,7 @@ def test_a_row_is_what_run_says(tmp_path, capsys):
     command = ["run", row.work, "--accel", row.machine, "--set", *pairs, "--level", "analytical", "--json"]
     assert main(command) == 0
     said = json.loads(capsys.readouterr().out)["latency_s"]
-    assert answer(job_of(row)).by_level[SOURCED]["latency_s"] == said
+    assert answer(job_of(row)).by_level[CALIBRATED]["latency_s"] == said
 
 
 def test_a_file_from_elsewhere_by_the_command_line(tmp_path, capsys):
@@ -92,9 +92,12 @@ def test_a_file_from_elsewhere_by_the_command_line(tmp_path, capsys):
         "side",
     }
     assert all(keys <= set(row) for row in rows)
-    levels = {row["level"]: row for row in rows if row["case"] == "sa8295p:squeezenet-1.1:w8a8 tflite"}
-    assert levels[SOURCED]["reference"] == 0.0005
-    assert set(levels) == {SOURCED, "roofline"}
+    levels = {row["level"]: row for row in rows if row["case"] == "sa8295p-core:squeezenet-1.1:w8a8 tflite"}
+    assert levels[CALIBRATED]["reference"] == 0.0005
+    assert set(levels) == {CALIBRATED, SOURCED, "roofline"}
+    without = levels[SOURCED]["ours"]  # the start of a run is what was fitted
+    start_s = load_machine("sa8295p-core").dispatch.run_cycles / 1.4e9
+    assert levels[CALIBRATED]["ours"] == pytest.approx(without + start_s)
     assert rows[-1]["quantity"] == "not known"
     path.write_text(head + "vgg99,V,w8a8,SA8295P,tflite,0.5,0,224x224\n")
     assert main(["validate", "silicon", "--rows", str(path)]) == 1
@@ -106,7 +109,7 @@ def test_a_file_from_elsewhere_by_the_command_line(tmp_path, capsys):
 def test_a_run_that_is_refused_is_said():
     row = next(row for row in stored() if row.name == "squeezenet-1.1")
     small = msgspec.structs.replace(row, settings={**row.settings, "cores": "0"})
-    (found,) = predict([small], workers=1)
+    (found,) = predict([small])
     assert found.by_level == {}
     assert "cores: must be >= 1" in found.why
 
