@@ -111,6 +111,14 @@ def test_force_an_empty_file_and_the_same_kind_are_written(tmp_path: Path) -> No
     assert main(write) == 0
 
 
+def test_a_table_of_parts_is_written_over_by_another(tmp_path: Path) -> None:
+    layer = ["bert-base", "--set", "seq=16", "layer=0", "part=layer"]
+    part = ["run", *layer, "--accel", "tpu-v4i", "--level", "analytical"]
+    file = tmp_path / "parts.csv"
+    file.write_text("phase,part,count,steps\nprefill,layer,1,1\n")
+    assert main([*part, "-o", str(file)]) == 0
+
+
 def test_a_link_is_not_followed_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "link").symlink_to("there")
     write = [*ANALYTICAL.split(), "-o", str(tmp_path / "link")]
