@@ -28,6 +28,7 @@ _LONGEST_NUMBER: Final = 40
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 _BASED: Final = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
 _REAL: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_BLANK: Final = re.compile(r"\ufeff?(---|\.\.\.|%.*)?\s*(#.*)?")
 _CONTROL: Final = re.compile(r"[^\t\n\x20-\x7e\xa0-\U0010ffff]|[\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 """C0 and C1 but tab and newline, half characters, and marks that turn text round."""
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -58,7 +59,7 @@ def read_yaml(text: str, label: str) -> Document:
     """Reads YAML text whose root is a mapping, under the same rules as `load_yaml`; the same text once."""
     lines: dict[Path, int] = {}
     data = _Builder(text, label, lines).document()
-    if data is None:
+    if data is None and all(_BLANK.fullmatch(line) for line in text.splitlines()):
         raise SpecError("", "is empty", where=label)
     if not isinstance(data, dict):
         raise SpecError("", "must be a mapping at its root", got=data, where=f"{label}:{lines.get((), 1)}")
@@ -80,6 +81,7 @@ class _Builder:
 
     def __init__(self, text: str, label: str, lines: dict[Path, int]) -> None:
         self.text, self.label, self.lines = text, label, lines
+        self.language = "JSON" if label.lower().endswith(".json") else "YAML"
         self.values = 0
         self.anchors: dict[str, tuple[Any, int] | None] = {}  # value and size; None while still open
 
@@ -98,9 +100,10 @@ class _Builder:
             raise self._error(line, f"is not text (character code {error.character})") from None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            raise self._error(mark.line + 1 if mark else 1, f"is not valid YAML: {error.problem}") from None
+            rule = f"is not valid {self.language}: {error.problem}"
+            raise self._error(mark.line + 1 if mark else 1, rule) from None
         except BROKEN as error:
-            raise self._error(1, f"is not valid YAML: {error}") from None
+            raise self._error(1, f"is not valid {self.language}: {error}") from None
 
     def document_of(self, loader: Any) -> Any:
         """The only document as a parser reads it."""

@@ -15,6 +15,7 @@ from itertools import pairwise, product
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Cascade
@@ -30,7 +31,7 @@ from einsim.workloads.execute import (
     summed_product,
 )
 from einsim.workloads.expression import Access
-from einsim.workloads.formats import CHANNEL, GROUP, Format, Grid, grid
+from einsim.workloads.formats import CHANNEL, GROUP, TENSOR, Format, Grid, grid
 from einsim.workloads.models import roles
 from einsim.workloads.ops import Array
 
@@ -110,6 +111,19 @@ def blocks_of(cascade: Cascade, tensor: str, form: Format) -> tuple[int, ...]:
         min(form.group, size) if axis == grouped else 1 if axis in plain else whole[axis]
         for axis, size in enumerate(shape)
     )
+
+
+def named_format(cascade: Cascade, tensor: str, form: Format | None) -> str:
+    """A tensor's format in words, with what really shares a scale where no channel or group can be made."""
+    if form is None:
+        return "float64"
+    blocks = blocks_of(cascade, tensor, form)
+    per = form.per
+    if per != TENSOR and blocks == cascade.shape(tensor):
+        per = TENSOR
+    elif per == GROUP and blocks == blocks_of(cascade, tensor, replace(form, per=CHANNEL)):
+        per = CHANNEL
+    return str(replace(form, per=per))
 
 
 def _sums(cascade: Cascade, tensor: str) -> list[tuple[Einsum, Access]]:
@@ -208,13 +222,13 @@ class Quantised(Arithmetic):
             yield {**ranges, **dict(zip(cuts, parts, strict=True))}
 
 
-def difference(tensor: str, form: Format | None, exact: Array, found: Array) -> Difference:
-    """How far a tensor's values are from float64's."""
+def difference(tensor: str, form: str, exact: Array, found: Array) -> Difference:
+    """How far a tensor's values, stored in `form`, are from float64's."""
     here = np.isfinite(exact) & np.isfinite(found)
     signal, noise = (float(np.sqrt(np.mean(each**2))) if each.size else 0.0
                      for each in (exact[here], found[here] - exact[here]))  # fmt: skip
     return Difference(
-        tensor=tensor, format=str(form) if form else "float64", exact=noise == 0, rms=noise,
+        tensor=tensor, format=form, exact=noise == 0, rms=noise,
         sqnr_db=20 * math.log10(signal / noise) if signal and noise else None,
         relative=noise / signal if signal else None,
     )  # fmt: skip
@@ -253,7 +267,10 @@ def compare(
     return LowPrecisionRun(
         exact=exact, found=found,
         differences=tuple(
-            difference(each.name, formats.get(each.name), exact[each.name], found[each.name])
+            difference(
+                each.name, named_format(cascade, each.name, formats.get(each.name)),
+                exact[each.name], found[each.name],
+            )
             for each in cascade.einsums
         ),
     )  # fmt: skip

@@ -83,8 +83,8 @@ def told(found: ModelResult) -> list[str]:
         if phase.steps > len(judged.judged):
             lines.append(
                 f"{phase.phase}: {phase.steps:,} steps, judged at {len(judged.judged)} lengths of the cache "
-                f"({', '.join(f'{one.length:,}' for one in judged.judged)}); a middle is at most "
-                f"{100 * phase.deviation:.3f} % from the line between its ends"
+                f"({', '.join(f'{one.length:,}' for one in judged.judged)}); the time of a middle is "
+                f"at most {100 * phase.deviation:.3f} % from the line between its ends"
             )
     lines += [f"{row.phase}, {row.part}: {row.note}" for row in found.rows if row.note]
     notes = [note for phase in found.phases for note in phase.notes]

@@ -1,5 +1,7 @@
 """Sums over growing lengths from few of them: where the cost is linear, a few lengths say it all.
 
+The cost that is looked at is time. Energy and bytes are summed with the same weights.
+
 Weights add up to the steps, and they are whole numbers but where requests share a step. So a sum of results
 times weights is exact wherever the cost is linear between lengths that were looked at. Whether it is, is
 looked at: a length in the middle has to lie on the line between the ends, else the run is cut in two there.
@@ -23,7 +25,7 @@ FEW = 3
 
 
 class Weighed(msgspec.Struct, frozen=True, kw_only=True):
-    """Lengths that stand for all, each with its steps, and how far a middle was from its line at most."""
+    """Lengths that stand for all, each with its steps, and how far a middle's cost was from its line."""
 
     steps: dict[int, Fraction]
     deviation: float = 0.0

@@ -88,7 +88,7 @@ class Staying(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class PhaseCost(msgspec.Struct, frozen=True, kw_only=True):
-    """A phase: its `steps`, the `tokens` that they read or make, and how far from linear its lengths were.
+    """A phase: its `steps`, the `tokens` that they read or make, and how far from linear their time was.
     As many `replicas` of the machine do the same at a time.
 
     `first_step_s` and `last_step_s` are those at the least and the largest length, of all requests that a
@@ -123,7 +123,9 @@ class PhaseCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PhaseLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A phase in `phases` of `run --json`; `most_from_linear` is the deviation of `einsim.models.lengths`."""
+    """A phase in `phases` of `run --json`; `most_from_linear` is the deviation of `einsim.models.lengths`,
+    of time.
+    """
 
     phase: str
     steps: Whole

@@ -42,6 +42,8 @@ def test_an_alias_gives_the_anchored_value():
     [
         ("", "f.yaml: is empty"),
         ("# nothing\n---\n", "f.yaml: is empty"),
+        ("null", "f.yaml:1: must be a mapping at its root (got null)"),
+        ("--- ~ # none", "f.yaml:1: must be a mapping at its root (got null)"),
         ("- 1\n", "f.yaml:1: must be a mapping at its root (got [1])"),
         ("3", "f.yaml:1: must be a mapping at its root (got 3)"),
         ("a: 1\nb: 2\na: 3\n", "f.yaml:3 a: key stands twice (first on line 1)"),

@@ -9,7 +9,15 @@ from einsim.specs.errors import SpecError
 from einsim.workloads import library
 from einsim.workloads.formats import AFFINE, CHANNEL, GROUP, Format
 from einsim.workloads.load import load_workload
-from einsim.workloads.low_precision import Quantised, blocks_of, compare, formats_of, grids_of, plain_roles
+from einsim.workloads.low_precision import (
+    Quantised,
+    blocks_of,
+    compare,
+    formats_of,
+    grids_of,
+    named_format,
+    plain_roles,
+)
 from einsim.workloads.models import roles
 from einsim.workloads.notation import parse
 from einsim.workloads.sample import seeded
@@ -178,6 +186,23 @@ def test_a_channel_is_what_no_sum_runs_over_and_a_group_lies_along_the_longest_t
         low = run(cascade, values, weights=form, activations=Format(bits=16)).differences[0].sqnr_db
         assert low is not None
         assert low > 38
+
+
+def test_a_format_is_named_by_what_shares_a_scale():
+    """Z = X W, then Y = exp(Z): no sum of products reads Z or Y, so one scale is theirs whatever is asked."""
+    cascade = parse("Z[i,j] = X[i,k] * W[k,j]\nY[i,j] = exp(Z[i,j])\n", sizes={"i": 3, "j": 4, "k": 8})
+    asked = Format(bits=8, per=CHANNEL)
+    assert [named_format(cascade, name, asked) for name in ("X", "W", "Z", "Y")] == [
+        "int8 per channel", "int8 per channel", "int8 per tensor", "int8 per tensor",
+    ]  # fmt: skip
+    grouped = Format(bits=4, per=GROUP, group=4)
+    assert [named_format(cascade, name, grouped) for name in ("W", "Z")] == [
+        "int4 per 4 values", "int4 per tensor",
+    ]  # fmt: skip
+    assert named_format(cascade, "W", Format(bits=4, per=GROUP, group=8)) == "int4 per channel"
+    inputs = seeded(cascade, plain_roles(cascade), seed=1)
+    found = compare(cascade, inputs, dict.fromkeys(("X", "W", "Z", "Y"), asked))
+    assert [each.format for each in found.differences] == ["int8 per tensor"] * 2
 
 
 def test_operands_only_leaves_what_no_contraction_reads():

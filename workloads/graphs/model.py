@@ -83,7 +83,9 @@ class GraphModel(msgspec.Struct, frozen=True, kw_only=True):
 def _in_widths(part: ModelPart, settings: Settings) -> ModelPart:
     bits = settings.size("bits")
     weight, activation = settings.size("weights", bits), settings.size("activations", bits)
-    cascade = roles.with_widths(part.cascade, weight=weight, activation=activation, kv=activation, other=bits)
+    cascade = roles.with_widths(
+        part.cascade, weight=weight, activation=activation, kv=activation, other=bits, tables=part.tables
+    )
     return replace(part, cascade=cascade)
 
 

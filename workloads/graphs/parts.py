@@ -85,15 +85,27 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 counted |= set(values)
                 if learnt != step.cascade.elements(tensor):
                     whole[tensor] = learnt
-            key = step.cascade, tuple(whole.items())
+            tables = tuple(
+                name for name, values in stored.items()
+                if name[0] == "W" and self._tables.intersection(values)
+            )  # fmt: skip
+            key = step.cascade, tuple(whole.items()), tables
             known = found.get(key)
             places = (*known.places, at) if known else (at,)
             found[key] = ModelPart(
                 name=known.name if known else step.name, cascade=step.cascade, count=len(places),
                 places=places,
-                weights=tuple(stored), whole=whole,
+                weights=tuple(stored), whole=whole, tables=tables,
             )  # fmt: skip
         return tuple(found.values())
+
+    @cached_property
+    def _tables(self) -> frozenset[str]:
+        """Weights of which rows are looked up."""
+        return frozenset(
+            value for node in self.folded.nodes if node.op == "Gather" and not moves(self.folded, node)
+            for value in self._stored.get(node.inputs[0], ())
+        )  # fmt: skip
 
     @property
     def parameters(self) -> int:
@@ -103,16 +115,16 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def weight_bytes(self, matrices: float = 16, others: float = 16) -> float:
         """Bytes of what is stored at the widths of matrices and of all else, batch norms folded.
 
-        What several parts read counts once.
+        What several parts read counts once; a matrix that is a table too has the table's width.
         """
         graph = self.folded
-        wide = {
+        multiply = {
             value for step in self.steps for name, values in self.stored(step).items() if name[0] == "W"
             for value in values
         }  # fmt: skip
         bits = {True: matrices, False: others}
         read = (value for value in graph.weights if graph.uses[value])
-        return sum(graph.elements(value) * bits[value in wide] for value in read) / 8
+        return sum(graph.elements(value) * bits[value in multiply - self._tables] for value in read) / 8
 
     @cached_property
     def macs(self) -> int:

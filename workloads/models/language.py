@@ -261,7 +261,7 @@ def given_form(settings: Settings) -> Quantization | None:
             raise settings.error("group", "needs weights, the bits of the values that share a scale")
         return None
     bits, group = settings.size("weights"), settings.size("group", 0)
-    return Quantization(bits=bits, group=group, zero_bits=bits if group else 0)
+    return Quantization(bits=bits, group=group, zero_bits=bits if group else 0, routers=True)
 
 
 def _in_widths(network: Network, part: ModelPart, settings: Settings) -> Cascade:
@@ -271,7 +271,7 @@ def _in_widths(network: Network, part: ModelPart, settings: Settings) -> Cascade
         kv=settings.size("kv", bits), other=bits,
     )  # fmt: skip
     form = form_of(given_form(settings), network.quantization, bool(part.places), bool(part.chosen))
-    return quantized(cascade, form) if form else cascade
+    return quantized(cascade, form, part.tables) if form else cascade
 
 
 def _overridden(network: Network, settings: Settings) -> Network:

@@ -185,7 +185,8 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
     """Stored matrices of the layers: bits of a value, and of the scale and the zero point (0: none) of each
     group of so many (0: no scales).
 
-    Tables, heads, gains and biases stay in 16 bits; with `experts_only` the other matrices do too.
+    Tables, heads, gains and biases stay in 16 bits; with `experts_only` the other matrices do too, and
+    without `routers` the matrices that choose experts: files leave them as they were trained.
     """
 
     bits: int
@@ -193,11 +194,7 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
     scale_bits: int = 16
     zero_bits: int = 0
     experts_only: bool = False
-
-    @property
-    def bits_per_weight(self) -> float:
-        """With the share of scales and zero points."""
-        return self.bits + ((self.scale_bits + self.zero_bits) / self.group if self.group else 0)
+    routers: bool = False
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True, dict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from itertools import pairwise
 
 import msgspec
@@ -12,7 +13,7 @@ from einsim.workloads.cascade import Cascade
 from einsim.workloads.models import ends, mixture, roles
 from einsim.workloads.models.cascades import layer_cascade
 from einsim.workloads.models.network import LayerKind, Moe, Network, Quantization, SoftmaxAttention
-from einsim.workloads.models.quantized import form_of
+from einsim.workloads.models.quantized import form_of, quantized
 from einsim.workloads.models.step import Step
 
 
@@ -23,7 +24,9 @@ class ModelPart(msgspec.Struct, frozen=True, kw_only=True):
     which a step reads only a part, the elements that there are: tables, whose rows are read, and experts, of
     which some are touched; 0 for one that is counted with another part, as a tied head. `chosen` are the
     elements of those that work for one token. `beside_bytes` are activations of other parts that are kept
-    meanwhile for a later one, as of a skip connection. `note` is what a reader should know of its figures.
+    meanwhile for a later one, as of a skip connection. `tables` are matrices that are a table of words or
+    positions too: stored once at the table's width, they are read at it. `note` is what a reader should know
+    of its figures.
     """
 
     name: str
@@ -36,6 +39,7 @@ class ModelPart(msgspec.Struct, frozen=True, kw_only=True):
     whole: Mapping[str, int] = {}
     chosen: Mapping[str, int] = {}
     beside_bytes: float = 0.0
+    tables: tuple[str, ...] = ()
     note: str = ""
 
     @property
@@ -75,7 +79,8 @@ def _parts(network: Network, step: Step) -> Iterator[ModelPart]:
         yield _part("pool", ends.pool(network.pool, hidden, step))
     for block in network.projections:
         own = replace(after, tokens=1) if block.one_token else after
-        yield _part(block.name, ends.projection(block, hidden, own), whole={"WH": 0} if block.tied else {})
+        part = _part(block.name, ends.projection(block, hidden, own), whole={"WH": 0} if block.tied else {})
+        yield replace(part, tables=("WH",) if block.tied else ())
 
 
 def _layer_parts(kind: LayerKind, hidden: int, step: Step) -> Iterator[ModelPart]:
@@ -131,7 +136,10 @@ def active_parameters(network: Network) -> int:
 
 
 def weight_bytes(network: Network, given: Quantization | None = None, other: int = 16) -> float:
-    """All weights, matrices as is given or else as the file stores them, the others in `other` bits."""
+    """All weights, matrices as is given or else as the file stores them, the others in `other` bits.
+
+    Counted from the cascades as they are read, scales and zero points with them.
+    """
     own = sum(
         _stored_bits(part, form_of(given, network.quantization, bool(part.places), bool(part.chosen)), other)
         for part in parts(network, _one_token(network))
@@ -140,10 +148,16 @@ def weight_bytes(network: Network, given: Quantization | None = None, other: int
 
 
 def _stored_bits(part: ModelPart, form: Quantization | None, other: int) -> float:
-    """Bits of a part's weights."""
-    narrow = sum(part.whole.get(name, part.cascade.elements(name)) for name in roles.matrices(part.cascade))
-    saved = narrow * (other - form.bits_per_weight) if form else 0
-    return part.parameters * other - part.count * saved
+    """Bits of a part's weights; of experts each has its own scales and zero points."""
+    cascade = roles.with_widths(part.cascade, weight=other, activation=other, kv=other, other=other)
+    cascade = quantized(cascade, form, part.tables) if form else cascade
+    bits = Fraction(0)
+    for name in roles.weights(cascade):
+        scaled = name if name in part.weights else name[2:]
+        read = part.cascade.elements(scaled)
+        share = Fraction(part.whole.get(scaled, read), read)
+        bits += share * cascade.elements(name) * cascade.tensor(name).bits
+    return float(part.count * bits)
 
 
 def kv_bytes_per_token(network: Network, bits: int = 16) -> float:

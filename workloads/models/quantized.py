@@ -10,6 +10,7 @@ arXiv 2210.17323) and AWQ (Lin et al., arXiv 2306.00978) store it. No machine st
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from msgspec.structs import replace
 
@@ -22,7 +23,7 @@ from einsim.workloads.notation import parse
 from einsim.workloads.text import access_text
 
 LARGEST_GROUP = 1024
-"""Groups along one rank; larger ones are blocks of a matrix, whose few scales are left out."""
+"""Groups along one rank; larger ones are blocks of a matrix, whose few scales are neither stored nor read."""
 
 
 def form_of(
@@ -34,16 +35,20 @@ def form_of(
     return stored if chosen or not stored.experts_only else None
 
 
-def quantized(cascade: Cascade, form: Quantization) -> Cascade:
-    """The cascade with its products by matrices of few bits, their scales and zero points beside them."""
+def quantized(cascade: Cascade, form: Quantization, wide: Collection[str] = ()) -> Cascade:
+    """The cascade with its products by matrices of few bits, their scales and zero points beside them.
+
+    Matrices that are named in `wide` stay as they are, and without `form.routers` those of routers.
+    """
+    kept = {*wide, *(() if form.routers else roles.ROUTERS)}
+    matrices = {name for name in roles.matrices(cascade) if name not in kept}
     tensors = tuple(
-        replace(tensor, bits=form.bits) if tensor.name in roles.matrices(cascade) else tensor
-        for tensor in cascade.tensors
+        replace(tensor, bits=form.bits) if tensor.name in matrices else tensor for tensor in cascade.tensors
     )
     cascade = replace(cascade, tensors=tensors)
     if not 0 < form.group <= LARGEST_GROUP:
         return cascade
-    found = _Rewriting(cascade, form)
+    found = _Rewriting(cascade, form, matrices)
     for einsum in cascade.einsums:
         found.take(einsum)
     return found.made()
@@ -52,9 +57,8 @@ def quantized(cascade: Cascade, form: Quantization) -> Cascade:
 class _Rewriting:
     """Einsums as text, those by grouped matrices replaced."""
 
-    def __init__(self, cascade: Cascade, form: Quantization) -> None:
-        self.cascade, self.form = cascade, form
-        self.matrices = set(roles.matrices(cascade))
+    def __init__(self, cascade: Cascade, form: Quantization, matrices: set[str]) -> None:
+        self.cascade, self.form, self.matrices = cascade, form, matrices
         self.partitions: dict[str, str] = {}
         self.sums: dict[str, tuple[str, ...]] = {}
         self.declared: list[str] = []

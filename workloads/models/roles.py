@@ -5,6 +5,8 @@ The cascades of `einsim.workloads.models` are made with these names; what isn't 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from einsim.workloads.cascade import Cascade
@@ -17,6 +19,8 @@ STATE = {"H0", "XS", "BS", "CS"}
 """States and what the taps of a convolution still need: as large after any number of tokens."""
 _ENTRIES = {"KN", "VN", "LATN", "KRN"}
 """Entries of a cache as a step makes them."""
+ROUTERS = ("WR", "WSG")
+"""Matrices by which a mixture chooses experts, and weighs what all tokens share."""
 _CONSTANT = {"COS", "SIN", "SLOPE", "REL"}
 _GIVEN = {"X", "U", "XE", "YE", "GW", "I"}
 """Activations that come from other parts: tokens, an encoder's, an expert's, a mixture's shares, images."""
@@ -59,13 +63,15 @@ def states(cascade: Cascade) -> tuple[str, ...]:
     return tuple(tensor.name for tensor in cascade.inputs if tensor.name in STATE)
 
 
-def with_widths(cascade: Cascade, *, weight: int, activation: int, kv: int, other: int = 16) -> Cascade:
+def with_widths(
+    cascade: Cascade, *, weight: int, activation: int, kv: int, other: int = 16, tables: Collection[str] = ()
+) -> Cascade:
     """The cascade with widths in bits by role: matrices, cached entries, other weights, and all else.
 
-    States are as wide as activations.
+    States are as wide as activations, matrices that are `tables` too as other weights.
     """
     width = {WEIGHTS: weight, KV: kv, OTHERS: other, ACTIVATIONS: activation}
-    roles = roles_of(cascade)
+    roles = roles_of(cascade) | dict.fromkeys(tables, OTHERS)
     tensors = tuple(msgspec.structs.replace(each, bits=width[roles[each.name]]) for each in cascade.tensors)
     return msgspec.structs.replace(cascade, tensors=tensors)
 

@@ -8,6 +8,7 @@ import math
 import pytest
 
 from einsim.cli.main import main
+from einsim.cli.whole import told
 from einsim.evaluation import evaluate
 from einsim.models.judge import evaluate_model
 from einsim.specs.errors import EinsimError, SpecError
@@ -74,6 +75,18 @@ def test_growing_caches_equal_a_step_at_every_length(file, new):
     assert whole.macs == sum(step.macs for step in steps)
     assert whole.dram_bytes == sum(step.dram_bytes for step in steps)
     assert whole.latency_s == pytest.approx(sum(step.latency_s for step in steps), rel=2e-3)
+
+
+def test_what_is_told_of_a_middle_is_of_time(file):
+    found = run(file(CONFIG), phase="decode", part="layer", seq=40, decode=9)
+    (row,) = found.rows
+    first, middle, last = (
+        sum(piece.count * piece.result.latency_s for piece in one.pieces) for one in row.judged
+    )
+    away = abs(middle - (first + last) / 2) / ((first + last) / 2)
+    assert found.phases[0].deviation == pytest.approx(away, rel=1e-9)
+    said = f"the time of a middle is at most {100 * away:.3f} % from the line between its ends"
+    assert any(said in line for line in told(found))
 
 
 def test_a_window_bounds_what_a_decode_step_reads(file):
@@ -167,7 +180,7 @@ def test_narrow_weights_take_less_time_where_dram_sets_the_pace(file):
     path, layer = file(CONFIG), {"phase": "decode", "part": "layer", "seq": 4}
     wide, narrow = run(path, **layer), run(path, weights=4, group=32, **layer)
     matrices = 64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128
-    saved = 3 * matrices * (16 - 4 - 20 / 32) / 8
+    saved = 3 * (matrices * (16 - 4 - 20 / 32) - 64 * 64 * (20 / 16 - 20 / 32)) / 8  # WO: within heads of 16
     assert wide.size.weight_bytes - narrow.size.weight_bytes == pytest.approx(
         saved + 256 * 64 * (12 - 20 / 32) / 8
     )

@@ -13,8 +13,10 @@ from onnx.reference import ReferenceEvaluator
 
 from einsim.specs.errors import SpecError
 from einsim.workloads.graphs.builder import GraphBuilder, Size
+from einsim.workloads.graphs.model import network_model
 from einsim.workloads.graphs.networks import NETWORKS, attending, build, entry, network_names
 from einsim.workloads.graphs.parts import GraphNetwork
+from einsim.workloads.settings import read_settings
 from tests.workloads.graphs.exported import computed, stored_values, to_onnx
 
 AUXILIARY = 2_365_205
@@ -164,6 +166,19 @@ def test_layers_that_share_weights_have_them_once():
     products = 12 * (128 * (4 * 768 * 768 + 2 * 768 * 3072) + scores)
     norms = 128 * (24 * 768 + 2 * 128)  # squares of what is normed
     assert network.macs == products + norms + 128 * (2 * 128 * 768 + 128 * 30000)
+
+
+def test_a_matrix_that_is_a_table_too_is_stored_and_read_at_the_tables_width():
+    words = 30522 * 768
+    model = network_model("distilbert-base-mlm")
+    given = read_settings(model.parameters, {"seq": 16, "weights": 4}, model.name)
+    (phase,) = model.phases(given)
+    (head,) = (part for part in phase.parts(1, {}) if part.tables)
+    (table,) = head.tables
+    assert (head.cascade.elements(table), head.cascade.tensor(table).bits) == (words, 16)
+    network = GraphNetwork(graph=build("distilbert-base-mlm", seq=16))
+    matrices = 6 * (4 * 768**2 + 2 * 768 * 3072) + 768**2  # of layers, and the head's first product
+    assert model.size(given).weight_bytes == 2 * network.parameters - matrices * 12 / 8
 
 
 def test_a_text_is_as_long_as_is_asked():

@@ -11,6 +11,8 @@ from einsim.workloads.models.configs import KINDS, read_network
 from einsim.workloads.models.network import Moe, Quantization
 from tests.workloads.models.published import CONFIGS
 
+FULL = "full_attention"
+
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
@@ -104,6 +106,9 @@ def test_experts_stand_where_the_file_says(read):
     assert sparse(read("deepseek-v3")) == list(range(3, 61))
     assert sparse(read("qwen3-30b-a3b", decoder_sparse_step=2))[:3] == [1, 3, 5]
     assert sparse(read("qwen3-30b-a3b", mlp_only_layers=[0, 1]))[:2] == [2, 3]
+    assert sparse(read("llama-4-scout", **scout(moe_layers=[1, 3]))) == [1, 3]
+    assert sparse(read("llama-4-scout", **scout(moe_layers=[]))) == []
+    assert sparse(read("llama-4-scout", **scout(moe_layers=None))) == list(range(48))
     assert sparse(read("jamba-v0.1"))[:3] == [1, 3, 5]
 
 
@@ -115,7 +120,7 @@ def test_experts_stand_where_the_file_says(read):
             Quantization(bits=4, group=128, zero_bits=4),
         ),
         ({"quant_method": "awq", "bits": 3, "group_size": -1}, Quantization(bits=3, zero_bits=3)),
-        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, Quantization(bits=8)),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, Quantization(bits=8, routers=True)),
         ({"quant_method": "fp8"}, Quantization(bits=8, scale_bits=32)),
         (
             {"quant_method": "fp8", "weight_block_size": [128, 128]},
@@ -141,6 +146,8 @@ def test_quantization_gives_the_weights_width(read, given, expected):
         ("whispr", "near it: whisper"),
         ("qwen3_next", "near it: qwen3, qwen3_moe, qwen2, qwen2_moe"),
         ("phi4", "near it: phi3, phi"),
+        ("phi3small", "near it: phi3, phi"),
+        ("optimus", "none of the known kinds is near: " + ", ".join(KINDS)),
         ("gpt_bigcode", "near it: gpt_oss, gpt2, gpt_neox"),
         ("cohere", "none of the known kinds is near: " + ", ".join(KINDS)),
     ],
@@ -151,6 +158,10 @@ def test_an_unknown_kind_names_those_that_are_near(read, kind, hint):
     first, _, last = hint.partition(": ")
     found = str(error.value).split("; ")[1].partition(": ")
     assert (found[0], set(found[2].split(", "))) == (first, set(last.split(", ")))
+
+
+def scout(**changes):
+    return {"text_config": {**CONFIGS["llama-4-scout"]["text_config"], **changes}}
 
 
 FAULTS = [
@@ -192,6 +203,25 @@ FAULTS = [
         "llama-3-8b", {"quantization_config": {"quant_method": "gtpq"}},
         "config.json:14 quantization_config.quant_method: unknown way of quantization (got 'gtpq'); did you mean 'gptq'?",
     ),
+    # Lists of layers.
+    ("lfm2-1.2b", {"full_attn_idxs": [2, 99]}, "full_attn_idxs: must list layers from 0 to 15 (got [2, 99])"),
+    ("lfm2-1.2b", {"full_attn_idxs": [2, 2]}, "full_attn_idxs: must list each layer once (got [2, 2])"),
+    ("qwen3-30b-a3b", {"mlp_only_layers": [-1]}, "mlp_only_layers: must list layers from 0 to 47 (got [-1])"),
+    ("llama-4-scout", scout(moe_layers=[48]), "text_config.moe_layers: must list layers from 0 to 47 (got [48])"),
+    ("llama-4-scout", scout(no_rope_layers=[1] * 47 + [2]), "text_config.no_rope_layers: must be 1 for each layer that rotates, 0 for others"),
+    ("jamba-v0.1", {"attn_layer_offset": 8}, "attn_layer_offset: must be less than 8, the layers of a period (got 8)"),
+    ("llama-3-8b", {"layer_types": [FULL] * 31}, "layer_types: must list 32 layers"),
+    ("llama-3-8b", {"layer_types": [FULL] * 31 + ["sliding_attention"]}, "layer_types: unknown kind of layer 'sliding_attention'"),
+    ("deepseek-v3", {"layer_types": [FULL]}, "layer_types: must list 61 layers"),
+    ("mamba-130m", {"layer_types": [FULL] * 24}, "layer_types: has no meaning for a model of kind 'mamba'"),
+    # Rotary positions.
+    (
+        "llama-3.2-1b", {"rope_scaling": {"rope_type": "banana"}},
+        "rope_scaling.rope_type: unknown kind of scaling 'banana'; known: default, linear, dynamic, yarn, longrope, su, llama3, mrope",
+    ),
+    ("gemma-3-1b", {"rope_scaling": {"type": "yarm"}}, "rope_scaling.type: unknown kind of scaling 'yarm'; did you mean 'yarn'?"),
+    ("gemma-3-1b", {"rope_parameters": {"full_attention": {"rope_type": "x"}}}, "rope_parameters.full_attention.rope_type: unknown kind of scaling 'x'"),
+    ("llama-3-8b", {"rope_scaling": 3}, "rope_scaling: must be a table of keys (got 3)"),
     ("clip-vit-b-32", {"vision_config": 3}, "config.json:5 vision_config: must be a table of keys (got 3)"),
     ("vit-base-16", {"patch_size": 225}, "config.json:11 patch_size: must be <= 224, the image's size (got 225)"),
 ]  # fmt: skip
@@ -201,7 +231,25 @@ FAULTS = [
 def test_a_fault_names_file_line_and_key(read, name, changes, message):
     with pytest.raises(SpecError) as error:
         read(name, **changes)
-    assert str(error.value) == message
+    found = str(error.value)
+    if message.startswith("config.json"):
+        assert found == message
+    else:  # the line is that of the key in a long file
+        assert found.partition(" ")[2].startswith(message)
+        assert found.startswith("config.json:")
+
+
+def test_kinds_of_layers_may_be_listed_where_all_are_alike(read):
+    assert read("llama-3-8b", layer_types=[FULL] * 32).layers == read("llama-3-8b").layers
+    assert read("deepseek-v3", layer_types=[FULL] * 61).layers == read("deepseek-v3").layers
+    assert set(windows(read("mistral-7b", layer_types=["sliding_attention"] * 32))) == {4096}
+
+
+@pytest.mark.parametrize("kind", ["linear", "dynamic", "yarn", "longrope", "llama3", None])
+def test_scalings_of_rotary_positions_change_nothing(read, kind):
+    plain = read("llama-3-8b")
+    assert read("llama-3-8b", rope_scaling={"rope_type": kind, "factor": 8.0}).layers == plain.layers
+    assert read("llama-3-8b", rope_scaling={"type": kind, "factor": 8.0}).layers == plain.layers
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", '{"model_type": "llama"', '{"model_type": "llama",}', "\0"])
@@ -211,6 +259,16 @@ def test_what_is_no_table_of_keys_is_told_in_one_line(tmp_path, text):
     with pytest.raises(SpecError) as error:
         read_network(path)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_cut_off_is_no_json_and_null_is_no_table(tmp_path):
+    path = tmp_path / "config.json"
+    for text, said in (
+        ('{"model_type": "llama"', "1: is not valid JSON: expected ',' or '}', but got '<stream end>'"),
+        ("null", "1: must be a mapping at its root (got null)"),
+    ):
+        path.write_text(text)
+        assert refused(path) == f"{path}:{said}"
 
 
 def refused(path):

@@ -84,7 +84,7 @@ def test_bytes_are_those_of_values_scales_and_zero_points():
     assert (kept["W1"].bits, kept["SCW1"].bits, kept["ZPW1"].bits) == (4, 16, 4)
     assert narrow.elements("SCW1") == plain.elements("W1") // FORM.group
     stored = sum(narrow.elements(name) * kept[name].bits for name in ("W1", "SCW1", "ZPW1"))
-    assert stored == plain.elements("W1") * FORM.bits_per_weight
+    assert stored == plain.elements("W1") * (4 + (16 + 4) / 4)
 
 
 def test_scales_of_whole_blocks_and_matrices_are_left_out():
@@ -93,6 +93,25 @@ def test_scales_of_whole_blocks_and_matrices_are_left_out():
         narrow = quantized(plain, Quantization(bits=8, group=group))
         assert narrow.einsums == plain.einsums
         assert {narrow.tensor(name).bits for name in matrices(plain)} == {8}
+
+
+def test_routers_and_tables_stay_as_they_are():
+    layer = Layer(
+        mixer=GROUPED.mixer, norm="rmsnorm",
+        mlp=Moe(experts=5, per_token=2, expert=MLP, shared=MLP, shared_gate=True),
+    )  # fmt: skip
+    plain = layer_cascade(layer, HIDDEN, STEPS["decode"])
+
+    def wide(form, tables=()):
+        narrow = quantized(plain, form, tables)
+        kept = {name for name in matrices(plain) if narrow.tensor(name).bits == 16}
+        assert not {f"SC{name}" for name in kept} & {tensor.name for tensor in narrow.inputs}
+        return kept
+
+    for group in (0, 4):
+        assert wide(Quantization(bits=8, group=group)) == {"WR", "WSG"}
+        assert wide(Quantization(bits=8, group=group, routers=True)) == set()
+        assert wide(Quantization(bits=8, group=group, routers=True), ["W2"]) == {"W2"}
 
 
 def test_what_is_given_goes_before_what_is_stored():

@@ -52,7 +52,11 @@ def _nearest(kind: str) -> str:
     family = kind.lower().split("_")[0].rstrip("0123456789.-")
     same = [each for each in KINDS if len(family) > 1 and each.rstrip("0123456789").startswith(family)]
     alike = difflib.get_close_matches(kind.lower()[:100], KINDS, n=3, cutoff=0.75)
-    close = list(dict.fromkeys([*alike, *same]))[:4]
+    begun = [
+        each for each in KINDS  # phi3small, t5gemma; not optimus
+        if kind.lower().startswith(each) and not (each[-1] + kind[len(each) : len(each) + 1]).isalpha()
+    ]  # fmt: skip
+    close = list(dict.fromkeys([*begun, *alike, *same]))[:4]
     if close:
         return "near it: " + ", ".join(close)
     return "none of the known kinds is near: " + ", ".join(KINDS)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from einsim.workloads.models.configs.reading import ModelConfig
 from einsim.workloads.models.network import (
     Embedding,
+    LatentAttention,
     Layer,
     Mlp,
     Network,
@@ -46,6 +47,8 @@ def language_model(
 
     `sizes` are those of vocabulary and hidden state where the usual keys don't give them.
     """
+    layers = tuple(layers)
+    _equal_kinds(config, layers)
     vocabulary, hidden = sizes or (config.size("vocab_size"), config.size("hidden_size"))
     head = Projection(
         name="head", outputs=vocabulary, tied=config.flag("tie_word_embeddings", tied), bias=head_bias,
@@ -53,5 +56,17 @@ def language_model(
     )  # fmt: skip
     return Network(
         name=kind, kind=kind, hidden=hidden, embedding=embedding or Embedding(vocabulary=vocabulary),
-        layers=tuple(layers), norm=norm, projections=(head,), quantization=config.quantization(),
+        layers=layers, norm=norm, projections=(head,), quantization=config.quantization(),
     )  # fmt: skip
+
+
+def _equal_kinds(config: ModelConfig, layers: tuple[Layer, ...]) -> None:
+    """A list of layers' kinds in the file of a kind whose layers all attend alike may only say so."""
+    mixers = {layer.mixer for layer in layers}
+    if config.asked("layer_types") or len(mixers) != 1:
+        return
+    match mixers.pop():
+        case SoftmaxAttention(window=window):
+            config.layer_types(len(layers), (SLIDING if window else FULL,))
+        case LatentAttention():
+            config.layer_types(len(layers), (FULL,))

@@ -52,7 +52,7 @@ def _moe(config: ModelConfig, experts: str, expert: Mlp, per_token: int) -> Moe:
 
 def _sparse_steps(config: ModelConfig, mixers: list[SoftmaxAttention], moe: Moe) -> list[Layer]:
     """Every `decoder_sparse_step`-th layer has experts, save those in `mlp_only_layers`."""
-    step, dense = config.size("decoder_sparse_step", 1), config.whole_numbers("mlp_only_layers") or ()
+    step, dense = config.size("decoder_sparse_step", 1), config.places("mlp_only_layers", len(mixers)) or ()
     sparse = [at not in dense and (at + 1) % step == 0 for at in range(len(mixers))]
     plain = moe if all(sparse) else gated_mlp(config)
     return [
@@ -87,6 +87,8 @@ def llama4_text(config: ModelConfig) -> Network:
     )
     if len(rotated) != layers:
         raise config.error("no_rope_layers", f"must list {layers} layers")
+    if not {*rotated} <= {0, 1}:
+        raise config.error("no_rope_layers", "must be 1 for each layer that rotates, 0 for others")
     types = config.layer_types(layers, (CHUNKED, FULL)) or tuple(
         CHUNKED if each else FULL for each in rotated
     )
@@ -99,7 +101,8 @@ def llama4_text(config: ModelConfig) -> Network:
     ]  # fmt: skip
     expert = gated_mlp(config)
     moe = replace(_moe(config, "num_local_experts", expert, 1), shared=expert, score="sigmoid")
-    sparse = config.whole_numbers("moe_layers") or tuple(range(step - 1, layers, step))
+    sparse = config.places("moe_layers", layers)
+    sparse = tuple(range(step - 1, layers, step)) if sparse is None else sparse
     dense = moe if len(sparse) == layers else gated_mlp(config, "intermediate_size_mlp")
     return language_model(config, "llama4_text", [
         Layer(mixer=mixer, mlp=moe if at in sparse else dense, norm="rmsnorm")

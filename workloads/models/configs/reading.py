@@ -21,6 +21,8 @@ ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu_tanh", "quick_gelu": "gelu_quick", "relu": "relu", "silu": "silu",
     "swish": "silu",
 }  # fmt: skip
+ROTATIONS = ("default", "linear", "dynamic", "yarn", "longrope", "su", "llama3", "mrope")
+"""Scalings of rotary positions; "su" is longrope as Phi-3 first called it."""
 _LARGEST = 2**40
 _MOST_LAYERS = 4096
 """Each is a value of its own: some thirty times the deepest published ones."""
@@ -59,6 +61,10 @@ class ModelConfig(msgspec.Struct, frozen=True):
         self.taken.add((*self.path, key))
         value = self.document.value((*self.path, key))
         return MISSING if value is None else value
+
+    def asked(self, key: str) -> bool:
+        """Whether a reader has taken this key."""
+        return (*self.path, key) in self.taken
 
     def error(self, key: str, rule: str, *, hint: str = "") -> SpecError:
         """A fault at a key, with what the file has there."""
@@ -135,6 +141,17 @@ class ModelConfig(msgspec.Struct, frozen=True):
             raise self.error(key, "must be a list of whole numbers")
         return tuple(value)
 
+    def places(self, key: str, layers: int) -> tuple[int, ...] | None:
+        """A list of layers, each from 0 and once; None where there is none."""
+        found = self.whole_numbers(key)
+        if found is None:
+            return None
+        if not all(0 <= each < layers for each in found):
+            raise self.error(key, f"must list layers from 0 to {layers - 1}")
+        if len(set(found)) < len(found):
+            raise self.error(key, "must list each layer once")
+        return found
+
     def only(self, key: str, *allowed: object, rule: str) -> None:
         """Refuse what a reader has no form for."""
         value = self.value(key)
@@ -181,7 +198,10 @@ class ModelConfig(msgspec.Struct, frozen=True):
         return tuple(value)
 
     def quantization(self) -> Quantization | None:
-        """How weights are stored, from `quantization_config`; None where they are as they were trained."""
+        """How weights are stored, from `quantization_config`; None where they are as they were trained.
+
+        Only bitsandbytes takes every linear layer, routers too: of the other ways' published files none does.
+        """
         if self.value("quantization_config") is MISSING:
             return None
         part = self.part("quantization_config")
@@ -197,9 +217,9 @@ class ModelConfig(msgspec.Struct, frozen=True):
                 kept = groups.part(groups.names()[0] if groups.names() else "group_0").part("weights")
                 return Quantization(bits=kept.size("num_bits"), group=kept.group("group_size"))
             case "bitsandbytes" if part.flag("load_in_4bit") or part.flag("_load_in_4bit"):
-                return Quantization(bits=4, group=64, scale_bits=32)
+                return Quantization(bits=4, group=64, scale_bits=32, routers=True)
             case "bitsandbytes" if part.flag("load_in_8bit") or part.flag("_load_in_8bit"):
-                return Quantization(bits=8)
+                return Quantization(bits=8, routers=True)
             case "fp8" | "fbgemm_fp8":
                 block = part.whole_numbers("weight_block_size") or ()
                 return Quantization(bits=8, group=math.prod(block) if block else 0, scale_bits=32)
@@ -212,10 +232,25 @@ class ModelConfig(msgspec.Struct, frozen=True):
         """Values that share a scale; 0 where all of a row do, which is written -1 or left out."""
         return 0 if self.value(key) in (MISSING, -1) else self.size(key)
 
+    def rotation(self) -> None:
+        """Refuse a scaling of rotary positions that nobody knows. Those that are known change values only."""
+        for key in ("rope_scaling", "rope_parameters"):
+            if self.value(key) is MISSING:
+                continue
+            part = self.part(key)
+            nested = [name for name in part.names() if isinstance(part.value(name), dict)]  # by kind of layer
+            for each in (part, *map(part.part, nested)):
+                for name in ("rope_type", "type"):
+                    kind = each.text(name, ROTATIONS[0])
+                    if kind not in ROTATIONS:
+                        rule = f"unknown kind of scaling '{kind}'"
+                        raise self.document.error((*each.path, name), rule, hint=near(kind, ROTATIONS))
+
     def finish(self, kind: str) -> None:
         """Refuse keys that would change the cost and that nobody asked for, in every part that was read."""
         for path in sorted({path[:-1] for path in self.taken}):
             part = ModelConfig(self.document, path, set())
+            part.rotation()
             for key in part.names():
                 value, at = self.document.value((*path, key)), (*path, key)
                 if key in COSTLY and at not in self.taken and value not in _NEUTRAL:

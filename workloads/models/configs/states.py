@@ -91,7 +91,10 @@ def jamba(config: ModelConfig) -> Network:
 
     def turn(name: str, at: int, period: int, offset: int) -> bool:
         every = config.size(f"{name}_layer_period", period)
-        return at % every == config.size(f"{name}_layer_offset", offset, least=0)
+        first = config.size(f"{name}_layer_offset", offset, least=0)
+        if first >= every:
+            raise config.error(f"{name}_layer_offset", f"must be less than {every}, the layers of a period")
+        return at % every == first
 
     return language_model(config, "jamba", [
         Layer(mixer=attends if turn("attn", at, 8, 4) else mixes,
@@ -105,7 +108,7 @@ def lfm2(config: ModelConfig) -> Network:
     layers = config.size("num_hidden_layers")
     types = config.layer_types(layers, ("conv", "full_attention"))
     if types is None:
-        full = config.whole_numbers("full_attn_idxs")
+        full = config.places("full_attn_idxs", layers)
         full = tuple(range(layers)) if full is None else full
         types = tuple("full_attention" if at in full else "conv" for at in range(layers))
     config.only("conv_bias", False, rule="must be false: biases of the convolution aren't known")
