@@ -14,7 +14,7 @@ from einsim.saved import BEGINNING, HEAD
 from einsim.specs.errors import SpecError
 
 KINDS: Final[dict[str, re.Pattern[bytes]]] = {
-    "a result": re.compile(BEGINNING.pattern + rb"|phase,part,count,", BEGINNING.flags),
+    "a result": re.compile(BEGINNING.pattern + rb"|(row,)?phase,part,count,", BEGINNING.flags),
     "a mapping": re.compile(rb"(\s*#[^\n]*\n)*\s*mapping:"),
     "a report": re.compile(rb"\s*<!doctype html", re.IGNORECASE),
     "a machine or workload": re.compile(rb"# from |(\s*#[^\n]*\n)*\s*(machine|family|name|ranks|einsums):"),

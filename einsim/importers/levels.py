@@ -130,9 +130,17 @@ class _MachineDraft:
         known = {key: rate * factor for key, rate in given.items() if rate and math.isfinite(rate)}
         if not known:
             self.left.append(f"bandwidth of {level.name}: none is given, so its port never limits")
-        if len(known) == 2 and not level.shared:
-            return {key: quantity(rate, "B/s") for key, rate in known.items()}
-        return {"bandwidth": quantity(max(known.values()), "B/s")} if known else {}
+        elif len(known) == 1:
+            lacks = next(key for key in given if key not in known).replace("_", " ")
+            self.left.append(f"{lacks} of {level.name}: none is given, so that port never limits")
+        elif level.shared and len(set(known.values())) == 1:
+            return {"bandwidth": quantity(known["read_bandwidth"], "B/s")}
+        elif level.shared:
+            self.left.append(
+                f"{level.name}: reads and writes take turns on one port of two rates; here each has a port "
+                "of its own, at its rate"
+            )
+        return {key: quantity(rate, "B/s") for key, rate in known.items()}
 
     def _dims(self, own: dict[str, int]) -> dict[str, int]:
         return {"cores": self.cores, **own} if self.cores > 1 else own

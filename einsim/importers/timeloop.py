@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from einsim.importers.imported import Imported, cascade_body, word
 from einsim.importers.levels import HierarchyLevel, machine
 from einsim.importers.plain_yaml import TAG, number
 from einsim.specs.errors import SpecError
+from einsim.specs.near import near
 
 _CONVOLUTION = {
     "dimensions": ["C", "M", "R", "S", "N", "P", "Q"],
@@ -26,6 +27,7 @@ _CONVOLUTION = {
 _SHAPES = {"cnnlayer": _CONVOLUTION, "conv": _CONVOLUTION}
 """Shapes that Timeloop knows by name."""
 _INSTANCES = re.compile(r"(.*)\[(\d+)\.\.(\d+)\]")
+_OF_PROBLEM = ("shape", "instance", "version", "name", TAG)
 _MEMORIES = ("dram", "sram", "buffer", "regfile", "storage", "rf", "register", "cache", "spad", "memory")
 _COMPUTES = ("mac", "compute", "alu", "multiplier", "adder")
 
@@ -41,15 +43,14 @@ def problem(data: Mapping[str, Any], path: Path) -> Imported:
         if key not in _SHAPES:
             raise SpecError("problem.shape", "is a name that isn't known here", got=shape, where=where)
         shape = _SHAPES[key]
-    given = {**found, **(found.get("instance") or {})}
     defaults = {
         one["name"]: one.get("default", 1) for one in shape.get("coefficients") or [] if "name" in one
     }
-    strides = {name: given.get(name, defaults.get(name, 1)) for name in (*defaults, *_coefficients(shape))}
-    ranks = {
-        str(dim).lower(): _whole(given.get(dim, 1), f"problem.instance.{dim}", where)
-        for dim in shape["dimensions"]
-    }
+    dimensions = [str(one) for one in shape["dimensions"]]
+    coefficients = dict.fromkeys((*defaults, *_coefficients(shape)))
+    given = _instance(found, dimensions, coefficients, where, left)
+    strides = {name: given.get(name, defaults.get(name, 1)) for name in coefficients}
+    ranks = {dim.lower(): _whole(given[dim], f"problem.instance.{dim}", where) for dim in dimensions}
     spaces = _key(shape, "data_spaces") or []
     reads, writes = list[str](), list[str]()
     for space in spaces:
@@ -60,7 +61,7 @@ def problem(data: Mapping[str, Any], path: Path) -> Imported:
         raise SpecError(
             "problem.shape.data_spaces", "needs one that is written and one that is read", where=where
         )
-    tensors = _densities(found, given, left)
+    tensors = _densities(given, [str(space["name"]) for space in spaces], where, left)
     sized = {
         rank: size for rank, size in ranks.items() if any(rank in _ranks(one) for one in (*reads, *writes))
     }
@@ -70,6 +71,35 @@ def problem(data: Mapping[str, Any], path: Path) -> Imported:
         body=cascade_body(name, sized, [f"{writes[0]} = {' * '.join(reads)}"], tensors=tensors),
         source=where, left=tuple(left), assumed=("widths: 16 bits, which a problem doesn't say",),
     )  # fmt: skip
+
+
+def _instance(
+    found: Mapping[str, Any], dimensions: list[str], coefficients: Iterable[str], where: str, left: list[str]
+) -> dict[str, Any]:
+    """What an instance gives, or the problem itself in old files. SpecError for a name that the shape lacks,
+    and for a dimension without a size: none is 1 unless the file says so.
+    """
+    inside = found.get("instance") or {}
+    names = [*dimensions, *coefficients]
+    known = [*names, "densities", "commonDensity"]
+    for name in map(str, inside):
+        if name not in known:
+            raise SpecError(
+                f"problem.instance.{name}", "is no dimension or coefficient of the shape", where=where,
+                hint=near(name, names),
+            )  # fmt: skip
+    given = {str(name): value for name, value in {**found, **inside}.items()}
+    others = [name for name in given if name not in (*known, *_OF_PROBLEM)]
+    for dimension in dimensions:
+        if dimension not in given:
+            hint = near(dimension, others) if others else f"{dimension}: 1, if it is none"
+            raise SpecError(
+                f"problem.instance.{dimension}", "gives no size of this dimension", where=where, hint=hint
+            )
+    left += [f"problem.{name}" for name in others]
+    if "commonDensity" in given:
+        left.append(f"density of all data spaces: {given['commonDensity']}")
+    return given
 
 
 def _ranks(access: str) -> set[str]:
@@ -97,11 +127,16 @@ def _index(terms: object, strides: Mapping[str, object], where: str) -> str:
 
 
 def _densities(
-    found: Mapping[str, Any], given: Mapping[str, Any], left: list[str]
+    given: Mapping[str, Any], spaces: list[str], where: str, left: list[str]
 ) -> dict[str, dict[str, object]]:
     tensors: dict[str, dict[str, object]] = {}
-    densities = given.get("densities") or found.get("densities") or {}
+    densities = given.get("densities") or {}
     for name, density in densities.items() if isinstance(densities, dict) else ():
+        if name not in spaces:
+            raise SpecError(
+                f"problem.instance.densities.{name}", "is no data space of the shape", where=where,
+                hint=near(name, spaces),
+            )  # fmt: skip
         share = number(density.get("density") if isinstance(density, dict) else density)
         if share is None or not 0 <= share <= 1:
             left.append(f"density of {name}: {density}")

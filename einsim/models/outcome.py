@@ -168,8 +168,13 @@ class PartLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def busiest(self) -> tuple[str, float]:
         """The unit that is used most, and how much."""
-        unit = max(self.utilization, key=lambda name: self.utilization[name], default="-")
-        return unit, self.utilization.get(unit, 0.0)
+        return busiest(self.utilization)
+
+
+def busiest(utilization: Mapping[str, float]) -> tuple[str, float]:
+    """The unit that is used most, "-" where there is none, and how much of the time."""
+    unit = max(utilization, key=lambda name: utilization[name], default="-")
+    return unit, utilization.get(unit, 0.0)
 
 
 def size_facts(name: str, part: str, size: ModelSize) -> dict[str, Any]:
@@ -182,11 +187,38 @@ def size_facts(name: str, part: str, size: ModelSize) -> dict[str, Any]:
     }  # fmt: skip
 
 
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """`model` of `run --json`: what the model weighs, as `ModelSize` says, and what it asks of the machine.
+
+    `fits` and `dram_capacity_bytes` are None where the machine states no capacity of its DRAM.
+    """
+
+    name: str
+    part: str
+    parameters: Whole
+    active_parameters: Whole
+    layers: Whole
+    batch: Whole
+    weight_bytes: Amount
+    kv_bytes_per_token: Amount
+    state_bytes: Amount
+    macs: Whole | None
+    time_to_first_token_s: Amount | None
+    fits: bool | None
+    dram_capacity_bytes: Amount | None
+    peak_bytes: Amount
+    peak_at: str
+    peak_kept_bytes: Amount
+    peak_activation_bytes: Amount
+    stays_saved_bytes: Whole = 0
+    counts: str = "layers"
+
+
 class ModelTables(msgspec.Struct, frozen=True, kw_only=True):
     """What a model's result has beside the figures of any: the part, facts, lines and DRAM over time."""
 
     part: str
-    model: dict[str, str | int | float | bool | None]
+    model: ModelFacts
     phases: Annotated[tuple[PhaseLine, ...], _SOME]
     parts: Annotated[tuple[PartLine, ...], _SOME]
     memory: Annotated[tuple[Moment, ...], _SOME]
@@ -208,9 +240,11 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def total(self) -> Result:
-        """All phases one after the other."""
-        return combined([(phase.result, 1) for phase in self.phases], workload=self.name,
-                        mapping=self.mapping)  # fmt: skip
+        """All phases one after the other; what is to be known of a phase stands before other notes."""
+        whole = combined([(phase.result, 1) for phase in self.phases], workload=self.name,
+                         mapping=self.mapping)  # fmt: skip
+        notes = [note for phase in self.phases for note in phase.notes]
+        return msgspec.structs.replace(whole, notes=tuple(dict.fromkeys([*notes, *whole.notes])))
 
     @cached_property
     def moments(self) -> tuple[Moment, ...]:
@@ -253,16 +287,16 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             f"{row.phase}, {row.part} (x {row.count}):\n{row.judged[-1].result.mapping}" for row in self.rows
         )
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ModelFacts:
         """`model` of `run --json`."""
-        return {
-            **size_facts(self.name, self.part, self.size), "macs": self.total.macs,
-            "time_to_first_token_s": self.first_token_s, "fits": self.fits,
-            "dram_capacity_bytes": self.capacity_bytes, "peak_bytes": self.peak.bytes,
-            "peak_at": f"{self.peak.phase}, {self.peak.part}", "peak_kept_bytes": self.peak.kept_bytes,
-            "peak_activation_bytes": self.peak.activation_bytes,
-            "stays_saved_bytes": sum(row.saved_bytes for row in self.rows),
-        }  # fmt: skip
+        return ModelFacts(
+            **size_facts(self.name, self.part, self.size), macs=self.total.macs,
+            time_to_first_token_s=self.first_token_s, fits=self.fits,
+            dram_capacity_bytes=self.capacity_bytes, peak_bytes=self.peak.bytes,
+            peak_at=f"{self.peak.phase}, {self.peak.part}", peak_kept_bytes=self.peak.kept_bytes,
+            peak_activation_bytes=self.peak.activation_bytes,
+            stays_saved_bytes=sum(row.saved_bytes for row in self.rows), counts=self.size.counts,
+        )  # fmt: skip
 
     @property
     def tables(self) -> ModelTables:

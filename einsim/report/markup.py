@@ -18,11 +18,17 @@ def section(title: str, body: str, *, lead: str = "", name: str = "") -> str:
     return f"{opening}<h2>{text(title)}</h2>{lead}{body}</section>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = "") -> str:
-    """A table; `head` is plain text, cells are markup made by the caller."""
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = "", foot: Iterable[Sequence[str]] = ()
+) -> str:
+    """A table; `head` is plain text, cells are markup made by the caller. Rows of `foot` stay below, sorted or not."""
     top = "".join(f"<th>{text(cell)}</th>" for cell in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table class="{text(kind)}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    body, last = (
+        "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in part)
+        for part in (rows, foot)
+    )
+    last = f"<tfoot>{last}</tfoot>" if last else ""
+    return f'<div class="scroll"><table class="{text(kind)}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody>{last}</table></div>'
 
 
 def legend(colours: dict[str, str]) -> str:

@@ -26,8 +26,8 @@ def _picture(case: Case) -> str:
     assert case.tables
     moments = case.tables.memory
     whole_s = moments[-1].until_s or 1.0
-    capacity = case.tables.model.get("dram_capacity_bytes")
-    room = float(capacity) if isinstance(capacity, int | float) else 0.0
+    capacity = case.tables.model.dram_capacity_bytes
+    room = capacity or 0.0
     most = max(*(moment.bytes for moment in moments), room) or 1
     across, up = (WIDTH - LEFT - RIGHT) / whole_s, (HEIGHT - TOP - BOTTOM) / most
     bars, began = "", 0.0

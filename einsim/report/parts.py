@@ -9,7 +9,9 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from einsim.models.outcome import ModelResult, PartLine
+from einsim.dataflow.result import Result
+from einsim.models.outcome import ModelResult, PartLine, busiest
+from einsim.report.model_summary import told
 from einsim.report.quantity import count, digits, joules, percent, seconds, size
 from einsim.report.stated import cell
 
@@ -18,11 +20,16 @@ PART_COLUMNS = (
     "stays on chip",
 )  # fmt: skip
 """Heads of the table of parts, here and on the page."""
-COLUMNS = (
-    "phase", "part", "count", "steps", "cycles", "latency_s", "share", "energy_j", "energy_stated_j",
-    "dram_bytes", "macs", "utilization", "bottleneck", "stays", "saved_bytes",
+CSV_COLUMNS = (
+    "row", "phase", "part", "count", "steps", "cycles", "latency_s", "share", "energy_j", "energy_stated_j",
+    "dram_bytes", "macs", "busiest", "utilization", "bottleneck", "stays", "saved_bytes",
+    "tokens", "tokens_per_s", "joules_per_token",
+    "fits", "peak_bytes", "dram_capacity_bytes", "parameters", "active_parameters", "weight_bytes",
+    "kv_bytes_per_token", "state_bytes", "layers", "batch", "time_to_first_token_s", "notes",
 )  # fmt: skip
-"""Of the CSV, as in `run --json`; `utilization` is the busiest unit's, `stays` as in the table."""
+"""As in `run --json`; `row` is part, phase or all; `utilization` is that of the unit `busiest`, `stays` as in the
+table. Tokens are of rows of phases, and from `fits` on all but `notes` is of the last row.
+"""
 
 
 def staying_text(line: PartLine) -> str:
@@ -33,21 +40,6 @@ def staying_text(line: PartLine) -> str:
     return ", ".join(
         f"{' '.join(names)} in {memory}" + (f" ({many} of {line.count})" if many < line.count else "")
         for (memory, many), names in places.items()
-    )
-
-
-def kept_text(found: ModelResult) -> str:
-    """What stays on chip from part to part, in a line."""
-    saved = sum(row.saved_bytes for row in found.rows)
-    if not any(row.stays for row in found.rows):
-        return (
-            "each part reads its inputs and weights from DRAM and leaves its results there: none stay on chip "
-            "between"
-        )
-    without = found.total.dram_bytes + saved
-    return (
-        f"what stays on chip between parts is named in the table: {size(saved)} less DRAM traffic than the "
-        f"{size(without)} without (--set between=dram)"
     )
 
 
@@ -88,14 +80,40 @@ def part_table(found: ModelResult) -> Table:
 
 
 def part_csv(found: ModelResult) -> str:
-    """The table of parts as CSV, a head and a line a part and phase; empty where a figure isn't stated."""
+    """The table of parts as CSV: a line a part and phase, one a phase, one of all with the model's facts.
+
+    Empty where a figure isn't stated or isn't of that kind of row.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for line in found.part_lines():
-        writer.writerow({**msgspec.structs.asdict(line), "utilization": line.busiest[1],
-                         "stays": staying_text(line)})  # fmt: skip
+        unit, busy = line.busiest
+        writer.writerow({"row": "part", **msgspec.structs.asdict(line), "busiest": unit, "utilization": busy,
+                         "stays": staying_text(line), "notes": line.note})  # fmt: skip
+    facts, whole = found.facts(), found.total
+    for phase, cost in zip(found.phase_lines(), found.phases, strict=True):
+        share = phase.latency_s / whole.latency_s if whole.latency_s else 0.0
+        saved = sum(row.saved_bytes for row in found.rows if row.phase == phase.phase)
+        writer.writerow({**_sum_cells(cost.result), **msgspec.structs.asdict(phase), "row": "phase",
+                         "part": "all", "share": share, "saved_bytes": saved,
+                         "notes": "; ".join(cost.notes)})  # fmt: skip
+    fits = "" if facts.fits is None else str(facts.fits).lower()
+    writer.writerow({**msgspec.structs.asdict(facts), **_sum_cells(whole), "row": "all", "phase": "all",
+                     "part": facts.part, "share": 1.0 if whole.latency_s else 0.0, "fits": fits,
+                     "saved_bytes": facts.stays_saved_bytes, "notes": "; ".join(told(whole, found.tables))
+                     })  # fmt: skip
     return text.getvalue()
+
+
+def _sum_cells(result: Result) -> dict[str, object]:
+    """The figures of a sum of parts, as a line of a part has them."""
+    unit, busy = busiest(result.utilization)
+    return {
+        "cycles": result.cycles, "latency_s": result.latency_s, "energy_j": result.energy_j,
+        "energy_stated_j": result.energy_stated_j, "dram_bytes": result.dram_bytes, "macs": result.macs,
+        "busiest": unit, "utilization": busy, "bottleneck": result.bottleneck,
+    }  # fmt: skip
 
 
 def _table(names: tuple[str, ...]) -> Table:

@@ -13,7 +13,7 @@ from einsim.report.markup import columns, section, text
 from einsim.report.memory_time import memory_over_time
 from einsim.report.palette import slice_colours, work_colours
 from einsim.report.roofline import roofline
-from einsim.report.tables import einsums, parts, provenance, summary, traffic, where_time_went
+from einsim.report.tables import einsums, model_summary, parts, provenance, summary, traffic, where_time_went
 from einsim.report.timeline import timeline
 from einsim.specs.registry import Registry
 
@@ -60,12 +60,17 @@ def mapping(case: Case) -> str:
 
 def sources(case: Case) -> str:
     """What the models want a reader to know about this result, and the machine's sources."""
-    items = "".join(f"<li>{text(note)}</li>" for note in case.result.notes)
+    notes = () if case.tables else case.result.notes  # a model's stand with its summary
+    items = "".join(f"<li>{text(note)}</li>" for note in notes)
     return (f"<ul>{items}</ul>" if items else "") + provenance(case)
 
 
 SECTIONS: Final = Registry("section", {
     "summary": Section(title="The figures", several="Side by side", draw=summary),
+    "model": Section(
+        title="The model", several="The models", draw=model_summary,
+        lead="What it weighs, whether DRAM holds it, how fast it is, and what is to be known of the figures.",
+    ),
     "parts": Section(
         title="Phases and parts", several="Phases and parts", draw=parts,
         lead="A part's figures are of all its pieces and steps; they add up to the model's.",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from einsim.accel.machine import Machine
-from einsim.models.outcome import ModelTables
+from einsim.dataflow.result import Result
+from einsim.models.outcome import ModelTables, busiest
 from einsim.report.case import Case, NotAtHand
 from einsim.report.markup import table, text
+from einsim.report.model_summary import summary_rows, told
 from einsim.report.parts import PART_COLUMNS, phase_columns, staying_text
 from einsim.report.quantity import count, digits, joules, percent, seconds, size, times
 from einsim.report.stated import NOT_STATED, cells, stated
@@ -74,10 +76,27 @@ def meter(value: float | None) -> str:
     return f'<span class="meter"><i style="width:{width:.1f}%"></i></span> {percent(value)}'
 
 
+def model_summary(cases: Sequence[Case]) -> str:
+    """Of each model what it weighs, whether it fits and its paces, one column a case; then its notes."""
+    found = [(case, summary_rows(case.tables), case.tables) for case in cases if case.tables]
+    if not found:
+        return ""
+    names = dict.fromkeys(name for _, rows, _ in found for name in rows)
+    head = ["", *(case.label for case, _, _ in found)]
+    made = table(
+        head, [[text(name), *(text(rows.get(name, "–")) for _, rows, _ in found)] for name in names],
+        kind="summary",
+    )  # fmt: skip
+    for case, _, tables in found:
+        title = f"<h3>{text(case.label)}</h3>" if len(found) > 1 else ""
+        made += f"{title}<ul>{''.join(f'<li>{text(line)}</li>' for line in told(case.result, tables))}</ul>"
+    return made
+
+
 def parts(cases: Sequence[Case]) -> str:
     """Of each model its phases and its parts; a click on a column's head sorts by it."""
     made = [
-        f"<h3>{text(case.label)}</h3>{_phases(case.tables)}{_parts(case.tables)}"
+        f"<h3>{text(case.label)}</h3>{_phases(case.tables)}{_parts(case.tables, case.result)}"
         for case in cases
         if case.tables
     ]
@@ -107,17 +126,29 @@ def _phases(tables: ModelTables) -> str:
     return table(phase_columns(tables.phases[0].unit), rows, kind="phases")
 
 
-def _parts(tables: ModelTables) -> str:
+def _parts(tables: ModelTables, whole: Result) -> str:
     rows = []
     for row in tables.parts:
         rows.append([
             text(row.phase), text(row.part), _figure(row.count, str),
             _figure(row.latency_s, seconds), _figure(row.share, percent),
             _figure(row.energy_j, joules), _figure(row.dram_bytes, size),
-            _figure(row.macs, count), _figure(row.busiest[1], percent), text(row.bottleneck),
+            _figure(row.macs, count), _busiest(row.busiest), text(row.bottleneck),
             text(staying_text(row) or "-"),
         ])  # fmt: skip
-    return table(PART_COLUMNS, rows, kind="parts sortable")
+    share = percent(1.0) if whole.latency_s else "-"
+    every = [
+        "", "all", "", seconds(whole.latency_s), share, cells([whole.energy_j], joules)[0],
+        size(whole.dram_bytes), count(whole.macs or 0), _busiest(busiest(whole.utilization)),
+        text(whole.bottleneck), "",
+    ]  # fmt: skip
+    return table(PART_COLUMNS, rows, kind="parts sortable", foot=[[f"<b>{one}</b>" for one in every]])
+
+
+def _busiest(found: tuple[str, float]) -> str:
+    """A unit and its share, by which a column is sorted."""
+    unit, busy = found
+    return f'<data value="{busy!r}">{text(unit)} {percent(busy)}</data>'
 
 
 def _figure(value: float | None, shown: Callable[[float], str]) -> str:

@@ -13,6 +13,7 @@ from einsim.workloads.graphs.formula import Formula, Read, apply
 from einsim.workloads.graphs.graph import Node
 
 _PRODUCT = "{0} * {1}"
+_AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +45,11 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 def windows(
     node: Node, shape: tuple[int, ...], result: tuple[int, ...], kernel: tuple[int, ...]
 ) -> list[Window]:
-    """Those of a convolution or a pooling over the dimensions after the first two."""
+    """Those of a convolution or a pooling over the dimensions after the first two.
+
+    SpecError where what the node says of its kernel isn't the weight's.
+    """
+    _check_kernel(node, kernel)
     count = len(kernel)
     ones = (1,) * count
     strides, dilations = node.wholes("strides", ones), node.wholes("dilations", ones)
@@ -64,6 +69,16 @@ def windows(
             Window(size=size, stride=stride, dilation=dilation, before=before, after=after, outputs=outputs)
         )
     return found
+
+
+def _check_kernel(node: Node, kernel: tuple[int, ...]) -> None:
+    """The weight's kernel is what `kernel_shape` says, and pads are of a kind that is known."""
+    said = node.wholes("kernel_shape", kernel)
+    if said != kernel:
+        raise node.refused(f"kernel_shape must be {kernel}, as its weight is", said)
+    auto = node.text("auto_pad", "NOTSET")
+    if auto not in _AUTO_PADS:
+        raise node.refused(f"auto_pad must be one of {', '.join(_AUTO_PADS)}", auto)
 
 
 def spatial(count: int, letters: str) -> str:
@@ -139,6 +154,7 @@ def conv_transpose(node: Node, draft: PartDraft) -> None:
     """ConvTranspose whose kernel is as large as its stride: each element spreads over its own outputs."""
     data, weight = node.inputs[:2]
     shape, kernel, result = draft.shape(data), draft.shape(weight), draft.shape(node.output)
+    _check_kernel(node, kernel[2:])
     strides = node.wholes("strides", (1,) * (len(kernel) - 2))
     if strides != kernel[2:] or any(
         r != s * k for r, s, k in zip(result[2:], shape[2:], strides, strict=True)
@@ -184,6 +200,9 @@ def gemm(node: Node, draft: PartDraft) -> None:
     if alpha != 1:
         formula = apply(f"({{0}} * {alpha!r})", formula)
     if node.given(2):
+        added = draft.shape(node.given(2))
+        if len(added) > 2:
+            raise node.refused("C must have at most two dimensions", added)
         summand = draft.read(node.given(2), (at, out))
         summand = summand if beta == 1 else apply(f"({{0}} * {beta!r})", summand)
         formula = apply("({0} + {1})", formula, summand)

@@ -28,6 +28,8 @@ MOST_KNOWN = 2**20
 """Elements of a constant whose values are looked at; of a larger one only the shape is."""
 _MOST_SHAPE = 4096
 """Elements of a constant that a shape may depend on."""
+_MOST_SAID = 200
+"""Characters of a library's message."""
 _SHAPES = {"Shape", "Size", "Constant"}
 _NO_DATA = {
     ("Resize", 1),
@@ -119,6 +121,7 @@ def _checked(path: Path) -> onnx.ModelProto:
     try:
         if model.functions:
             model = inliner.inline_local_functions(model)
+        _check_order(model.graph, str(path))
         known = onnx.ModelProto()
         known.CopyFrom(model)
         for tensor in known.graph.initializer:  # weights beside the file are not looked for
@@ -128,6 +131,25 @@ def _checked(path: Path) -> onnx.ModelProto:
     except _FAULTS as error:
         raise SpecError("", f"is no valid ONNX model: {_line(error)}", where=str(path)) from None
     return model
+
+
+def _check_order(graph: onnx.GraphProto, where: str) -> None:
+    """Each node reads only what there is before it: onnx says so without the node's place."""
+    there = {"", *(one.name for one in (*graph.input, *graph.initializer))}
+    there |= {one.values.name for one in graph.sparse_initializer}
+    made = {value for node in graph.node for value in node.output}
+    for at, node in enumerate(graph.node):
+        for value in node.input:
+            if value not in there:
+                rule = (
+                    "reads a value that only it or a later node makes"
+                    if value in made
+                    else "reads a value that nothing makes"
+                )
+                raise SpecError(
+                    f"{node.op_type} {node.name or f'{node.op_type}_{at}'}", rule, got=value, where=where
+                )
+        there.update(node.output)
 
 
 def _texts(model: onnx.ModelProto) -> Iterator[object]:
@@ -143,8 +165,9 @@ def _texts(model: onnx.ModelProto) -> Iterator[object]:
 
 
 def _line(error: Exception) -> str:
-    """The first line that a library's message has."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """What a library's message says before its context, on one line; long names are cut."""
+    said = str(error).strip().partition("\n\n")[0]
+    return " ".join(said.split())[:_MOST_SAID] or type(error).__name__
 
 
 class _OnnxReader:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from einsim.cli.main import main
+from einsim.report.parts import CSV_COLUMNS
 
 CHIP = "softmax --set p=64 d=64 --accel tpu-v4i"
 ANALYTICAL = f"run {CHIP} --level analytical"
@@ -115,8 +116,9 @@ def test_a_table_of_parts_is_written_over_by_another(tmp_path: Path) -> None:
     layer = ["bert-base", "--set", "seq=16", "layer=0", "part=layer"]
     part = ["run", *layer, "--accel", "tpu-v4i", "--level", "analytical"]
     file = tmp_path / "parts.csv"
-    file.write_text("phase,part,count,steps\nprefill,layer,1,1\n")
-    assert main([*part, "-o", str(file)]) == 0
+    for head in ("phase,part,count,steps\n", ",".join(CSV_COLUMNS) + "\n"):  # of 0.1 and of today
+        file.write_text(head)
+        assert main([*part, "-o", str(file)]) == 0
 
 
 def test_a_link_is_not_followed_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -244,6 +244,29 @@ def test_an_accelforge_architecture(read):
     assert "Register: one of 16384, like a PE's registers" in found.left
 
 
+def test_a_port_of_two_rates_keeps_both(read):
+    text = """arch:
+  nodes:
+  - !Memory
+    name: Main
+    size: inf
+    actions: [{name: read, energy: 1e-12, latency: 1/(8*100e9)}, {name: write, energy: 1e-12, latency: 1/(8*10e9)}]
+  - !Compute
+    name: MAC
+    actions: [{name: compute, energy: 1e-12, latency: 1e-9}]
+"""
+    machine, found = read(text)
+    assert (machine.dram.read_bytes_per_s, machine.dram.write_bytes_per_s) == (100e9, 10e9)
+    turns = "Main: reads and writes take turns on one port of two rates; here each has a port of its own, at its rate"
+    assert turns in found.left
+    machine, found = read(text.replace("10e9", "100e9"))
+    assert (machine.dram.read_bytes_per_s, machine.dram.shared_port) == (100e9, True)
+    assert not any("Main: reads" in line for line in found.left)
+    machine, found = read(text.replace("latency: 1/(8*10e9)", "latency: 0"))
+    assert (machine.dram.read_bytes_per_s, machine.dram.write_bytes_per_s) == (100e9, None)
+    assert "write bandwidth of Main: none is given, so that port never limits" in found.left
+
+
 def test_an_accelforge_workload_computes_its_einsums(read):
     cascade, found = read(WORKLOAD.replace("28", "5").replace("192", "4").replace("24", "3"))
     rng = np.random.default_rng(0)
@@ -290,6 +313,11 @@ FAULTS = {
     "a template": ("{% for i in range(3) %}\narch: {}\n", "file.yaml:1: is a template; give it filled in"),
     "no size": (WORKLOAD.replace("T0: 192, ", ""), "rank_sizes.T0: gives no size"),
     "no instance": (PROBLEM.replace("C: 3", "C: 0"), "problem.instance.C: must be a whole number >= 1"),
+    "a name that is none": (PROBLEM.replace("Wstride: 4", "Wstrid: 4"), "problem.instance.Wstrid: is no dimension or coefficient of the shape; did you mean 'Wstride'?"),
+    "a dimension of another name": (PROBLEM.replace("C: 3", "K: 3"), "problem.instance.K: is no dimension"),
+    "a dimension without a size": (PROBLEM.replace("C: 3, ", ""), "problem.instance.C: gives no size of this dimension; C: 1, if it is none"),
+    "an old problem without one": ("problem: {shape: cnn-layer, M: 2, R: 1, S: 1, N: 1, P: 5, Q: 5}\n", "problem.instance.C: gives no size"),
+    "a density of nothing": (PROBLEM.replace("{Inputs: 0.5}", "{Input: 0.5}"), "problem.instance.densities.Input: is no data space of the shape; did you mean 'Inputs'?"),
     "no written space": (PROBLEM.replace(", read_write: True", ""), "needs one that is written"),
     "unknown shape": ("problem: {shape: tensor-train}\n", "is a name that isn't known here"),
     "no memory": ("arch: {nodes: [!Compute {name: MAC}]}\n", "needs a memory and a compute unit"),

@@ -53,7 +53,7 @@ def law(model, accel, level="analytical", **settings):
         assert before.saved_bytes == 0
         assert after.dram_bytes == before.dram_bytes - after.saved_bytes
         saved += after.saved_bytes
-    assert chip.facts()["stays_saved_bytes"] == saved
+    assert chip.facts().stays_saved_bytes == saved
     return saved
 
 

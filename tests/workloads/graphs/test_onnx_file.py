@@ -215,6 +215,63 @@ def test_what_is_no_model_is_refused_in_one_line(tmp_path, name):
     assert len(str(caught.value)) < 300
 
 
+CONTRADICTIONS = {
+    "kernel_shape must be .3, 3., as its weight is": ("Conv", {"kernel_shape": [7, 3]}, (16, 8, 3, 3)),
+    "kernel_shape must be .2, 2., as its weight is": ("ConvTranspose", {"kernel_shape": [3, 2], "strides": [2, 2]}, (8, 4, 2, 2)),
+    "Attribute kernel_shape has incorrect size": ("Conv", {"kernel_shape": [3]}, (16, 8, 3, 3)),
+    "in 3 groups doesn't fit 8 channels": ("Conv", {"group": 3}, (16, 8, 3, 3)),
+    "in 0 groups doesn't fit 8 channels": ("Conv", {"group": 0}, (16, 8, 3, 3)),
+    "in 2 groups doesn't fit 8 channels": ("Conv", {"group": 2}, (15, 4, 3, 3)),
+    "Attribute strides has incorrect size": ("Conv", {"strides": [2]}, (16, 8, 3, 3)),
+    "Attribute pads has incorrect size": ("Conv", {"pads": [1, 1]}, (16, 8, 3, 3)),
+    "Attribute dilations has incorrect size": ("Conv", {"dilations": [1, 1, 1]}, (16, 8, 3, 3)),
+    "auto_pad must be one of NOTSET, SAME_UPPER, SAME_LOWER, VALID .got 'SAME'": ("Conv", {"auto_pad": "SAME"}, (16, 8, 3, 3)),
+    "Incompatible dimensions for matrix multiplication": ("MatMul", {}, (1, 8, 9, 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", CONTRADICTIONS)
+def test_a_node_that_contradicts_its_weight_is_refused(tmp_path, said):
+    op, attributes, shape = CONTRADICTIONS[said]
+    node = helper.make_node(op, ["x", "w"], ["y"], **attributes)
+    path = saved(
+        tmp_path / "net.onnx",
+        [node],
+        [info("x", 1, 8, 10, 10)],
+        [info("y", "a", "b", "c", "d")],
+        weights(w=shape),
+    )
+    with pytest.raises(SpecError, match=rf"net.onnx {op} {op}_0: .*{said}"):
+        _ = GraphNetwork(graph=OnnxFile(path).graph({})).steps
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "added", "said"),
+    [((4, 8), (7, 5), (5,), "Dimension mismatch"), ((4, 8), (8, 5), (3,), r"w2: must be of shape \(5,\) \(got \(3,\)\)"),
+     ((4, 8), (8, 5), (2, 4, 5), r"C must have at most two dimensions \(got \(2, 4, 5\)\)")],
+)  # fmt: skip
+def test_a_gemm_of_other_shapes_is_refused(tmp_path, left, right, added, said):
+    node = helper.make_node("Gemm", ["x", "w1", "w2"], ["y"])
+    path = saved(
+        tmp_path / "net.onnx", [node], [info("x", *left)], [info("y", "a", "b")], weights(w1=right, w2=added)
+    )
+    with pytest.raises(SpecError, match=rf"net.onnx Gemm Gemm_0.*{said}"):
+        _ = GraphNetwork(graph=OnnxFile(path).graph({})).steps
+
+
+def test_a_value_that_is_not_there_yet_is_told_with_its_node(tmp_path):
+    add, relu = helper.make_node("Add", ["x", "z"], ["r"]), helper.make_node("Relu", ["r"], ["z"], name="act")
+    ends = [info("x", 1, 4)], [info("z", 1, 4)]
+    for nodes, said in (
+        ([add, relu], "Add Add_0: reads a value that only it or a later node makes (got 'z')"),
+        ([relu], "Relu act: reads a value that nothing makes (got 'r')"),
+    ):
+        path = saved(tmp_path / "net.onnx", nodes, *ends)
+        with pytest.raises(SpecError) as caught:
+            OnnxFile(path)
+        assert str(caught.value) == f"{path} {said}"
+
+
 def test_a_model_cut_anywhere_is_refused_or_read(tmp_path):
     path, rng = tmp_path / "net.onnx", np.random.default_rng(0)
     whole = exported(tmp_path / "layer.onnx").read_bytes()
