@@ -84,7 +84,7 @@ def test_a_skip_connection_takes_room_while_others_run():
     settings = read_settings(model.parameters, {"image": 64}, model.name)
     phase = model.phases(settings)[0]
     parts = phase.parts(1, {})
-    judge = Judge(model, {"image": 64}, _sa8295p(), "template", "analytical", "normal")
+    judge = Judge(model, {"image": 64}, _sa8295p(), "template", "analytical", "normal", long=False)
     pieces = phase.flow(parts)
     mapped = judge.mapped(phase, 1)
     every = passing(pieces, mapped)
