@@ -8,9 +8,9 @@ import math
 import pytest
 
 from einsim.cli.main import main
-from einsim.cli.whole import told
 from einsim.evaluation import evaluate
 from einsim.models.judge import evaluate_model
+from einsim.report.model_summary import told
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.workloads.load import load_model, load_workload
 
@@ -86,7 +86,7 @@ def test_what_is_told_of_a_middle_is_of_time(file):
     away = abs(middle - (first + last) / 2) / ((first + last) / 2)
     assert found.phases[0].deviation == pytest.approx(away, rel=1e-9)
     said = f"the time of a middle is at most {100 * away:.3f} % from the line between its ends"
-    assert any(said in line for line in told(found))
+    assert any(said in line for line in told(found.total, found.tables))
 
 
 def test_a_window_bounds_what_a_decode_step_reads(file):
