@@ -238,8 +238,7 @@ def placements(
     One rank lies along the cores, of the result or, in a memory that they share (with `parts` in any), one
     that is `summed_apart`; where they share all memories, several free ones of the result may too.
     What multiplies two tensors goes to a matrix unit, where one can; `unit` asks for another, `anywhere` for
-    all. What sums no products and `differs_by_pe` would have to be in registers: only with `parts` or
-    `anywhere`.
+    all. What sums no products and `differs_by_pe` would have to be in registers: only with `parts`.
     """
     units = [one for one in able(cascade, machine, einsum) if one.memories["inputs"] != machine.dram.name]
     if unit:
@@ -250,7 +249,7 @@ def placements(
     found: list[Compute] = []
     for one in units:
         for node in layouts(cascade, one, einsum):
-            if not anywhere and not parts and differs_by_pe(cascade, one, einsum, node):
+            if not parts and differs_by_pe(cascade, one, einsum, node):
                 continue
             made = [node] if shared or "cores" not in one.dims else []
             if "cores" in one.dims:

@@ -113,7 +113,7 @@ def derive(spec: Npu, name: str) -> Machine:
         )
     with below("scratchpad_port"):
         scratchpads = spec.scratchpad_port.memory("gb", parent="dram", capacity=spec.scratchpad * spec.cores)
-    memories = (spec.dram.dram(), scratchpads)
+    memories = (spec.dram.reached(spec.dram.efficiency), scratchpads)
     return spec.assembled(name, spec.family, memories, {"tensor": tensor, "vector": vector})
 
 

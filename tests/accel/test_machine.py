@@ -81,8 +81,8 @@ def test_unknown_ops_name_the_near_one():
         ({"ops": {"a": OpCost(made_of={"b": 1}), "b": OpCost(made_of={"a": 1})}}, "(a -> b -> a)"),
         ({"ops": {"a": OpCost(made_of={"b": 0}), "b": OpCost()}}, "ops.a.made_of.b: must be >= 1 (got 0)"),
         (
-            {"dataflows": ("row-stationary",)},
-            "dataflows: unknown dataflow (got 'row-stationary'); did you mean",
+            {"dataflows": ("weight-stationery",)},
+            "dataflows: unknown dataflow (got 'weight-stationery'); did you mean 'weight-stationary'",
         ),
     ],
 )

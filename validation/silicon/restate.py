@@ -1,6 +1,6 @@
 """Restates what is known of files that others publish as tables of ours: only the columns that are needed.
 
-python -m einsim.validation.silicon.restate FILE.csv ...    writes validation/silicon/rows/KIND.csv
+python -m einsim.validation.silicon.restate FILE.csv ...    writes a table in validation/silicon/rows
 """
 
 from __future__ import annotations
