@@ -220,10 +220,10 @@ class _Tree:
             raise self.sites.error(place, node, "on", why, hint=hint)
         self._spatial(place, node, unit, einsum)
         self._known((place, node, "stationarity"), node.stationarity, DATAFLOWS, "dataflow")
-        if unit.dataflows and node.stationarity not in unit.dataflows:
+        if (unit.dataflows or is_row_stationary(node)) and node.stationarity not in unit.dataflows:
             rule, hint = (
                 f"unit {unit.name} can't work {node.stationarity}",
-                f"it is {', '.join(unit.dataflows)}",
+                f"it is {', '.join(unit.dataflows)}" if unit.dataflows else "",
             )
             raise self.sites.error(place, node, "stationarity", rule, hint=hint)
         for tensor in node.chained:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -126,8 +126,9 @@ def fit(rows: Sequence[ChipFigure], machine: Path, paths: Sequence[str], workers
             tried.residuals, start, jac=tried.slopes, loss="cauchy", f_scale=SCALE, x_scale=0.5, xtol=1e-3,
             ftol=1e-3, max_nfev=MOST_STEPS,
         )  # fmt: skip
-        values = {one.path: one.shown(math.exp(x)) for one, x in zip(constants, found.x, strict=True)}
-        errors = _errors(tried.slopes(found.x), tried.residuals(found.x))
+        best = _settled(constants, found.x, tried.residuals)
+        values = {one.path: one.shown(math.exp(x)) for one, x in zip(constants, best, strict=True)}
+        errors = _errors(tried.slopes(best), tried.residuals(best))
         before, after = (_figures(own, given, answers) for given in ({}, values))
     return Fit(
         machine=str(machine), values=values, rows=len(chosen), before=before, after=after,
@@ -139,6 +140,27 @@ def fit(rows: Sequence[ChipFigure], machine: Path, paths: Sequence[str], workers
             for one, error in zip(constants, errors, strict=True)
         },
     )  # fmt: skip
+
+
+def _settled(
+    constants: Sequence[OpenConstant], found: Floats, residuals: Callable[[Floats], Floats]
+) -> Floats:
+    """Logarithms of constants, whole ones rounded and moved by one as long as that suits the rows better."""
+
+    def loss(x: Floats) -> float:
+        return float(np.log1p((residuals(x) / SCALE) ** 2).sum())
+
+    best = found.copy()
+    for at in (at for at, one in enumerate(constants) if one.whole):
+        best[at] = math.log(max(1, round(math.exp(best[at]))))
+        for step in (1, -1):
+            while (value := round(math.exp(best[at])) + step) >= 1:
+                moved = best.copy()
+                moved[at] = math.log(value)
+                if loss(moved) >= loss(best):
+                    break
+                best = moved
+    return best
 
 
 def _errors(slopes: Floats, residuals: Floats) -> Floats:

@@ -211,4 +211,6 @@ class Branches:
         least = min(self._most(names) for names, _ in self.sets)
         assert self.room is not None  # else nothing overflows, and each block has a tree
         needs = lacking(self.machine.dram.name, least, self.room)
-        return EinsimError(f"{self.machine.name}: inputs, results and what passes between the Einsums have no room: {needs}")
+        return EinsimError(
+            f"{self.machine.name}: inputs, results and what passes between the Einsums have no room: {needs}"
+        )

@@ -148,8 +148,16 @@ def test_a_search_for_energy_needs_what_a_mapping_may_take() -> None:
     )
 
 
+SILENT = {"kv260-dpu", "sa8295p-core", "sa8775p-core", "tpu-v6e", "zcu102-dpu", "zcu104-dpu"}
+
+
 @pytest.mark.parametrize("name", preset_names())
-def test_a_preset_states_all_that_it_spends(name: str) -> None:
+def test_a_preset_states_all_that_it_spends_or_nothing(name: str) -> None:
+    """No energy of the chips whose times others measured is published, but of Eyeriss."""
     for result in results(load_machine(name)):
+        if name in SILENT:
+            assert result.energy_by == {}
+            assert result.energy_not_stated
+            continue
         assert result.energy_not_stated == ()
         assert result.energy_j > 0

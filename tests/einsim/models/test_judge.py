@@ -211,12 +211,16 @@ def test_the_time_from_token_to_token_grows_with_the_cache(file):
 
 def test_a_model_larger_than_dram_is_judged_and_does_not_fit():
     """8 GiB of a TPU v4i hold neither the weights of LLaMA-3-8B nor, in one layer, those of many tokens."""
+    eight = {"accel.dram.capacity": "8GiB"}
     found = evaluate_model(
-        "llama3-8b", "tpu-v4i", level="analytical", settings={"seq": 8192, "b": 64, "phase": "prefill"}
+        "llama3-8b",
+        "tpu-v4i",
+        level="analytical",
+        settings={"seq": 8192, "b": 64, "phase": "prefill", **eight},
     )
     assert found.fits is False
     assert found.capacity_bytes == 8 * 2**30
-    assert evaluate("llama3-8b", "tpu-v4i", level="analytical", settings={"seq": 64}).result.cycles
+    assert evaluate("llama3-8b", "tpu-v4i", level="analytical", settings={"seq": 64, **eight}).result.cycles
 
 
 def test_one_part_says_which_model_it_is_of(capsys):

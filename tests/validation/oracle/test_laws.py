@@ -161,7 +161,7 @@ def test_what_never_limits_costs_nothing() -> None:
 
 
 def test_of_two_that_come_at_once_a_bus_lets_another_be_the_first_and_nothing_is_late() -> None:
-    case = draw(1, 661, ("stride",))
+    case = draw(1, 4359, ("stride",))
     assert case is not None
     alone = msgspec.structs.replace(case, chip=buses(case.chip, "", None))
     passing, slow = (
