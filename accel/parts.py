@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
+from einsim.specs.errors import RuleError
 from einsim.specs.loader import decode, load_yaml
+from einsim.specs.near import near
 from einsim.specs.units import Hertz
 
+_DEVICES: Final = Path(__file__).parent / "devices"
 RESOURCES: Final = {"dsp": "DSP", "bram36": "BRAM36", "uram": "URAM", "lut": "LUT", "ff": "FF"}
 """Resource keys and the names that people know them by."""
 
@@ -84,16 +87,20 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return BRAM if ram == "bram" else self.uram
 
 
-def _read(path: Path) -> Part:
+def part_names() -> tuple[str, ...]:
+    """Parts and boards by the names that a machine's YAML uses."""
+    return tuple(sorted(path.stem for path in _DEVICES.glob("*.yaml")))
+
+
+@cache
+def part_named(name: str) -> Part:
+    """The part or board of a name; RuleError for an unknown one."""
+    if name not in part_names():
+        raise RuleError("unknown part", got=name, hint=near(name, part_names()), at=("part",))
+    path = _DEVICES / f"{name}.yaml"
     written = decode(load_yaml(path, path.name), WrittenPart, "part")
     return Part(
         name=path.stem, device=written.device, slrs=written.slrs, resources=written.resources,
         uram=_URAMS[written.uram], fastest_hz=float(written.fastest),
         int8_macs_per_dsp=written.int8_macs_per_dsp, source=written.source,
     )  # fmt: skip
-
-
-PARTS: Final[Mapping[str, Part]] = {
-    path.stem: _read(path) for path in sorted((Path(__file__).parent / "devices").glob("*.yaml"))
-}
-"""Parts and boards by the name that a machine's YAML uses."""

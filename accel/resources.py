@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
+from einsim.accel.machine import Machine
 from einsim.accel.parts import RESOURCES, Part, Ram
 from einsim.specs.errors import RuleError
 
@@ -61,3 +64,11 @@ def check_fit(needs: Mapping[str, int], part: Part) -> None:
     ]
     if over:
         raise RuleError("the design does not fit: " + " and ".join(over), at=("part",))
+
+
+def on_part(machine: Machine, part: Part, needs: dict[str, int]) -> Machine:
+    """The machine with what it takes of its part, which says its technology and source where it doesn't."""
+    return msgspec.structs.replace(
+        machine, resources=needs, technology=machine.technology or part.device,
+        sources={**machine.sources, "part": machine.sources.get("part", part.source)},
+    )  # fmt: skip

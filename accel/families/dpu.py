@@ -13,11 +13,10 @@ import msgspec
 
 from einsim.accel.composed import completed
 from einsim.accel.machine import Machine, Memory, OpCost, Unit
-from einsim.accel.parts import PARTS, Part
-from einsim.accel.resources import ceil_div, check_fit, total
+from einsim.accel.parts import Part, part_named, part_names
+from einsim.accel.resources import ceil_div, check_fit, on_part, total
 from einsim.accel.written import Count, Name, WrittenDram, WrittenFamily
 from einsim.specs.errors import RuleError, below
-from einsim.specs.near import near
 
 
 class Parallelism(NamedTuple):
@@ -108,7 +107,7 @@ class Dpu(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     family: Literal["dpu"]
     """The family that derives the machine."""
-    part: Annotated[Name, msgspec.Meta(extra_json_schema={"enum": sorted(PARTS)})]
+    part: Annotated[Name, msgspec.Meta(extra_json_schema={"enum": [*part_names()]})]
     """The FPGA that all cores must fit together."""
     arch: Architecture
     """A core's size."""
@@ -187,9 +186,7 @@ def dpu_resources(spec: Dpu, part: Part) -> dict[str, int]:
 
 def derive(spec: Dpu, name: str) -> Machine:
     """One core beside its share of DRAM; RuleError where the cores don't fit their part."""
-    if spec.part not in PARTS:
-        raise RuleError("unknown part", got=spec.part, hint=near(spec.part, PARTS), at=("part",))
-    part = PARTS[spec.part]
+    part = part_named(spec.part)
     if spec.noc is not None:
         rule = "is no part of a DPU: `ports` say its bandwidth, and no multicast serves its cores"
         raise RuleError(rule, at=("noc",))
@@ -199,10 +196,7 @@ def derive(spec: Dpu, name: str) -> Machine:
     needs = dpu_resources(spec, part)
     check_fit(needs, part)
     machine = spec.assembled(name, spec.family, _memories(spec), _units(spec))
-    return msgspec.structs.replace(
-        machine, resources=needs, replicas=spec.cores, technology=spec.technology or part.device,
-        sources={**spec.sources, "part": spec.sources.get("part", part.source)},
-    )  # fmt: skip
+    return msgspec.structs.replace(on_part(machine, part, needs), replicas=spec.cores)
 
 
 def _memories(spec: Dpu) -> tuple[Memory, ...]:

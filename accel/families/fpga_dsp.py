@@ -8,8 +8,8 @@ import msgspec
 
 from einsim.accel.fabric.arrays import nm_chain, systolic_os
 from einsim.accel.machine import Machine, Memory, OpCost, Role, Unit
-from einsim.accel.parts import PARTS, Part
-from einsim.accel.resources import blocks, ceil_div, check_fit, total
+from einsim.accel.parts import Part, part_named, part_names
+from einsim.accel.resources import blocks, ceil_div, check_fit, on_part, total
 from einsim.accel.written import Count, Name, WrittenDram, WrittenFamily, WrittenLanes, WrittenPort
 from einsim.specs.errors import RuleError, below
 from einsim.specs.near import near
@@ -148,7 +148,7 @@ class FpgaDsp(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     family: Literal["fpga-dsp"]
     """The family that derives the machine."""
-    part: Annotated[Name, msgspec.Meta(extra_json_schema={"enum": sorted(PARTS)})]
+    part: Annotated[Name, msgspec.Meta(extra_json_schema={"enum": [*part_names()]})]
     """The FPGA that the design must fit."""
     dram: BoardDram
     """Memory `dram`: HBM or DDR."""
@@ -252,9 +252,7 @@ def _logic(array: MatrixArray, logic: Logic) -> dict[str, int]:
 
 def derive(spec: FpgaDsp, name: str) -> Machine:
     """The machine of these parameters; RuleError with the numbers when it does not fit its part."""
-    if spec.part not in PARTS:
-        raise RuleError("unknown part", got=spec.part, hint=near(spec.part, PARTS), at=("part",))
-    part = PARTS[spec.part]
+    part = part_named(spec.part)
     if spec.slrs > part.slrs:
         raise RuleError(f"must be <= {part.slrs}, all that {part.name} has", got=spec.slrs, at=("slrs",))
     units = (*spec.matrix.values(), *spec.vector.values())
@@ -265,12 +263,7 @@ def derive(spec: FpgaDsp, name: str) -> Machine:
     needs = resources(spec, part)
     check_fit(needs, part)
     machine = spec.assembled(name, spec.family, _memories(spec), _units(spec))
-    return msgspec.structs.replace(
-        machine,
-        resources=needs,
-        technology=spec.technology or part.device,
-        sources={**spec.sources, "part": spec.sources.get("part", part.source)},
-    )
+    return on_part(machine, part, needs)
 
 
 def _memories(spec: FpgaDsp) -> tuple[Memory, ...]:

@@ -11,7 +11,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from einsim.cli.terminal import console, progress
+from einsim.cli.terminal import console, heading, progress
 from einsim.predicting import predict
 from einsim.validation.silicon.figures import ROOFLINE, SiliconRow
 from einsim.validation.silicon.file_kinds import NotKnown
@@ -74,9 +74,9 @@ def show(outcome: SiliconOutcome, every_row: bool) -> None:
 
 def groups_table(rows: Sequence[SiliconRow]) -> Table:
     """A line a group and side: how many figures, and errors at each level beside the roofline's mean."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("machine and kind", "rows", "", "level", "mean", "median", "90th", "tau", "roofline's mean"):
-        table.add_column(name, overflow="fold")
+    table = heading(
+        "machine and kind", "rows", "", "level", "mean", "median", "90th", "tau", "roofline's mean"
+    )
     found: dict[tuple[str, str], dict[str, dict[str, SiliconRow]]] = {}
     for row in rows:
         if row.reference == 0 and row.limit is None:
@@ -95,9 +95,7 @@ def groups_table(rows: Sequence[SiliconRow]) -> Table:
 
 def bars_table(rows: Sequence[SiliconRow]) -> Table:
     """A line a limit that was set before."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("bar, held-out rows", "figure", "level", "found", "limit", ""):
-        table.add_column(name, overflow="fold")
+    table = heading("bar, held-out rows", "figure", "level", "found", "limit", "")
     for row in rows:
         word = Text("met", style="green") if row.ok else Text("not met", style="red")
         table.add_row(row.group, row.quantity, row.level, f"{row.ours:.3f}", f"{row.limit:g}", word)
@@ -106,9 +104,7 @@ def bars_table(rows: Sequence[SiliconRow]) -> Table:
 
 def rows_table(rows: Sequence[SiliconRow]) -> Table:
     """A line a figure and level."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("case", "quantity", "side", "level", "measured", "ours", "error"):
-        table.add_column(name, overflow="fold")
+    table = heading("case", "quantity", "side", "level", "measured", "ours", "error")
     for row in rows:
         table.add_row(
             row.case, row.quantity, row.side, row.level, f"{row.reference:.4g}", f"{row.ours:.4g}",

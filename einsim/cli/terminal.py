@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
 from einsim.dataflow.result import Result
@@ -81,3 +82,11 @@ def say_compiling() -> None:
     out = console(error=True)
     if out.is_terminal and not compiled_before(kernel.__file__):
         out.print("compiling the search once, which takes half a minute")
+
+
+def heading(*names: str) -> Table:
+    """An empty table with these columns."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table

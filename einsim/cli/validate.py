@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from einsim.cli.choice import Named
-from einsim.cli.terminal import console, progress
+from einsim.cli.terminal import console, heading, progress
 from einsim.specs.errors import SpecError
 from einsim.specs.progress import tell
 from einsim.validation.fpga import suite as fpga
@@ -147,14 +147,6 @@ def in_full(rows: Sequence[Row]) -> Table:
         )  # fmt: skip
         if row.note:
             table.add_row("", "", Text(f"  {row.note}", style="dim"))
-    return table
-
-
-def heading(*names: str) -> Table:
-    """An empty table with these columns."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in names:
-        table.add_column(name, overflow="fold")
     return table
 
 

@@ -132,12 +132,12 @@ def mapping_beside(cascade: Cascade, mapped: Mapped, stays: Stays) -> LoopTree |
     mapping = _with(mapped.mapping, stays, machine)
     if legal(mapping, cascade, machine):
         return mapping
-    endless = _with_room(machine, dict.fromkeys(sizes))
+    endless = with_room(machine, dict.fromkeys(sizes))
     room = {name: (machine.memory(name).capacity_bytes or 0) - size for name, size in sizes.items()}
     if min(room.values()) <= 0 or not legal(mapping, cascade, endless):
         return None
     try:
-        lean = build_mapping(cascade, _with_room(machine, room))
+        lean = build_mapping(cascade, with_room(machine, room))
     except EinsimError:
         return None
     mapping = _with(lean, stays, machine)
@@ -150,7 +150,7 @@ def _with(mapping: LoopTree, stays: Stays, machine: Machine) -> LoopTree:
     return mapping
 
 
-def _with_room(machine: Machine, room: Mapping[str, int | None]) -> Machine:
+def with_room(machine: Machine, room: Mapping[str, int | None]) -> Machine:
     """The machine with other capacities of some memories."""
     memories = tuple(
         msgspec.structs.replace(one, capacity_bytes=room.get(one.name, one.capacity_bytes))
@@ -191,7 +191,11 @@ def passing(pieces: Sequence[Piece], parts: Mapping[int, MappedPart]) -> list[Pa
         results = made.get(group, [])
         own = {value for value in size if first(value) == group}
         ends = (*results, *inputs)
-        if group != outside and own and all(_stayable(pieces, parts, *end) for end in ends):
+        if (
+            group != outside
+            and own
+            and all(may_stay(parts[pieces[piece].part].cascade, tensor) for piece, tensor in ends)
+        ):
             found.append(Passing(
                 made=tuple(results), taken=tuple(inputs), bytes_of={value: size[value] for value in own},
                 lives={value: lives[value] for value in own},
@@ -202,10 +206,6 @@ def passing(pieces: Sequence[Piece], parts: Mapping[int, MappedPart]) -> list[Pa
 def tensor_bytes(cascade: Cascade, tensor: str) -> int:
     """Bytes of all of a tensor."""
     return stored_bytes(cascade.tensor(tensor), cascade.elements(tensor))
-
-
-def _stayable(pieces: Sequence[Piece], parts: Mapping[int, MappedPart], piece: int, tensor: str) -> bool:
-    return may_stay(parts[pieces[piece].part].cascade, tensor)
 
 
 def _beside(one: Passing, pieces: Sequence[Piece], parts: Mapping[int, MappedPart]) -> list[int]:

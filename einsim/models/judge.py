@@ -26,7 +26,7 @@ from einsim.evaluation import (
     run_mapping,
     split_for,
 )
-from einsim.models.between import MappedPart, Stays, choose, mapping_beside
+from einsim.models.between import MappedPart, Stays, choose, mapping_beside, with_room
 from einsim.models.lengths import weigh
 from einsim.models.memory import Held, held, kept_bytes
 from einsim.models.outcome import Judgement, ModelResult, PartCost, PhaseCost, PieceCost, size_facts
@@ -134,11 +134,7 @@ def _part(settings: Settings) -> str:
 
 def _endless(machine: Machine | Gpu) -> Machine | Gpu:
     """The machine with a DRAM of any size: whether a model fits is a row of its result, no refusal."""
-    if isinstance(machine, Gpu):
-        return machine
-    dram = msgspec.structs.replace(machine.dram, capacity_bytes=None)
-    memories = tuple(dram if one.name == dram.name else one for one in machine.memories)
-    return msgspec.structs.replace(machine, memories=memories)
+    return machine if isinstance(machine, Gpu) else with_room(machine, {machine.dram.name: None})
 
 
 def _step(phase: Phase, rows: Sequence[PartCost], at: int) -> float:

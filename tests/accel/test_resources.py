@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from einsim.accel.parts import BRAM, PARTS, RESOURCES
+from einsim.accel.parts import BRAM, RESOURCES, part_named
 from einsim.accel.resources import blocks, check_fit, packed_blocks, total
 from einsim.specs.errors import RuleError
 
-URAM = PARTS["u280"].rams("uram")
+URAM = part_named("u280").rams("uram")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_totals_name_every_resource():
 
 
 def test_a_design_at_the_limit_fits_and_one_more_does_not():
-    part = PARTS["u280"]
+    part = part_named("u280")
     check_fit(part.resources, part)
     for key, label in RESOURCES.items():
         over = {**part.resources, key: part.resources[key] + 1}
@@ -82,7 +82,7 @@ def test_a_design_at_the_limit_fits_and_one_more_does_not():
 
 def test_every_shortage_is_told():
     with pytest.raises(RuleError) as caught:
-        check_fit({**PARTS["u280"].resources, "dsp": 9200, "uram": 961}, PARTS["u280"])
+        check_fit({**part_named("u280").resources, "dsp": 9200, "uram": 961}, part_named("u280"))
     assert str(caught.value) == (
         "part: the design does not fit: needs 9,200 DSP, u280 has 9,024 and needs 961 URAM, u280 has 960"
     )

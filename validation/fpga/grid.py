@@ -14,7 +14,7 @@ import msgspec
 from einsim.accel.fabric.arrays import fusemax_array, nm_chain, systolic_os, systolic_ws
 from einsim.accel.fabric.elements import Take, index_bits
 from einsim.accel.fabric.feeders import loaded_array, top_n_sorter
-from einsim.accel.parts import PARTS
+from einsim.accel.parts import part_named
 from einsim.accel.resources import packed_blocks
 from einsim.rtl_models import RTL_DIR
 from einsim.rtl_models.design import find_design
@@ -26,7 +26,7 @@ MEMORY_DRAWS: Final = 60
 # The form of nm_chain was revised once its first draw had been seen (worst LUT error 13.5 %): judged anew.
 DRAW: Final = {"nm_chain": "second draw"}
 LARGEST_MEMORY_BITS: Final = 3_000_000
-PART: Final = PARTS["u280"]
+PART: Final = part_named("u280")
 
 
 class DesignPoint(msgspec.Struct, frozen=True, kw_only=True):

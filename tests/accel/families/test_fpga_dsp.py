@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from einsim.accel.fabric.arrays import nm_chain
 from einsim.accel.load import load_machine
-from einsim.accel.parts import PARTS
+from einsim.accel.parts import part_named
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.lower import lower
 from einsim.dataflow.templates import build_mapping
@@ -28,7 +28,7 @@ def test_dsps_are_counted_exactly(rows, slrs, packing):
         "matrix.mv.rows": "1",
     }
     need = slrs * (-(-rows * 64 // packing) + 16 // 2 + 16 * 4 + 3)
-    if need > PARTS["u280"].resources["dsp"]:
+    if need > part_named("u280").resources["dsp"]:
         with pytest.raises(SpecError, match=f"needs {need:,} DSP, u280 has 9,024"):
             load_machine("u280-flightllm", changes)
     else:
@@ -41,7 +41,7 @@ def test_flightllm_uses_what_was_reported():
     # Buffers are assumed, so the blocks only come near: FlightLLM, FPGA 2024, 1252 BRAM36 and 792 URAM.
     assert used["bram36"] == pytest.approx(1252, rel=0.10)
     assert used["uram"] == pytest.approx(792, rel=0.10)
-    assert used["lut"] == pytest.approx(0.44 * PARTS["u280"].resources["lut"], rel=0.10)
+    assert used["lut"] == pytest.approx(0.44 * part_named("u280").resources["lut"], rel=0.10)
 
 
 def test_logic_that_is_not_written_is_counted_from_the_structure():
@@ -73,7 +73,7 @@ def test_structure_of_packed_macs_is_not_counted():
 def test_presets_fit_their_parts(preset):
     machine = load_machine(preset)
     part = {"u280": "u280", "vhk1": "vhk158", "vcu1": "vcu1525"}[preset[:4]]
-    assert all(machine.resources[key] <= PARTS[part].resources[key] for key in machine.resources)
+    assert all(machine.resources[key] <= part_named(part).resources[key] for key in machine.resources)
 
 
 @pytest.mark.parametrize(

@@ -24,16 +24,6 @@ T5 = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def file(tmp_path):
-    def written(config):
-        path = tmp_path / f"{config['model_type']}.json"
-        path.write_text(json.dumps(config))
-        return str(path)
-
-    return written
-
-
 def both(model, accel, level="analytical", **settings):
     return [
         evaluate_model(model, accel, level=level, settings={**settings, "between": between})

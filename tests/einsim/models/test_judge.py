@@ -23,16 +23,6 @@ MIXTURE = {**CONFIG, "model_type": "mixtral", "num_local_experts": 4, "num_exper
 ACCEL = "sa8295p"
 
 
-@pytest.fixture
-def file(tmp_path):
-    def written(config):
-        path = tmp_path / f"{config['model_type']}.json"
-        path.write_text(json.dumps(config))
-        return str(path)
-
-    return written
-
-
 def run(model, level="analytical", **settings):
     return evaluate_model(model, ACCEL, settings=settings, level=level)
 
