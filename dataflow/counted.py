@@ -10,12 +10,13 @@ from msgspec.msgpack import encode
 from einsim.accel.machine import Machine
 from einsim.dataflow.clock import Clock
 from einsim.dataflow.cores import parts_in
+from einsim.dataflow.cut import Cut
 from einsim.dataflow.cutting import cut_of, moving_ranks
 from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Layout, Leaf, summed
 from einsim.dataflow.leaf import Residence, leaf_cost, partial_sum
-from einsim.dataflow.mask import Box, Cut, Mask
+from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.transfer import transfer_volume
 from einsim.dataflow.turns import holding
 from einsim.dataflow.volume import TileVolumes, Volume

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_of, cores_ranks
 from einsim.dataflow.crossing import foreign_ranks, turning
+from einsim.dataflow.cut import Cut
 from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.footprint import apart_of, compressed, ranks_apart
 from einsim.dataflow.layout import Layout
 from einsim.dataflow.leaf import skips
 from einsim.dataflow.made import touching
-from einsim.dataflow.mask import Cut, Mask, mask_of
+from einsim.dataflow.mask import Mask, mask_of
 from einsim.dataflow.program import ProgramLoop
 from einsim.workloads.cascade import Access, Cascade
 from einsim.workloads.sparsity import group_size

@@ -5,13 +5,14 @@ from __future__ import annotations
 from einsim.accel.machine import Machine
 from einsim.dataflow.carried import stepping
 from einsim.dataflow.cores import Turn, cores_of, cores_ranks, dealt, parted
+from einsim.dataflow.cut import Cut
 from einsim.dataflow.footprint import compressed, relevant_ranks, uses
 from einsim.dataflow.holds import may_hold, outside, passes_by, reads, role_of, roles_of, straight
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Home, Layout, Leaf, common_loops, points_below, summed, users
 from einsim.dataflow.leaf import skips
 from einsim.dataflow.mapping import Mapping, node_at
-from einsim.dataflow.mask import Cut, mask_of
+from einsim.dataflow.mask import mask_of
 from einsim.dataflow.overlay import overlay_fault
 from einsim.dataflow.sites import Place, Sites
 from einsim.specs.errors import SpecError

@@ -7,12 +7,12 @@ from collections.abc import Hashable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from einsim.dataflow.mask import Box, Cut, Interval
+from einsim.dataflow.cut import Cut
+from einsim.dataflow.mask import Box, Interval
 from einsim.dataflow.program import Op, ProgramLoop
+from einsim.dataflow.standings import Standings, stands
+from einsim.dataflow.tile_keys import TileKeys
 from einsim.specs.remembered import Remembered
-
-MOST_KEYS = 200_000
-"""Places to which bounds tie a tile whose key a path remembers."""
 
 _TOTALS: Final = Remembered[int](20_000)
 """Numbers of positions: mappings that differ elsewhere have paths alike, dear to count under bounds."""
@@ -46,6 +46,7 @@ class Path:
         self.slots = slots
         self.innermost = {loop.rank: at for at, loop in enumerate(loops) if not self.pins[at]}
         self.depth = len(loops)
+        self.all = not last
         self._most = [last.get(loop.id, loop.count) for loop in loops]
         self._whole = tuple(
             (max(0, loop.count - n), loop.count) for loop, n in zip(loops, self._most, strict=True)
@@ -57,7 +58,6 @@ class Path:
         self.bounded = not even
         self._points = {rank: (0, 1) for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
         self._spans: dict[tuple[int, ...], tuple[int, int]] = {}
-        self._keys: dict[tuple[int, ...], tuple[int, ...]] = {}
         self.tiles: dict[tuple[int, ...], Box] = {}  # one for each key that was met, where there is a cut
         tied = frozenset[str]() if cut is None else frozenset(r for mask in cut.masks for r in mask.tied)
         self.tied = tuple(
@@ -68,7 +68,8 @@ class Path:
         self._couples = tuple(self._coupled(at) for at in range(self.depth))
         keyed = {at for at, loop in enumerate(loops) if set(loop.ranks) & set(key_ranks)}
         keyed |= {*self.tied, *self.resumed}
-        self._keyed = tuple(sorted(keyed.union(*(self._couples[at] for at in keyed))))
+        self.keyed = tuple(sorted(keyed.union(*(self._couples[at] for at in keyed))))
+        self._keys = TileKeys(self)
 
     def _coupled(self, at: int) -> tuple[int, ...]:
         """Slots of the outer loops that decide the trip range of the loop at `at`."""
@@ -118,14 +119,15 @@ class Path:
             found = self._spans[key] = (max(first, stop - self._most[at]), stop)
         return found
 
-    def _range(self, position: list[int] | tuple[int, ...], at: int) -> Interval:
+    def range(self, position: list[int] | tuple[int, ...], at: int) -> Interval:
+        """First point and number of points that the loop at slot `at` walks."""
         parent = self.parents[at]
         return self.interval(position, parent) if parent >= 0 else (0, self.loops[at].extent)
 
     def _make_span(self, position: list[int] | tuple[int, ...], at: int) -> tuple[int, int]:
         """Tiles in which a mask leaves something, as far as the loops outside tell."""
         loop = self.loops[at]
-        start, extent = self._range(position, at)
+        start, extent = self.range(position, at)
         if self.cut is None or at not in self.tied:
             return 0, -(-extent // loop.tile)
         box = self.cut.trim({**self.box(position, at), loop.rank: (start, extent)})
@@ -153,7 +155,7 @@ class Path:
         (first, stop), loop = self.span(position, at), self.loops[at]
         if set(loop.ranks) & set(cut.places):
             return [(first, stop)]
-        outside, own = self.box(position, at), self._range(position, at)
+        outside, own = self.box(position, at), self.range(position, at)
         boxes = [outside]
         rest = {rank: at for rank, at in outside.items() if rank not in cut.reduced}
         for rank in {*outside}.intersection(cut.reduced):
@@ -265,66 +267,12 @@ class Path:
         return position
 
     def key(self, position: list[int] | tuple[int, ...]) -> tuple[int, ...]:
-        """What decides an instance's cost: the extents of `key_ranks` in its tile, as bounds leave it; then,
-        where loops are `resumed`, 1 after the first iteration of any of them and 0 in it, and where sums are
-        `wide`, 1 before the last; then how bounds cut it.
-        """
-        if self.cut is not None:
-            return self._cut_key(self.cut, position)
-        extents = tuple(
-            self.interval(position, self.innermost[rank])[1] if rank in self.innermost else self.sizes[rank]
-            for rank in self.key_ranks
-        )
-        return (*extents, *self._around(position)[: self.sums])
-
-    def _around(self, position: list[int] | tuple[int, ...]) -> tuple[int, ...]:
-        """Whether some resumed loop stands after its first iteration, and before its last one."""
-        if not self.resumed:
-            return ()
-        spans = [(position[at], *self.span(position, at)) for at in self.resumed]
-        after = any(at > first for at, first, _ in spans)
-        return int(after), int(any(at < stop - 1 for at, _, stop in spans))
-
-    def _cut_key(self, cut: Cut, position: list[int] | tuple[int, ...]) -> tuple[int, ...]:
-        at = tuple([position[slot] for slot in self._keyed])  # the others change nothing
-        found = self._keys.get(at)
-        if found is not None:
-            return found
-        box = self.box(position)
-        left = cut.trim(box)
-        if left is not None:
-            left |= {rank: box.get(rank, (0, self.sizes[rank])) for rank in cut.uncut if rank in left}
-        sums = self._around(position)[: self.sums]
-        if cut.reduced and left is not None:
-            own = {rank: left[rank] for rank in cut.results if rank in left}
-            beside = (self._beside(position, own, after=after) for after in (False, True)[: self.sums])
-            sums = tuple(cut.shared({**box, **own}, others) for others in beside)
-        if left is None:
-            found = (*(0 for _ in self.key_ranks), *sums)
-        else:
-            extents = (left.get(rank, (0, self.sizes[rank]))[1] for rank in self.key_ranks)
-            found = (*extents, *sums, *cut.standing(left))
-            self.tiles.setdefault(found, left)
-        if len(self._keys) < MOST_KEYS:
-            self._keys[at] = found
-        return found
-
-    def _beside(self, position: list[int] | tuple[int, ...], results: Box, *, after: bool) -> list[Box]:
-        """What tiles before or after one have that add to the same results: a box for each resumed loop."""
-        found: list[Box] = []
-        for at in self.resumed:
-            (start, extent), (low, own) = self._range(position, at), self.interval(position, at)
-            side = (low + own, start + extent - low - own) if after else (start, low - start)
-            if side[1]:
-                alone = len(self.loops[at].ranks) == 1  # as in `box`
-                found.append(
-                    {**self.box(position, at), **({self.loops[at].rank: side} if alone else {}), **results}
-                )
-        return found
+        """What decides an instance's cost: see `TileKeys.of`."""
+        return self._keys.of(position)
 
     def instances(self) -> dict[tuple[int, ...], int]:
         """How often each key occurs over all positions."""
-        return self._count([], 0)
+        return Standings(self).counts() if stands(self) else self._count([], 0)
 
     def _count(self, position: list[int], at: int) -> dict[tuple[int, ...], int]:
         if at == self.depth:
@@ -362,11 +310,14 @@ class Path:
         """Number of positions."""
         if self.cut is None:
             return self._positions([], 0)
-        bound = {*self._keyed}.union(*self._couples)
+        bound = {*self.keyed}.union(*self._couples)
         free = [at for at in range(self.depth) if not (at in bound or self._couples[at] or self.pins[at])]
         times = math.prod(self._whole[at][1] - self._whole[at][0] for at in free)
         key = self._content(self.cut, [at for at in range(self.depth) if at not in free])
-        return times * _TOTALS.get(key, lambda: self._positions([], 0) // times)
+        return times * _TOTALS.get(key, lambda: self._every() // times)
+
+    def _every(self) -> int:
+        return Standings(self).total() if stands(self) else self._positions([], 0)
 
     def _content(self, cut: Cut, slots: list[int]) -> Hashable:
         """What decides on the number of positions of some of the loops."""

@@ -8,18 +8,17 @@ points; a rank that a box leaves out is whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from einsim.dataflow.rows import Bools, Skip, number, stay
+from einsim.dataflow.rows import Bools
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Bound, Cascade, Index, SameBlock
-from einsim.workloads.points import MOST_STEPS, Linear, acts, block_starts, count_kept, difference, relaxed
+from einsim.workloads.points import Linear, acts, block_starts, count_kept, difference, relaxed
 
 Interval = tuple[int, int]
 """First point and number of points."""
@@ -93,9 +92,11 @@ class Mask:
             return ()
         found = []
         for coefficients, constant in self.linear:
-            least = self._least((coefficients, constant), box)
+            if self._least((coefficients, constant), box) >= 0:
+                found += [1, 0]
+                continue
             at = constant + sum(value * box.get(rank, (0, 0))[0] for rank, value in coefficients.items())
-            found += [1, 0] if least >= 0 else [0, at]
+            found += [0, at]
         for bound in self.blocks:
             reach = [self._reach(side, box) for side in (bound.left, bound.right)]
             low, high = min(low for low, _ in reach), max(high for _, high in reach)
@@ -109,8 +110,7 @@ class Mask:
         if self.whole(box):
             return math.prod(sides.values())
         tied = [rank for rank in sides if rank in self.tied]
-        key = (tuple(tied), *(box.get(rank, (0, self.sizes[rank])) for rank in sorted(self.tied)))
-        found = self._counted.get(key, lambda: self._count(box, tied))
+        found = self._counted.get(self._alike(box, tied), lambda: self._left(box, tied))
         return found * math.prod(many for rank, many in sides.items() if rank not in self.tied)
 
     def holes(self, box: Box, ranks: Iterable[str]) -> bool:
@@ -212,6 +212,19 @@ class Mask:
         first = max(0, (last + 1 - start) // tile)
         return [(first, trips)] if first < trips and last < start + own[1] - 1 else []
 
+    def _alike(self, box: Box, tied: list[str]) -> tuple[object, ...]:
+        """What boxes that have as many points over some ranks share."""
+        extents = (box.get(rank, (0, self.sizes[rank]))[1] for rank in sorted(self.tied))
+        return (tuple(tied), *extents, *self.standing(box))
+
+    def _left(self, box: Box, tied: list[str]) -> int:
+        """Points over some ranks in the box around what is left of a box: along a bound those are alike."""
+        left = self.trim(box) if not self.within else box
+        if left is None:
+            return 0
+        left = {rank: left.get(rank, (0, self.sizes[rank])) for rank in {*left, *self.tied}}
+        return self._counted.get(self._alike(left, tied), lambda: self._count(left, tied))
+
     def _count(self, box: Box, tied: list[str]) -> int:
         ranges = self._ranges(box)
         return count_kept({rank: ranges[rank] for rank in tied}, self.linear, self.blocks, ranges)
@@ -257,96 +270,6 @@ class Mask:
             ends = (term.coefficient * start, term.coefficient * (start + extent - 1))
             low, high = low + min(ends), high + max(ends)
         return low, high
-
-
-class Cut(msgspec.Struct, frozen=True):
-    """What bounds do to an operation: the masks of the Einsums that it serves, of which one may leave what
-    another leaves out. `ranks` are those whose points decide its cost; of those in `places` where its tile
-    begins does too, bounds or not, modulo the number there (0: wherever that is). Of those that are `uncut` a
-    tile keeps what its loops give it, since cores are counted by that. `reduced` are tied ranks along
-    which an operation goes on with partial `results`, which are ranks, in loops, and `skips` those that a
-    compute then skips along.
-    """
-
-    masks: tuple[Mask, ...]
-    ranks: tuple[str, ...]
-    places: dict[str, int] = {}
-    uncut: tuple[str, ...] = ()
-    results: tuple[str, ...] = ()
-    reduced: tuple[str, ...] = ()
-    skips: tuple[Skip, ...] = ()
-
-    def shared(self, box: Box, others: Sequence[Box]) -> int:
-        """Results of a tile, of those that skipping leaves, that have points in some of `others` too; all of
-        them where over 2**20 points would be visited.
-        """
-        mask, results, skipped = self.masks[0], self.results, {rank for rank, _ in self.skips}
-        tied, every = mask.tied | skipped, mask.points(box, results)
-        box, *others = ({**{r: (0, size) for r, size in mask.sizes.items()}, **one} for one in (box, *others))
-        both = [_hull(box, other, mask.sizes) for other in others]
-        if not others or (
-            not skipped and any(all(b[r] == o[r] for r in tied) for b, o in zip(both, others, strict=True))
-        ):
-            return every if others else 0
-        if not skipped and [sum(other[rank] != box[rank] for rank in tied) for other in others] == [1]:
-            return every + mask.points(others[0], results) - mask.points(both[0], results)
-        if any(math.prod(one[rank][1] for rank in tied) > MOST_STEPS for one in (box, *others)):
-            return every
-        mine = self._with_points(box, tied, self.skips)
-        theirs = [self._with_points(other, tied) for other in others]
-        alike = math.prod(box[rank][1] for rank in self.results if rank not in tied)
-        return alike * int((mine & np.logical_or.reduce(theirs)).sum())
-
-    def _with_points(self, box: Box, ranks: Iterable[str], skips: Iterable[Skip] = ()) -> Bools:
-        """Places of the results along some ranks: whether a box has points there, but for skipped ones."""
-        order = sorted(sorted(ranks), key=lambda rank: rank not in self.results)
-        sides = [np.arange(box[rank][0], sum(box[rank])) for rank in order]
-        at = dict(zip(order, np.meshgrid(*sides, indexing="ij", sparse=True), strict=True))
-        kept = self.masks[0].keeps(at, tuple(map(len, sides)))
-        where = np.nonzero(kept)
-        for rank, sparsity in skips:
-            fibre = number([at for at, name in zip(where, order, strict=True) if name != rank], len(where[0]))
-            kept[where] &= stay(sparsity, fibre, where[order.index(rank)] + box[rank][0])[1]
-        others = tuple(at for at, rank in enumerate(order) if rank not in self.results)
-        return np.asarray(kept.any(axis=others))
-
-    def trim(self, box: Box) -> dict[str, Interval] | None:
-        """The box around what any of the masks leaves."""
-        found: dict[str, Interval] | None = None
-        for mask in self.masks:
-            one = mask.trim(box) if mask else dict(box)
-            if one is None:
-                continue
-            found = one if found is None else _hull(found, one, mask.sizes)
-        return found
-
-    def standing(self, box: Box) -> tuple[int, ...]:
-        """What sets boxes of the same extents apart; empty where nothing does."""
-        starts = {rank: box[rank][0] if rank in box else 0 for rank in self.places}
-        at = tuple(low % self.places[rank] if self.places[rank] else low for rank, low in starts.items())
-        found = [self._cut(mask, box) for mask in self.masks]
-        if not any(found):
-            return at
-        return (*at, *(number for one in found for number in (len(one), *one)))
-
-    def _cut(self, mask: Mask, box: Box) -> tuple[int, ...]:
-        """Where a box stands to one mask. Ranks that don't decide the cost themselves add their extents where
-        places in the box of those that do are left out, or it reaches beyond them.
-        """
-        found = mask.standing(box) if mask else ()
-        inner = mask.tied.difference(self.ranks) if found else ()
-        if not inner or not (self.uncut or mask.holes(box, mask.tied.intersection(self.ranks))):
-            return found
-        return (*found, *(box.get(rank, (0, mask.sizes[rank]))[1] for rank in sorted(inner)))
-
-
-def _hull(one: Box, other: Box, sizes: Mapping[str, int]) -> dict[str, Interval]:
-    found = {}
-    for rank in {*one, *other}:
-        ends = [box[rank] if rank in box else (0, sizes[rank]) for box in (one, other)]
-        low = min(start for start, _ in ends)
-        found[rank] = (low, max(start + extent for start, extent in ends) - low)
-    return found
 
 
 def _block(bound: SameBlock, low: int, high: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from einsim.dataflow.mask import Cut
+from einsim.dataflow.cut import Cut
 from einsim.specs.errors import SpecError
 
 MOST_EACH = 2**20

@@ -10,11 +10,12 @@ from typing import Final
 import numpy as np
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.cut import Cut
 from einsim.dataflow.ends import Share
 from einsim.dataflow.footprint import access_of
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.mapping import Compute
-from einsim.dataflow.mask import Cut, Mask, mask_of
+from einsim.dataflow.mask import Mask, mask_of
 from einsim.dataflow.program import Op, Program, ProgramLoop
 from einsim.dataflow.templates.blocks import touched
 from einsim.dataflow.templates.nest import LoopNest

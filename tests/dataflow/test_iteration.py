@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from einsim.dataflow.cut import Cut
 from einsim.dataflow.iteration import Path
-from einsim.dataflow.mask import Cut, Mask
+from einsim.dataflow.mask import Mask
 from einsim.dataflow.program import ProgramLoop
 from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Bound, Index, SameBlock, Term

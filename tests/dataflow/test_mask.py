@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einsim.dataflow.mask import Mask, _hull, _narrow
+from einsim.dataflow.cut import _hull
+from einsim.dataflow.mask import Mask, _narrow
 from einsim.workloads.cascade import Bound, Index, SameBlock, Term
 from einsim.workloads.notation import parse
 

@@ -1,0 +1,113 @@
+"""Tiles that stand alike to bounds are counted once: the same kinds, in the same order, as one by one."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from einsim.dataflow import standings
+from einsim.dataflow.cut import Cut
+from einsim.dataflow.iteration import Path
+from einsim.dataflow.lower import lower
+from einsim.dataflow.mask import Mask
+from einsim.dataflow.program import MOST_EACH, ProgramLoop
+from einsim.specs.errors import SpecError
+from einsim.workloads.notation import parse
+from tests.dataflow import cases
+from tests.dataflow.test_iteration import LAWS, random_path
+
+SEEDS = st.integers(0, 2**32)
+WORKS = {
+    "causal": cases.CASCADES["causal"],
+    "window": cases.CASCADES["window"],
+    "three": "where m + n <= p\nwhere p - m < 5\nQK[m,p] = Q[e,p] * K[e,m]\nAV[f,p] = QK[m,p] * V[f,m]\n"
+    "S[p] = QK[m,p] * T[m,n]",
+    "twice": "where m <= p\nQK[m,p] = Q[e,p] * K[e,m]\nB[m] = QK[m,p] * W[p]\nC[p] = QK[m,p] * V[m]",
+    "slopes": "where 2*m <= p\nwhere 3*p - 2*m < 9\nQK[m,p] = Q[e,p] * K[e,m]\nAV[f,p] = QK[m,p] * V[f,m]",
+}
+
+
+@pytest.fixture(autouse=True)
+def _however_few(monkeypatch):
+    monkeypatch.setattr(standings, "FEW", 0)
+
+
+def same(path):
+    """Counts one by one, and held against those of the tiles that stand alike; whether there are some."""
+    one_by_one = path._count([], 0)
+    if not standings.stands(path):
+        return False
+    again = Path(
+        path.loops, dict(zip([loop.id for loop in path.loops], path.pins, strict=True)), path.sizes, path.key_ranks,
+        tuple(path.loops[at].id for at in path.resumed), path.cut, wide=path.sums == 2,
+    )  # fmt: skip
+    counts = standings.Standings(again).counts()
+    assert list(counts.items()) == list(one_by_one.items())
+    assert again.tiles == path.tiles
+    assert standings.Standings(again).total() == sum(one_by_one.values())
+    return True
+
+
+@LAWS
+@given(SEEDS)
+def test_counts_are_those_of_one_by_one(seed):
+    same(random_path(seed)[0])
+
+
+def drawn(seed, monkeypatch):
+    """What is met of paths while a drawn mapping is lowered."""
+    met = []
+
+    def instances(path):
+        found = path._count([], 0)
+        if same(path):
+            met.append(path)
+        return found
+
+    rng = random.Random(seed)
+    name = rng.choice(list(WORKS))
+    monkeypatch.setattr(cases, "CASCADES", WORKS)
+    work, chip = cases.cascade(name, rng, 11), cases.machine(rng)
+    units = tuple(msgspec.structs.replace(unit, accumulator_bits=32) for unit in chip.units)
+    mapping = cases.mapping(rng, work, chip, 30)
+    if mapping is not None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "instances", instances)
+            lower(mapping, work, msgspec.structs.replace(chip, units=units))
+    return met
+
+
+def test_those_of_drawn_mappings_are_too(monkeypatch):
+    """Loads, stores and computes of several bounds and Einsums, with partial sums that come back."""
+    met = [path for seed in range(16) for path in drawn(seed, monkeypatch)]
+    assert sum(bool(path.cut.reduced) for path in met) > 10
+    assert sum(bool(path.cut.reduced) and path.sums == 2 for path in met) > 5
+    assert any(len(path.cut.masks) > 1 for path in met)
+    assert sum(any(path.pins) for path in met) > 20
+
+
+def test_a_long_diagonal_is_counted_at_once():
+    """A window over 2**34 pairs of tiles: each tile of one rank meets two or three of the other."""
+    size = 2**17
+    work = parse(f"rank m = {size}, p = {size}\nwhere m <= p\nwhere p - m < 3\nZ[m,p] = A[m,p]")
+    mask = Mask(work, ("m", "p"))
+    loops = (
+        ProgramLoop(id=0, ranks=("p",), tile=1, extent=size),
+        ProgramLoop(id=1, ranks=("m",), tile=1, extent=size),
+    )
+    path = Path(loops, {}, {"m": size, "p": size}, ("m", "p"), cut=Cut((mask,), ("m", "p")))
+    assert sum(path.instances().values()) == path.total() == 3 * size - 3
+
+
+def test_more_cut_tiles_than_are_listed_are_refused():
+
+    size = 2 * MOST_EACH
+    work = parse(f"rank m = {size}, p = {size}\nwhere m <= p\nZ[m,p] = A[m,p]")
+    loops = (ProgramLoop(id=0, ranks=("p",), tile=1, extent=size),)
+    path = Path(loops, {}, {"m": size, "p": size}, ("m", "p"), cut=Cut((Mask(work, ("m", "p")),), ("m", "p")))
+    with pytest.raises(SpecError, match="at most 1,048,576 are counted"):
+        path.instances()
