@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,13 @@ FLOORS = {
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@cache
+def tree(source: str) -> ast.Module:
+    """A source, parsed once for all tests."""
+    return ast.parse(source)
+
+
+@cache
 def sources() -> list[Path]:
     """Every file once, by its place at the root; the links in einsim/ are not followed."""
     return sorted(path for package in FLOORS for path in (ROOT / package).rglob("*.py") if inside(path))
@@ -51,7 +59,7 @@ def imported(source: str, package: str) -> list[tuple[int, str]]:
     distribution's its root. `package` is what a relative import stays within.
     """
     found: list[tuple[int, str]] = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree(source)):
         if isinstance(node, ast.Import):
             found += [(node.lineno, folder(alias.name)) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -103,7 +111,7 @@ def modules() -> dict[str, Path]:
 def needs(source: str, known: set[str]) -> set[str]:
     """Modules that a source imports: anywhere, also inside functions and for the type checker only."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -187,9 +195,7 @@ def test_a_downward_import_is_allowed(package: str, source: str) -> None:
 
 def test_every_file_says_first_what_it_is() -> None:
     silent = [
-        str(path.relative_to(ROOT))
-        for path in sources()
-        if not ast.get_docstring(ast.parse(path.read_text()))
+        str(path.relative_to(ROOT)) for path in sources() if not ast.get_docstring(tree(path.read_text()))
     ]
     assert not silent, "\n".join(silent)
 
@@ -217,7 +223,7 @@ def defined(sources: dict[str, str]) -> dict[str, list[str]]:
     """The modules that define a class, by its name; classes within functions and classes count."""
     found: dict[str, list[str]] = {}
     for module, source in sources.items():
-        classes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef)]
+        classes = [node for node in ast.walk(tree(source)) if isinstance(node, ast.ClassDef)]
         for name in {node.name.lstrip("_") for node in classes}:
             found.setdefault(name, []).append(module)
     return found

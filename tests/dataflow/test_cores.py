@@ -41,7 +41,7 @@ def by_core(
     }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(shared_out())
 def test_the_fullest_core_is_found(case: tuple[tuple[int, ...], tuple[bool, ...], int]) -> None:
     extents, chosen, cores = case
@@ -50,7 +50,7 @@ def test_the_fullest_core_is_found(case: tuple[tuple[int, ...], tuple[bool, ...]
     assert most_places(extents, chosen, cores) == fullest
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(shared_out())
 def test_every_element_is_wanted_by_as_many_cores(
     case: tuple[tuple[int, ...], tuple[bool, ...], int],

@@ -430,7 +430,7 @@ def test_few_results_of_a_long_sum_take_as_many_cores_less_time() -> None:
 @pytest.mark.parametrize(
     ("name", "sizes", "accel", "rows"),
     [
-        ("attention-2pass", {"h": 2, "e": 64, "seq": 300}, "tpu-v4i", 48),
+        pytest.param("attention-2pass", {"h": 2, "e": 64, "seq": 300}, "tpu-v4i", 48, marks=pytest.mark.slow),
         ("attention-1pass", {"h": 2, "e": 64, "seq": 512}, "fusemax-cloud", 200),
         ("attention-3pass", {"b": 1, "h": 2, "e": 64, "seq": 300, "causal": True}, "flat-edge", 24),
         ("gated-short-convolution", {"seq": 256}, "eyeriss-like", 24),

@@ -57,7 +57,7 @@ def visited(use, bounds):
     return found
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(st.lists(uses(), min_size=1, max_size=4))
 def test_elements_are_those_of_a_visit_each_counted_once(drawn):
     assert touched(PLAIN, [use for use, _ in drawn]) == len(set().union(*(visited(*one) for one in drawn)))

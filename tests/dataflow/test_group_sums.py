@@ -30,7 +30,14 @@ def test_a_chain_of_products_is_none():
     assert not list(sums_of_groups(chain))
 
 
-@pytest.mark.parametrize("accel", ["sa8295p", "u280-flightllm", "tpu-v4i", "vcu1525-sat"])
+@pytest.mark.parametrize(
+    "accel",
+    [
+        "sa8295p",
+        "vcu1525-sat",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("u280-flightllm", "tpu-v4i")),
+    ],
+)
 def test_decode_by_four_bits_takes_the_time_of_its_bytes(accel):
     """No sum of groups passes DRAM, and time falls as bytes do (to 5 %: what computes beside)."""
     wide = evaluate("llama3-8b", accel, settings=LAYER, level="analytical").result

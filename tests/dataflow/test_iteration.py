@@ -18,7 +18,7 @@ from einsim.specs.errors import SpecError
 from einsim.workloads.cascade import Bound, Index, SameBlock, Term
 from einsim.workloads.notation import parse
 
-LAWS = settings(max_examples=150, deadline=None, derandomize=True)
+LAWS = settings(max_examples=60, deadline=None, derandomize=True)
 SEEDS = st.integers(0, 2**32)
 
 

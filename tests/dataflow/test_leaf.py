@@ -27,7 +27,7 @@ from einsim.workloads.notation import parse
 from einsim.workloads.sparsity import NM
 from tests.dataflow.cases import CASCADES, cascade, machine
 
-LAWS = settings(max_examples=100, deadline=None, derandomize=True)
+LAWS = settings(max_examples=40, deadline=None, derandomize=True)
 SEEDS = st.integers(0, 2**32)
 
 

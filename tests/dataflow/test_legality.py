@@ -143,7 +143,7 @@ def mutations(made: Mapping, work, chip, rng):
             yield "before it is computed|all steps|reads", group, edit(group, children=pair[::-1])
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(st.integers(0, 2**32))
 def test_illegal_mutations_are_refused_by_one_line(seed):
     case = program_case(seed)
@@ -157,7 +157,7 @@ def test_illegal_mutations_are_refused_by_one_line(seed):
         assert "\n" not in str(raised.value)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=16, deadline=None, derandomize=True)
 @given(st.integers(0, 2**32))
 def test_whatever_mutation_passes_runs_to_its_end(seed):
     """Swapped, dropped, duplicated and re-tiled nodes: refused by a SpecError, or simulated without a deadlock."""

@@ -28,7 +28,7 @@ from tests.dataflow.cases import machine, program_case
 from tests.dataflow.read_text import parse_text
 from tests.validation.oracle.small import machine as small
 
-LAWS = settings(max_examples=25, deadline=None, derandomize=True)
+LAWS = settings(max_examples=10, deadline=None, derandomize=True)
 SEEDS = st.integers(0, 2**32)
 
 
@@ -59,7 +59,7 @@ def test_points_are_conserved(seed):
         assert share.points == work.points(name)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(SEEDS)
 def test_every_duration_is_a_whole_number_of_ticks(seed):
     chip = machine(random.Random(seed))

@@ -17,7 +17,7 @@ from einsim.workloads.load import load_workload
 from tests.dataflow.cases import cascade, machine, program_case
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(0, 2**32))
 def test_a_dumped_mapping_is_read_back(seed):
     case = program_case(seed)

@@ -38,7 +38,7 @@ TREES = st.recursive(
 MAPPINGS = st.builds(Mapping, cascade=NAMES, machine=NAMES, template=NAMES, tree=TREES)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(MAPPINGS)
 def test_text_is_read_back(mapping):
     assert parse_text(mapping_text(mapping)) == mapping

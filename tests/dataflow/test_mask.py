@@ -77,7 +77,7 @@ def visited(acting, box):
     return [point for point in points if kept(acting, point)]
 
 
-@settings(max_examples=400)
+@settings(max_examples=160)
 @given(bounds(), boxes())
 def test_points_and_their_box_are_those_of_a_visit(acting, box):
     mask = Mask(msgspec.structs.replace(PLAIN, bounds=acting), SIZES)
@@ -96,7 +96,7 @@ def test_points_and_their_box_are_those_of_a_visit(acting, box):
         assert len(points) == math.prod(extent for _, extent in box.values())
 
 
-@settings(max_examples=400)
+@settings(max_examples=160)
 @given(bounds(), boxes(), st.sets(st.sampled_from("mpq"), min_size=1))
 def test_places_of_some_ranks_are_those_that_a_point_has(acting, box, mine):
     """A point has to keep all bounds at once: of a rank between two others not one value for each."""
@@ -105,7 +105,7 @@ def test_places_of_some_ranks_are_those_that_a_point_has(acting, box, mine):
     assert mask.points(box, mine) == len(places)
 
 
-@settings(max_examples=400)
+@settings(max_examples=160)
 @given(bounds(), boxes(), st.sampled_from("mp"), st.integers(1, 4))
 def test_iterations_that_nothing_cuts_differently_are_alike(acting, box, rank, tile):
     mask = Mask(msgspec.structs.replace(PLAIN, bounds=acting), SIZES)

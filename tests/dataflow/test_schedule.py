@@ -44,7 +44,7 @@ def clashes(schedule: Schedule) -> bool:
     return False
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(groups())
 def test_a_schedule_keeps_units_and_dependencies(group):
     tasks, edges = group
@@ -59,7 +59,7 @@ def test_a_schedule_keeps_units_and_dependencies(group):
         assert schedule.ii == resource_bound(tasks)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=32, deadline=None)
 @given(groups())
 def test_buffers_cover_the_lifetime_of_every_result(group):
     tasks, edges = group

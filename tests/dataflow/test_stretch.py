@@ -10,7 +10,7 @@ from einsim.dataflow.lower import lower
 from tests.dataflow.cases import program_case
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.integers(0, 2**32))
 def test_a_stretch_is_a_range_of_alike_iterations(seed: int) -> None:
     case = program_case(seed, largest=12)

@@ -29,7 +29,7 @@ def attention(template, machine, **settings_of_machine):
     return simulate(lower(build_mapping(cascade, chip, template), cascade, chip), chip)
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32))
 def test_every_cycle_has_one_reason_and_the_jump_knows_them_all(seed):
     case = program_case(seed, largest=12)

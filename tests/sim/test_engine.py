@@ -18,7 +18,7 @@ from tests.dataflow.cases import program_case
 from tests.sim.replay import Replay
 
 SEEDS = st.integers(0, 2**32)
-LAWS = settings(max_examples=30, deadline=None, derandomize=True)
+LAWS = settings(max_examples=12, deadline=None, derandomize=True)
 
 
 def lowered(seed, **options):
@@ -92,7 +92,7 @@ def test_busy_and_stalls_add_up_to_the_cycles(seed):
     assert found.stalls in found.stalls_by_unit.values()
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(SEEDS)
 def test_the_same_input_gives_the_same_output(seed):
     program, chip = lowered(seed)
@@ -101,7 +101,7 @@ def test_the_same_input_gives_the_same_output(seed):
     assert simulate(program, chip) == simulate(again, chip)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(SEEDS)
 def test_timelines_never_overlap_on_an_engine(seed):
     program, chip = lowered(seed, largest=4)

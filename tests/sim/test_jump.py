@@ -34,7 +34,7 @@ def alike(program, chip):
     return jumped.skipped
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=24, deadline=None, derandomize=True)
 @given(SEEDS)
 def test_jump_equals_the_plain_run(seed):
     case = program_case(seed, largest=12)

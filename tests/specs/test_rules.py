@@ -25,7 +25,7 @@ def in_kernel(n, m, extent, bits, values, access):
     return stored(n, m, extent, bits, values, access), up(extent, values), down(extent, values)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(n=st.integers(1, 8), m=st.integers(0, 8), extent=COUNT, bits=PART, values=PART, access=PART)
 def test_a_rule_is_the_same_in_a_kernel(n, m, extent, bits, values, access):
     numbers = (n, m, extent, bits, values, access)

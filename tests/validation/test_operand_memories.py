@@ -45,8 +45,8 @@ GEMMINI = Form(
     memories="spad: {parent: dram, capacity: 256KiB, access: 16B}\n  acc: {parent: dram, capacity: 64KiB, access: 64B, value_bits: 32}",
     unit="kind: systolic, dims: {rows: 16, cols: 16}, reads_from: {inputs: spad, outputs: acc}, accumulator_bits: 32",
     work=PRODUCT,
-    sizes={"m": 64, "n": 64, "k": 64},
-    # 16 tiles of 64 x 16 x 16: 64 steps, in each 16 values of A; 256 weights a tile, once; 64 x 16 results a tile
+    sizes={"m": 32, "n": 32, "k": 32},
+    # 4 tiles of 32 x 16 x 16: 32 steps, in each 16 values of A; 256 weights a tile, once; 32 x 16 results a tile
     mapping="""
 keep A B in spad x1
   keep Z in acc x1
@@ -55,13 +55,13 @@ keep A B in spad x1
         Z on mesh rows=k cols=n weight-stationary
 """,
     bytes_moved={
-        "dram": {"A": 64 * 64, "B": 64 * 64, "Z": 64 * 64},
-        "spad": {"A": 64 * 64 + 16 * 64 * 16, "B": 64 * 64 + 16 * 256},
-        # each of the four tiles along k leaves 4 bytes for a sum, three take it up; all are read on the way out
-        "acc": {"Z": 4 * 1024 * 4 * (4 + 3) + 64 * 64 * 4},
+        "dram": {"A": 1024, "B": 1024, "Z": 1024},
+        "spad": {"A": 1024 + 4 * 32 * 16, "B": 1024 + 4 * 256},
+        # each of the two tiles along k leaves 4 bytes for a sum, one takes it up; all are read on the way out
+        "acc": {"Z": 2 * 512 * 4 * (2 + 1) + 1024 * 4},
     },
-    held={"spad": 2 * 64 * 64, "acc": 64 * 64 * 4},
-    busy_cycles=16 * 64,
+    held={"spad": 2 * 1024, "acc": 1024 * 4},
+    busy_cycles=4 * 32,
 )
 
 TPUV1 = Form(

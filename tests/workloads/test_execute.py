@@ -19,7 +19,7 @@ def run(text, **inputs):
     return execute(cascade, inputs)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 7))
 def test_a_product_over_a_shared_rank_is_a_matrix_product(m, k, n):
     a, b = RNG.normal(size=(m, k)), RNG.normal(size=(k, n))
@@ -127,7 +127,7 @@ def test_parts_beyond_the_end_of_a_partitioned_rank_do_not_count():
     np.testing.assert_allclose(found["Y"], x * 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(st.integers(1, 20), st.integers(1, 8), st.data())
 def test_pruning_keeps_the_largest_of_every_group(extent, group, data):
     kept = data.draw(st.integers(1, group))

@@ -37,7 +37,7 @@ def by_hand(box, constraints):
     return sum(all(sum(v * p[r] for r, v in c.items()) + k >= 0 for c, k in constraints) for p in named)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(systems())
 def test_a_count_equals_visiting_every_point(system):
     assert count(*system) == by_hand(*system)
@@ -71,7 +71,7 @@ MASKS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=48, deadline=None)
 @given(MASKS, st.integers(1, 14), st.integers(1, 6), st.data())
 def test_masked_attention_has_the_points_of_its_mask_in_any_tile(mask, seq, m0, data):
     documents = {"documents": (mask["block"],)} if mask["block"] else {}
@@ -93,7 +93,7 @@ def test_masked_attention_has_the_points_of_its_mask_in_any_tile(mask, seq, m0, 
     assert cascade.points("RM") == blocks
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(
     st.integers(1, 5),
     st.integers(1, 5),

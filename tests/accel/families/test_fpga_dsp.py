@@ -16,7 +16,7 @@ from einsim.specs.errors import SpecError
 from einsim.workloads.notation import parse
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(1, 64), st.integers(1, 3), st.integers(1, 4))
 def test_dsps_are_counted_exactly(rows, slrs, packing):
     changes = {

@@ -10,7 +10,7 @@ from einsim.accel.load import load_machine
 from einsim.specs.errors import SpecError
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(1, 4096), st.integers(1, 4096), st.integers(1, 64))
 def test_pes_follow_rows_cols_and_cores(rows, cols, cores):
     sizes = {"array.rows": str(rows), "array.cols": str(cols), "cores": str(cores)}

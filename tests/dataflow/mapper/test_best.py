@@ -29,7 +29,7 @@ from einsim.workloads.notation import parse
 EDGE = load_machine("flat-edge")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     seed=st.integers(0, 10**9), objective=st.sampled_from(["latency", "energy", "edp", "buffer", "pareto"])
 )

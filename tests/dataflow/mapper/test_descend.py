@@ -32,7 +32,7 @@ def test_few_choices_are_all_judged(said: Said) -> None:
     assert not found.found or found.found[0][0] == min(key for key in said if key is not None)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(said=JUDGED, most=st.integers(1, 60))
 def test_a_descent_ends_no_worse_than_it_starts_within_what_it_may(said: Said, most: int) -> None:
     """And where it was not cut short, no change of one or two values is better."""

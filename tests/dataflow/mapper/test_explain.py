@@ -17,7 +17,7 @@ from einsim.workloads.notation import parse
 EDGE = load_machine("flat-edge")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(seed=st.integers(0, 10**9))
 def test_a_faster_part_never_slows_and_never_more_than_halves(seed: int) -> None:
     space = problem(seed)

@@ -84,7 +84,7 @@ def agree(space: MapSpace, point: Point) -> None:
         assert least <= program.buffers.get(name, 0) <= most
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(seed=st.integers(0, 10**9), levels=st.integers(1, 2), systolic=st.booleans())
 def test_the_model_is_the_analytical_model(seed: int, levels: int, systolic: bool) -> None:
     rng = random.Random(seed)
@@ -99,7 +99,7 @@ def test_the_model_is_the_analytical_model(seed: int, levels: int, systolic: boo
     agree(space, point)
 
 
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=14, deadline=None)
 @given(
     seed=st.integers(0, 10**9), levels=st.integers(1, 2), systolic=st.booleans(),
     texts=st.sampled_from(((BOUNDED, 9), (SHIFTED, 6))),
@@ -134,7 +134,7 @@ def test_long_ranks_that_bounds_tie_are_counted_as_exactly(bounds: str) -> None:
             agreed += 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**9), j=st.integers(1, 4), p=st.integers(1, 4))
 def test_the_model_counts_what_is_read_at_both_halves(seed: int, j: int, p: int) -> None:
     rng = random.Random(seed)
@@ -150,7 +150,7 @@ def test_the_model_counts_what_is_read_at_both_halves(seed: int, j: int, p: int)
     agree(space, point)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**9), texts=st.sampled_from((TEXTS, BOUNDED, SHIFTED)), systolic=st.booleans())
 def test_no_point_of_a_nest_is_below_its_bound(seed: int, texts: Any, systolic: bool) -> None:
     rng = random.Random(seed)
@@ -183,7 +183,7 @@ def test_the_model_is_the_analytical_model_on_presets(preset: str) -> None:
         agree(space, point)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**9))
 def test_every_point_simulates_with_the_same_traffic(seed: int) -> None:
     rng = random.Random(seed)
@@ -197,7 +197,7 @@ def test_every_point_simulates_with_the_same_traffic(seed: int) -> None:
     assert run.cycles >= bound.cycles
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**9))
 def test_the_model_refuses_what_legality_refuses(seed: int) -> None:
     rng = random.Random(seed)
@@ -220,7 +220,7 @@ def _legal(work: Cascade, chip: Machine, nest: NestPoint, inside: Inside) -> boo
     return True
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**9))
 def test_the_model_counts_the_parts_that_cores_have(seed: int) -> None:
     rng = random.Random(seed)
@@ -273,7 +273,7 @@ def test_orders_of_a_layout_share_its_arrays(seed: int) -> None:
                     assert np.array_equal(mine, theirs)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_what_passes_along_a_dimension_is_what_its_lanes_use(data: st.DataObject) -> None:
     count = data.draw(st.integers(0, 4))

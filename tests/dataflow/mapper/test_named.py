@@ -45,7 +45,7 @@ def drawn(some: TemplateSpace, seed: int) -> Choice:
     return tuple((name, draw.choice(values)) for name, values in some.menus.items())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**9), heads=st.integers(1, 2), keys=st.integers(3, 9))
 def test_every_choice_is_refused_with_a_reason_or_computes_right(seed: int, heads: int, keys: int) -> None:
     """On an array of 2 x 2 and lanes, which the sizes don't divide."""
@@ -80,7 +80,7 @@ def with_share(mapping: Mapping, share: float) -> Mapping:
     return msgspec.structs.replace(mapping, tree=changed(mapping.tree))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**9), edge=st.booleans(), seq=st.sampled_from((1000, 4096)))
 def test_the_share_that_is_spilled_is_the_least_that_fits(seed: int, edge: bool, seq: int) -> None:
     """One notch less is refused."""
@@ -97,7 +97,7 @@ def test_the_share_that_is_spilled_is_the_least_that_fits(seed: int, edge: bool,
         assert fits[0] or not fits[1]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**9), seq=st.sampled_from((128, 200, 512)), heads=st.integers(1, 3))
 def test_waits_for_earlier_iterations_are_not_above_what_is_simulated(
     seed: int, seq: int, heads: int

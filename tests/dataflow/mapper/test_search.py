@@ -64,7 +64,7 @@ def held_against_brute_force(space: MapSpace, objective: str, cap: bool) -> None
     assert best == pytest.approx(columns(objective, rows).min(), rel=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(seed=st.integers(0, 10**9))
 def test_the_front_is_the_brute_force_front(seed: int) -> None:
     space = problem(seed, most=1e4)
@@ -74,7 +74,7 @@ def test_the_front_is_the_brute_force_front(seed: int) -> None:
     assert np.allclose(front(mine), front(rows), rtol=1e-12) if len(rows) else not len(mine)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**9))
 def test_a_restriction_never_gives_a_better_answer(seed: int) -> None:
     space = problem(seed)

@@ -47,7 +47,14 @@ def law(model, accel, level="analytical", **settings):
     return saved
 
 
-@pytest.mark.parametrize("accel", ["sa8295p", "tpu-v4i", "flat-edge", "eyeriss-like", "vcu1525-sat"])
+@pytest.mark.parametrize(
+    "accel",
+    [
+        "sa8295p",
+        "vcu1525-sat",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("tpu-v4i", "flat-edge", "eyeriss-like")),
+    ],
+)
 def test_it_is_never_slower_or_hungrier(file, accel):
     config = MIXTURE if accel == "sa8295p" else T5 if accel == "flat-edge" else CONFIG
     assert law(file(config), accel, seq=24, **({"decode": 4} if accel == "sa8295p" else {})) > 0

@@ -157,7 +157,14 @@ def test_requests_hold_a_cache_each(file):
     assert found.moments[-1].kept_bytes == 3 * (32 + 64) * 2 * 2 * 16 * 2
 
 
-@pytest.mark.parametrize("settings", [{"seq": 8}, {"seq": (48, 8)}, {"seq": 8, "b": 3}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"seq": (48, 8)},
+        pytest.param({"seq": 8}, marks=pytest.mark.slow),
+        pytest.param({"seq": 8, "b": 3}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_prompt_shorter_than_a_group_is_read_all_the_same(file, settings):
     """Of Q's and K's inputs the sums of groups had one name, and a phase that failed was left out in silence."""
     found = run(file(CONFIG), decode=2, weights=4, group=32, **settings)

@@ -27,7 +27,7 @@ RUNS = st.builds(
 
 
 @given(RUNS, st.integers(0, 50), st.integers(1, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=24, deadline=None)
 def test_a_linear_cost_is_summed_exactly_from_at_most_three_lengths(run, slope, fixed):
     looked = []
 
@@ -43,7 +43,7 @@ def test_a_linear_cost_is_summed_exactly_from_at_most_three_lengths(run, slope, 
 
 
 @given(RUNS, st.integers(0, 12_000), st.integers(1, 50))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=24, deadline=None)
 def test_a_window_that_fills_is_summed_exactly(run, window, slope):
     def cost(length):
         return 1000 + slope * min(length, window)

@@ -42,7 +42,7 @@ def test_one_output_ends_in_the_cycle_in_which_a_plain_python_chain_ends(length,
     assert history.index(total) + 1 == run.cycles == chain_cycles(spec, Gemm(m=1, n=1, k=depth))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_chains_compute_the_product_in_the_closed_forms_cycles(data):
     size = st.integers(1, 14)

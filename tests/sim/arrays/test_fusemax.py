@@ -13,7 +13,7 @@ from einsim.sim.arrays.fusemax import FuseMaxSpec, HeadShape, busy_cycles, fusem
 size = st.integers(1, 40)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     rows=st.integers(1, 300),
     cols=size,

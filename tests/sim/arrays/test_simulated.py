@@ -31,9 +31,10 @@ def scale_sim(dataflow, R, C, M, N, K):
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
-def test_the_simulator_counts_scale_sims_cycles_and_words_on_400_shapes_each(dataflow):
+@pytest.mark.parametrize("shapes", [100, pytest.param(400, marks=pytest.mark.slow)])
+def test_the_simulator_counts_scale_sims_cycles_and_words(dataflow, shapes):
     rng = np.random.default_rng(DATAFLOWS.index(dataflow))
-    for i in range(400):
+    for i in range(shapes):
         R, C, M, N, K, m = (int(x) for x in rng.integers(1, (40, 40, 300, 300, 300, 17)))
         n = int(rng.integers(1, m + 1)) if i % 2 else m
         found = simulated(

@@ -32,14 +32,14 @@ def cases(draw):
 rates = st.floats(0.05, 50)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(case=cases())
 def test_unlimited_ports_cost_nothing(case):
     result = fed(*case, Ports())
     assert result.cycles == result.array_cycles == elapsed(*case)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(case=cases(), load=rates, store=rates, faster=st.floats(1, 4))
 def test_finite_ports_bound_the_time_waits_add_up_and_faster_is_never_slower(case, load, store, faster):
     slow = fed(*case, Ports(load_words_per_cycle=load, store_words_per_cycle=store))
@@ -99,7 +99,7 @@ def walk(begin, release, done, burst, load, store):
     return began, max(stored.values())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(data=st.data())
 def test_the_recurrence_equals_a_walk_over_every_cycle(data):
     count = data.draw(st.integers(1, 8))

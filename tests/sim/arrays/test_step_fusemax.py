@@ -13,7 +13,7 @@ from einsim.sim.arrays.step_fusemax import step_fusemax
 from einsim.specs.errors import RuleError
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(data=st.data())
 def test_every_value_is_that_of_the_cascade_in_integers(data):
     rows, cols, e, f = (data.draw(st.integers(1, 9)) for _ in range(4))

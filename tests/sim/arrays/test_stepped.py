@@ -44,7 +44,7 @@ def test_stepped_equals_closed_form_on_400_random_shapes_each(dataflow, conventi
         agree(array, *operands(rng, M, N, K, nm), nm)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=32, deadline=None)
 @given(data=st.data())
 def test_stepped_equals_closed_form_wherever_hypothesis_looks(data):
     size = st.integers(1, 40)
@@ -104,7 +104,7 @@ def twin_weight(R, C, a, b):
     return out, activity
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(R=st.integers(1, 6), C=st.integers(1, 6), data=st.data())
 def test_a_tile_runs_as_in_a_plain_python_array_cycle_by_cycle(R, C, data):
     stream = data.draw(st.integers(1, 9))

@@ -30,7 +30,7 @@ def put(transfers, slot, channel, bank, row, write, first=0):
     transfers.left[slot, channel] = len(bank)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(
     t=clocks(), seed=st.integers(0, 10**6), stops=st.lists(st.integers(1, 90), max_size=12), data=st.data()
 )
@@ -59,7 +59,7 @@ def test_stopping_counting_anew_and_going_on_gives_the_commands_of_one_run(t, se
     assert set(joined[len(whole) :, 1]) <= {REF, PREA}  # while it waited for the last stop
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(seed=st.integers(0, 10**6), name=st.sampled_from(names()), until=st.sampled_from([200, 1500, NEVER]))
 def test_alike_channels_computed_once_are_the_channels_computed_each(seed, name, until):
     rng = np.random.default_rng(seed)

@@ -251,7 +251,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(t=clocks(), data=st.data())
 def test_scheduler_equals_a_twin_that_walks_every_cycle(option, t, data):
     groups, per_group = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))

@@ -25,7 +25,7 @@ RUNS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(runs=RUNS, sms=st.integers(1, 6), residents=st.integers(1, 4))
 def test_never_faster_than_the_sms_the_device_or_the_longest_block(
     runs: list[tuple[int, float, float, float]], sms: int, residents: int

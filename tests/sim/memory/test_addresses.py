@@ -35,7 +35,7 @@ def instances(program, op, most=200):
             return
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(SEEDS)
 def test_the_tiles_of_a_tensor_begin_where_its_first_element_lies(seed):
     """The first element of every tile, by its indices and the tensor's shape, is at the tile's first byte."""
@@ -79,7 +79,7 @@ def op_einsum(work, op):
     return op.subject if op.kind == "store" or not using else using[0]
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(SEEDS)
 def test_every_and_shift_say_when_all_pieces_move_by_whole_rows(seed):
     _, program, where = drawn(seed)

@@ -55,7 +55,7 @@ CHANGES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(SEEDS, CHANGES)
 def test_the_jump_stays_exact_traffic_the_same_and_the_bound_a_bound(seed, changes):
     work, chip, other, mapping = drawn(seed, **changes)
@@ -66,7 +66,7 @@ def test_the_jump_stays_exact_traffic_the_same_and_the_bound_a_bound(seed, chang
     assert analyse(program, other).cycles <= result.cycles
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(SEEDS)
 def test_a_bus_carries_every_transfer_of_its_memories_one_at_a_time(seed):
     work, _, other, mapping = drawn(seed, gb={"bus": "noc", "bus_bytes_per_s": RATE})
@@ -83,7 +83,7 @@ def test_a_bus_carries_every_transfer_of_its_memories_one_at_a_time(seed):
     assert bool(spans) == bool(crossing)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(SEEDS, st.sampled_from([2, 3, 4]))
 def test_a_bank_gives_its_share_of_the_rate_and_one_bank_is_no_banks(seed, banks):
     rates = {"read_bytes_per_s": 8_000_000_000, "shared_port": True, "write_bytes_per_s": None}
@@ -100,7 +100,7 @@ def test_a_bank_gives_its_share_of_the_rate_and_one_bank_is_no_banks(seed, banks
             assert sum(ours) == banks * sum(theirs)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(SEEDS, st.integers(1, 50))
 def test_a_descriptor_costs_its_cycles_for_every_transfer(seed, cycles):
     work, chip, other, mapping = drawn(seed, gb={"descriptor_cycles": cycles})

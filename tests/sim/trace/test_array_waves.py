@@ -21,7 +21,7 @@ def array(rows, cols, convention="overlapped", dataflow="output-stationary"):
     return ArraySpec(rows=rows, cols=cols, dataflow=dataflow, convention=convention)
 
 
-@settings(max_examples=80)
+@settings(max_examples=32)
 @given(SIZES, SIZES, SIZES, SIZES, st.integers(1, 9), CONVENTIONS, st.integers(0, 999))
 def test_every_product_and_result_is_the_stepped_models(rows, cols, m, n, k, convention, seed):
     rng = np.random.default_rng(seed)

@@ -25,7 +25,7 @@ def recording(seed):
     return record(lower(mapping, work, chip), mapping, work, chip)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS)
 def test_a_perfetto_trace_read_by_its_wire_format_is_the_recording(tmp_path_factory, seed):
     seen = recording(seed)
@@ -46,7 +46,7 @@ def test_a_perfetto_trace_read_by_its_wire_format_is_the_recording(tmp_path_fact
             assert kept == [(stamp(e.start), stamp(e.end), e.name, e.details) for e in track.events]
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS)
 def test_a_chrome_trace_is_the_recording(tmp_path_factory, seed):
     seen = recording(seed)
@@ -64,7 +64,7 @@ def test_a_chrome_trace_is_the_recording(tmp_path_factory, seed):
             assert one == (pytest.approx(tick / seen.ticks_per_cycle), value)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(SEEDS)
 def test_waves_read_by_wellen_are_the_recording(tmp_path_factory, seed):
     seen = recording(seed)

@@ -43,7 +43,7 @@ def without_overlap(pieces):
     return all(one[1] <= two[0] for one, two in itertools.pairwise(pieces))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(SEEDS)
 def test_a_whole_recording_holds_all_work_and_all_waiting(seed):
     program, mapping, work, chip = drawn(seed)
@@ -69,7 +69,7 @@ def test_a_whole_recording_holds_all_work_and_all_waiting(seed):
         assert sum(piece.end - piece.start for piece in (*mine, *idle)) == last
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(SEEDS)
 def test_buffers_hold_what_was_reserved_for_them_at_most(seed):
     program, mapping, work, chip = drawn(seed)
@@ -82,7 +82,7 @@ def test_buffers_hold_what_was_reserved_for_them_at_most(seed):
     assert not any(left.values())  # at the end every tile has been given up
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @example(11274, 0.0, 0.125)  # a transfer's last port still drains at its end
 @given(SEEDS, st.floats(0, 1), st.floats(0, 1))
 def test_a_window_is_that_part_of_the_whole(seed, first, second):

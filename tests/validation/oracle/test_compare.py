@@ -7,7 +7,7 @@ import pytest
 from einsim.validation.oracle.compare import Verdict, draw, judge
 from einsim.validation.oracle.draw_cascade import KINDS
 
-FAST, SLOW = 120, 3000
+FAST, SLOW = 60, 3000
 
 
 def verdicts(cases: range) -> list[Verdict]:

@@ -53,7 +53,7 @@ def cases(draw: st.DrawFn):
     }  # fmt: skip
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=48, deadline=None)
 @given(cases(), st.data())
 def test_any_attention_equals_masked_softmax(case, data):
     p = data.draw(st.integers(1, case["m"]))
