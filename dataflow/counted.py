@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
@@ -16,13 +17,15 @@ from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Layout, Leaf, summed
 from einsim.dataflow.leaf import Residence, leaf_cost, partial_sum
+from einsim.dataflow.lines import volumes
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.transfer import transfer_volume
 from einsim.dataflow.turns import holding
-from einsim.dataflow.volume import TileVolumes, Volume
+from einsim.dataflow.volume import Key, TileVolumes, Volume
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Access, Cascade
 from einsim.workloads.order import lags
+from einsim.workloads.sparsity import group_size
 
 
 class OpTiles(NamedTuple):
@@ -105,8 +108,10 @@ def _counted(
     key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
     path = Path(loops, draft.when, cascade.sizes, key_ranks, resumed, cut, wide=wide)
     single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
-    counts, costs = path.instances(), {}
-    for key in counts:
+    counts = path.instances()
+    single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
+
+    def volume(key: Key) -> Volume:
         extents = {**cascade.sizes, **single, **dict(zip(key_ranks, key, strict=False))}
         tile = {**{rank: (0, extent) for rank, extent in extents.items()}, **path.tiles.get(key, {})}
         by_points = cut is not None and bool(cut.reduced)
@@ -114,19 +119,31 @@ def _counted(
         begun, unfinished = (number if by_points or not number else None for number in around[:2])
         still = begun if draft.kind == "load" and resumed else unfinished if last else None
         if not all(key[: len(key_ranks)]) or still == 0:
-            costs[key] = Volume()
-        elif draft.kind == "compute":
+            return Volume()
+        if draft.kind == "compute":
             mask = cut.masks[0] if cut is not None else None
-            costs[key] = _compute_volume(
+            made = _compute_volume(
                 draft.leaf, cascade, machine, clock, tile, mask, begun, unfinished, known.leaves
             )
-            if turn:
-                costs[key] = holding(costs[key], turn)
-        else:
-            partial = 0 if last else unfinished
-            costs[key] = transfer_volume(draft, layout, cascade, machine, clock, tile, begun, partial)
+            return holding(made, turn) if turn else made
+        partial = 0 if last else unfinished
+        return transfer_volume(draft, layout, cascade, machine, clock, tile, begun, partial)
+
+    costs = volumes([*counts], path.tiles, _period(draft, cascade, machine), volume)
     slots = tuple(at for at, loop in enumerate(draft.path) if loop in resumed)
     return OpTiles(key_ranks, slots, cut, wide, TileVolumes(costs, counts))
+
+
+def _period(draft: DraftOp, cascade: Cascade, machine: Machine) -> int:
+    """Points that are whole folds, groups and accesses of all that an operation's tiles lie on and in."""
+    leaves = draft.served or (draft.leaf,)
+    dims = (size for leaf in leaves for size in machine.unit(leaf.node.unit).dims.values())
+    names = {name for leaf in leaves for name in cascade.einsum(leaf.node.einsum).accesses}
+    tensors = [cascade.tensor(name) for name in (draft.subject, *sorted(names))]
+    groups = (group_size(tensor.sparsity) for tensor in tensors)
+    bits = [8 * memory.access_bytes for memory in machine.memories]
+    accesses = (many // math.gcd(many, tensor.bits) for many in bits for tensor in tensors)
+    return math.lcm(*dims, *groups, *accesses)
 
 
 def _resumed(

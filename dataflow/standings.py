@@ -9,24 +9,23 @@ each of its iterations that bounds may cut, and one of those that they leave ali
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from einsim.dataflow.mask import Mask
 from einsim.dataflow.rows import Bools, Ints, number
-from einsim.dataflow.tile_keys import LoopPath
-from einsim.workloads.points import MOST_STEPS, Linear
+from einsim.dataflow.sides import Sides, least, standing, trimmed, whole, wholes
+from einsim.dataflow.tile_keys import Key, LoopPath
+from einsim.workloads.points import MOST_STEPS
 
 FEW: Final = 64
 """Iterations of all loops together up to which a path counts its positions one by one."""
 MOST_ROWS: Final = 2**18
 """Rows that are made at once."""
-
-Sides = dict[str, tuple[Ints, Ints]]
-"""First and last point of each rank in each row [N]."""
 
 
 def stands(path: LoopPath) -> bool:
@@ -80,14 +79,51 @@ class Standings:
         self.masks = [mask for mask in path.cut.masks if mask]
         self.absolute = bool(path.cut.reduced)  # what else adds to the same results stands elsewhere
 
-    def counts(self) -> dict[tuple[int, ...], int]:
+    def counts(self) -> dict[Key, int]:
         """How often each key occurs, in the order in which they occur first."""
-        found: dict[tuple[int, ...], int] = {}
+        found: dict[Key, int] = {}
         for rows in self._walked(self._start(), 0):
-            for position, times in zip(rows.position.tolist(), rows.times.tolist(), strict=True):
-                key = self.path.key(position)
+            for key, times in zip(self._keys(rows), rows.times.tolist(), strict=True):
                 found[key] = found.get(key, 0) + times
         return found
+
+    def _keys(self, rows: _Stands) -> Iterator[Key]:
+        """The keys of some positions, as `Path.key` has them, and the tiles that they are of."""
+        path, cut, count = self.path, self.cut, len(rows.times)
+        inner = [sorted(mask.tied.difference(cut.ranks)) for mask in cut.masks]
+        if self.absolute or (any(inner) and not cut.uncut):  # which looks for holes in each
+            yield from map(path.key, rows.position.tolist())
+            return
+        box = self._box(rows, path.depth)
+        left = self._left(box, count)
+        there = next(iter(left.values()))[1] >= 0
+        left |= {rank: box.get(rank, whole(path.sizes[rank])) for rank in cut.uncut if rank in left}
+        left = {rank: (np.broadcast_to(low, count), np.broadcast_to(high, count))
+                for rank, (low, high) in left.items()}  # fmt: skip
+        sizes = [left.get(rank, whole(path.sizes[rank])) for rank in path.key_ranks]
+        every = [np.where(there, high - low + 1, 0) for low, high in sizes]
+        every += [rows.after, rows.before][: path.sums]
+        begins = [left[rank][0] if rank in left else np.zeros_like(rows.after) for rank in cut.places]
+        places = [low % of if of else low for low, of in zip(begins, cut.places.values(), strict=True)]
+        stand = []
+        for mask, more in zip(cut.masks, inner, strict=True):
+            columns = standing(mask, left, count)
+            cutting = ~np.all(columns[::2], axis=0) if columns else np.zeros(count, dtype=bool)
+            columns += [side[1] - side[0] + 1 for side in (left[rank] for rank in more)]
+            stand.append((cutting.tolist(), np.stack([*columns, rows.after]).T[:, : len(columns)].tolist()))
+        sides = ((low.tolist(), (high - low + 1).tolist()) for low, high in left.values())
+        boxes = zip(*(zip(*side, strict=True) for side in sides), strict=True)
+        starts = np.stack([*every, rows.after]).T[:, : len(every)].tolist()
+        lows = np.stack([*places, rows.after]).T[:, : len(places)].tolist()
+        for at, (some, tile) in enumerate(zip(there.tolist(), boxes, strict=True)):
+            key = tuple(starts[at])
+            if some:
+                key += tuple(lows[at])
+                if any(cutting[at] for cutting, _ in stand):
+                    cuts = ((len(one[at]), *one[at]) if cutting[at] else (0,) for cutting, one in stand)
+                    key += tuple(itertools.chain(*cuts))
+                path.tiles.setdefault(key, dict(zip(left, tile, strict=True)))
+            yield key
 
     def total(self) -> int:
         """Number of positions."""
@@ -267,7 +303,7 @@ class Standings:
         mask, count, columns = self.cut.masks[0], len(rows.times), list[Ints]()
         left = self._left(box, count)
         own = {rank: left[rank] for rank in self.cut.results if rank in left}
-        mine = {**_wholes(mask), **box, **own}
+        mine = {**wholes(mask), **box, **own}
         for after in (False, True)[: self.path.sums]:
             for at in self.path.resumed:
                 loop, outer = self.path.loops[at], self._box(rows, at)
@@ -289,7 +325,7 @@ class Standings:
         for rank, (low, high) in left.items():
             columns += [np.where(alive, low - mine[rank][0], 0), np.where(alive, high - low, 0)]
         columns += [np.where(alive, column, 0) for column in standing(mask, left, count)]
-        every = {rank: {**_wholes(mask), **box}[rank] for rank in mask.tied}
+        every = {rank: {**wholes(mask), **box}[rank] for rank in mask.tied}
         sizes = [
             np.prod(np.broadcast_arrays(*(high - low + 1.0 for low, high in one.values())), axis=0)
             for one in ({rank: mine[rank] for rank in mask.tied}, every)
@@ -310,7 +346,7 @@ class Standings:
         for mask in self.cut.masks:
             there, sides = trimmed(mask, box, count)
             for rank in ranks:
-                low, high = sides.get(rank, box.get(rank, (np.int64(0), np.int64(mask.sizes[rank] - 1))))
+                low, high = sides.get(rank, box.get(rank, whole(mask.sizes[rank])))
                 lows, highs = found[rank]
                 found[rank] = (
                     np.where(there, np.minimum(lows, low), lows),
@@ -325,56 +361,3 @@ class Standings:
 def _by_ones(mask: Mask) -> bool:
     """Whether all bounds add and take away ranks as they are, so that all counts are exact."""
     return all(abs(value) == 1 for coefficients, _ in mask.linear for value in coefficients.values())
-
-
-def _wholes(mask: Mask) -> Sides:
-    return {rank: (np.zeros(1, np.int64), np.full(1, mask.sizes[rank] - 1)) for rank in mask.tied}
-
-
-def least(linear: Linear, box: Sides, sizes: Mapping[str, int]) -> Ints:
-    """The least that a constraint is in each box."""
-    coefficients, constant = linear
-    found = np.int64(constant) + np.zeros((), dtype=np.int64)
-    for rank, value in coefficients.items():
-        low, high = box.get(rank, (np.int64(0), np.int64(sizes[rank] - 1)))
-        found = found + np.minimum(value * low, value * high)
-    return np.asarray(found)
-
-
-def standing(mask: Mask, box: Sides, count: int) -> list[Ints]:
-    """`Mask.standing` of each box, as columns: whether it keeps a bound whole, and else where it stands."""
-    found: list[Ints] = []
-    for coefficients, constant in mask.linear:
-        whole = least((coefficients, constant), box, mask.sizes) >= 0
-        at = np.full(count, constant)
-        for rank, value in coefficients.items():
-            at = at + (value * box[rank][0] if rank in box else 0)
-        found += [np.broadcast_to(whole, count).astype(np.int64), np.where(whole, 0, at)]
-    return found
-
-
-def trimmed(mask: Mask, box: Sides, count: int) -> tuple[Bools, Sides]:
-    """`Mask.trim` of each box: whether something is left, and what of the tied ranks."""
-    there, ends = np.ones(count, dtype=bool), dict[str, tuple[Ints, Ints]]()
-    for rank in mask.tied:
-        low, high = box.get(rank, (np.int64(0), np.int64(mask.sizes[rank] - 1)))
-        ends[rank] = np.broadcast_to(low, count), np.broadcast_to(high, count)
-    moved = bool(ends) or bool(mask.linear)
-    while moved:
-        moved = False
-        for coefficients, constant in mask.linear:
-            most = np.full(count, constant)
-            for rank, value in coefficients.items():
-                most = most + np.maximum(value * ends[rank][0], value * ends[rank][1])
-            there &= most >= 0
-            for rank, value in coefficients.items():
-                low, high = ends[rank]
-                rest = most - np.maximum(value * low, value * high)
-                if value > 0:
-                    low = np.where(there, np.maximum(low, -(rest // value)), low)
-                else:
-                    high = np.where(there, np.minimum(high, rest // -value), high)
-                there &= low <= high
-                moved |= bool(((low != ends[rank][0]) | (high != ends[rank][1])).any())
-                ends[rank] = low, high
-    return there, ends
