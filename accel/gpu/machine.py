@@ -42,6 +42,10 @@ class Multiprocessor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """FLOP of `mma.sync` per clock."""
     sparse_tensor_flops: float
     """FLOP of `mma.sp` per clock, dense-equivalent."""
+    wgmma_flops: float
+    """FLOP of `wgmma` per clock."""
+    sparse_wgmma_flops: float
+    """FLOP of 2:4 `wgmma` per clock, dense-equivalent."""
     shared_bytes_per_clock: float
     """Bytes of shared memory per clock."""
     l2_bytes_per_clock: float
@@ -99,10 +103,16 @@ class GpuEnergy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """pJ of a FLOP of `mma.sync`."""
     sparse_tensor_flop_pj: float
     """pJ of a dense-equivalent FLOP of `mma.sp`."""
+    wgmma_flop_pj: float
+    """pJ of a FLOP of `wgmma`, its operands from shared memory included."""
+    sparse_wgmma_flop_pj: float
+    """The same of a dense-equivalent FLOP of 2:4 `wgmma`."""
     shared_byte_pj: float
     """pJ of a byte of shared memory."""
     l2_byte_pj: float
     """pJ of a byte from L2."""
+    l2_tile_byte_pj: float
+    """pJ of a byte of such a tile from L2."""
     dram_byte_pj: float
     """pJ of a byte read from DRAM."""
     dram_write_byte_pj: float
@@ -124,6 +134,11 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """L2 in bytes."""
     l2_bytes_per_clock: float
     """Bytes from L2 per clock, of all multiprocessors."""
+    l2_tile_bytes_per_clock: float
+    """The same of tiles that blocks side by side read at a time by TMA."""
+    l2_line_requests: float
+    """Requests of a warp for one and the same line of L2 that are served per clock, of asynchronous copies.
+    """
     l2_write_cost: float
     """Time of a byte written at L2 in those of a byte read."""
     dram_bytes_per_s: float
@@ -148,6 +163,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             "min_clock_hz",
             "l2_bytes",
             "l2_bytes_per_clock",
+            "l2_tile_bytes_per_clock",
+            "l2_line_requests",
             "l2_write_cost",
             "dram_bytes_per_s",
             "dram_write_cost",

@@ -34,6 +34,7 @@ def command() -> None:
 )  # fmt: skip
 @click.option("--quick", is_flag=True, help="One size of every kernel, no energy: about two minutes.")
 @click.option("--unseen", is_flag=True, help="Other shapes, on which nothing was fitted; no energy.")
+@click.option("--models", is_flag=True, help="Shapes of published models, and what was added for them.")
 @click.option(
     "--family", "families", multiple=True, metavar="NAME", help="Only this family. May be repeated."
 )
@@ -47,6 +48,7 @@ def gpu_command(
     folder: Path,
     quick: bool,
     unseen: bool,
+    models: bool,
     families: tuple[str, ...],
     no_energy: bool,
     no_vendor: bool,
@@ -56,8 +58,8 @@ def gpu_command(
     from einsim.validation.gpu.capture import capture, summary
     from einsim.validation.gpu.kernels.registry import FAMILIES
 
-    if quick and unseen:
-        raise click.UsageError("--quick and --unseen are two different sets of shapes: give one")
+    if quick + unseen + models > 1:
+        raise click.UsageError("--quick, --unseen and --models are different sets of shapes: give one")
     kinds = Named(tuple(FAMILIES))
     chosen = tuple(str(kinds.convert(name, None, None)) for name in families)
     try:
@@ -65,6 +67,7 @@ def gpu_command(
             folder,
             quick=quick,
             unseen=unseen,
+            models=models,
             families=chosen,
             energy=not (no_energy or quick or unseen),
             limit_s=limit_s,

@@ -16,12 +16,14 @@ import msgspec
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one block does in one phase. FLOPs of `mma.sp` are the dense-equivalent ones (both halves of a
-    2:4 row).
+    """What one block does in one phase. FLOPs of `mma.sp` and of 2:4 `wgmma` are the dense-equivalent ones
+    (both halves of a 2:4 row).
     """
 
     tensor_flops: int = 0
     sparse_tensor_flops: int = 0
+    wgmma_flops: int = 0
+    sparse_wgmma_flops: int = 0
     fma_ops: int = 0
     sfu_ops: int = 0
     alu_ops: int = 0
@@ -38,6 +40,10 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """This work, `count` times."""
         return Work(**{f: getattr(self, f) * count for f in self.__struct_fields__})
 
+    def share(self, among: int) -> Work:
+        """An equal part of this work, rounded up."""
+        return Work(**{f: ceil_div(getattr(self, f), among) for f in self.__struct_fields__})
+
 
 class BlockRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`blocks` consecutive blocks, in dispatch order, of `steps` steps each."""
@@ -49,14 +55,16 @@ class BlockRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """One kernel launch: its grid, what a block occupies, and what it does.
 
-    registers: per thread, as ptxas reports for sm_90a. shared_bytes: per block, static and dynamic together.
-    bytes_in_flight: per thread, global loads outstanding before the first is used (for bandwidth by latency).
-    waits: of a block that walks its data in passes, how often it waits for new data, and for data that was
-    read before. shared_reads: bytes that every block reads again, beside its own. in_turn: a warp's pipes
-    take turns within a step, because each needs what the one before gave (scores, exponentials, values); a
-    block of four warps has no others that would fill the gaps. after_waits: round trips to L2 after the last
-    block's work, of blocks that wait for one another. hot_requests: for one and the same line of L2 (rows of
-    a tile beyond the matrix read its last row).
+    registers: per thread, as ptxas reports for sm_90a. shared_bytes: per block, static and dynamic
+    together. bytes_in_flight: per thread, global loads outstanding before the first is used (for bandwidth
+    by latency). waits: of a block that walks its data in passes, how often it waits for new data, and for
+    data that was read before. shared_reads: bytes that every block reads again, beside its own.
+    shared_waits: of the waits for data read before, those for such bytes, which the first blocks find in
+    DRAM. in_turn: a warp's pipes take turns within a step, because each needs what the one before gave
+    (scores, exponentials, values); a block of four warps has no others that would fill the gaps. products:
+    by warp groups (`wgmma`), which read their operands from shared memory themselves, while the products
+    run. after_waits: round trips to L2 after the last block's work, of blocks that wait for one another.
+    hot_requests: for one and the same line of L2 (rows of a tile beyond the matrix read its last row).
     """
 
     kernel: str
@@ -68,7 +76,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bytes_in_flight: int = 4
     waits: tuple[int, int] | None = None
     shared_reads: int = 0
+    shared_waits: int = 0
     in_turn: bool = False
+    products: bool = False
     after_waits: int = 0
     hot_requests: int = 0
     tile: dict[str, int] = {}

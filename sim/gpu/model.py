@@ -11,7 +11,7 @@ from einsim.sim.gpu.dispatch import OVERLAP, makespan
 from einsim.sim.gpu.factors import Efficiency
 
 WARP = 32
-LINES_PER_CLOCK = 0.5  # of one and the same: an L2 slice gives 64 bytes a clock [published]
+GROUP = 128  # threads of a warp group
 SCHEDULERS = 4  # of an SM; a block with one warp for each has no other to fill its waits [NVIDIA]
 REGISTERS_UNIT = 8  # a thread's registers are given out in eights [CUDA occupancy calculator, 9.0]
 
@@ -62,18 +62,24 @@ def pipes(work: Work, gpu: Gpu, warps: int, far: float = 1.0) -> tuple[float, ..
         (work.fma_ops + work.alu_ops + work.sfu_ops) / sm.issue_lanes,
         work.fma_ops / sm.fma,
         work.sfu_ops / sm.sfu,
-        work.tensor_flops / sm.tensor_flops + work.sparse_tensor_flops / sm.sparse_tensor_flops,
+        work.tensor_flops / sm.tensor_flops
+        + work.sparse_tensor_flops / sm.sparse_tensor_flops
+        + work.wgmma_flops / sm.wgmma_flops
+        + work.sparse_wgmma_flops / sm.sparse_wgmma_flops,
         (work.shared_read_bytes + work.shared_write_bytes) / sm.shared_bytes_per_clock,
         work.barriers * warps / sm.barrier_warps,
         (far_read_bytes + work.global_write_bytes) / sm.l2_bytes_per_clock,
     )
 
 
-def together(clocks: tuple[float, ...], staged: bool, in_turn: bool = False) -> float:
+def together(clocks: tuple[float, ...], staged: bool, in_turn: bool = False, products: bool = False) -> float:
     """Clocks of work that uses several pipes, which overlap in part, or not at all where a warp uses them in
-    turn; loads of a staged kernel overlap wholly.
+    turn; loads of a staged kernel overlap wholly, and shared memory with the products of warp groups.
     """
     kept = clocks[:-1] if staged else clocks
+    if products:
+        issue, fma, sfu, tensor, shared, *rest = kept
+        kept = (issue, fma, sfu, max(tensor, shared), *rest)
     norm = 1.0 if in_turn else OVERLAP
     return max(float(sum(each**norm for each in kept) ** (1.0 / norm)), clocks[-1])
 
@@ -97,7 +103,10 @@ def launch_time(
 
     ends = [b + a for b, a in zip(before, after, strict=True)]
     staged = launch.stages > 1
-    local = together(tuple(ends), staged) + steps * together(step, staged)
+    products = launch.products
+    local = together(tuple(ends), staged, products=products) + steps * together(
+        step, staged, products=products
+    )
     local = np.maximum(local, gpu.overhead.block_s * gpu.sms * clock_hz)
     alone = unhidden(launch, gpu, traffic, before, step, after, steps, efficiency)
 
@@ -109,7 +118,8 @@ def launch_time(
     )
     moved = reads * far + writes
     crossing = traffic.dram_bytes + traffic.dram_write_bytes * (gpu.dram_write_cost - 1.0)
-    l2_s = (reads * far + writes * gpu.l2_write_cost) / (gpu.l2_bytes_per_clock * clock_hz)
+    l2_rate = gpu.l2_tile_bytes_per_clock if products else gpu.l2_bytes_per_clock
+    l2_s = (reads * far + writes * gpu.l2_write_cost) / (l2_rate * clock_hz)
     dram_s = moved / max(float(counts @ moved), 1.0) * crossing / gpu.dram_bytes_per_s
     shared = np.maximum(l2_s, dram_s)
 
@@ -132,7 +142,7 @@ def launch_time(
     bounds |= {"l2": float(counts @ l2_s), "dram": float(counts @ dram_s), "dispatch": dispatch_s}
     start_s = gpu.overhead.launch_s + touch_s
     after_s = launch.after_waits * gpu.latency.l2 / clock_hz
-    hot_s = launch.hot_requests / LINES_PER_CLOCK / clock_hz
+    hot_s = launch.hot_requests / gpu.l2_line_requests / clock_hz
     seconds = start_s + max(span, dispatch_s, hot_s) + after_s
     return LaunchTime(seconds=seconds, start_s=start_s, residents=residents, bounds=bounds)
 
@@ -156,9 +166,12 @@ def unhidden(
     rounds = launch.step.global_read_bytes / flying
     barrier = latency.barrier + latency.shared
     barriers = launch.step.barriers * barrier
-    if staged:
+    if launch.products and launch.in_turn:
+        loop = steps * max(turns(step, launch, gpu, efficiency), rounds * far) + far * efficiency.latency
+    elif staged:
         loop = steps * max(
-            together(step, staged, launch.in_turn and launch.threads <= SCHEDULERS * WARP) / efficiency.rate
+            together(step, staged, launch.in_turn and launch.threads <= SCHEDULERS * WARP, launch.products)
+            / efficiency.rate
             + barriers * efficiency.latency,
             rounds * far,
         )
@@ -171,21 +184,43 @@ def unhidden(
             beyond = latency.dram - latency.l2
             far = latency.l2 + beyond * traffic.missing
             back = latency.l1 + (latency.l2 + beyond * traffic.lost - latency.l1) * share
-            waits = np.full_like(steps, new * far + again * back)
+            shared = first_wave(launch, gpu) * beyond * traffic.missing
+            waits = np.full_like(steps, new * far + again * back + launch.shared_waits * shared)
             each = max(each, chain(launch.step, launch, gpu) * efficiency.latency)
         loop = steps * (each + barriers * efficiency.latency)
         loop += waits * efficiency.latency
     ends = np.full_like(steps, latency.block_start)
     for work, clocks in ((launch.prologue, before), (launch.epilogue, after)):
         waits_once = (far if work.global_read_bytes else 0.0) + work.barriers * barrier
-        ends += max(together(clocks, staged) / efficiency.rate, chain(work, launch, gpu) * efficiency.latency)
+        clocks_together = together(clocks, staged, products=launch.products)
+        ends += max(clocks_together / efficiency.rate, chain(work, launch, gpu) * efficiency.latency)
         ends += waits_once * efficiency.latency
     return np.asarray(loop + ends)
 
 
-def chain(work: Work, launch: Launch, gpu: Gpu) -> float:
-    """Clocks of a thread's operations one after the other, each waiting for the last."""
-    return (work.fma_ops + work.alu_ops + work.sfu_ops) / launch.threads * gpu.latency.dependent
+def turns(step: tuple[float, ...], launch: Launch, gpu: Gpu, efficiency: Efficiency) -> float:
+    """Clocks of a step of warp groups that compute on what they multiply.
+
+    A group's operations wait for one another, and the first of them for half of its own products; the busiest
+    pipe of all groups overlaps with that chain in a norm of 2.
+    """
+    groups = launch.threads // GROUP - 1  # the last one loads
+    tensor = step[PIPES.index("tensor")]
+    waits = tensor / groups / 2 / efficiency.rate
+    waits += chain(launch.step, launch, gpu, GROUP * groups) * efficiency.latency
+    return float((waits**OVERLAP + (max(step[:-1]) / efficiency.rate) ** OVERLAP) ** (1.0 / OVERLAP))
+
+
+def chain(work: Work, launch: Launch, gpu: Gpu, threads: int = 0) -> float:
+    """Clocks of a thread's operations one after the other, each waiting for the last; of all threads, or so
+    many.
+    """
+    return (work.fma_ops + work.alu_ops + work.sfu_ops) / (threads or launch.threads) * gpu.latency.dependent
+
+
+def first_wave(launch: Launch, gpu: Gpu) -> float:
+    """Share of the blocks that find in DRAM what all blocks read."""
+    return min(1.0, occupancy(launch, gpu) * gpu.sms / launch.grid)
 
 
 def from_l2(launch: Launch, gpu: Gpu, *, again: bool = False) -> float:

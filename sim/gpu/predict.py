@@ -5,6 +5,7 @@ that the power cap leaves.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import mul
 
 import msgspec
 
@@ -132,14 +133,18 @@ def core_joules(case: KernelCase, gpu: Gpu) -> dict[str, float]:
     """Joules of all work inside the SMs and L2 at the full clock, by component."""
     work, e = case.total, gpu.energy
     far = [launch.total.global_read_bytes * from_l2(launch, gpu) for launch in case.launches]
+    costs = [e.l2_tile_byte_pj if launch.products else e.l2_byte_pj for launch in case.launches]
     near = work.global_read_bytes - sum(far)  # from L1, at what shared memory costs
     shared = work.shared_read_bytes + work.shared_write_bytes + near
     picojoules = {
         "lanes": (work.fma_ops + work.alu_ops) * e.lane_pj,
         "sfu": work.sfu_ops * e.sfu_pj,
-        "tensor": work.tensor_flops * e.tensor_flop_pj + work.sparse_tensor_flops * e.sparse_tensor_flop_pj,
+        "tensor": work.tensor_flops * e.tensor_flop_pj
+        + work.sparse_tensor_flops * e.sparse_tensor_flop_pj
+        + work.wgmma_flops * e.wgmma_flop_pj
+        + work.sparse_wgmma_flops * e.sparse_wgmma_flop_pj,
         "shared": shared * e.shared_byte_pj,
-        "l2": (sum(far) + work.global_write_bytes) * e.l2_byte_pj,
+        "l2": sum(map(mul, far, costs)) + work.global_write_bytes * e.l2_byte_pj,
     }
     return {name: each * 1e-12 for name, each in picojoules.items()}
 

@@ -10,9 +10,17 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from einsim.validation.gpu.kernels.registry import FAMILIES, all_cases, family_hash, sizes_text, unseen_cases
+from einsim.validation.gpu.kernels.registry import (
+    FAMILIES,
+    MICRO,
+    all_cases,
+    family_hash,
+    model_cases,
+    sizes_text,
+    unseen_cases,
+)
 from einsim.validation.gpu.measurement import Measurement, append, read
-from einsim.validation.gpu.plan import Item, plan, unseen_plan
+from einsim.validation.gpu.plan import Item, models_plan, plan, unseen_plan
 
 ENERGY_S = 1.6
 
@@ -22,6 +30,7 @@ def capture(
     *,
     quick: bool = False,
     unseen: bool = False,
+    models: bool = False,
     families: tuple[str, ...] = (),
     energy: bool = True,
     limit_s: float = math.inf,
@@ -40,12 +49,12 @@ def capture(
     device = Device()
     meter = Meter(device.pci)
     folder.mkdir(parents=True, exist_ok=True)
-    kind = "-quick" if quick else "-unseen" if unseen else ""
+    kind = "-quick" if quick else "-unseen" if unseen else "-models" if models else ""
     path = folder / f"{device.name.lower().replace(' ', '-')}{kind}.csv"
     have = {(row.key, row.source_hash) for row in read(path)} if path.exists() else set()
     hashes = {family: family_hash(family) for family in FAMILIES}
     energy = energy and meter.counts_joules()
-    planned = unseen_plan() if unseen else plan(quick, energy)
+    planned = unseen_plan() if unseen else models_plan(energy) if models else plan(quick, energy)
     items = [item for item in planned if not families or item.case.family in families]
     items = [item for item in items if (item.key, hashes[item.case.family]) not in have]
     failures: list[str] = []
@@ -84,12 +93,13 @@ def progress(items: list[Item]) -> Any:
 def summary(path: Path) -> str:
     """Per family and variant, the best row: its rate, the vendor's time over ours, and the worst error."""
     flops = {
-        (c.family, c.variant, sizes_text(c)): c for c in (*all_cases(), *all_cases(True), *unseen_cases())
+        (c.family, c.variant, sizes_text(c)): c
+        for c in (*all_cases(), *all_cases(True), *unseen_cases(), *model_cases())
     }
     groups: dict[tuple[str, str], list[tuple[float, float, str, Measurement]]] = defaultdict(list)
     for row in read(path):
         case = flops.get(row.key[:3])
-        if (case is not None and row.l2 == "cold") or (row.family == "micro" and case is not None):
+        if (case is not None and row.l2 == "cold") or (row.family in MICRO and case is not None):
             groups[row.family, row.variant].append(
                 (
                     case.useful_flops / row.median_s / 1e12,

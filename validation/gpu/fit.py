@@ -20,7 +20,9 @@ from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.factors import Efficiency, factors_path
 from einsim.sim.gpu.predict import predict
 from einsim.validation.gpu.fit_machine import Pairs, paired
+from einsim.validation.gpu.kernels.registry import MICRO
 from einsim.validation.gpu.measurement import Measurement, read
+from einsim.validation.gpu.model_shapes import FIRST
 from einsim.validation.gpu.split import digest, split
 
 CAPTURES = Path(__file__).parent / "captures"
@@ -30,6 +32,7 @@ DEVICES = {"h100-sxm": "nvidia-h100-80gb-hbm3", "h200-sxm": "nvidia-h200"}  # pr
 # distributed with a scale of 5 %; a factor is taken to be near 1, log-normal with these widths; so that six
 # rows can't pull a factor far from 1, and eighty can.
 SCALE, RATE_WIDTH, LATENCY_WIDTH = 0.05, 0.25, 0.5
+SHARE = 0.8  # which the roofline's shares of peak and bandwidth are taken to be near
 FOLDS = 3  # by shape: factors are kept only if they serve rows that they weren't fitted on
 
 
@@ -49,6 +52,7 @@ def roofline(case: KernelCase, gpu: Gpu, peak: float, bandwidth: float) -> float
     """Seconds by a roofline: every launch's start, then FLOPs or bytes at a share of their best rates."""
     work = case.total
     flops = work.tensor_flops / gpu.sm.tensor_flops + work.sparse_tensor_flops / gpu.sm.sparse_tensor_flops
+    flops += work.wgmma_flops / gpu.sm.wgmma_flops + work.sparse_wgmma_flops / gpu.sm.sparse_wgmma_flops
     flops = max(flops, work.fma_ops / gpu.sm.fma) / (gpu.sms * gpu.clock_hz)
     starts = len(case.launches) * (gpu.overhead.launch_s + gpu.overhead.start_s + gpu.overhead.cold_touch_s)
     return starts + max(flops / peak, case.unique_bytes / gpu.dram_bytes_per_s / bandwidth)
@@ -108,10 +112,10 @@ def kept(pairs: Pairs, gpu: Gpu) -> Efficiency:
 
 
 def shares(pairs: Pairs, gpu: Gpu) -> tuple[float, float]:
-    """A family's two shares of the roofline, by the same loss; each is taken to be near 0.8."""
+    """A family's two shares of the roofline, by the same loss; each is taken to be near SHARE."""
 
     def loss(peak: float, bandwidth: float) -> float:
-        prior = sum((np.log(share / 0.8) / LATENCY_WIDTH) ** 2 / 2 for share in (peak, bandwidth))
+        prior = sum((np.log(share / SHARE) / LATENCY_WIDTH) ** 2 / 2 for share in (peak, bandwidth))
         found = [abs(np.log(roofline(c, gpu, peak, bandwidth) / r.median_s)) for c, r in pairs]
         return float(sum(found)) / SCALE + float(prior)
 
@@ -119,9 +123,12 @@ def shares(pairs: Pairs, gpu: Gpu) -> tuple[float, float]:
 
 
 def fitted(rows: Sequence[Measurement], gpu: Gpu) -> Fitted:
-    """Factors of every family, from the fit split of these rows."""
+    """Factors of every family, from the fit split of these rows; where that is empty, since a family has one
+    variant, there are none, and the roofline's shares are the ones that are assumed beforehand.
+    """
     pairs = paired(split(rows)[0])
-    model, baseline = {}, {}
+    families = [row.family for row in rows if row.family not in MICRO]
+    model, baseline = dict.fromkeys(families, Efficiency()), dict.fromkeys(families, (SHARE, SHARE))
     for family in dict.fromkeys(case.family for case, _ in pairs):
         own = [(case, row) for case, row in pairs if case.family == family]
 
@@ -133,6 +140,25 @@ def fitted(rows: Sequence[Measurement], gpu: Gpu) -> Fitted:
 def capture_path(preset: str) -> Path:
     """The full capture of a preset's device."""
     return CAPTURES / f"{DEVICES[preset]}.csv"
+
+
+def unseen_path(preset: str) -> Path:
+    """The capture of a preset's device on shapes that nothing was fitted on."""
+    path = capture_path(preset)
+    return path.with_stem(f"{path.stem}-unseen")
+
+
+def models_path(preset: str) -> Path:
+    """The capture of a preset's device on shapes of published models, which not every device has."""
+    path = capture_path(preset)
+    return path.with_stem(f"{path.stem}-models")
+
+
+def captured(preset: str) -> tuple[Measurement, ...]:
+    """What a preset's device measured of every family on the shapes that the split divides."""
+    path = models_path(preset)
+    further = read(path) if path.exists() else ()
+    return (*read(capture_path(preset)), *(row for row in further if row.family in FIRST))
 
 
 def roofline_path(preset: str) -> Path:
@@ -148,5 +174,5 @@ def read_roofline(preset: str) -> dict[str, tuple[float, float]]:
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or DEVICES:
-        fitted(read(capture_path(name)), load_gpu(name)).write(name)
+        fitted(captured(name), load_gpu(name)).write(name)
         sys.stdout.write(f"{factors_path(name)}\n{roofline_path(name)}\n")

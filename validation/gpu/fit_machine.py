@@ -8,7 +8,7 @@ With --copies it prints the four figures that only kernels show instead; the pre
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,8 +17,8 @@ from scipy.optimize import minimize, nnls
 
 from einsim.accel.gpu.machine import Gpu, load_gpu
 from einsim.sim.gpu.case import KernelCase
-from einsim.sim.gpu.predict import predict
-from einsim.validation.gpu.kernels.registry import all_cases, sizes_text, unseen_cases
+from einsim.sim.gpu.predict import core_joules, predict
+from einsim.validation.gpu.kernels.registry import all_cases, model_cases, sizes_text, unseen_cases
 from einsim.validation.gpu.measurement import Measurement, read
 from einsim.validation.gpu.split import split
 
@@ -31,7 +31,10 @@ LEAST_PJ = 1e-3  # of what the captures can't tell from none
 
 def paired(rows: Sequence[Measurement]) -> list[tuple[KernelCase, Measurement]]:
     """Every row with its case; rows of kernels that are no longer there are left out."""
-    by_key = {(case.family, case.variant, sizes_text(case)): case for case in (*all_cases(), *unseen_cases())}
+    by_key = {
+        (case.family, case.variant, sizes_text(case)): case
+        for case in (*all_cases(), *unseen_cases(), *model_cases())
+    }
     return [(by_key[row.key[:3]], row) for row in rows if row.key[:3] in by_key]
 
 
@@ -42,6 +45,60 @@ def constants(rows: Sequence[Measurement], gpu: Gpu) -> dict[str, float]:
     found |= starts(micro, replaced(gpu, found))
     found |= streams(micro, replaced(gpu, found))
     return found | energies(micro, replaced(gpu, found))
+
+
+def hopper_constants(rows: Sequence[Measurement], gpu: Gpu) -> dict[str, float]:
+    """Constants that `micro-hopper` rows give, by dotted path: rates of `wgmma` at the clock that the power
+    cap left during the energy replay, tiles that neighbours share, requests for one line, and energies.
+    """
+    pairs = paired([row for row in rows if row.family == "micro-hopper"])
+
+    def capped(field: str) -> float:
+        return max(
+            float(getattr(case.total, field)) / (row.energy_launch_s * row.energy_sm_mhz * 1e6) / gpu.sms
+            for case, row in pairs
+            if getattr(case.total, field)
+        )
+
+    def best(variant: str, count: Callable[[KernelCase], float], **sizes: int) -> float:
+        return max(
+            count(case) / (row.median_s * gpu.clock_hz)
+            for case, row in pairs
+            if row.variant == variant and all(row.ranks[rank] == size for rank, size in sizes.items())
+        )
+
+    found = {
+        "sm.wgmma_flops": capped("wgmma_flops"),
+        "sm.sparse_wgmma_flops": capped("sparse_wgmma_flops"),
+        "l2_tile_bytes_per_clock": best("tile_rate", lambda case: float(case.total.global_read_bytes)),
+        "l2_line_requests": best("line_copy_rate", requests, lines=1),
+    }
+    return found | product_energies(pairs, replaced(gpu, found))
+
+
+def requests(case: KernelCase) -> float:
+    """Requests of warps in all: four a step."""
+    launch = case.launches[0]
+    return 4.0 * launch.steps * launch.threads / WARP
+
+
+def product_energies(pairs: Pairs, gpu: Gpu) -> dict[str, float]:
+    """Picojoules of a `wgmma` FLOP, dense and 2:4, and of a tile's byte from L2 that others read too: what
+    the rows drew beyond what the other constants say, by least squares, never negative.
+    """
+    paths = ("energy.wgmma_flop_pj", "energy.sparse_wgmma_flop_pj", "energy.l2_tile_byte_pj")
+    bare, rows, right = replaced(gpu, dict.fromkeys(paths, NEARLY_NONE)), [], []
+    for case, row in pairs:
+        if not row.energy_j > 0 or row.ranks.get("share") == 1:
+            continue
+        share = (row.energy_sm_mhz * 1e6 / gpu.clock_hz) ** gpu.energy.clock_exponent
+        work, known = case.total, gpu.energy.static_w * row.energy_launch_s
+        known += share * sum(core_joules(case, bare).values())
+        counts = (work.wgmma_flops, work.sparse_wgmma_flops, work.global_read_bytes)
+        rows.append(np.array([share * count * 1e-12 for count in counts]) / row.energy_j)
+        right.append(1.0 - known / row.energy_j)
+    fitted, _ = nnls(np.array(rows), np.array(right))
+    return {path: max(float(x), LEAST_PJ) for path, x in zip(paths, fitted, strict=True)}
 
 
 def stream_constants(rows: Sequence[Measurement], gpu: Gpu) -> dict[str, float]:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from einsim.sim.gpu.case import KernelCase
+from einsim.sim.gpu.kernels.sizes import refuse
 from einsim.specs.errors import EinsimError
 from einsim.validation.gpu.device import Device, DeviceBuffers, ReplayTiming
 from einsim.validation.gpu.kernels.problem import Problem
@@ -29,7 +30,8 @@ WARM_UP_S = 0.03
 SETTLE_S = (
     0.25  # kernels that reach the power cap: the clock needs some tenths of a second to settle under it
 )
-COOL = ("micro", "copy")  # families that stay within two percent without settling
+# families that stay within two percent without settling
+COOL = ("micro", "micro-hopper", "copy", "rmsnorm", "rope", "swiglu", "gemv")
 IDLE_S = 0.25
 
 
@@ -50,8 +52,9 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
 
 def checked(case: KernelCase, device: Device) -> tuple[Problem, DeviceBuffers, float]:
     """A bound problem, its memory and its error, after two launches over poisoned outputs. Raises
-    WrongResultError if it is wrong.
+    WrongResultError if it is wrong, SpecError before any launch for sizes that the kernel doesn't take.
     """
+    refuse(case)
     memory = DeviceBuffers(device)
     problem: Problem = FAMILIES[case.family].bind(case, memory)
     for _ in range(2):

@@ -9,10 +9,12 @@ from collections import defaultdict
 import msgspec
 
 from einsim.sim.gpu.case import KernelCase
-from einsim.validation.gpu.kernels.registry import all_cases, sizes_text, unseen_cases
+from einsim.validation.gpu.kernels.registry import all_cases, model_cases, sizes_text, unseen_cases
+from einsim.validation.gpu.model_shapes import FIRST
 
 # Relative error allowed against float64: FP16 results are rounded to 2^-11, FP32 sums have up to 2^28 terms.
 TOLERANCE = {16: 4e-3, 32: 2e-5}  # by the bits of the result
+MODELS_ENERGY = tuple(FIRST)  # families of which the heaviest case of every variant has energy there
 WARM_FAMILIES = ("copy", "softmax", "layernorm", "gemm-f16")
 TWO_ENERGIES = ("micro", "copy", "reduction", "softmax", "layernorm", "decode")
 WARM_BYTES = 40 * 2**20  # inputs and outputs that an L2 of 50 MB can hold
@@ -68,3 +70,25 @@ def plan(quick: bool = False, energy: bool = True) -> tuple[Item, ...]:
 def unseen_plan() -> tuple[Item, ...]:
     """Cold rows, without energy, of the shapes that nothing was fitted on."""
     return tuple(Item(case=case, l2="cold") for case in unseen_cases())
+
+
+def models_plan(energy: bool = True) -> tuple[Item, ...]:
+    """Cold rows of shapes of published models, and what `micro-hopper` measures; energy of the heaviest case
+    of every variant that is captured nowhere else.
+    """
+    cases, heaviest = model_cases(), dict[tuple[str, str], KernelCase]()
+    for case in cases:
+        known = heaviest.setdefault((case.family, case.variant), case)
+        if weight(case) > weight(known):
+            heaviest[case.family, case.variant] = case
+    chosen = (
+        {case.key for case in heaviest.values() if case.family in MODELS_ENERGY} if energy else set[str]()
+    )
+    items = []
+    for case in cases:
+        micro = case.family == "micro-hopper"
+        drawn = energy and (
+            case.key in chosen or (micro and ("width" in case.sizes or "share" in case.sizes))
+        )
+        items.append(Item(case=case, l2="warm" if micro else "cold", energy=drawn))
+    return tuple(items)

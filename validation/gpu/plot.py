@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -22,7 +23,7 @@ LEVELS = {
 }
 
 
-COLOURS = [f"C{index}" for index in range(10)] + ["0.3"]
+COLOURS = [*colormaps["tab20"](range(20)), (0.3, 0.3, 0.3, 1.0)]
 
 
 def scatter(chosen: Sequence[Comparison]) -> Figure:
@@ -33,12 +34,14 @@ def scatter(chosen: Sequence[Comparison]) -> Figure:
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(LEVELS), sharey=True)
     for axes, (level, title) in zip(panels, LEVELS.items(), strict=True):
+        told = set[str]()
         for index, family in enumerate(dict.fromkeys(point.row.family for point in chosen)):
             for gpu, marker in zip(DEVICES, "ox", strict=True):
                 own = [point for point in chosen if (point.row.family, point.gpu) == (family, gpu)]
                 across = [point.row.median_s * 1e6 for point in own]
                 up = [getattr(point, f"{level}_s") / point.row.median_s for point in own]
-                label = None if marker == "x" else family
+                label = family if own and family not in told else None
+                told |= {family} if own else set()
                 axes.scatter(
                     across,
                     up,
@@ -46,7 +49,7 @@ def scatter(chosen: Sequence[Comparison]) -> Figure:
                     alpha=0.7,
                     label=label,
                     marker=marker,
-                    color=COLOURS[index],
+                    color=[COLOURS[index]],
                     linewidths=1,
                 )
         axes.axhspan(0.8, 1.25, color="0.9", zorder=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -17,16 +18,27 @@ from einsim.sim.gpu.kernels.families import FAMILIES
 from einsim.sim.gpu.predict import predict
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
-from einsim.validation.gpu.fit import DEVICES, capture_path, read_roofline, roofline
+from einsim.validation.gpu.fit import (
+    DEVICES,
+    capture_path,
+    captured,
+    models_path,
+    read_roofline,
+    roofline,
+    unseen_path,
+)
 from einsim.validation.gpu.fit_machine import paired
+from einsim.validation.gpu.kernels.registry import MICRO
 from einsim.validation.gpu.measurement import Measurement, read
+from einsim.validation.gpu.model_shapes import FIRST, MORE
 from einsim.validation.gpu.split import split
 from einsim.validation.row import Row
 
 ALL = "all"
 MEASURED = tuple(FAMILIES)
 UNSEEN = "unseen"
-NAMES = (*MEASURED, ALL, UNSEEN)
+MODELS = "models"
+NAMES = (*MEASURED, ALL, UNSEEN, MODELS)
 # Set before the model was: mean error of a family, of all rows, 90th percentile, without a fit, of energy.
 FAMILY_LIMIT, ALL_LIMIT, P90_LIMIT, ZERO_FIT_LIMIT, ENERGY_LIMIT = 0.15, 0.10, 0.20, 0.20, 0.15
 ROOFLINE_SHARE = 2 / 3  # at least a third below the baseline
@@ -36,7 +48,8 @@ TRANSFERS = {"h200-sxm": "h100-sxm", "h100-sxm": "h200-sxm"}  # whose factors pr
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One captured row beside its predictions: seconds measured, without fit, calibrated, calibrated on the
-    other device, and by roofline, and joules (NaN where not measured).
+    other device (NaN where that has no row of the family), and by roofline, and joules (NaN where not
+    measured).
     """
 
     gpu: str
@@ -51,29 +64,37 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 @cache
-def points(name: str, unseen: bool = False) -> tuple[Comparison, ...]:
-    """Every row of a preset's capture but `micro`, predicted; or of that of unseen shapes, all held."""
-    path = capture_path(name)
-    rows = read(path.with_stem(f"{path.stem}-unseen") if unseen else path)
+def points(name: str, of: str = ALL) -> tuple[Comparison, ...]:
+    """Every row of a preset's captures but microbenchmarks, predicted; or of shapes that nothing was fitted
+    on, which are all held: UNSEEN ones, or those of published MODELS.
+    """
+    rows = captured(name)
+    if of == UNSEEN:
+        rows = read(unseen_path(name))
+    elif of == MODELS:
+        rows = tuple(row for row in read(models_path(name)) if row.family in MORE)
     gpu, known, foreign = load_gpu(name), read_factors(name), read_factors(TRANSFERS[name])
     baseline = read_roofline(name)
-    held = {row.key for row in (rows if unseen else split(rows)[1])}
+    held = {row.key for row in (split(rows)[1] if of == ALL else rows)}
 
     def point(case: KernelCase, row: Measurement) -> Comparison:
         best = predict(case, gpu, l2=row.l2, efficiency=known[case.family])
+        transfer_s = math.nan
+        if case.family in foreign:
+            transfer_s = predict(case, gpu, l2=row.l2, efficiency=foreign[case.family]).seconds
         return Comparison(
             gpu=name,
             row=row,
             held=row.key in held,
             zero_fit_s=predict(case, gpu, l2=row.l2).seconds,
             calibrated_s=best.seconds,
-            transfer_s=predict(case, gpu, l2=row.l2, efficiency=foreign[case.family]).seconds,
+            transfer_s=transfer_s,
             roofline_s=roofline(case, gpu, *baseline[case.family]),
             joules=best.joules,
             clock_hz=best.clock_hz,
         )
 
-    return tuple(point(case, row) for case, row in paired([row for row in rows if row.family != "micro"]))
+    return tuple(point(case, row) for case, row in paired([row for row in rows if row.family not in MICRO]))
 
 
 def errors(chosen: Sequence[Comparison], level: str) -> list[float]:
@@ -93,10 +114,14 @@ def rows(cases: Sequence[str] = (), progress: Callable[[str], None] = lambda _: 
     for gpu in DEVICES:
         for name in cases or NAMES:
             progress(f"{gpu} {name}")
-            if name == UNSEEN:
-                yield from unseen(gpu)
+            if name in (UNSEEN, MODELS):
+                yield from fitted_on_nothing(gpu, name)
                 continue
-            yield from group(name, [point for point in points(gpu) if name in (ALL, point.row.family)])
+            chosen = [point for point in points(gpu) if name in (ALL, point.row.family)]
+            if name == ALL:  # families that both devices have, so that one bar serves both
+                chosen = [point for point in chosen if point.row.family not in FIRST]
+            if chosen:
+                yield from group(name, chosen)
 
 
 def group(name: str, chosen: Sequence[Comparison]) -> Iterator[Row]:
@@ -110,7 +135,8 @@ def group(name: str, chosen: Sequence[Comparison]) -> Iterator[Row]:
     }
 
     def told(quantity: str, level: str, value: float, limit: float | None, of: Sequence[object]) -> Row:
-        return figure(f"{gpu}/{name}", quantity, level, value, limit, len(of), gpu)
+        path = models_path(gpu) if name in FIRST else capture_path(gpu)
+        return figure(f"{gpu}/{name}", quantity, level, value, limit, len(of), path)
 
     for level in ("zero_fit", "calibrated", "roofline"):
         found = errors(held, level)
@@ -128,7 +154,8 @@ def group(name: str, chosen: Sequence[Comparison]) -> Iterator[Row]:
         (f"MAPE, factors of {source}", held),
         (f"MAPE, factors of {source}, every row", chosen),
     ):
-        yield told(quantity, "transfer", float(np.mean(errors(of, "transfer"))), limit, of)
+        if name not in FIRST:
+            yield told(quantity, "transfer", float(np.mean(errors(of, "transfer"))), limit, of)
     powered = [point for point in chosen if point.row.energy_j > 0]
     for quantity, some in (
         ("energy MAPE", [point for point in powered if point.held]),
@@ -139,9 +166,14 @@ def group(name: str, chosen: Sequence[Comparison]) -> Iterator[Row]:
             yield told(quantity, "calibrated", float(np.mean(off)), ENERGY_LIMIT if whole else None, off)
 
 
-def unseen(gpu: str) -> Iterator[Row]:
-    """The figures of the shapes that were captured when everything had been fitted."""
-    chosen = points(gpu, unseen=True)
+def fitted_on_nothing(gpu: str, name: str) -> Iterator[Row]:
+    """The figures of shapes that were captured when everything had been fitted: UNSEEN ones, or those of
+    MODELS.
+    """
+    path = unseen_path(gpu) if name == UNSEEN else models_path(gpu)
+    if not path.exists():
+        return
+    chosen = points(gpu, name)
     for level, mean, p90 in (("zero_fit", ZERO_FIT_LIMIT, None), ("calibrated", ALL_LIMIT, P90_LIMIT)):
         found = errors(chosen, level)
         for quantity, value, limit in (
@@ -149,11 +181,11 @@ def unseen(gpu: str) -> Iterator[Row]:
             ("median error", float(np.median(found)), None),
             ("90th percentile", float(np.percentile(found, 90)), p90),
         ):
-            yield figure(f"{gpu}/{UNSEEN}", quantity, level, value, limit, len(found), gpu)
+            yield figure(f"{gpu}/{name}", quantity, level, value, limit, len(found), path)
 
 
 def figure(
-    name: str, quantity: str, level: str, value: float, limit: float | None, count: int, gpu: str
+    name: str, quantity: str, level: str, value: float, limit: float | None, count: int, path: Path
 ) -> Row:
     """A row whose reference is no error at all."""
     return Row(
@@ -166,6 +198,6 @@ def figure(
         error=value,
         limit=limit,
         ok=limit is None or (math.isfinite(value) and value <= limit),
-        source=f"validation/gpu/captures/{capture_path(gpu).name}: one device, held-out rows",
+        source=f"validation/gpu/captures/{path.name}: one device, held-out rows",
         note=f"{count} rows",
     )

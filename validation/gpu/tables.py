@@ -15,9 +15,11 @@ from einsim.accel.gpu.machine import Gpu, load_gpu
 from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.factors import read_factors
 from einsim.sim.gpu.predict import predict
-from einsim.validation.gpu.fit import capture_path
+from einsim.validation.gpu.fit import capture_path, captured
 from einsim.validation.gpu.fit_machine import paired
+from einsim.validation.gpu.kernels.registry import MICRO
 from einsim.validation.gpu.measurement import Measurement, read
+from einsim.validation.gpu.model_shapes import FIRST
 from einsim.validation.gpu.suite import MEASURED, errors, points
 
 Pair = tuple[KernelCase, Measurement]
@@ -37,12 +39,16 @@ def accuracy(name: str) -> Iterator[str]:
     def lines() -> Iterator[Sequence[str]]:
         for family in (*MEASURED, "all"):
             held = [point for point in points(name) if point.held and family in ("all", point.row.family)]
+            if family == "all":
+                held = [point for point in held if point.row.family not in FIRST]
+            if not held:
+                continue
             by_level = {
                 level: errors(held, level) for level in ("zero_fit", "calibrated", "transfer", "roofline")
             }
             fitted = by_level["calibrated"]
             tau = kendalltau([p.row.median_s for p in held], [p.calibrated_s for p in held]).statistic
-            means = {level: f"{100 * np.mean(found):.1f}" for level, found in by_level.items()}
+            means = {level: percent(found) for level, found in by_level.items()}
             median, p90 = (f"{100 * np.percentile(fitted, share):.1f}" for share in (50, 90))
             yield (
                 family, str(len(held)), means["zero_fit"], means["calibrated"], median, p90, f"{tau:.2f}",
@@ -57,6 +63,11 @@ def accuracy(name: str) -> Iterator[str]:
     yield from table(titles, lines())
 
 
+def percent(found: Sequence[float]) -> str:
+    """The mean of errors in percent; a dash where there is none."""
+    return f"{100 * np.mean(found):.1f}" if np.isfinite(found).all() else "-"
+
+
 def kernels(name: str) -> Iterator[str]:
     """The best row of every variant: its rate, that over the bound of its pipes at the measured clock, and
     over torch.
@@ -66,7 +77,7 @@ def kernels(name: str) -> Iterator[str]:
     def rate(pair: Pair) -> float:
         return (pair[0].useful_flops or pair[0].unique_bytes) / pair[1].median_s
 
-    for case, row in paired([r for r in read(capture_path(name)) if r.family != "micro" and r.l2 == "cold"]):
+    for case, row in paired([r for r in captured(name) if r.family not in MICRO and r.l2 == "cold"]):
         key = case.family, case.variant
         if key not in best or bound(case, row, gpu) > bound(*best[key], gpu):
             best[key] = case, row
@@ -87,8 +98,13 @@ def bound(case: KernelCase, row: Measurement, gpu: Gpu) -> float:
     work, clocks = case.total, gpu.sms * row.sm_mhz * 1e6
     peak = gpu.sm.tensor_flops if work.tensor_flops else gpu.sm.fma * 2
     flops = case.useful_flops
-    if work.sparse_tensor_flops:  # useful FLOPs of 2:4 are half the dense-equivalent ones
-        peak, flops = gpu.sm.sparse_tensor_flops, 2 * flops
+    if work.wgmma_flops:
+        peak = gpu.sm.wgmma_flops
+    if (
+        work.sparse_tensor_flops or work.sparse_wgmma_flops
+    ):  # useful FLOPs of 2:4 are half the dense-equivalent ones
+        peak = gpu.sm.sparse_tensor_flops if work.sparse_tensor_flops else gpu.sm.sparse_wgmma_flops
+        flops *= 2
     return max(flops / peak / clocks, case.unique_bytes / gpu.dram_bytes_per_s) / row.median_s
 
 

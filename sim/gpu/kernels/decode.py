@@ -100,7 +100,8 @@ def launches(schedule: str, heads: int, tokens: int, dim: int, sms: int) -> tupl
     if schedule == "stream-k":
         grid = stream_grid(heads, tiles, sms)
         partial = max(0, grid - heads) * slot
-        end = Work(global_write_bytes=slot, global_read_bytes=slot, barriers=1)
+        written = slot + (ceil_div(heads, grid) - 1) * dim * 2  # of all heads that end in it
+        end = Work(global_write_bytes=written, global_read_bytes=slot, barriers=1)
         stream = main("decode_stream", merged(shares(heads * tiles, grid)), end, writes + partial, partial)
         others = max(0, ceil_div(grid, heads) - 1)
         return (msgspec.structs.replace(stream, after_waits=FENCES + others if others else 0),)

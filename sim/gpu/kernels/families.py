@@ -7,15 +7,23 @@ from types import ModuleType
 from einsim.sim.gpu.kernels import (
     attention_fused,
     attention_unfused,
+    attention_wgmma,
     copy,
     decode,
+    decode_grouped,
     ffn,
     gemm_f16,
     gemm_f32,
     gemm_sparse,
+    gemm_sparse_wgmma,
+    gemm_wgmma,
+    gemv,
     layernorm,
     reduction,
+    rmsnorm,
+    rope,
     softmax,
+    swiglu,
 )
 
 FAMILIES: dict[str, ModuleType] = {
@@ -32,5 +40,13 @@ FAMILIES: dict[str, ModuleType] = {
         attention_unfused,
         decode,
         ffn,
+        gemm_wgmma,
+        gemm_sparse_wgmma,
+        attention_wgmma,
+        rmsnorm,
+        rope,
+        swiglu,
+        gemv,
+        decode_grouped,
     )
 }

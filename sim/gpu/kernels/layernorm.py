@@ -32,6 +32,8 @@ def launch(variant: str, rows: int, columns: int) -> Launch:
         # round, not one.
         waits=(rounds(columns), (reads - 2 + 5) * rounds(columns)),
         shared_reads=2 * columns * 4,
+        # of those, scale's and bias's: one for each of the four values, or for a single one
+        shared_waits=4 * (columns // (4 * THREADS)) + ceil_div(columns % (4 * THREADS), THREADS),
         tile={"m": THREADS, "passes": reads},
         step=Work(
             fma_ops=fma * THREADS,

@@ -55,7 +55,7 @@ def report(name: str, value: float) -> None:
 
 def main() -> None:
     for unroll in (1, 4):
-        for size in (1000, 1024, 3000):
+        for size in (1, 1000, 1024, 3000):
             x, y = run(
                 copy.scalar_kernel(unroll),
                 -(-size // (256 * unroll)),
@@ -63,7 +63,7 @@ def main() -> None:
                 np.full(size, np.nan, np.float32),
             )
             report(f"copy-x{unroll}-{size}", error(y, x))
-    for columns in (300, 1100):
+    for columns in (1, 300, 1100):
         x = normal(2, columns)
         for name, kernel in softmax.KERNELS.items():
             dynamic = columns * 4 if name == "resident" else 0

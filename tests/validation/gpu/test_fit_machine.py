@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from einsim.accel.gpu.machine import load_gpu
-from einsim.validation.gpu.fit import DEVICES, capture_path
-from einsim.validation.gpu.fit_machine import STREAM, constants, replaced, stream_constants, value
+from einsim.validation.gpu.fit import DEVICES, capture_path, models_path
+from einsim.validation.gpu.fit_machine import (
+    STREAM,
+    constants,
+    hopper_constants,
+    replaced,
+    stream_constants,
+    value,
+)
 from einsim.validation.gpu.measurement import read
 
 GPU = load_gpu("h200-sxm")
@@ -17,6 +24,11 @@ def test_constants_of_microbenchmarks_are_those_of_the_preset(name: str) -> None
     gpu = load_gpu(name)
     for path, found in constants(read(capture_path(name)), gpu).items():
         assert value(gpu, path) == pytest.approx(found, rel=5e-3), path
+
+
+def test_constants_of_warp_groups_are_the_h200s_in_both_presets() -> None:
+    for path, found in hopper_constants(read(models_path("h200-sxm")), GPU).items():
+        assert value(GPU, path) == value(load_gpu("h100-sxm"), path) == pytest.approx(found, rel=5e-3), path
 
 
 def test_what_only_copies_show_is_the_h100s_in_both_presets() -> None:

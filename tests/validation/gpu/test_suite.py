@@ -10,14 +10,20 @@ from einsim.sim.gpu.predict import predict
 from einsim.specs.errors import SpecError
 from einsim.validation.gpu.fit import DEVICES
 from einsim.validation.gpu.fit_machine import paired
-from einsim.validation.gpu.suite import ALL, MEASURED, TRANSFERS, UNSEEN, points, rows
+from einsim.validation.gpu.model_shapes import FIRST
+from einsim.validation.gpu.shapes import CAPTURED
+from einsim.validation.gpu.suite import ALL, MEASURED, MODELS, TRANSFERS, UNSEEN, points, rows
 
 
 def test_every_family_and_all_together_have_every_level() -> None:
     got = {(row.case, row.level) for row in rows() if row.quantity == "MAPE"}
     levels = ("zero-fit", "calibrated", "roofline")
-    assert got == {(f"gpu:{g}/{f}", level) for g in DEVICES for f in (*MEASURED, ALL) for level in levels} | {
-        (f"gpu:{g}/{UNSEEN}", level) for g in DEVICES for level in levels[:2]
+    groups = {(gpu, family) for gpu in DEVICES for family in (*CAPTURED, ALL)}
+    groups |= {("h200-sxm", family) for family in FIRST}
+    assert {family for _, family in groups} == {*MEASURED, ALL}
+    nothing = {("h100-sxm", UNSEEN), ("h200-sxm", UNSEEN), ("h200-sxm", MODELS)}
+    assert got == {(f"gpu:{gpu}/{family}", level) for gpu, family in groups for level in levels} | {
+        (f"gpu:{gpu}/{name}", level) for gpu, name in nothing for level in levels[:2]
     }
 
 
@@ -31,7 +37,7 @@ def test_figures_are_of_held_rows_only() -> None:
 
 def test_every_bar_holds_on_every_device() -> None:
     judged = [row for row in rows() if row.limit is not None]
-    assert len(judged) == len(DEVICES) * (len(MEASURED) + 8 + 3)
+    assert len(judged) == len(DEVICES) * (len(CAPTURED) + 8 + 3) + len(FIRST) + 3
     for row in judged:
         assert row.ok, row
 

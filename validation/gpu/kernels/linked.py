@@ -9,18 +9,25 @@ from typing import Any
 SOURCES = Path(__file__).parent / "cuda"
 
 
-def source(name: str, defines: dict[str, int | str]) -> str:
-    """The text of `cuda/<name>.cu` after the shared PTX wrappers, with its macros set."""
+def source(name: str, defines: dict[str, int | str], headers: tuple[str, ...] = ()) -> str:
+    """The text of `cuda/<name>.cu` after the shared PTX wrappers and further headers, with its macros set."""
     head = "".join(f"#define {macro} {value}\n" for macro, value in defines.items())
-    return head + (SOURCES / "mma.cuh").read_text() + (SOURCES / f"{name}.cu").read_text()
+    files = ("mma.cuh", *(f"{header}.cuh" for header in headers), f"{name}.cu")
+    return head + "".join((SOURCES / file).read_text() for file in files)
 
 
 @cache
-def device_function(name: str, function: str, types: str, defines: tuple[tuple[str, int | str], ...]) -> Any:
+def device_function(
+    name: str,
+    function: str,
+    types: str,
+    defines: tuple[tuple[str, int | str], ...],
+    headers: tuple[str, ...] = (),
+) -> Any:
     """The linked function as numba sees it; `types` are its argument types, comma-separated."""
     from numba import cuda
 
-    text = source(name, dict(defines))
+    text = source(name, dict(defines), headers)
     return cuda.declare_device(function, f"int32({types})", link=cuda.CUSource(text))
 
 

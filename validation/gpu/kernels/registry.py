@@ -10,25 +10,37 @@ from types import ModuleType
 from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.kernels import row_reduction as row_reduction_described
 from einsim.sim.gpu.kernels.families import FAMILIES as DESCRIBED
+from einsim.sim.gpu.kernels.sizes import fits
 from einsim.validation.gpu.kernels import (
     attention_fused,
     attention_unfused,
+    attention_wgmma,
     copy,
     decode,
+    decode_grouped,
     ffn,
     gemm_f16,
     gemm_f32,
     gemm_sparse,
+    gemm_sparse_wgmma,
+    gemm_wgmma,
+    gemv,
     layernorm,
     micro,
+    micro_hopper,
     reduction,
+    rmsnorm,
+    rope,
     row_reduction,
     softmax,
+    swiglu,
 )
+from einsim.validation.gpu.model_shapes import FIRST, MORE
 from einsim.validation.gpu.shapes import CAPTURED, QUICK, UNSEEN
 
 FAMILIES: dict[str, ModuleType] = {
-    micro.FAMILY: micro,  # which describes itself: it measures a GPU, and nothing is realised by it
+    micro.FAMILY: micro,  # which describe themselves: they measure a GPU, and nothing is realised by them
+    micro_hopper.FAMILY: micro_hopper,
     "copy": copy,
     "reduction": reduction,
     "softmax": softmax,
@@ -40,9 +52,18 @@ FAMILIES: dict[str, ModuleType] = {
     "attention-unfused": attention_unfused,
     "decode": decode,
     "ffn": ffn,
+    "gemm-wgmma": gemm_wgmma,
+    "gemm-sparse-wgmma": gemm_sparse_wgmma,
+    "attention-wgmma": attention_wgmma,
+    "rmsnorm": rmsnorm,
+    "rope": rope,
+    "swiglu": swiglu,
+    "gemv": gemv,
+    "decode-grouped": decode_grouped,
 }
+MICRO = (micro.FAMILY, micro_hopper.FAMILY)
 
-# the CUDA C++ behind each family, for the source hash
+# the CUDA C++ behind each family and the headers beside mma.cuh, for the source hash
 LINKED = {
     "micro": ("micro", "elementwise"),
     "copy": ("elementwise",),
@@ -52,6 +73,15 @@ LINKED = {
     "attention-unfused": ("gemm_f16", "softmax_f16"),
     "decode": ("decode",),
     "ffn": ("gemm_f16", "elementwise"),
+    "micro-hopper": ("hopper.cuh", "micro_hopper"),
+    "gemm-wgmma": ("hopper.cuh", "gemm_wgmma"),
+    "gemm-sparse-wgmma": ("hopper.cuh", "gemm_sparse_wgmma"),
+    "attention-wgmma": ("hopper.cuh", "attention_wgmma"),
+    "rmsnorm": ("rows_f16",),
+    "rope": ("rows_f16",),
+    "swiglu": ("rows_f16",),
+    "gemv": ("gemv",),
+    "decode-grouped": ("decode_grouped", "decode"),
 }
 METADATA = (
     "FAMILY",
@@ -64,6 +94,7 @@ METADATA = (
     "RESIDENT_COLUMNS",
     "FENCES",
     "SETUP",
+    "SECTOR",
 )
 ROW_FAMILIES = ("softmax", "layernorm", "reduction")
 # Whose code's own values come before those of its description: the order of the text that was captured.
@@ -78,6 +109,11 @@ def all_cases(quick: bool = False) -> tuple[KernelCase, ...]:
 def unseen_cases() -> tuple[KernelCase, ...]:
     """Every variant of every family on the shapes that nothing was fitted on."""
     return cases_of(UNSEEN)
+
+
+def model_cases() -> tuple[KernelCase, ...]:
+    """The rates of `wgmma`, and every variant on shapes of published models that it takes."""
+    return (*micro_hopper.cases(), *(case for case in cases_of({**FIRST, **MORE}) if fits(case)))
 
 
 def cases_of(shapes: dict[str, object]) -> tuple[KernelCase, ...]:
@@ -97,7 +133,7 @@ def family_hash(family: str) -> str:
     reductions', where used) every function that makes a kernel and every plain number. Problem sizes and
     register counts aren't in it.
     """
-    sources = [FAMILIES[family]] if family == micro.FAMILY else [DESCRIBED[family], FAMILIES[family]]
+    sources = [FAMILIES[family]] if family in MICRO else [DESCRIBED[family], FAMILIES[family]]
     if family in VALUES_BEFORE:
         sources.reverse()
     parts = [code_of(*sources)]
@@ -105,8 +141,13 @@ def family_hash(family: str) -> str:
         parts.append(code_of(row_reduction_described, row_reduction))
     if family in LINKED:
         folder = Path(__file__).parent / "cuda"
-        parts += [(folder / name).read_text() for name in ("mma.cuh", *(f"{n}.cu" for n in LINKED[family]))]
+        parts += [(folder / name).read_text() for name in ("mma.cuh", *map(_file, LINKED[family]))]
     return sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def _file(name: str) -> str:
+    """A header by its whole name, a `.cu` file by its stem."""
+    return name if "." in name else f"{name}.cu"
 
 
 def code_of(*modules: ModuleType) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from einsim.sim.gpu.case import KernelCase
-from einsim.validation.gpu.kernels.registry import FAMILIES, all_cases
+from einsim.validation.gpu.kernels.registry import FAMILIES, MICRO, all_cases, model_cases
 
-CASES = all_cases()
+CASES = (*all_cases(), *model_cases())
 # NVIDIA H100/H200, compute capability 9.0: a block's shared memory with opt-in, an SM's registers
 SHARED_BYTES, REGISTERS = 227 * 1024, 65536
 BY_FAMILY = {family: [case for case in CASES if case.family == family] for family in FAMILIES}
@@ -34,11 +34,12 @@ def test_blocks_fit_on_an_sm(family: str) -> None:
         assert launch.shared_bytes <= SHARED_BYTES
 
 
-@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"micro"}))
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(MICRO)))
 def test_no_kernel_moves_or_computes_less_than_it_must(family: str) -> None:
     for case in BY_FAMILY[family]:
         work = case.total
-        done = work.tensor_flops + work.sparse_tensor_flops + 2 * (work.fma_ops + work.sfu_ops + work.alu_ops)
+        products = work.tensor_flops + work.sparse_tensor_flops + work.wgmma_flops + work.sparse_wgmma_flops
+        done = products + 2 * (work.fma_ops + work.sfu_ops + work.alu_ops)
         assert done >= case.useful_flops, case.key
         for launch in case.launches:
             assert launch.total.global_read_bytes >= launch.unique_read_bytes * 0.999, case.key

@@ -6,15 +6,17 @@ import pytest
 
 from einsim.sim.gpu.kernels.families import FAMILIES as DESCRIBED
 from einsim.validation.gpu.kernels import copy, gemm_f32
-from einsim.validation.gpu.kernels.registry import FAMILIES, code_of, family_hash
+from einsim.validation.gpu.kernels.registry import FAMILIES, MICRO, code_of, family_hash
+from einsim.validation.gpu.model_shapes import FIRST, MORE
 from einsim.validation.gpu.shapes import CAPTURED, QUICK, UNSEEN
 
 
 def test_every_described_family_has_code_and_shapes() -> None:
-    assert tuple(FAMILIES) == ("micro", *DESCRIBED)
+    assert tuple(FAMILIES) == (*MICRO, *DESCRIBED)
     assert all(callable(module.bind) for module in FAMILIES.values())
     for shapes in (CAPTURED, QUICK, UNSEEN):
-        assert tuple(shapes) == tuple(DESCRIBED)
+        assert (*shapes, *FIRST) == tuple(DESCRIBED)
+    assert set(MORE) < set(CAPTURED)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

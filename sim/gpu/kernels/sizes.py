@@ -1,0 +1,77 @@
+"""What sizes each kernel takes: any other is refused by name before it is launched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from einsim.sim.gpu.case import KernelCase
+from einsim.sim.gpu.kernels import (
+    attention_fused,
+    attention_unfused,
+    gemm_f16,
+    gemm_f32,
+    gemm_sparse,
+    rmsnorm,
+)
+from einsim.specs.errors import SpecError
+
+PIECE = 8  # FP16 values of a 16-byte access
+
+
+def _gemm_f32(variant: str) -> dict[str, int]:
+    tiling = gemm_f32.VARIANTS[variant]
+    return {"m": tiling.bm, "n": tiling.bn, "k": tiling.bk}
+
+
+def _attention_fused(variant: str) -> dict[str, int]:
+    blocking = attention_fused.VARIANTS[variant.rsplit("-", 2)[0]]
+    return {"p": blocking.bm, "m": blocking.bn}
+
+
+def _attention_unfused(variant: str) -> dict[str, int]:
+    dim = int(variant.rsplit("-", 2)[1].removeprefix("d"))
+    return {"p": PIECE, "m": gemm_f16.VARIANTS[attention_unfused.VALUES_TILING[dim]].bk}
+
+
+UNITS: dict[str, Callable[[str], dict[str, int]]] = {
+    "copy": lambda variant: {"n": 4 if variant.startswith("16byte") else 1},
+    "gemm-f32": _gemm_f32,
+    "gemm-f16": lambda variant: {"n": PIECE, "k": gemm_f16.VARIANTS[variant].bk},
+    "gemm-sparse": lambda _: {"m": 16, "n": PIECE, "k": gemm_sparse.BK},
+    "gemm-wgmma": lambda _: {"k": PIECE},
+    "gemm-sparse-wgmma": lambda _: {"m": 64, "k": 64},
+    "attention-fused": _attention_fused,
+    "attention-unfused": _attention_unfused,
+    "ffn": lambda _: {"d": 64, "s": 64},
+    "rmsnorm": lambda _: {"d": PIECE},
+    "swiglu": lambda _: {"s": PIECE},
+    "gemv": lambda _: {"k": PIECE},
+}
+MOST: dict[str, dict[str, int]] = {"rmsnorm": {"d": rmsnorm.COLUMNS}}
+
+
+def units(case: KernelCase) -> dict[str, int]:
+    """By rank, what the case's kernel needs a size to be a multiple of; ranks that are free are left out."""
+    return UNITS[case.family](case.variant) if case.family in UNITS else {}
+
+
+def fits(case: KernelCase) -> bool:
+    """Whether the case's kernel computes its sizes."""
+    most = MOST.get(case.family, {})
+    return not any(case.sizes[rank] % unit for rank, unit in units(case).items()) and all(
+        case.sizes[rank] <= limit for rank, limit in most.items()
+    )
+
+
+def refuse(case: KernelCase) -> None:
+    """SpecError, with the kernel's name, for a size that it doesn't compute."""
+    for rank, unit in units(case).items():
+        if case.sizes[rank] % unit:
+            raise SpecError(
+                f"{case.family}/{case.variant}.{rank}", f"must be a multiple of {unit}", got=case.sizes[rank]
+            )
+    for rank, most in MOST.get(case.family, {}).items():
+        if case.sizes[rank] > most:
+            raise SpecError(
+                f"{case.family}/{case.variant}.{rank}", f"must be <= {most}", got=case.sizes[rank]
+            )
