@@ -46,6 +46,15 @@ def key_of(row: Any, engines: int, goal: Any, key: Any) -> None:
         key[0], key[1] = compiled_order(goal.mode, ticks, joules, held)
 
 
+@njit(error_model="numpy", nogil=True)
+def keys_of(rows: Any, memories: int, goal: Any, width: int) -> Any:
+    """What is compared of each row, so many columns of which are bytes in memories: [rows, width]."""
+    keys = np.empty((rows.shape[0], width))
+    for n in range(rows.shape[0]):
+        key_of(rows[n], rows.shape[1] - memories - 1, goal, keys[n])
+    return keys
+
+
 @njit(error_model="numpy", nogil=True, allocates=False)
 def dominated(keys: Any, count: int, key: Any, mode: int) -> bool:
     """Whether something found is at least as good as `key`."""
@@ -120,12 +129,16 @@ def fits(row: Any, mem: Any, engines: int, within: float) -> bool:
 
 @njit(error_model="numpy", nogil=True)
 def join(
-    one: Any, two: Any, engines: int, capacity: Any, goal: Any, tag: int, keys: Any, metas: Any, count: int
+    one: Any, two: Any, rest: Any, engines: int, capacity: Any, goal: Any, tag: int, keys: Any, metas: Any,
+    count: int, last: Any, beat: Any, beaten: int,
 ) -> Any:  # fmt: skip
-    """Every sum of a row of `one` and one of `two` that fits, into the archive; metas are [row, row, tag]."""
+    """Every sum of a row of `one` and one of `two` that fits, into the archive; metas are [row, row, tag].
+    With the `rest` [width], which is to come at least, none that what was found by the `last` goal beats:
+    `beaten` rows of `beat`.
+    """
     width = one.shape[1]
-    row = np.empty(width)
-    key = np.empty(keys.shape[1])
+    row, whole = np.empty(width), np.empty(width)
+    key, end = np.empty(keys.shape[1]), np.empty(beat.shape[1])
     meta = np.empty(3, np.int64)
     meta[2] = tag
     for a in range(one.shape[0]):
@@ -134,11 +147,17 @@ def join(
             fits = True
             for v in range(width):
                 row[v] = one[a, v] + two[b, v]
-                if v > engines:
-                    held += row[v]
-                    if row[v] > capacity[v - engines - 1]:
+                whole[v] = row[v] + rest[v]
+                if v <= engines:  # sums that are added up in another order
+                    whole[v] *= 1.0 - 1e-12
+                else:
+                    held += whole[v]
+                    if whole[v] > capacity[v - engines - 1]:
                         fits = False
             if not fits or held > goal.within:
+                continue
+            key_of(whole, engines, last, end)
+            if dominated(beat, beaten, end, last.mode):
                 continue
             key_of(row, engines, goal, key)
             if dominated(keys, count, key, goal.mode):

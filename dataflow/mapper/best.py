@@ -22,7 +22,7 @@ from einsim.dataflow.mapper.objective import Key, Objective, key_by, nondominate
 from einsim.dataflow.mapper.point import Point, mapping
 from einsim.dataflow.mapper.refine import JUDGED, refine
 from einsim.dataflow.mapper.search import Search, SearchResult
-from einsim.dataflow.mapper.seeds import from_dram
+from einsim.dataflow.mapper.seeds import from_dram, longer
 from einsim.dataflow.mapper.settled import settled
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tiles import MOST_SIZES, Menu
@@ -137,7 +137,7 @@ def best_mapping(
             cascade, machine, objective, budget_s=left, effort=BELOW[effort], workers=workers,
             templates=templates, layouts=layouts, starts=starts, beat=beat,
         )  # fmt: skip
-        return list(below.finalists)
+        return [*below.finalists, *longer(cascade, machine, LISTED[objective])]
 
     few = effort != "proof" and not given and len(cascade.einsums) > FEW_EINSUMS
     lower = less_effort() if builds and few else []

@@ -78,7 +78,7 @@ def _ways(space: MapSpace, einsum: Einsum, streamed: bool | None) -> list[tuple[
         if share < 1:  # a mask: every lane is at work for what remains
             cycles = share * points * max(1, cycles_per_point(unit, issued)) / unit.pes
         pj = share * points * point_pj(machine, unit.name, issued)
-        every = [{unit.name: cycles / (unit.clock_hz or machine.clock_hz)}]
+        every = [{unit.mode_of or unit.name: cycles / (unit.clock_hz or machine.clock_hz)}]
         for name, size, written in _streamed(cascade, machine, einsum, node) if passes else ():
             stays = spread(cascade, node, name) in alike.get(name, ()) and (unit.registers or not written)
             if stays or straight(cascade, machine, node, name):  # counted at DRAM

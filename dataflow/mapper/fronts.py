@@ -11,48 +11,26 @@ import msgspec
 import numpy as np
 
 from einsim.dataflow.mapper.archive import Goal
-from einsim.dataflow.mapper.band import views_of
 from einsim.dataflow.mapper.found import Found
-from einsim.dataflow.mapper.kernel import search
 from einsim.dataflow.mapper.nest import Inside, Nest
-from einsim.dataflow.mapper.objective import BUFFER, ENERGY, FRONT, LATENCY, PARTS, order
+from einsim.dataflow.mapper.objective import BUFFER, ENERGY, FRONT, LATENCY, MODES, PARTS, order
+from einsim.dataflow.mapper.ordered import OrderedNests
 from einsim.dataflow.mapper.point import GroupPoint, NestPoint
-from einsim.dataflow.mapper.pools import Entry, Frame, Pools, Rows, bounds_of, table_of
+from einsim.dataflow.mapper.pools import Entry, Frame, Pool, Pools, Rows, bounds_of, floors_of, table_of
 from einsim.dataflow.mapper.space import MapSpace
-from einsim.dataflow.mapper.tables import CAPACITY, menu_arrays
 from einsim.dataflow.mapper.tiles import coarse_sizes, thinned
 from einsim.dataflow.mapper.vectors import TileVector, loops_of, pruned, twins
 from einsim.specs.arrays import Bools, Floats, Ints
 from einsim.workloads.cascade import Einsum
 
-FIRST_ROWS = 16
 #: Loops around a group in a quick search.
 FEW_LOOPS = 3
 #: Nodes for one Einsum when an answer's ties are broken.
 TIE_NODES = 20_000
-
-
 #: Vectors of tiles of a group's shared loops, at most: of a cascade of one Einsum, and of one of many.
 MOST_SHARED, LEAST_SHARED = 6_000, 256
-
-
-#: Ways to have a group's Einsums on units that are bounded one by one.
-MOST_UNITS = 32
-
-
-class Archive:
-    """Keys with metas, as the kernel wants them."""
-
-    def __init__(self, width: int, meta: int) -> None:
-        self.keys: Floats = np.empty((FIRST_ROWS, width))
-        self.metas: Ints = np.zeros((FIRST_ROWS, meta), np.int64)
-        self.count = 0
-
-    def seed(self, keys: list[tuple[float, ...]]) -> None:
-        """Figures that what is found has to beat; their metas end in -1."""
-        self.keys = np.array([*keys, *keys][: max(len(keys), 2)])
-        self.metas = np.full((len(self.keys), self.metas.shape[1]), -1, np.int64)
-        self.count = len(keys)
+#: Ways to have a group's Einsums in kinds of layouts that are bounded one by one.
+MOST_WAYS = 64
 
 
 class Candidates(NamedTuple):
@@ -89,7 +67,7 @@ class Contexts:
         self.room = np.append(self.capacity, within)  # in each memory, and in all together
         self.pools = pools
 
-    def pool(self, einsum: Einsum, inside: Inside) -> tuple[Entry, ...]:
+    def pool(self, einsum: Einsum, inside: Inside) -> Pool:
         """The nests of an Einsum in its candidates."""
         own, tiles = inside.seen_by(einsum), self.space.tiles
 
@@ -100,7 +78,7 @@ class Contexts:
         key = (einsum.name, own)
         with self.pools.lock(("pool", *key)):
             if key not in self.pools.nests:
-                self.pools.nests[key] = tuple(map(entry, self.space.nests(einsum, own)))
+                self.pools.nests[key] = Pool(list(self.space.by_layout(einsum, own)), entry)
             return self.pools.nests[key]
 
     def goal(self, mode: int, *, parts: bool = False, leak: bool = True) -> Goal:
@@ -121,10 +99,11 @@ class Contexts:
         return found
 
     def key(self, row: Floats, mode: int) -> tuple[float, ...]:
-        """A row as `einsim.dataflow.mapper.archive.key_of` compares it."""
-        return tuple(map(float, self._keys(row, mode)))
+        """A row's key."""
+        return tuple(map(float, self.keys(row, mode)))
 
-    def _keys(self, rows: Floats, mode: int) -> Floats:
+    def keys(self, rows: Floats, mode: int) -> Floats:
+        """Rows as `einsim.dataflow.mapper.archive.key_of` compares them."""
         figures = self._sums(rows)
         return np.stack(figures if mode == FRONT else order(mode, *figures), axis=-1)  # type: ignore[arg-type]
 
@@ -174,14 +153,15 @@ class Contexts:
             share = np.where(np.arange(self.width) < costs, left.get(einsum.name, 1.0), 1.0)
             bounds = bounds_of(self.space, self.pools, einsum, seen, frame.tiles)[:, which]
             ways.append(np.multiply(bounds, share, out=bounds.copy(), where=np.isfinite(bounds)))
-        while math.prod(map(len, ways)) > MOST_UNITS:
+        while math.prod(map(len, ways)) > MOST_WAYS:
             several = max(range(len(ways)), key=lambda at: len(ways[at]))
-            ways[several] = ways[several].min(axis=0, keepdims=True)
+            *others, one, other = ways[several]
+            ways[several] = np.stack([*others, np.minimum(one, other)])  # those that cost most
         found = np.full((len(frame.insides), len(frame.tiles), 3 if mode == FRONT else 2), math.inf)
         for rows in itertools.product(*ways):
             total: Floats = np.sum(rows, axis=0)
-            fits = np.isfinite(total).all(axis=-1) & (self._fit(total) | (not fitting))
-            found[fits] = np.minimum(found[fits], self._keys(total[fits], mode))
+            fits = np.isfinite(total).all(axis=-1) & (self.fit(total) | (not fitting))
+            found[fits] = np.minimum(found[fits], self.keys(total[fits], mode))
         return found
 
     def _frames(self, group: tuple[Einsum, ...]) -> tuple[Frame, ...]:
@@ -199,13 +179,20 @@ class Contexts:
             seen = [inside.seen_by(einsum) for inside in insides]
             number = {one: at for at, one in enumerate(dict.fromkeys(seen))}
             views.append((tuple(number), np.array([number[one] for one in seen], np.int64)))
-        menus = self.space.shared_menus(insides[0])
-        few = thinned(menus, max(LEAST_SHARED, MOST_SHARED // len(self.space.cascade.einsums)))
-        tiles = list(itertools.product(*few))
-        vectors = np.array(tiles, np.int64).reshape(len(tiles), -1)
-        return Frame(vectors, insides, tuple(views), few == menus)
+        tiles, every = self._shared_tiles(insides[0])
+        return Frame(tiles, insides, tuple(views), every)
 
-    def _fit(self, rows: Floats) -> Bools:
+    def _shared_tiles(self, inside: Inside) -> tuple[Ints, bool]:
+        """Vectors of tiles [n, loops] of shared loops, and whether they are all that the menus have."""
+        key = inside.shared, inside.step
+        if key not in self.pools.tiles:
+            menus = self.space.shared_menus(inside)
+            few = thinned(menus, max(LEAST_SHARED, MOST_SHARED // len(self.space.cascade.einsums)))
+            tiles = list(itertools.product(*few))
+            self.pools.tiles[key] = np.array(tiles, np.int64).reshape(len(tiles), -1), few == menus
+        return self.pools.tiles[key]
+
+    def fit(self, rows: Floats) -> Bools:
         """Which rows fit."""
         held = rows[..., len(self.scale.engines) + 1 :]
         fits: Bools = np.all(held <= self.capacity, axis=-1) & (held.sum(axis=-1) <= self.within)
@@ -214,39 +201,40 @@ class Contexts:
     def alone(self, einsum: Einsum, inside: Inside, mode: int, most: int) -> Rows:
         """The best rows of one Einsum by itself: a few sizes first, for a bound, then the whole menus."""
 
-        def work(pool: tuple[Entry, ...], most: int) -> Rows:
-            archive = Archive(3 if mode == FRONT else 2, _meta_width(pool))
-            menus = [pruned(self.space.tiles, entry.nest) for entry in pool]
-            coarse = [[coarse_sizes(sizes) for sizes in each] for each in menus]
-            nodes = 0
-            if coarse != menus:
-                nodes, _ = self._every(pool, coarse, self.goal(mode), archive, most // 4)
-            more, every = self._every(pool, menus, self.goal(mode), archive, most - nodes)
-            return Rows(
-                archive.keys[: archive.count], archive.metas[: archive.count], pool, nodes + more, every
-            )
+        def menus(entry: Entry) -> list[TileVector]:
+            return pruned(self.space.tiles, entry.nest)
+
+        def coarse(entry: Entry) -> list[TileVector]:
+            return [coarse_sizes(sizes) for sizes in menus(entry)]
+
+        def work(most: int) -> Rows:
+            some, every = (self._nests(einsum, inside, (), of) for of in (coarse, menus))
+            archive, goal = every.archive(3 if mode == FRONT else 2), self.goal(mode)
+            nodes, _ = some.search(archive, goal, most // 4, self.capacity)
+            more, whole = every.search(archive, goal, most - nodes, self.capacity)
+            return every.rows(archive, nodes + more, whole)
 
         return self._once(("alone", mode), einsum, inside, (), most, work)
 
     def best(self, einsum: Einsum, inside: Inside, shared: TileVector, mode: int, most: int) -> Rows:
         """The best row of one Einsum inside shared loops, by itself: what it costs a group at least."""
 
-        def work(pool: tuple[Entry, ...], most: int) -> Rows:
-            return self._inside(pool, shared, self.goal(mode, leak=False), most, 2)
+        def work(most: int) -> Rows:
+            return self._inside(einsum, inside, shared, self.goal(mode, leak=False), most, 2)
 
         return self._once(("best", mode), einsum, inside, shared, most, work)
 
     def front(self, einsum: Einsum, inside: Inside, shared: TileVector, mode: int, most: int) -> Rows:
         """Every unbeaten row of one Einsum inside shared loops, by the columns that count."""
 
-        def work(pool: tuple[Entry, ...], most: int) -> Rows:
-            return self._inside(pool, shared, self.goal(mode, parts=True), most, self.width)
+        def work(most: int) -> Rows:
+            return self._inside(einsum, inside, shared, self.goal(mode, parts=True), most, self.width)
 
         return self._once(("front", mode), einsum, inside, shared, most, work)
 
     def _once(
         self, kind: tuple[str, int], einsum: Einsum, inside: Inside, shared: TileVector, most: int,
-        work: Callable[[tuple[Entry, ...], int], Rows],
+        work: Callable[[int], Rows],
     ) -> Rows:  # fmt: skip
         """Rows found before with as much room, or one best row of more room if it fits; else new ones."""
         most = max(1, 1 << (max(1, most).bit_length() - 1))  # so that most groups ask for the same
@@ -256,7 +244,7 @@ class Contexts:
             for had, rows in known:
                 if np.array_equal(had, self.room) or (kind[0] != "front" and self._fits_still(rows, had)):
                     return rows
-            rows = work(self.pool(einsum, inside), most)
+            rows = work(most)
             known.append((self.room, rows))
             return rows
 
@@ -264,44 +252,33 @@ class Contexts:
         """Whether the one best row of more room is the best here too: it fits."""
         if len(rows.keys) != 1 or np.any(self.room > had):
             return False
-        return bool(self._fit(self.whole_rows(rows)[0]))
+        return bool(self.fit(self.whole_rows(rows)[0]))
 
     def fits(self, point: GroupPoint) -> bool:
         """Whether a group's point fits."""
-        return bool(self._fit(self.space.total(point)[0]))
+        return bool(self.fit(self.space.total(point)[0]))
 
-    def _inside(self, pool: tuple[Entry, ...], shared: TileVector, goal: Goal, most: int, width: int) -> Rows:
-        menus = [entry.loops.menus(shared) for entry in pool]
-        archive = Archive(width, _meta_width(pool))
-        nodes, every = self._every(pool, menus, goal, archive, most)
-        keys, metas = archive.keys[: archive.count].copy(), archive.metas[: archive.count].copy()
-        return Rows(keys, metas, pool, nodes, every)
+    def _inside(
+        self, einsum: Einsum, inside: Inside, shared: TileVector, goal: Goal, most: int, width: int
+    ) -> Rows:
+        nests = self._nests(einsum, inside, shared)
+        archive = nests.archive(width)
+        nodes, every = nests.search(archive, goal, most, self.capacity)
+        return nests.rows(archive, nodes, every)
 
-    def _every(
-        self, pool: tuple[Entry, ...], menus: list[list[TileVector]], goal: Goal, archive: Archive, most: int,
-        room: Floats | None = None,
-    ) -> tuple[int, bool]:  # fmt: skip
-        """Search nests into an archive (a quick search: each with its part of half of the nodes, then those
-        not covered with the rest): the nodes, and whether all was covered.
-        """
-        total, waiting = 0, [at for at, sizes in enumerate(menus) if all(sizes)]
-        mem = pool[0].table.mem.copy() if pool else np.empty((0, 0))
-        if pool:
-            mem[:, CAPACITY] = self.capacity if room is None else room
-        for budget in (most // 2, most) if self.few else (most,):
-            among, waiting = waiting, []
-            for turn, number in enumerate(among):
-                if total >= most or self.late():
-                    return total, False
-                entry, (values, starts) = pool[number], menu_arrays(menus[number])
-                share = budget - total if budget == most else max(1, (budget - total) // (len(among) - turn))
-                archive.keys, archive.metas, archive.count, nodes, whole = search(
-                    entry.table._replace(mem=mem), views_of(entry.table.band, entry.table.sizes), values,
-                    starts, entry.twin, number, goal, archive.keys, archive.metas, archive.count, share,
-                )  # fmt: skip
-                total += nodes
-                waiting += () if whole else (number,)
-        return total, not waiting
+    def _nests(
+        self, einsum: Einsum, inside: Inside, shared: TileVector,
+        menus: Callable[[Entry], list[TileVector]] | None = None,
+    ) -> OrderedNests:  # fmt: skip
+        """The nests of an Einsum inside shared loops with given tiles."""
+        own = inside.seen_by(einsum)
+        floors, wide = floors_of(self.space, self.pools, einsum, own, shared, self._shared_tiles(own)[0])
+        there = np.flatnonzero(np.isfinite(floors).all(axis=1))
+        order = there[np.lexsort(self.keys(floors[there], MODES[self.objective]).T[::-1])]
+        return OrderedNests(
+            pool=self.pool(einsum, own), floors=floors, order=order, wide=wide,
+            menus=menus or (lambda entry: entry.loops.menus(shared)), few=self.few, late=self.late,
+        )  # fmt: skip
 
     def whole_rows(self, rows: Rows) -> Floats:
         """The rows in all columns that count, of keys that have only the objective."""
@@ -311,7 +288,7 @@ class Contexts:
     def point(self, rows: Rows, at: int) -> NestPoint:
         """The point of one row."""
         meta = rows.metas[at]
-        nest = rows.pool[int(meta[0])].nest
+        nest = rows.pool.entries[int(meta[0])].nest
         depth, tensors = len(nest.loops), len(nest.tensors)
         numbers = [int(value) for value in meta[1 : 1 + depth + tensors]]
         return NestPoint(nest=nest, tiles=tuple(numbers[:depth]), chosen=tuple(numbers[depth:]))
@@ -330,18 +307,17 @@ class Contexts:
             others = np.sum([row for other, row in enumerate(rows) if other != at], axis=0)[engines + 1 :]
             room = np.array(self.capacity) - others
             shared = nest.tiles[: len(point.inside.shared)]
-            pool = self.pool(einsum, point.inside)
-            archive = Archive(2, _meta_width(pool))
+            every = self._nests(einsum, point.inside, shared)
+            archive = every.archive(2)
             key = self.key(rows[at], ENERGY)
             archive.seed([(key[0] * (1 + 1e-12), key[1])])
-            menus = [entry.loops.menus(shared) for entry in pool]
-            self._every(pool, menus, self.goal(ENERGY), archive, TIE_NODES, room)
+            every.search(archive, self.goal(ENERGY), TIE_NODES, room)
             if archive.metas[0, 1] >= 0 and archive.metas[0, 0] >= 0:
-                found = Rows(archive.keys[:1], archive.metas[:1], pool, 0, True)
+                found = every.rows(archive, 0, True)
                 nests[at] = self.point(found, 0)
         made = msgspec.structs.replace(point, nests=tuple(nests))
         (row, legal), (old, _) = self.space.total(made), self.space.total(point)
-        better = legal and bool(self._fit(row)) and self.key(row, ENERGY) < self.key(old, ENERGY)
+        better = legal and bool(self.fit(row)) and self.key(row, ENERGY) < self.key(old, ENERGY)
         return made if better else point
 
     def figures(self, point: GroupPoint) -> Found:
@@ -353,7 +329,3 @@ class Contexts:
 def usual(inside: Inside) -> bool:
     """Whether a group's surroundings are like most of the best: few loops, all that stays in one memory."""
     return len(inside.shared) <= FEW_LOOPS and len({pin.memory for pin in inside.pins}) < 2
-
-
-def _meta_width(pool: tuple[Entry, ...]) -> int:
-    return 1 + max((len(entry.nest.loops) + len(entry.nest.tensors) for entry in pool), default=0)

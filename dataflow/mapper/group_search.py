@@ -10,13 +10,14 @@ import numpy as np
 
 from einsim.dataflow.mapper.archive import join
 from einsim.dataflow.mapper.found import Found, best_of, score
-from einsim.dataflow.mapper.fronts import Archive, Contexts, usual
+from einsim.dataflow.mapper.fronts import Contexts, usual
 from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.objective import ENERGY, FRONT, LATENCY, Key
+from einsim.dataflow.mapper.ordered import Archive
 from einsim.dataflow.mapper.point import GroupPoint
 from einsim.dataflow.mapper.pools import Rows
 from einsim.dataflow.mapper.vectors import TileVector
-from einsim.specs.arrays import Floats, Ints
+from einsim.specs.arrays import Bools, Floats, Ints
 from einsim.workloads.cascade import Einsum
 
 #: An Einsum gets at most one part in so many of a group's nodes that are left, in a quick search.
@@ -118,6 +119,14 @@ class GroupSearch:
         rows = self.archive.keys[: self.archive.count]
         return bool(np.any(np.all(rows <= key[: rows.shape[1]], axis=1)))
 
+    def _beaten(self, rows: Floats) -> Bools:
+        """Which rows are no better than what was found, by more than rounding."""
+        keys = self.contexts.keys(rows, self.mode) * (1 - 1e-12)
+        found = self.archive.keys[: self.archive.count]
+        if self.mode >= LATENCY:
+            return keys[:, 0] > found[0, 0] if len(found) else np.zeros(len(rows), bool)
+        return np.array([self._dominated(key) for key in keys], bool)
+
     def _inside(self, inside: Inside, shared: TileVector, tag: int) -> None:
         """The Einsums' best or unbeaten rows inside given shared loops, joined."""
         contexts, mode = self.contexts, self.mode
@@ -136,7 +145,7 @@ class GroupSearch:
                 self.traces[tag] = trace
                 if whole and mode == ENERGY and not contexts.leak_j:
                     return  # each Einsum's own best fits beside the others: nothing is better here
-        fronts = self._some(self._rows(contexts.front, inside, shared))
+        fronts = self._some(self._promising(self._rows(contexts.front, inside, shared)))
         trace = self._join(inside, fronts, [rows.keys for rows in fronts], tag + 1) if fronts else None
         if trace is not None:
             self.traces[tag + 1] = trace
@@ -153,18 +162,40 @@ class GroupSearch:
                 return []
         return found
 
+    def _promising(self, fronts: list[Rows]) -> list[Rows]:
+        """Of each front the rows that fit and may be better than what was found, whatever the others take at
+        least; nothing where one has none.
+        """
+        contexts = self.contexts
+        least = [rows.keys.min(axis=0) for rows in fronts]
+        found = list[Rows]()
+        for at, rows in enumerate(fronts):
+            others = sum(least[:at] + least[at + 1 :], np.zeros(contexts.width))
+            some = contexts.fit(rows.keys + others) & ~self._beaten(rows.keys + others)
+            found.append(rows._replace(keys=rows.keys[some], metas=rows.metas[some]))
+        return found if all(len(rows.keys) for rows in found) else []
+
     def _some(self, fronts: list[Rows]) -> list[Rows]:
         """The fronts, or some rows of them where the longest would take more nodes to join than are left, or,
         in a search of `few`, than the group has: each sum is compared with all that they make.
         """
-        left = self.share if self.contexts.few else self.left
-        fronts, most = [*fronts], math.isqrt(max(1, left) * SUMS)
-        lengths = [len(rows.keys) for rows in fronts]
-        while self.long and math.prod(sorted(lengths)[-2:]) > most:
+        fronts, lengths = [*fronts], [len(rows.keys) for rows in fronts]
+        while self.long and math.prod(sorted(lengths)[-2:]) > self._most_sums():
             at = max(range(len(fronts)), key=lengths.__getitem__)
-            fronts[at] = fronts[at]._replace(keys=fronts[at].keys[::2], metas=fronts[at].metas[::2])
-            lengths[at], self.covered = len(fronts[at].keys), False
+            some = self._spread(fronts[at].keys, -(-lengths[at] // 2))
+            fronts[at] = fronts[at]._replace(keys=fronts[at].keys[some], metas=fronts[at].metas[some])
+            lengths[at] = len(some)
         return fronts
+
+    def _most_sums(self) -> int:
+        """Sums that one join of two fronts may make, where they are many."""
+        return math.isqrt(max(1, self.share if self.contexts.few else self.left) * SUMS)
+
+    def _spread(self, rows: Floats, count: int) -> Ints:
+        """So many rows from the best to the worst by the objective; all are not covered then."""
+        self.covered = False
+        order = np.argsort(self.contexts.keys(rows, self.mode)[:, 0], kind="stable")
+        return order[np.arange(count) * (len(rows) - 1) // max(1, count - 1)]
 
     def _join(self, inside: Inside, parts: list[Rows], keys: list[Floats], tag: int) -> _Trace | None:
         """Sums of the Einsums' rows into the archive; None where nothing new came in."""
@@ -174,16 +205,22 @@ class GroupSearch:
         for number in range(1, len(keys)):
             last = number == len(keys) - 1
             into = archive if last else Archive(contexts.width, 3)
+            rest = sum((one.min(axis=0) for one in keys[number + 1 :]), np.zeros(contexts.width))
             into.keys, into.metas, into.count = join(
-                rows, keys[number], len(self.scale.engines), contexts.capacity,
+                rows, keys[number], rest, len(self.scale.engines), contexts.capacity,
                 contexts.goal(mode, parts=not last), tag, into.keys, into.metas, into.count,
+                contexts.goal(mode), archive.keys, archive.count,
             )  # fmt: skip
             self.left -= len(rows) * len(keys[number]) // 8
             if not last:
-                rows = into.keys[: into.count].copy()
-                steps.append(into.metas[: into.count].copy())
                 if not into.count:
                     return None
+                some, most = np.arange(into.count), max(1, self._most_sums() // len(keys[number + 1]))
+                some = (
+                    self._spread(into.keys[: into.count], most) if self.long and into.count > most else some
+                )
+                rows = into.keys[some]
+                steps.append(into.metas[some])
         if not np.any(archive.metas[: archive.count, 2] == tag):
             return None
         return _Trace(contexts, inside, steps, parts)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 import threading
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from einsim.dataflow.holds import roles_of
 from einsim.dataflow.mapper.band import views_of
 from einsim.dataflow.mapper.kernel import roots
 from einsim.dataflow.mapper.nest import Inside, Nest, name_of, operands
 from einsim.dataflow.mapper.space import MapSpace
 from einsim.dataflow.mapper.tables import Tables, tables
-from einsim.dataflow.mapper.vectors import Loops, loops_of
+from einsim.dataflow.mapper.vectors import Loops, TileVector, loops_of
+from einsim.dataflow.mapping import Compute
 from einsim.specs.arrays import Floats, Ints
 from einsim.workloads.cascade import Einsum
 
@@ -28,23 +31,54 @@ class Entry(NamedTuple):
     loops: Loops
 
 
+class Pool:
+    """The nests of an Einsum in its surroundings, layout by layout: each is listed when it is asked for,
+    since what a layout costs at least leaves most of them out.
+    """
+
+    def __init__(self, listed: list[Iterator[Nest]], made: Callable[[Nest], Entry]) -> None:
+        self.entries: list[Entry] = []
+        self.count = len(listed)
+        self._listed, self._made = listed, made
+        self._of: dict[int, tuple[int, ...]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, layout: int) -> tuple[int, ...]:
+        """The places of a layout's nests among the entries."""
+        with self._lock:
+            if layout not in self._of:
+                first = len(self.entries)
+                self.entries += map(self._made, self._listed[layout])
+                self._of[layout] = tuple(range(first, len(self.entries)))
+            return self._of[layout]
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Every entry."""
+        return (self.entries[at] for layout in range(self.count) for at in self.of(layout))
+
+
 class Rows(NamedTuple):
     """Keys [n, ...] and metas [n, ...] found in a pool of nests, the nodes it took, and whether it is all."""
 
     keys: Floats
     metas: Ints
-    pool: tuple[Entry, ...]
+    pool: Pool
     nodes: int
     all: bool
+
+
+#: A layout's unit and what its operands are to that: by which ports they come hangs on it.
+Kind = tuple[object, ...]
 
 
 class Layouts(NamedTuple):
     """Rows that no point of an Einsum's L layouts inside some loops is below, with each vector of their
     tiles: [L, T, width] of the unit and of each tensor, by its place among the operands, in surroundings;
-    and the units `on` which they are.
+    and of each its `kind`, as `_kind` has it. A nest has so many loops and tensors at most.
     """
 
-    on: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    wide: int
     unit: Floats
     tensors: dict[tuple[int, Inside], Floats]
 
@@ -65,7 +99,8 @@ class Pools:
     """Nests with their arrays, and bounds, which all parts of a space share: none looks at capacities."""
 
     def __init__(self) -> None:
-        self.nests: dict[object, tuple[Entry, ...]] = {}
+        self.nests: dict[object, Pool] = {}
+        self.tiles: dict[object, tuple[Ints, bool]] = {}
         self.leaves: dict[object, Tables] = {}
         self.frames: dict[object, tuple[Frame, ...]] = {}
         self.layouts: dict[object, Layouts] = {}
@@ -90,16 +125,17 @@ def table_of(space: MapSpace, pools: Pools, nest: Nest) -> Tables:
 
 
 def bounds_of(space: MapSpace, pools: Pools, einsum: Einsum, seen: tuple[Inside, ...], tiles: Ints) -> Floats:
-    """Rows [U, S, T, width] of which each row of the Einsum inside loops with these tiles is above one of U,
-    that of its unit, in all columns, in what it sees of S surroundings; endless where there is none.
+    """Rows [K, S, T, width] of which each row of the Einsum inside loops with these tiles is above one of K,
+    that of its kind of layout, in all columns, in what it sees of S surroundings; endless where it has none.
     """
     key = (einsum.name, seen)
     with pools.lock(("bounds", *key)):
         if key not in pools.bounds:
             names = [operand.tensor for operand in operands(space.cascade, einsum)]
             every = [[one.of(name) for name in names] for one in seen]
-            units = list(dict.fromkeys(node.unit for one in seen for node in space.leaves(einsum, one.step)))
-            found = np.full((len(units), len(seen), len(tiles), space.scale.width), math.inf)
+            steps = dict.fromkeys(one.step for one in seen)
+            kinds = list(dict.fromkeys(_kind(space, n) for step in steps for n in space.leaves(einsum, step)))
+            found = np.full((len(kinds), len(seen), len(tiles), space.scale.width), math.inf)
             for bare in dict.fromkeys(one.bare for one in seen):
                 mine = [(at, of) for at, of in enumerate(every) if seen[at].core == bare.core]
                 layouts = _layouts(space, pools, einsum, bare, [of for _, of in mine], tiles)
@@ -107,11 +143,39 @@ def bounds_of(space: MapSpace, pools: Pools, einsum: Einsum, seen: tuple[Inside,
                     total = layouts.unit
                     for part in enumerate(of):
                         total = total + layouts.tensors[part]
-                    for number, unit in enumerate(units):
-                        here = [one == unit for one in layouts.on]
+                    for number, kind in enumerate(kinds):
+                        here = [one == kind for one in layouts.kinds]
                         found[number, at] = total[here].min(axis=0, initial=math.inf)
-            pools.bounds[key] = found
+            pools.bounds[key] = found[_undominated(found)]
         return pools.bounds[key]
+
+
+def _kind(space: MapSpace, node: Compute) -> Kind:
+    """What a layout's bound is told by."""
+    unit = space.machine.unit(node.unit)
+    return (node.unit, *roles_of(unit, node, space.cascade.einsum(node.einsum)).values())
+
+
+def _undominated(rows: Floats) -> list[int]:
+    """The first [K] of rows [K, ...] of which no other is nowhere above."""
+    kept = list[int]()
+    for at in sorted(range(len(rows)), key=lambda at: float(np.nan_to_num(rows[at], posinf=1e300).sum())):
+        if not any((rows[other] <= rows[at]).all() for other in kept):
+            kept.append(at)
+    return kept
+
+
+def floors_of(
+    space: MapSpace, pools: Pools, einsum: Einsum, inside: Inside, shared: TileVector, tiles: Ints
+) -> tuple[Floats, int]:
+    """Rows [layouts, width] that no nest of a layout is below inside loops with the `shared` tiles, one
+    vector of `tiles`, endless where it has none; and how many loops and tensors a nest has at most.
+    """
+    of = [inside.of(operand.tensor) for operand in operands(space.cascade, einsum)]
+    layouts = _layouts(space, pools, einsum, inside.bare, [of], tiles)
+    at = int(np.flatnonzero((tiles == np.array(shared, np.int64)).all(axis=1))[0])
+    parts = (layouts.tensors[part][:, at] for part in enumerate(of))
+    return sum(parts, layouts.unit[:, at]), layouts.wide
 
 
 def _layouts(
@@ -148,6 +212,7 @@ def _layouts(
                 if count:
                     tensors[part][number, allowed] = parts[:, begin : begin + count].min(axis=1)
                 begin += count
-        on = tuple(nest.node.unit for nest, _ in nests)
-        pools.layouts[key] = Layouts(on, unit, {**had, **tensors})
+        kinds = tuple(_kind(space, nest.node) for nest, _ in nests)
+        wide = max((len(nest.loops) + len(nest.tensors) for nest, _ in nests), default=0)
+        pools.layouts[key] = Layouts(kinds, wide, unit, {**had, **tensors})
         return pools.layouts[key]

@@ -1,20 +1,27 @@
-"""Where refinement starts: operands straight from DRAM where they may come so; for a cascade with state, all
-of it around the steps, whatever reads the last one after them.
+"""Where refinement starts: operands straight from DRAM where they may come so; long runs of Einsums together;
+for a cascade with state, all of it around the steps, whatever reads the last one after them.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.holds import common_levels, homes_to, straight
+from einsim.dataflow.mapper.judged import Judged, judged
 from einsim.dataflow.mapper.tiles import narrowest
 from einsim.dataflow.mapper.trees import dropped
 from einsim.dataflow.mapping import Compute, Keep, Node, Pipeline, chain, keep, placed
 from einsim.dataflow.spatial import place
+from einsim.dataflow.templates.layerwise import resident
+from einsim.dataflow.templates.outline import MOST_JOINED
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade, Einsum
+
+#: Einsums of the same rows that a start has together at most.
+MOST_LONG = 12
 
 
 def from_dram(cascade: Cascade, machine: Machine, tree: Node) -> Node:
@@ -103,3 +110,14 @@ def _tree(
     inside = stage([(step, 1), *inner], body)
     both = Pipeline(children=(inside, stage(inner, tail))) if tail else inside
     return chain(*outer, *(keep(state, memory) for memory in memories), both)
+
+
+def longer(cascade: Cascade, machine: Machine, kinds: tuple[str, ...]) -> Iterator[Judged]:
+    """The best of the default's list by each of some objectives, with more Einsums of the same rows together
+    than the default has, where the cascade has more.
+    """
+    for kind in kinds if len(cascade.einsums) > MOST_JOINED else ():
+        with suppress(EinsimError):
+            pair = judged(resident(cascade, machine, kind, MOST_LONG), cascade, machine)
+            if pair is not None:
+                yield pair

@@ -180,11 +180,9 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def covers(self) -> bool:
         """Whether groups of the space cover the cascade, each of Einsums that read something."""
-        index = {einsum.name: at for at, einsum in enumerate(self.einsums)}
-        reached = {0}
+        index, reached = {einsum.name: at for at, einsum in enumerate(self.einsums)}, {0}
         for group in sorted(self.fusions(), key=lambda group: index[group[0].name]):
-            first = index[group[0].name]
-            if first in reached and all(einsum.reads for einsum in group):
+            if (first := index[group[0].name]) in reached and all(einsum.reads for einsum in group):
                 reached.add(first + len(group))
         return len(index) in reached
 
@@ -231,8 +229,12 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def nests(self, einsum: Einsum, inside: Inside) -> Iterator[Nest]:
         """Loop nests of an Einsum in its surroundings."""
-        for layout in self._layouts(einsum, inside):
-            yield from nests_of(self.cascade, self.machine, einsum, inside, *layout, self.keep, self.buffers)
+        return itertools.chain.from_iterable(self.by_layout(einsum, inside))
+
+    def by_layout(self, einsum: Einsum, inside: Inside) -> Iterator[Iterator[Nest]]:
+        """Those of one layout after the other, listed when they are asked for."""
+        of, rest = (self.cascade, self.machine, einsum, inside), (self.keep, self.buffers)
+        return (nests_of(*of, *layout, *rest) for layout in self._layouts(einsum, inside))
 
     def layouts(
         self, einsum: Einsum, around: Inside, among: Sequence[Sequence[Inside]]
@@ -356,8 +358,8 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 at += len(parts[-1])
             if at < len(names):
                 continue
-            found = [self._sample_group(fusions[part], rng) for part in parts]
-            groups = tuple(group for group in found if group is not None)
+            drawn = (self._sample_group(fusions[part], rng) for part in parts)
+            groups = tuple(group for group in drawn if group is not None)
             if len(groups) == len(parts):
                 return Point(groups=groups, resident=self.resident, global_buffer=self.global_buffer)
         return None
@@ -368,15 +370,13 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return {}
 
     def _sample_group(self, group: tuple[Einsum, ...], rng: random.Random) -> GroupPoint | None:
-        every = list(self.insides(group))
-        if not every:
+        if not (every := list(self.insides(group))):
             return None
         inside = rng.choice(every)
         shared = rng.choice(list(itertools.product(*self.shared_menus(inside))))
         points = []
         for einsum in group:
-            key = einsum.name, inside
-            if key not in self._listed:
+            if (key := (einsum.name, inside)) not in self._listed:
                 self._listed[key] = tuple(self.nests(einsum, inside))
             found = [nest for nest in self._listed[key] if all(vectors.menus(self.tiles, nest, shared))]
             if not found:

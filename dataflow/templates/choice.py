@@ -130,7 +130,9 @@ class Chooser:
     their bytes `size`. Runs that are alike share one; those of templates have their own.
     """
 
-    def __init__(self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...], objective: str) -> None:
+    def __init__(
+        self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...], objective: str, many: int
+    ) -> None:
         self.cascade, self.machine = cascade, machine
         key = msgspec.msgpack.encode(machine), objective
         self.points = _POINTS.get(key, partial(BestPoints, machine, objective))
@@ -139,7 +141,7 @@ class Chooser:
             computing(cascade, machine, einsum)  # before what is remembered for all machines alike, nameless
         structure, name = alike(machine)
         groups = tuple(dict.fromkeys(one.names for one in fused))
-        self.outline = outline(cascade, structure, name, groups)
+        self.outline = outline(cascade, structure, name, groups, many)
         by_names: dict[tuple[str, ...], list[Fused]] = {}
         for one in fused:
             by_names.setdefault(one.names, []).append(one)

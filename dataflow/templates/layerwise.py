@@ -24,7 +24,7 @@ from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping import Sequence, chain, keep
 from einsim.dataflow.templates.attention import Fused, fused_attention
 from einsim.dataflow.templates.choice import Chooser, Key, lacking
-from einsim.dataflow.templates.outline import Run
+from einsim.dataflow.templates.outline import MOST_JOINED, Run
 from einsim.specs.errors import EinsimError
 from einsim.specs.progress import telling
 from einsim.specs.remembered import Remembered
@@ -40,28 +40,32 @@ def unfused(cascade: Cascade, machine: Machine) -> LoopTree:
     return _FOUND.get(key, lambda: Branches(cascade, machine, (), stay=False).mapping("unfused"))
 
 
-def resident(cascade: Cascade, machine: Machine, objective: str = "latency") -> LoopTree:
+def resident(
+    cascade: Cascade, machine: Machine, objective: str = "latency", many: int = MOST_JOINED
+) -> LoopTree:
     """The mapping of a whole cascade, branch by branch, with intermediates kept on chip between them: the one
-    that takes least time or, for the objective energy, moves what costs least.
+    that takes least time or, for the objective energy, moves what costs least. So `many` blocks are joined by
+    rows at most.
 
     An attention is one fused branch where a fused template fits the machine and costs less.
     """
-    key = cascade, msgspec.msgpack.encode(machine), objective
+    key = cascade, msgspec.msgpack.encode(machine), objective, many
 
     def found() -> LoopTree:
-        own = Branches(cascade, machine, fused_attention(cascade, machine), objective).mapping("resident")
-        return _of_all_points(own, cascade, machine, objective) if cascade.bounds else own
+        fused = fused_attention(cascade, machine)
+        own = Branches(cascade, machine, fused, objective, many=many).mapping("resident")
+        return _of_all_points(own, cascade, machine, objective, many) if cascade.bounds else own
 
     return _FOUND.get(key, found)
 
 
-def _of_all_points(own: LoopTree, cascade: Cascade, machine: Machine, objective: str) -> LoopTree:
+def _of_all_points(own: LoopTree, cascade: Cascade, machine: Machine, objective: str, many: int) -> LoopTree:
     """A mapping chosen under bounds, or that of all points where `own` takes more of anything than all points
     do or is no better: what bounds leave of tiles is estimated when branches are chosen.
     """
     points = msgspec.structs.replace(cascade, bounds=())
     try:
-        other = resident(points, machine, objective)
+        other = resident(points, machine, objective, many)
     except EinsimError:
         return own
     if other.tree == own.tree or not legal(other, cascade, machine):
@@ -90,10 +94,10 @@ class Branches:
 
     def __init__(
         self, cascade: Cascade, machine: Machine, fused: tuple[Fused, ...], objective: str = "latency", *,
-        stay: bool = True,
+        stay: bool = True, many: int = MOST_JOINED,
     ) -> None:  # fmt: skip
         self.cascade, self.machine = cascade, machine
-        self.chooser = Chooser(cascade, machine, fused, objective)
+        self.chooser = Chooser(cascade, machine, fused, objective, many)
         self.outline = self.chooser.outline
         runs = (run for _, some in sorted(self.outline.runs.items()) for run in some)
         self.runs = [run for run in runs if stay or run not in self.outline.joined]  # by their ends

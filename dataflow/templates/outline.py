@@ -24,7 +24,7 @@ from einsim.dataflow.tile_times import TileTimes
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
 
-#: Blocks that are joined by rows at most.
+#: Blocks that are joined by rows at most, by default.
 MOST_JOINED = 6
 #: Blocks that walk a state's steps together with it, to each side at most.
 MOST_WALKED = 16
@@ -67,11 +67,14 @@ def sums_of_groups(cascade: Cascade) -> Iterator[tuple[str, ...]]:
 
 class Outline:
     """A cascade's smallest blocks in order, and the runs of them that may be one branch: `runs` by where they
-    end, longer ones first, `fused` those of the templates' groups, `joined` those of rows that contract.
+    end, longer ones first, `fused` those of the templates' groups, `joined` those of rows that contract. By
+    rows so `many` blocks are joined at most.
     """
 
-    def __init__(self, cascade: Cascade, machine: Machine, structure: bytes, groups: Groups) -> None:
-        self.cascade, self.machine, self._structure = cascade, machine, structure
+    def __init__(
+        self, cascade: Cascade, machine: Machine, structure: bytes, groups: Groups, many: int = MOST_JOINED
+    ) -> None:
+        self.cascade, self.machine, self._structure, self._many = cascade, machine, structure, many
         self.memory = common_memory(machine)
         small = blocks(cascade)
         large = blocks(cascade, [*groups, *self._walked_together(small), *sums_of_groups(cascade)])
@@ -176,7 +179,7 @@ class Outline:
         makes or reads; where some contract, the first does.
         """
         for first in range(len(self.order)):
-            for stop in range(first + 2, min(first + MOST_JOINED, len(self.order)) + 1):
+            for stop in range(first + 2, min(first + self._many, len(self.order)) + 1):
                 here, known = self.einsums((first, stop)), touched(self.einsums((first, stop - 1)))
                 strange = not {*known} & {*touched(self.order[stop - 1])}
                 if strange or any(einsum.iterative for einsum in here) or not rows_of(here):
@@ -241,7 +244,7 @@ class Outline:
 _OUTLINES: Final = Remembered[Outline](256)
 
 
-def outline(cascade: Cascade, machine: Machine, structure: bytes, groups: Groups) -> Outline:
+def outline(cascade: Cascade, machine: Machine, structure: bytes, groups: Groups, many: int) -> Outline:
     """The outline of a cascade on a structure, which is made once."""
-    key = cascade, structure, groups
-    return _OUTLINES.get(key, lambda: Outline(cascade, machine, structure, groups))
+    key = cascade, structure, groups, many
+    return _OUTLINES.get(key, lambda: Outline(cascade, machine, structure, groups, many))

@@ -57,6 +57,17 @@ def test_the_bound_of_billions_of_points_is_that_of_a_few() -> None:
     assert found[2**16] == pytest.approx(2**16 * found[2**8], rel=0.01)
 
 
+def test_units_of_the_same_multipliers_are_no_more_of_them() -> None:
+    """A U280's MM and MV modes share their DSPs: the bound of all mappings took both at once, 4/5 of this."""
+    chip = load_machine("u280-flightllm")
+    text = "\n".join(f"{name}[p,d] = A[p,s] * {name}W[s,d]" for name in "XYZUV")
+    work = parse(text, name="five", sizes={"p": 512, "s": 768, "d": 768})
+    peak = 3 * 32 * 128 / 4  # macs a cycle of 16 by 16 bits
+    assert least(MapSpace(cascade=work, machine=chip, menu="steps")).latency_s * chip.clock_hz >= (
+        5 * 512 * 768 * 768 / peak * (1 - 1e-6)
+    )
+
+
 def test_an_operand_that_no_memory_may_hold_passes_through_none() -> None:
     """The unit's memory holds results only: a traceback (drawn input 404:5881)."""
     memories = tuple(

@@ -76,6 +76,17 @@ def test_a_group_costs_what_it_does_on_one_of_the_units() -> None:
     assert 0.99 * found.found[0].ticks <= least <= found.found[0].ticks
 
 
+def test_weights_of_several_products_pass_one_port() -> None:
+    """Of a U280 weights may come as inputs, too, by a port of a quarter: no product has the better of both."""
+    text = "\n".join(f"{name}[p,d] = A[p,s] * {name}W[s,d]" for name in "XYZ")
+    work = parse(text, name="three", sizes={"p": 1, "s": 4096, "d": 4096})
+    space = MapSpace(cascade=work, machine=load_machine("u280-flightllm"), menu="steps")
+    least = contexts(space, "latency").candidates(work.einsums, mode_of("latency", False)).least
+    port = space.machine.memory("weights").read_bytes_per_s
+    assert port is not None
+    assert least * space.scale.tick_s >= 3 * 4096 * 4096 * 2 / port * (1 - 1e-9)
+
+
 def test_shares_that_are_left_hold_for_one_question() -> None:
     """Bounds are remembered: a share of one question is none of the next one's."""
     space = problem(6, most=2e4)

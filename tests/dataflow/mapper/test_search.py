@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import SHIFTED, front, problem, whole
 
+from einsim.accel.load import load_machine
 from einsim.dataflow.mapper.found import score
+from einsim.dataflow.mapper.nest import Inside
 from einsim.dataflow.mapper.search import Search, SearchResult
 from einsim.dataflow.mapper.space import MapSpace
+from einsim.workloads.notation import parse
 
 PROBLEMS = 100
 
@@ -84,6 +87,20 @@ def test_a_restriction_never_gives_a_better_answer(seed: int) -> None:
     for narrow in (alone, perfect):
         found = searched(narrow, "energy").found
         assert not found or free[0].joules <= found[0].joules * (1 + 1e-12)
+
+
+def test_the_best_of_hundreds_of_nests_is_found_with_few_nodes() -> None:
+    """Units that find each role in a memory of its own have many: of this product the search found one
+    that took three times as long, since each got a node.
+    """
+    work = parse("Z[p,d] = A[p,s] * W[s,d]", name="ff", sizes={"p": 512, "s": 3072, "d": 768})
+    space = MapSpace(cascade=work, machine=load_machine("u280-flightllm"), menu="steps")
+    assert sum(1 for _ in space.nests(work.einsums[0], Inside())) > 500
+    outcome = Search(space, "latency", nodes=4_000, few=True, report=lambda *_: None).run()
+    peak = 3 * 32 * 128 / 4  # macs a cycle of 16 by 16 bits
+    cycles = outcome.found[0].ticks * space.scale.tick_s * space.machine.clock_hz
+    assert outcome.proven
+    assert cycles == pytest.approx(512 * 3072 * 768 / peak)
 
 
 def test_without_time_it_says_so_and_gives_what_it_has() -> None:
