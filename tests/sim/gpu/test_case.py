@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from einsim.sim.gpu.case import BlockRun, KernelCase, Launch, Work, ceil_div, even, merged
+from einsim.sim.gpu.kernels.gemm_wgmma import persistent
 
 
 @given(st.lists(st.integers(0, 5), max_size=40))
@@ -45,3 +46,21 @@ def test_a_case_is_the_sum_of_its_launches() -> None:
 @given(st.integers(0, 10**6), st.integers(1, 1000))
 def test_ceil_div_covers_with_no_slack(value: int, by: int) -> None:
     assert (ceil_div(value, by) - 1) * by < value <= ceil_div(value, by) * by or value == 0
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 500))
+def test_shares_of_work_together_are_no_less_than_it_and_no_more_than_one_each_beyond(
+    flops: int, read: int, among: int
+) -> None:
+    work = Work(wgmma_flops=flops, global_read_bytes=read)
+    back = work.share(among).times(among)
+    for found, wanted in ((back.wgmma_flops, flops), (back.global_read_bytes, read)):
+        assert wanted <= found < wanted + among
+
+
+@given(st.integers(1, 5000), st.integers(1, 300), st.integers(1, 40))
+def test_blocks_that_stay_deal_every_tile_out_evenly(tiles: int, slots: int, steps: int) -> None:
+    runs = persistent(tiles, slots, steps)
+    assert sum(run.blocks for run in runs) == min(tiles, slots)
+    assert sum(run.blocks * run.steps for run in runs) == tiles * steps
+    assert max(run.steps for run in runs) - min(run.steps for run in runs) in (0, steps)

@@ -9,7 +9,7 @@ from einsim.accel.gpu.machine import load_gpu
 from einsim.sim.gpu.case import Launch, Work, even
 from einsim.sim.gpu.factors import Efficiency
 from einsim.sim.gpu.kernels.gemm_f16 import VARIANTS, hot_requests
-from einsim.sim.gpu.model import DramTraffic, from_l2, launch_time, occupancy
+from einsim.sim.gpu.model import DramTraffic, first_wave, from_l2, launch_time, occupancy
 
 GPU = load_gpu("h200-sxm")
 LAUNCH = Launch(
@@ -85,3 +85,54 @@ def test_a_walk_in_passes_waits_for_l1_l2_or_dram() -> None:
     assert from_l2(wide, GPU, again=True) == 1.0
     assert seconds(wide) > seconds(one)
     assert seconds(msgspec.structs.replace(one, waits=(8, 8))) > seconds(one)
+
+
+PRODUCTS = Launch(
+    kernel="p", runs=even(132, 64), threads=384, registers=168, shared_bytes=200_000, stages=4, products=True,
+    bytes_in_flight=512, step=Work(wgmma_flops=4 * 10**6, shared_read_bytes=80_000, global_read_bytes=49_152),
+    unique_read_bytes=10**6,
+)  # fmt: skip
+
+
+def step_of(launch: Launch, **work: int) -> Launch:
+    return msgspec.structs.replace(launch, step=msgspec.structs.replace(launch.step, **work))
+
+
+def test_operands_of_warp_groups_hide_behind_their_products_until_shared_memory_is_the_longer() -> None:
+    tensor = PRODUCTS.step.wgmma_flops / GPU.sm.wgmma_flops
+    hidden = int(0.99 * tensor * GPU.sm.shared_bytes_per_clock)
+    assert seconds(step_of(PRODUCTS, shared_read_bytes=hidden)) == seconds(
+        step_of(PRODUCTS, shared_read_bytes=0)
+    )
+    assert seconds(step_of(PRODUCTS, shared_read_bytes=2 * hidden)) > 1.8 * seconds(PRODUCTS)
+    # by mma.sync a warp reads them itself
+    own = msgspec.structs.replace(PRODUCTS, products=False)
+    assert seconds(own) > seconds(PRODUCTS)
+
+
+def test_groups_that_compute_on_their_products_take_longer_than_the_chain_and_than_the_busiest_pipe() -> None:
+    turning = msgspec.structs.replace(PRODUCTS, in_turn=True)
+    computing = step_of(turning, sfu_ops=16_384, alu_ops=80_000)
+    clocks = seconds(computing) * GPU.clock_hz / 64
+    threads = computing.threads - 128
+    chain = (16_384 + 80_000) / threads * GPU.latency.dependent
+    tensor = computing.step.wgmma_flops / GPU.sm.wgmma_flops
+    assert max(chain + tensor / 4, tensor, 16_384 / GPU.sm.sfu) < clocks < 1.2 * (chain + tensor / 4 + tensor)
+
+
+def test_what_all_blocks_read_is_in_dram_for_the_first_of_them_only() -> None:
+    alone = Launch(
+        kernel="r", runs=even(132, 8), threads=256, registers=32, bytes_in_flight=16, waits=(4, 20),
+        step=Work(alu_ops=2560, global_read_bytes=4096), unique_read_bytes=132 * 8 * 2048,
+    )  # fmt: skip
+    quiet = DramTraffic(dram_bytes=1e4, dram_write_bytes=0.0, missing=1.0)
+
+    def clocks(launch: Launch) -> float:
+        return launch_time(launch, GPU, quiet, GPU.clock_hz, Efficiency()).seconds * GPU.clock_hz
+
+    waiting = msgspec.structs.replace(alone, shared_waits=16)
+    beyond = GPU.latency.dram - GPU.latency.l2
+    assert clocks(waiting) - clocks(alone) == pytest.approx(16 * beyond, rel=0.05)
+    assert first_wave(waiting, GPU) == 1.0
+    slots = 132 * occupancy(alone, GPU)
+    assert first_wave(msgspec.structs.replace(waiting, runs=even(10 * slots, 8)), GPU) == pytest.approx(0.1)
