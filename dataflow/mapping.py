@@ -163,11 +163,14 @@ def put(tree: Node, place: tuple[int, ...], node: Node) -> Node:
     return type(tree)(children=tuple(changed))  # type: ignore[call-arg]
 
 
-def placed(tree: Node, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Node]]:
+def placed(tree: Node) -> Iterator[tuple[tuple[int, ...], Node]]:
     """Every node with its place, in program order."""
-    yield place, tree
-    for at, child in enumerate(children(tree)):
-        yield from placed(child, (*place, at))
+    waiting: list[tuple[tuple[int, ...], Node]] = [((), tree)]  # no generator in a generator: they are many
+    while waiting:
+        place, node = waiting.pop()
+        yield place, node
+        below = children(node)
+        waiting += [((*place, at), below[at]) for at in range(len(below) - 1, -1, -1)]
 
 
 def above(tree: Node, place: tuple[int, ...]) -> list[Node]:

@@ -25,6 +25,7 @@ from einsim.patience import patience, simulated
 from einsim.settings import split
 from einsim.sim.gpu.case import KernelCase
 from einsim.specs.argument import Amount, Count, Setting
+from einsim.specs.collecting import collected_seldom
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.workload import PASSES, WorkloadSource, as_it_is, find_workload
@@ -79,6 +80,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         return self.how
 
 
+@collected_seldom
 def evaluate(
     workload: str | Path | Cascade,
     machine: str | Path | Machine | Gpu,

@@ -44,7 +44,7 @@ def public(name: str, function: Callable[..., Any], names: Callable[[str], objec
 
     @functools.cache
     def kind(parameter: str) -> object:
-        return _kind(signature.parameters[parameter].annotation, function.__globals__, names)
+        return _kind(signature.parameters[parameter].annotation, inspect.unwrap(function).__globals__, names)
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:

@@ -33,6 +33,7 @@ from einsim.dataflow.spatial import Layouts
 from einsim.dataflow.templates import build_mapping, template_names
 from einsim.dataflow.templates.layerwise import Branches, resident
 from einsim.specs.argument import Amount, Count
+from einsim.specs.collecting import collected_seldom
 from einsim.specs.errors import EinsimError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.sparsity import DENSE
@@ -95,6 +96,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     finalists: tuple[Judged, ...] = ()
 
 
+@collected_seldom
 def best_mapping(
     cascade: Cascade,
     machine: Machine,
@@ -247,11 +249,10 @@ def _quick(
 ) -> Answer:  # fmt: skip
     """The best of the default's list, the library's templates and `starts`, and what it leads to."""
     start, space = time.monotonic(), default_space(cascade, machine, objective, "quick")
-    known: list[Judged] = []
+    known, listed = list[Judged](), list[Mapping]()
     for name in template_names() if templates else ():
         choices = TemplateSpace(name=name, cascade=cascade, machine=machine)
         known += choices.best(objective, CHOICES["quick"]).found
-    listed: list[Mapping] = []
     for kind in LISTED[objective]:
         with suppress(EinsimError):
             alone = None if templates else Branches(cascade, machine, (), kind).mapping("mapper")
@@ -282,9 +283,8 @@ def _quick(
 
 def _unlike(pairs: Sequence[Judged]) -> tuple[Judged, ...]:
     """The first of those with the same tree."""
-    return tuple(
-        {msgspec.msgpack.encode(one.tree): (one, result) for one, result in reversed(pairs)}.values()
-    )[::-1]
+    kinds = {msgspec.msgpack.encode(one.tree): (one, result) for one, result in reversed(pairs)}
+    return tuple(kinds.values())[::-1]
 
 
 def compared_without(result: Result, objective: str) -> str:

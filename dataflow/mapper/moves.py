@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 import msgspec
 
@@ -58,6 +58,8 @@ class Moves:
         self.steps = {rank for einsum in cascade.einsums for rank in einsum.iterative}
         self.registers = InRegisters(cascade, self.machine, lambda name: self.nodes[name], layouts)
         self.made, self.users = self.registers.made, self.registers.users
+        self.ways = cache(self._ways)
+        self._times: dict[tuple[int, ...], tuple[Compute, float]] = {}
 
     def subjects(self, tree: Node) -> list[Subject]:
         """What may be changed, each with its moves; loops by their place among those of the tree."""
@@ -94,49 +96,63 @@ class Moves:
     def _layouts(self, tree: Node, result: Result, *, einsum: Einsum) -> Iterator[Node]:
         """Another unit or layout, alone or with all that use one of its tensors in the unit's registers."""
         here = leaves(tree)
-        touched = dict.fromkeys((einsum.name, *(read.tensor for read in einsum.reads)))
-        tensors = [tensor for tensor in touched if self._stays(tensor)]
-        for node in self.nodes[einsum.name]:
-            for tensor in (None, *(tensors if self.machine.unit(node.unit).registers else ())):
-                chosen = self.registers.together(node, tensor)
-                if chosen is None or self._busier(tree, here, chosen[0], result):
-                    continue
-                new = tree
-                for name, leaf in chosen[0].items():
-                    new = put(new, here[name], leaf)
-                yield self.settled(new, chosen[1])
+        tiles = cache(lambda name: tiles_of(tree, here[name], self.cascade.sizes))
+        for chosen, registers in self.ways(einsum.name):
+            if self._busier(tiles, chosen, result):
+                continue
+            new = tree
+            for name, leaf in chosen.items():
+                new = put(new, here[name], leaf)
+            yield self.settled(new, registers)
+
+    def _ways(self, einsum: str) -> list[tuple[dict[str, Compute], set[str]]]:
+        """Units and layouts of an Einsum, each with those of others that go with it, and the tensors that are
+        in registers then.
+        """
+        tensors = [tensor for tensor in self.cascade.einsum(einsum).accesses if self._stays(tensor)]
+        every = (
+            self.registers.together(node, tensor)
+            for node in self.nodes[einsum]
+            for tensor in (None, *(tensors if self.machine.unit(node.unit).registers else ()))
+        )
+        return [one for one in every if one is not None]
 
     def _elsewhere(self, tree: Node, result: Result) -> Iterator[Node]:
         """What keeps the busiest unit longest on other units, in its quickest layouts there."""
         here, costs = leaves(tree), result.by_einsum
         busiest = max(self.machine.units, key=lambda unit: result.bound_by.get(unit.name, 0)).name
         there = sorted((name for name in here if costs[name].unit == busiest), key=lambda e: -costs[e].cycles)
+        tiles = cache(lambda name: tiles_of(tree, here[name], self.cascade.sizes))
         for name in there[:MOST_ELSEWHERE]:
-            einsum, (extents, _) = self.cascade.einsum(name), tiles_of(tree, here[name], self.cascade.sizes)
+            einsum, (extents, _) = self.cascade.einsum(name), tiles(name)
             ways = [
                 n for n in self.everywhere[name] if n.unit != busiest and not self.registers.needed(einsum, n)
             ]
             quickest = partial(self._cycles, einsum, extents=extents)
             for node in sorted(ways, key=quickest)[:2]:
-                if not self._busier(tree, here, {name: node}, result):
+                if not self._busier(tiles, {name: node}, result):
                     yield self.settled(put(tree, here[name], node))
 
     def _cycles(self, einsum: Einsum, node: Compute, extents: Mapping[str, int]) -> float:
-        """Cycles of the machine's clock of one tile."""
-        unit = self.machine.unit(node.unit)
-        work = exploited(self.cascade, unit, einsum, extents)
-        ratio = self.machine.clock_hz / (unit.clock_hz or self.machine.clock_hz)
-        return ratio * float(array_cycles(self.cascade, unit, einsum, node, work))
+        """Cycles of the machine's clock of one tile, which are counted once."""
+        key = id(node), *(extents[rank] for rank in einsum.ranks)
+        if key not in self._times:
+            unit = self.machine.unit(node.unit)
+            work = exploited(self.cascade, unit, einsum, extents)
+            ratio = self.machine.clock_hz / (unit.clock_hz or self.machine.clock_hz)
+            self._times[key] = node, ratio * float(array_cycles(self.cascade, unit, einsum, node, work))
+        return self._times[key][1]
 
     def _busier(
-        self, tree: Node, here: Mapping[str, Place], chosen: Mapping[str, Compute], result: Result
-    ) -> bool:
+        self, tiles_of_leaf: Callable[[str], tuple[dict[str, int], int]], chosen: Mapping[str, Compute],
+        result: Result,
+    ) -> bool:  # fmt: skip
         """Whether the leaves would keep a unit busy for longer than all takes now."""
         busy = {unit.name: float(result.bound_by.get(unit.name, 0)) for unit in self.machine.units}
         for was in (result.by_einsum[name] for name in chosen):
             busy[was.unit] -= was.cycles
         for name, node in chosen.items():
-            extents, tiles = tiles_of(tree, here[name], self.cascade.sizes)
+            extents, tiles = tiles_of_leaf(name)
             busy[node.unit] += tiles * self._cycles(self.cascade.einsum(name), node, extents)
         return max(busy.values()) > result.cycles * 1.02 + 1
 

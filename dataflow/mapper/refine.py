@@ -107,10 +107,14 @@ class Refinement:
     def _judged(self, trees: Iterable[Node]) -> list[Trial]:
         return [one for tree in trees if (one := self.judge(tree)) is not None]
 
-    def judge(self, tree: Node, best: Trial | None = None) -> Trial | None:
-        """A tree judged; None where it is not legal, has been judged, or is no better than the best."""
+    def judge(
+        self, tree: Node, best: Trial | None = None, odd: frozenset[tuple[str, str]] | None = None
+    ) -> Trial | None:
+        """A tree judged; None where it is not legal, has been judged, is no better than the best, or has odd
+        operands beside some that may be.
+        """
         code = msgspec.msgpack.encode(tree)
-        if code in self.seen:
+        if code in self.seen or (odd is not None and not self.moves.odd(tree) <= odd):
             return None
         self.seen.add(code)
         made = mapping_of(tree, self.cascade, self.machine)
@@ -138,19 +142,19 @@ class Refinement:
 
     def down(self, best: Trial, rest: int) -> Trial:
         """What moves lead to that make something better, until none does or so few are left to be judged."""
-        before = None
+        before, here, odd = None, best, self.moves.odd(best.mapping.tree)
         while best is not before and not self.stopped:
             before = best
             for subject in self.moves.subjects(best.mapping.tree):
-                odd = self.moves.odd(best.mapping.tree)
-                here = best
+                if here is not best:
+                    here, odd = best, self.moves.odd(best.mapping.tree)
                 for tree in subject(here.mapping.tree, here.result):
                     if time.monotonic() > self.until:
                         self.stopped = True
                     if self.left <= rest or self.stopped:
                         return best
                     tell("refining", self.most - self.left, self.most)
-                    found = self.judge(tree, best) if self.moves.odd(tree) <= odd else None
+                    found = self.judge(tree, best, odd)
                     if found is not None and less(found.key, best.key):
                         best = found
                         self.trail.append(best)

@@ -175,19 +175,19 @@ class Branches:
     def best(self) -> tuple[float, list[Run], frozenset[str], int]:
         """The least cost, the branches, the tensors that stay and their bytes.
 
-        What costs least by bounds is computed in full, until nothing else can cost less.
+        What costs least by bounds is computed in full, until nothing else can cost less: one branch at a
+        time, the longest first, since what is known of it may lead elsewhere. The order decides only on work.
         """
         waiting = [(*self.plan(*one), at) for at, one in enumerate(self.sets)]
         heapq.heapify(waiting)
         while True:
             cost, runs, at = waiting[0]
             names, size = self.sets[at]
-            runs_by = {self.chooser.key(run, names): run for run in runs}
-            news = [self.chooser.look(run, names) for run in runs_by.values()]
-            if not any(news):
-                news = [self.chooser.settle(run, names, size) for run in runs_by.values()]
+            longest = sorted(runs, key=lambda run: run[0] - run[1])
+            news = any(self.chooser.look(run, names) for run in longest)
+            news = news or any(self.chooser.settle(run, names, size) for run in runs)
             now = *self.plan(names, size), at  # what others have settled counts here, too
-            if now == waiting[0] and not any(news):
+            if now == waiting[0] and not news:
                 return cost, runs, names, size
             heapq.heapreplace(waiting, now)
 

@@ -14,6 +14,7 @@ import click
 
 from einsim.cli.group import CommandList
 from einsim.cli.streams import abandon, prepare, say
+from einsim.specs.collecting import collected_seldom
 from einsim.specs.errors import EinsimError
 from einsim.specs.near import near
 from einsim.version import VERSION
@@ -47,6 +48,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
+@collected_seldom
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; nothing that a user does wrong raises."""
     with warnings.catch_warnings():

@@ -32,6 +32,7 @@ from einsim.models.memory import Held, held, kept_bytes
 from einsim.models.outcome import Judgement, ModelResult, PartCost, PhaseCost, PieceCost, size_facts
 from einsim.models.started import of_parts, run_s, started
 from einsim.specs.argument import Setting
+from einsim.specs.collecting import collected_seldom
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
 from einsim.workload import PASSES, WorkloadSource
@@ -47,6 +48,7 @@ READS = (ENCODE, PREFILL)
 """Phases that end with a first token."""
 
 
+@collected_seldom
 def evaluate_model(
     model: str | Path | Model,
     machine: str | Path | Machine | Gpu,

@@ -349,6 +349,19 @@ def test_the_branches_that_are_taken_cost_what_their_runs_do() -> None:
     assert cost == pytest.approx(sum(each), rel=1e-12)
 
 
+@pytest.mark.parametrize(("name", "sizes", "accel"), [FLOORS[0], FLOORS[2], *FLOORS[5:7]])
+def test_the_order_in_which_branches_become_known_changes_nothing(
+    name: str, sizes: dict[str, int], accel: str
+) -> None:
+    """One by one, as far as the best needs it, or all of them before."""
+    work = cascade(name, large=True) if name in CASCADES else load_workload(name, sizes)
+    machine = load_machine(accel)
+    made = Branches(work, machine, fused_attention(work, machine))
+    for (names, size), run in itertools.product(made.sets, made.runs):
+        made.chooser.settle(run, names, size)
+    assert made.best() == Branches(work, machine, fused_attention(work, machine)).best()
+
+
 @pytest.mark.parametrize("buffer", ["2KiB", "256B", "16B"])
 def test_a_memory_that_holds_no_tile_of_the_list_gets_smaller_ones(buffer: str) -> None:
     work = load_workload("attention-3pass", {"b": "1", "h": "1", "e": "64", "seq": "512"})
