@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -53,7 +54,7 @@ def total_pj(parts: Iterable[tuple[float | None, int]]) -> float | None:
     return found
 
 
-class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """An array of equal lanes that issue the same op.
 
     `dims` is ordered, outermost first: `{"cores": 4, "rows": 128, "cols": 128}`, or `{"lanes": 256}`.
@@ -375,7 +376,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """The memory that everything comes from."""
         return next(memory for memory in self.memories if memory.parent is None)
 
-    @property
+    @cached_property
     def links(self) -> Links:
         """The parents of each memory."""
         return {memory.name: memory.parents for memory in self.memories}

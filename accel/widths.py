@@ -28,6 +28,13 @@ def issued(unit: Unit, op: str, bits: tuple[int, ...]) -> tuple[str, ...]:
     `bits` is 0 for an operand without a width of its own, such as a constant. RuleError where the unit has no
     such width and it can't be composed.
     """
+    known: dict[tuple[str, tuple[int, ...]], tuple[str, ...]] = vars(unit).setdefault("issued", {})
+    if (op, bits) not in known:
+        known[op, bits] = _issued(unit, op, bits)
+    return known[op, bits]
+
+
+def _issued(unit: Unit, op: str, bits: tuple[int, ...]) -> tuple[str, ...]:
     unit.cost(op)  # it has the op
     most = max(bits, default=0)
     own = unit.ops[op]

@@ -61,13 +61,21 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self.leaves[first:stop]
 
     def using(self, cascade: Cascade, tensor: str) -> tuple[Leaf, ...]:
-        """Leaves that make or read a tensor."""
-        names = {einsum.name for einsum, _ in cascade.users(tensor)} & self._of_einsum.keys()
-        return tuple(self.leaves[at] for at in sorted(map(self._of_einsum.__getitem__, names)))
+        """Leaves that make or read a tensor, of the cascade that is laid out."""
+        if tensor not in self._using:
+            names = {einsum.name for einsum, _ in cascade.users(tensor)} & self._of_einsum.keys()
+            self._using[tensor] = tuple(
+                self.leaves[at] for at in sorted(map(self._of_einsum.__getitem__, names))
+            )
+        return self._using[tensor]
 
     @cached_property
     def sizes(self) -> dict[tuple[str, tuple[int, ...], bytes], int]:
         """Bytes of homes that are known, by tensor, place and the machine's structure."""
+        return {}
+
+    @cached_property
+    def _using(self) -> dict[str, tuple[Leaf, ...]]:
         return {}
 
     @cached_property

@@ -152,7 +152,7 @@ class Chooser:
         self._least: dict[tuple[Key, int], float] = {}  # of the list's nests
         self._found: dict[tuple[object, ...], Chosen | None] = {}
         self._costs: dict[tuple[object, ...], float] = {}  # of what is settled
-        self.key = cache(self._key)
+        self.key, self.work = cache(self._key), cache(self._work)
 
     def _key(self, run: Run, names: frozenset[str]) -> Key:
         kind = run if run in self.fused else self.outline.kind(run)
@@ -178,17 +178,20 @@ class Chooser:
     def _floor(self, run: Run, names: frozenset[str]) -> float:
         """What a run costs at least, whatever the nest: by its work, and by what passes DRAM."""
         if (key := self.key(run, names)) not in self._floors:
-            cycles = [self.outline.cycles[einsum.name] for einsum in self.outline.einsums(run)]
-            ticks = [min(self.worth.rates[unit] * n for unit, n in one.items()) for one in cycles]
-            through, moved = dict[str, float](), 0.0
+            (longest, busy), through, moved = self.work(run), dict[str, float](), 0.0
             for name, port, size in self.outline.moved(run):
                 if name not in names:
                     moved += size
                     through[port] = through.get(port, 0) + size * self.worth.rates.get(port, 0)
-            least = max(*ticks, sum(ticks) / len(self.machine.units), *through.values())
-            busy, passed = sum(ticks) + sum(through.values()), {self.machine.dram.name: moved}
-            self._floors[key] = self.worth.cost(least, busy, 0.0, passed) * (1 - 1e-9)
+            least, passed = max([longest, *through.values()]), {self.machine.dram.name: moved}
+            self._floors[key] = self.worth.cost(least, busy + sum(through.values()), 0.0, passed) * (1 - 1e-9)
         return self._floors[key]
+
+    def _work(self, run: Run) -> tuple[float, float]:
+        """Ticks of units in which a run is computed at least, and of all of them together."""
+        cycles = [self.outline.cycles[einsum.name] for einsum in self.outline.einsums(run)]
+        ticks = [min(self.worth.rates[unit] * n for unit, n in one.items()) for one in cycles]
+        return max([*ticks, sum(ticks) / len(self.machine.units)]), sum(ticks)
 
     def look(self, run: Run, names: frozenset[str]) -> bool:
         """Know by its list what a run costs at least; whether that was not known."""

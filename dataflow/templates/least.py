@@ -10,20 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from einsim.accel.machine import Machine, Memory
-from einsim.dataflow.clock import port_name
+from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks, read_apart
 from einsim.dataflow.feed import stationary
 from einsim.dataflow.footprint import access_of, compressed, least_elements, relevant_ranks, tile_bytes
-from einsim.dataflow.holds import levels
 from einsim.dataflow.leaf import latency_cycles, leave_each_step, partial_sum, skips
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates.blocks import Block, touched
 from einsim.dataflow.templates.nest import LoopNest, UnitChoices, moving
-from einsim.dataflow.templates.room import ListRoom, Orders, Stays, orders_of
+from einsim.dataflow.templates.room import ListRoom, Orders
 from einsim.dataflow.templates.shares import least_shares
-from einsim.dataflow.templates.worth import Worth
-from einsim.dataflow.volume import Rates
 from einsim.specs.arrays import Bools, Floats
 from einsim.workloads.cascade import Access, Cascade, Einsum
 from einsim.workloads.shape import reach
@@ -101,7 +97,6 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], room: ListRoom) -> List
                 fewest[some] = cycles_of.of(node, {r: smallest[r][some] for r in einsum.ranks}, len(some))
     moved, first, last, after, at_once = {}, {}, {}, {}, {}
     whole_parts = np.array([not nest.streamed for nest in nests])
-    orders = orders_of(nests)
     for tensor in touched(einsums):
         maker = cascade.producer(tensor)
         access = access_of(maker or cascade.consumers(tensor)[0], tensor)
@@ -109,7 +104,7 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], room: ListRoom) -> List
             continue
         whole = tile_bytes(cascade, machine, access, cascade.sizes)
         least = reduce(np.maximum, (shares[e.name][0] for e in einsums if tensor in touched((e,))))
-        again, behind, alone = _again(cascade, einsums, tensor, access, orders, (tile, inner, trips))
+        again, behind, alone = _again(cascade, einsums, tensor, access, room.orders, (tile, inner, trips))
         state = tensor in cascade.overwritten or tensor in cascade.initial
         filled = room.filled.get(tensor, np.False_)  # not where no memory holds it
         at_once[tensor] = alone & filled & kept[tensor] & out[tensor] & (not state)
@@ -247,150 +242,3 @@ def _classes(
         extents[rank] = np.where(ends, left[rank][:, None], tile[rank][:, None])
         times = times * np.where(ends, left[rank][:, None] > 0, (cascade.size(rank) // tile[rank])[:, None])
     return np.broadcast_to(times, (len(times), len(kinds))), extents
-
-
-def _earlier(cascade: Cascade, access: Access) -> bool:
-    """Whether an access reads what an earlier step left of a state, and so waits for nothing of its own."""
-    maker = cascade.producer(access.tensor)
-    return maker is not None and any(
-        theirs.offset > mine.offset and {*theirs.ranks} & {*mine.ranks} & {*maker.iterative}
-        for mine, theirs in zip(access.indices, maker.output.indices, strict=True)
-    )
-
-
-def _in_turn(
-    part: Cascade, machine: Machine, least: ListLeast, stays: Stays, einsum: Einsum
-) -> dict[str, Floats]:
-    """Bytes [N] that pass ports while an Einsum may not compute, if each of its tiles has one buffer."""
-    own = {name for name in touched((einsum,)) if name == einsum.name or part.producer(name) is None}
-    streamed = {name for unit in machine.units for name in unit.memories.values()}
-    found, dram = dict[str, Floats](), machine.dram.name
-    inside = {
-        (tensor, machine.memory(name).parents[0]): there for (tensor, name), there in least.ways.items()
-    }
-    for (tensor, name), there in least.ways.items():
-        outer = machine.memory(machine.memory(name).parents[0])
-        free = name in stays.get(tensor, ()) or (tensor in stays and outer.name == dram)
-        if free or tensor not in least.at_once or tensor not in own:
-            continue
-        if outer.name in streamed or outer.banks > 1:
-            continue
-        port, nearest = (
-            port_name(outer, tensor != einsum.name),
-            ~inside.get((tensor, name), np.zeros(1, bool)),
-        )
-        near = there & nearest & least.at_once[tensor] & ~(least.straight & (outer.name == dram))
-        found[port] = found.get(port, 0) + near * least.moved[tensor]
-    return found
-
-
-class LeastCosts:
-    """Of the nests of a list the least that each costs, where some tensors stay on chip."""
-
-    def __init__(self, part: Cascade, machine: Machine, least: ListLeast, stays: Stays) -> None:
-        dram, passing = machine.dram, dict(least.near)
-        for tensor, size in least.moved.items():
-            if tensor not in stays:
-                passing[tensor, dram.name, part.producer(tensor) is None] = size
-        for (tensor, name), there in least.ways.items():
-            made, still = part.producer(tensor) is not None, name in stays.get(tensor, ())
-            for key in ((tensor, name, True), (tensor, name, False)) if tensor in least.moved else ():
-                own, size = least.near.get(key, 0), there * least.moved[tensor]
-                if key[2] != made:  # to a unit or from it, not from DRAM or to it
-                    passing[key] = np.maximum(own, size)
-                elif not still:
-                    passing[key] = own + size
-        busy, self.moved = dict[str, Floats](), dict[str, Floats]()
-        for (_, unit), cycles in least.cycles.items():
-            busy[unit] = busy.get(unit, 0) + cycles
-        self.units = list(busy)
-        for (_, name, reads), size in passing.items():
-            port = port_name(machine.memory(name), reads)
-            busy[port] = busy.get(port, 0) + size
-            self.moved[name] = self.moved.get(name, 0) + size
-        self.read = port_name(dram, reads=True)
-        self.names = list(busy)
-        self.busy = np.stack(list(busy.values()), axis=1)
-        self.one, self.shortest, self.results, self.tiles = (
-            least.one,
-            least.shortest,
-            least.results,
-            least.tiles,
-        )
-        self.reads = {
-            einsum.name: tuple(dict.fromkeys(a.tensor for a in einsum.reads if not _earlier(part, a)))
-            for einsum in part.einsums
-        }
-        (near, *others) = {name for unit in machine.units for name in unit.memories.values()}
-        on = ([least.one.get((name, unit), 0 * self.tiles) for name in self.reads] for unit in self.units)
-        self.unused = np.where(np.array([*on]) > 0, 0.0, np.inf)  # [units, Einsums, nests]; units come first
-        self.near = not others and levels(machine, near) == (near,) and not machine.memory(near).holds
-        self.first, self.last = least.first, least.last
-        self.hops = dict[str, list[tuple[Memory, Bools | float]]]()  # through whose ports a tensor passes
-        for (tensor, name), there in least.ways.items():
-            outer = machine.memory(machine.memory(name).parents[0])
-            inside = least.ways.get((tensor, outer.name), np.zeros(1, bool)) & there
-            if name not in stays.get(tensor, ()) and outer is not dram:
-                self.hops.setdefault(tensor, []).append((outer, inside))
-        for tensor in least.moved.keys() - stays.keys():
-            self.hops.setdefault(tensor, []).append((dram, 1.0))
-        self.after = {name: times for name, times in least.after.items() if name not in stays}
-        self.loaded = {name: least.moved[name] for name in self.after}
-        self.in_turn = [
-            (unit, cycles, _in_turn(part, machine, least, stays, part.einsum(name)))
-            for (name, unit), cycles in least.cycles.items()
-        ]
-
-    def _passing(self, tensor: str, size: Floats, rates: Rates, *, reads: bool) -> Floats:
-        """Ticks in which bytes of a tensor pass between DRAM, or where it stays, and a unit's memory."""
-        hops = self.hops.get(tensor, ())
-        ticks = (there * float(rates.get(port_name(one, reads), 0)) for one, there in hops)
-        return size * sum(ticks, 0 * self.tiles)
-
-    def _ends(self, rates: Rates) -> tuple[Floats, Floats]:
-        """Ticks [units, nests] before each unit's first tile and after its last at least: until what is read
-        there has come from DRAM or is made, and until what reads it is made and stored. And those [nests] of
-        DRAM's port until what its last loads bring is used up.
-        """
-        none, read, last, heads = 0 * self.tiles, rates.get(self.read, 0), self.last, dict[str, Floats]()
-        ticks, ending, late = (dict.fromkeys(self.reads, none) for _ in range(3))
-        tails = {one: self._passing(one, last.get(one, none), rates, reads=False) for one in self.reads}
-        for (name, unit), cycles in self.one.items():
-            ticks[name] = ticks[name] + cycles * rates[unit]
-            ending[name] = ending[name] + self.shortest[name, unit] * rates[unit]
-            late[name] = late[name] + self.results[name, unit] * (self.shortest[name, unit] > 0) * rates[unit]
-        for name, reads in self.reads.items():
-            firsts = ((one, self.first[one]) for one in reads if one in self.first)
-            loads = (self._passing(one, size, rates, reads=True) for one, size in firsts)
-            load = sum(loads, none) if self.near else reduce(np.maximum, loads, none)
-            made = (heads[one] + ticks[one] + late[one] for one in reads if one in heads)
-            heads[name] = reduce(np.maximum, made, load)
-        loaded = dict.fromkeys(self.after, none)
-        for name, reads in reversed(self.reads.items()):
-            tails[name] = tails[name] + late[name]
-            for maker in tails.keys() & {*reads}:
-                tails[maker] = np.maximum(tails[maker], tails[name] + ending[name])
-            for one in self.after.keys() & {*reads}:
-                loaded[one] = np.maximum(loaded[one], self.after[one] * ending[name] + tails[name])
-        port = none
-        for one in loaded:
-            size = last.get(one, none)
-            loaded[one] = loaded[one] + self._passing(one, size, rates, reads=True) - size * read
-        for left in loaded.values():
-            total = sum((self.loaded[one] * (loaded[one] >= left) for one in loaded), none) * read
-            port = np.maximum(port, total + left * (total > 0))
-        head, tail = ((np.array([*every.values()]) + self.unused).min(1) for every in (heads, tails))
-        return np.where(np.isfinite(head), head + tail, 0.0), port
-
-    def floors(self, worth: Worth, single: Bools) -> Floats:
-        """What each nest costs at least, those of which each tile has a `single` buffer apart."""
-        busy = self.busy * np.array([worth.rates.get(name, 0) for name in self.names], np.float64)
-        ends, port = self._ends(worth.rates)
-        bound = np.maximum(np.maximum(busy.max(1), port), (busy[:, : len(ends)] + ends.T).max(1))
-        for unit, cycles, passing in self.in_turn if single.any() else ():
-            ticks = (size * worth.rates.get(port, 0) for port, size in passing.items())
-            longest = reduce(np.maximum, ticks, 0 * self.tiles)
-            taking = single & (cycles > 0)
-            bound = np.maximum(bound, np.where(taking, cycles * worth.rates[unit] + longest, 0))
-        costs: Floats = worth.cost(bound, busy.sum(1), self.tiles, self.moved)
-        return costs * (1 - 1e-9)

@@ -24,7 +24,8 @@ from einsim.dataflow.mapping import Node
 from einsim.dataflow.outside import passes
 from einsim.dataflow.spatial import able
 from einsim.dataflow.templates.blocks import touched
-from einsim.dataflow.templates.least import LeastCosts, ListLeast, least_of
+from einsim.dataflow.templates.least import ListLeast, least_of
+from einsim.dataflow.templates.least_costs import LeastCosts
 from einsim.dataflow.templates.nest import LoopNest, UnitChoices, build, on_vectors
 from einsim.dataflow.templates.nest_list import in_parts, nests, smaller, with_straight
 from einsim.dataflow.templates.room import ListRoom, Stays, room_of_list
@@ -130,6 +131,7 @@ class Known:
         self.nests = [ListedNest(part, leaves, nest) for nest in found]
         self._tables = Remembered[LeastCosts](1000)
         self._fitting = Remembered[Bools](2000)
+        self._held = Remembered[dict[str, Floats]](1000)
         self._leaves = leaves
 
     @cached_property
@@ -148,7 +150,8 @@ class Known:
         """Bytes [N] that the points of the list, or the `smaller` ones, take at least in each memory beside
         what stays, with so many buffers.
         """
-        return (self._smaller_room if smaller else self._room).held(stays, buffers)
+        of = self._smaller_room if smaller else self._room
+        return self._held.get((smaller, buffers, *stays), lambda: of.held(stays, buffers))
 
     def fitting(
         self, stays: Stays, rooms: tuple[tuple[str, float], ...], *, buffers: int = 1, smaller: bool = False

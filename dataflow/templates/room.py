@@ -30,13 +30,14 @@ Orders = list[tuple[tuple[str, ...], tuple[str, ...], Bools]]
 class ListRoom(NamedTuple):
     """Of each of N `nests`, by tensor and memory: whether the memory is on the `ways` to all of the tensor's
     users, and the bytes that a tile takes there in one buffer at least; by tensor whether its tile is
-    `filled` more than once at least.
+    `filled` more than once at least. And the `orders` of their loops.
     """
 
     nests: int
     ways: dict[tuple[str, str], Bools]
     bytes: dict[tuple[str, str], Floats]
     filled: dict[str, Bools]
+    orders: Orders
 
     def held(self, stays: Stays, buffers: int) -> dict[str, Floats]:
         """Bytes [N] of the nests in each memory beside what stays, of what is filled once in one buffer."""
@@ -80,7 +81,7 @@ def room_of_list(leaves: UnitChoices, nests: list[LoopNest]) -> ListRoom:
     ways = {key: count == users[key[0]] for key, count in reached.items() if key in found}
     trips, orders = {rank: np.ceil(size / tile[rank]) for rank, size in sizes.items()}, orders_of(nests)
     filled = {tensor: _filled(cascade, einsums, tensor, orders, trips) for tensor, _ in found}
-    return ListRoom(len(nests), ways, found, filled)
+    return ListRoom(len(nests), ways, found, filled, orders)
 
 
 def _laid_alike(
@@ -101,8 +102,11 @@ def _laid_alike(
 
 def orders_of(nests: list[LoopNest]) -> Orders:
     """The orders in which some nests have loops and parts."""
-    orders = [(tuple(r for r, _ in nest.loops), tuple(r for r, _ in nest.parts)) for nest in nests]
-    return [(*one, np.array([one == order for order in orders])) for one in dict.fromkeys(orders)]
+    found = dict[tuple[tuple[str, ...], tuple[str, ...]], Bools]()
+    for at, nest in enumerate(nests):
+        order = tuple([rank for rank, _ in nest.loops]), tuple([rank for rank, _ in nest.parts])
+        found.setdefault(order, np.zeros(len(nests), np.bool_))[at] = True
+    return [(*order, here) for order, here in found.items()]
 
 
 def _filled(
@@ -141,4 +145,4 @@ def _tile(
         most = on_a_core(np.prod([tile[rank] for rank in mine], axis=0) * np.minimum(wanting, cores), cores)
         points |= dict.fromkeys(mine, np.ones(1)) | dict.fromkeys(mine[:1], most)
     values = least_elements(cascade, machine, access, points) * copies
-    return np.broadcast_to(values, len(next(iter(tile.values()), np.ones(1))))
+    return values * np.ones(len(next(iter(tile.values()), np.ones(1))))

@@ -151,7 +151,9 @@ def test_every_argument_of_a_public_function_is_checked(name: str) -> None:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.annotation == "object":
             continue
-        kind = _kind(parameter.annotation, function.__wrapped__.__globals__, lambda one: getattr(einsim, one))
+        kind = _kind(
+            parameter.annotation, inspect.unwrap(function).__globals__, lambda one: getattr(einsim, one)
+        )
         with pytest.raises(RuleError):
             fitting(Other(), kind)
 
