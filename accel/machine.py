@@ -328,8 +328,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             self._check_memories(unit)
             hosts = [other.name for other in self.units if other.name != unit.name and not other.mode_of]
             if unit.mode_of and unit.mode_of not in hosts:
-                where = ("units", unit.name, "mode_of")
-                rule = "must name a unit with arithmetic of its own"
+                where, rule = ("units", unit.name, "mode_of"), "must name a unit with arithmetic of its own"
                 raise RuleError(rule, got=unit.mode_of, hint=near(unit.mode_of, hosts), at=where)
 
     def _check_memories(self, unit: Unit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.footprint import uses
@@ -26,6 +27,7 @@ class InRegisters:
             tensor.name: [e for e in cascade.einsums if uses(e, tensor.name)] for tensor in cascade.tensors
         }
         self._spreads: dict[tuple[object, ...], Spread] = {}
+        self.laid = cache(self._laid)
 
     def spread(self, node: Compute, tensor: str) -> Spread:
         """`einsim.dataflow.spatial.spread`, once for each layout."""
@@ -62,9 +64,13 @@ class InRegisters:
                         if self.spread(chosen[user.name], shared) != how:
                             return None
                         continue
-                    alike = [n for n in self.nodes(user.name) if self.spread(n, shared) == how]
-                    if not alike:
+                    alike = self.laid(user.name, shared).get(how)
+                    if alike is None:
                         return None
-                    chosen[user.name] = alike[0]
-                    waiting.append((alike[0], None))
+                    chosen[user.name] = alike
+                    waiting.append((alike, None))
         return chosen, registers
+
+    def _laid(self, einsum: str, tensor: str) -> dict[Spread, Compute]:
+        """The first of an Einsum's nodes that lays a tensor over its unit in each way."""
+        return {self.spread(node, tensor): node for node in reversed(self.nodes(einsum))}

@@ -111,6 +111,7 @@ class _Tree:
         self.units = [unit.name for unit in machine.units]
         self.memories = [memory.name for memory in machine.memories]
         self._kept: dict[int, frozenset[str]] = {}  # by the node's id
+        self._below: dict[int, tuple[Compute, ...]] = {}
 
     def _known(self, at: tuple[Place, Node, str], name: str, names: Collection[str], kind: str) -> None:
         if name not in names:
@@ -197,6 +198,14 @@ class _Tree:
             self._kept[id(node)] = frozenset(node.tensors)
         return self._kept[id(node)]
 
+    def _leaves(self, node: Node) -> tuple[Compute, ...]:
+        """The leaves below a node, in order, to be looked up by all nodes above it."""
+        if isinstance(node, Compute):
+            return (node,)
+        if id(node) not in self._below:
+            self._below[id(node)] = tuple(leaf for child in children(node) for leaf in self._leaves(child))
+        return self._below[id(node)]
+
     def _around(self, name: str) -> list[str]:
         """Memories outside a memory or a unit's registers, innermost first."""
         if name not in self.units:
@@ -263,7 +272,7 @@ class _Tree:
 
     def iterated(self, place: Place, node: Loop, above: tuple[Node, ...]) -> None:
         """The Einsums below a loop iterate its rank; a state's rank is walked point by point."""
-        below = [self.cascade.einsum(leaf.einsum) for leaf in _leaves(node)]
+        below = [self.cascade.einsum(leaf.einsum) for leaf in self._leaves(node)]
         if all(node.rank not in einsum.ranks for einsum in below):
             rule = f"no Einsum below iterates {node.rank}"
             ranks = [rank for einsum in below for rank in einsum.ranks]
@@ -290,21 +299,13 @@ class _Tree:
 
     def used(self, place: Place, node: Keep) -> None:
         """Somebody below reads or writes each kept tensor."""
-        touched = set()
-        for leaf in _leaves(node):
-            einsum = self.cascade.einsum(leaf.einsum)
-            touched |= {einsum.name, *(access.tensor for access in einsum.reads)}
+        touched = set[str]()
+        for leaf in self._leaves(node):
+            touched |= self.cascade.einsum(leaf.einsum).accesses.keys()
         for tensor in node.tensors:
             if tensor not in touched:
                 rule, hint = "no Einsum below reads or writes this tensor", near(tensor, sorted(touched))
                 raise self.sites.error(place, node, "keep", rule, got=tensor, hint=hint)
-
-
-def _leaves(node: Node) -> Iterator[Compute]:
-    if isinstance(node, Compute):
-        yield node
-    for child in children(node):
-        yield from _leaves(child)
 
 
 def _capacity(mapping: Mapping, layout: Layout, cascade: Cascade, machine: Machine, sites: Sites) -> None:
