@@ -21,21 +21,44 @@ def touching(cascade: Cascade, einsum: Einsum, access: Access) -> Mask:
         return own
     made, written = mask_of(cascade, maker.ranks), maker.output.indices
     places = {at.plain: to for at, to in zip(written, access.indices, strict=True) if at.plain}
-    linear, exact = projected(made.linear, places, {rank: (0, size) for rank, size in sizes.items()})
+    both = enumerate(zip(written, access.indices, strict=True))
+    digits = {f"place {dim}": (at, to) for dim, (at, to) in both
+              if len(at.terms) > 1 and all(term.coefficient > 0 for term in at.terms)}  # fmt: skip
+    bounds = [_of_places(one, {name: at for name, (at, _) in digits.items()}) for one in made.linear]
+    places |= {name: Index(to.terms, to.offset - at.offset) for name, (at, to) in digits.items()}
+    sizes = {**sizes, **{name: 1 + _reach(at, sizes) for name, (at, _) in digits.items()}}
+    linear, exact = projected(bounds, places, {rank: (0, size) for rank, size in sizes.items()})
     linear = [_put(one, places) for one in linear]
     lacking = own.lacking(linear, own.trim({}) or {})
     found = Mask(cascade, einsum.ranks, lacking) if lacking else own
     named = {rank for bound in made.blocks for side in (bound.left, bound.right) for rank in side.ranks}
-    within = {rank: f"{rank} of {maker.name}" for rank in {*named, *made.tied}.difference(places)}
-    tied = own.tied.union(*(places[rank].ranks for rank in made.tied.intersection(places)))
+    named |= {rank for coefficients, _ in bounds for rank in coefficients}
+    within = {rank: f"{rank} of {maker.name}" for rank in sorted(named.difference(places))}
+    tied = own.tied.union(*(places[rank].ranks for rank in named.intersection(places)))
     many = math.prod(sizes[rank] for rank in (*tied, *within))
     places |= {rank: Index((Term(1, name),)) for rank, name in within.items()}
     blocks = [_same(bound, places) for bound in made.blocks]
     if (exact and {*blocks} <= {*own.blocks}) or many > MOST_STEPS:
         return found
-    linear = [_put(one, places) for one in made.linear]
+    linear = [_put(one, places) for one in bounds]
     every = Mask(cascade, einsum.ranks, linear, blocks, {name: sizes[rank] for rank, name in within.items()})
     return every if every.points({}, einsum.ranks) < found.points({}, einsum.ranks) else found
+
+
+def _of_places(linear: Linear, digits: Mapping[str, Index]) -> Linear:
+    """A constraint on the digits of a place as one on the place, by its name, less its offset."""
+    coefficients, constant = linear
+    for name, place in digits.items():
+        terms = {term.rank: term.coefficient for term in place.terms}
+        times = max(coefficients.get(rank, 0) // value for rank, value in terms.items())
+        if times and all(coefficients.get(rank, 0) == value * times for rank, value in terms.items()):
+            rest = {rank: value for rank, value in coefficients.items() if rank not in terms}
+            coefficients = {**rest, name: times}
+    return coefficients, constant
+
+
+def _reach(index: Index, sizes: Mapping[str, int]) -> int:
+    return sum(term.coefficient * (sizes[term.rank] - 1) for term in index.terms)
 
 
 def _put(linear: Linear, places: Mapping[str, Index]) -> Linear:

@@ -298,7 +298,7 @@ class Chooser:
     def _apart(self, mapping: LoopTree, part: Cascade) -> str:
         """Which unit finds a state in another memory than it is left in, and would have to find it there."""
         nodes = {node.einsum: node for node in mapping.computes()}
-        for name in part.overwritten:
+        for name in (one for one in part.overwritten if one in nodes):  # others are made elsewhere
             for reader in part.consumers(name):
                 maker, node = nodes[name], nodes[reader.name]
                 left, found = (levels_to(part, self.machine, one, name) for one in (maker, node))

@@ -184,8 +184,11 @@ def told(checked: Report) -> Iterator[str]:
     yield from (f"not shrunk: {why}" for why in checked.kept)
     known = {words: checked.compared.get(kind, 0) for kind, words in COMPARED.items()}
     yield "figures compared, of both levels: " + ", ".join(f"{words} {known[words]:,}" for words in known)
+    if checked.upper:
+        yield f"upper values, of states of which all steps are kept: {checked.upper[0]}"
+        yield from (f"and: {one}" for one in checked.upper[1:])
     if checked.equal:
-        yield "all are equal"
+        yield "all others are equal" if checked.upper else "all are equal"
         return
     yield f"DIFFERS: {checked.differences[0]}"
     if len(checked.differences) > 1:

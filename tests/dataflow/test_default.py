@@ -155,6 +155,17 @@ def test_a_refusal_of_a_state_names_where_it_is_left_and_where_it_is_read() -> N
         )
 
 
+def test_a_refusal_of_a_part_says_nothing_of_states_that_others_make() -> None:
+    """T1 is a state that T4 reads, made before both: where it is left had been asked for (drawn input 909:1319)."""
+    text = "initial T1 = 0\ninitial T3 = 0\nT1[p+1] = X[p] * Y[p]\nT3[p+1] = T3[p] * Z[k] * T3[p]\n"
+    text += "T4[m,k] = T3[6] * T1[6] * T3[p+1]"
+    work = parse(text, name="outside", sizes={"m": 6, "p": 6, "k": 3})
+    with pytest.raises(
+        EinsimError, match=r"no tile of Einsums T3, T4 is a legal mapping: .*end the loop over p"
+    ):
+        build_mapping(work, load_machine("tpu-v4i"))
+
+
 def test_what_fits_nowhere_is_named() -> None:
     machine = load_machine("fusemax-cloud", {"buffer": "16B"})
     with pytest.raises(

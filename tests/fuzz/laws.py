@@ -53,8 +53,8 @@ def on(machine: Machine, result: Result) -> Iterator[str]:
     if result.dram_bytes != through:
         yield f"dram_bytes is {result.dram_bytes}, traffic {through}"
     for name, cost in result.by_einsum.items():
-        unit = machine.unit(cost.unit)
-        stated = [unit.cost(op).energy_pj for op in unit.ops]
+        units = [machine.unit(unit) for unit in cost.unit.split(", ")]  # several where tiles are told apart
+        stated = [unit.cost(op).energy_pj for unit in units for op in unit.ops]
         if cost.points and all(stated) and not cost.energy_stated_j:
             yield f"{name} computes {cost.points} points for nothing"
         if cost.points and not cost.cycles:

@@ -48,10 +48,13 @@ class DrawnCase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure that differs: `kind` sorts it, `text` gives both."""
+    """One figure that differs: `kind` sorts it, `text` gives both. `what` it is of: a memory and its tensor,
+    or a component; "" where it is no figure.
+    """
 
     kind: str
     text: str
+    what: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,7 +178,7 @@ def _apart(pair: Pair) -> Iterator[Disagreement]:
     theirs, ours = pair.theirs, pair.ours
     if abs(theirs - ours) > NEAR * max(abs(theirs), abs(ours), 1e-18):
         kind = " ".join(word for word in (pair.kind, pair.where, "more" if theirs > ours else "less") if word)
-        yield Disagreement(kind=kind, text=f"{pair.what} {theirs:g}, oracle {ours:g}")
+        yield Disagreement(kind=kind, text=f"{pair.what} {theirs:g}, oracle {ours:g}", what=pair.what)
 
 
 def _actions(chip: Machine, program: Program, outcome: Execution) -> Iterator[Pair]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -52,6 +53,31 @@ def test_a_difference_is_exit_code_1(
     assert main([*SMALL, "--json"]) == 1
     found = json.loads(capsys.readouterr().out)["check"]
     assert (found["equal"], len(found["differences"])) == (False, 2)
+
+
+STATE = "name: w\nranks: {m: 6, p: 6, q: 3}\ninitial: {T0: 0}\neinsums: |\n  T0[m+1] = T0[m]\n  T1 = T0[p]\n  T2[q] = T0[0] * T1\n"
+
+
+def test_upper_values_are_said_and_no_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state of which all steps are kept: its initial step counts where it is read (docs/mappings.md)."""
+    file = tmp_path / "w.yaml"
+    file.write_text(STATE)
+    words = ["run", str(file), "--accel", "flat-cloud", "--check"]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert (
+        "\nupper values, of states of which all steps are kept: bytes dram more: dram T0 24, oracle 20\n"
+        in text
+    )
+    assert text.endswith("all others are equal\n")
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["check"]
+    assert (found["equal"], found["differences"], len(found["upper"])) == (True, [], 4)
+    execute = compare.dynamic_energy
+    monkeypatch.setattr(compare, "dynamic_energy", lambda *a: {**execute(*a), "array2d add": 1.0})
+    assert main(words) == 1  # what is of something else is a difference
 
 
 def test_it_is_not_for_kernels(capsys: pytest.CaptureFixture[str]) -> None:
