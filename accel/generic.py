@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from einsim.accel.machine import Machine, Role, Unit, UnitKind
+from einsim.accel.machine import Machine, Packs, Role, Unit, UnitKind
 from einsim.accel.written import Count, Name, Share, WrittenLanes, WrittenMachine, WrittenPort
 from einsim.specs.errors import RuleError, below
 from einsim.specs.units import Bytes
@@ -53,6 +53,15 @@ class GenericUnit(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields
     """The memory that its operands and results stand in, or one for each role:
     `{inputs: spad, weights: wbuf, outputs: acc}`.
     """
+    follows: Name | None = None
+    """The matrix unit whose results this vector unit passes on: point by point work on them, nothing else."""
+    stops: Name | None = None
+    """A memory of which nothing moves while this unit computes: they take turns."""
+    packs: tuple[Packs, ...] = ()
+    """With `pixels`: `lines` beside each other, that is pixels of several lines of an image at once; beside
+    few channels in the rows `taps` of a kernel along a line, or `groups` of a convolution as blocks of a
+    diagonal.
+    """
 
 
 class Generic(WrittenMachine, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,11 +96,14 @@ def derive(spec: Generic, name: str) -> Machine:
     for made, unit in spec.units.items():
         with below("units", made):
             given = unit.reads_from
-            units[f"units.{made}"] = unit.unit(
+            found = unit.unit(
                 made,
                 kind=unit.kind,
                 dims=_shape(unit.dims),
                 reads_from=given.by_role() if isinstance(given, RoleMemories) else given,
+            )
+            units[f"units.{made}"] = msgspec.structs.replace(
+                found, follows=unit.follows or "", packs=unit.packs, stops=unit.stops or ""
             )
     machine = spec.assembled(
         spec.machine or name, "generic", tuple(memories), units, multicast=spec.multicast

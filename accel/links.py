@@ -5,7 +5,7 @@ A graph is the parents of each memory by its name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from einsim.specs.errors import RuleError
 from einsim.specs.near import near
@@ -32,6 +32,16 @@ def check_links(links: Links) -> None:
         if ways[name] > MOST_PATHS:
             where = ("memories", name, "parent")
             raise RuleError(f"must leave at most {MOST_PATHS} ways from DRAM to it", got=ways[name], at=where)
+
+
+def check_buses(memories: Iterable[tuple[str, str, int | None]]) -> None:
+    """RuleError where memories, each with its bus ("": none) and that one's rate, differ in a bus's rate."""
+    first: dict[str, tuple[str, int | None]] = {}
+    for name, bus, rate in memories:
+        other, said = first.setdefault(bus, (name, rate))
+        if bus and rate != said:
+            rule = f"must be as {other} says of bus '{bus}', {said:,}"
+            raise RuleError(rule, got=rate, at=("memories", name, "bus_bandwidth"))
 
 
 def _check_ring(links: Links, name: str, seen: tuple[str, ...]) -> None:

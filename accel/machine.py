@@ -10,7 +10,8 @@ from typing import Literal
 import msgspec
 
 from einsim.accel.dispatch import Dispatch
-from einsim.accel.links import Links, check_links
+from einsim.accel.hosts import Bonds, check_hosts
+from einsim.accel.links import Links, check_buses, check_links
 from einsim.accel.noc import Noc
 from einsim.accel.port import whole_accesses
 from einsim.accel.registers import OperandLoad, RegisterFile, check_rows
@@ -23,6 +24,7 @@ UnitKind = Literal["array", "systolic", "dsp-chain", "vector"]
 Fill = Literal["hidden", "exposed"]
 Convention = Literal["", "scale-sim", "edge-aware", "overlapped"]
 Refresh = Literal["average", "exact", "per-bank"]
+Packs = Literal["lines", "taps", "groups"]
 LEAKAGE = "leakage"
 DATAFLOWS = ("output-stationary", "weight-stationary", "input-stationary", "row-stationary")
 
@@ -66,8 +68,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     result's latency. `convention` says what a systolic tile's edges, filling and draining cost
     (`einsim.dataflow.array_time`); "" counts its streaming only. `exploits` names sparsity patterns that save
     work here; others cost dense. `mode_of` names the unit whose arithmetic this one is a mode of: of the two,
-    one computes at a time. `accumulator_bits` is the width of sums while they are partial; none, or less than
-    the result's: that of the result. `operand_load`: how a systolic array's stationary values load.
+    one computes at a time; `follows` the matrix unit whose results this one passes on, and nothing else.
+    `accumulator_bits` is the width of sums while they are partial; none, or less than the result's: that of
+    the result. `operand_load`: how a systolic array's stationary values load. `packs`: what an array of
+    pixels may lay beside those of a line, or beside few channels (`einsim.dataflow.spatial`). `stops`: a
+    memory of which nothing moves while this unit computes.
     """
 
     name: str
@@ -87,6 +92,9 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     mode_of: str = ""
     accumulator_bits: int | None = None
     operand_load: OperandLoad = OperandLoad()
+    follows: str = ""
+    packs: tuple[Packs, ...] = ()
+    stops: str = ""
 
     def __post_init__(self) -> None:
         if self.convention and (self.kind != "systolic" or not {"rows", "cols"} <= set(self.dims)):
@@ -101,6 +109,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         for name, size in self.dims.items():
             if size < 1:
                 raise RuleError("must be >= 1", got=size, at=("dims", name))
+        if self.packs and not {"pixels", "rows"} <= set(self.dims):
+            raise RuleError("is for arrays of pixels and rows", got=self.packs, at=("packs",))
         for op in self.ops:
             self._check_made_of(op, ())
             if self.ops[op].by_bits and not self.bits:
@@ -240,18 +250,17 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 raise RuleError("stands on the memory that is filled, not on DRAM", at=(word,))
         if self.timing and self.banks > 1:
             raise RuleError("a timing has its own banks", got=self.banks, at=("banks",))
-        if not self.timing and self.timing_channels:
-            raise RuleError(
-                "needs a timing, whose channels it counts", got=self.timing_channels, at=("timing_channels",)
-            )
         if self.timing and self.parent is not None:
             raise RuleError(
                 "only DRAM, the memory without a parent, has one", got=self.timing, at=("timing",)
             )
-        if not self.timing and self.refresh != "average":
-            raise RuleError("needs a timing, whose refresh it is", got=self.refresh, at=("refresh",))
-        if not self.timing and self.row_hit_cap:
-            raise RuleError("needs a timing, whose rows it is for", got=self.row_hit_cap, at=("row_hit_cap",))
+        refresh = "" if self.refresh == "average" else self.refresh
+        for word, got, why in (
+            ("timing_channels", self.timing_channels, "channels it counts"),
+            ("refresh", refresh, "refresh it is"), ("row_hit_cap", self.row_hit_cap, "rows it is for"),
+        ):  # fmt: skip
+            if got and not self.timing:
+                raise RuleError(f"needs a timing, whose {why}", got=got, at=(word,))
         if self.timing and (self.read_bytes_per_s is None or not self.shared_port):
             raise RuleError("needs one shared bandwidth beside it", got=self.timing, at=("timing",))
 
@@ -310,13 +319,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if len(roots) != 1:
             rule = "exactly one memory must have no parent (it is DRAM)"
             raise RuleError(rule, got=roots, at=("memories",))
-        buses: dict[str, Memory] = {}
-        for memory in self.memories:
-            first = buses.setdefault(memory.bus, memory)
-            if memory.bus and memory.bus_bytes_per_s != first.bus_bytes_per_s:
-                rule = f"must be as {first.name} says of bus '{memory.bus}', {first.bus_bytes_per_s:,}"
-                where = ("memories", memory.name, "bus_bandwidth")
-                raise RuleError(rule, got=memory.bus_bytes_per_s, at=where)
+        check_buses([(one.name, one.bus, one.bus_bytes_per_s) for one in self.memories])
         check_links(self.links)
         if self.noc and self.noc.multicast and not self.multicast:
             rule = "must be false: the cores of this machine share no reads"
@@ -326,10 +329,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise RuleError(rule, at=("noc",))
         for unit in self.units:
             self._check_memories(unit)
-            hosts = [other.name for other in self.units if other.name != unit.name and not other.mode_of]
-            if unit.mode_of and unit.mode_of not in hosts:
-                where, rule = ("units", unit.name, "mode_of"), "must name a unit with arithmetic of its own"
-                raise RuleError(rule, got=unit.mode_of, hint=near(unit.mode_of, hosts), at=where)
+        bonds = [Bonds(u.name, u.kind == "vector", u.mode_of, u.follows, u.stops) for u in self.units]
+        ports = [m.name for m in self.memories if m.shared_port and m.read_bytes_per_s and m.banks == 1]
+        check_hosts(bonds, [name for name in ports if not self.memory(name).timing])
 
     def _check_memories(self, unit: Unit) -> None:
         """A unit's memories are there, hold what it looks for, and stand in as many cores as it has."""
@@ -350,16 +352,14 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def unit(self, name: str) -> Unit:
         """The unit of this name; RuleError with a near name otherwise."""
-        for unit in self.units:
-            if unit.name == name:
-                return unit
+        if found := [unit for unit in self.units if unit.name == name]:
+            return found[0]
         raise self._none("unit", name, [unit.name for unit in self.units])
 
     def memory(self, name: str) -> Memory:
         """The memory of this name; RuleError with a near name otherwise."""
-        for memory in self.memories:
-            if memory.name == name:
-                return memory
+        if found := [memory for memory in self.memories if memory.name == name]:
+            return found[0]
         raise self._none("memory", name, [memory.name for memory in self.memories])
 
     def _none(self, kind: str, name: str, names: list[str]) -> RuleError:

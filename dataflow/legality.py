@@ -22,6 +22,7 @@ from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, children
 from einsim.dataflow.outside import dram_bytes
 from einsim.dataflow.row_stationary import is_row_stationary, rows_refused
 from einsim.dataflow.sites import DEEPEST, NOWHERE, Place, Sites
+from einsim.dataflow.spatial import passed_on
 from einsim.dataflow.structure import structure_of
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.specs.near import near
@@ -84,9 +85,21 @@ def _needs(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites) -
             unit, extents = machine.unit(leaf.node.unit), points_below(layout, cascade, leaf.path)
             if rule := rows_refused(cascade, unit, leaf.node, extents):
                 raise sites.error(leaf.place, leaf.node, "stationarity", rule)
+        _passing_on(leaf.node, leaf.place, mapping, cascade, machine, sites)
     check_flow(mapping, layout, cascade, machine, sites)
     here = dram_bytes(mapping, layout, cascade, machine)
     return {**held_bytes(mapping, layout, cascade, machine), machine.dram.name: sum(here.values())}
+
+
+def _passing_on(
+    node: Compute, place: Place, mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites
+) -> None:
+    """A unit that follows another one works point by point on what that one has summed."""
+    if host := machine.unit(node.unit).follows:
+        made = passed_on(cascade, cascade.einsum(node.einsum))
+        if not any(other.einsum in made and other.unit == host for other in mapping.computes()):
+            rule = f"{node.unit} only passes on what {host} sums, point by point: {node.einsum} isn't that"
+            raise sites.error(place, node, "on", rule)
 
 
 def _visits(node: Node, place: Place, above: tuple[Node, ...], sites: Sites) -> Iterator[Visit]:

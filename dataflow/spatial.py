@@ -62,9 +62,25 @@ def roles(cascade: Cascade, einsum: Einsum) -> Roles:
 
 
 def able(cascade: Cascade, machine: Machine, einsum: Einsum) -> list[Unit]:
-    """The units that have all of an Einsum's ops, at its operands' widths."""
+    """The units that have all of an Einsum's ops, at its operands' widths; what follows another one only for
+    what it passes on.
+    """
     ops = cascade.wide_ops(einsum.name)
-    return [unit for unit in machine.units if not lacks(unit, ops)]
+    found = [unit for unit in machine.units if not lacks(unit, ops)]
+    return [unit for unit in found if not unit.follows or passed_on(cascade, einsum)]
+
+
+def passed_on(cascade: Cascade, einsum: Einsum) -> tuple[str, ...]:
+    """Sums of products that an Einsum works on point by point, each in its place."""
+    if einsum.reduced or einsum.iterative:
+        return ()
+    found = []
+    for read in einsum.reads:
+        maker = cascade.producer(read.tensor)
+        placed = set(relevant_ranks(cascade, read)) == set(einsum.output.ranks)
+        if maker is not None and maker.sums_products and placed and all(at.plain for at in read.indices):
+            found.append(read.tensor)
+    return tuple(found)
 
 
 def computing(cascade: Cascade, machine: Machine, einsum: Einsum) -> list[Unit]:
@@ -161,18 +177,30 @@ def layouts(cascade: Cascade, unit: Unit, einsum: Einsum) -> Iterator[Compute]:
 
 
 def _of_pixels(cascade: Cascade, unit: Unit, einsum: Einsum, part: Roles) -> Iterator[Compute]:
-    """A convolution engine's layouts: pixels of an image's row, input channels, output channels; all else is
-    walked in time. Channels are what is reduced and stands alone in every index; where they take at most half
-    of the rows, a kernel's taps along the row may lie beside them.
+    """A convolution engine's layouts: pixels of an image, input channels, output channels; all else is walked
+    in time. Channels are what is reduced and stands alone in every index; where they take at most half of the
+    rows, taps may lie beside them, if the engine `packs` those.
+
+    Groups as blocks of a diagonal are laid by what there is more of, inputs or results of a group: the other
+    side has those of all groups that are there. Blocks are whole: as many as divide the side.
     """
     indices = [index for read in einsum.reads for index in read.indices]
     channels = tuple(
         rank for rank in part.k if all(index.plain == rank for index in indices if rank in index.ranks)
     )
     taps = tuple(rank for rank in part.k if rank not in channels)
-    few = 2 * math.prod(map(cascade.size, channels)) <= unit.dims.get("rows", 1)
-    for rows in (channels, (*channels, *taps[-1:])) if few and taps else (channels,):
-        spatial = {"pixels": (part.m or part.batch)[-1:], "rows": rows, "cols": part.n}
+    size, results = (math.prod(map(cascade.size, ranks)) for ranks in (channels, part.n))
+    high, wide = unit.dims.get("rows", 1), unit.dims.get("cols", 1)
+    sides = [(channels, part.n)]
+    if "taps" in unit.packs and taps and 2 * size <= high:
+        sides.append(((*channels, *taps[-1:]), part.n))
+    groups = tuple(rank for rank in part.batch if cascade.size(rank) > 1) if part.m else ()
+    if "groups" in unit.packs and groups and high % size == 0 and wide % results == 0:
+        by_rows = high // size <= wide // results
+        sides.append(((*groups, *channels), part.n) if by_rows else (channels, (*groups, *part.n)))
+    pixels = (part.m or part.batch)[-2 if "lines" in unit.packs else -1 :]
+    for rows, cols in sides:
+        spatial = {"pixels": pixels, "rows": rows, "cols": cols}
         yield Compute(
             einsum=einsum.name, unit=unit.name, stationarity="output-stationary",
             spatial=_with_cores(unit, einsum, {dim: ranks for dim, ranks in spatial.items() if ranks}),

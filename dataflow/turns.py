@@ -1,4 +1,6 @@
-"""Units that take turns: modes of one array of DSPs can't be busy together, so both hold its one port."""
+"""What takes turns: modes of one array of DSPs, which can't be busy together and hold its one port, and a
+unit with the transfers of a memory that stands still while it computes.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,15 @@ def arithmetic_name(machine: Machine, unit: str) -> str:
 
 def taking_turns(units: Iterable[str], machine: Machine) -> dict[str, str]:
     """Of the units that a program uses those that share their arithmetic with another one of them, and the
-    port that stands for it.
+    port that stands for it; those that stop a memory, and its port.
     """
     users: dict[str, set[str]] = {}
+    units = tuple(dict.fromkeys(units))
+    stopping = {unit: machine.unit(unit).stops for unit in units if machine.unit(unit).stops}
     for unit in units:
         if name := arithmetic_name(machine, unit):
             users.setdefault(name, set()).add(unit)
-    return {unit: name for name, units in users.items() if len(units) > 1 for unit in units}
+    return stopping | {unit: name for name, units in users.items() if len(units) > 1 for unit in units}
 
 
 def holding(volume: Volume, port: str) -> Volume:

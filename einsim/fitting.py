@@ -145,7 +145,9 @@ def fit(rows: Sequence[ChipFigure], machine: Path, paths: Sequence[str], workers
 def _settled(
     constants: Sequence[OpenConstant], found: Floats, residuals: Callable[[Floats], Floats]
 ) -> Floats:
-    """Logarithms of constants, whole ones rounded and moved by one as long as that suits the rows better."""
+    """Logarithms of constants, whole ones rounded and, if few, moved by one as long as that suits the rows
+    better.
+    """
 
     def loss(x: Floats) -> float:
         return float(np.log1p((residuals(x) / SCALE) ** 2).sum())
@@ -153,7 +155,7 @@ def _settled(
     best = found.copy()
     for at in (at for at, one in enumerate(constants) if one.whole):
         best[at] = math.log(max(1, round(math.exp(best[at]))))
-        for step in (1, -1):
+        for step in (1, -1) if math.exp(best[at]) < FEW else ():
             while (value := round(math.exp(best[at])) + step) >= 1:
                 moved = best.copy()
                 moved[at] = math.log(value)

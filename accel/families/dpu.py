@@ -222,7 +222,7 @@ def _units(spec: Dpu) -> dict[str, Unit]:
         name="conv", kind="array", dims={"pixels": pixels, "rows": inputs, "cols": outputs},
         ops={"mac": OpCost()}, bits=(8,), accumulator_bits=ACCUMULATOR_BITS,
         reads_from={"inputs": "image", "weights": "weights", "outputs": "image"},
-        dataflows=("output-stationary",),
+        dataflows=("output-stationary",), packs=("taps",),
     )  # fmt: skip
     ops = {op: OpCost() for op in ("add", "max", "min", "mul", "abs", "cmp", "select")}
     if spec.features.depthwise:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from einsim.accel.machine import Machine, OpCost, total_pj
-from einsim.accel.written import Count, Cycles, PeakDram, Share, WrittenFamily, WrittenLanes, WrittenPort
+from einsim.accel.machine import Machine, OpCost, Packs, Unit, total_pj
+from einsim.accel.written import (
+    Count,
+    Cycles,
+    Name,
+    PeakDram,
+    Share,
+    WrittenFamily,
+    WrittenLanes,
+    WrittenOp,
+    WrittenPort,
+)
 from einsim.specs.errors import RuleError, below
 from einsim.specs.units import Bytes
 
@@ -30,6 +40,17 @@ class TensorEngine(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_field
     """Rows of the engine in each core."""
     cols: Count
     """Columns of the engine in each core."""
+    pixels: Count = 1
+    """Pixels of an image, or tokens, of 8 bits that go through it together; of 16 bits half as many, in half
+    the cycles. With several, rows are input channels and columns output channels, each in whole blocks.
+    """
+    packs: tuple[Packs, ...] = ()
+    """With `pixels`: `lines` beside each other, that is pixels of several lines of an image at once; beside
+    few channels in the rows `taps` of a kernel along a line, or `groups` of a convolution as blocks of a
+    diagonal.
+    """
+    overlaps: bool = True
+    """Whether operands and results move while it computes; else it and DRAM's transfers take turns."""
     mac_cycles: MacCycles
     """Cycles of one mac by the operands' bits; they are those of its ops, which give none."""
     kind: Literal["array", "systolic"] = "systolic"
@@ -54,6 +75,30 @@ class TensorEngine(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_field
         return found
 
 
+class Outlet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What results pass on their way out of each core's engine: bias, requantisation, an activation."""
+
+    lanes: Count
+    """Results that it passes on in a cycle."""
+    ops: dict[Name, WrittenOp]
+    """What it can do to a result, each op in so many cycles."""
+    fused_ops: tuple[tuple[str, ...], ...] = ()
+    """Chains of ops that it does as one, such as `[[add, max]]`."""
+
+
+FUNCTIONS: Final = ("exp", "log", "sqrt", "rsqrt", "sigmoid", "tanh", "erf")
+"""Ops of one operand that a table may hold."""
+
+
+class LookUpTables(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Functions of one short operand, such as sigmoid of 8 bits, are looked up."""
+
+    bits: Annotated[int, msgspec.Meta(ge=1, le=16)]
+    """The longest operand that a table is read by."""
+    cycles: Cycles
+    """Cycles of a look-up on each lane."""
+
+
 class VectorUnits(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The vector units of each core, `width_bits` wide whatever the element."""
 
@@ -64,6 +109,8 @@ class VectorUnits(WrittenLanes, frozen=True, kw_only=True, forbid_unknown_fields
     efficiency: Share = 1.0
     """Share of its cycles in which it issues arithmetic; loads, stores and changes of format take the rest.
     """
+    tables: LookUpTables | None = None
+    """How functions of short operands are looked up; without it they are computed at any width."""
 
 
 class Npu(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +118,7 @@ class Npu(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `precision` is the activations' bits: it sets the lanes of a vector unit, whose wider elements take
     several. The tensor engine's rate follows from the bits of what it multiplies.
-    Units `tensor` and `vector`, memories `dram` and `gb` (the scratchpads together).
+    Units `tensor`, `vector` and, with one, `outlet`, memories `dram` and `gb` (the scratchpads together).
     """
 
     family: Literal["npu"]
@@ -80,6 +127,8 @@ class Npu(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bits of the activations: a vector unit has as many lanes as elements of so many bits."""
     cores: Count
     """Cores, each with an engine, vector units and a scratchpad."""
+    wide_run_cycles: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+    """Cycles that starting a run takes beyond `dispatch.run_cycles` where activations have 16 bits."""
     dram: PeakDram
     """Memory `dram`: LPDDR."""
     scratchpad: Bytes
@@ -90,15 +139,22 @@ class Npu(WrittenFamily, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Unit `tensor`: the matrix engine of each core."""
     vector: VectorUnits
     """Unit `vector`: the vector units of each core."""
+    outlet: Outlet | None = None
+    """Unit `outlet`: point by point work on the engine's results as they leave it. Without one, vector units
+    do it.
+    """
 
 
 def derive(spec: Npu, name: str) -> Machine:
     """The machine of these parameters at its precision."""
     cores = {"cores": spec.cores} if spec.cores > 1 else {}
     with below("tensor"):
-        dims = {**cores, "rows": spec.tensor.rows, "cols": spec.tensor.cols}
+        pixels = {"pixels": spec.tensor.pixels * 8 // spec.precision} if spec.tensor.pixels > 1 else {}
+        dims = {**cores, **pixels, "rows": spec.tensor.rows, "cols": spec.tensor.cols}
         tensor = spec.tensor.unit("tensor", kind=spec.tensor.kind, dims=dims, reads_from="gb")
-        tensor = msgspec.structs.replace(tensor, bits=(8,))
+        ops = _in_blocks(tensor.ops, spec.precision // 8) if pixels else tensor.ops
+        stops = "" if spec.tensor.overlaps else "dram"
+        tensor = msgspec.structs.replace(tensor, bits=(8,), packs=spec.tensor.packs, ops=ops, stops=stops)
     with below("vector"):
         vector = spec.vector.unit(
             "vector",
@@ -107,14 +163,46 @@ def derive(spec: Npu, name: str) -> Machine:
             reads_from="gb",
             ops=_on_lanes(spec.vector.costs(), spec.vector.bits, spec.precision),
         )
+        if spec.vector.tables:
+            vector = msgspec.structs.replace(vector, ops=_looked_up(vector.ops, spec.vector.tables))
         rate = (vector.clock_hz or float(spec.clock)) * spec.vector.efficiency
         vector = msgspec.structs.replace(
             vector, bits=(spec.precision,), clock_hz=vector.clock_hz if spec.vector.efficiency == 1 else rate
         )
+    units = {"tensor": tensor, "vector": vector}
+    if spec.outlet:
+        with below("outlet"):
+            units["outlet"] = Unit(
+                name="outlet", kind="vector", dims={**cores, "lanes": spec.outlet.lanes},
+                ops={op: cost.cost() for op, cost in spec.outlet.ops.items()}, reads_from="gb",
+                fused_ops=spec.outlet.fused_ops, follows="tensor",
+            )  # fmt: skip
     with below("scratchpad_port"):
         scratchpads = spec.scratchpad_port.memory("gb", parent="dram", capacity=spec.scratchpad * spec.cores)
     memories = (spec.dram.reached(spec.dram.efficiency), scratchpads)
-    return spec.assembled(name, spec.family, memories, {"tensor": tensor, "vector": vector})
+    machine = spec.assembled(name, spec.family, memories, units)
+    wide = spec.wide_run_cycles if spec.precision > 8 else 0
+    start = msgspec.structs.replace(machine.dispatch, run_cycles=machine.dispatch.run_cycles + wide)
+    return msgspec.structs.replace(machine, dispatch=start)
+
+
+def _looked_up(ops: dict[str, OpCost], tables: LookUpTables) -> dict[str, OpCost]:
+    """Ops with functions of short operands as look-ups, whatever they are made of for longer ones."""
+    short = {str(tables.bits): OpCost(cycles=tables.cycles)}
+    return {
+        name: msgspec.structs.replace(cost, by_bits={**short, **cost.by_bits}) if name in FUNCTIONS else cost
+        for name, cost in ops.items()
+    }
+
+
+def _in_blocks(ops: dict[str, OpCost], parts: int) -> dict[str, OpCost]:
+    """Ops on a block that is cut into so many parts: each takes its share of the cycles."""
+    return {
+        name: msgspec.structs.replace(
+            cost, cycles=-(-cost.cycles // parts), by_bits=_in_blocks(cost.by_bits, parts)
+        )
+        for name, cost in ops.items()
+    }
 
 
 def _on_lanes(ops: dict[str, OpCost], bits: tuple[int, ...], precision: int) -> dict[str, OpCost]:

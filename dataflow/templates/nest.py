@@ -54,8 +54,9 @@ class LoopNest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def on_vectors(machine: Machine) -> Machine:
-    """The machine with no other units than vector units, if it has some."""
-    return msgspec.structs.replace(machine, units=machine.vector_units or machine.units)
+    """The machine with no other units than vector units with work of their own, if it has some."""
+    alone = tuple(unit for unit in machine.vector_units if not unit.follows)
+    return msgspec.structs.replace(machine, units=alone or machine.units)
 
 
 def still_flows(unit: Unit) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ BASES: dict[str, dict[str, Any]] = {
         "family": "npu", "clock": "1GHz", "precision": 8, "cores": 2, "leakage": "0.1W", "dram": DRAM,
         "scratchpad": "64KiB", "scratchpad_port": PORT, "noc": {"bandwidth": "32GB/s"},
         "tensor": {"rows": 8, "cols": 8, "mac_cycles": {"int8": 1, "int16": 2}, **ARRAY},
+        "outlet": {"lanes": 16, "ops": {op: {"energy": "1pJ"} for op in ("add", "max", "exp")}},
         "vector": {"units": 1, "width_bits": 128, **VECTOR, "bits": [8, 16]},
     },
     "fpga-dsp": {
@@ -92,6 +93,7 @@ WORKS = [
         ("steps", "initial R = 0\nR[t+1,p] = exp(R[t,p] - X[t,p])", {"t": 8, "p": 16}),
         ("narrow", "tensor A bits 8\ntensor B bits 8\nZ[m,n] = A[m,k] * B[k,n]\nM[m,n] = max(Z[m,n], A[m,n])",
          {"m": 16, "k": 16, "n": 16}),
+        ("image", "Z[y,x,n] = A[y,x,k] * B[k,n]", {"y": 3, "x": 3, "k": 4, "n": 4}),
     )
 ]  # fmt: skip
 
@@ -156,6 +158,11 @@ CHANGES: dict[str, Change] = {
     "operand_load.hidden": Change(False, base={"^dataflows": ["weight-stationary"]}),
     "array.operand_load.rows_per_cycle": Change(8, base={"^kind": "systolic", "^dataflows": ["weight-stationary"], "hidden": False}),
     "array.operand_load.hidden": Change(False, base={"^kind": "systolic", "^dataflows": ["weight-stationary"]}),
+    "pixels": Change(4), "tensor.packs": Change(["lines"], base={"pixels": 8}), "tensor.overlaps": Change(False),
+    "packs": Change(["lines"], base={"dims": {"pixels": 8, "rows": 2, "cols": 2}, "kind": "array"}),
+    "vec.packs": Change(["lines"]), "stops": Change("dram"), "mm.follows": Change("mm"), "vec.follows": Change("mm"),
+    "tables.bits": Change(8, base={"cycles": 1}, also={"^bits": [8, 16]}), "tables.cycles": Change(9, base={"bits": 16}),
+    "wide_run_cycles": Change(500, base={"precision": 16}),
     "run_cycles": Change(500), "op_cycles": Change(500), "compiler": Change("unfused"),
     "precision": Change(16), "efficiency": Change(0.5), "int8": Change(2), "int16": Change(1), "units": Change(2),
     "width_bits": Change(64), "part": Change("u280", base={"part": "vhk158", "clock": "1GHz"}), "channels": Change(8), "placement": Change("bad"),
@@ -204,7 +211,7 @@ def _plain(kind: inspect.Type) -> inspect.Type:
 
 def _chosen(path: tuple[str, ...]) -> tuple[str, ...]:
     if path[-1] == "ops":
-        return ("exp",) if path[0] == "vector" or path[1:2] == ("vec",) else ("mac",)
+        return ("exp",) if path[0] in ("vector", "outlet") or path[1:2] == ("vec",) else ("mac",)
     if path[-1] == "by_bits":
         return ("16",)
     return ("vec",) if path == ("vector",) else NAMES[path[-1]]

@@ -148,7 +148,16 @@ def test_a_search_for_energy_needs_what_a_mapping_may_take() -> None:
     )
 
 
-SILENT = {"kv260-dpu", "sa8295p-core", "sa8775p-core", "tpu-v6e", "zcu102-dpu", "zcu104-dpu"}
+SILENT = {
+    "kv260-dpu",
+    "sa8295p-core",
+    "sa8775p-core",
+    "rk3588-core",
+    "rk3576-core",
+    "tpu-v6e",
+    "zcu102-dpu",
+    "zcu104-dpu",
+}
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
+import msgspec
 import pytest
 
 from einsim.accel.load import load_machine
+from einsim.dataflow.analytical import analyse
+from einsim.dataflow.leaf import array_cycles
+from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
-from einsim.dataflow.spatial import computing, placements, spread
+from einsim.dataflow.mapping import Compute, placed, put
+from einsim.dataflow.spatial import able, computing, place, placements, spread
 from einsim.dataflow.templates import build_mapping
 from einsim.dataflow.templates.nest import on_vectors
 from einsim.sim.engine import simulate
+from einsim.specs.errors import SpecError
 from einsim.validation.oracle.check import check_mapping
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
 
+CONV = "tensor I bits 8\ntensor W bits 8\nZ[g,k,y,x] = I[g,c,y+r,x+q] * W[g,k,c,r,q]\nY[g,k,y,x] = max(Z[g,k,y,x] + B[g,k], 0)"
 SIZES = dict.fromkeys("ijkl", 32)
 
 
@@ -71,3 +80,58 @@ def planar(cascade, node):
     """Whether an operand differs along both dimensions of the array."""
     reads = {read.tensor for read in cascade.einsum(node.einsum).reads}
     return any({"rows", "cols"} <= {dim for dim, _ in spread(cascade, node, tensor)[1]} for tensor in reads)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "steps"),
+    [
+        # Seven taps of three channels are 21 rows.
+        ({"g": 1, "c": 3, "k": 64, "y": 112, "x": 112, "r": 7, "q": 7}, 7 * 196 * 2),
+        # 196 pixels are four blocks of 64.
+        ({"g": 1, "c": 24, "k": 40, "y": 14, "x": 14, "r": 3, "q": 3}, 9 * 4 * 2),
+        ({"g": 1, "c": 48, "k": 32, "y": 8, "x": 8, "r": 1, "q": 1}, 2),
+        # Eight groups in a block's diagonal.
+        ({"g": 32, "c": 4, "k": 4, "y": 56, "x": 56, "r": 3, "q": 3}, 9 * 49 * 4),
+        # A convolution a channel.
+        ({"g": 64, "c": 1, "k": 1, "y": 56, "x": 56, "r": 3, "q": 3}, 9 * 49 * 2),
+        # Two groups by their 16 results each: with four of 8 inputs in the rows they would have no room.
+        ({"g": 4, "c": 8, "k": 16, "y": 8, "x": 8, "r": 1, "q": 1}, 2),
+        # No block holds a part of a group.
+        ({"g": 9, "c": 48, "k": 48, "y": 8, "x": 8, "r": 1, "q": 1}, 9 * 4),
+    ],
+)
+def test_tensors_come_in_whole_blocks_of_channels_and_pixels(sizes, steps):
+    """By hand: taps x blocks of 64 pixels x of 32 inputs x of 32 results, 16 cycles each."""
+    work, machine = parse(CONV, name="conv", sizes=sizes), load_machine("sa8295p-core")
+    einsum = work.einsums[0]
+    node = place(work, machine, einsum, work.sizes)
+    unit = machine.unit("tensor")
+    assert array_cycles(work, unit, einsum, node, work.sizes) == 16 * steps
+    assert math.prod(sizes.values()) <= steps * unit.pes
+
+
+def test_an_outlet_takes_only_what_it_passes_on():
+    """Bias and ReLU of a convolution, point by point; a maximum of a window, a sum or an input is not that."""
+    machine = load_machine("sa8295p-core")
+    text = "Z[m,n] = A[m,k] * B[k,n]\nY[m,n] = max(Z[m,n] + C[n], 0)\nM[m] = max[n](Z[m,n])\nS[m,n] = Y[m,n] + D[m,n]"
+    work = parse(text, name="product", sizes={"m": 64, "n": 64, "k": 64})
+    places = {one.name: [unit.name for unit in able(work, machine, one)] for one in work.einsums}
+    assert places == {"Z": ["tensor", "vector"], "Y": ["vector", "outlet"], "M": ["vector"], "S": ["vector"]}
+    mapping = build_mapping(work, machine)
+    check(mapping, work, machine)
+    on = {node.einsum: node.unit for node in mapping.computes()}
+    assert on["Y"] == "outlet"
+    assert analyse(lower(mapping, work, machine), machine).cycles > 0
+    with pytest.raises(
+        SpecError, match="outlet only passes on what tensor sums, point by point: S isn't that"
+    ):
+        check(moved(mapping, "S", "outlet"), work, machine)
+
+
+def moved(mapping, einsum, unit):
+    """The mapping with an Einsum on another unit."""
+    (place_of, node) = next(
+        (at, one) for at, one in placed(mapping.tree) if isinstance(one, Compute) and one.einsum == einsum
+    )
+    tree = put(mapping.tree, place_of, msgspec.structs.replace(node, unit=unit, spatial={"lanes": ("n",)}))
+    return msgspec.structs.replace(mapping, tree=tree)

@@ -61,3 +61,30 @@ def test_a_mode_needs_a_unit_with_arithmetic_of_its_own():
     with pytest.raises(RuleError) as raised:
         msgspec.structs.replace(plain, units=(plain.units[1],))
     assert "mode_of: must name a unit with arithmetic of its own (got 'mm')" in str(raised.value)
+
+
+@pytest.mark.parametrize("level", [analyse, simulate])
+def test_a_unit_that_stops_dram_computes_and_moves_in_turn(level):
+    """Loads of a product at 2 bytes a cycle, and tiles of it in between: the sum of both, at both levels."""
+    work = parse("Z[m,n] = A[m,k] * B[k,n]", name="both", sizes={"m": 64, "n": 16, "k": 16})
+    text = "for m/16\n  keep A Z in gb x2\n    keep B in gb x1\n      Z on mm"
+    plain = machine(random.Random(5), levels=1, ideal=True)
+    dram = msgspec.structs.replace(plain.dram, shared_port=True, read_bytes_per_s=2 * 10**9)
+    plain = msgspec.structs.replace(plain, memories=(dram, *plain.memories[1:]))
+    stopping = msgspec.structs.replace(plain.unit("mm"), stops=plain.dram.name)
+    chips = plain, msgspec.structs.replace(plain, units=(stopping,))
+    beside, in_turn = (
+        level(lower(parse_text(f"both on chip (t)\n{text}"), work, chip), chip) for chip in chips
+    )
+    busy = {name: beside.bound_by[name] for name in ("mm", plain.dram.name)} if level is analyse else None
+    assert in_turn.cycles > beside.cycles
+    if busy:
+        assert in_turn.cycles == pytest.approx(sum(busy.values()), rel=0.01)
+    assert in_turn.dram_bytes == beside.dram_bytes
+
+
+def test_what_is_stopped_has_one_shared_port():
+    plain = machine(random.Random(5), levels=1, ideal=True)
+    for stops in ("gb", "nowhere", "mm"):
+        with pytest.raises(RuleError, match="must name a memory of one bank and one shared bandwidth"):
+            msgspec.structs.replace(plain, units=(msgspec.structs.replace(plain.unit("mm"), stops=stops),))

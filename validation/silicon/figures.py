@@ -102,6 +102,25 @@ def order(rows: Sequence[Judged], level: str) -> float | None:
     return sum(tau * count for tau, count in found) / sum(count for _, count in found) if found else None
 
 
+def of_sparse(rows: Sequence[Judged], level: str) -> float | None:
+    """Mean error without sign of what sparse weights gain: of the time with them over that of the same
+    network and release with dense ones. None without such a pair.
+    """
+    dense: dict[tuple[str, ...], Judged] = {}
+    for row in rows:
+        one = row.measured
+        if "sparse" not in one.settings and level in row.by_level:
+            dense[one.machine, one.quantity, one.name, one.variant] = row
+    found = []
+    for row in (row for row in rows if "sparse" in row.measured.settings and level in row.by_level):
+        one = row.measured
+        variant = one.variant.removesuffix(" 2:4-sparse")
+        twin = dense.get((one.machine, one.quantity, one.name, variant))
+        if twin:
+            found.append(abs((1 + row.error(level)) / (1 + twin.error(level)) - 1))
+    return sum(found) / len(found) if found else None
+
+
 def on_side(rows: Sequence[Judged], side: Side) -> list[Judged]:
     """The rows of a side."""
     return [row for row in rows if row.measured.side == side]
@@ -153,6 +172,7 @@ def judged_by(bar: Bar, rows: Sequence[Judged]) -> Iterator[SiliconRow]:
         (f"mean error above {bar.long_s * 1e6:g} us", long.mean if long else None, bar.long_mean, best),
         ("1 - Kendall tau", tau and 1 - tau, bar.order and 1 - bar.order, best),
         ("mean error over the roofline's", share, bar.of_roofline, best),
+        ("mean error of 2:4 over dense", of_sparse(rows, best), bar.sparse_ratio, best),
     )  # fmt: skip
     for quantity, value, limit, level in every:
         if value is not None and limit is not None:

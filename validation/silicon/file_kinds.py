@@ -21,9 +21,9 @@ from einsim.workloads.graphs import networks
 from einsim.workloads.load import is_model_name, load_model, network_names
 
 QUALCOMM_WIDTHS = {
-    "float": "bits=16 precision=16",  # runs as fp16
-    "w8a8": "weights=8 activations=8 precision=8",
-    "w8a16": "weights=8 activations=16 precision=16",
+    "float": "bits=16 precision=16 moves=copies",  # runs as fp16
+    "w8a8": "bits=8 precision=8 moves=copies",
+    "w8a16": "bits=16 weights=8 precision=16 moves=copies",
 }
 
 
@@ -71,6 +71,10 @@ DPU_SIZES = {
     f"B{size}": f"zcu102-dpu arch=b{size} cores=1 features.depthwise=false"
     for size in (512, 800, 1024, 1152, 1600, 2304, 3136, 4096)
 }
+ROCKCHIP = {
+    "RK3588 1core": "rk3588-core", "RK3576 1core": "rk3576-core",
+    "RK3576 1core 2:4-sparse": "rk3576-core sparse=2:4",
+}  # fmt: skip
 PROMPT = 128
 """Tokens of a prompt's chunk that Qualcomm's runtime reads at once, and of RKLLM's benchmark."""
 
@@ -117,10 +121,15 @@ KINDS = (
     ),
     FileKind(
         name="rknn-fps", columns=("model", "input_shape", "dtype", "platform", "metric", "value"),
-        chip="platform", chips={}, kind="networks", work=("model",), find=names.network("rknn"),
+        chip="platform", chips=ROCKCHIP, kind="networks", work=("model",), find=names.network("rknn"),
         image="input_shape", widths="dtype",
-        width={"INT8": "weights=8 activations=8 precision=8", "FP16": "bits=16 precision=16"},
-        values={"value": Measured("per_s")}, variant=("dtype", "release"), only={"metric": ("fps",)},
+        # Every result goes to DRAM: a core has no more memory than its convolution buffer.
+        width={
+            "INT8": "bits=8 precision=8 moves=copies between=dram",
+            "FP16": "bits=16 precision=16 moves=copies between=dram",
+        },
+        values={"value": Measured("per_s")}, variant=("dtype", "release", "platform"),
+        only={"metric": ("fps",)},
     ),
     FileKind(
         name="coral", columns=("model", "input", "devboard_edgetpu_ms"), chips={}, kind="networks",

@@ -170,11 +170,13 @@ class GraphBuilder:
         return self.node("BatchNormalization", name, [x, *learnt, *seen], self.shapes[x])
 
     def act(self, x: str, kind: str) -> str:
-        """An activation by its name; "" is none, relu6 a clip."""
+        """An activation by its name; "" is none, relu6 a clip, leaky has a slope of 0.1 below 0."""
         if not kind:
             return x
         if kind == "relu6":
             return self.node("Clip", kind, [x, self.number(0.0), self.number(6.0)], self.shapes[x])
+        if kind == "leaky":
+            return self.node("LeakyRelu", kind, [x], self.shapes[x], alpha=0.1)
         if kind == "hard-sigmoid":
             return self.node("HardSigmoid", kind, [x], self.shapes[x], alpha=1 / 6, beta=0.5)
         return self.node(_ACTIVATIONS[kind], kind, [x], self.shapes[x])

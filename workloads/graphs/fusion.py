@@ -11,7 +11,7 @@ import msgspec
 
 from einsim.workloads.graphs.graph import Node, OperatorGraph
 from einsim.workloads.graphs.operators import CONTRACTIONS, moves
-from einsim.workloads.graphs.pointwise import POINTWISE
+from einsim.workloads.graphs.pointwise import COPY, POINTWISE
 from einsim.workloads.graphs.reduction import NORMS, REDUCTIONS
 
 _ALONE = {"InstanceNormalization", "GroupNormalization"}
@@ -77,7 +77,7 @@ class _Fusion:
         """Put a node into the group it joins, or into a new one, with what was computed only for it."""
         group = self._joined(node)
         if group is None:
-            group = NodeGroup([], apart=self._of_two(node))
+            group = NodeGroup([], apart=node.op == COPY or self._of_two(node))
             self.groups.append(group)
         for before in self._prologues(node, group):
             self.groups.remove(before)

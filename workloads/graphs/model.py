@@ -10,12 +10,14 @@ from msgspec.structs import replace
 
 from einsim.specs.errors import EinsimError
 from einsim.workloads.graphs import networks
+from einsim.workloads.graphs.copying import with_copies
 from einsim.workloads.graphs.graph import OperatorGraph
 from einsim.workloads.graphs.parts import GraphNetwork
 from einsim.workloads.models import roles
 from einsim.workloads.models.model import CHIP, PART_PARAMETERS, Choices, ModelSize, Phase
 from einsim.workloads.models.parts import ModelPart
 from einsim.workloads.settings import Parameter, Settings
+from einsim.workloads.sparsity import stored_bytes
 
 FORWARD = "forward"
 """The one phase of a graph: from its inputs to its outputs."""
@@ -23,6 +25,14 @@ _BATCH = Parameter(name="b", kind="size", default=1, summary="batch: as many at 
 _SUMS = Parameter(
     name="sums", kind="choice", choices=("joined", "apart"), default="joined",
     summary="work on what two parts made, as residual sums: joined with the later one, or parts of their own",
+)  # fmt: skip
+_MOVES = Parameter(
+    name="moves", kind="choice", choices=("views", "copies"), default="views",
+    summary="what only moves data: views of memory, or copies as where channels lie in blocks",
+)  # fmt: skip
+_SPARSE = Parameter(
+    name="sparse", kind="choice", choices=("dense", "2:4"), default="dense",
+    summary="matrices and kernels of which two of four values along the input channels are zero: 2:4",
 )  # fmt: skip
 _WIDTHS = (
     Parameter(name="bits", kind="size", default=16, summary="bits of every value but those below"),
@@ -43,8 +53,8 @@ class GraphModel(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Which part, the graph's own sizes, and widths."""
-        return (*PART_PARAMETERS, _SUMS, *self.sizes, *_WIDTHS)
+        """Which part, how it is cut into parts, the graph's own sizes, and widths."""
+        return (*PART_PARAMETERS, _SUMS, _MOVES, _SPARSE, *self.sizes, *_WIDTHS)
 
     def phases(self, settings: Settings) -> tuple[Phase, ...]:
         """One, of all parts. SpecError for a graph that has no cascades."""
@@ -67,7 +77,10 @@ class GraphModel(msgspec.Struct, frozen=True, kw_only=True):
         return (phase,)
 
     def _network(self, settings: Settings) -> GraphNetwork:
-        return GraphNetwork(graph=self.build(settings), apart=settings.text("sums") == "apart")
+        graph = self.build(settings)
+        if settings.text("moves") == "copies":
+            graph = with_copies(graph)
+        return GraphNetwork(graph=graph, apart=settings.text("sums") == "apart")
 
     def size(self, settings: Settings) -> ModelSize:
         """What it weighs, batch norms folded. Its layers are its parts, in their order."""
@@ -75,7 +88,8 @@ class GraphModel(msgspec.Struct, frozen=True, kw_only=True):
         bits = settings.size("bits")
         return ModelSize(
             parameters=network.parameters, active_parameters=network.parameters, layers=len(network.steps),
-            weight_bytes=network.weight_bytes(settings.size("weights", bits), bits),
+            weight_bytes=network.weight_bytes(settings.size("weights", bits), bits)
+            - sum(_spared_bytes(part, settings) for part in network.parts),
             kv_bytes_per_token=0.0, state_bytes=0.0, batch=self.batch(settings), counts="parts",
         )  # fmt: skip
 
@@ -86,7 +100,17 @@ def _in_widths(part: ModelPart, settings: Settings) -> ModelPart:
     cascade = roles.with_widths(
         part.cascade, weight=weight, activation=activation, kv=activation, other=bits, tables=part.tables
     )
+    if settings.text("sparse") == "2:4":
+        cascade = roles.pruned(cascade, 2, 4)
     return replace(part, cascade=cascade)
+
+
+def _spared_bytes(part: ModelPart, settings: Settings) -> float:
+    """Bytes that a sparse part's matrices don't take, those of all equal parts."""
+    found = _in_widths(part, settings).cascade
+    patterned = [tensor for tensor in found.inputs if tensor.sparsity.patterns]
+    sizes = [(tensor, found.elements(tensor.name)) for tensor in patterned]
+    return part.count * sum(count * one.bits / 8 - stored_bytes(one, count) for one, count in sizes)
 
 
 def network_model(name: str) -> GraphModel:

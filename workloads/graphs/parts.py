@@ -16,6 +16,7 @@ from einsim.workloads.graphs.folding import fold_batch_norms
 from einsim.workloads.graphs.fusion import fused, roots, stored_roots
 from einsim.workloads.graphs.graph import Node, OperatorGraph
 from einsim.workloads.graphs.operators import CONTRACTIONS, LOWERED, check_operators, moves
+from einsim.workloads.graphs.pointwise import COPY
 from einsim.workloads.models.flow import OUTSIDE, Piece
 from einsim.workloads.models.parts import ModelPart
 
@@ -211,7 +212,10 @@ class GraphNetwork(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """What a reader of its figures has to know."""
         moved: dict[str, int] = {}
         for node in self.folded.nodes:
-            if moves(self.folded, node):
+            copied = any(
+                user.op == COPY for one in node.outputs for user in self.folded.consumers.get(one, ())
+            )
+            if moves(self.folded, node) and not copied:
                 moved[node.op] = moved.get(node.op, 0) + 1
         listed = ", ".join(f"{op} x{count}" for op, count in sorted(moved.items()))
         found = [f"cost nothing, as views of memory: {listed}"] if listed else []

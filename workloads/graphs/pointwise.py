@@ -8,6 +8,9 @@ from einsim.workloads.graphs.draft import Dims, PartDraft, PartInput, hints
 from einsim.workloads.graphs.formula import Formula, apply, literal
 from einsim.workloads.graphs.graph import Node
 
+COPY = "Copy"
+"""No operator of ONNX: what `einsim.workloads.graphs.copying` puts after those that move data."""
+
 FIXED = {
     "Add": "({0} + {1})", "Sub": "({0} - {1})", "Mul": "({0} * {1})", "Div": "({0} / {1})",
     "Relu": "max({0}, 0)", "Sigmoid": "sigmoid({0})", "Tanh": "tanh({0})", "Erf": "erf({0})",
@@ -17,6 +20,7 @@ FIXED = {
     "HardSwish": "({0} * min(max({0} * 0.16666666666666666 + 0.5, 0), 1))",
     "Where": "select({0}, {1}, {2})", "Less": "({0} < {1})", "LessOrEqual": "({0} <= {1})",
     "Greater": "({0} > {1})", "GreaterOrEqual": "({0} >= {1})", "Equal": "({0} == {1})", "Not": "(1 - {0})",
+    COPY: "({0} + 0)",
     "And": "({0} * {1})", "Or": "max({0}, {1})", "PRelu": "(max({0}, 0) + {1} * min({0}, 0))",
 }  # fmt: skip
 """Operators that one expression of their inputs says."""

@@ -10,6 +10,7 @@ from collections.abc import Collection
 import msgspec
 
 from einsim.workloads.cascade import Cascade
+from einsim.workloads.sparsity import NM
 
 WEIGHTS, ACTIVATIONS, KV, OTHERS = "weights", "activations", "kv", "others"
 
@@ -73,6 +74,29 @@ def with_widths(
     width = {WEIGHTS: weight, KV: kv, OTHERS: other, ACTIVATIONS: activation}
     roles = roles_of(cascade) | dict.fromkeys(tables, OTHERS)
     tensors = tuple(msgspec.structs.replace(each, bits=width[roles[each.name]]) for each in cascade.tensors)
+    return msgspec.structs.replace(cascade, tensors=tensors)
+
+
+def pruned(cascade: Cascade, n: int, m: int) -> Cascade:
+    """The cascade with `n` of every `m` values of its matrices left along a channel that they sum over: one
+    whose rank stands alone wherever it is read, of a size that is whole groups. Other matrices stay dense.
+    """
+    along: dict[str, str] = {}
+    for einsum in (one for one in cascade.einsums if one.contracts):
+        indices = [index for read in einsum.reads for index in read.indices]
+        alone = [
+            rank for rank in einsum.reduced
+            if cascade.size(rank) % m == 0 and all(at.plain == rank for at in indices if rank in at.ranks)
+        ]  # fmt: skip
+        for read in einsum.reads if alone else ():
+            for name, at in zip(cascade.tensor(read.tensor).ranks, read.indices, strict=True):
+                if at.plain == alone[0]:
+                    along[read.tensor] = name
+    tensors = tuple(
+        msgspec.structs.replace(one, sparsity=NM(n, m, along[one.name]))
+        if one.name in along and one.name in matrices(cascade) else one
+        for one in cascade.tensors
+    )  # fmt: skip
     return msgspec.structs.replace(cascade, tensors=tensors)
 
 

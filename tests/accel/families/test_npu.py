@@ -46,6 +46,35 @@ def test_everything_of_a_core_counts_once_a_core():
     assert two.unit("vector").pes == 2 * one.unit("vector").pes
 
 
+def test_a_block_of_pixels_is_as_large_in_bytes_at_both_precisions():
+    """Of 16 bits half the pixels go through, in half the cycles for 8-bit weights: half the rate, as ever."""
+    short, wide = (load_machine("sa8295p-core", {"precision": bits}).unit("tensor") for bits in ("8", "16"))
+    assert (short.dims["pixels"], wide.dims["pixels"]) == (64, 32)
+    assert (cycles(short, "mac", 8, 8), cycles(wide, "mac", 16, 8), cycles(wide, "mac", 16, 16)) == (
+        16,
+        16,
+        32,
+    )
+    assert short.pes / cycles(short, "mac", 8, 8) == 4 * wide.pes / cycles(wide, "mac", 16, 16) == 4096
+
+
+def test_functions_of_short_operands_are_looked_up():
+    """Of 8 bits a sigmoid takes 4 cycles whatever it is made of; of 16 bits it is computed."""
+    short, wide = (load_machine("sa8295p-core", {"precision": bits}).unit("vector") for bits in ("8", "16"))
+    assert cycles(short, "sigmoid", 8) == cycles(short, "exp", 8) == 4
+    assert cycles(wide, "sigmoid", 16) == cycles(wide, "exp", 16) + cycles(wide, "add", 16) + cycles(
+        wide, "div", 16
+    )
+
+
+def test_a_start_takes_longer_with_wide_activations():
+    given = {"dispatch.run_cycles": "100", "wide_run_cycles": "30"}
+    starts = [
+        load_machine("sa8295p-core", {**given, "precision": bits}).dispatch.run_cycles for bits in ("8", "16")
+    ]
+    assert starts == [100, 130]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -95,9 +95,9 @@ def test_a_file_from_elsewhere_by_the_command_line(tmp_path, capsys):
     levels = {row["level"]: row for row in rows if row["case"] == "sa8295p-core:squeezenet-1.1:w8a8 tflite"}
     assert levels[CALIBRATED]["reference"] == 0.0005
     assert set(levels) == {CALIBRATED, SOURCED, "roofline"}
-    without = levels[SOURCED]["ours"]  # the start of a run is what was fitted
+    without = levels[SOURCED]["ours"]  # the start of a run, that of its ops and a share of cycles were fitted
     start_s = load_machine("sa8295p-core").dispatch.run_cycles / 1.4e9
-    assert levels[CALIBRATED]["ours"] == pytest.approx(without + start_s)
+    assert levels[CALIBRATED]["ours"] > without + start_s
     assert rows[-1]["quantity"] == "not known"
     path.write_text(head + "vgg99,V,w8a8,SA8295P,tflite,0.5,0,224x224\n")
     assert main(["validate", "silicon", "--rows", str(path)]) == 1

@@ -20,8 +20,9 @@ from einsim.workloads.models.network import (
     SoftmaxAttention,
     StateSpace,
 )
-from einsim.workloads.models.roles import cache, states, weights, with_widths
+from einsim.workloads.models.roles import cache, pruned, states, weights, with_widths
 from einsim.workloads.models.step import Step
+from einsim.workloads.notation import parse
 from tests.workloads.models import reference
 
 HIDDEN, TOKENS, BATCH = 6, 7, 2
@@ -300,3 +301,14 @@ def test_experts_beyond_all_reason_are_refused():
     assert mixture.routing(replace(MIXTURES["mixtral"], experts=2**16), step).places == 18
     with pytest.raises(SpecError, match="experts: must be at most 65,536"):
         mixture.routing(replace(MIXTURES["mixtral"], experts=2**16 + 1), step)
+
+
+def test_pruned_matrices_keep_two_of_four_along_the_channels_that_they_sum_over():
+    """A kernel of 8 input channels; not one of 3, nor a convolution a channel, nor biases."""
+    text = "Z[k,x] = I[c,x+q] * W[k,c,q]\nY[k,x] = Z[k,x] + B[k]"
+    for sizes, pattern in (({"c": 8}, ("2:4", "n:m")), ({"c": 3}, ())):
+        work = pruned(parse(text, name="conv", sizes={"k": 4, "x": 5, "q": 3, **sizes}), 2, 4)
+        found = {one.name: one.sparsity.patterns for one in work.tensors}
+        assert found == {"Z": (), "I": (), "W": pattern, "Y": (), "B": ()}
+    alone = parse("Z[k,x] = I[k,x+q] * W[k,q]", name="depthwise", sizes={"k": 4, "x": 5, "q": 4})
+    assert pruned(alone, 2, 4) == alone

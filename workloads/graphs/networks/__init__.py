@@ -16,10 +16,11 @@ from einsim.workloads.graphs.networks import (
     residual,
     slim,
     texts,
+    yolo,
 )
 from einsim.workloads.graphs.networks.entry import NetworkEntry, Size
 
-_MODULES = (residual, slim, plain, mobile, branching, detecting, attending, texts)
+_MODULES = (residual, slim, plain, mobile, branching, detecting, attending, texts, yolo)
 NETWORKS: Final[dict[str, NetworkEntry]] = {
     entry.name: entry for module in _MODULES for entry in module.ENTRIES
 }
