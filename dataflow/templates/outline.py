@@ -244,7 +244,9 @@ class Outline:
 _OUTLINES: Final = Remembered[Outline](256)
 
 
-def outline(cascade: Cascade, machine: Machine, structure: bytes, groups: Groups, many: int) -> Outline:
+def outline(
+    cascade: Cascade, machine: Machine, structure: bytes, groups: Groups, many: int = MOST_JOINED
+) -> Outline:
     """The outline of a cascade on a structure, which is made once."""
     key = cascade, structure, groups, many
     return _OUTLINES.get(key, lambda: Outline(cascade, machine, structure, groups, many))
