@@ -29,6 +29,9 @@ from einsim.specs.near import near
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Cascade, Einsum
 
+MOST_BUFFERS: Final = 2**40
+"""Tiles that a keep may hold at once."""
+
 Visit = tuple[Place, Node, tuple[Node, ...]]
 
 
@@ -38,9 +41,13 @@ def check(mapping: Mapping, cascade: Cascade, machine: Machine, sites: Sites = N
     What a legal mapping needs is remembered, so that machines which differ in rates and room are only asked
     for the room.
     """
-    parts = map(msgspec.msgpack.encode, (mapping.tree, cascade.overwritten))
-    key = cascade, structure_of(machine).key, *parts
-    need = _NEEDS.get(key, lambda: _needs(mapping, cascade, machine, sites))
+    try:
+        parts = [*map(msgspec.msgpack.encode, (mapping.tree, cascade.overwritten))]
+    except OverflowError:  # a number of more than 64 bits, which breaks a rule
+        need = _needs(mapping, cascade, machine, sites)
+    else:
+        key = cascade, structure_of(machine).key, *parts
+        need = _NEEDS.get(key, lambda: _needs(mapping, cascade, machine, sites))
     if fits(need, machine):
         return
     layout = lay_out(mapping, cascade)
@@ -157,6 +164,8 @@ class _Tree:
         self._known((place, node, "in"), node.memory, self.memories + self.units, "memory")
         if node.buffers < 1:
             raise self.sites.error(place, node, "buffers", "must be >= 1", got=node.buffers)
+        if node.buffers > MOST_BUFFERS:
+            raise self.sites.error(place, node, "buffers", "must be <= 2**40", got=node.buffers)
         if not 0 <= node.spill < 1:
             raise self.sites.error(place, node, "spill", "must be >= 0 and < 1", got=node.spill)
         if node.spill and (node.memory in self.units or node.memory == self.machine.dram.name):

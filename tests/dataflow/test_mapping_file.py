@@ -84,6 +84,7 @@ def test_short_forms_are_lists_of_one(read):
         ("for: m", "four: m", "m.yaml:3 mapping.tree[0]: must have one of for, keep, compute, pipeline, sequence; did you mean 'for'?"),
         ("      in: gb\n    - keep: Z", "      in: gbb\n    - keep: Z", "m.yaml:6 mapping.keep A B.in: unknown memory (got 'gbb'); did you mean 'gb'?"),
         ("buffers: 1", "buffers: 0", "m.yaml:9 mapping.keep Z.buffers: must be >= 1 (got 0)"),
+        ("buffers: 1", f"buffers: {10**20}", f"m.yaml:9 mapping.keep Z.buffers: must be <= 2**40 (got {10**20})"),
         ("buffers: 1", "buffers: x", "m.yaml:9 mapping.tree[2].buffers: must be an integer (got 'x')"),
         ("buffers: 1", "spill: 1.5", "m.yaml:9 mapping.keep Z.spill: must be >= 0 and < 1 (got 1.5)"),
         ("compute: Z", "compute: Zz", "m.yaml:10 mapping.compute Zz.compute: unknown Einsum (got 'Zz'); did you mean 'Z'?"),
