@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from multiprocessing import get_context
 from typing import Final
 
 import msgspec
@@ -23,6 +22,7 @@ from einsim.models.lengths import weigh
 from einsim.models.outcome import ModelResult
 from einsim.specs.errors import EinsimError
 from einsim.specs.progress import tell
+from einsim.specs.workers import workers_of
 from einsim.validation.silicon.chip_figure import ChipFigure
 from einsim.validation.silicon.figures import CALIBRATED, ROOFLINE, SOURCED, Judged
 from einsim.validation.silicon.roofline import bound_s
@@ -74,7 +74,7 @@ def answering(workers: int) -> Iterator[Answers]:
         def answers(jobs: Sequence[PredictionJob], only_best: bool) -> Iterator[Predicted]:
             nonlocal pool
             if workers > 1 and len(jobs) > 1 and pool is None:
-                pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
+                pool = stack.enter_context(workers_of(workers))
             one = partial(answer, only_best=only_best)
             for at, found in enumerate(pool.map(one, jobs) if pool else map(one, jobs)):
                 tell(f"{jobs[at].work} on {jobs[at].machine}", at, len(jobs))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from einsim.evaluation import AUTO, Evaluation, Level, evaluate
 from einsim.specs.argument import Count, Setting
 from einsim.specs.errors import EinsimError, SpecError
+from einsim.specs.workers import workers_of
 from einsim.workloads.cascade import Cascade
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def sweep(
         for line in lines:
             yield from one(line)
         return
-    with ProcessPoolExecutor(several, mp_context=get_context("spawn")) as pool:
+    with workers_of(several) as pool:
         for found in pool.map(one, lines):
             yield from found
 
