@@ -56,7 +56,7 @@ class Path:
         even = cut is None and not last and all(loop.extent % loop.tile == 0 for loop in loops)
         self.regular = even and not self.resumed
         self.bounded = not even
-        self._points = {rank: (0, 1) for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
+        self.points: Box = {rank: (0, 1) for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
         self._spans: dict[tuple[int, ...], tuple[int, int]] = {}
         self.tiles: dict[tuple[int, ...], Box] = {}  # one for each key that was met, where there is a cut
         tied = frozenset[str]() if cut is None else frozenset(r for mask in cut.masks for r in mask.tied)
@@ -99,7 +99,7 @@ class Path:
         """Intervals of the ranks of the loops outside slot `stop`; a pinned loop stands for all of its
         range.
         """
-        found = dict(self._points)
+        found = dict(self.points)
         for at in range(self.depth if stop is None else stop):
             if len(self.loops[at].ranks) == 1 and not self.pins[at]:
                 found[self.loops[at].rank] = self.interval(position, at)

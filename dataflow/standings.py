@@ -181,7 +181,8 @@ class Standings:
 
     def _box(self, rows: _Stands, stop: int) -> Sides:
         """What the loops outside a slot leave of their ranks, as `Path.box` has it."""
-        return {
+        point = np.zeros(len(rows.times), dtype=np.int64)
+        return dict.fromkeys(self.path.points, (point, point)) | {
             self.path.loops[at].rank: (rows.low[:, at], rows.low[:, at] + rows.extent[:, at] - 1)
             for at in range(stop)
             if len(self.path.loops[at].ranks) == 1 and not self.path.pins[at]

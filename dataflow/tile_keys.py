@@ -33,6 +33,7 @@ class LoopPath(Protocol):
     tied: tuple[int, ...]
     keyed: tuple[int, ...]
     tiles: dict[Key, Box]
+    points: Box
 
     def interval(self, position: Position, at: int) -> Interval:
         """First point and number of points of the tile that the loop at a slot stands on."""

@@ -103,8 +103,21 @@ def test_a_long_diagonal_is_counted_at_once():
     assert sum(path.instances().values()) == path.total() == 3 * size - 3
 
 
-def test_more_cut_tiles_than_are_listed_are_refused():
+def test_of_ranks_that_one_loop_walks_together_a_tile_has_one_point_of_each():
+    """Heads of all batches in turn, outside a causal bound."""
+    work = parse("rank b = 3, h = 4, m = 24, p = 24\nwhere m <= p\nZ[b,h,m,p] = A[b,h,m,p]")
+    loops = (
+        ProgramLoop(id=0, ranks=("b", "h"), tile=1, extent=12),
+        ProgramLoop(id=1, ranks=("p",), tile=4, extent=24),
+        ProgramLoop(id=2, ranks=("m",), tile=4, extent=24),
+    )
+    ranks, sizes = ("b", "h", "m", "p"), {"b": 3, "h": 4, "m": 24, "p": 24}
+    path = Path(loops, {}, sizes, ranks, cut=Cut((Mask(work, ranks),), ranks))
+    assert same(path)
+    assert {key[:2] for key in path.instances()} == {(1, 1)}
 
+
+def test_more_cut_tiles_than_are_listed_are_refused():
     size = 2 * MOST_EACH
     work = parse(f"rank m = {size}, p = {size}\nwhere m <= p\nZ[m,p] = A[m,p]")
     loops = (ProgramLoop(id=0, ranks=("p",), tile=1, extent=size),)
