@@ -109,7 +109,7 @@ def called(machine: Machine, names: dict[str, str]) -> Machine:
             unit,
             name=names[unit.name],
             reads_from=places(unit.reads_from),
-            mode_of=names.get(unit.mode_of, ""),
+            **{tie: names.get(getattr(unit, tie), "") for tie in ("mode_of", "follows", "stops")},
         )
         for unit in machine.units
     )
