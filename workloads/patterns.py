@@ -31,6 +31,12 @@ def layernorm(variant: str) -> Pattern:
 
 
 @cache
+def rmsnorm() -> Pattern:
+    """RMS norm over d, of rows p."""
+    return Pattern(cascade=build("rmsnorm"), optional=("p",))
+
+
+@cache
 def feed_forward(activation: str) -> Pattern:
     """Two products around an activation, over tokens p (and b)."""
     return Pattern(cascade=build("ffn", activation=activation), optional=("b", "p"))
@@ -46,3 +52,9 @@ def square() -> Pattern:
 def product() -> Pattern:
     """Z[m,n] = A[m,k] * B[k,n], each rank one or several."""
     return Pattern(cascade=parse("Z[m,n] = A[m,k] * B[k,n]", name="product", sizes={"m": 2, "n": 2, "k": 2}))
+
+
+@cache
+def matrix_vector() -> Pattern:
+    """Z[n] = A[k] * B[k,n], each rank one or several."""
+    return Pattern(cascade=parse("Z[n] = A[k] * B[k,n]", name="matrix-vector", sizes={"n": 2, "k": 2}))

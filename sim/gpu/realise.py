@@ -15,14 +15,21 @@ from einsim.sim.gpu.case import KernelCase, ceil_div
 from einsim.sim.gpu.kernels import (
     attention_fused,
     attention_unfused,
+    attention_wgmma,
     decode,
+    decode_grouped,
     ffn,
     gemm_f16,
     gemm_f32,
     gemm_sparse,
+    gemm_sparse_wgmma,
+    gemm_wgmma,
+    gemv,
     layernorm,
+    rmsnorm,
     softmax,
 )
+from einsim.sim.gpu.kernels.sizes import fits, refuse
 from einsim.specs.errors import SpecError
 from einsim.workloads import patterns
 from einsim.workloads.blocks.ffn import ACTIVATIONS
@@ -32,15 +39,17 @@ from einsim.workloads.recognised import Attention, attentions
 from einsim.workloads.sparsity import NM
 
 TAKEN = (
-    "one matrix product (16 or 32 bits, dense or 2:4), attention in 1 or 3 passes (full or causal, heads of "
-    "64 or 128), attention-decode, ffn with GELU, softmax, layernorm"
+    "one matrix product (16 or 32 bits, dense or 2:4), a matrix times a vector, attention in 1 or 3 passes "
+    "(full or causal, heads of 64 or 128), attention-decode, ffn with GELU, softmax, layernorm, rmsnorm"
 )
 HEAD_DIMS = (64, 128)
+SHARES = tuple(decode_grouped.BLOCKS_AN_SM)  # query heads a key head that decode takes
 GEMM_UNITS: dict[ModuleType, tuple[int, int, int]] = {  # m, n, k
     gemm_f16: (16, 8, 64),
     gemm_sparse: (16, 8, 64),
     gemm_f32: (128, 128, 16),
 }
+NEWER = {gemm_f16: gemm_wgmma, gemm_sparse: gemm_sparse_wgmma}  # by wgmma, of the same products
 LAYERNORMS = {"naive": "two-pass", "moments": "one-pass", "welford": "one-pass"}
 GELUS = ("gelu", "gelu_tanh")
 
@@ -54,7 +63,7 @@ class Realisation(msgspec.Struct, frozen=True, kw_only=True):
 
 def realise(cascade: Cascade) -> Realisation:
     """The kernels for a cascade. SpecError if there are none, which says what there is."""
-    for form in (_product, _attention, _ffn, _softmax, _layernorm):
+    for form in (_product, _attention, _ffn, _softmax, _layernorm, _rmsnorm):
         found = form(cascade)
         if found is not None:
             return found
@@ -82,10 +91,11 @@ def _size(cascade: Cascade, found: Matching, rank: str) -> int:
 
 def _product(cascade: Cascade) -> Realisation | None:
     """Z[m,n] = A[m,k] * B[k,n] in any order of ranks, each one or several, A or B perhaps 2:4 along k."""
-    found = _whole(patterns.product(), cascade) or _whole(patterns.square(), cascade)
+    forms = (patterns.product(), patterns.square(), patterns.matrix_vector())
+    found = next((one for one in (_whole(form, cascade) for form in forms) if one is not None), None)
     if found is None:
         return None
-    m, n, depth = (_size(cascade, found, rank) for rank in "mnk")
+    m, n, depth = (_size(cascade, found, rank) if rank in found.ranks else 1 for rank in "mnk")
     family: ModuleType = gemm_f16
     notes = list[str]()
     if cascade.tensor(found.tensors["A"]).bits > 16:
@@ -103,10 +113,18 @@ def _product(cascade: Cascade) -> Realisation | None:
             notes.append(
                 f"{operand.name} is taken as dense: no kernel exploits {sparsity.patterns[0]} along it"
             )
-    shape = tuple(_padded(size, unit) for size, unit in zip((m, n, depth), GEMM_UNITS[family], strict=True))
-    if shape != (m, n, depth):
-        notes.append(f"sizes {m}, {n}, {depth} are padded to {', '.join(map(str, shape))}")
-    return Realisation(cases=family.cases(shapes=(shape,)), notes=tuple(notes))
+    sizes = m, n, depth
+    shape = tuple(_padded(size, unit) for size, unit in zip(sizes, GEMM_UNITS[family], strict=True))
+    cases: list[KernelCase] = []
+    if family in NEWER:
+        cases += filter(fits, NEWER[family].cases(shapes=(sizes,)))
+    if family is gemm_f16 and 1 in (m, n):
+        cases += filter(fits, gemv.cases(shapes=((max(m, n), depth),)))
+    if shape == sizes or not cases:  # kernels that take the sizes as they are go before those that pad them
+        cases += family.cases(shapes=(shape,))
+        if shape != sizes:
+            notes.append(f"sizes {m}, {n}, {depth} are padded to {', '.join(map(str, shape))}")
+    return Realisation(cases=tuple(cases), notes=tuple(notes))
 
 
 def _attention(cascade: Cascade) -> Realisation | None:
@@ -114,8 +132,14 @@ def _attention(cascade: Cascade) -> Realisation | None:
     for passes in (1, 2, 3):
         one = next((one for one in attentions(cascade, passes) if one.whole), None)
         if one is not None:
-            return _decode(one) if one.size("p") == 1 else _whole_sequences(one, passes)
+            new = one.size("p") == 1 or (one.full and one.size("p") != one.keys and _rows(one) in SHARES)
+            return _decode(one) if new else _whole_sequences(one, passes)
     return None
+
+
+def _rows(one: Attention) -> int:
+    """Rows of queries that read the same keys: query heads of a key head, and queries of each."""
+    return math.prod(map(one.cascade.size, one.matching.ranks["p"]))
 
 
 def _whole_sequences(one: Attention, passes: int) -> Realisation:
@@ -129,14 +153,22 @@ def _whole_sequences(one: Attention, passes: int) -> Realisation:
     if one.masks and not one.causal and not one.full:
         rule = "the kernels take no mask but the causal one"
         raise _refused(cascade, rule, "leave out window and documents")
-    tokens, causal, dim = _padded(one.keys, 256), one.causal, _head_dim(one)
-    notes = () if tokens == one.keys else (f"{one.keys} tokens are padded to {tokens}",)
-    cases = tuple(
-        case
-        for case in families[passes].cases(shapes=((_heads(one), tokens),))
-        if (case.sizes["e"], case.sizes["causal"]) == (dim, int(causal))
+    share, dim = _rows(one) // one.size("p"), _head_dim(one)
+    heads, tokens = _key_heads(one) * share, _padded(one.keys, 256)
+    cases: list[KernelCase] = []
+    if passes == 1:
+        cases += attention_wgmma.cases(shapes=((heads, share, one.keys),))
+    elif share > 1:
+        rule = "the kernels of three passes give every query head its own keys"
+        raise _refused(cascade, rule, "--set kv_heads to heads, or passes=1")
+    if share == 1 and (tokens == one.keys or not cases):
+        cases += families[passes].cases(shapes=((heads, tokens),))
+    notes = (f"{one.keys} tokens are padded to {tokens}",) if cases[0].sizes["m"] != one.keys else ()
+    wanted = dim, int(one.causal)
+    return Realisation(
+        cases=tuple(case for case in cases if (case.sizes["e"], case.sizes["causal"]) == wanted),
+        notes=(*notes, *_in(16, cascade, *one.tensors("Q K V AV"))),
     )
-    return Realisation(cases=cases, notes=(*notes, *_in(16, cascade, *one.tensors("Q K V AV"))))
 
 
 def _decode(one: Attention) -> Realisation:
@@ -144,20 +176,26 @@ def _decode(one: Attention) -> Realisation:
     if not one.full:
         rule = "the decode kernels read every key"
         raise _refused(one.cascade, rule, "leave out window and documents, or set seq to the window")
-    dim = _head_dim(one)
-    cases = decode.cases(shapes=((_heads(one), one.keys),))
+    dim, share = _head_dim(one), _rows(one)
+    if share > 1 and share not in SHARES:
+        rule = (
+            f"the decode kernels give a key head 1, {', '.join(map(str, SHARES))} query heads (got {share})"
+        )
+        raise _refused(one.cascade, rule, "--set kv_heads")
+    heads = _key_heads(one) * share
+    cases = (
+        decode.cases(shapes=((heads, one.keys),))
+        if share == 1
+        else decode_grouped.cases(shapes=((heads, share, one.keys, dim),))
+    )
     return Realisation(
         cases=tuple(case for case in cases if case.sizes["e"] == dim),
         notes=_in(16, one.cascade, *one.tensors("Q K V AV")),
     )
 
 
-def _heads(one: Attention) -> int:
-    """Heads of the whole batch."""
-    groups = math.prod(map(one.cascade.size, one.matching.ranks["p"])) // one.size("p")
-    if groups > 1:
-        rule = "the kernels give every query head its own keys"
-        raise _refused(one.cascade, rule, "--set kv_heads to heads")
+def _key_heads(one: Attention) -> int:
+    """Heads of keys of the whole batch."""
     return math.prod(map(one.cascade.size, one.matching.ranks["b"]))
 
 
@@ -207,6 +245,15 @@ def _layernorm(cascade: Cascade) -> Realisation | None:
                 notes=_in(32, cascade, found.tensors["X"]),
             )
     return None
+
+
+def _rmsnorm(cascade: Cascade) -> Realisation | None:
+    found = _whole(patterns.rmsnorm(), cascade)
+    if found is None:
+        return None
+    cases = rmsnorm.cases(shapes=((_size(cascade, found, "p"), _size(cascade, found, "d")),))
+    refuse(cases[0])
+    return Realisation(cases=cases, notes=_in(16, cascade, found.tensors["X"]))
 
 
 def _in(bits: int, cascade: Cascade, *tensors: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from einsim.accel.gpu.machine import Gpu
 from einsim.dataflow.result import Result, Slice
 from einsim.sim.breakdown import STARTS
 from einsim.sim.gpu.case import KernelCase, Launch
-from einsim.sim.gpu.factors import LIKE, factors, measured
+from einsim.sim.gpu.factors import LIKE, Efficiency, factors, measured
 from einsim.sim.gpu.model import occupancy
 from einsim.sim.gpu.predict import Prediction, predict
 from einsim.specs.errors import SpecError
@@ -38,7 +38,8 @@ def choose(cases: Sequence[KernelCase], gpu: Gpu, variant: str = "auto") -> Choi
         rule = f"unknown kernel variant (auto, {', '.join(names)})"
         raise SpecError("", rule, got=variant, where="--mapping", hint=near(variant, names))
     choices = [
-        Choice(case=case, prediction=predict(case, gpu, efficiency=known[case.family])) for case in named
+        Choice(case=case, prediction=predict(case, gpu, efficiency=known.get(case.family, Efficiency())))
+        for case in named
     ]
     return min(choices, key=lambda choice: choice.prediction.seconds)
 
@@ -68,7 +69,7 @@ def result(choice: Choice, gpu: Gpu, cascade: Cascade, notes: Sequence[str] = ()
     told = (
         f"kernel {case.family}, variant {case.variant}: {case.summary}",
         f"clock {clock / 1e6:.0f} MHz" + (", held down by the power cap" if clock < gpu.clock_hz else ""),
-        f"calibrated on kernels captured on {'this device' if measured(gpu) else LIKE}; errors: docs/gpu.md",
+        _calibrated(case, gpu),
         "inputs are taken to lie in DRAM",
         "a GPU has one model, of its kernels, whatever level is asked for",
         *notes,
@@ -102,6 +103,21 @@ def result(choice: Choice, gpu: Gpu, cascade: Cascade, notes: Sequence[str] = ()
         assumed=tuple(path for path, source in gpu.sources.items() if source.startswith("assumed")),
         macs=cascade.macs,
     )
+
+
+def _calibrated(case: KernelCase, gpu: Gpu) -> str:
+    """On what the family's factors were fitted, and whether the rate of its products is another device's."""
+    rates = {"sm.wgmma_flops": case.total.wgmma_flops, "sm.sparse_wgmma_flops": case.total.sparse_wgmma_flops}
+    sources = (gpu.sources.get(path, "") for path, flops in rates.items() if flops)
+    other = next((source for source in sources if source.startswith("assumed")), "")
+    device = "this device" if measured(gpu) else LIKE
+    known = case.family in factors(gpu)
+    text = (
+        f"calibrated on kernels captured on {device}"
+        if known
+        else f"no {case.family} was captured on {device}"
+    )
+    return text + (f"; rates of wgmma: {other}" if other else "") + "; errors: docs/gpu.md"
 
 
 def mapped(launch: Launch, gpu: Gpu) -> str:

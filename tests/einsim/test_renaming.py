@@ -65,6 +65,7 @@ KERNELS = [
     ("attention-1pass", {"seq": "1K", "b": "2", "causal": "true"}), ("attention-3pass", {"seq": "1K", "b": "2"}),
     ("attention-decode", {"m": "8K", "b": "4"}), ("ffn", {"seq": "1K", "b": "1"}), ("softmax", {"bits": "32"}),
     ("layernorm", {"bits": "32"}), ("layernorm", {"variant": "welford", "bits": "32"}),
+    ("rmsnorm", {"bits": "16"}), ("gemm", {"bits": "16"}), ("attention-decode", {"m": "8K", "b": "4", "kv_heads": "3"}),
 ]  # fmt: skip
 
 

@@ -8,18 +8,23 @@ from einsim.accel.gpu.machine import load_gpu
 from einsim.sim.gpu.realise import realise
 from einsim.sim.gpu.result import choose, result
 from einsim.specs.errors import SpecError
+from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
 from einsim.workloads.notation import parse
 from tests.workloads.renamed import renamed
 
 GPU = load_gpu("h100-sxm")
 TAKEN = [
-    ("attention-1pass", {"seq": "1K", "b": "2"}, "attention-fused"),
+    ("gemm", {"k": "1032", "bits": "16"}, "gemm-wgmma"),
+    ("attention-1pass", {"seq": "1000", "b": "2"}, "attention-wgmma"),
+    ("attention-1pass", {"seq": "1000", "kv_heads": "3", "causal": "true"}, "attention-wgmma"),
     ("attention-3pass", {"seq": "1K", "b": "2", "causal": "true"}, "attention-unfused"),
     ("attention-decode", {"m": "8K", "b": "4"}, "decode"),
+    ("attention-decode", {"m": "8K", "b": "4", "kv_heads": "3"}, "decode-grouped"),
     ("ffn", {"seq": "1K", "b": "1"}, "ffn"),
     ("softmax", {"bits": "32"}, "softmax"),
     ("layernorm", {"bits": "32"}, "layernorm"),
+    ("rmsnorm", {"bits": "16"}, "rmsnorm"),
 ]
 
 
@@ -34,7 +39,7 @@ def test_a_kernel_does_the_work_of_its_cascade(workload: str, settings: dict[str
     assert {case.family for case in found.cases} == {family}
     assert found.notes == ()
     points = sum(cascade.points(e.name) for e in cascade.einsums if "mac" in e.ops)
-    if points and family != "layernorm":
+    if points and family not in ("layernorm", "rmsnorm"):
         for case in found.cases:  # two FLOPs a multiply-accumulate; a 1-pass cascade merges tiles beside them
             assert case.useful_flops == pytest.approx(2 * points, rel=0.02), case.key
 
@@ -99,6 +104,8 @@ def test_a_famous_name_on_something_else_is_refused(name: str, text: str) -> Non
 def test_rows_may_be_several_ranks_and_a_matrix_may_meet_itself() -> None:
     tall = parse("Z[b,p,n] = A[b,p,k] * B[k,n]", name="x", sizes={"b": 4, "p": 128, "n": 1024, "k": 2048})
     assert realise(tall).cases == realise(product()).cases
+    flat = parse("Z[n] = A[k] * B[n,k]", name="x", sizes={"n": 1024, "k": 2048})
+    assert realise(flat).cases == realise(product(m=1)).cases
     square = parse("Z[m,n] = A[m,k] * A[n,k]", name="x", sizes={"m": 512, "n": 512, "k": 2048})
     assert realise(square).cases == realise(product(n=512)).cases
 
@@ -124,6 +131,8 @@ def test_a_mask_that_hides_nothing_is_none_and_another_is_refused() -> None:
         ("attention-1pass", {"p": "64", "m": "128"}, "as many queries as keys"),
         ("attention-3pass", {"kv_heads": "4"}, "its own keys"),
         ("attention-1pass", {"documents": "512"}, "no mask but the causal one"),
+        ("attention-decode", {"kv_heads": "4"}, "1, 2, 4, 8 query heads"),
+        ("rmsnorm", {"d": "1001"}, "rmsnorm/kept.d: must be a multiple of 8"),
         ("ffn", {"activation": "swiglu"}, "ungated GELU"),
         ("llama2-7b", {}, "a GPU takes one matrix product"),
     ],
@@ -157,3 +166,53 @@ def test_the_quickest_variant_is_chosen_and_a_named_one_is_obeyed() -> None:
         assert named.prediction.seconds >= best.prediction.seconds
     with pytest.raises(SpecError, match="did you mean '128x128x32s4'"):
         choose(cases, GPU, "128x128x32s")
+
+
+def families(cascade: Cascade) -> set[str]:
+    return {case.family for case in realise(cascade).cases}
+
+
+def test_kernels_that_pad_serve_only_where_none_takes_the_sizes() -> None:
+    """By wgmma rows and columns are free and k is a multiple of 8; heads of fused attention share no keys."""
+    assert families(product()) == {"gemm-wgmma", "gemm-f16"}
+    assert families(product(m=1000)) == {"gemm-wgmma"}
+    assert families(product(k=2050)) == {"gemm-f16"}
+    assert families(product(m=1)) == {"gemm-wgmma", "gemv"}
+    assert families(product(m=1, k=2050)) == {"gemm-f16"}
+    attention = {seq: load_workload("attention-1pass", {"seq": seq}) for seq in ("1K", "1000")}
+    assert families(attention["1K"]) == {"attention-wgmma", "attention-fused"}
+    assert families(attention["1000"]) == {"attention-wgmma"}
+
+
+@pytest.mark.parametrize("m", [512, 1000])
+def test_a_sparse_product_is_of_the_kernels_that_take_its_rows(m: int) -> None:
+    found = realise(product("tensor A[m,k] sparse 2:4 k\nZ[m,n] = A[m,k] * B[k,n]", m=m))
+    whole = {"gemm-sparse-wgmma", "gemm-sparse"} if m == 512 else {"gemm-sparse"}
+    assert {case.family for case in found.cases} == whole
+    assert bool(found.notes) == (m % 16 != 0)
+
+
+def test_every_head_reading_the_same_keys_is_the_grouped_kernel_under_any_names() -> None:
+    text = """
+    S[a,c,t] = Q[a,c,x] * K[a,t,x]
+    X[a,c]   = max[t](S[a,c,t])
+    N[a,c,t] = exp(S[a,c,t] - X[a,c])
+    D[a,c]   = sum[t](N[a,c,t])
+    W[a,c,t] = N[a,c,t] / D[a,c]
+    O[a,c,y] = W[a,c,t] * V[a,t,y]
+    """
+    mine = parse(text, name="x", sizes={"a": 8, "c": 4, "t": 512, "x": 128, "y": 128})
+    theirs = {"b": "1", "h": "32", "kv_heads": "8", "m": "512", "e": "128", "f": "128"}
+    assert realise(mine).cases == realise(load_workload("attention-decode", theirs)).cases
+    assert families(mine) == {"decode-grouped"}
+
+
+@pytest.mark.parametrize("name", ["h100-sxm", "h200-sxm"])
+def test_a_result_says_whose_rates_its_products_have(name: str) -> None:
+    gpu, cascade = load_gpu(name), product(m=4096, n=4096)
+    choice = choose(realise(cascade).cases, gpu)
+    assert choice.case.family == "gemm-wgmma"
+    told = " ".join(result(choice, gpu, cascade).notes)
+    assert ("rates of wgmma: assumed as for an H200" in told) == (name == "h100-sxm")
+    older = choose(realise(cascade).cases, gpu, "128x256x64s3")
+    assert "wgmma" not in " ".join(result(older, gpu, cascade).notes)
