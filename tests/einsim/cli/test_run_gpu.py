@@ -38,7 +38,7 @@ def test_less_bandwidth_is_never_faster(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_person_sees_the_kernel_and_its_clock(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(RUN) == 0
     out = capsys.readouterr().out
-    assert "attention_wgmma" not in out
+    assert "attention_fused" not in out
     for words in ("kernel attention-wgmma", "MHz", "blocks of", "bottleneck"):
         assert words in out
 
