@@ -30,7 +30,7 @@ from einsim.models.between import MappedPart, Stays, choose, mapping_beside, wit
 from einsim.models.lengths import weigh
 from einsim.models.memory import Held, held, kept_bytes
 from einsim.models.outcome import Judgement, ModelResult, PartCost, PhaseCost, PieceCost, size_facts
-from einsim.models.started import of_parts, run_s, started
+from einsim.models.started import of_parts, run_s, started, to_edge
 from einsim.specs.argument import Setting
 from einsim.specs.collecting import collected_seldom
 from einsim.specs.errors import EinsimError, SpecError
@@ -231,7 +231,12 @@ class Judge:
     ) -> tuple[tuple[PieceCost, ...], ...]:
         if not flow:
             return tuple(
-                (PieceCost(count=part.count, result=self.piece(phase, length, place).result),)
+                (
+                    PieceCost(
+                        count=part.count,
+                        result=to_edge(self.piece(phase, length, place).result, self.machine),
+                    ),
+                )
                 for place, part in enumerate(parts)
             )
         assert isinstance(self.machine, Machine)
@@ -248,7 +253,7 @@ class Judge:
             result = self.staying(found[place], here)
             assert result is not None
             rows[place].append(PieceCost(
-                count=count, result=result, stays=dict(sorted(here)),
+                count=count, result=to_edge(result, self.machine), stays=dict(sorted(here)),
                 saved_bytes=found[place].result.dram_bytes - result.dram_bytes,
             ))  # fmt: skip
         return tuple(tuple(row) for row in rows)

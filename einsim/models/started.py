@@ -1,4 +1,4 @@
-"""What starting a run costs, put to the parts that run: once a step of a phase, however many parts it has."""
+"""What starting a run costs, put to the parts that run, once a step of a phase; when the next begins."""
 
 from __future__ import annotations
 
@@ -26,6 +26,21 @@ def of_parts(machine: Machine | Gpu) -> Machine | Gpu:
     if not isinstance(machine, Machine) or not machine.dispatch.run_cycles:
         return machine
     return msgspec.structs.replace(machine, dispatch=msgspec.structs.replace(machine.dispatch, run_cycles=0))
+
+
+def to_edge(result: Result, machine: Machine | Gpu) -> Result:
+    """A piece's figures with the time of its cycles: the next begins at an edge of the clock.
+
+    What it leaks until there is counted. A GPU's time isn't cut to its clock.
+    """
+    if not isinstance(machine, Machine):
+        return result
+    latency_s = result.cycles / machine.clock_hz
+    leaked = {LEAKAGE: machine.static_w * (latency_s - result.latency_s)} if machine.static_w else {}
+    return msgspec.structs.replace(
+        result, latency_s=latency_s,
+        energy_by=_more(result.energy_by, leaked), energy_beside=_more(result.energy_beside, leaked),
+    )  # fmt: skip
 
 
 def started(result: Result, machine: Machine | Gpu, runs: int | Fraction) -> Result:

@@ -10,6 +10,10 @@ from einsim.accel.load import load_machine
 from einsim.models.judge import evaluate_model
 
 RUN, OP = 10_000, 70
+TINY = {
+    "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "num_hidden_layers": 3, "vocab_size": 256, "hidden_act": "silu",
+}  # fmt: skip
 PLAIN = load_machine("tpu-v4i")
 
 
@@ -61,3 +65,15 @@ def test_one_part_alone_is_a_run():
         judged(machine, "gpt2", seq=16, decode=1, b=1, layer=3) for machine in (PLAIN, with_dispatch(run=RUN))
     )
     assert started.total.cycles - plain.total.cycles == len(started.phases) * RUN
+
+
+def test_time_is_that_of_the_cycles(file):
+    """Pieces begin at edges of the clock; what they leak until there counts (drawn input 909:2417)."""
+    machine = msgspec.structs.replace(with_dispatch(run=RUN), clock_hz=1.0e9 + 7)
+    found = judged(machine, file(TINY), seq=8, decode=2)
+    pieces = [one for row in found.rows for each in row.judged for one in each.pieces]
+    assert len(pieces) > 4
+    for result in (found.total, *(row.result for row in found.rows), *(one.result for one in pieces)):
+        assert result.latency_s * machine.clock_hz == pytest.approx(result.cycles, rel=1e-12)
+        if machine.static_w:
+            assert result.energy_by["leakage"] == pytest.approx(machine.static_w * result.latency_s, rel=1e-9)
