@@ -21,6 +21,7 @@ from einsim.dataflow.mapper.objective import ADDITIVE, LATENCY, Key, mode_of
 from einsim.dataflow.mapper.point import GroupPoint
 from einsim.dataflow.mapper.pools import Pools
 from einsim.dataflow.mapper.space import MapSpace
+from einsim.specs.progress import tell
 from einsim.workloads.cascade import Einsum
 
 #: Called with how many groups are done, how many there are, and the best objective so far (None: none yet).
@@ -210,7 +211,11 @@ class Search:
         def least(group: tuple[Einsum, ...]) -> float:
             return contexts.candidates(group, self._mode(group), left=left).least
 
-        return {self._span(group): one for group, one in zip(groups, pool.map(least, groups), strict=True)}
+        found = {}
+        for at, (group, one) in enumerate(zip(groups, pool.map(least, groups), strict=True)):
+            tell("bounding groups", at, len(groups))
+            found[self._span(group)] = one
+        return found
 
     def _left(self, leasts: dict[Span, float], masked: dict[Span, float]) -> dict[Span, float]:
         """What each group costs at least where bounds leave less of some Einsums: the least share of what it

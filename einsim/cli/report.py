@@ -82,7 +82,8 @@ def command(
         if path.suffix == ".json" and not path.exists():
             raise FileNotFoundError(errno.ENOENT, "no such file", item)
         if not accels:
-            raise click.UsageError(f"'{item}' is a workload, so an --accel is needed to run it on")
+            what = "no result that `einsim run` wrote" if path.is_file() else "a workload"
+            raise click.UsageError(f"'{item}' is {what}, so an --accel is needed to run it on")
         model = load_model(item)
         for accel in accels:
             origins.append(path.stem)

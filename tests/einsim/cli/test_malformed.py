@@ -163,6 +163,11 @@ FLAGS: list[tuple[str, list[str], list[str]]] = [
     ),
     ("report without a machine", ["report", "attention", "-o", "out.html"], ["an --accel is needed"]),
     (
+        "report of no result",
+        ["report", "good.yaml", "-o", "out.html"],
+        ["is no result that `einsim run` wrote"],
+    ),
+    (
         "report of a file that is not there",
         ["report", "gone.json", "-o", "out.html"],
         ["gone.json: no such file"],

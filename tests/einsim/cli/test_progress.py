@@ -8,9 +8,12 @@ import time
 import pytest
 from rich.console import Console
 
+from einsim.accel.load import load_machine
 from einsim.cli import terminal
 from einsim.cli.main import main
-from einsim.specs.progress import heard, tell
+from einsim.dataflow.mapper.best import best_mapping
+from einsim.specs.progress import heard, listening, tell
+from einsim.workloads import library
 
 SMALL = ["--accel", "tpu-v4i", "--set", "p=8", "d=8"]
 
@@ -46,6 +49,15 @@ def test_work_that_is_soon_done_shows_nothing(shown, monkeypatch):
     with terminal.progress():
         tell("placing", 3, 1000)
     assert "placing" not in shown.getvalue()
+
+
+def test_a_search_says_which_groups_it_has_bounded():
+    told = []
+    with listening(lambda *words: told.append(words)):
+        best_mapping(library.build("softmax", p=8, d=8), load_machine("tpu-v4i"), "latency", workers=1)
+    done, every = zip(*(words[1:] for words in told if words[0] == "bounding groups"), strict=True)
+    assert every[0] > 0
+    assert done[: every[0]] == tuple(range(every[0]))
 
 
 def test_nobody_listens_in_a_pipe(capsys):
