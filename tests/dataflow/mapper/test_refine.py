@@ -155,9 +155,11 @@ def test_cores_with_memories_of_their_own_may_reduce_a_result_together() -> None
     assert simulate(lower(answer.mapping, work, chip), chip).traffic == answer.result.traffic
 
 
-@pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
+@pytest.mark.parametrize("objective", ["latency", "energy"])
 def test_what_is_proven_is_not_refined(objective: Objective, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where moves know no more layouts than the space, and tiles wait for little."""
+    """Where moves know no more layouts than the space, and tiles wait for little: of EDP's equals here the
+    first that is found has tiles that wait, so it is refined.
+    """
     monkeypatch.setattr(Refinement, "run", lambda *_: pytest.fail("refined"))
     chip = load_machine("tpu-v4i")
     work = parse("Z[m,n] = A[m,k] * B[k,n]", name="large", sizes={"m": 4096, "n": 4096, "k": 4096})
