@@ -29,9 +29,13 @@ def measured(gpu: Gpu) -> bool:
     return gpu.name in {path.stem for path in FOLDER.glob("*.json")}
 
 
-def factors(gpu: Gpu) -> dict[str, Efficiency]:
-    """The factors of each kernel family on this GPU, of another device if it wasn't measured."""
-    return read_factors(gpu.name if measured(gpu) else LIKE)
+def origin(gpu: Gpu, family: str) -> str:
+    """The preset on whose captures a family's factors were fitted: this GPU's own, if its kernels were
+    captured on it, else another's.
+    """
+    first = gpu.name if measured(gpu) else LIKE
+    others = sorted(path.stem for path in FOLDER.glob("*.json"))
+    return next(name for name in (first, *others) if family in read_factors(name))
 
 
 def factors_path(preset: str) -> Path:

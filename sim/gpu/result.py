@@ -10,7 +10,7 @@ from einsim.accel.gpu.machine import Gpu
 from einsim.dataflow.result import Result, Slice
 from einsim.sim.breakdown import STARTS
 from einsim.sim.gpu.case import KernelCase, Launch
-from einsim.sim.gpu.factors import LIKE, Efficiency, factors, measured
+from einsim.sim.gpu.factors import origin, read_factors
 from einsim.sim.gpu.model import occupancy
 from einsim.sim.gpu.predict import Prediction, predict
 from einsim.specs.errors import SpecError
@@ -31,15 +31,14 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 def choose(cases: Sequence[KernelCase], gpu: Gpu, variant: str = "auto") -> Choice:
     """The variant that is named, or the quickest; SpecError for a name that isn't there."""
-    known = factors(gpu)
     named = tuple(case for case in cases if variant in ("auto", case.variant))
     if not named:
         names = tuple(case.variant for case in cases)
         rule = f"unknown kernel variant (auto, {', '.join(names)})"
         raise SpecError("", rule, got=variant, where="--mapping", hint=near(variant, names))
+    factors = {name: read_factors(origin(gpu, name))[name] for name in {case.family for case in named}}
     choices = [
-        Choice(case=case, prediction=predict(case, gpu, efficiency=known.get(case.family, Efficiency())))
-        for case in named
+        Choice(case=case, prediction=predict(case, gpu, efficiency=factors[case.family])) for case in named
     ]
     return min(choices, key=lambda choice: choice.prediction.seconds)
 
@@ -110,13 +109,8 @@ def _calibrated(case: KernelCase, gpu: Gpu) -> str:
     rates = {"sm.wgmma_flops": case.total.wgmma_flops, "sm.sparse_wgmma_flops": case.total.sparse_wgmma_flops}
     sources = (gpu.sources.get(path, "") for path, flops in rates.items() if flops)
     other = next((source for source in sources if source.startswith("assumed")), "")
-    device = "this device" if measured(gpu) else LIKE
-    known = case.family in factors(gpu)
-    text = (
-        f"calibrated on kernels captured on {device}"
-        if known
-        else f"no {case.family} was captured on {device}"
-    )
+    device = origin(gpu, case.family)
+    text = f"calibrated on kernels captured on {'this device' if device == gpu.name else device}"
     return text + (f"; rates of wgmma: {other}" if other else "") + "; errors: docs/gpu.md"
 
 

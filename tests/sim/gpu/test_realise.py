@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from einsim.accel.gpu.machine import load_gpu
+from einsim.sim.gpu.factors import origin
 from einsim.sim.gpu.realise import realise
 from einsim.sim.gpu.result import choose, result
 from einsim.specs.errors import SpecError
@@ -214,5 +216,12 @@ def test_a_result_says_whose_rates_its_products_have(name: str) -> None:
     assert choice.case.family == "gemm-wgmma"
     told = " ".join(result(choice, gpu, cascade).notes)
     assert ("rates of wgmma: assumed as for an H200" in told) == (name == "h100-sxm")
+    assert ("captured on h200-sxm" in told) == (name == "h100-sxm")
     older = choose(realise(cascade).cases, gpu, "128x256x64s3")
     assert "wgmma" not in " ".join(result(older, gpu, cascade).notes)
+
+
+def test_factors_are_a_devices_own_where_its_kernels_were_captured() -> None:
+    own, other = load_gpu("h100-sxm"), msgspec.structs.replace(load_gpu("h200-sxm"), name="mine")
+    assert (origin(own, "decode"), origin(own, "gemv")) == ("h100-sxm", "h200-sxm")
+    assert (origin(other, "decode"), origin(other, "gemv")) == ("h100-sxm", "h200-sxm")
