@@ -107,9 +107,8 @@ def _counted(
     cut = cut_of(draft, layout, cascade, machine, goes_on)
     key_ranks = tuple(rank for rank in ranks if rank in mine or (cut is not None and rank in cut.ranks))
     path = Path(loops, draft.when, cascade.sizes, key_ranks, resumed, cut, wide=wide)
-    single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
     counts = path.instances()
-    single = {rank: 1 for loop in loops if len(loop.ranks) > 1 for rank in loop.ranks}
+    single = dict.fromkeys(path.points, 1)
 
     def volume(key: Key) -> Volume:
         extents = {**cascade.sizes, **single, **dict(zip(key_ranks, key, strict=False))}

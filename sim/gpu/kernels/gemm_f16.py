@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even
+from einsim.sim.gpu.kernels.products import products
 
 FAMILY = "gemm-f16"
 GROUP = 8  # block rows that are walked together, so that neighbours in time share B in L2
@@ -97,18 +99,9 @@ def hot_requests(m: int, n: int, k: int, tiling: GemmTiling, batch: int = 1) -> 
 
 def cases(shapes: Sequence[tuple[int, int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape, but for the smallest tiles on large ones."""
+    summary = "cp.async stages, XOR-swizzled shared memory, ldmatrix, fragments double-buffered"
     return tuple(
-        KernelCase(
-            family=FAMILY,
-            variant=variant,
-            cascade="gemm",
-            sizes={"m": m, "n": n, "k": k},
-            launches=(launch(tiling, m, n, k),),
-            useful_flops=2 * m * n * k,
-            bits=16,
-            summary="cp.async stages, XOR-swizzled shared memory, ldmatrix, fragments double-buffered",
-        )
-        for variant, tiling in VARIANTS.items()
-        for m, n, k in shapes
-        if not (variant == "64x64x64s4" and m * n * k > 4096**3)
+        case
+        for case in products(FAMILY, VARIANTS, launch, shapes, bits=16, summary=summary)
+        if not (case.variant == "64x64x64s4" and math.prod(case.sizes.values()) > 4096**3)
     )

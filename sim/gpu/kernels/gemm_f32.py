@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, even
+from einsim.sim.gpu.kernels.products import products
 
 FAMILY = "gemm-f32"
 THREADS = 256  # 16 x 16
@@ -64,17 +65,5 @@ def launch(tiling: RegisterTiling, m: int, n: int, k: int) -> Launch:
 
 def cases(shapes: Sequence[tuple[int, int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape."""
-    return tuple(
-        KernelCase(
-            family=FAMILY,
-            variant=variant,
-            cascade="gemm",
-            sizes={"m": m, "n": n, "k": k},
-            launches=(launch(tiling, m, n, k),),
-            useful_flops=2 * m * n * k,
-            bits=32,
-            summary="A transposed in shared memory, next tile prefetched into registers",
-        )
-        for variant, tiling in VARIANTS.items()
-        for m, n, k in shapes
-    )
+    summary = "A transposed in shared memory, next tile prefetched into registers"
+    return products(FAMILY, VARIANTS, launch, shapes, bits=32, summary=summary)

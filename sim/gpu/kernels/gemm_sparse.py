@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even
 from einsim.sim.gpu.kernels.gemm_f16 import GROUP, GemmTiling, hot_requests
+from einsim.sim.gpu.kernels.products import products
 
 FAMILY = "gemm-sparse"
 BK = 64  # dense columns of a stage: two mma.sp of 32
@@ -64,17 +65,5 @@ def launch(tiling: GemmTiling, m: int, n: int, k: int) -> Launch:
 
 def cases(shapes: Sequence[tuple[int, int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape."""
-    return tuple(
-        KernelCase(
-            family=FAMILY,
-            variant=variant,
-            cascade="gemm-2-4",
-            sizes={"m": m, "n": n, "k": k},
-            launches=(launch(tiling, m, n, k),),
-            useful_flops=m * n * k,
-            bits=16,
-            summary="A as k/2 values and 2-bit indices; B dense; useful FLOPs count kept values only",
-        )
-        for variant, tiling in VARIANTS.items()
-        for m, n, k in shapes
-    )
+    summary = "A as k/2 values and 2-bit indices; B dense; useful FLOPs count kept values only"
+    return products(FAMILY, VARIANTS, launch, shapes, bits=16, summary=summary, sparse=True)

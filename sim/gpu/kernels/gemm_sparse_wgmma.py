@@ -8,7 +8,8 @@ import msgspec
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div
 from einsim.sim.gpu.kernels.decode import H200_SMS as SMS
-from einsim.sim.gpu.kernels.gemm_wgmma import RASTER, SECTOR, SLACK_BYTES, persistent
+from einsim.sim.gpu.kernels.gemm_wgmma import RASTER, SLACK_BYTES, persistent, results
+from einsim.sim.gpu.kernels.products import products
 
 FAMILY = "gemm-sparse-wgmma"
 BK = 64  # dense columns of a stage: 128 bytes of B, 64 of A's values, 8 of its metadata a row
@@ -60,12 +61,6 @@ def launch(tiling: SparseWarpGroupTiling, m: int, n: int, k: int, sms: int = SMS
     """One launch as data, as gemm_wgmma's."""
     bm, bn, steps = tiling.bm, tiling.bn, k // BK
     read = bm * (64 + 8) + bn * 128
-    results = Work(
-        alu_ops=bm * bn * 2,
-        shared_read_bytes=bm * bn * 2,
-        shared_write_bytes=bm * bn * 2,
-        global_write_bytes=bm * bn * (2 if n % 8 == 0 else SECTOR),
-    )
     return Launch(
         kernel="gemm_sparse_wgmma",
         runs=persistent(ceil_div(m, bm) * ceil_div(n, bn), sms, steps),
@@ -83,7 +78,7 @@ def launch(tiling: SparseWarpGroupTiling, m: int, n: int, k: int, sms: int = SMS
             shared_write_bytes=read,
             global_read_bytes=read,
         )
-        + results.share(steps),
+        + results(bm, bn, n).share(steps),
         unique_read_bytes=m * k + m * k // 8 + n * k * 2,
         unique_write_bytes=m * n * 2,
     )
@@ -91,17 +86,5 @@ def launch(tiling: SparseWarpGroupTiling, m: int, n: int, k: int, sms: int = SMS
 
 def cases(shapes: Sequence[tuple[int, int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape."""
-    return tuple(
-        KernelCase(
-            family=FAMILY,
-            variant=variant,
-            cascade="gemm-2-4",
-            sizes={"m": m, "n": n, "k": k},
-            launches=(launch(tiling, m, n, k),),
-            useful_flops=m * n * k,
-            bits=16,
-            summary="A as k/2 values and 2-bit indices; TMA loads, wgmma.mma_async.sp multiplies",
-        )
-        for variant, tiling in VARIANTS.items()
-        for m, n, k in shapes
-    )
+    summary = "A as k/2 values and 2-bit indices; TMA loads, wgmma.mma_async.sp multiplies"
+    return products(FAMILY, VARIANTS, launch, shapes, bits=16, summary=summary, sparse=True)

@@ -10,6 +10,7 @@ import msgspec
 
 from einsim.sim.gpu.case import BlockRun, KernelCase, Launch, Work, ceil_div, merged
 from einsim.sim.gpu.kernels.decode import H200_SMS as SMS
+from einsim.sim.gpu.kernels.products import products
 
 FAMILY = "gemm-wgmma"
 BK = 64  # columns of a stage: 128 bytes, TMA's widest swizzle
@@ -64,17 +65,21 @@ def persistent(tiles: int, slots: int, steps: int) -> tuple[BlockRun, ...]:
     return merged([ceil_div(tiles - block, blocks) * steps for block in range(blocks)])
 
 
-def launch(tiling: WarpGroupTiling, m: int, n: int, k: int, sms: int = SMS) -> Launch:
-    """One launch as data: a tile's results are written in its steps, while the next tile's operands come."""
-    bm, bn, steps = tiling.bm, tiling.bn, ceil_div(k, BK)
-    tiles, rows = ceil_div(m, bm) * ceil_div(n, bn), bm // 64 // tiling.groups
-    stage = (bm + bn) * ROW
-    results = Work(
+def results(bm: int, bn: int, n: int) -> Work:
+    """A tile's results on their way out by shared memory, of a matrix with n columns."""
+    return Work(
         alu_ops=bm * bn * 2,  # 1200 instructions a thread for 128 results, SASS
         shared_read_bytes=bm * bn * 2,
         shared_write_bytes=bm * bn * 2,
         global_write_bytes=bm * bn * (2 if n % 8 == 0 else SECTOR),
     )
+
+
+def launch(tiling: WarpGroupTiling, m: int, n: int, k: int, sms: int = SMS) -> Launch:
+    """One launch as data: a tile's results are written in its steps, while the next tile's operands come."""
+    bm, bn, steps = tiling.bm, tiling.bn, ceil_div(k, BK)
+    tiles, rows = ceil_div(m, bm) * ceil_div(n, bn), bm // 64 // tiling.groups
+    stage = (bm + bn) * ROW
     return Launch(
         kernel="gemm_wgmma",
         runs=persistent(tiles, sms * tiling.residents, steps),
@@ -92,7 +97,7 @@ def launch(tiling: WarpGroupTiling, m: int, n: int, k: int, sms: int = SMS) -> L
             shared_write_bytes=stage,
             global_read_bytes=stage,
         )
-        + results.share(steps),
+        + results(bm, bn, n).share(steps),
         unique_read_bytes=(m + n) * k * 2,
         unique_write_bytes=m * n * 2,
     )
@@ -100,17 +105,5 @@ def launch(tiling: WarpGroupTiling, m: int, n: int, k: int, sms: int = SMS) -> L
 
 def cases(shapes: Sequence[tuple[int, int, int]]) -> tuple[KernelCase, ...]:
     """Every variant on every shape."""
-    return tuple(
-        KernelCase(
-            family=FAMILY,
-            variant=variant,
-            cascade="gemm",
-            sizes={"m": m, "n": n, "k": k},
-            launches=(launch(tiling, m, n, k),),
-            useful_flops=2 * m * n * k,
-            bits=16,
-            summary="one warp loads by TMA, warp groups multiply by wgmma, blocks stay for all tiles",
-        )
-        for variant, tiling in VARIANTS.items()
-        for m, n, k in shapes
-    )
+    summary = "one warp loads by TMA, warp groups multiply by wgmma, blocks stay for all tiles"
+    return products(FAMILY, VARIANTS, launch, shapes, bits=16, summary=summary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.kernels import (
@@ -55,23 +55,22 @@ def units(case: KernelCase) -> dict[str, int]:
     return UNITS[case.family](case.variant) if case.family in UNITS else {}
 
 
+def _broken(case: KernelCase) -> Iterator[tuple[str, str]]:
+    """Ranks whose size the case's kernel doesn't take, with the rule."""
+    for rank, unit in units(case).items():
+        if case.sizes[rank] % unit:
+            yield rank, f"must be a multiple of {unit}"
+    for rank, most in MOST.get(case.family, {}).items():
+        if case.sizes[rank] > most:
+            yield rank, f"must be <= {most}"
+
+
 def fits(case: KernelCase) -> bool:
     """Whether the case's kernel computes its sizes."""
-    most = MOST.get(case.family, {})
-    return not any(case.sizes[rank] % unit for rank, unit in units(case).items()) and all(
-        case.sizes[rank] <= limit for rank, limit in most.items()
-    )
+    return not any(_broken(case))
 
 
 def refuse(case: KernelCase) -> None:
     """SpecError, with the kernel's name, for a size that it doesn't compute."""
-    for rank, unit in units(case).items():
-        if case.sizes[rank] % unit:
-            raise SpecError(
-                f"{case.family}/{case.variant}.{rank}", f"must be a multiple of {unit}", got=case.sizes[rank]
-            )
-    for rank, most in MOST.get(case.family, {}).items():
-        if case.sizes[rank] > most:
-            raise SpecError(
-                f"{case.family}/{case.variant}.{rank}", f"must be <= {most}", got=case.sizes[rank]
-            )
+    for rank, rule in _broken(case):
+        raise SpecError(f"{case.family}/{case.variant}.{rank}", rule, got=case.sizes[rank])

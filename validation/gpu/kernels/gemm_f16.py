@@ -46,29 +46,33 @@ def enqueue(
     )
 
 
+def off(a: Any, b: Any, c: Any) -> float:
+    """Error of a sample of c [m, n] = a [m, k] * b [n, k] against float64; NaN where anything is."""
+    rows, columns = sample(64, a.shape[0], 1), sample(64, b.shape[0], 2)
+    left, right = a.copy_to_host()[rows].astype(np.float64), b.copy_to_host()[columns].astype(np.float64)
+    got = c.copy_to_host()
+    if np.isnan(got).any():
+        return float("nan")
+    return relative_error(got[np.ix_(rows, columns)], left @ right.T)
+
+
+def vendors(a: Any, b: Any) -> Any:
+    """The same product by torch, ready to be called."""
+    import torch
+
+    left, right = torch.as_tensor(a, device="cuda"), torch.as_tensor(b, device="cuda")
+    return lambda: torch.mm(left, right.T)
+
+
 def bind(case: KernelCase, arena: Arena) -> Problem:
     """Buffers for one problem; A and B are N(0, 1/k) so that results are of order one."""
     tiling, (m, n, k) = VARIANTS[case.variant], (case.sizes[rank] for rank in "mnk")
     a, b = arena.normal((m, k), "float16"), arena.normal((n, k), "float16", k**-0.5)
     c = arena.output((m, n), "float16")
 
-    def check() -> float:
-        rows, columns = sample(64, m, 1), sample(64, n, 2)
-        left, right = a.copy_to_host()[rows].astype(np.float64), b.copy_to_host()[columns].astype(np.float64)
-        got = c.copy_to_host()
-        if np.isnan(got).any():
-            return float("nan")
-        return relative_error(got[np.ix_(rows, columns)], left @ right.T)
-
-    def vendor() -> Any:
-        import torch
-
-        left, right = torch.as_tensor(a, device="cuda"), torch.as_tensor(b, device="cuda")
-        return lambda: torch.mm(left, right.T)
-
     return Problem(
         launch=lambda stream: enqueue(tiling, stream, a, b, c, m, n, k),
-        check=check,
-        vendor=vendor,
+        check=lambda: off(a, b, c),
+        vendor=lambda: vendors(a, b),
         compiled=(kernel(tiling, False),),
     )

@@ -8,6 +8,7 @@ working set. The count of interest (FMAs, exponentials, FLOPs, bytes, loads, bar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -91,7 +92,7 @@ def _rate(kernel: str, per_sm: int, threads: int, iterations: int, working_set: 
         unique_write_bytes=blocks * threads * 4,
     )
     flops = launch.total.tensor_flops + launch.total.sparse_tensor_flops // 2 + 2 * launch.total.fma_ops
-    return _micro(kernel, launch, iterations, working_set, useful_flops=flops)
+    return micro_case(kernel, launch, iterations, working_set, useful_flops=flops)
 
 
 def _chain(kernel: str, working_set: int) -> KernelCase:
@@ -107,7 +108,7 @@ def _chain(kernel: str, working_set: int) -> KernelCase:
         step=Work(shared_read_bytes=4) if kernel == "chase_shared" else Work(global_read_bytes=32),
     )
     summary = "dependent 4-byte loads, one every iteration, a random cycle over 128-byte lines"
-    return _micro(kernel, launch, CHAIN_LOADS, working_set, summary=summary)
+    return micro_case(kernel, launch, CHAIN_LOADS, working_set, summary=summary)
 
 
 def _copy(blocks: int, unroll: int) -> KernelCase:
@@ -156,7 +157,7 @@ def _stream(kernel: str, per_sm: int) -> KernelCase:
         unique_read_bytes=COPY_BYTES * (not write),
         unique_write_bytes=COPY_BYTES * write,
     )
-    return _micro(kernel, launch, steps, COPY_BYTES)
+    return micro_case(kernel, launch, steps, COPY_BYTES)
 
 
 def _exchange(per_sm: int) -> KernelCase:
@@ -170,7 +171,7 @@ def _exchange(per_sm: int) -> KernelCase:
         step=MERGE,
         unique_write_bytes=per_sm * SMS * 1024,
     )
-    return _micro("exchange_rate", launch, EXCHANGES, 0)
+    return micro_case("exchange_rate", launch, EXCHANGES, 0)
 
 
 def _touch(blocks: int) -> KernelCase:
@@ -185,10 +186,10 @@ def _touch(blocks: int) -> KernelCase:
         unique_read_bytes=blocks * 256 * 16,
         unique_write_bytes=blocks * 256 * 4,
     )
-    return _micro("touch", launch, 1, blocks * 256 * 16)
+    return micro_case("touch", launch, 1, blocks * 256 * 16)
 
 
-def _micro(
+def micro_case(
     variant: str,
     launch: Launch,
     iterations: int,
@@ -196,7 +197,10 @@ def _micro(
     *,
     useful_flops: int = 0,
     summary: str = "",
+    family: str = FAMILY,
+    more: Mapping[str, int] = {},
 ) -> KernelCase:
+    """A microbenchmark: its sizes are those of its grid, how often it repeats, what it reads, and `more`."""
     sizes = {
         "blocks": launch.grid,
         "threads": launch.threads,
@@ -204,10 +208,10 @@ def _micro(
         "working_set_bytes": working_set,
     }
     return KernelCase(
-        family=FAMILY,
+        family=family,
         variant=variant,
         cascade="",
-        sizes=sizes,
+        sizes={**sizes, **more},
         launches=(launch,),
         useful_flops=useful_flops,
         bits=32,
@@ -217,7 +221,7 @@ def _micro(
 
 def _empty(blocks: int) -> KernelCase:
     launch = Launch(kernel="empty", runs=even(blocks, 0), threads=128, registers=REGISTERS["empty"])
-    return _micro("empty", launch, 0, 0)
+    return micro_case("empty", launch, 0, 0)
 
 
 def cases(quick: bool = False) -> tuple[KernelCase, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, even
 from einsim.validation.gpu.kernels.linked import allow_shared, device_function
-from einsim.validation.gpu.kernels.micro import SMS
+from einsim.validation.gpu.kernels.micro import SMS, micro_case
 from einsim.validation.gpu.kernels.problem import Arena, Problem, address
 from einsim.validation.gpu.kernels.tensor_map import tensor_map
 
@@ -58,9 +58,9 @@ def _rate(kernel: str, width: int, threads: int) -> KernelCase:
         ),
         unique_write_bytes=SMS * threads * 4,
     )
-    return _case(
-        kernel, launch, iterations, {"width": width}, flops * SMS * iterations // (2 if sparse else 1)
-    )
+    useful = flops * SMS * iterations // (2 if sparse else 1)
+    more = {"width": width}
+    return micro_case(kernel, launch, iterations, 0, useful_flops=useful, family=FAMILY, more=more)
 
 
 def _tiles(per_sm: int, share: int) -> KernelCase:
@@ -78,7 +78,8 @@ def _tiles(per_sm: int, share: int) -> KernelCase:
         unique_read_bytes=TILES * TILE_BYTES,
         unique_write_bytes=per_sm * SMS * 512,
     )
-    return _case("tile_rate", launch, ITERATIONS["tile_rate"], {"share": share}, 0, TILES * TILE_BYTES)
+    iterations, more = ITERATIONS["tile_rate"], {"share": share}
+    return micro_case("tile_rate", launch, iterations, TILES * TILE_BYTES, family=FAMILY, more=more)
 
 
 def _lines(kernel: str, lines: int) -> KernelCase:
@@ -93,27 +94,7 @@ def _lines(kernel: str, lines: int) -> KernelCase:
         step=Work(global_read_bytes=4 * 8 * 128),
         unique_write_bytes=4 * SMS * 1024,
     )
-    return _case(kernel, launch, ITERATIONS[kernel], {"lines": lines}, 0)
-
-
-def _case(
-    variant: str, launch: Launch, iterations: int, more: dict[str, int], flops: int, working_set: int = 0
-) -> KernelCase:
-    sizes = {
-        "blocks": launch.grid,
-        "threads": launch.threads,
-        "iterations": iterations,
-        "working_set_bytes": working_set,
-    }
-    return KernelCase(
-        family=FAMILY,
-        variant=variant,
-        cascade="",
-        sizes={**sizes, **more},
-        launches=(launch,),
-        useful_flops=flops,
-        bits=32,
-    )
+    return micro_case(kernel, launch, ITERATIONS[kernel], 0, family=FAMILY, more={"lines": lines})
 
 
 def cases() -> tuple[KernelCase, ...]:
