@@ -26,6 +26,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class GroupedRow(Row, frozen=True, kw_only=True):
+    """A row with its group (machine and kind of work, or kernel family) and its side: fit or held-out."""
+
+    group: str
+    side: str
+
+
 def held(
     *,
     suite: str,

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from einsim.cli.terminal import console, heading, progress
 from einsim.predicting import predict
-from einsim.validation.silicon.figures import ROOFLINE, SiliconRow
+from einsim.validation.row import GroupedRow
+from einsim.validation.silicon.figures import ROOFLINE, SUITE
 from einsim.validation.silicon.file_kinds import NotKnown
 from einsim.validation.silicon.split import HELD_OUT
 from einsim.validation.silicon.suite import SiliconOutcome, chosen, judge, judge_file
@@ -28,22 +29,25 @@ def command(cases: Sequence[str], file: str, *, as_json: bool, every_row: bool) 
         outcome = judge_file(Path(file), predict) if file else judge(chosen(cases), predict)
     if as_json:
         click.echo(
-            json.dumps([*map(msgspec.to_builtins, outcome.rows), *map(missed, outcome.unknown)], indent=1)
+            json.dumps(
+                [*map(msgspec.to_builtins, outcome.rows), *(missed(one, SUITE) for one in outcome.unknown)],
+                indent=1,
+            )
         )
     else:
         show(outcome, every_row)
     return 1 if outcome.failed else 0
 
 
-def summed(cases: Sequence[str]) -> Iterator[SiliconRow]:
+def summed(cases: Sequence[str]) -> Iterator[GroupedRow]:
     """The figures of groups and bars only."""
     yield from (row for row in judge(chosen(cases), predict).rows if row.reference == 0)
 
 
-def missed(one: NotKnown) -> dict[str, object]:
+def missed(one: NotKnown, suite: str) -> dict[str, object]:
     """A row that wasn't judged, as one of the others."""
     return {
-        "suite": "silicon", "case": one.what, "quantity": "not known", "level": "", "reference": None,
+        "suite": suite, "case": one.what, "quantity": "not known", "level": "", "reference": None,
         "ours": None, "error": None, "limit": None, "ok": not one.missed,
         "source": f"line {one.line}" if one.line else "", "note": one.why, "group": "", "side": "",
     }  # fmt: skip
@@ -59,25 +63,31 @@ def show(outcome: SiliconOutcome, every_row: bool) -> None:
     bars = [row for row in outcome.rows if row.limit is not None]
     if bars:
         out.print(bars_table(bars))
-    if outcome.unknown:
-        missing = sum(one.missed for one in outcome.unknown)
-        click.echo(f"{len(outcome.unknown)} rows not judged, {missing} of them of what should be known:")
-        for one in sorted(outcome.unknown, key=lambda one: not one.missed)[:SHOWN]:
-            word = "missed" if one.missed else "not known"
-            out.print(Text(f"  {word}: {one.what}: {one.why}" + (f" (line {one.line})" if one.line else "")))
-        if len(outcome.unknown) > SHOWN:
-            click.echo(f"  and {len(outcome.unknown) - SHOWN} more: --json lists them")
+    show_unknown(outcome.unknown)
     failed = sum(not row.ok for row in bars)
     count = len({(row.case, row.quantity) for row in single})
     click.echo(f"{count} measured figures, {len(bars)} bars, {failed} not met")
 
 
-def groups_table(rows: Sequence[SiliconRow]) -> Table:
+def show_unknown(unknown: Sequence[NotKnown]) -> None:
+    """How many rows weren't judged, and why, of the first dozen."""
+    if unknown:
+        missing = sum(one.missed for one in unknown)
+        click.echo(f"{len(unknown)} rows not judged, {missing} of them of what should be known:")
+        for one in sorted(unknown, key=lambda one: not one.missed)[:SHOWN]:
+            word = "missed" if one.missed else "not known"
+            where = f" (line {one.line})" if one.line else ""
+            console().print(Text(f"  {word}: {one.what}: {one.why}{where}"))
+        if len(unknown) > SHOWN:
+            click.echo(f"  and {len(unknown) - SHOWN} more: --json lists them")
+
+
+def groups_table(rows: Sequence[GroupedRow]) -> Table:
     """A line a group and side: how many figures, and errors at each level beside the roofline's mean."""
     table = heading(
         "machine and kind", "rows", "", "level", "mean", "median", "90th", "tau", "roofline's mean"
     )
-    found: dict[tuple[str, str], dict[str, dict[str, SiliconRow]]] = {}
+    found: dict[tuple[str, str], dict[str, dict[str, GroupedRow]]] = {}
     for row in rows:
         if row.reference == 0 and row.limit is None:
             found.setdefault((row.group, row.side), {}).setdefault(row.level, {})[row.quantity] = row
@@ -93,7 +103,7 @@ def groups_table(rows: Sequence[SiliconRow]) -> Table:
     return table
 
 
-def bars_table(rows: Sequence[SiliconRow]) -> Table:
+def bars_table(rows: Sequence[GroupedRow]) -> Table:
     """A line a limit that was set before."""
     table = heading("bar, held-out rows", "figure", "level", "found", "limit", "")
     for row in rows:
@@ -102,7 +112,7 @@ def bars_table(rows: Sequence[SiliconRow]) -> Table:
     return table
 
 
-def rows_table(rows: Sequence[SiliconRow]) -> Table:
+def rows_table(rows: Sequence[GroupedRow]) -> Table:
     """A line a figure and level."""
     table = heading("case", "quantity", "side", "level", "measured", "ours", "error")
     for row in rows:
@@ -113,11 +123,11 @@ def rows_table(rows: Sequence[SiliconRow]) -> Table:
     return table
 
 
-def percent(row: SiliconRow | None) -> str:
+def percent(row: GroupedRow | None) -> str:
     """A share; a dash where there is none."""
     return "-" if row is None else f"{row.ours:.1%}"
 
 
-def tau(row: SiliconRow | None) -> str:
+def tau(row: GroupedRow | None) -> str:
     """Kendall's tau of 1 less it."""
     return "-" if row is None else f"{1 - row.ours:.2f}"

@@ -34,13 +34,13 @@ def silicon(cases: Sequence[str], progress: Callable[[str], None]) -> Iterator[R
     yield from chips.summed(cases)
 
 
-SILICON = "silicon"
+SILICON, GPU = "silicon", "gpu"
 SUITES: dict[str, Callable[..., Iterator[Row]]] = {
     "papers": papers.run,
     SILICON: silicon,
     "rtl": rtl.run,
     "fpga": fpga.run,
-    "gpu": gpu,
+    GPU: gpu,
 }
 
 EVERY_ROW = " "
@@ -54,6 +54,7 @@ HELP = """Hold einsim's figures against published and measured ones. Exit code 1
   einsim validate papers --case fusemax:binding:XLM:256K --json
   einsim validate rtl --case nm_chain --rows
   einsim validate gpu --case gemm-f16
+  einsim validate gpu --rows captures/nvidia-h200.csv --json
 """
 
 
@@ -75,13 +76,25 @@ HELP = """Hold einsim's figures against published and measured ones. Exit code 1
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of rows.")
 @click.option(
     "--rows", "wanted", metavar="[FILE]", is_flag=False, flag_value=EVERY_ROW, default="",
-    help="Print every row, not a summary. With silicon, a FILE.csv of measured figures is judged instead.",
+    help="Print every row, not a summary. With silicon, a FILE.csv of measured figures is judged instead; "
+    "with gpu, a capture of any shapes.",
 )  # fmt: skip
-def command(suite: str, cases: tuple[str, ...], full: bool, as_json: bool, wanted: str) -> int:
+@click.option(
+    "--accel", default="", metavar="GPU",
+    help="With gpu and a file: the GPU that its rows are of, a preset or a file; else as they say.",
+)  # fmt: skip
+def command(suite: str, cases: tuple[str, ...], full: bool, as_json: bool, wanted: str, accel: str) -> int:
     """Run and print; 1 when a row fails."""
     every_row, file = wanted == EVERY_ROW, wanted.strip()
+    if accel and not (file and suite == GPU):
+        raise SpecError("", "goes with the suite gpu and --rows FILE only", got=accel, where="--accel")
+    if file and suite == GPU and not cases:
+        from einsim.cli import captured
+
+        return captured.command(file, accel, as_json=as_json)
     if file and suite != SILICON:
-        raise SpecError("", "takes a file with the suite silicon only", got=file, where="--rows")
+        rule = "takes a file with the suites silicon and gpu only, gpu's without --case"
+        raise SpecError("", rule, got=file, where="--rows")
     if suite == SILICON:
         from einsim.cli import silicon as chips  # scipy.stats, and a pool: only where they are needed
 

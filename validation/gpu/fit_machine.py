@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -17,8 +18,10 @@ from scipy.optimize import minimize, nnls
 
 from einsim.accel.gpu.machine import Gpu, load_gpu
 from einsim.sim.gpu.case import KernelCase
+from einsim.sim.gpu.kernels.named import named
 from einsim.sim.gpu.predict import core_joules, predict
-from einsim.validation.gpu.kernels.registry import all_cases, model_cases, sizes_text, unseen_cases
+from einsim.specs.errors import SpecError
+from einsim.validation.gpu.kernels.registry import FAMILIES, MICRO, sizes_text
 from einsim.validation.gpu.measurement import Measurement, read
 from einsim.validation.gpu.split import split
 
@@ -31,11 +34,33 @@ LEAST_PJ = 1e-3  # of what the captures can't tell from none
 
 def paired(rows: Sequence[Measurement]) -> list[tuple[KernelCase, Measurement]]:
     """Every row with its case; rows of kernels that are no longer there are left out."""
-    by_key = {
+    found = []
+    for row in rows:
+        try:
+            found.append((case_of(row), row))
+        except SpecError:
+            continue
+    return found
+
+
+def case_of(row: Measurement) -> KernelCase:
+    """The case that a row is of; SpecError for none."""
+    if row.family in MICRO:
+        by_name = microbenchmarks()
+        if row.key[:3] not in by_name:
+            raise SpecError("variant", "no microbenchmark of this name and sizes", got=row.variant)
+        return by_name[row.key[:3]]
+    return named(row.family, row.variant, row.ranks)
+
+
+@cache
+def microbenchmarks() -> dict[tuple[str, str, str], KernelCase]:
+    """Every microbenchmark by what a row calls it."""
+    return {
         (case.family, case.variant, sizes_text(case)): case
-        for case in (*all_cases(), *unseen_cases(), *model_cases())
+        for family in MICRO
+        for case in FAMILIES[family].cases()
     }
-    return [(by_key[row.key[:3]], row) for row in rows if row.key[:3] in by_key]
 
 
 def constants(rows: Sequence[Measurement], gpu: Gpu) -> dict[str, float]:

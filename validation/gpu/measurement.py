@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from einsim.specs.errors import SpecError
 from einsim.specs.files import replacing
+from einsim.validation.silicon.chip_figure import read_lines
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,6 +73,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 FIELDS = tuple(field.name for field in msgspec.structs.fields(Measurement))
 TYPES = {field.name: field.type for field in msgspec.structs.fields(Measurement)}
+NEEDED = ("device", "family", "variant", "sizes", "median_s")
+L2_STATES = ("cold", "warm")
+NOTHING: dict[type, str | int | float] = {str: "", int: 0, float: math.nan}
+ABSENT = {name: "cold" if name == "l2" else NOTHING[kind] for name, kind in TYPES.items()}
 
 
 def read(path: Path) -> tuple[Measurement, ...]:
@@ -92,15 +97,47 @@ def _rows(path: Path) -> Iterator[Measurement]:
                 raise SpecError(
                     path="row", rule=f"must have {len(FIELDS)} cells", got=len(cells), where=f"{path}:{line}"
                 )
-            values: dict[str, str | int | float] = {}
-            for name, cell in zip(FIELDS, cells, strict=True):
-                try:
-                    values[name] = TYPES[name](cell)
-                except ValueError:
-                    raise SpecError(
-                        path=name, rule=f"must be {TYPES[name].__name__}", got=cell, where=f"{path}:{line}"
-                    ) from None
-            yield Measurement(**values)  # type: ignore[arg-type]
+            yield _row(dict(zip(FIELDS, cells, strict=True)), f"{path}:{line}")
+
+
+def _row(cells: Mapping[str, str], where: str) -> Measurement:
+    values = dict(ABSENT)
+    for name, cell in cells.items():
+        try:
+            values[name] = TYPES[name](cell)
+        except ValueError:
+            rule = f"must be {TYPES[name].__name__}"
+            raise SpecError(path=name, rule=rule, got=cell, where=where) from None
+    return Measurement(**values)  # type: ignore[arg-type]
+
+
+def read_any(path: Path) -> tuple[tuple[int, Measurement], ...]:
+    """All rows of a capture from elsewhere, each with its line: NEEDED columns must be there, in any order;
+    others of ours may be missing (no number, and cold data), and what isn't ours is passed over.
+
+    SpecError for a file that can't be read, a missing column or a value that can't be one.
+    """
+    _, head, lines = read_lines(path)
+    missing = [name for name in NEEDED if name not in head]
+    if missing:
+        rule = f"must have the columns {', '.join(NEEDED)} of a capture"
+        raise SpecError("header", rule, got=",".join(head), where=str(path), hint=f"{missing[0]} is missing")
+    return tuple((line, _checked(cells, f"{path}:{line}")) for line, cells in lines)
+
+
+def _checked(cells: Mapping[str, str], where: str) -> Measurement:
+    row = _row({name: cell for name, cell in cells.items() if name in TYPES}, where)
+    if not 0.0 < row.median_s < math.inf:
+        raise SpecError("median_s", "must be > 0 seconds", got=row.median_s, where=where)
+    if row.l2 not in L2_STATES:
+        raise SpecError("l2", f"must be {' or '.join(L2_STATES)}", got=row.l2, where=where)
+    try:
+        whole = all(row.ranks)
+    except ValueError:
+        whole = False
+    if not whole:
+        raise SpecError("sizes", "must be rank=size;rank=size", got=row.sizes, where=where)
+    return row
 
 
 def append(path: Path, row: Measurement) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from scipy.stats import kendalltau
 
-from einsim.accel.gpu.machine import load_gpu
+from einsim.accel.gpu.machine import Gpu, load_gpu
 from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.factors import read_factors
 from einsim.sim.gpu.kernels.families import FAMILIES
@@ -20,6 +20,7 @@ from einsim.specs.errors import SpecError
 from einsim.specs.near import near
 from einsim.validation.gpu.fit import (
     DEVICES,
+    SHARE,
     capture_path,
     captured,
     models_path,
@@ -73,28 +74,32 @@ def points(name: str, of: str = ALL) -> tuple[Comparison, ...]:
         rows = read(unseen_path(name))
     elif of == MODELS:
         rows = tuple(row for row in read(models_path(name)) if row.family in MORE)
-    gpu, known, foreign = load_gpu(name), read_factors(name), read_factors(TRANSFERS[name])
-    baseline = read_roofline(name)
     held = {row.key for row in (split(rows)[1] if of == ALL else rows)}
+    pairs = paired([row for row in rows if row.family not in MICRO])
+    return tuple(compared(case, row, name, load_gpu(name), held=row.key in held) for case, row in pairs)
 
-    def point(case: KernelCase, row: Measurement) -> Comparison:
-        best = predict(case, gpu, l2=row.l2, efficiency=known[case.family])
-        transfer_s = math.nan
-        if case.family in foreign:
-            transfer_s = predict(case, gpu, l2=row.l2, efficiency=foreign[case.family]).seconds
-        return Comparison(
-            gpu=name,
-            row=row,
-            held=row.key in held,
-            zero_fit_s=predict(case, gpu, l2=row.l2).seconds,
-            calibrated_s=best.seconds,
-            transfer_s=transfer_s,
-            roofline_s=roofline(case, gpu, *baseline[case.family]),
-            joules=best.joules,
-            clock_hz=best.clock_hz,
-        )
 
-    return tuple(point(case, row) for case, row in paired([row for row in rows if row.family not in MICRO]))
+def compared(case: KernelCase, row: Measurement, name: str, gpu: Gpu, *, held: bool) -> Comparison:
+    """A row beside its predictions on a GPU; factors, those of the other device and the roofline's shares are
+    those of a preset's name.
+    """
+    known, foreign, baseline = read_factors(name), read_factors(TRANSFERS[name]), read_roofline(name)
+    factors = known.get(case.family) or foreign[case.family]
+    best = predict(case, gpu, l2=row.l2, efficiency=factors)
+    transfer_s = math.nan
+    if case.family in foreign:
+        transfer_s = predict(case, gpu, l2=row.l2, efficiency=foreign[case.family]).seconds
+    return Comparison(
+        gpu=gpu.name,
+        row=row,
+        held=held,
+        zero_fit_s=predict(case, gpu, l2=row.l2).seconds,
+        calibrated_s=best.seconds,
+        transfer_s=transfer_s,
+        roofline_s=roofline(case, gpu, *baseline.get(case.family, (SHARE, SHARE))),
+        joules=best.joules,
+        clock_hz=best.clock_hz,
+    )
 
 
 def errors(chosen: Sequence[Comparison], level: str) -> list[float]:

@@ -9,20 +9,13 @@ import msgspec
 import numpy as np
 from scipy.stats import kendalltau
 
-from einsim.validation.row import Row
+from einsim.validation.row import GroupedRow
 from einsim.validation.silicon.bars import BARS, Bar
 from einsim.validation.silicon.chip_figure import ChipFigure
 from einsim.validation.silicon.split import FIT, HELD_OUT, Side
 
 SUITE = "silicon"
 CALIBRATED, SOURCED, ROOFLINE = "calibrated", "sourced", "roofline"
-
-
-class SiliconRow(Row, frozen=True, kw_only=True):
-    """A row with its group, machine and kind of work, and its side: fit or held-out."""
-
-    group: str
-    side: str
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +40,11 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
             else 1 / value
         )
 
-    def rows(self) -> Iterator[SiliconRow]:
+    def rows(self) -> Iterator[GroupedRow]:
         """A row a level."""
         for level, ours in self.by_level.items():
             one = self.measured
-            yield SiliconRow(
+            yield GroupedRow(
                 suite=SUITE, case=one.case, quantity=one.quantity, level=level, reference=one.value,
                 ours=ours, error=self.error(level), limit=None, ok=True, source=one.source, group=one.group,
                 side=one.side,
@@ -126,7 +119,7 @@ def on_side(rows: Sequence[Judged], side: Side) -> list[Judged]:
     return [row for row in rows if row.measured.side == side]
 
 
-def summary(rows: Sequence[Judged]) -> Iterator[SiliconRow]:
+def summary(rows: Sequence[Judged]) -> Iterator[GroupedRow]:
     """Figures of each group and side, then those that a bar was set for, with their limits.
 
     `reference` is 0, and `ours` and `error` the figure; one above its limit fails.
@@ -146,7 +139,7 @@ def summary(rows: Sequence[Judged]) -> Iterator[SiliconRow]:
         yield from judged_by(bar, on_side(some, HELD_OUT))
 
 
-def _told(group: str, side: str, level: str, found: Figures) -> Iterator[SiliconRow]:
+def _told(group: str, side: str, level: str, found: Figures) -> Iterator[GroupedRow]:
     for quantity, value in (
         ("mean error", found.mean), ("median error", found.median), ("90th percentile", found.p90),
         ("1 - Kendall tau", None if found.tau is None else 1 - found.tau),
@@ -155,7 +148,7 @@ def _told(group: str, side: str, level: str, found: Figures) -> Iterator[Silicon
             yield _figure(group, group, quantity, level, value, None, found.count, side)
 
 
-def judged_by(bar: Bar, rows: Sequence[Judged]) -> Iterator[SiliconRow]:
+def judged_by(bar: Bar, rows: Sequence[Judged]) -> Iterator[GroupedRow]:
     """The figures of a bar on held-out rows; none where there are no rows."""
     best = CALIBRATED if any(CALIBRATED in row.by_level for row in rows) else SOURCED
     found, without, baseline = (figures(rows, level) for level in (best, SOURCED, ROOFLINE))
@@ -181,8 +174,8 @@ def judged_by(bar: Bar, rows: Sequence[Judged]) -> Iterator[SiliconRow]:
 
 def _figure(
     group: str, case: str, quantity: str, level: str, value: float, limit: float | None, count: int, side: str
-) -> SiliconRow:
-    return SiliconRow(
+) -> GroupedRow:
+    return GroupedRow(
         suite=SUITE, case=case, quantity=quantity, level=level, reference=0.0, ours=value, error=value,
         limit=limit, ok=limit is None or value <= limit, source="validation/silicon/rows",
         note=f"{count} rows", group=group, side=side,

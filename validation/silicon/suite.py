@@ -9,8 +9,9 @@ import msgspec
 
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
+from einsim.validation.row import GroupedRow
 from einsim.validation.silicon.chip_figure import ChipFigure, read
-from einsim.validation.silicon.figures import Judged, SiliconRow, summary
+from einsim.validation.silicon.figures import Judged, summary
 from einsim.validation.silicon.file_kinds import NotKnown, read_file
 
 ROWS = Path(__file__).parent / "rows"
@@ -22,7 +23,7 @@ Predict = Callable[[Sequence[ChipFigure]], Iterator[Judged]]
 class SiliconOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """All rows with their figures, and those that weren't judged."""
 
-    rows: tuple[SiliconRow, ...]
+    rows: tuple[GroupedRow, ...]
     unknown: tuple[NotKnown, ...] = ()
 
     @property
