@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from einsim.accel.codec import Codec
 from einsim.accel.dispatch import Dispatch
 from einsim.accel.hosts import Bonds, check_hosts
 from einsim.accel.links import Links, check_buses, check_links
@@ -207,9 +208,9 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     this memory and its parent also passes `bus`, which memories of the same bus name share, and each such
     transfer costs `descriptor_cycles` of the machine's clock before its first byte. With `dma_engines`, each
     takes one of so many from its descriptor to its last byte, and the port is free during the descriptor.
-    `copies`: one such memory stands in each of so many cores; capacity, rates and leakage are of all
-    together. A core reaches its own only, and has there what its points of the ranks along the cores need.
-    `value_bits`: narrower values take so many bits here, as in accumulators.
+    `copies`: one such memory stands in each of so many cores; capacity, rates and leakage are of all. A core
+    reaches its own only, and has there what its points of the ranks along the cores need. `value_bits`:
+    narrower values take so many bits here, as in accumulators. `codec`: how zeros are coded here.
     """
 
     name: str
@@ -234,6 +235,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dma_engines: int = 0
     copies: int = 1
     value_bits: int = 0
+    codec: Codec | None = None
 
     def __post_init__(self) -> None:
         if self.parent == ():
@@ -251,9 +253,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.timing and self.banks > 1:
             raise RuleError("a timing has its own banks", got=self.banks, at=("banks",))
         if self.timing and self.parent is not None:
-            raise RuleError(
-                "only DRAM, the memory without a parent, has one", got=self.timing, at=("timing",)
-            )
+            raise RuleError("only DRAM, which has no parent, has one", got=self.timing, at=("timing",))
         refresh = "" if self.refresh == "average" else self.refresh
         for word, got, why in (
             ("timing_channels", self.timing_channels, "channels it counts"),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from einsim.accel.codec import WrittenCodec
 from einsim.accel.composed import completed
 from einsim.accel.dispatch import Dispatch
 from einsim.accel.fitted import FittedConstant
@@ -148,11 +149,10 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Cycles that every transfer which fills or empties this memory costs before its first byte."""
     dma_engines: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     """Engines that these transfers take turns on, from descriptor to last byte; 0: as many as are wanted."""
-
     value_bits: Bits | None = None
-    """Bits that a value takes here at the least, such as 32 in accumulators: a narrower one is widened on its
-    way in and narrowed on its way out.
-    """
+    """Bits of a value here at the least, such as 32 in accumulators: narrower ones are widened for it."""
+    codec: WrittenCodec | None = None
+    """What codes tensors with zeros on their way here: `{run_bits: 5, word: 8B}` or `{format: pattern}`."""
 
     def __post_init__(self) -> None:
         if self.bandwidth is not None and (self.read_bandwidth or self.write_bandwidth):
@@ -208,6 +208,7 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             dma_engines=self.dma_engines,
             copies=copies,
             value_bits=self.value_bits or 0,
+            codec=self.codec.codec() if self.codec else None,
         )
 
 

@@ -14,6 +14,7 @@ from einsim.dataflow.cores import parts_in
 from einsim.dataflow.cut import Cut
 from einsim.dataflow.cutting import cut_of, moving_ranks
 from einsim.dataflow.draft import DraftOp
+from einsim.dataflow.forms import coded, compressed
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Layout, Leaf, summed
 from einsim.dataflow.leaf import Residence, leaf_cost, partial_sum
@@ -25,7 +26,10 @@ from einsim.dataflow.volume import Key, TileVolumes, Volume
 from einsim.specs.remembered import Remembered
 from einsim.workloads.cascade import Access, Cascade
 from einsim.workloads.order import lags
-from einsim.workloads.sparsity import group_size
+from einsim.workloads.sparsity import Density, group_size
+
+MOST_POINTS = 2**61 - 1
+"""A prime: no step of a tile divides it."""
 
 
 class OpTiles(NamedTuple):
@@ -134,11 +138,15 @@ def _counted(
 
 
 def _period(draft: DraftOp, cascade: Cascade, machine: Machine) -> int:
-    """Points that are whole folds, groups and accesses of all that an operation's tiles lie on and in."""
+    """Points that are whole folds, groups and accesses of all that an operation's tiles lie on and in; more
+    than there are where what is zero anywhere is stored compressed, whose share rounds up in each.
+    """
     leaves = draft.served or (draft.leaf,)
     dims = (size for leaf in leaves for size in machine.unit(leaf.node.unit).dims.values())
     names = {name for leaf in leaves for name in cascade.einsum(leaf.node.einsum).accesses}
     tensors = [cascade.tensor(name) for name in (draft.subject, *sorted(names))]
+    if any(compressed(machine, one) and isinstance(one.sparsity, Density) for one in tensors):
+        return MOST_POINTS
     groups = (group_size(tensor.sparsity) for tensor in tensors)
     bits = [8 * memory.access_bytes for memory in machine.memories]
     accesses = (many // math.gcd(many, tensor.bits) for many in bits for tensor in tensors)
@@ -185,9 +193,10 @@ def _read_on(draft: DraftOp, cascade: Cascade, layout: Layout) -> tuple[Access, 
 
 
 def _widens(cascade: Cascade, machine: Machine, leaf: Leaf) -> bool:
-    """Whether partial sums of a leaf are wider than its results."""
+    """Whether partial sums of a leaf take more than its results: by their width, or since those are coded."""
     einsum = cascade.einsum(leaf.node.einsum)
-    return partial_sum(cascade, machine.unit(leaf.node.unit), einsum) is not cascade.tensor(einsum.name)
+    tensor = cascade.tensor(einsum.name)
+    return coded(machine, tensor) or partial_sum(cascade, machine.unit(leaf.node.unit), einsum) is not tensor
 
 
 def _compute_volume(

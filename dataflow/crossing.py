@@ -20,14 +20,13 @@ from einsim.dataflow.cores import Turn, copied, cores_of, cores_ranks, dealt, pa
 from einsim.dataflow.draft import DraftOp
 from einsim.dataflow.footprint import (
     Use,
-    as_held,
-    compressed,
     elements,
     relevant_ranks,
     touched,
     union_bits,
 )
 from einsim.dataflow.footprint import values as values_of
+from einsim.dataflow.forms import as_held, compressed, packed, run_coded, sums_held
 from einsim.dataflow.layout import Layout, Leaf, points_below
 from einsim.dataflow.leaf import partial_sum
 from einsim.dataflow.made import touching
@@ -132,6 +131,7 @@ def moved(
         unit = machine.unit(draft.leaf.node.unit)
         wide = partial_sum(cascade, unit, cascade.einsum(draft.subject))
     some = begun if draft.kind == "load" else partial
+    unfinished = draft.makes and some is None
     tensor = wide if some is None else tensor
     in_unit = any(unit.name == inner for unit in machine.units)
     apart = read_apart(machine, outer)
@@ -156,20 +156,22 @@ def moved(
 
     def moves(memory: str, *, each: bool) -> int:
         """Bytes in a memory, of all cores or of each."""
-        of, sums = (as_held(machine, memory, one) for one in (tensor, wide))
+        sums = sums_held(machine, memory, wide)
+        of = sums if unfinished else as_held(machine, memory, tensor)
+        some_partial = partial if draft.kind == "store" and partial else 0
+        mine = rows[each] if found is not None else []
+        many = len(mine[0]) * times if mine else (count if each else count // copies)
+        if run_coded(of) and back is None:
+            return bytes_at(run_bits(of, many - some_partial) + some_partial * sums.bits, 1)
         if found is not None:
-            mine = rows[each]
-            bits = stored_bits(of, mine) if compressed(machine, of) else len(mine[0]) * times * of.bits
+            bits = stored_bits(of, mine) if packed(of) else many * of.bits
         elif back is not None:
             bits = back * sums.bits
-        elif compressed(machine, of) and of.sparsity.rank:
-            bits = union_bits(cascade, machine, of, together) * (copies if each else 1)
+        elif packed(of) and of.sparsity.rank:
+            bits = union_bits(cascade, of, together) * (copies if each else 1)
         else:
-            many = count if each else count // copies
-            bits = run_bits(of, many) if compressed(machine, of) else many * of.bits
-        if draft.kind == "store" and partial:
-            bits += partial * (sums.bits - of.bits)
-        return bytes_at(bits, 1)
+            bits = run_bits(of, many) if packed(of) else many * of.bits
+        return bytes_at(bits + some_partial * (sums.bits - of.bits), 1)
 
     if draft.kind == "store" and parts_in(cascade, machine, draft.leaf.node, inner):
         once = touched(cascade, together)

@@ -13,7 +13,8 @@ from einsim.dataflow.cores import cores_of, cores_ranks
 from einsim.dataflow.crossing import foreign_ranks, turning
 from einsim.dataflow.cut import Cut
 from einsim.dataflow.draft import DraftOp
-from einsim.dataflow.footprint import apart_of, compressed, ranks_apart
+from einsim.dataflow.footprint import apart_of, ranks_apart
+from einsim.dataflow.forms import compressed
 from einsim.dataflow.layout import Layout
 from einsim.dataflow.leaf import skips
 from einsim.dataflow.made import touching

@@ -6,7 +6,8 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.carried import stepping
 from einsim.dataflow.cores import Turn, cores_of, cores_ranks, dealt, parted
 from einsim.dataflow.cut import Cut
-from einsim.dataflow.footprint import compressed, relevant_ranks, uses
+from einsim.dataflow.footprint import relevant_ranks, uses
+from einsim.dataflow.forms import compressed
 from einsim.dataflow.holds import may_hold, outside, passes_by, reads, role_of, roles_of, straight
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.layout import Home, Layout, Leaf, common_loops, points_below, summed, users

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from einsim.accel.machine import Machine
 from einsim.dataflow import rows
+from einsim.dataflow.forms import as_held, compressed, packed
 from einsim.dataflow.mask import Box, Mask
 from einsim.specs.arrays import Floats
 from einsim.specs.errors import SpecError
@@ -264,7 +265,7 @@ def runs(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[st
     their dimensions; one that is kept compressed is stored tile by tile.
     """
     tensor = cascade.tensor(access.tensor)
-    if not machine.dram.timing or compressed(machine, tensor):
+    if not machine.dram.timing or packed(as_held(machine, machine.dram.name, tensor)):
         return 0, 0
     shape = cascade.shape(access.tensor)
     reach = []
@@ -290,8 +291,8 @@ def steps(cascade: Cascade, machine: Machine, access: Access) -> tuple[tuple[str
     tensor, shape = cascade.tensor(access.tensor), cascade.shape(access.tensor)
     state = cascade.overwritten.get(access.tensor, ())
     pitch, found = tensor.bits, dict[str, int]()
-    if compressed(machine, tensor):
-        pitch = max(1, 8 * stored_bytes(tensor, math.prod(shape)) // math.prod(shape))
+    if packed(held := as_held(machine, machine.dram.name, tensor)):
+        pitch = max(1, 8 * stored_bytes(held, math.prod(shape)) // math.prod(shape))
     for index, size in zip(reversed(access.indices), reversed(shape), strict=True):
         for term in index.terms:
             if term.rank not in state:
@@ -300,28 +301,22 @@ def steps(cascade: Cascade, machine: Machine, access: Access) -> tuple[tuple[str
     return tuple(found.items())
 
 
-def compressed(machine: Machine, tensor: Tensor) -> bool:
-    """Whether the machine keeps this tensor compressed: where some unit exploits its pattern."""
-    return any(pattern in unit.exploits for unit in machine.units for pattern in tensor.sparsity.patterns)
-
-
-def as_held(machine: Machine, memory: str, tensor: Tensor) -> Tensor:
-    """A tensor as it is in a memory, whose values may have more bits; in a unit's registers as it is."""
-    least = next((one.value_bits for one in machine.memories if one.name == memory), 0)
-    return tensor if tensor.bits >= least else msgspec.structs.replace(tensor, bits=least)
-
-
 def tile_bytes(
     cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, int],
     tensor: Tensor | None = None,
 ) -> int:  # fmt: skip
-    """Bytes that the tile takes on this machine: values and metadata where it keeps the tensor compressed.
-    `tensor` stands for the one that is accessed, where its values have another width.
+    """Bytes that the tile takes in a memory without a codec: values and metadata where the machine keeps the
+    tensor compressed. `tensor` is the one that is accessed as some memory has it (`einsim.dataflow.forms`).
     """
     box = {rank: (0, extent) for rank, extent in extents.items()}
-    return bytes_at(
-        union_bits(cascade, machine, tensor or cascade.tensor(access.tensor), (Use(access, box),)), 1
-    )
+    held = tensor or as_held(machine, "", cascade.tensor(access.tensor))
+    return bytes_at(union_bits(cascade, held, (Use(access, box),)), 1)
+
+
+def dram_tile_bytes(cascade: Cascade, machine: Machine, access: Access, extents: Mapping[str, int]) -> int:
+    """Bytes that the tile takes in DRAM."""
+    held = as_held(machine, machine.dram.name, cascade.tensor(access.tensor))
+    return tile_bytes(cascade, machine, access, extents, held)
 
 
 def least_elements(
@@ -344,10 +339,10 @@ def least_elements(
     return found * (not compressed(machine, cascade.tensor(access.tensor)))
 
 
-def union_bits(cascade: Cascade, machine: Machine, tensor: Tensor, uses: tuple[Use, ...]) -> int:
-    """Bits of what several uses of a tensor touch together."""
+def union_bits(cascade: Cascade, tensor: Tensor, uses: tuple[Use, ...]) -> int:
+    """Bits of what several uses of a tensor as a memory has it touch together."""
     count = touched(cascade, uses)
-    return stored_bits(cascade, tensor, uses, count) if compressed(machine, tensor) else count * tensor.bits
+    return stored_bits(cascade, tensor, uses, count) if packed(tensor) else count * tensor.bits
 
 
 def stored_bits(cascade: Cascade, tensor: Tensor, uses: tuple[Use, ...], count: int) -> int:

@@ -11,14 +11,13 @@ from einsim.dataflow.cores import cores_of, cores_ranks, going_round, on_a_core,
 from einsim.dataflow.footprint import (
     Use,
     access_of,
-    as_held,
-    compressed,
     relevant_ranks,
     tile_bytes,
     union_bits,
     uses,
     values,
 )
+from einsim.dataflow.forms import as_held, packed
 from einsim.dataflow.holds import outside
 from einsim.dataflow.layout import Home, Layout, Leaf, points_below, summed, users
 from einsim.dataflow.leaf import partial_sum, returns
@@ -119,8 +118,7 @@ def _home_bytes(home: Home, path: tuple[int, ...], layout: Layout, cascade: Casc
     size *= copies * (1 + _beside_earlier(home, layout, cascade))
     if home.stays:  # what nobody here reads is there, too
         whole = cascade.elements(home.tensor)
-        packed = stored_bytes if compressed(machine, tensor) else dense_bytes
-        size = max(size, packed(tensor, whole))
+        size = max(size, (stored_bytes if packed(tensor) else dense_bytes)(tensor, whole))
     again = any(layout.loops[loop].count > 1 for loop in path)
     return buffered(math.ceil(size * (1 - home.spill)), home.buffers, again)
 
@@ -167,8 +165,8 @@ def _apart(
     whole, mine = points
     every = {rank: (0, extent) for rank, extent in whole.items()}
     one = {rank: (0, 1 if extent < whole[rank] else extent) for rank, extent in mine.items()}
-    most = union_bits(cascade, machine, tensor, tuple(Use(access, every, None) for access in accesses))
-    if compressed(machine, tensor):
+    most = union_bits(cascade, tensor, tuple(Use(access, every, None) for access in accesses))
+    if packed(tensor):
         return -(-most // 8)
     count = 0
     for access in accesses:
@@ -194,8 +192,8 @@ def _together(
         )
         alike.setdefault(tuple(map(tuple, terms)), []).append(Use(access, box, None))
     whole = {rank: (0, size) for rank, size in cascade.sizes.items()}
-    bits = sum(union_bits(cascade, machine, tensor, tuple(some)) for some in alike.values())
-    most = union_bits(cascade, machine, tensor, tuple(Use(access, whole, None) for access in accesses))
+    bits = sum(union_bits(cascade, tensor, tuple(some)) for some in alike.values())
+    most = union_bits(cascade, tensor, tuple(Use(access, whole, None) for access in accesses))
     return -(-min(bits, most) // 8)
 
 

@@ -14,7 +14,8 @@ from einsim.accel.widths import issued
 from einsim.dataflow.array_time import Tiles, array_time
 from einsim.dataflow.cores import copied, cores_ranks, parted, parts_in, read_apart
 from einsim.dataflow.feed import LaidTile
-from einsim.dataflow.footprint import Use, as_held, compressed, runs, steps, stored_bits, touched
+from einsim.dataflow.footprint import Use, runs, steps, stored_bits, touched
+from einsim.dataflow.forms import as_held, packed, run_coded, sums_held
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import Box, Mask
 from einsim.dataflow.program import READ, WRITE, Action, MemoryAccess
@@ -277,7 +278,7 @@ def _operand(
         actions[Action(node.unit, "register", READ)] += count
         return ()
     spec = as_held(machine, home.memory, cascade.tensor(tensor))
-    stored = laid.stored(spec, accesses, whole, apart=apart) if compressed(machine, spec) else None
+    stored = laid.stored(spec, accesses, whole, apart=apart) if packed(spec) else None
     size = _streamed_bytes(cascade, machine, laid, accesses, (spec, count), stored=stored)
     return _traffic(cascade, machine, laid, accesses[0], home, (size, 0))
 
@@ -314,11 +315,13 @@ def _result(
         actions[Action(unit, "register", READ)] += read
         actions[Action(unit, "register", WRITE)] += written
         return ()
-    sums = (partial_sum(cascade, machine.unit(unit), einsum), cascade.tensor(einsum.name))
-    wide, tensor = (as_held(machine, home.memory, one) for one in sums)
-    finished = written if wide.bits == tensor.bits else finished
+    wide = sums_held(machine, home.memory, partial_sum(cascade, machine.unit(unit), einsum))
+    tensor = as_held(machine, home.memory, cascade.tensor(einsum.name))
     stored = back = None
-    if compressed(machine, tensor):
+    if run_coded(tensor):
+        stored, back = (written - finished) * wide.bits + run_bits(tensor, finished), read * wide.bits
+    finished = written if wide.bits == tensor.bits else finished
+    if packed(tensor) and stored is None:
         passing = partial(
             laid.stored, accesses=(einsum.output,), whole=frozenset(),
             apart=read_apart(machine, home.memory), at_once=not leaves,
@@ -337,11 +340,9 @@ def _streamed_bytes(
     cascade: Cascade, machine: Machine, laid: LaidTile, accesses: tuple[Access, ...],
     *counts: tuple[Tensor, int], stored: int | None = None,
 ) -> int:  # fmt: skip
-    """Bytes of so many values of a tensor, of each width that it has; of a compressed one those `stored`, or
-    at the rate of its tile.
-    """
+    """Bytes of so many values of a tensor, of each width that it has; those `stored` or its tile's rate."""
     tensor = counts[0][0]
-    if not compressed(machine, tensor):
+    if not packed(tensor) and stored is None:
         stored = sum(spec.bits * count for spec, count in counts)
     if stored is None and not tensor.sparsity.rank:
         stored = sum(run_bits(spec, count) for spec, count in counts)
@@ -389,9 +390,8 @@ def passing_whole(cascade: Cascade, unit: Unit, einsum: Einsum, tensor: str) -> 
 def sparse_rank(cascade: Cascade, access: Access) -> str | None:
     """The rank that walks an operand along its sparse dimension; None where there is none."""
     tensor = cascade.tensor(access.tensor)
-    if tensor.sparsity.rank not in tensor.ranks:
-        return None
-    return access.indices[tensor.ranks.index(tensor.sparsity.rank)].plain
+    rank = tensor.sparsity.rank
+    return access.indices[tensor.ranks.index(rank)].plain if rank in tensor.ranks else None
 
 
 def skippable(cascade: Cascade, unit: Unit, access: Access) -> bool:

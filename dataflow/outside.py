@@ -11,7 +11,7 @@ from itertools import accumulate
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.carried import handed_on
-from einsim.dataflow.footprint import compressed
+from einsim.dataflow.forms import as_held, packed
 from einsim.dataflow.held import home_bytes
 from einsim.dataflow.layout import Layout
 from einsim.dataflow.mapping import Compute, Keep, Mapping, Node, Sequence, walk
@@ -74,14 +74,14 @@ def passes(layout: Layout, cascade: Cascade, machine: Machine, tensor: str) -> b
 
 def whole_bytes(cascade: Cascade, machine: Machine, name: str) -> int:
     """Bytes of all of a tensor; of a state of its last step where that is all there is."""
-    tensor, shape = cascade.tensor(name), cascade.shape(name)
+    tensor, shape = as_held(machine, machine.dram.name, cascade.tensor(name)), cascade.shape(name)
     producer = cascade.producer(name)
     state = set(cascade.overwritten.get(name, ()))
     indices = producer.output.indices if producer is not None else None
     count = math.prod(
         size for at, size in enumerate(shape) if indices is None or not state & set(indices[at].ranks)
     )
-    return stored_bytes(tensor, count) if compressed(machine, tensor) else dense_bytes(tensor, count)
+    return stored_bytes(tensor, count) if packed(tensor) else dense_bytes(tensor, count)
 
 
 def _spilled(layout: Layout, cascade: Cascade, machine: Machine) -> dict[str, int]:

@@ -90,9 +90,9 @@ def rows_refused(cascade: Cascade, unit: Unit, node: Compute, extents: Mapping[s
     if (
         einsum.iterative
         or cascade.bounds
-        or any(cascade.tensor(one.tensor).sparsity.patterns for one in einsum.reads)
+        or any(cascade.tensor(one.tensor).sparsity.rank for one in einsum.reads)
     ):
-        return "not modelled: row-stationary tiles of states, under bounds, or of sparse operands"
+        return "not modelled: row-stationary tiles of states, under bounds, or of operands with sparse ranks"
     found = row_sets(unit, node, einsum, extents)
     if not found.sets:
         return (

@@ -9,7 +9,7 @@ from einsim.workloads.bound import Bound, SameBlock
 from einsim.workloads.einsum import Einsum, Partition, Tensor
 from einsim.workloads.expression import Access, Apply, Expr, Index, Literal, expression_ranks
 from einsim.workloads.ops import position_rank, prune_parts
-from einsim.workloads.sparsity import NM, Block, Dense, Density, Sparsity, TopK
+from einsim.workloads.sparsity import NM, Block, Dense, Density, RunLength, Sparsity, TopK
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _STRENGTH = {"add": 1, "sub": 1, "mul": 2, "div": 2}
@@ -46,7 +46,7 @@ def tensor_text(tensor: Tensor) -> str:
 def sparsity_text(sparsity: Sparsity) -> str:
     """As written after `sparse`: `2:4 e`, `topk 8:64 e`, `block 16 0.3 e`, `density 0.1`; "" when dense."""
     match sparsity:
-        case Dense():
+        case Dense() | RunLength():  # which is what a memory makes of a density
             return ""
         case NM(n=n, m=m, rank=rank):
             return f"{n}:{m} {rank}"

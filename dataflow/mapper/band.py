@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from einsim.accel.machine import Machine, Unit
-from einsim.dataflow.footprint import compressed
+from einsim.dataflow.forms import compressed
 from einsim.dataflow.leaf import skips, sparse_rank
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.mask import mask_of

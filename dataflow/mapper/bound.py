@@ -16,7 +16,7 @@ import msgspec
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import PICO, byte_pj, point_pj
 from einsim.dataflow.clock import Clock, port_name
-from einsim.dataflow.footprint import tile_bytes, uses
+from einsim.dataflow.footprint import dram_tile_bytes, uses
 from einsim.dataflow.holds import straight
 from einsim.dataflow.leaf import (
     Residence,
@@ -134,7 +134,7 @@ def _streamed(
         return
     sizes: dict[str, int] = {}
     for access in accesses:
-        size = tile_bytes(cascade, machine, access, cascade.sizes)
+        size = dram_tile_bytes(cascade, machine, access, cascade.sizes)
         sizes[access.tensor] = max(size, sizes.get(access.tensor, 0))
     for name, size in sizes.items():
         yield name, size, name == einsum.name
@@ -150,7 +150,7 @@ def _compulsory(cascade: Cascade, machine: Machine) -> tuple[dict[str, float], f
             made = access is einsum.output
             crosses = cascade.is_output(einsum.name) if made else access.tensor in inputs
             if crosses and not cut & set(access.ranks):
-                size = tile_bytes(cascade, machine, access, cascade.sizes)
+                size = dram_tile_bytes(cascade, machine, access, cascade.sizes)
                 sizes[access.tensor, made] = max(size, sizes.get((access.tensor, made), 0))
     seconds, total, clock = dict[str, float](), 0.0, Clock(machine)
     for (_, written), size in sizes.items():

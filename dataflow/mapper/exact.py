@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
-from einsim.dataflow.footprint import compressed
+from einsim.dataflow.forms import coded, compressed
 from einsim.dataflow.leaf import sparse_rank
 from einsim.dataflow.mapper.band import alone, band_of, inexact
 from einsim.dataflow.mapper.nest import operands, plain, shifts
@@ -65,6 +65,8 @@ def uncounted(cascade: Cascade, machine: Machine, einsum: Einsum, access: Access
     pattern = cascade.tensor(access.tensor).sparsity
     if not compressed(machine, cascade.tensor(access.tensor)):
         return False
+    if coded(machine, cascade.tensor(access.tensor)):
+        return True
     rank, others = sparse_rank(cascade, access), [one for one in einsum.reads if one.tensor != access.tensor]
     twice = any(sparse_rank(cascade, other) == rank for other in others)
     parted = access == einsum.output or rank not in einsum.reduced

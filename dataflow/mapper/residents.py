@@ -9,6 +9,7 @@ import math
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.footprint import tile_bytes
+from einsim.dataflow.forms import as_held
 from einsim.dataflow.held import result_bytes
 from einsim.dataflow.mapper.nest import alike
 from einsim.workloads.cascade import Cascade
@@ -25,7 +26,8 @@ def resident_bytes(cascade: Cascade, machine: Machine, tensor: str, memory: str)
     if maker is not None:
         return result_bytes(cascade, machine, maker, memory)
     access = next(cascade.accesses(tensor))
-    return tile_bytes(cascade, machine, access, cascade.sizes)
+    held = as_held(machine, memory, cascade.tensor(tensor))
+    return tile_bytes(cascade, machine, access, cascade.sizes, held)
 
 
 def resident_sets(cascade: Cascade, machine: Machine, memory: str) -> tuple[tuple[str, ...], ...]:

@@ -16,7 +16,8 @@ from einsim.dataflow.account import PICO, action_pj, byte_pj, point_pj
 from einsim.dataflow.clock import Clock, port_name
 from einsim.dataflow.cores import cores_ranks, read_apart
 from einsim.dataflow.feed import LaidTile
-from einsim.dataflow.footprint import access_of, compressed
+from einsim.dataflow.footprint import access_of
+from einsim.dataflow.forms import compressed
 from einsim.dataflow.leaf import (
     cycles_per_point,
     issued_ops,

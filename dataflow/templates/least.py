@@ -13,7 +13,8 @@ import numpy as np
 from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks, read_apart
 from einsim.dataflow.feed import stationary
-from einsim.dataflow.footprint import access_of, compressed, least_elements, relevant_ranks, tile_bytes
+from einsim.dataflow.footprint import access_of, dram_tile_bytes, least_elements, relevant_ranks
+from einsim.dataflow.forms import compressed
 from einsim.dataflow.leaf import latency_cycles, leave_each_step, partial_sum, skips
 from einsim.dataflow.mapping import Compute
 from einsim.dataflow.templates.blocks import Block, touched
@@ -102,7 +103,7 @@ def least_of(leaves: UnitChoices, nests: list[LoopNest], room: ListRoom) -> List
         access = access_of(maker or cascade.consumers(tensor)[0], tensor)
         if maker is not None and not cascade.is_output(tensor):
             continue
-        whole = tile_bytes(cascade, machine, access, cascade.sizes)
+        whole = dram_tile_bytes(cascade, machine, access, cascade.sizes)
         least = reduce(np.maximum, (shares[e.name][0] for e in einsums if tensor in touched((e,))))
         again, behind, alone = _again(cascade, einsums, tensor, access, room.orders, (tile, inner, trips))
         state = tensor in cascade.overwritten or tensor in cascade.initial

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from einsim.accel.machine import Machine
-from einsim.dataflow.footprint import compressed
+from einsim.dataflow.forms import compressed
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.sparsity import group_size
 

@@ -93,6 +93,8 @@ WORKS = [
         ("steps", "initial R = 0\nR[t+1,p] = exp(R[t,p] - X[t,p])", {"t": 8, "p": 16}),
         ("narrow", "tensor A bits 8\ntensor B bits 8\nZ[m,n] = A[m,k] * B[k,n]\nM[m,n] = max(Z[m,n], A[m,n])",
          {"m": 16, "k": 16, "n": 16}),
+        ("zeros", "tensor A sparse density 0.3\ntensor P sparse density 0.3\ntensor Q sparse 2:4 k\nZ[m,n] = A[m,k] * P[k,n]\nY[m,n] = Q[m,k] * B[k,n]",
+         {"m": 16, "k": 64, "n": 16}),
         ("image", "Z[y,x,n] = A[y,x,k] * B[k,n]", {"y": 3, "x": 3, "k": 4, "n": 4}),
     )
 ]  # fmt: skip
@@ -115,6 +117,7 @@ class Change(msgspec.Struct, frozen=True):
 TIMED = {"timing": "ddr4-3200", "bandwidth": "20GB/s", "capacity": "1GiB"}
 TWO_PORTS = {"bandwidth": None, "read_bandwidth": "64GB/s", "write_bandwidth": "64GB/s"}
 BY_ROLE = {"^reads_from": {"inputs": "gb", "outputs": "gb"}}
+RUNS = {"run_bits": 5, "word": "8B"}
 WIDE = {"^^^^bits": [8], "cycles": 1, "energy": "1pJ"}
 CHANGES: dict[str, Change] = {
     "clock": Change("100MHz"), "leakage": Change("0.2W"), "noc.bandwidth": Change("0.1GB/s"),
@@ -132,7 +135,8 @@ CHANGES: dict[str, Change] = {
     "banks": Change(4),
     "bus": Change("shared", also={"bus_bandwidth": "0.1GB/s"}),
     "bus_bandwidth": Change("0.1GB/s", base={"bus": "shared", "bus_bandwidth": "64GB/s"}),
-    "value_bits": Change(64), "descriptor_cycles": Change(50), "dma_engines": Change(1, base={"descriptor_cycles": 50}),
+    "value_bits": Change(64), "codec.format": Change("pattern"), "codec.run_bits": Change(1, base=RUNS), "codec.word": Change("4B", base=RUNS),
+    "descriptor_cycles": Change(50), "dma_engines": Change(1, base={"descriptor_cycles": 50}),
     "capacity": Change("1KiB"), "buffer": Change("1KiB"), "scratchpad": Change("1KiB"),
     "cycles": Change(3), "energy": Change("99pJ"), "latency_cycles": Change(40), "made_of": Change({"add": 2}),
     "fused_ops": Change([["add", "exp"]]), "dataflows": Change(["weight-stationary"]),

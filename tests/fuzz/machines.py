@@ -91,7 +91,9 @@ def port(draw: Draw, access: str) -> dict[str, Any]:
         {"read_bandwidth": draw.choice(RATES)},
     ))  # fmt: skip
     energies = {"read_energy": draw.choice(("2pJ", "0pJ", "1.5nJ")), **draw.maybe(0.5, write_energy="3pJ")}
-    return {"access": access, **rates, **draw.maybe(0.8, **energies), **draw.maybe(0.1, leakage="1mW")}
+    codec = draw.choice(({"run_bits": 5, "word": "8B"}, {"run_bits": 1, "word": "2B"}, {"format": "pattern"}))
+    parts = draw.maybe(0.8, **energies), draw.maybe(0.1, leakage="1mW"), draw.maybe(0.1, codec=codec)
+    return {"access": access, **rates, **{key: one for part in parts for key, one in part.items()}}
 
 
 def unit(draw: Draw, memories: list[str], cores: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import random
 
 import msgspec
 
+from einsim.accel.codec import Codec
 from einsim.accel.machine import Fill, Machine, Memory, OpCost, Role, Unit, UnitKind
 from einsim.accel.noc import Noc
 from einsim.accel.registers import OperandLoad, RegisterFile
@@ -42,7 +43,20 @@ def draw_machine(rng: random.Random, *, plain: bool = False) -> Machine:
         multicast=multicast, leakage_w=rng.choice((0.0, 1.0)), noc=network,
     )  # fmt: skip
     apart = random.Random(repr(made))  # noqa: S311 - cases, not secrets
-    return _by_role(made, apart) if not plain and apart.random() < 0.3 else made
+    if not plain and apart.random() < 0.3:
+        made = _by_role(made, apart)
+    return made if plain or apart.random() < 0.7 else _coding(made, apart)
+
+
+def _coding(chip: Machine, rng: random.Random) -> Machine:
+    """The machine with a codec on the way to DRAM, and sometimes to its buffer."""
+    runs = Codec(format="run-length", run_bits=rng.choice((1, 2, 5)), word_bytes=rng.choice((2, 4, 8)))
+    codec = rng.choice((runs, runs, Codec(format="pattern")))
+    names = ("dram", "gb") if rng.random() < 0.3 else ("dram",)
+    memories = (
+        msgspec.structs.replace(one, codec=codec) if one.name in names else one for one in chip.memories
+    )
+    return msgspec.structs.replace(chip, memories=tuple(memories))
 
 
 def _by_role(chip: Machine, rng: random.Random) -> Machine:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from einsim.accel.codec import Codec
 from einsim.accel.machine import Machine
 from einsim.validation.oracle.points import Bools, Ints
 from einsim.validation.oracle.values import Floats
@@ -65,18 +66,23 @@ def share(count: int, density: float) -> int:
 
 
 def stored_bits(
-    cascade: Cascade, machine: Machine, tensor: str, width: int, elements: Ints, apart: Ints
-) -> int:
+    cascade: Cascade, machine: Machine, tensor: str, width: int, elements: Ints, apart: Ints,
+    codec: Codec | None = None,
+) -> int:  # fmt: skip
     """Bits of a tensor's elements of `width` bits as the machine stores them; those of different `apart` are
     counted apart.
 
     Where a unit exploits the tensor's pattern it is stored compressed: of every group in every fibre at most
-    n values, each with its place; of the blocks or of all elements their share, with a bit for each.
+    n values, each with its place; of the blocks or of all elements their share, with a bit for each. Else a
+    memory may have a `codec` for the pattern's format, or for runs of zeros before values.
     """
     spec = cascade.tensor(tensor)
     sparsity = spec.sparsity
     if not any(pattern in unit.exploits for unit in machine.units for pattern in sparsity.patterns):
-        return len(elements) * width
+        if codec is None or not sparsity.patterns:
+            return len(elements) * width
+        if codec.format == "run-length":
+            return run_length_bits(codec, sparsity, width, len(elements))
     if isinstance(sparsity, Density):
         return math.ceil(round(len(elements) * sparsity.density, 6)) * width + len(elements)
     where = list(np.unravel_index(elements, cascade.shape(tensor)))
@@ -89,6 +95,26 @@ def stored_bits(
     assert isinstance(sparsity, (NM, TopK))
     of = sparsity.m if isinstance(sparsity, NM) else sparsity.of
     return kept * (width + (of - 1).bit_length())
+
+
+def run_length_bits(codec: Codec, sparsity: Sparsity, width: int, count: int) -> int:
+    """Bits of so many values where each word has whole pairs of a run and a value; as they are where that
+    takes no fewer.
+    """
+    if not isinstance(sparsity, Density):
+        return count * width
+
+    def words(values: int) -> int:
+        zero = 1 - sparsity.density
+        # A pair takes 1 + zero + zero^2 + ... values, at most 2^run_bits of them.
+        taken = sum(zero**k for k in range(2**codec.run_bits))
+        pairs, pair = math.ceil(round(values / taken, 6)), codec.run_bits + width
+        room = 8 * codec.word_bytes
+        return math.ceil(pairs / (room // pair)) if pair <= room else pairs * math.ceil(pair / room)
+
+    bits = 8 * codec.word_bytes
+    shorter = words(2**16) * bits < 2**16 * width
+    return words(count) * bits if shorter else count * width
 
 
 class PartialSums(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +149,7 @@ class Place:
         self.registers, self.sums = unit is not None, sums
         self.cores = unit.dims.get("cores", 1) if unit else machine.memory(memory).copies
         self.value_bits = 0 if unit else machine.memory(memory).value_bits
+        self.codec = None if unit else machine.memory(memory).codec
         self.join = join if self.cores > 1 else None  # how parts that each core has become one result
         self.values = np.tile(given, (self.cores, 1))
         self.there = ~np.isnan(self.values)
@@ -231,7 +258,7 @@ class Place:
         """Enter what is sent between this place and the next one outward, as wide as it is out there."""
         if not self.registers and self.outer is not None and len(element):
             core, element = np.unique(np.stack([core, element]), axis=1)
-            each = self._size(self.outer.value_bits, element, core, self.sums.partial(element))
+            each = self.outer.size(element, core, self.sums.partial(element))
             before = self.books.crossed.get(self.memory, (0, 0))
             self.books.crossed[self.memory] = before[0] + once, before[1] + each
 
@@ -254,21 +281,23 @@ class Place:
         if self.registers:
             self.books.registers[self.memory, kind] += len(element)
             return 0
-        size = self._size(self.value_bits, element, apart, partial)
+        size = self.size(element, apart, partial)
         book(self.books, self.machine, self.memory, self.tensor, kind, size)
         over = math.ceil(size * self.spill) if spilling else 0
         for parent in self.machine.memory(self.memory).parents if over else ():  # the only one
             book(self.books, self.machine, parent, self.tensor, kind, over)
         return size
 
-    def _size(self, least: int, element: Ints, apart: Ints, partial: Bools) -> int:
-        """Bytes of elements where each has `least` bits or more."""
+    def size(self, element: Ints, apart: Ints, partial: Bools) -> int:
+        """Bytes of elements here. Partial sums have no zeros to count."""
+        always = self.codec if self.codec and self.codec.format == "pattern" else None
         bits = sum(
-            stored_bits(self.cascade, self.machine, self.tensor, width, element[chosen], apart[chosen])
-            for chosen, width in (
-                (partial, max(self.sums.partial_bits, least)), (~partial, max(self.sums.bits, least))
+            stored_bits(self.cascade, self.machine, self.tensor, width, element[chosen], apart[chosen], codec)
+            for chosen, width, codec in (
+                (partial, max(self.sums.partial_bits, self.value_bits), always),
+                (~partial, max(self.sums.bits, self.value_bits), self.codec),
             )
-        )  # fmt: skip
+        )
         return -(-bits // 8)
 
 

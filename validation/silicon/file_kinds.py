@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +44,9 @@ class FileKind(msgspec.Struct, frozen=True, kw_only=True):
     `work` are the columns that name what was run, which `find` knows; `kind` is what kind of work it is, ""
     where `find` says so. `image` is the column of the image's size, `widths` that of the precision with its
     `--set` pairs by its text. `values` are the figures by column. `variant` are columns that tell rows apart,
-    of each what `variant_part` matches. A row whose cell isn't among those of `only` is not judged.
+    of each what `variant_part` matches. `zeros` is the column of the percentage of a layer's inputs that is
+    zero: of its results as much is as of the next row's inputs, if that one reads as many channels, else as
+    of its own. A row whose cell isn't among those of `only` is not judged.
     """
 
     name: str
@@ -57,6 +60,7 @@ class FileKind(msgspec.Struct, frozen=True, kw_only=True):
     image: str = ""
     widths: str = ""
     width: Mapping[str, str] = {}
+    zeros: str = ""
     variant: tuple[str, ...] = ()
     variant_part: str = ".*"
     only: Mapping[str, tuple[str, ...]] = {}
@@ -165,7 +169,7 @@ KINDS = (
         ),
         chips={"": "eyeriss"}, kind="layers",
         work=("batch", "ofmap", "filter", "c_per_group", "m", "stride", "groups"),
-        find=names.layer, variant=("net", "layer"),
+        find=names.layer, variant=("net", "layer"), zeros="ifmap_zeros_pct",
         values={
             "processing_latency_ms": Measured("latency_s", 1e-3), "power_mw": Measured("power_w", 1e-3),
             "dram_access_mb": Measured("dram_bytes", 1e6), "gbuf_access_mb": Measured("gb_bytes", 1e6),
@@ -227,8 +231,23 @@ def read_file(path: Path, machine: str = "", chip: str = "") -> Iterator[ChipFig
         every = {name: kind.chips.get(name, "").split()[1:] for name in named if chip in {"", name}}
         own = {name: " ".join([machine, *pairs]) for name, pairs in every.items()}
         kind = msgspec.structs.replace(kind, chips=own)
-    for number, cells in lines:
-        yield from _row(kind, cells, number, path, source)
+    for (number, cells), (_, after) in zip_longest(lines, lines[1:], fillvalue=(0, dict[str, str]())):
+        zeros = _zeros(kind.zeros, cells, after)
+        for one in _row(kind, cells, number, path, source):
+            if zeros and isinstance(one, ChipFigure):
+                yield msgspec.structs.replace(one, settings={**one.settings, **zeros})
+            else:
+                yield one
+
+
+def _zeros(column: str, cells: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """Shares of a layer's inputs and results that are zero, as a convolution takes them."""
+    if not cells.get(column):
+        return {}
+    follows = after.get("net") == cells["net"] and after.get(column)
+    reads = int(after["c_per_group"]) * int(after["groups"]) if follows else 0
+    shares = [float(row[column]) / 100 for row in (cells, after if reads == int(cells["m"]) else cells)]
+    return {name: f"{share:.6g}" for name, share in zip(("zeros", "zero_results"), shares, strict=True)}
 
 
 def _row(

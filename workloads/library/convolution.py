@@ -5,11 +5,16 @@ Two-dimensional inputs come padded: X reaches (Y - 1) * stride + R rows for Y ro
 
 from __future__ import annotations
 
+import math
+
+import msgspec
+
 from einsim.workloads.blocks.convolution import gated_text
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.library.workload import Workload, with_bits
 from einsim.workloads.notation import parse
 from einsim.workloads.settings import Parameter, Settings
+from einsim.workloads.sparsity import Density
 
 _BITS = Parameter(name="bits", kind="size", default=16, summary="bits of every value")
 _IMAGE = (
@@ -22,6 +27,11 @@ _IMAGE = (
     Parameter(name="q", kind="size", default=3, summary="kernel columns"),
     Parameter(name="stride", kind="size", default=1, summary="step of the kernel"),
     _BITS,
+)
+
+_ZEROS = (
+    Parameter(name="zeros", kind="text", default="0", summary="share of the inputs that is zero, anywhere"),
+    Parameter(name="zero_results", kind="text", default="0", summary="share of the results that is zero"),
 )
 
 _CONV = "O[b,k,y,x] = I[b,c,y*{stride}+r,x*{stride}+q] * W[k,c,r,q]\n"
@@ -41,7 +51,26 @@ def _image(settings: Settings, name: str, text: str) -> Cascade:
 
 
 def _conv(settings: Settings) -> Cascade:
-    return _image(settings, "conv", _CONV)
+    cascade = _image(settings, "conv", _CONV)
+    shares = {"I": _share(settings, "zeros"), "O": _share(settings, "zero_results")}
+    tensors = (
+        msgspec.structs.replace(tensor, sparsity=Density(1 - shares[tensor.name]))
+        if shares.get(tensor.name)
+        else tensor
+        for tensor in cascade.tensors
+    )
+    return msgspec.structs.replace(cascade, tensors=tuple(tensors))
+
+
+def _share(settings: Settings, name: str) -> float:
+    """What of a tensor is zero: at least 0, less than all of it."""
+    try:
+        found = float(settings.text(name))
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < 1:
+        raise settings.error(name, "must be a share such as 0.6: at least 0, less than 1")
+    return found
 
 
 def _separable(settings: Settings) -> Cascade:
@@ -60,7 +89,10 @@ def _gated(settings: Settings) -> Cascade:
 
 
 WORKLOADS = (
-    Workload(name="conv", summary="two-dimensional convolution", parameters=_IMAGE, build=_conv),
+    Workload(
+        name="conv", summary="two-dimensional convolution", parameters=(*_IMAGE, *_ZEROS),
+        build=_conv,
+    ),
     Workload(
         name="depthwise-separable", summary="depthwise convolution, ReLU6, pointwise convolution",
         parameters=_IMAGE, build=_separable,
