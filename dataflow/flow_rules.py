@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from einsim.accel.machine import Machine
 from einsim.dataflow.carried import stepping
 from einsim.dataflow.cores import Turn, cores_of, cores_ranks, dealt, parted
@@ -205,9 +207,9 @@ class _Flow:
                 continue
             theirs = maker.homes.get(access.tensor, ())
             own = [home for home in leaf.homes.get(access.tensor, ()) if home not in theirs]
-            several = len({read.indices for read in uses(self.einsum(leaf), access.tensor)}) > 1
-            overwritten = own and several and self.cascade.overwritten.get(producer.name)
-            if overwritten and maker is not leaf and not self._both_steps(leaf, maker, access.tensor, own):
+            over = {*self.cascade.overwritten.get(producer.name, ())}
+            several = own and len(self._steps_read(leaf, maker, over)) > 1
+            if several and maker is not leaf and not self._both_steps(leaf, maker, access.tensor, own):
                 rule = (
                     f"not modelled: {leaf.node.einsum} finds several steps of {access.tensor} in its own keep"
                 )
@@ -215,7 +217,7 @@ class _Flow:
                 raise self.fault(own[0].place, rule, "keep", hint)
             shared = {rank for at in common_loops(leaf, maker) for rank in self.layout.loops[at].ranks}
             steps = {rank for index in _steps(access, producer) for rank in index.ranks}
-            lost = steps & {*self.cascade.overwritten.get(producer.name, ())}
+            lost = steps & over
             for rank in sorted(lost) if maker is not leaf else ():
                 if rank not in shared and self.cascade.size(rank) > 1:
                     rule = f"not modelled: reads all steps of {access.tensor} along {rank}, not the last one"
@@ -271,6 +273,15 @@ class _Flow:
         if steps != [rank] or rank in mask_of(self.cascade, einsum.ranks).tied:
             return False
         return not any(summed(self.cascade, self.layout, maker, home.depth) for home in homes)
+
+    def _steps_read(self, leaf: Leaf, maker: Leaf, over: Set[str]) -> set[tuple[Index, ...]]:
+        """Where a leaf reads a state along ranks of which one step is kept, but its initial value."""
+        written = self.einsum(maker).output.indices
+        return {
+            tuple(index for index, at in zip(read.indices, written, strict=True) if over & {*at.ranks})
+            for read in uses(self.einsum(leaf), maker.node.einsum)
+            if not initial_only(self.cascade, self._read(leaf, maker, read))
+        }
 
     def _both_steps(self, leaf: Leaf, maker: Leaf, tensor: str, homes: list[Home]) -> bool:
         """Whether the steps of a state that a leaf finds in its own keeps are the present one and the one

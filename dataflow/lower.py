@@ -35,7 +35,7 @@ from einsim.dataflow.waits import add_waits
 from einsim.specs.progress import telling
 from einsim.specs.remembered import Remembered
 from einsim.workloads.ahead import Dependence, initial_only
-from einsim.workloads.cascade import Access, Cascade, Einsum
+from einsim.workloads.cascade import Access, Cascade
 
 _PROGRAMS: Final = Remembered[Program](1_000_000, lambda one: sum(len(op.costs) for op in one.ops))
 Where = tuple[tuple[int, ...], dict[int, str]]
@@ -155,7 +155,7 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
         reads = tuple(
             (leaf, read)
             for leaf, read in reads_below(cascade, layout, home)
-            if _reads_made(cascade, cascade.einsum(leaf.node.einsum), tensor)
+            if not _initial(cascade, leaf.node.einsum, read)
         )
         now = tuple(one for one in reads if one not in before)
         apart = before and now and {*steps} <= {*cascade.overwritten.get(tensor, ())}
@@ -164,7 +164,10 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
                 transfer("load", moves, _loading(cascade, layout, moves, home, carried), carried)
         return drafts
     inside = {leaf.node.einsum for leaf in here}
-    outside = any(r.name not in inside and _reads_made(cascade, r, tensor) for r in cascade.consumers(tensor))
+    outside = any(
+        reader.name not in inside and not _initial(cascade, reader.name, read)
+        for reader in cascade.consumers(tensor) for read in reader.reads if read.tensor == tensor
+    )  # fmt: skip
     leaves = outside or bool(before) or cascade.is_output(tensor)
     made = (producer, cascade.einsum(tensor).output)
     parts = parts_in(cascade, machine, producer.node, home.memory)
@@ -177,10 +180,10 @@ def _transfers(cascade: Cascade, machine: Machine, layout: Layout, home: Home) -
     return drafts
 
 
-def _reads_made(cascade: Cascade, einsum: Einsum, tensor: str) -> bool:
-    """Whether an Einsum reads more of a tensor than the initial step of a state, which is never moved."""
-    writer, reads = cascade.producer(tensor), [read for read in einsum.reads if read.tensor == tensor]
-    return not writer or not all(initial_only(cascade, Dependence(writer, einsum, read)) for read in reads)
+def _initial(cascade: Cascade, reader: str, read: Access) -> bool:
+    """Whether an Einsum reads nothing but the initial step of a state, which is never moved."""
+    writer = cascade.producer(read.tensor)
+    return writer is not None and initial_only(cascade, Dependence(writer, cascade.einsum(reader), read))
 
 
 def _loading(

@@ -128,7 +128,8 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
     def overwritten(self) -> dict[str, tuple[str, ...]]:
         """Of each state, the ranks along which a step takes the place of the one before.
 
-        Along the others some Einsum reads many steps at once, by another rank, so all of them are kept.
+        Along the others some Einsum reads many steps at once, by another rank, or one that is neither the
+        present one nor the one before, nor the last or initial one, so all of them are kept.
         """
         found: dict[str, tuple[str, ...]] = {}
         for einsum in self.einsums:
@@ -137,7 +138,8 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
             reads = [access for _, access in self.users(einsum.name)[1:]]
             for at, index in enumerate(einsum.output.indices):
                 rank = index.ranks[0] if index.offset == 1 and index.terms else ""
-                if rank and all(set(read.indices[at].ranks) <= {rank} for read in reads):
+                near = {(1, 0), (1, 1), (0, 0), (0, self.size(rank))} if rank else set()
+                if rank and {_slope(read.indices[at], rank) for read in reads} <= near:
                     found[einsum.name] = (*found.get(einsum.name, ()), rank)
         return found
 
@@ -255,3 +257,10 @@ class Cascade(msgspec.Struct, frozen=True, dict=True):
             self.name, self.sizes, self.partitions, self.tensors, self.initial, self.declared, self.bounds,
             self.einsums,
         )  # fmt: skip
+
+
+def _slope(index: Index, rank: str) -> tuple[int, int] | None:
+    """The coefficient of a rank in an index of no other one, and where that begins."""
+    if {*index.ranks} - {rank}:
+        return None
+    return sum(term.coefficient for term in index.terms), index.offset

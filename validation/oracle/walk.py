@@ -14,8 +14,8 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Sequence, walk
 from einsim.validation.oracle.feed import feed
 from einsim.validation.oracle.incoming import Incoming, steps_of
+from einsim.validation.oracle.outgoing import Outgoing
 from einsim.validation.oracle.points import (
-    Bools,
     Ints,
     Points,
     Ranges,
@@ -72,15 +72,12 @@ class _Walk:
         whole = {rank: (0, size) for rank, size in self.sizes.items()}
         self.whole = {einsum.name: einsum_points(cascade, einsum, whole) for einsum in cascade.einsums}
         self.flat = {tensor.name: math.prod(cascade.shape(tensor.name)) for tensor in cascade.tensors}
-        self.unread = {name: np.zeros(size, dtype=np.int64) for name, size in self.flat.items()}
         self.undone = {name: np.zeros(size, dtype=np.int64) for name, size in self.flat.items()}
         for einsum in cascade.einsums:
             np.add.at(self.undone[einsum.name], elements(cascade, einsum.output, self.whole[einsum.name]), 1)
         self.total = {name: counts.copy() for name, counts in self.undone.items()}
         self.standing = {name: self._standing(name) for name in self.flat}
-        for einsum in cascade.einsums:
-            for access in einsum.reads:
-                np.add.at(self.unread[access.tensor], self.elements(access, self.whole[einsum.name]), 1)
+        self.outgoing = Outgoing(cascade, self.whole, self.standing, self.total, self.undone)
         self.given = {name: self._given(name) for name in self.flat}
         self.ready = {name: np.zeros(size) for name, size in self.flat.items()}
         self.ended: dict[int, float] = {}
@@ -122,7 +119,7 @@ class _Walk:
             for tensor in cascade.outputs
         }
         self.outcome.results = {
-            tensor.name: self._last(tensor.name).reshape(cascade.shape(tensor.name))
+            tensor.name: self.outgoing.last(tensor.name).reshape(cascade.shape(tensor.name))
             for tensor in cascade.outputs
         }
 
@@ -159,15 +156,6 @@ class _Walk:
             if index.terms and index.offset == 1:
                 found[places == 0] = self.cascade.initial[tensor]
         return found
-
-    def _last(self, tensor: str) -> Bools:
-        """The last step of a state, all of any other tensor."""
-        found = np.ones(self.cascade.shape(tensor), dtype=bool)
-        producer = self.cascade.producer(tensor)
-        for axis, index in enumerate(producer.output.indices if producer is not None else ()):
-            if index.terms and index.offset == 1:
-                found &= np.indices(found.shape)[axis] == found.shape[axis] - 1
-        return found.reshape(-1)
 
     def _place(self, tensor: str, memory: str, outer: Place | None, spill: float = 0.0) -> Place:
         bits = self.cascade.tensor(tensor).bits
@@ -222,22 +210,8 @@ class _Walk:
             if name in node.stays:
                 places[name].stay(place)
             else:
-                place.leave(self._wanted(name, inside))
+                place.leave(self.outgoing.wanted(place, inside))
         return end
-
-    def _wanted(self, tensor: str, inside: set[str]) -> Bools:
-        """What must leave a keep: results, what Einsums outside read, and what is yet to be read or summed.
-
-        Of a state only the steps that somebody still reads, and the last where that is a result.
-        """
-        producer = self.cascade.producer(tensor)
-        outside = any(reader.name not in inside for reader in self.cascade.consumers(tensor))
-        result = tensor in {output.name for output in self.cascade.outputs}
-        if producer is None or ((outside or result) and not producer.iterative):
-            return np.ones(self.flat[tensor], dtype=bool)
-        partial = (self.undone[tensor] > 0) & (self.undone[tensor] < self.total[tensor])
-        last = np.isin(np.arange(self.flat[tensor]), self.standing[tensor][self._last(tensor)])
-        return (self.unread[tensor] > 0) | partial | (last & result)
 
     def _overlay(self, node: Keep, ranges: Ranges, mine: Places) -> None:
         """Each tensor's tile lies from the first of the shared bytes on, in the order of its dimensions."""
@@ -308,7 +282,7 @@ class _Walk:
                 there.write(home[some], some, result[some], stamp)
 
         for access in einsum.reads:
-            np.subtract.at(self.unread[access.tensor], touched[access], 1)
+            self.outgoing.read(einsum, access, points)
         self.undone[einsum.name][:] = left
         worked = int(laid.worked.sum())
         outcome.points[einsum.name] += worked

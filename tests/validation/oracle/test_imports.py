@@ -39,7 +39,7 @@ def test_nothing_but_the_nouns_is_reached_from_the_oracle() -> None:
         pending |= own - seen
     assert {name.rsplit(".", 1)[1] for name in seen} == {
         "walk", "price", "possible", "feed", "incoming", "points", "store", "unit", "values",
-        "widths",
+        "widths", "outgoing",
     }  # fmt: skip
 
 
