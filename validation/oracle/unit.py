@@ -29,6 +29,38 @@ class Laid(msgspec.Struct, frozen=True, kw_only=True):
     fold: Ints
     worked: Bools
     streamed: dict[Access, Ints]
+    along: tuple[Ints, Ints] | None = None
+    """Each point's place along the rows and along the columns, folds and all, of a unit with a convention."""
+
+    def cycles(self, unit: Unit, each: int, *, stationary: bool) -> int:
+        """Cycles of a tile whose points take `each`, on the core that has most."""
+        if self.along is not None:
+            cores = np.unique(self.core[self.worked])
+            return max((self._by_convention(unit, core, each, stationary) for core in cores), default=0)
+        loads = unit.kind == "systolic" and stationary
+        rows = math.ceil(unit.dims.get("rows", 1) / unit.operand_load.rows_per_cycle) if loads else 0
+        return self.steps(rows, hidden=unit.operand_load.hidden) * each
+
+    def _by_convention(self, unit: Unit, core: int, each: int, stationary: bool) -> int:
+        """One fold after the other, each as long as they are in the mean: the stationary values load by rows,
+        the last operand enters after the stream at the corner and leaves at the one across.
+        """
+        assert self.along is not None
+        mine = self.worked & (self.core == core)
+        sizes = unit.dims["rows"], unit.dims["cols"]
+        used = [
+            [min(size, int(at[mine].max()) + 1 - low) for low in range(0, int(at[mine].max()) + 1, size)]
+            for at, size in zip(self.along, sizes, strict=True)
+        ]
+        folds = [(r, c) for r in used[0] for c in used[1]]
+        stream = math.ceil(len(np.unique(self.step[mine])) / len(folds)) * each
+        loads = 2 if stationary else 1
+        if unit.convention == "edge-aware":
+            return sum(loads * r + c + stream + 3 for r, c in folds)
+        whole = loads * sizes[0] + sizes[1] + stream - 2
+        if unit.convention == "scale-sim":
+            return len(folds) * whole
+        return whole + (len(folds) - 1) * max(stream, sizes[0])
 
     def steps(self, loads: int, *, hidden: bool) -> int:
         """Steps of the core that has most: each takes the cycles of one point. A fold's stationary values
@@ -135,7 +167,17 @@ def lay(
         first = np.full(points.count, points.count)
         np.minimum.at(first, together, step)
         streamed[access] = first[together]
-    return Laid(core=core, lane=lane, step=step, fold=distinct(*folds)[1], worked=worked, streamed=streamed)
+    along = None
+    if unit.convention:
+        rows, cols = (
+            _own(node.spatial.get(dim, ()), {*cores_ranks(node)}, box, places, core, every, home)
+            for dim in ("rows", "cols")
+        )
+        along = rows, cols
+    return Laid(
+        core=core, lane=lane, step=step, fold=distinct(*folds)[1], worked=worked, streamed=streamed,
+        along=along,
+    )  # fmt: skip
 
 
 def stationary(node: Compute, einsum: Einsum) -> Access | None:

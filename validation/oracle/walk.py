@@ -242,8 +242,8 @@ class _Walk:
         points = einsum_points(self.cascade, einsum, box)
         if not points.count:
             return after
-        still = self.cascade.overwritten.get(einsum.name, ())  # a step takes the place of the one before
-        written = (einsum.name, *(box[rank] for rank in einsum.output.ranks if rank not in still))
+        over = self.cascade.overwritten.get(einsum.name, ())  # a step takes the place of the one before
+        written = (einsum.name, *(box[rank] for rank in einsum.output.ranks if rank not in over))
         stamp = self.stamps.setdefault(written, len(self.stamps) + 1)
         outcome, unit = self.outcome, self.machine.unit(node.unit)
         laid = lay(self.cascade, self.machine, einsum, node, points, box)
@@ -292,10 +292,8 @@ class _Walk:
             outcome.ops[unit.name, op] += worked
         np.add.at(outcome.lanes[unit.name], laid.lane[laid.worked], 1)
         scale = self.machine.clock_hz / (unit.clock_hz or self.machine.clock_hz)
-        loads = unit.kind == "systolic" and not unit.convention and node.stationarity != "output-stationary"
-        load = unit.operand_load
-        loading = math.ceil(unit.dims.get("rows", 1) / load.rows_per_cycle) if loads else 0
-        cycles = laid.steps(loading, hidden=load.hidden) * cycles_a_point(unit, ops)
+        still = node.stationarity not in ("output-stationary", "row-stationary")
+        cycles = laid.cycles(unit, cycles_a_point(unit, ops), stationary=still)
         outcome.unit_cycles[unit.name] += cycles * scale  # type: ignore[assignment]  # a Counter of floats
         reads = [float(self.ready[access.tensor][touched[access]].max()) for access in einsum.reads]
         start = max(after, *reads, self.ready[einsum.name][target[again]].max(initial=0.0), 0.0)
