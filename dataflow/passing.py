@@ -115,7 +115,7 @@ def visit(extents: Any, kinds: Any, count: int, lanes: float) -> float:
     return times * found
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _without_inner(extents: Any, kinds: Any, count: int, lanes: float, stop: int) -> Any:
     """Leave out the innermost places, none of the first `stop` ranks, that no fold parts or that are folds:
     what remains of `count` and `lanes`, how often pairs of those that remain occur, and the part that is
@@ -173,7 +173,7 @@ def missed(extents: Any, kinds: Any, count: int, lanes: float, core: int) -> flo
     return times * found
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _many(extents: Any, kinds: Any, first: int, count: int, kind: int) -> int:
     """Values of the ranks of a kind together, from the `first` on."""
     many = 1.0
@@ -182,7 +182,7 @@ def _many(extents: Any, kinds: Any, first: int, count: int, kind: int) -> int:
     return int(many)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _place(extents: Any, kinds: Any, first: int, count: int, kind: int, number: int) -> float:
     """What the `number`-th value of the ranks of a kind adds to the place."""
     left, stride, place = float(number), 1.0, 0.0

@@ -48,7 +48,10 @@ UNREADABLE: Final = (
 
 
 #: How rules are compiled into kernels.
-IN_KERNELS: Final[dict[str, Any]] = {"error_model": "numpy", "_nrt": False, "forceinline": True}
+IN_KERNELS: Final[dict[str, Any]] = {
+    "error_model": "numpy", "_nrt": False, "forceinline": True, "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}  # fmt: skip
 
 
 # `//` takes floats five times as long.
@@ -62,25 +65,32 @@ def njit(
     nogil: bool = False,
     allocates: bool = True,
     inline: bool = False,
+    inner: bool = False,
 ) -> Callable[[Kernel], Kernel]:
     """Compile a function at its first call and keep the machine code for the next process.
 
     `error_model`: "numpy" leaves out the checks for divisions by zero. `allocates=False` leaves out numba's
     reference counts, for kernels that make no arrays. `inline` puts the machine code into the caller's:
-    passing many arrays takes a small kernel longer than its work.
+    passing many arrays takes a small kernel longer than its work. `inner`: only kernels call it, so that it
+    needs no wrapper for Python, which takes longer to compile than most kernels; from Python it raises a
+    TypeError.
 
     Nothing is kept where no folder can be written, which a warning says once.
     """
-    options: dict[str, Any] = {"error_model": error_model, "nogil": nogil}
+    options: dict[str, Any] = {"error_model": error_model, "nogil": nogil, "no_cfunc_wrapper": True}
     if not allocates:
         options["_nrt"] = False
     if inline:
         options["forceinline"] = True
+    if inner:
+        options["no_cpython_wrapper"] = True
 
     def decorate(function: Kernel) -> Kernel:
         while RULES:
             register_jitable(**IN_KERNELS)(RULES.pop())
         kernel = numba.njit(**options)(function)
+        if inner and not numba.config.DISABLE_JIT:
+            _keep_inside(kernel)
         folder = kernels_folder(function.__code__.co_filename)
         if folder is None:
             warn_uncached()
@@ -101,6 +111,17 @@ def njit(
         return kernel  # type: ignore[no-any-return]
 
     return decorate
+
+
+def _keep_inside(kernel: Any) -> None:
+    """Let a kernel that has no wrapper be called by kernels only: Python would jump to address 0."""
+
+    def refuse(*_: object, **__: object) -> None:
+        name = f"{kernel.py_func.__module__}.{kernel.py_func.__name__}"
+        raise TypeError(f"{name}: only kernels call it (inner=True)")
+
+    kernel.add_overload = lambda result: kernel.overloads.update({tuple(result.signature.args): result})
+    kernel._compile_for_args = refuse
 
 
 class Forgiving:

@@ -24,7 +24,7 @@ class Goal(NamedTuple):
     counts: Floats  # [width]: 1 for the columns of a row that PARTS compares, else 0
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def key_of(row: Any, engines: int, goal: Any, key: Any) -> None:
     """What is compared. PARTS: the row's columns that count; FRONT: (ticks, joules, bytes); in the
     other modes `objective.order`.
@@ -74,14 +74,14 @@ def dominated(keys: Any, count: int, key: Any, mode: int) -> bool:
     return False
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def put(rows: Any, at: int, row: Any) -> None:
     """Write a row: as a slice it would compile its complaint about another shape for seconds."""
     for v in range(row.shape[0]):
         rows[at, v] = row[v]
 
 
-@njit(error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True, inner=True)
 def _grown(rows: Any) -> Any:
     more = np.empty((2 * rows.shape[0], rows.shape[1]), rows.dtype)
     for n in range(rows.shape[0]):
@@ -89,7 +89,7 @@ def _grown(rows: Any) -> Any:
     return more
 
 
-@njit(error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True, inner=True)
 def insert(keys: Any, metas: Any, count: int, key: Any, meta: Any, mode: int) -> Any:
     """Put a key that nothing beats into the archive, dropping what it beats; the arrays grow."""
     width = key.shape[0]
@@ -116,7 +116,7 @@ def insert(keys: Any, metas: Any, count: int, key: Any, meta: Any, mode: int) ->
     return keys, metas, kept + 1
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def fits(row: Any, mem: Any, engines: int, within: float) -> bool:
     """Whether the bytes of a row fit each memory, and together the limit."""
     held = 0.0

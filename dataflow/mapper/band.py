@@ -168,7 +168,7 @@ def ties(
     return np.array([*band, bool(tied) and alone(band, einsum, node)]), walk, grain
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def look(t: Any, cut: Any, over_a: int, over_b: int, final: bool) -> None:
     """Let walks over a go over the kinds of tiles of both ranks: those that the first `over_a` loops make of
     a, and the first `over_b` of b. Where tiles are not `final`, over one that is their mean.
@@ -198,7 +198,7 @@ def look(t: Any, cut: Any, over_a: int, over_b: int, final: bool) -> None:
             cut.kinds[e, b] = 1
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _sizes(t: Any, cut: Any, r: int, over: int, sizes: Any) -> int:
     """The sizes of tiles that so many loops make of a rank, without those that the next one divides: they cut
     nothing. Returns a number of their own of any three sizes; more are hashed.
@@ -220,7 +220,7 @@ def _sizes(t: Any, cut: Any, r: int, over: int, sizes: Any) -> int:
     return key
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _begins(whole: float, sizes: Any, begins: Any, ends: Any) -> int:
     """Where the tiles of a rank begin, which loops cut into these sizes, then its end; returns how many they
     are.
@@ -242,7 +242,7 @@ def _begins(whole: float, sizes: Any, begins: Any, ends: Any) -> int:
     return count
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _visited(t: Any, views: Any, first: int) -> int:
     """The tiles in which the band has points, cut to those: their mean, then each kind of them, in rows from
     the `first` one on; returns one past the last.
@@ -289,7 +289,7 @@ def _visited(t: Any, views: Any, first: int) -> int:
     return _thinned(views.rows, first + 1, count)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _thinned(rows: Any, first: int, last: int) -> int:
     """Where there are too many kinds, let each few side by side be like the most frequent of them, or the one
     in the middle; returns one past the last.
@@ -310,7 +310,7 @@ def _thinned(rows: Any, first: int, last: int) -> int:
     return kept
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _is_new(views: Any, first: int, last: int) -> bool:
     """Whether the kind in the last row is none of those from the first row on; else it is counted there."""
     rows, hashed = views.rows, 0
@@ -329,7 +329,7 @@ def _is_new(views: Any, first: int, last: int) -> bool:
     return True
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _from(least: float, of_a: float, of_b: float) -> float:
     """Points of a tile at which b - a is at least so much, both from 0 on: of a, 1 + 2 + ... and then all."""
     total = 0.0
@@ -339,7 +339,7 @@ def _from(least: float, of_a: float, of_b: float) -> float:
     return total
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def stand_on_kind(t: Any, cut: Any, r: int) -> float:
     """Set what there is of both ranks to where a walk over a stands: how often that kind occurs."""
     a, b = int(t.band[A]), int(t.band[B])
@@ -353,7 +353,7 @@ def stand_on_kind(t: Any, cut: Any, r: int) -> float:
     return cut.kind[COUNT]
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def cells(t: Any, kind: Any, x: int) -> float:
     """How many times a tensor passes in a tile: of what passes together, that has a point in it."""
     of_a, of_b, wide, high = kind[OF_A], kind[OF_B], t.grain[x, 0], t.grain[x, 1]

@@ -47,7 +47,7 @@ class NestCut(NamedTuple):
     kind: Any  # float [KIND]: the one at which a walk stands
 
 
-@njit(error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True, inner=True)
 def uncut(t: Any, views: Any) -> Any:
     """Room for the cut of a nest; `start` fills it."""
     depth, (tensors, ranks) = t.loop_rank.shape[0], t.moved.shape
@@ -62,7 +62,7 @@ def uncut(t: Any, views: Any) -> Any:
     )  # fmt: skip
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def start(sizes: Any, cut: Any) -> None:
     """The state above all loops: whole ranks, once each."""
     for r in range(sizes.shape[0]):
@@ -75,7 +75,7 @@ def start(sizes: Any, cut: Any) -> None:
     cut.again[0] = 0
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def parted(extents: Any, counts: Any, kinds: int, size: float) -> int:
     """Cut tiles of so many extents into parts of `size` points and what remains; returns how many extents
     there are then.
@@ -98,7 +98,7 @@ def parted(extents: Any, counts: Any, kinds: int, size: float) -> int:
     return kept + 1
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def split(cut: Any, r: int, d: int, size: float) -> None:
     """Go into loop d, over rank r, with a tile size."""
     trips, reach, again, kinds, ext, cnt = cut.trips, cut.reach, cut.again, cut.kinds, cut.extent, cut.count
@@ -120,7 +120,7 @@ def split(cut: Any, r: int, d: int, size: float) -> None:
     trips[d + 1, r] = total
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def turn(cut: Any, marks: Any, mark: int) -> bool:
     """The next combination of extents of the ranks that bear a mark; False after the last one."""
     at, kinds = cut.at, cut.kinds

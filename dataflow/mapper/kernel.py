@@ -30,7 +30,7 @@ class Sums(NamedTuple):
     bound: Any  # float [W]: what no completion is below
 
 
-@njit(error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True, inner=True)
 def empty_sums(options: int, tensors: int, width: int) -> Any:
     """Room for the sums of a nest."""
     return Sums(
@@ -123,7 +123,7 @@ def roots(t: Any, views: Any, tiles: Any, shared: int, units: Any, parts: Any) -
                 choice(t, cut, x, o, shared, parts[n, o])
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _cut_down(t: Any, cut: Any, tile: Any, d: int) -> None:
     """Go into all loops, of which those up to d are chosen."""
     start(t.sizes, cut)
@@ -133,7 +133,7 @@ def _cut_down(t: Any, cut: Any, tile: Any, d: int) -> None:
         split(cut, t.loop_rank[e], e, float(tile[e]))
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _next(
     sizes: Any, loop_rank: Any, values: Any, starts: Any, twin: Any, parent: Any, tile: Any, at: Any, d: int
 ) -> int:
@@ -160,7 +160,7 @@ def _next(
     return -1
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _relax(
     t: Any, cut: Any, sums: Any, tile: Any, d: int, goal: Any, key: Any, keys: Any, count: int
 ) -> bool:
@@ -200,7 +200,7 @@ def _relax(
     return True
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _drop_hopeless(t: Any, sums: Any, goal: Any, key: Any, keys: Any, count: int) -> None:
     """Strike out a tensor's choices that beat nothing found, whatever the others take at least."""
     engines, row = int(t.one[ENGINES]), sums.total[t.moved.shape[0]]
@@ -213,7 +213,7 @@ def _drop_hopeless(t: Any, sums: Any, goal: Any, key: Any, keys: Any, count: int
                 sums.legal[o] = 0
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _drop_dominated(first: Any, parts: Any, legal: Any) -> None:
     """Strike out a tensor's choices that another of its choices is never worse than."""
     width = parts.shape[1]
@@ -234,7 +234,7 @@ def _drop_dominated(first: Any, parts: Any, legal: Any) -> None:
                     legal[o] = 0
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _combine(t: Any, sums: Any, x: int, chosen: Any, goal: Any, key: Any, keys: Any, count: int) -> int:
     """Go on through the combinations of the tensors' homes at one vector of tile sizes, to the next one that
     nothing found dominates: its key is then in `key`, and the last tensor is returned; -1 after the last one.

@@ -60,7 +60,7 @@ from einsim.specs.arrays import Floats, Ints
 from einsim.specs.compiled import njit
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def leaf(t: Any, cut: Any, row: Any, final: bool) -> None:
     """Add the unit's time and energy to `row`, and fill the sums: of the tiles if all are chosen, else the
     least that they come to.
@@ -73,7 +73,7 @@ def leaf(t: Any, cut: Any, row: Any, final: bool) -> None:
     row[int(t.one[ENGINES])] += cut.totals[1] * t.one[POINT_J] + joules
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def held_bytes(t: Any, cut: Any, m: int, x: int, d: int, relaxed: bool, partial: bool) -> float:
     """Bytes of a home of a tensor, or of its `partial` sums, in a memory at a depth; those of the core
     with most, times the cores, where it has one in each. `relaxed`: of ranks that are open, a single point.
@@ -92,7 +92,7 @@ def held_bytes(t: Any, cut: Any, m: int, x: int, d: int, relaxed: bool, partial:
     return buffered(size * copies, one[BUFFERS], cut.again[d] > 0)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _adds_up(t: Any, cut: Any, o: int, h: int) -> bool:
     """Whether partial sums come to a home of the result: a reduced rank is walked above the next home inward,
     or above the unit or in steps that don't stay in it, or lies along the cores.
@@ -106,7 +106,7 @@ def _adds_up(t: Any, cut: Any, o: int, h: int) -> bool:
     return False
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _shared(t: Any, cut: Any, x: int, d: int) -> int:
     """2 where tiles that loops below the first d make share elements of a tensor, and come all at once; 1
     where other tiles may; 0 where none can.
@@ -123,7 +123,7 @@ def _shared(t: Any, cut: Any, x: int, d: int) -> int:
     return found
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def choice(t: Any, cut: Any, x: int, o: int, chosen: int, row: Any) -> None:
     """Add what one tensor's homes cost to `row`, given its uses. Homes below the first `chosen` loops hold at
     least one point of each rank that is open: only that counts.
@@ -181,7 +181,7 @@ def choice(t: Any, cut: Any, x: int, o: int, chosen: int, row: Any) -> None:
         _move(mem, engines, row, 1, source, uses[x, source, WRITTEN])
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _move(mem: Any, engines: int, row: Any, write: int, memory: int, size: float) -> None:
     at = WRITE_ENGINE if write else READ_ENGINE
     engine = int(mem[memory, at])
@@ -190,7 +190,7 @@ def _move(mem: Any, engines: int, row: Any, write: int, memory: int, size: float
     row[engines] += size * mem[memory, at + READ_J]
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _evaluate(t: Any, tiles: Any, chosen: Any, rows: Any, legal: Any, cut: Any) -> None:
     depth, width = t.loop_rank.shape[0], rows.shape[1]
     engines = int(t.one[ENGINES])

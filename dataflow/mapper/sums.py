@@ -49,7 +49,7 @@ from einsim.specs.rules import down, up
 from einsim.workloads.sparsity import bytes_at, kept_in_groups
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def bytes_of(
     t: Any, x: int, m: int, elements: float, fibre: float, partial: float = 0.0, mean: bool = False
 ) -> float:
@@ -64,14 +64,14 @@ def bytes_of(
     return bits / (8.0 * fibre) if mean else bytes_at(bits, fibre)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _passing(t: Any, cut: Any, x: int, m: int, elements: float, fibre: float, partial: float = 0.0) -> float:
     """Bytes of the whole accesses that they take."""
     size = bytes_of(t, x, m, elements, fibre, partial, cut.mean[0])
     return size if cut.mean[0] else whole_bytes(size, t.mem[m, ACCESS])
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def stand(t: Any, cut: Any, r: int) -> float:
     """Set the tile and work of a rank to where a walk stands: how often that extent occurs."""
     if t.place[r, BOUND]:
@@ -82,7 +82,7 @@ def stand(t: Any, cut: Any, r: int) -> float:
     return cut.count[cut.below[0], r, cut.at[r]]
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def elements(t: Any, cut: Any, x: int, points: float) -> float:
     """Elements of a tensor in a tile, where it has so many points of ranks that a band ties (0: all)."""
     tile, both = cut.tile, points > 0.0 and t.grain[x, BOTH]
@@ -100,7 +100,7 @@ def elements(t: Any, cut: Any, x: int, points: float) -> float:
     return total
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _steps(t: Any, cut: Any, final: bool) -> None:
     """Set the steps in time, points and folds of a tile; where tied ranks lie by themselves, without what
     those make of them. Where weights stay, each fold takes at least the cycles in which the next ones load. A
@@ -132,7 +132,7 @@ def _steps(t: Any, cut: Any, final: bool) -> None:
     cut.totals[2], cut.totals[3], cut.totals[4] = inside, points, folds
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _tied_values(t: Any, cut: Any, x: int) -> float:
     """Values of a tensor that pass at least because of the ranks that a band ties, and of others along the
     same dimensions: a value in each step, each value in some step.
@@ -152,7 +152,7 @@ def _tied_values(t: Any, cut: Any, x: int) -> float:
     return max(mine, 0.0 if t.still[x] else steps)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _stays(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
     """Values of a stationary operand along the cores' own ranks: each once, or once for each core."""
     mine, wanting = 1.0, 1.0
@@ -165,7 +165,7 @@ def _stays(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
     return mine * cores_met(wanting, t.one[CORES]) if apart else mine
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _passed(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
     """Values of a tensor that pass along a dimension in one tile."""
     serial = t.dim[s, SERIAL]
@@ -183,7 +183,7 @@ def _passed(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
     return whole * passed(cut.places, cut.marks, count, lanes, core, t.one[CORES], apart)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _passed_least(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
     """What `_passed` is not below, and what only grows as tiles are split: a value in each fold, each value
     in some fold.
@@ -216,7 +216,7 @@ def _passed_least(t: Any, cut: Any, x: int, s: int, apart: bool) -> float:
     return whole * max(mine, folds)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _values(t: Any, cut: Any, x: int, apart: bool, final: bool) -> float:
     """Values of a tensor that pass in all steps of one tile; at least, where it is not `final`, and without
     what tied ranks that lie by themselves make of them, where it is.
@@ -235,7 +235,7 @@ def _values(t: Any, cut: Any, x: int, apart: bool, final: bool) -> float:
     return total
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def sum_uses(t: Any, cut: Any, final: bool) -> float:
     """What is moved, each tile's bytes rounded up to whole accesses. Returns the joules of adding results up.
 
@@ -285,7 +285,7 @@ def sum_uses(t: Any, cut: Any, final: bool) -> float:
             return joules
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def sum_tiles(t: Any, cut: Any, x: int) -> None:
     """The transfers of a tensor's tiles. Where a rank that is reduced is tied, bounds say which results are
     partial.
@@ -300,14 +300,14 @@ def sum_tiles(t: Any, cut: Any, x: int) -> None:
             cut.uses[x, m, PARTIAL] = _tiles(t, cut, x, m, 0.0, way or 1.0)
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def copied(t: Any, x: int) -> bool:
     """Whether cores with memories of their own take the same bytes of a tensor."""
     core = int(t.one[CORE_RANK])
     return core >= 0 and not t.moved[x, core]
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def _tiles(t: Any, cut: Any, x: int, m: int, copies: float, partial: float) -> float:
     """Bytes of the accesses to a memory of all tiles of a tensor, each with its copies, or `partial` ones; 2:
     of each copy those to which later tiles add, else those that earlier ones have begun.
@@ -329,7 +329,7 @@ def _tiles(t: Any, cut: Any, x: int, m: int, copies: float, partial: float) -> f
             return total
 
 
-@njit(error_model="numpy", nogil=True, allocates=False)
+@njit(error_model="numpy", nogil=True, allocates=False, inner=True)
 def into_cores(t: Any, cut: Any, x: int, m: int, d: int) -> float:
     """Bytes that fill or leave the cores' own memories in a home at a depth, over all tiles of the rank along
     the cores that the loops above make: what so many cores want. A rank that is open may have single points.
@@ -345,12 +345,12 @@ def into_cores(t: Any, cut: Any, x: int, m: int, d: int) -> float:
     return total
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _fibre(t: Any, cut: Any, x: int) -> float:
     return cut.tile[int(t.fmt[x, FIBRE])] if t.fmt[x, M] else 1.0
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _tail(cut: Any, r: int) -> float:
     """Points of a rank's last tile."""
     tail = cut.reach[0, r]
@@ -361,7 +361,7 @@ def _tail(cut: Any, r: int) -> float:
     return tail
 
 
-@njit(error_model="numpy", nogil=True, allocates=False, inline=True)
+@njit(error_model="numpy", nogil=True, allocates=False, inline=True, inner=True)
 def _add_result(t: Any, cut: Any, x: int, count: float, final: bool) -> float:
     """What the unit writes and reads back of its results in tiles of one kind; returns the joules of adding
     up in registers, and cores' parts. The first tile of a result, of all that reduced ranks are cut into,

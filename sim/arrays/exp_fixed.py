@@ -21,20 +21,20 @@ HORNER: Final = (124, 587, 3661, 15738, 45427, 65536)
 MIN_INPUT_FRACTION_BITS: Final = FRACTION_BITS - LOG2E_BITS
 
 
-@njit()
+@njit(inner=True)
 def exp_start(x: int, input_fraction_bits: int) -> tuple[int, int]:
     """Mac 1: the whole part (<= 0 for x <= 0) and the fraction of x log2 e, 16 fraction bits."""
     y = (x * LOG2E) >> (input_fraction_bits + LOG2E_BITS - FRACTION_BITS)
     return y >> FRACTION_BITS, y & ((1 << FRACTION_BITS) - 1)
 
 
-@njit()
+@njit(inner=True)
 def exp_mac(p: int, f: int, stage: int) -> int:
     """Macs 2 to 6 (stage 1 to 5): one step of Horner's rule; p of stage 1 is HORNER[0]."""
     return ((p * f) >> FRACTION_BITS) + HORNER[stage]
 
 
-@njit()
+@njit(inner=True)
 def exp_shift(p: int, whole: int) -> int:
     """The wiring behind mac 6: p * 2^whole, 0 when nothing is left."""
     return 0 if whole < -FRACTION_BITS - 1 else p >> -whole

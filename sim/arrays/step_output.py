@@ -93,7 +93,7 @@ def step_output(
     return a_reads, b_reads, writes, faults
 
 
-@njit()
+@njit(inner=True)
 def _row(
     a_in: AnyInts, a_out: AnyInts, b_in: AnyInts, b_out: AnyInts, acc: AnyInts, groups: AnyInts | None
 ) -> int:

@@ -93,13 +93,13 @@ def step_stationary(
     return reads, loads, writes, faults
 
 
-@njit()
+@njit(inner=True)
 def _exit(table: Table, tile: int, rows: int) -> int:
     """The cycle in which the tile's first sum is complete in the last row of column 0."""
     return int(table[tile, START] + rows - 1 - table[tile, SKIP])
 
 
-@njit()
+@njit(inner=True)
 def _row(
     x_in: AnyInts, x_out: AnyInts, above: AnyInts, below: AnyInts, weight: AnyInts, shadow: AnyInts,
     groups: AnyInts | None, select_held: bool,

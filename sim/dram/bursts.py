@@ -70,7 +70,7 @@ def lay(slot: int, transfers: Transfers, pieces: Ints, radix: Radix) -> None:
     _walk(pieces, radix, count, True, transfers.bank[slot], transfers.row[slot])
 
 
-@njit()
+@njit(inner=True)
 def _walk(pieces: Ints, radix: Radix, at: Ints, put: bool, bank: Ints, row: Ints) -> None:
     """Counts the bursts of each channel in `at`, and if `put` writes each where `at` of its channel says."""
     top = radix.fields.shape[0] - 1

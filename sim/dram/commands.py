@@ -54,7 +54,7 @@ def issue(c: int, kind: int, bank: int, now: int, channels: Channels, device: Co
                 ready[following, other] = max(ready[following, other], first)
 
 
-@njit(allocates=False)
+@njit(allocates=False, inner=True)
 def activate(c: int, b: int, row: int, now: int, channels: Channels, device: CompiledDram) -> None:
     """A row is open: bursts that wait for it will hit."""
     rank = device.node[b, RANK] - device.node[0, RANK]
@@ -69,7 +69,7 @@ def activate(c: int, b: int, row: int, now: int, channels: Channels, device: Com
     channels.hits[c, b] = hits
 
 
-@njit(allocates=False)
+@njit(allocates=False, inner=True)
 def precharge(c: int, b: int, now: int, channels: Channels, device: CompiledDram) -> None:
     """A row, if one is open, is closed."""
     if channels.open_row[c, b] < 0:
@@ -80,7 +80,7 @@ def precharge(c: int, b: int, now: int, channels: Channels, device: CompiledDram
     channels.closed_since[c, rank] = now
 
 
-@njit(allocates=False)
+@njit(allocates=False, inner=True)
 def give_way(c: int, b: int, channels: Channels, ways: Ways) -> None:
     """An open row that has had its share takes no more hits if the bank's oldest burst waits for another."""
     row = channels.open_row[c, b]

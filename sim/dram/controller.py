@@ -132,7 +132,7 @@ def run_all(
             transfers.next[slot, c] += taken
 
 
-@njit()
+@njit(inner=True)
 def _alike(c: int, r: int, channels: Channels, transfers: Transfers) -> bool:
     """Whether two channels have the same future."""
     if not _same(channels.at[c], channels.at[r]) or not _same(channels.open_row[c], channels.open_row[r]):
@@ -159,7 +159,7 @@ def _alike(c: int, r: int, channels: Channels, transfers: Transfers) -> bool:
     return True
 
 
-@njit()
+@njit(inner=True)
 def _same(one: Ints, two: Ints) -> bool:
     for i in range(one.size):  # noqa: SIM110 - compiled
         if one.flat[i] != two.flat[i]:
@@ -167,7 +167,7 @@ def _same(one: Ints, two: Ints) -> bool:
     return True
 
 
-@njit()
+@njit(inner=True)
 def _copy(c: int, r: int, channels: Channels, transfers: Transfers) -> None:
     for part in (channels.open_row, channels.hits, channels.streak, channels.opened, channels.closed_since):
         part[c] = part[r]

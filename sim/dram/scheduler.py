@@ -133,7 +133,7 @@ def serve(
     return log[:lines].copy()
 
 
-@njit(allocates=False)
+@njit(allocates=False, inner=True)
 def _admit(c: int, channels: Channels, transfers: Transfers, ways: Ways, now: int, keep: bool) -> int:
     """Lets arrived bursts into the queue; when the next one that is not in it arrives, NEVER for none."""
     at, open_row, hits = channels.at[c], channels.open_row[c], channels.hits[c]
@@ -160,7 +160,7 @@ def _admit(c: int, channels: Channels, transfers: Transfers, ways: Ways, now: in
             give_way(c, b, channels, ways)
 
 
-@njit(allocates=False)
+@njit(allocates=False, inner=True)
 def _source(c: int, transfers: Transfers, engines: int, turn: int) -> int:
     """The transfer whose burst goes next: the oldest `engines` of those that have any left take turns."""
     found, first = 0, -1
@@ -177,7 +177,7 @@ def _source(c: int, transfers: Transfers, engines: int, turn: int) -> int:
     return first
 
 
-@njit(allocates=False)
+@njit(allocates=False, inner=True)
 def _choose(
     c: int, channels: Channels, ways: Ways, device: CompiledDram, now: int, soon: int, first_held: int,
     held: int,
@@ -224,7 +224,7 @@ def _choose(
     return best, best_kind, soon
 
 
-@njit(allocates=False)
+@njit(allocates=False, inner=True)
 def _served(
     c: int, at_place: int, kind: int, now: int, ends: int, channels: Channels, transfers: Transfers,
     ways: Ways,
@@ -246,7 +246,7 @@ def _served(
         give_way(c, b, channels, ways)
 
 
-@njit(allocates=False)
+@njit(allocates=False, inner=True)
 def _refresh_step(open_row: Ints, first_held: int, device: CompiledDram) -> int:
     """What a refresh that is due needs next: its banks closed, or itself."""
     for b in range(first_held, first_held + device.refresh_banks):
@@ -255,7 +255,7 @@ def _refresh_step(open_row: Ints, first_held: int, device: CompiledDram) -> int:
     return device.refresh
 
 
-@njit(allocates=False)
+@njit(allocates=False, inner=True)
 def _refreshed(c: int, channels: Channels, device: CompiledDram, until: int) -> None:
     """The next refresh is of the next banks; at rest up to `until`, refreshes that are alike pass at once."""
     at = channels.at[c]
@@ -271,7 +271,7 @@ def _refreshed(c: int, channels: Channels, device: CompiledDram, until: int) -> 
     at[UNIT] = (at[UNIT] + passed) % units
 
 
-@njit(allocates=False)
+@njit(allocates=False, inner=True)
 def _hits_only(c: int, channels: Channels, transfers: Transfers, engines: int) -> bool:
     """Whether all queued bursts hit their rows, and so does the one that may join before the next goes."""
     waiting = channels.at[c, WAITING]
@@ -285,7 +285,7 @@ def _hits_only(c: int, channels: Channels, transfers: Transfers, engines: int) -
     return bool(waiting == channels.place.shape[1] - 1 and opened == transfers.row[slot, position])
 
 
-@njit(allocates=False)
+@njit(allocates=False, inner=True)
 def _next_column(c: int, channels: Channels, ways: Ways, device: CompiledDram) -> int:
     """A cycle before which no column command goes: a shorter way to where the whole queue would lead."""
     ready, node = channels.ready[c], device.node[0]
@@ -298,7 +298,7 @@ def _next_column(c: int, channels: Channels, ways: Ways, device: CompiledDram) -
     return int(soon)
 
 
-@njit()
+@njit(inner=True)
 def _noted(log: Ints, lines: int, line: tuple[int, int, int, int, int]) -> Ints:
     """The log with one more line, in twice the room where it was full."""
     if lines == log.shape[0]:

@@ -22,7 +22,7 @@ OVERLAP = 2.0
 NEARLY_DONE = 1e-6  # of a block: what rounding leaves
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", inner=True)
 def together(one: float, two: float) -> float:
     """Seconds of two parts that overlap in a norm of 2, as OVERLAP says."""
     return math.sqrt(one * one + two * two)

@@ -186,3 +186,19 @@ def test_what_is_old_is_removed(afresh: Path) -> None:
     path.write_text(KERNEL)
     kernels_folder(str(path))
     assert {each.name for each in cache.iterdir()} == {"k-new", "mine", source_hash(path)}
+
+
+def test_an_inner_kernel_is_for_kernels_only() -> None:
+    """It has no wrapper for Python, which would jump to address 0: a call from Python is refused."""
+
+    @njit(inner=True)
+    def inner(x: float) -> float:
+        return 2 * x
+
+    @njit()
+    def outer(x: float) -> float:
+        return inner(x) + 1
+
+    assert outer(3.0) == 7.0
+    with pytest.raises(TypeError, match="only kernels call it"):
+        inner(3.0)
