@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from einsim.accel.area import total_um2
-from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.launch import Launch
+from einsim.accel.machine import Machine, OpCost, Unit
+from einsim.accel.memory import Memory
 from einsim.accel.parts import RESOURCES
 from einsim.specs.units import format_bytes, format_hertz
 
@@ -29,6 +33,11 @@ def long(machine: Machine) -> str:
     lines += [f"  {_memory(memory)}" for memory in machine.memories]
     leakage = "not stated" if machine.leakage_w is None else f"{machine.leakage_w:g} W"
     lines.append(f"leakage {leakage}")
+    if machine.launch != Launch():
+        start, touch = (f"{1e6 * each:g} us" for each in msgspec.structs.astuple(machine.launch))
+        lines.append(f"launch {start} an op, first touch {touch}")
+    if machine.power:
+        lines.append(f"power cap {machine.power.cap_w:g} W, energy by clock ^ {machine.power.exponent:g}")
     if machine.area_um2:
         without = f", {' and '.join(machine.area_not_stated)} not stated" if machine.area_not_stated else ""
         lines.append(f"area {total_um2(machine) / 1e6:.2f} mm2{without}")

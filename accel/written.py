@@ -11,20 +11,13 @@ from einsim.accel.codec import WrittenCodec
 from einsim.accel.composed import completed
 from einsim.accel.dispatch import Dispatch
 from einsim.accel.fitted import FittedConstant
-from einsim.accel.machine import (
-    DATAFLOWS,
-    Convention,
-    Fill,
-    Machine,
-    Memory,
-    OpCost,
-    Refresh,
-    Role,
-    Unit,
-    UnitKind,
-)
+from einsim.accel.launch import Launch, WrittenLaunch
+from einsim.accel.machine import DATAFLOWS, Convention, Fill, Machine, OpCost, Role, Unit, UnitKind
+from einsim.accel.memory import Memory, Refresh
 from einsim.accel.noc import WrittenNoc
+from einsim.accel.power import WrittenPower
 from einsim.accel.registers import OperandLoad, WrittenRegisters
+from einsim.accel.written_op import Latency, WrittenOp, stated
 from einsim.specs.errors import RuleError, below
 from einsim.specs.near import near
 from einsim.specs.schema import text
@@ -33,8 +26,6 @@ from einsim.specs.units import Bytes, BytesPerSecond, Hertz, Picojoules, Watts
 Count = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 """Rows, columns, lanes, cores: at least one, at most 65536."""
 
-Cycles = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
-Latency = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
 Bits = Annotated[int, msgspec.Meta(ge=1, le=64)]
 Name = Annotated[
     str, text("[A-Za-z][A-Za-z0-9_-]{0,63}", "a letter, then letters, digits, - and _, 64 at most")
@@ -47,58 +38,8 @@ Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Dataflow = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(DATAFLOWS)})]
 """One of `DATAFLOWS`, as the unit checks."""
 
-Widths = Annotated[
-    str, text("[1-9][0-9]{0,2}(x[1-9][0-9]{0,2})?", "bits such as 16, or 16x8 for two operands")
-]
-"""Bits of operands: `16` for both, `16x8` where they differ."""
-
 Area = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
-
-
-class WrittenWidth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An op on operands of one width: `16: {cycles: 4, energy: 1.2pJ}`."""
-
-    cycles: Cycles = 1
-    """Cycles between two issues of the op on one lane, on operands of this width."""
-    energy: Picojoules | None = None
-    """Energy of one op on one lane, on operands of this width; not stated where it is left out."""
-
-
-def _figure(written: float | None) -> float | None:
-    return None if written is None else float(written)
-
-
-class WrittenOp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One op as written: `exp: {made_of: {mac: 6}}` or `mac: {cycles: 1, energy: 17.1645pJ}`."""
-
-    cycles: Cycles = 1
-    """Cycles between two issues of this op on one lane."""
-    energy: Picojoules | None = None
-    """Energy of one op on one lane; not stated where it is left out."""
-    made_of: Annotated[dict[str, Cycles], msgspec.Meta(min_length=1)] | None = None
-    """Other ops of this unit that it is issued as, such as `{mac: 6}`: its cycles and energy are theirs."""
-    latency_cycles: Latency = 0
-    """Further cycles until the result is visible."""
-    by_bits: dict[Widths, WrittenWidth] = {}
-    """The op on operands of other widths than the unit's `bits`: `{16: {cycles: 2, energy: 0.9pJ}}`, or
-    `16x8` where the operands of a product differ. Widths in neither are made of passes of a narrower one.
-    """
-
-    def cost(self) -> OpCost:
-        """The machine's op."""
-        return OpCost(
-            cycles=self.cycles,
-            energy_pj=_figure(self.energy),
-            made_of=self.made_of,
-            latency_cycles=self.latency_cycles,
-            by_bits={
-                bits: OpCost(
-                    cycles=one.cycles, energy_pj=_figure(one.energy), latency_cycles=self.latency_cycles
-                )
-                for bits, one in self.by_bits.items()
-            },
-        )
 
 
 class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -193,8 +134,8 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             write_bytes_per_s=None if write is None else int(write) * copies,
             shared_port=shared,
             access_bytes=int(self.access),
-            read_pj=_figure(self.read_energy),
-            write_pj=_figure(self.read_energy if self.write_energy is None else self.write_energy),
+            read_pj=stated(self.read_energy),
+            write_pj=stated(self.read_energy if self.write_energy is None else self.write_energy),
             leakage_w=float(self.leakage) * copies,
             holds=self.holds,
             timing=self.timing,
@@ -345,6 +286,12 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The network that fills and empties memories next to cores; without it they begin a tile together."""
     dispatch: Dispatch | None = None
     """What starting work costs: `{run_cycles: 3000, op_cycles: 200}`."""
+    launch: WrittenLaunch | None = None
+    """What launching it takes beside, in seconds: `{start: 0.86us, first_touch: 0.76us}`."""
+    power: WrittenPower | None = None
+    """What the machine may draw: `{cap: 700W, exponent: 2, static: 160W}`; as much as it does where it is
+    left out.
+    """
     compiler: str = ""
     """The template (`einsim list mappings`) that stands for its own compiler, where a run asks for none; what
     suits where it is left out.
@@ -369,17 +316,28 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
         `units` stand by their dotted paths here, so that ops that were added to one are listed as assumed.
         """
+        leakage_w = stated(self.leakage)
+        if self.power and self.power.static is not None:
+            if leakage_w is not None:
+                raise RuleError("stands for leakage, which is written too", at=("power", "static"))
+            leakage_w = float(self.power.static)
+        ops = [unit.cost(op) for unit in units.values() for op in unit.ops]
+        if self.power and all(cost.energy_pj is None for cost in ops):
+            raise RuleError("needs the energy of ops, and no unit states any", at=("power", "cap"))
+        static_w = (leakage_w or 0.0) + sum(memory.leakage_w for memory in memories)
         return Machine(
             name=name,
             family=family,
             clock_hz=float(self.clock),
             memories=memories,
             units=tuple(units.values()),
-            leakage_w=_figure(self.leakage),
+            leakage_w=leakage_w,
             noc=self.noc.noc(multicast=multicast) if self.noc else None,
             multicast=multicast,
             technology=self.technology,
             dispatch=self.dispatch or Dispatch(),
+            launch=self.launch.launch() if self.launch else Launch(),
+            power=self.power.power(static_w) if self.power else None,
             compiler=self.compiler,
             sources=self.sources,
             assumed=(*self.assumed, *(path for at, unit in units.items() for path in self._added(at, unit))),

@@ -18,6 +18,7 @@ from __future__ import annotations
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import Books, keep_books, static_counts
 from einsim.dataflow.chain import chain_ticks
+from einsim.dataflow.held_down import under_cap
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.program import Op, Program, ScheduleNode
 from einsim.dataflow.result import Result
@@ -28,7 +29,15 @@ DISPATCH = "dispatch"
 
 
 def analyse(program: Program, machine: Machine) -> Result:
-    """Evaluate a program analytically: the level "analytical" of `einsim run`."""
+    """Evaluate a program analytically: the level "analytical" of `einsim run`.
+
+    SpecError where the machine has a power cap and doesn't state all energy, or no clock meets it.
+    """
+    return under_cap(program, machine, _analysed)
+
+
+def _analysed(program: Program, machine: Machine) -> Result:
+    """A program at its machine's full clock."""
     counts = static_counts(program)
     total = dict.fromkeys((engine.name for engine in program.engines), 0)
     for op in program.ops:
@@ -52,9 +61,9 @@ def analyse(program: Program, machine: Machine) -> Result:
 
 
 def seconds_of(program: Program, machine: Machine, ticks: int) -> float:
-    """Seconds of a run whose tiles take so many ticks: those of its dispatch come on top."""
-    dispatch_ticks = machine.dispatch.cycles(program.dispatched) * program.ticks_per_cycle
-    return (ticks + dispatch_ticks) / program.ticks_per_cycle / program.clock_hz
+    """Seconds of a run whose tiles take so many ticks: those of its start come on top."""
+    start_ticks = machine.start_cycles(program.dispatched, program.clock_hz) * program.ticks_per_cycle
+    return (ticks + start_ticks) / program.ticks_per_cycle / program.clock_hz
 
 
 def least_ticks(program: Program, counts: dict[int, dict[tuple[int, ...], int]]) -> int:
@@ -144,10 +153,10 @@ def make_result(
     timeline: tuple[object, ...] = (),
 ) -> Result:
     """Put time and books together; used by both levels. In the `ticks` of the tiles every unit does what
-    `breakdown_by_unit` says, in those of the dispatch nothing.
+    `breakdown_by_unit` says, in those of its start nothing.
     """
     pes = {engine.name: engine.pes for engine in program.engines if engine.kind == "unit"}
-    dispatch = machine.dispatch.cycles(program.dispatched)
+    dispatch = machine.start_cycles(program.dispatched, program.clock_hz)
     if dispatch:
         bound_by = {**bound_by, "schedule": bound_by["schedule"] + dispatch}
         stalls = {DISPATCH: dispatch, **stalls}

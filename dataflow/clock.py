@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from einsim.accel.machine import Machine, Memory
+from einsim.accel.machine import Machine
+from einsim.accel.memory import Memory
 from einsim.accel.port import whole_bytes
 from einsim.dataflow.program import MemoryAccess, Stream
 from einsim.dataflow.volume import MACHINE, PortWork

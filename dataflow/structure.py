@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.machine import Machine, OpCost, Unit
+from einsim.accel.memory import Memory
 
 
 class MachineStructure(NamedTuple):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from einsim.accel.families.buffered import BufferedFamily as BufferedFamilySpec
     from einsim.accel.gpu.machine import Gpu, gpu_names, load_gpu
     from einsim.accel.load import load_machine, preset_names
-    from einsim.accel.machine import Machine, Memory, OpCost, Unit
+    from einsim.accel.machine import Machine, OpCost, Unit
+    from einsim.accel.memory import Memory
     from einsim.accel.written import (
         Count,
         WrittenFamily as FamilySpec,

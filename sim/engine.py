@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Generator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +22,7 @@ import simpy
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import keep_books, static_counts
 from einsim.dataflow.analytical import bottleneck, engine_ticks, least_ticks, make_result, seconds_of
+from einsim.dataflow.held_down import under_cap
 from einsim.dataflow.program import Cost, Op, Program, Stream
 from einsim.dataflow.result import Result
 from einsim.sim.actor import Actor
@@ -59,8 +60,14 @@ def simulate(
 
     `jump` skips whole periods once the state repeats; the result is the same, cycle for cycle.
     Raises DeadlockError when operations wait for each other, and CutShort once it has gone through so many
-    `tiles`, skipped ones aside, or is later than `until_s`: with what the run takes at least.
+    `tiles`, skipped ones aside, or is later than `until_s`: with what the run takes at least. Under a power
+    cap each clock that is tried is a run; SpecError where energy isn't stated, or no clock meets the cap.
     """
+    return under_cap(program, machine, partial(_simulated, jump=jump, tiles=tiles, until_s=until_s))
+
+
+def _simulated(program: Program, machine: Machine, *, jump: bool, tiles: float, until_s: float) -> Result:
+    """A program at its machine's full clock."""
     finer, ports = timed(program, machine)
     run = Simulation(finer, jump, ports=ports)
     second = finer.ticks_per_cycle * finer.clock_hz

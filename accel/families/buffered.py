@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from einsim.accel.machine import Machine, Memory, Unit
+from einsim.accel.machine import Machine, Unit
+from einsim.accel.memory import Memory
 from einsim.accel.written import PeakDram, WrittenFamily, WrittenPort
 from einsim.specs.errors import below
 from einsim.specs.units import Bytes

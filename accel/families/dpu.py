@@ -12,7 +12,8 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 
 from einsim.accel.composed import completed
-from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.machine import Machine, OpCost, Unit
+from einsim.accel.memory import Memory
 from einsim.accel.parts import Part, part_named, part_names
 from einsim.accel.resources import ceil_div, check_fit, on_part, total
 from einsim.accel.written import Count, Name, WrittenDram, WrittenFamily

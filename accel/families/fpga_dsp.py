@@ -7,7 +7,8 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from einsim.accel.fabric.arrays import nm_chain, systolic_os
-from einsim.accel.machine import Machine, Memory, OpCost, Role, Unit
+from einsim.accel.machine import Machine, OpCost, Role, Unit
+from einsim.accel.memory import Memory
 from einsim.accel.parts import Part, part_named, part_names
 from einsim.accel.resources import blocks, ceil_div, check_fit, on_part, total
 from einsim.accel.written import Count, Name, WrittenDram, WrittenFamily, WrittenLanes, WrittenPort

@@ -7,17 +7,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from einsim.accel.machine import Machine, OpCost, Packs, Unit, total_pj
-from einsim.accel.written import (
-    Count,
-    Cycles,
-    Name,
-    PeakDram,
-    Share,
-    WrittenFamily,
-    WrittenLanes,
-    WrittenOp,
-    WrittenPort,
-)
+from einsim.accel.written import Count, Name, PeakDram, Share, WrittenFamily, WrittenLanes, WrittenPort
+from einsim.accel.written_op import Cycles, WrittenOp
 from einsim.specs.errors import RuleError, below
 from einsim.specs.units import Bytes
 

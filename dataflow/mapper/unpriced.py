@@ -34,10 +34,13 @@ def check_searchable(
     cascade: Cascade, machine: Machine, objective: str, starts: Sequence[Mapping] = ()
 ) -> None:
     """EinsimError where no unit can compute some Einsum, SpecError where a search for the least energy would
-    take what isn't stated for free, or a start leaves something on chip.
+    take what isn't stated for free, a start leaves something on chip, or a power cap moves the clock.
 
     Leakage may be missing: without it the energy that is compared is that of the actions.
     """
+    if machine.power:
+        rule = f"{machine.name} has a power cap, and a search doesn't know the clock that it leaves"
+        raise SpecError("", rule, where="--mapping auto", hint="give a mapping, or leave out `power`")
     for start in starts:
         if stay := stayers(start):
             rule = "has tensors that stay on chip, and what is searched reads and leaves all in DRAM"

@@ -8,7 +8,8 @@ from functools import cache, partial, reduce
 
 import numpy as np
 
-from einsim.accel.machine import Machine, Memory
+from einsim.accel.machine import Machine
+from einsim.accel.memory import Memory
 from einsim.dataflow.clock import port_name
 from einsim.dataflow.holds import levels
 from einsim.dataflow.templates.blocks import touched

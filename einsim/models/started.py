@@ -18,22 +18,27 @@ Figure = TypeVar("Figure", int, float)
 
 def run_s(machine: Machine | Gpu) -> float:
     """Seconds that starting a run takes; a GPU's kernels have theirs in their own times."""
-    return machine.dispatch.run_cycles / machine.clock_hz if isinstance(machine, Machine) else 0.0
+    return machine.run_cycles / machine.clock_hz if isinstance(machine, Machine) else 0.0
 
 
 def of_parts(machine: Machine | Gpu) -> Machine | Gpu:
     """The machine that parts of a run are judged on: starting the run is none of theirs."""
-    if not isinstance(machine, Machine) or not machine.dispatch.run_cycles:
+    if not isinstance(machine, Machine) or not machine.run_cycles:
         return machine
-    return msgspec.structs.replace(machine, dispatch=msgspec.structs.replace(machine.dispatch, run_cycles=0))
+    return msgspec.structs.replace(
+        machine,
+        dispatch=msgspec.structs.replace(machine.dispatch, run_cycles=0),
+        launch=msgspec.structs.replace(machine.launch, first_touch_s=0.0),
+    )
 
 
 def to_edge(result: Result, machine: Machine | Gpu) -> Result:
     """A piece's figures with the time of its cycles: the next begins at an edge of the clock.
 
-    What it leaks until there is counted. A GPU's time isn't cut to its clock.
+    What it leaks until there is counted. A GPU's time isn't cut to its clock, nor is a machine's whose clock
+    a power cap moves.
     """
-    if not isinstance(machine, Machine):
+    if not isinstance(machine, Machine) or machine.power:
         return result
     latency_s = result.cycles / machine.clock_hz
     leaked = {LEAKAGE: machine.static_w * (latency_s - result.latency_s)} if machine.static_w else {}
@@ -45,9 +50,9 @@ def to_edge(result: Result, machine: Machine | Gpu) -> Result:
 
 def started(result: Result, machine: Machine | Gpu, runs: int | Fraction) -> Result:
     """The first part's figures with those of so many starts: no unit does anything meanwhile."""
-    if not isinstance(machine, Machine) or not machine.dispatch.run_cycles:
+    if not isinstance(machine, Machine) or not machine.run_cycles:
         return result
-    cycles = math.ceil(machine.dispatch.run_cycles * runs)
+    cycles = math.ceil(machine.run_cycles * runs)
     seconds = run_s(machine) * float(runs)
     whole = result.cycles + cycles
     leaked = {LEAKAGE: machine.static_w * seconds} if machine.static_w else {}

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.machine import Machine, OpCost, Unit
+from einsim.accel.memory import Memory
 from einsim.dataflow.account import Counts
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Compute, Mapping, chain, keep

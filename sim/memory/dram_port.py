@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from einsim.accel.machine import Memory
+from einsim.accel.memory import Memory
 from einsim.sim.actor import Actor
 from einsim.sim.dram.bursts import ROW_BITS, TENSOR, lay, most_bursts, radix
 from einsim.sim.dram.channels import (

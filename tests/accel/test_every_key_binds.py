@@ -167,6 +167,8 @@ CHANGES: dict[str, Change] = {
     "vec.packs": Change(["lines"]), "stops": Change("dram"), "mm.follows": Change("mm"), "vec.follows": Change("mm"),
     "tables.bits": Change(8, base={"cycles": 1}, also={"^bits": [8, 16]}), "tables.cycles": Change(9, base={"bits": 16}),
     "wide_run_cycles": Change(500, base={"precision": 16}),
+    "start": Change("1us"), "first_touch": Change("1us"), "cap": Change("0.11W"),
+    "exponent": Change(0.0, base={"cap": "0.11W"}), "static": Change("0.2W", base={"cap": "1W", "^leakage": None}),
     "run_cycles": Change(500), "op_cycles": Change(500), "compiler": Change("unfused"),
     "precision": Change(16), "efficiency": Change(0.5), "int8": Change(2), "int16": Change(1), "units": Change(2),
     "width_bits": Change(64), "part": Change("u280", base={"part": "vhk158", "clock": "1GHz"}), "channels": Change(8), "placement": Change("bad"),

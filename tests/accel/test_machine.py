@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.machine import Machine, OpCost, Unit
+from einsim.accel.memory import Memory
 from einsim.specs.errors import RuleError
 
 

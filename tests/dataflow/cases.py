@@ -6,7 +6,8 @@ import random
 
 import msgspec
 
-from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.machine import Machine, OpCost, Unit
+from einsim.accel.memory import Memory
 from einsim.accel.registers import RegisterFile
 from einsim.dataflow.legality import check
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from einsim.accel.load import load_machine, preset_names
-from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.machine import Machine, OpCost, Unit
+from einsim.accel.memory import Memory
 from einsim.accel.registers import RegisterFile
 from einsim.dataflow.account import MOVES, action_pj, priced
 from einsim.dataflow.analytical import analyse

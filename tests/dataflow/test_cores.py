@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einsim.accel.load import load_machine
-from einsim.accel.machine import Memory, OpCost, Unit
+from einsim.accel.machine import OpCost, Unit
+from einsim.accel.memory import Memory
 from einsim.dataflow.analytical import analyse
 from einsim.dataflow.cores import copied, going_round, most_places
 from einsim.dataflow.legality import check

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.machine import Machine, OpCost, Unit
+from einsim.accel.memory import Memory
 from einsim.accel.registers import RegisterFile
 from einsim.dataflow.holds import paths, role_of, roles_of
 from einsim.dataflow.legality import check

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from einsim.accel.load import load_machine
-from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.machine import Machine, OpCost, Unit
+from einsim.accel.memory import Memory
 from einsim.accel.noc import Noc
 from einsim.accel.registers import RegisterFile
 from einsim.dataflow.analytical import analyse

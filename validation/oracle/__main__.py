@@ -8,7 +8,8 @@ from collections import Counter
 import msgspec
 from rich.console import Console
 
-from einsim.accel.machine import Memory, Unit
+from einsim.accel.machine import Unit
+from einsim.accel.memory import Memory
 from einsim.dataflow.mapping_text import mapping_text
 from einsim.validation.oracle.compare import Disagreement, DrawnCase, draw, judge
 from einsim.validation.oracle.draw_cascade import KINDS

@@ -7,7 +7,8 @@ import random
 import msgspec
 
 from einsim.accel.codec import Codec
-from einsim.accel.machine import Fill, Machine, Memory, OpCost, Role, Unit, UnitKind
+from einsim.accel.machine import Fill, Machine, OpCost, Role, Unit, UnitKind
+from einsim.accel.memory import Memory
 from einsim.accel.noc import Noc
 from einsim.accel.registers import OperandLoad, RegisterFile
 

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from einsim.accel.machine import Machine, Memory, OpCost, Role, Unit
+from einsim.accel.machine import Machine, OpCost, Role, Unit
+from einsim.accel.memory import Memory
 from einsim.accel.registers import RegisterFile
 from einsim.dataflow.mapper.model import cost
 from einsim.dataflow.mapper.space import MapSpace

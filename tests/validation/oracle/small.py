@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from einsim.accel.machine import Machine, Memory, OpCost, Unit
+from einsim.accel.machine import Machine, OpCost, Unit
+from einsim.accel.memory import Memory
 from einsim.accel.registers import RegisterFile
 from einsim.dataflow.mapping import Mapping, Node
 from einsim.validation.oracle.walk import Execution, run
