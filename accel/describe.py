@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from einsim.accel.area import total_um2
-from einsim.accel.launch import Launch
+from einsim.accel.launch import LaunchCost
 from einsim.accel.machine import Machine, OpCost, Unit
 from einsim.accel.memory import Memory
 from einsim.accel.parts import RESOURCES
@@ -33,7 +33,7 @@ def long(machine: Machine) -> str:
     lines += [f"  {_memory(memory)}" for memory in machine.memories]
     leakage = "not stated" if machine.leakage_w is None else f"{machine.leakage_w:g} W"
     lines.append(f"leakage {leakage}")
-    if machine.launch != Launch():
+    if machine.launch != LaunchCost():
         start, touch = (f"{1e6 * each:g} us" for each in msgspec.structs.astuple(machine.launch))
         lines.append(f"launch {start} an op, first touch {touch}")
     if machine.power:

@@ -9,7 +9,7 @@ import msgspec
 from einsim.specs.units import Seconds
 
 
-class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LaunchCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds in which nothing else runs."""
 
     start_s: float = 0.0
@@ -36,9 +36,9 @@ class WrittenLaunch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     first_touch: Seconds = Seconds(0)
     """Once a run: until the first bytes come from DRAM, beyond what any later ones take."""
 
-    def launch(self) -> Launch:
+    def launch(self) -> LaunchCost:
         """The machine's."""
-        return Launch(start_s=float(self.start), first_touch_s=float(self.first_touch))
+        return LaunchCost(start_s=float(self.start), first_touch_s=float(self.first_touch))
 
 
 def _whole(cycles: float) -> int:

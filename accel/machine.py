@@ -11,7 +11,7 @@ import msgspec
 
 from einsim.accel.dispatch import Dispatch
 from einsim.accel.hosts import Bonds, check_hosts
-from einsim.accel.launch import Launch
+from einsim.accel.launch import LaunchCost
 from einsim.accel.links import Links, check_buses, check_links
 from einsim.accel.memory import Memory
 from einsim.accel.noc import Noc
@@ -217,7 +217,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     resources: dict[str, int] = {}
     technology: str = ""
     dispatch: Dispatch = Dispatch()
-    launch: Launch = Launch()
+    launch: LaunchCost = LaunchCost()
     power: Power | None = None
     compiler: str = ""
     replicas: int = 1

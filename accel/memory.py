@@ -32,6 +32,9 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `copies`: one such memory stands in each of so many cores; capacity, rates and leakage are of all. A core
     reaches its own only, and has there what its points of the ranks along the cores need. `value_bits`:
     narrower values take so many bits here, as in accumulators. `codec`: how zeros are coded here.
+    What a transfer reads here can be used `latency_cycles` of the machine's clock after its last byte passed;
+    transfers that fill or empty a memory with `outstanding` wait until fewer than so many of them are between
+    their start and that.
     """
 
     name: str
@@ -57,6 +60,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     copies: int = 1
     value_bits: int = 0
     codec: Codec | None = None
+    latency_cycles: int = 0
+    outstanding: int = 0
 
     def __post_init__(self) -> None:
         if self.parent == ():
@@ -68,9 +73,11 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if bool(self.bus) != (self.bus_bytes_per_s is not None):
             lacks, has = ("bus_bandwidth", "bus") if self.bus else ("bus", "bus_bandwidth")
             raise RuleError(f"is missing beside {has}: {self.name}'s bus needs both", at=(lacks,))
-        for word in ("bus", "descriptor_cycles", "dma_engines", "value_bits"):
+        for word in ("bus", "descriptor_cycles", "dma_engines", "value_bits", "outstanding"):
             if self.parent is None and getattr(self, word):
                 raise RuleError("stands on the memory that is filled, not on DRAM", at=(word,))
+        if self.timing and self.latency_cycles:
+            raise RuleError("a timing has its own", got=self.latency_cycles, at=("latency_cycles",))
         if self.timing and self.banks > 1:
             raise RuleError("a timing has its own banks", got=self.banks, at=("banks",))
         if self.timing and self.parent is not None:

@@ -11,7 +11,7 @@ from einsim.accel.codec import WrittenCodec
 from einsim.accel.composed import completed
 from einsim.accel.dispatch import Dispatch
 from einsim.accel.fitted import FittedConstant
-from einsim.accel.launch import Launch, WrittenLaunch
+from einsim.accel.launch import LaunchCost, WrittenLaunch
 from einsim.accel.machine import DATAFLOWS, Convention, Fill, Machine, OpCost, Role, Unit, UnitKind
 from einsim.accel.memory import Memory, Refresh
 from einsim.accel.noc import WrittenNoc
@@ -90,6 +90,14 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Cycles that every transfer which fills or empties this memory costs before its first byte."""
     dma_engines: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     """Engines that these transfers take turns on, from descriptor to last byte; 0: as many as are wanted."""
+
+    latency_cycles: Latency = 0
+    """Cycles until what a transfer has read here can be used, beyond those that its bytes take to pass."""
+    outstanding: Annotated[int, msgspec.Meta(ge=0, le=65536)] = 0
+    """Transfers that fill or empty this memory which may be under way at once, from their start until what
+    they bring can be used; 0: as many as there are buffers for.
+    """
+
     value_bits: Bits | None = None
     """Bits of a value here at the least, such as 32 in accumulators: narrower ones are widened for it."""
     codec: WrittenCodec | None = None
@@ -150,6 +158,8 @@ class WrittenPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             copies=copies,
             value_bits=self.value_bits or 0,
             codec=self.codec.codec() if self.codec else None,
+            latency_cycles=self.latency_cycles,
+            outstanding=self.outstanding,
         )
 
 
@@ -336,7 +346,7 @@ class WrittenMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             multicast=multicast,
             technology=self.technology,
             dispatch=self.dispatch or Dispatch(),
-            launch=self.launch.launch() if self.launch else Launch(),
+            launch=self.launch.launch() if self.launch else LaunchCost(),
             power=self.power.power(static_w) if self.power else None,
             compiler=self.compiler,
             sources=self.sources,

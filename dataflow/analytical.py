@@ -7,7 +7,8 @@ Bound of a node, over all its iterations (T):
     pipeline           max of T(child) and of every engine's busy time below it
     loop               T(body)
 
-and of the whole program its dependent chain (`einsim.dataflow.chain`), if that is longer. Each is a true
+and of the whole program its dependent chain (`einsim.dataflow.chain`), or what latency leaves of transfers
+of which only so many may be under way (`einsim.dataflow.in_flight`), if that is longer. Each is a true
 bound: an engine serves one operation at a time, a sequence lets one child run at a time and ends an iteration
 before the next begins, and a pipeline can't beat its busiest engine. Memory and compute overlap perfectly
 inside a pipeline.
@@ -19,6 +20,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.account import Books, keep_books, static_counts
 from einsim.dataflow.chain import chain_ticks
 from einsim.dataflow.held_down import under_cap
+from einsim.dataflow.in_flight import in_flight_ticks
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.program import Op, Program, ScheduleNode
 from einsim.dataflow.result import Result
@@ -71,7 +73,7 @@ def least_ticks(program: Program, counts: dict[int, dict[tuple[int, ...], int]])
     ticks = [engine_ticks(op, counts[op.id]) for op in program.ops]
     runs = [sum(counts[op.id].values()) for op in program.ops]
     bounds = Bounds(program, ticks, runs, [op.latency_ticks for op in program.ops])
-    return max(bounds.of(program.shape), chain_ticks(program, counts))
+    return max(bounds.of(program.shape), chain_ticks(program, counts), in_flight_ticks(program, counts))
 
 
 def bottleneck(busiest: str, total: dict[str, int], ticks: int) -> str:

@@ -17,7 +17,7 @@ from einsim.dataflow.account import static_counts
 from einsim.dataflow.analytical import Bounds
 from einsim.dataflow.chain import chain_ticks
 from einsim.dataflow.program import Action, Op, Program, ProgramLoop, ScheduleNode, Wait
-from einsim.dataflow.volume import Rates, Tally, tally_of
+from einsim.dataflow.volume import Rates, Tally, latency_at, tally_of
 from einsim.specs.arrays import Floats
 
 #: Ticks of a tile of each kind by engine, and how often it occurs, in the order in which they occur first.
@@ -120,7 +120,7 @@ class Ends:
         """
         ops = self.program.ops
         at = [rates or own for own in self.rates]
-        latency = [op.latency_ticks and op.latency_ticks * (rates[op.engine] if rates else 1) for op in ops]
+        latency = [latency_at(op, rates) if rates else op.latency_ticks for op in ops]
         ticks, tiles = list[dict[str, int]](), list[Kinds]()
         for op, tally in self.pairs:
             kinds, there = (tally.kinds, at[op.id]) if op.id not in free else ((), None)

@@ -104,6 +104,7 @@ def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: L
         outermost=machine.dram.name,
         dispatched=dispatched(mapping.tree),
         dma={f"dma {memory.name}": memory.dma_engines for memory in machine.memories if memory.dma_engines},
+        windows={f"window {one.name}": one.outstanding for one in machine.memories if one.outstanding},
     )
 
 
@@ -226,7 +227,7 @@ def _op(
 ) -> Op:  # fmt: skip
     tiles = counted(draft, layout, cascade, machine, clock, turns, known)
     latency = 0
-    engine = dma = ""
+    engine = dma = window = ""
     if draft.kind == "compute":
         node = draft.leaf.node
         engine = node.unit
@@ -237,8 +238,11 @@ def _op(
         outer = machine.memory(target if draft.kind == "store" else source)
         engine = clock.port(outer, draft.subject, draft.kind == "load")
         inner = target if draft.kind == "load" else source
-        if any(memory.name == inner and memory.dma_engines for memory in machine.memories):
-            dma = f"dma {inner}"
+        reading = [memory for memory in machine.memories if memory.name == source]
+        latency = sum(memory.latency_cycles for memory in reading)
+        for memory in (memory for memory in machine.memories if memory.name == inner):
+            dma = f"dma {inner}" if memory.dma_engines else ""
+            window = f"window {inner}" if memory.outstanding else ""
     return Op(
         id=number,
         name=draft.name,
@@ -253,6 +257,7 @@ def _op(
         key_ranks=tiles.key_ranks,
         costs=Costs(tiles.volumes, clock.rates),
         dma=dma,
+        window=window,
         resumed=tuple(draft.path[at] for at in tiles.resumed),
         wide=tiles.wide,
         cut=tiles.cut,

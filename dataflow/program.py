@@ -168,6 +168,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     key_ranks: tuple[str, ...]
     costs: Mapping[tuple[int, ...], Cost]
     dma: str = ""  # engines of which it takes one, from its descriptor to its last byte
+    window: str = ""  # of whose room it takes one, from its first byte until its result is visible
     resumed: tuple[int, ...] = ()  # loops over reduced ranks: later iterations go on with partial sums
     wide: bool = False  # partial sums are wider than results
     cut: Cut | None = None  # what bounds leave of its tiles
@@ -205,6 +206,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     shape: ScheduleNode
     buffers: dict[str, int]  # memory -> bytes held at most
     dma: dict[str, int] = {}  # DMA engines by the name that operations give
+    windows: dict[str, int] = {}  # transfers that may be under way by the name that operations give
     notes: tuple[str, ...] = ()
     outermost: str = ""  # the memory that holds what no keep does
     dispatched: int = 1  # children of its outermost sequence, or the whole

@@ -178,8 +178,14 @@ def costs_of(op: Op) -> Costs:
 
 def op_at(op: Op, rates: Rates) -> Op:
     """An unpriced operation on a machine of these rates."""
-    latency = op.latency_ticks * rates[op.engine] if op.latency_ticks else 0
-    return msgspec.structs.replace(op, costs=Costs(costs_of(op).tiles, rates), latency_ticks=latency)
+    return msgspec.structs.replace(
+        op, costs=Costs(costs_of(op).tiles, rates), latency_ticks=latency_at(op, rates)
+    )
+
+
+def latency_at(op: Op, rates: Rates) -> int:
+    """Ticks of an unpriced operation's latency: cycles of its unit, of a transfer those of the machine."""
+    return op.latency_ticks and op.latency_ticks * rates[op.engine if op.kind == "compute" else MACHINE]
 
 
 def finer(op: Op, factor: int) -> Op:

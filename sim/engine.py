@@ -108,7 +108,7 @@ class Simulation:
             )
             for engine in program.engines
         }  # fmt: skip
-        for name, count in program.dma.items():
+        for name, count in (*program.dma.items(), *program.windows.items()):
             self.servers[name] = Server(self.env, self.at_end_of_tick, name, first_come=True, room=count)
         self.ledger = Ledger(program, watch)
         self.parts: tuple[Stateful, ...] = (*self.actors, *self.servers.values(), self.ledger)
@@ -186,10 +186,12 @@ class Simulation:
             dma = self.servers.get(op.dma)
             if dma is not None:
                 yield from self._set_up(actor, dma, cost)
-            if server is not None:
-                actor.phase = "queued"
-                actor.version += 1
-                yield server.request(actor)
+            window = self.servers.get(op.window)
+            for engine in (window, server):
+                if engine is not None:
+                    actor.phase = "queued"
+                    actor.version += 1
+                    yield engine.request(actor)
             actor.phase = "serving"
             actor.started_at = self.now()
             self.ledger.start(actor, self.now(), cost)
@@ -312,6 +314,8 @@ class Simulation:
     def _complete(self, actor: Actor, position: list[int]) -> None:
         actor.completed = position
         actor.version += 1
+        if actor.op.window:
+            self.servers[actor.op.window].release()
         self.ledger.finish(self.now())
         if self.watch is not None:
             self.watch.completed(actor, self.now())

@@ -1,4 +1,4 @@
-"""Launch and power cap: what starting takes comes on top, and a run is held down until its power meets the cap."""
+"""LaunchCost and power cap: what starting takes comes on top, and a run is held down until its power meets the cap."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from einsim.accel.launch import Launch
+from einsim.accel.launch import LaunchCost
 from einsim.accel.load import load_machine
 from einsim.accel.power import Power
 from einsim.dataflow.analytical import analyse
@@ -24,7 +24,7 @@ FULL = msgspec.structs.replace(load_machine("fusemax-cloud"), leakage_w=20.0)
 
 def run(machine, level, seq=1024, dram=None):
     cascade = find_workload("attention").build({"b": "1", "h": "4", "seq": str(seq), "passes": "1"})
-    plain = msgspec.structs.replace(machine, power=None, launch=Launch())
+    plain = msgspec.structs.replace(machine, power=None, launch=LaunchCost())
     return level(lower(build_mapping(cascade, plain), cascade, machine), machine)
 
 
@@ -34,7 +34,7 @@ def capped(cap_w, exponent=2.0, machine=FULL):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_launch_comes_on_top_of_a_run_and_every_units_cycles_add_up(level):
-    told = msgspec.structs.replace(FULL, launch=Launch(start_s=3e-6, first_touch_s=1e-6))
+    told = msgspec.structs.replace(FULL, launch=LaunchCost(start_s=3e-6, first_touch_s=1e-6))
     before, after = run(FULL, level), run(told, level)
     assert after.latency_s - before.latency_s == pytest.approx(4e-6, abs=2 / FULL.clock_hz)
     assert all(sum(rows.values()) == after.cycles for rows in after.breakdown_by_unit.values())
