@@ -73,7 +73,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `accumulator_bits` is the width of sums while they are partial; none, or less than the result's: that of
     the result. `operand_load`: how a systolic array's stationary values load. `packs`: what an array of
     pixels may lay beside those of a line, or beside few channels (`einsim.dataflow.spatial`). `stops`: a
-    memory of which nothing moves while this unit computes.
+    memory of which nothing moves while this unit computes. `overlap`: the order of the norm of a tile's own
+    cycles and of what its operands take at each port, for which it holds the unit; 0: they overlap wholly.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     follows: str = ""
     packs: tuple[Packs, ...] = ()
     stops: str = ""
+    overlap: float = 0.0
 
     def __post_init__(self) -> None:
         if self.convention and (self.kind != "systolic" or not {"rows", "cols"} <= set(self.dims)):

@@ -230,6 +230,10 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What the edges of a systolic tile cost: `scale-sim`, `edge-aware`, `overlapped`; its streaming only
     where it is left out.
     """
+    overlap: Annotated[float, msgspec.Meta(ge=1, le=64)] | None = None
+    """How far a tile's own cycles and what its operands take at each memory port overlap: it holds the unit
+    for their norm of this order. 1: one after the other; wholly, as ports are free, where it is left out.
+    """
     operand_load: OperandLoad | None = None
     """How a systolic array's stationary operand loads: `{rows_per_cycle: 8, hidden: false}`; a row a cycle,
     behind the fold before, where it is left out.
@@ -266,6 +270,7 @@ class WrittenLanes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             convention=self.convention,
             accumulator_bits=self.accumulator_bits,
             operand_load=self.operand_load or OperandLoad(),
+            overlap=self.overlap or 0.0,
         )
 
     def _reduction_latency_cycles(self, dims: dict[str, int]) -> dict[str, int]:

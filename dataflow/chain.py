@@ -18,7 +18,7 @@ import msgspec
 from einsim.dataflow.iteration import Path, path_of
 from einsim.dataflow.lookup import Lookup
 from einsim.dataflow.program import Op, Program, ProgramLoop, ScheduleNode
-from einsim.dataflow.volume import Costs, Rates, op_at
+from einsim.dataflow.volume import Costs, Rates, op_at, tally_of
 
 MOST = 4096
 """Instances up to which all are looked at."""
@@ -36,6 +36,10 @@ def chain_ticks(
     units = [(rates or op.costs.rates)[op.engine] for op in computes if isinstance(op.costs, Costs)]
     if len(units) < len(computes):
         return _chain_ticks(program, counts)
+    halting = any(kind.overlap for op in computes for kind, _ in tally_of(op, counts[op.id])[0].kinds)
+    if halting:  # then ports' rates count, too
+        ops = program.ops if rates is None else tuple(op_at(op, rates) for op in program.ops)
+        return _chain_ticks(msgspec.structs.replace(program, ops=ops), counts)
     scale = math.gcd(*units)
     known = tuple(unit // scale for unit in units)
     if known not in program.chains:

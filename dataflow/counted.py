@@ -228,6 +228,7 @@ def _compute_volume(
             actions=cost.actions,
             points=cost.points,
             active=(node.unit, cost.active_pe_cycles),
+            overlap=machine.unit(node.unit).overlap,
             rounded=cost.rounded,
         )
 

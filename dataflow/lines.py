@@ -112,6 +112,7 @@ def _shape(volume: Volume) -> object:
     return (
         tuple(rate for rate, _ in volume.own), tuple((port, rate) for port, rate, _ in volume.streams),
         tuple(accesses), tuple(volume.actions), volume.active[0], volume.setup_cycles, volume.rounded,
+        volume.overlap,
     )  # fmt: skip
 
 
@@ -136,5 +137,5 @@ def _with(volume: Volume, number: Iterator[int]) -> Volume:
     return Volume(
         own=own, streams=streams, accesses=accesses, actions={name: next(number) for name in volume.actions},
         points=next(number), active=(volume.active[0], next(number)), setup_cycles=volume.setup_cycles,
-        rounded=volume.rounded,
+        rounded=volume.rounded, overlap=volume.overlap,
     )  # fmt: skip

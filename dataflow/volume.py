@@ -7,8 +7,9 @@ tiles of one operation, added up once, and `Costs` price them for one machine.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ class PortWork(NamedTuple):
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """One instance of an operation: what `Cost` has, before it is priced. `own` is (rate, amount) on the
-    operation's own engine, `active` the same of its PEs.
+    operation's own engine, `active` the same of its PEs. `overlap`: how far its streams hinder it (`held`).
     """
 
     own: tuple[tuple[str, int], ...] = ()
@@ -44,6 +45,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     setup_cycles: int = 0
     points: int = 0
     active: tuple[str, int] = (MACHINE, 0)
+    overlap: float = 0.0
     rounded: bool = False  # up, where its tile has too many points to visit
 
     def priced(self, rates: Rates) -> Cost:
@@ -51,8 +53,9 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
         streams: dict[str, int] = {}
         for work in self.streams:
             streams[work.port] = streams.get(work.port, 0) + work.amount * rates[work.rate]
+        own = sum(amount * rates[rate] for rate, amount in self.own)
         return Cost(
-            ticks=sum(amount * rates[rate] for rate, amount in self.own),
+            ticks=held(own, streams.values(), self.overlap),
             streams=tuple(Stream(port=port, ticks=ticks) for port, ticks in streams.items()),
             accesses=self.accesses,
             actions=self.actions,
@@ -62,18 +65,33 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def held(own: int, streams: Iterable[int], overlap: float) -> int:
+    """Ticks that a tile holds its engine for its own work and what its operands hinder it: a norm of both and
+    of the order `overlap` (1: one after the other). Of no order, 0, they overlap wholly.
+    """
+    moved = [ticks for ticks in streams if ticks]
+    if not overlap or not moved or not own:
+        return own
+    most = max(own, *moved)
+    share = math.fsum((ticks / most) ** overlap for ticks in (own, *moved)) ** (1 / overlap)
+    return max(own, round(float(most * share)))
+
+
 class Kind(NamedTuple):
     """The work of one instance, on the operation's own engine and on others: many tiles are of one kind."""
 
     own: tuple[tuple[str, int], ...]
     streams: tuple[PortWork, ...]
+    overlap: float = 0.0
 
     def ticks(self, engine: str, rates: Rates) -> dict[str, int]:
         """Ticks on the operation's own engine and on the ports that it streams through."""
-        found = {engine: sum(amount * rates[rate] for rate, amount in self.own)}
+        streams: dict[str, int] = {}
         for port, rate, amount in self.streams:
-            found[port] = found.get(port, 0) + amount * rates[rate]
-        return found
+            streams[port] = streams.get(port, 0) + amount * rates[rate]
+        own = sum(amount * rates[rate] for rate, amount in self.own)
+        mine = held(own, streams.values(), self.overlap)
+        return {**streams, engine: mine + streams.get(engine, 0)}
 
 
 class Tally:
@@ -108,7 +126,7 @@ class Tally:
         self.own, self.streams, self.active = tuple(own.items()), tuple(streams.items()), active.items()
         kinds: Counter[Kind] = Counter()
         for key, times in counts.items():
-            kinds[Kind(volumes[key].own, volumes[key].streams)] += times
+            kinds[Kind(volumes[key].own, volumes[key].streams, volumes[key].overlap)] += times
         self.kinds = tuple(kinds.items())
 
     def engine_ticks(self, engine: str, rates: Rates) -> dict[str, int]:
@@ -131,6 +149,8 @@ class Tally:
 
     def own_ticks(self, rates: Rates) -> int:
         """Ticks of all tiles on the operation's own engine."""
+        if any(kind.overlap for kind, _ in self.kinds):
+            return sum(kind.ticks("", rates)[""] * times for kind, times in self.kinds)
         return sum(amount * rates[rate] for rate, amount in self.own)
 
     def active_ticks(self, rates: Rates) -> int:

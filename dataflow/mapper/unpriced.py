@@ -41,6 +41,9 @@ def check_searchable(
     if machine.power:
         rule = f"{machine.name} has a power cap, and a search doesn't know the clock that it leaves"
         raise SpecError("", rule, where="--mapping auto", hint="give a mapping, or leave out `power`")
+    if halting := [unit.name for unit in machine.units if unit.overlap]:
+        rule = f"a search takes all of a tile to overlap, and that of {', '.join(halting)} doesn't"
+        raise SpecError("", rule, where="--mapping auto", hint="give a mapping, or leave out `overlap`")
     for start in starts:
         if stay := stayers(start):
             rule = "has tensors that stay on chip, and what is searched reads and leaves all in DRAM"

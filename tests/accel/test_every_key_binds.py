@@ -132,7 +132,7 @@ CHANGES: dict[str, Change] = {
     "fpga-dsp dram.row_hit_cap": Change(1, base={**TIMED, "^buffer_port.dma_engines": 4, "^buffers.weights.width_bits": 1024}),
     "generic memories.dram.row_hit_cap": Change(1, base={**TIMED, "^gb.dma_engines": 4}),
     "generic memories.gb.row_hit_cap": Change(1, base=TIMED), "port.row_hit_cap": Change(1, base=TIMED),
-    "banks": Change(4), "outstanding": Change(1, base={"^dram.latency_cycles": 200}),
+    "overlap": Change(1.0), "banks": Change(4), "outstanding": Change(1, base={"^dram.latency_cycles": 200}),
     "bus": Change("shared", also={"bus_bandwidth": "0.1GB/s"}),
     "bus_bandwidth": Change("0.1GB/s", base={"bus": "shared", "bus_bandwidth": "64GB/s"}),
     "value_bits": Change(64), "codec.format": Change("pattern"), "codec.run_bits": Change(1, base=RUNS), "codec.word": Change("4B", base=RUNS),
