@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -291,9 +291,11 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Power that is drawn all the time, as far as it is stated: the machine's own and its memories'."""
         return (self.leakage_w or 0.0) + sum(memory.leakage_w for memory in self.memories)
 
-    def start_cycles(self, ops: int, clock_hz: float) -> int:
-        """Cycles in which a run of so many ops is started, at a clock to which the machine is held down."""
-        return self.dispatch.cycles(ops) + self.launch.cycles(ops, clock_hz)
+    def start_cycles(self, ops: int, clock_hz: float, grouped: Sequence[tuple[int, int]] = ()) -> int:
+        """Cycles in which a run of so many ops, with `grouped` attention (`Dispatch.cycles`), is started, at
+        a clock to which the machine is held down.
+        """
+        return self.dispatch.cycles(ops, grouped) + self.launch.cycles(ops, clock_hz)
 
     @property
     def run_cycles(self) -> int:

@@ -64,8 +64,8 @@ def _analysed(program: Program, machine: Machine) -> Result:
 
 def seconds_of(program: Program, machine: Machine, ticks: int) -> float:
     """Seconds of a run whose tiles take so many ticks: those of its start come on top."""
-    start_ticks = machine.start_cycles(program.dispatched, program.clock_hz) * program.ticks_per_cycle
-    return (ticks + start_ticks) / program.ticks_per_cycle / program.clock_hz
+    start = machine.start_cycles(program.dispatched, program.clock_hz, program.grouped)
+    return (ticks + start * program.ticks_per_cycle) / program.ticks_per_cycle / program.clock_hz
 
 
 def least_ticks(program: Program, counts: dict[int, dict[tuple[int, ...], int]]) -> int:
@@ -158,7 +158,7 @@ def make_result(
     `breakdown_by_unit` says, in those of its start nothing.
     """
     pes = {engine.name: engine.pes for engine in program.engines if engine.kind == "unit"}
-    dispatch = machine.start_cycles(program.dispatched, program.clock_hz)
+    dispatch = machine.start_cycles(program.dispatched, program.clock_hz, program.grouped)
     if dispatch:
         bound_by = {**bound_by, "schedule": bound_by["schedule"] + dispatch}
         stalls = {DISPATCH: dispatch, **stalls}

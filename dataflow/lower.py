@@ -36,6 +36,7 @@ from einsim.specs.progress import telling
 from einsim.specs.remembered import Remembered
 from einsim.workloads.ahead import Dependence, initial_only
 from einsim.workloads.cascade import Access, Cascade
+from einsim.workloads.recognised import grouped_queries
 
 _PROGRAMS: Final = Remembered[Program](1_000_000, lambda one: sum(len(op.costs) for op in one.ops))
 Where = tuple[tuple[int, ...], dict[int, str]]
@@ -103,6 +104,7 @@ def _on_structure(mapping: Mapping, cascade: Cascade, machine: Machine, known: L
         macs=cascade.macs,
         outermost=machine.dram.name,
         dispatched=dispatched(mapping.tree),
+        grouped=grouped_queries(cascade),
         dma={f"dma {memory.name}": memory.dma_engines for memory in machine.memories if memory.dma_engines},
         windows={f"window {one.name}": one.outstanding for one in machine.memories if one.outstanding},
     )

@@ -210,6 +210,7 @@ class Program(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     notes: tuple[str, ...] = ()
     outermost: str = ""  # the memory that holds what no keep does
     dispatched: int = 1  # children of its outermost sequence, or the whole
+    grouped: tuple[tuple[int, int], ...] = ()  # (heads that share keys, queries of all) of attention
     macs: int | None = None  # multiply-accumulates that the workload asks for, None: not known
 
     @cached_property

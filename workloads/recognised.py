@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import msgspec
 
@@ -64,6 +65,11 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
         return self.cascade.size(self.rank(name)) if self.rank(name) else 1
 
     @property
+    def group(self) -> int:
+        """Query heads that share a head of keys, whose queries come together."""
+        return math.prod(map(self.cascade.size, self.matching.ranks["p"][:-1]))
+
+    @property
     def keys(self) -> int:
         """Keys, whether or not they are walked in blocks."""
         return self.size("m")
@@ -102,6 +108,16 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
     def whole(self) -> bool:
         """Whether the cascade has nothing else, and no changes."""
         return not self.changes and len(self.matching.einsums) == len(self.cascade.einsums)
+
+
+@lru_cache(maxsize=1024)
+def grouped_queries(cascade: Cascade) -> tuple[tuple[int, int], ...]:
+    """Of each place where several heads of queries share one of keys: how many, and queries of all heads."""
+    found = (*attentions(cascade, 1), *attentions(cascade, 3))
+    return tuple(
+        (one.group, math.prod(map(cascade.size, one.heads)) * one.size("p"))
+        for one in found if one.group > 1
+    )  # fmt: skip
 
 
 def attentions(cascade: Cascade, passes: int) -> tuple[Attention, ...]:

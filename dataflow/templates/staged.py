@@ -4,7 +4,8 @@ An op is a product with what is done to its result point by point, or a run of E
 In one buffer each, operands and results stand whole in the memory that the units read: loading, computing and
 storing follow each other. A result that another op reads stays there where there is room. Where an op's
 result has no room it leaves by tiles; where its operands have none, tiles of both come in two buffers, the
-reduction innermost, so that operands come again for each tile of the result.
+reduction innermost, so that operands come again for each tile of the result. Attention of which several heads
+share keys and whose scores have no room is one op, by blocks of queries whose scores stay.
 
 What fits is as rows for fitting show it of a TPU v6e, whose 128 MiB are shared with tiles in flight.
 """
@@ -141,12 +142,24 @@ class Stages:
     def mapping(self) -> LoopTree:
         """The mapping."""
         nodes = [self.tree(op) for op in self.ops]
+        if any(name not in self.stays for name in self._of_grouped()):
+            op = self.cascade.einsums
+            nodes = [self._nest(op, self._shared(op, results=True), set(), in_turn=True)]
         body = nodes[0] if len(nodes) == 1 else InTurn(children=tuple(nodes))
         stay = tuple(name for op in self.ops for name in touched(op) if name in self.stays)
         around = keep(tuple(dict.fromkeys(stay)), self.near.name, buffers=1)
         return LoopTree(
             cascade=self.cascade.name, machine=self.machine.name, template="staged", tree=chain(around, body)
         )
+
+    def _of_grouped(self) -> tuple[str, ...]:
+        """What is between the ops of a cascade that is attention of several heads on each head of keys."""
+        for one in attentions(self.cascade, 3) if len(self.ops) > 1 else ():
+            if one.whole and one.group > 1:
+                made = {*one.matching.einsums, *one.changed("QK")}
+                between = {name for op in self.ops for name in self.outer(op)}
+                return tuple(name for name in made & between if not self.cascade.is_output(name))
+        return ()
 
     def tree(self, op: Block) -> Node:
         """The nodes of an op."""
@@ -178,14 +191,14 @@ class Stages:
         rows = min(TILE_ROWS, 2 ** ((TILE_BYTES // row).bit_length() - 1)) if row <= TILE_BYTES else 1
         return flat_tile(self.cascade, (*part.batch, *part.m), rows)
 
-    def _shared(self, op: Block) -> Tiles:
-        """Tiles of the ranks that all results of an op have, of so many points."""
+    def _shared(self, op: Block, *, results: bool = False) -> Tiles:
+        """Tiles of the ranks that all results of an op have, of so many points, or so many `results`."""
         shared = tuple(
             rank
             for rank in op[0].output.ranks
             if all(rank in einsum.output.ranks and rank not in einsum.reduced for einsum in op)
         )
-        most = max(extent_of(self.cascade, einsum.ranks) for einsum in op)
+        most = max(extent_of(self.cascade, einsum.output.ranks if results else einsum.ranks) for einsum in op)
         return flat_tile(self.cascade, shared, max(1, TILE_RESULTS * extent_of(self.cascade, shared) // most))
 
     def _square(self, product: Einsum) -> Tiles:
@@ -214,8 +227,10 @@ class Stages:
         every = [node, *(along_cores(node, (rank,)) for rank in einsum.output.ranks)]
         return min(every, key=lambda one: array_cycles(self.cascade, unit, einsum, one, extents))
 
-    def _nest(self, op: Block, tiles: Tiles, whole: set[str]) -> Node:
-        """An op under loops over its tiles, the reduction innermost; tensors in `whole` are outside."""
+    def _nest(self, op: Block, tiles: Tiles, whole: set[str], *, in_turn: bool = False) -> Node:
+        """An op under loops over its tiles, the reduction innermost; tensors in `whole` are outside. What is
+        done with a tile is a pipeline, or follows each other.
+        """
         cascade, near = self.cascade, self.near.name
         sums = [(rank, tile) for rank, tile in tiles.items() if rank in op[0].reduced and op[0].contracts]
         loops = [(rank, tile) for rank, tile in tiles.items() if (rank, tile) not in sums]
@@ -241,7 +256,8 @@ class Stages:
         for at, loop in enumerate(sums, len(loops)):
             first += [loop, keeps(at + 1)]
         computes[0] = chain(*first, computes[0])
-        body = computes[0] if len(op) == 1 else Pipeline(children=tuple(computes))
+        group = InTurn if in_turn else Pipeline
+        body = computes[0] if len(op) == 1 else group(children=tuple(computes))
         outside = tuple(name for name in touched(op) if name in whole - self.stays)
         above: list[Node | tuple[str, int] | None] = [keep(outside, near, buffers=1), keeps(0)]
         for at, loop in enumerate(loops):

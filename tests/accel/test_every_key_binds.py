@@ -25,6 +25,7 @@ from einsim.dataflow.mapping import Mapping
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import simulate
 from einsim.specs.errors import EinsimError
+from einsim.workload import find_workload
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.notation import parse
 from tests.dataflow.read_text import parse_text
@@ -98,6 +99,9 @@ WORKS = [
         ("image", "Z[y,x,n] = A[y,x,k] * B[k,n]", {"y": 3, "x": 3, "k": 4, "n": 4}),
     )
 ]  # fmt: skip
+WORKS += find_workload("attention").every(
+    {"b": "1", "h": "4", "kv_heads": "2", "p": "4", "m": "8", "e": "4", "f": "4", "m0": "4"}
+)[:1]
 
 # Each row of a tile is in another row of DRAM, many of them in one bank.
 TALL = parse("Z[m,n] = A[m,n] + B[m,n]", name="tall", sizes={"m": 64, "n": 2**12})
@@ -169,6 +173,7 @@ CHANGES: dict[str, Change] = {
     "wide_run_cycles": Change(500, base={"precision": 16}),
     "start": Change("1us"), "first_touch": Change("1us"), "cap": Change("0.11W"),
     "exponent": Change(0.0, base={"cap": "0.11W"}), "static": Change("0.2W", base={"cap": "1W", "^leakage": None}),
+    "group_row_cycles": Change(7.5), "tile_rows": Change(2, base={"group_row_cycles": 7.5}),
     "run_cycles": Change(500), "op_cycles": Change(500), "compiler": Change("unfused"),
     "precision": Change(16), "efficiency": Change(0.5), "int8": Change(2), "int16": Change(1), "units": Change(2),
     "width_bits": Change(64), "part": Change("u280", base={"part": "vhk158", "clock": "1GHz"}), "channels": Change(8), "placement": Change("bad"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from einsim.accel.load import load_machine
@@ -113,3 +115,36 @@ def test_attention_in_one_pass_is_a_kernel_of_steps_that_follow_each_other() -> 
     )  # of 512 keys over 256 columns, and over 256 rows, a quarter of the queries each
     latency = CHIP.unit("mxu").cost("mac").latency_cycles
     assert found.cycles > CHIP.dispatch.run_cycles + 2 * 2 * 4 * 2 * (folds + latency)
+
+
+def grouped(heads: int, queries: int, keys: int) -> Cascade:
+    sizes = {"b": 1, "h": heads, "kv_heads": 8, "p": queries, "m": keys, "e": 128, "f": 128}
+    return find_workload("attention").every({**{k: str(v) for k, v in sizes.items()}, "passes": "3"})[0]
+
+
+@pytest.mark.parametrize(("heads", "at_once"), [(24, 1), (32, 4), (64, 8)])
+def test_queries_of_heads_that_share_keys_are_laid_together_in_runs_of_their_own(
+    heads: int, at_once: int
+) -> None:
+    """Groups of 3 move row by row, groups of 4 in fours, groups of 8 in whole tiles; two runs beside attention."""
+    free = load_machine("tpu-v6e", {"dispatch.group_row_cycles": 0, "dispatch.tile_rows": 1})
+    work = grouped(heads, 128, 128)
+    found, without = ran(work), ran(work, free)
+    moves = heads * 128 // at_once
+    by_hand = 2 * DISPATCH + math.ceil(moves * CHIP.dispatch.group_row_cycles)
+    assert found.cycles - without.cycles == by_hand
+    alone = find_workload("attention").every(
+        {"b": "1", "h": "8", "p": "128", "m": "128", "e": "128", "f": "128", "passes": "3"}
+    )[0]
+    assert ran(alone).cycles == ran(alone, free).cycles
+
+
+def test_scores_of_grouped_queries_that_have_no_room_stay_by_blocks_of_queries() -> None:
+    """Queries, keys, values and results pass HBM once; scores of 2048 x 2048 for 24 heads, 192 MiB, don't."""
+    found = ran(grouped(24, 2048, 2048))
+    values = 2 * 24 * 2048 * 128 + 2 * 8 * 2048 * 128
+    assert found.dram_bytes == 2 * values
+    alone = find_workload("attention").every(
+        {"b": "3", "h": "8", "p": "2048", "m": "2048", "e": "128", "f": "128", "passes": "3"}
+    )[0]
+    assert ran(alone).dram_bytes > 2 * 2 * 24 * 2048 * 2048  # each with keys of its own
