@@ -34,8 +34,8 @@ def long(machine: Machine) -> str:
     leakage = "not stated" if machine.leakage_w is None else f"{machine.leakage_w:g} W"
     lines.append(f"leakage {leakage}")
     if machine.launch != LaunchCost():
-        start, touch = (f"{1e6 * each:g} us" for each in msgspec.structs.astuple(machine.launch))
-        lines.append(f"launch {start} an op, first touch {touch}")
+        start, touch, gap, wait = (f"{1e6 * each:g} us" for each in msgspec.structs.astuple(machine.launch))
+        lines.append(f"launch {start} an op, first touch {touch}, {gap} between blocks, {wait} to begin one")
     if machine.power:
         lines.append(f"power cap {machine.power.cap_w:g} W, energy by clock ^ {machine.power.exponent:g}")
     if machine.area_um2:

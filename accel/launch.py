@@ -14,13 +14,16 @@ class LaunchCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     start_s: float = 0.0
     first_touch_s: float = 0.0
+    per_block_s: float = 0.0
+    block_start_s: float = 0.0
 
     def cycles(self, ops: int, clock_hz: float) -> int:
-        """Cycles at a clock of a run of so many ops, rounded up."""
-        return self.start_cycles(ops, clock_hz) + self.touch_cycles(clock_hz)
+        """Cycles at a clock of a run of so many ops, rounded up; each is one block."""
+        blocks_s = self.per_block_s + self.block_start_s
+        return _whole((self.start_s + blocks_s) * ops * clock_hz) + self.touch_cycles(clock_hz)
 
     def start_cycles(self, ops: int, clock_hz: float) -> int:
-        """Cycles that starting so many ops takes."""
+        """Cycles that starting so many ops takes, apart from their blocks."""
         return _whole(self.start_s * ops * clock_hz)
 
     def touch_cycles(self, clock_hz: float) -> int:
@@ -36,9 +39,17 @@ class WrittenLaunch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     first_touch: Seconds = Seconds(0)
     """Once a run: until the first bytes come from DRAM, beyond what any later ones take."""
 
+    per_block: Seconds = Seconds(0)
+    """Between two blocks that are dealt to cores: no more are handed out. An op that isn't is one."""
+    block_start: Seconds = Seconds(0)
+    """Of each block: until it begins."""
+
     def launch(self) -> LaunchCost:
         """The machine's."""
-        return LaunchCost(start_s=float(self.start), first_touch_s=float(self.first_touch))
+        return LaunchCost(
+            start_s=float(self.start), first_touch_s=float(self.first_touch),
+            per_block_s=float(self.per_block), block_start_s=float(self.block_start),
+        )  # fmt: skip
 
 
 def _whole(cycles: float) -> int:

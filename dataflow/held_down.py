@@ -38,9 +38,19 @@ Run = Callable[[Program, Machine], Result]
 def under_cap(program: Program, machine: Machine, run: Run) -> Result:
     """A program as `run` evaluates it, at the clock that the machine's power cap leaves, if it has one.
 
+    SpecError as `capped` says.
+    """
+    if machine.power is None:
+        return run(program, machine)
+    return capped(machine, lambda step: run(slowed(program, machine, step), _cheaper(machine, step)))
+
+
+def capped(machine: Machine, run: Callable[[int], Result]) -> Result:
+    """What `run` evaluates at so many STEPS-ths of the clock, at those that the machine's power cap leaves.
+
     SpecError where energy isn't stated that counts towards the cap, and where no clock meets it.
     """
-    full = run(program, machine)
+    full = run(STEPS)
     power = machine.power
     if power is None:
         return full
@@ -53,7 +63,7 @@ def under_cap(program: Program, machine: Machine, run: Run) -> Result:
 
     def at(step: int) -> float:
         if step not in found:
-            found[step] = run(*slowed(program, machine, power, step))
+            found[step] = run(step)
         return _above(found[step], power)
 
     low, high = _between(_first(full, machine, power), at)
@@ -108,17 +118,55 @@ def _between(guess: int, at: Callable[[int], float]) -> tuple[int, int]:
     return low, high
 
 
-def slowed(program: Program, machine: Machine, power: Power, step: int) -> tuple[Program, Machine]:
-    """A program and its machine at so many STEPS-ths of the clock."""
-    share = (step / STEPS) ** power.exponent
+def slowed(program: Program, machine: Machine, step: int) -> Program:
+    """A program at so many STEPS-ths of the clock."""
+    if step == STEPS:
+        return program
     ports = {port_name(machine.dram, reads) for reads in (True, False)}
-    slower = msgspec.structs.replace(
+    return msgspec.structs.replace(
         program,
         clock_hz=program.clock_hz * step / STEPS,
         ticks_per_cycle=program.ticks_per_cycle * STEPS,
         ops=tuple(_slowed_op(op, ports, step) for op in program.ops),
     )
-    cheaper = msgspec.structs.replace(
+
+
+def slower(machine: Machine, step: int) -> Machine:
+    """A machine at so many STEPS-ths of its clock, without a cap: rates of all but DRAM in proportion, in
+    whole bytes a second.
+    """
+    plain = _cheaper(machine, step)
+    if step == STEPS:
+        return plain
+
+    def part(rate: int | None) -> int | None:
+        return rate and max(1, rate * step // STEPS)
+
+    memories = (
+        one
+        if one.parent is None
+        else msgspec.structs.replace(
+            one,
+            read_bytes_per_s=part(one.read_bytes_per_s),
+            write_bytes_per_s=part(one.write_bytes_per_s),
+            bus_bytes_per_s=part(one.bus_bytes_per_s),
+        )
+        for one in plain.memories
+    )
+    units = (
+        msgspec.structs.replace(unit, clock_hz=unit.clock_hz and unit.clock_hz * step / STEPS)
+        for unit in plain.units
+    )
+    noc = plain.noc and msgspec.structs.replace(plain.noc, bytes_per_s=part(plain.noc.bytes_per_s))
+    return msgspec.structs.replace(
+        plain, clock_hz=machine.clock_hz * step / STEPS, memories=tuple(memories), units=tuple(units), noc=noc
+    )
+
+
+def _cheaper(machine: Machine, step: int) -> Machine:
+    """A machine without its cap and with the energies of a slower clock."""
+    share = (step / STEPS) ** (machine.power.exponent if machine.power else 0.0)
+    return msgspec.structs.replace(
         machine,
         power=None,
         memories=tuple(
@@ -126,7 +174,6 @@ def slowed(program: Program, machine: Machine, power: Power, step: int) -> tuple
         ),
         units=tuple(_cheaper_unit(unit, share) for unit in machine.units),
     )
-    return slower, cheaper
 
 
 def _slowed_op(op: Op, ports: set[str], step: int) -> Op:

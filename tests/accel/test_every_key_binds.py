@@ -171,7 +171,7 @@ CHANGES: dict[str, Change] = {
     "vec.packs": Change(["lines"]), "stops": Change("dram"), "mm.follows": Change("mm"), "vec.follows": Change("mm"),
     "tables.bits": Change(8, base={"cycles": 1}, also={"^bits": [8, 16]}), "tables.cycles": Change(9, base={"bits": 16}),
     "wide_run_cycles": Change(500, base={"precision": 16}),
-    "start": Change("1us"), "first_touch": Change("1us"), "cap": Change("0.11W"),
+    "start": Change("1us"), "per_block": Change("1us"), "block_start": Change("1us"), "first_touch": Change("1us"), "cap": Change("0.11W"),
     "exponent": Change(0.0, base={"cap": "0.11W"}), "static": Change("0.2W", base={"cap": "1W", "^leakage": None}),
     "group_row_cycles": Change(7.5), "tile_rows": Change(2, base={"group_row_cycles": 7.5}),
     "run_cycles": Change(500), "op_cycles": Change(500), "compiler": Change("unfused"),

@@ -18,6 +18,7 @@ from einsim.sim.gpu.kernels.families import FAMILIES
 from einsim.sim.gpu.predict import predict
 from einsim.specs.errors import SpecError
 from einsim.specs.near import near
+from einsim.validation.gpu.dealt_kernels import FAMILIES_DEALT, engine_errors
 from einsim.validation.gpu.fit import (
     DEVICES,
     SHARE,
@@ -44,6 +45,10 @@ NAMES = (*MEASURED, ALL, UNSEEN, MODELS)
 FAMILY_LIMIT, ALL_LIMIT, P90_LIMIT, ZERO_FIT_LIMIT, ENERGY_LIMIT = 0.15, 0.10, 0.20, 0.20, 0.15
 ROOFLINE_SHARE = 2 / 3  # at least a third below the baseline
 TRANSFER_LIMIT = 0.12  # another device by changing the YAML alone
+ENGINE_LIMITS = {
+    ("h200-sxm", "gemm-f16"): 0.07,
+    ("h200-sxm", "gemm-f32"): 0.12,
+}  # of the shared engine, of which nothing is fitted
 TRANSFERS = {"h200-sxm": "h100-sxm", "h100-sxm": "h200-sxm"}  # whose factors predict whose rows
 
 
@@ -107,8 +112,11 @@ def errors(chosen: Sequence[Comparison], level: str) -> list[float]:
     return [abs(getattr(point, f"{level}_s") / point.row.median_s - 1.0) for point in chosen]
 
 
-def rows(cases: Sequence[str] = (), progress: Callable[[str], None] = lambda _: None) -> Iterator[Row]:
-    """Errors of the families that are named, or of every one and all together, on every device.
+def rows(
+    cases: Sequence[str] = (), progress: Callable[[str], None] = lambda _: None, *, engine: bool = True
+) -> Iterator[Row]:
+    """Errors of the families that are named, or of every one and all together, on every device; with `engine`
+    also those of the shared engine, of the families that have a mapping on it (a minute).
 
     `reference` is 0, `ours` and `error` the figure; a figure above its limit fails. SpecError for a family
     that doesn't exist.
@@ -126,10 +134,10 @@ def rows(cases: Sequence[str] = (), progress: Callable[[str], None] = lambda _: 
             if name == ALL:  # families that both devices have, so that one bar serves both
                 chosen = [point for point in chosen if point.row.family not in FIRST]
             if chosen:
-                yield from group(name, chosen)
+                yield from group(name, chosen, engine=engine)
 
 
-def group(name: str, chosen: Sequence[Comparison]) -> Iterator[Row]:
+def group(name: str, chosen: Sequence[Comparison], *, engine: bool) -> Iterator[Row]:
     """The figures of one group of rows of one device; the held-out ones unless a figure says otherwise."""
     whole, gpu = name == ALL, chosen[0].gpu
     held = [point for point in chosen if point.held]
@@ -149,6 +157,12 @@ def group(name: str, chosen: Sequence[Comparison]) -> Iterator[Row]:
         yield told("median error", level, float(np.median(found)), None, found)
         p90 = P90_LIMIT if whole and level == "calibrated" else None
         yield told("90th percentile", level, float(np.percentile(found, 90)), p90, found)
+    if engine and name in FAMILIES_DEALT:
+        shared = engine_errors(gpu, name)
+        limit = ENGINE_LIMITS.get((gpu, name))
+        yield told("MAPE", "engine", float(np.mean(shared)), limit, shared)
+        yield told("median error", "engine", float(np.median(shared)), None, shared)
+        yield told("90th percentile", "engine", float(np.percentile(shared, 90)), None, shared)
     order = kendalltau([p.row.median_s for p in held], [p.calibrated_s for p in held]).statistic
     yield told("1 - Kendall tau", "calibrated", 1.0 - float(order), None, held)
     if whole:
