@@ -25,12 +25,13 @@ import msgspec
 from msgspec import Meta
 
 from einsim.accel.machine import Machine
+from einsim.dataflow.dealt import Deal, check_deal
 from einsim.dataflow.legality import check
 from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Node, Pipeline, Sequence
 from einsim.dataflow.sites import DEEPEST, Place, Sites
 from einsim.specs.document import Document
 from einsim.specs.document import Path as Keys
-from einsim.specs.errors import dotted
+from einsim.specs.errors import SpecError, dotted
 from einsim.specs.loader import decode, load_yaml
 from einsim.specs.near import near
 from einsim.workloads.cascade import Cascade
@@ -48,11 +49,26 @@ Children = Annotated[
 """What the reader below reads item by item, and a schema knows by name."""
 
 
+class DealItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`{tiles: {m: 128, n: 128}, through: l2}`: blocks of the tree, dealt to cores."""
+
+    tiles: Annotated[dict[str, Size], Meta(min_length=1)]
+    """Points of each rank that is dealt in a block; the last rank is the fastest."""
+    through: str
+    """The memory that all cores share, which what blocks read and write passes."""
+    slots: Annotated[int, Meta(ge=1, le=1024)] = 1
+    """Blocks that a core holds at once."""
+    together: Annotated[int, Meta(ge=1, le=65536)] = 1
+    """Tiles of the first rank that are walked before the next of the others."""
+
+
 class MappingFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The keys below `mapping:`."""
 
     tree: Body
     """The tree: a chain of items, or one item."""
+    deal: DealItem | None = None
+    """How blocks of the cascade, each computed by one core by the tree, are dealt to cores."""
     cascade: str = ""
     """The cascade that it is for; refused for another one."""
     machine: str = ""
@@ -138,9 +154,42 @@ def mapped_cascade(path: str | Path) -> str:
     return name if isinstance(name, str) else ""
 
 
+def load_deal(path: str | Path, cascade: Cascade, machine: Machine) -> Deal | None:
+    """The legal deal that a file holds, None where it maps the whole cascade; SpecError as `load_mapping`."""
+    document = load_yaml(Path(path))
+    file = decode(document, RootFile, root="").mapping
+    if file.deal is None:
+        return None
+    block, _ = _read(document, file, cascade, machine)
+    item, at = file.deal, ("mapping", "deal")
+    tiles = {
+        rank: read_size(tile, dotted((*at, "tiles", rank)), document.where((*at, "tiles", rank)))
+        for rank, tile in item.tiles.items()
+    }
+    deal = Deal(block=block, tiles=tiles, through=item.through, slots=item.slots, together=item.together)
+    try:
+        check_deal(deal, cascade, machine)
+    except SpecError as error:
+        path = f"mapping.{error.path}" if error.path.startswith("deal") else error.path
+        raise SpecError(path, error.rule, got=error.got, where=document.where(at), hint=error.hint) from None
+    return deal
+
+
 def read_mapping(document: Document, cascade: Cascade, machine: Machine) -> Mapping:
     """As `load_mapping`, from a document that was read already."""
     file = decode(document, RootFile, root="").mapping
+    if file.deal is not None:
+        rule = "deals blocks to cores, which only einsim run evaluates"
+        raise document.error(("mapping", "deal"), rule)
+    mapping, reader = _read(document, file, cascade, machine)
+    check(mapping, cascade, machine, Sites(lines=reader.lines))
+    return mapping
+
+
+def _read(
+    document: Document, file: MappingFile, cascade: Cascade, machine: Machine
+) -> tuple[Mapping, _Reader]:
+    """The mapping of a file, not checked, and its reader, which knows lines."""
     asked = {"cascade": file.cascade, "machine": file.machine}
     for key, real in (("cascade", cascade.name), ("machine", machine.name)):
         if asked[key] and asked[key] != real:
@@ -151,8 +200,7 @@ def read_mapping(document: Document, cascade: Cascade, machine: Machine) -> Mapp
     mapping = Mapping(
         cascade=cascade.name, machine=machine.name, template=file.template, tree=tree, notes=tuple(file.notes)
     )
-    check(mapping, cascade, machine, Sites(lines=reader.lines))
-    return mapping
+    return mapping, reader
 
 
 class _Reader:

@@ -14,10 +14,11 @@ from einsim.accel.gpu.machine import Gpu, is_gpu, load_gpu
 from einsim.accel.load import load_machine
 from einsim.accel.machine import Machine
 from einsim.dataflow.analytical import analyse
+from einsim.dataflow.dealt import Deal
 from einsim.dataflow.legality import check
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping import Mapping as LoopTree
-from einsim.dataflow.mapping_file import load_mapping, mapped_cascade
+from einsim.dataflow.mapping_file import load_deal, load_mapping, mapped_cascade
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import build_mapping, preferred_passes, template_names
 from einsim.machine_keys import machine_keys
@@ -60,12 +61,19 @@ class Realised(msgspec.Struct, frozen=True, kw_only=True):
     kernel: KernelCase
 
 
+class DealtOut(msgspec.Struct, frozen=True, kw_only=True):
+    """How a machine's cores compute a cascade: in blocks that are dealt to them."""
+
+    machine: Machine
+    deal: Deal
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """A result with what it was computed from: a cascade, and how its machine computes it."""
 
     result: Result
     cascade: Cascade
-    how: Mapped | Realised
+    how: Mapped | Realised | DealtOut
 
     @property
     def machine(self) -> Machine | Gpu:
@@ -74,7 +82,12 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mapped(self) -> Mapped:
-        """The machine with its mapping, where the machine has units; SpecError for a kernel on a GPU."""
+        """The machine with its mapping, where the machine has units; SpecError for a kernel on a GPU, and for
+        blocks that are dealt.
+        """
+        if isinstance(self.how, DealtOut):
+            rule = "is dealt to cores in blocks: only what it costs is known, not a mapping of the whole"
+            raise SpecError("mapping", rule, got=self.result.workload)
         if isinstance(self.how, Realised):
             raise SpecError("accel", "is a GPU: a kernel has no mapping or trace", got=self.result.accel)
         return self.how
@@ -162,6 +175,14 @@ def evaluate_source(
         rule = "is what the mapper searches by, so it goes with the mapping 'auto'"
         raise SpecError("objective, within_bytes, budget_s, effort or starts", rule)
     cascade = cascade_for(mapping, source, for_workload, machine)
+    deal = None
+    if not isinstance(mapping, LoopTree) and is_file(mapping) and Path(mapping).is_file():
+        deal = load_deal(mapping, cascade, machine)
+    if deal is not None:
+        from einsim.sim.dealing import deal_out  # simpy is only imported when it is needed
+
+        dealt = deal_out(deal, cascade, machine, level=level)
+        return Evaluation(result=dealt, cascade=cascade, how=DealtOut(machine=machine, deal=deal))
     chosen = find_mapping(cascade, machine, mapping)
     result = run_mapping(chosen, cascade, machine, level, long=long)
     return Evaluation(result=result, cascade=cascade, how=Mapped(machine=machine, mapping=chosen))

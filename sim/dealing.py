@@ -82,7 +82,7 @@ class _Dealing:
             engine: ticks / program.ticks_per_cycle / program.clock_hz
             for engine, ticks in self._busy(program).items()
         }
-        self.together = cache(self._together)
+        self.waves = cache(self._wave)
 
     @staticmethod
     def _busy(program: Program) -> Counter[str]:
@@ -92,11 +92,14 @@ class _Dealing:
             total.update(engine_ticks(op, counts[op.id]))
         return total
 
-    def _together(self, here: int, active: int) -> float:
-        """Seconds of so many blocks on a core where so many cores are at work."""
+    def _wave(self, here: int, active: int) -> Result:
+        """So many blocks on a core where so many cores are at work."""
         core = core_of(self.machine, self.deal, active, (self.missing[0], self.missing[1]))
-        program = tenants(lower(self.deal.block, self.block, core), here)
-        return simulate(program, core).latency_s + self.machine.launch.block_start_s
+        return simulate(tenants(lower(self.deal.block, self.block, core), here), core)
+
+    def together(self, here: int, active: int) -> float:
+        """Seconds of such blocks, with what each takes to begin."""
+        return self.waves(here, active).latency_s + self.machine.launch.block_start_s
 
     def bound_s(self) -> dict[str, float]:
         """Seconds that all blocks take at least, by what sets them."""
@@ -237,9 +240,21 @@ class _Dealing:
         )  # fmt: skip
 
     def _rows(self, unit: str, cycles: int, started: int) -> dict[str, int]:
-        busy = min(cycles - started, math.floor(self.busy_s.get(unit, 0.0) * self.count / self.cores
-                                                * self.machine.clock_hz))  # fmt: skip
-        return {"busy": busy, DISPATCH: started, "dependency:": cycles - started - busy}
+        """What a unit's cycles went to: what it waits for in a wave of all cores stands for all waits."""
+        share = self.busy_s.get(unit, 0.0) * self.count / self.cores
+        busy = min(cycles - started, math.floor(share * self.machine.clock_hz))
+        lost, rest = self._lost(unit), cycles - started - busy
+        whole = sum(lost.values())
+        found = {name: value * rest // whole for name, value in lost.items()}
+        found[max(lost, key=lambda name: lost[name])] += rest - sum(found.values())
+        return {"busy": busy, DISPATCH: started, **found}
+
+    def _lost(self, unit: str) -> dict[str, int]:
+        """Cycles by what a unit waits for in one wave; of the analytical level that it isn't busy."""
+        if self.level == "analytical":
+            return {"not busy:": 1}
+        rows = self.waves(self.deal.slots, self.cores).breakdown_by_unit[unit]
+        return {name: cycles for name, cycles in rows.items() if name != "busy" and cycles} or {"fill:": 1}
 
     def _dealt(self) -> str:
         tiles = " ".join(f"{rank}/{tile}" for rank, tile in self.deal.tiles.items())
@@ -247,4 +262,8 @@ class _Dealing:
 
 
 def _causes(rows: Mapping[str, int]) -> dict[str, int]:
-    return {name.partition(":")[0]: cycles for name, cycles in rows.items()}
+    found: dict[str, int] = {}
+    for name, cycles in rows.items():
+        cause = name.partition(":")[0]
+        found[cause] = found.get(cause, 0) + cycles
+    return found
