@@ -110,9 +110,25 @@ def fit(rows: Sequence[ChipFigure], machine: Path, paths: Sequence[str], workers
     Raises SpecError for a constant or file that is wrong, EinsimError where fewer rows are for fitting than
     there are constants.
     """
-    load_machine(machine)
+    return fit_shared({machine: rows}, paths, workers)
+
+
+def fit_shared(
+    by_machine: Mapping[Path, Sequence[ChipFigure]], paths: Sequence[str], workers: int | None = None
+) -> Fit:
+    """As `fit`, of constants that several machines have alike, such as boards with the same core: each file
+    has its own rows, and all of them the same values to begin with and to end with.
+    """
+    machine = next(iter(by_machine))
     constants = constants_of(machine, paths)
-    own = [msgspec.structs.replace(row, machine=str(machine)) for row in rows]
+    for one in by_machine:
+        load_machine(one)
+        for mine, shared in zip(constants_of(one, paths), constants, strict=True):
+            if mine != shared:
+                rule = f"must be {shared.shown(shared.value)}, as in {machine}, to be shared"
+                raise SpecError(mine.path, rule, got=mine.shown(mine.value), where=str(one))
+    rows = [row for some in by_machine.values() for row in some]
+    own = [msgspec.structs.replace(row, machine=str(one)) for one, some in by_machine.items() for row in some]
     chosen = [row for row in own if row.side == FIT]
     if len(chosen) < len(constants):
         raise EinsimError(
@@ -131,7 +147,7 @@ def fit(rows: Sequence[ChipFigure], machine: Path, paths: Sequence[str], workers
         errors = _errors(tried.slopes(best), tried.residuals(best))
         before, after = (_figures(own, given, answers) for given in ({}, values))
     return Fit(
-        machine=str(machine), values=values, rows=len(chosen), before=before, after=after,
+        machine=", ".join(map(str, by_machine)), values=values, rows=len(chosen), before=before, after=after,
         tries=len(tried.known),
         constants={
             one.path: FittedConstant(

@@ -19,35 +19,61 @@ well the machine then predicts what it was not fitted on.
 
 \b
   einsim fit rows.csv --machine my.yaml --constant dram.efficiency -o fitted.yaml
+
+\b
+Several machines, such as boards with the same core, share the constants:
+  einsim fit rows.csv --machine a.yaml --chip A -o c.yaml --machine b.yaml --chip B -o d.yaml --constant PATH
 """
 
 
 @click.command(help=HELP)
 @click.argument("rows", metavar="ROWS.csv")
 @click.option(
-    "--machine", required=True, metavar="MACHINE.yaml", help="The machine that the rows are taken for."
+    "--machine", "machines", required=True, multiple=True, metavar="MACHINE.yaml",
+    help="The machine that the rows are taken for; several share the constants, each with a --chip.",
+)  # fmt: skip
+@click.option(
+    "--chip", "chips", multiple=True, metavar="NAME", help="Only rows of the chip of this name in the file."
 )
-@click.option("--chip", default="", metavar="NAME", help="Only rows of the chip of this name in the file.")
 @click.option(
     "--constant", "constants", multiple=True, metavar="PATH",
     help="A figure of the file by its dotted path, such as dram.efficiency; up to four, from its value.",
 )  # fmt: skip
-@click.option("-o", "--output", metavar="FILE.yaml", help="Write the machine with its constants.")
+@click.option(
+    "-o", "--output", "outputs", multiple=True, metavar="FILE.yaml",
+    help="Write the machine with its constants; of several, one for each.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
-    rows: str, machine: str, chip: str, constants: tuple[str, ...], output: str | None, as_json: bool
+    *,
+    rows: str,
+    machines: tuple[str, ...],
+    chips: tuple[str, ...],
+    constants: tuple[str, ...],
+    outputs: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Fit and print."""
-    from einsim.fitting import fit, written  # scipy.optimize: only where it is needed
+    from einsim.fitting import fit_shared, written  # scipy.optimize: only where it is needed
     from einsim.validation.silicon.chip_figure import ChipFigure
     from einsim.validation.silicon.file_kinds import read_file
 
-    figures = [one for one in read_file(Path(rows), machine, chip) if isinstance(one, ChipFigure)]
-    if not figures:
-        raise SpecError("", "has no row of a network or layer that is known", where=rows)
+    count = len(machines)
+    for where, given, least in (("--chip", chips, 0 if count == 1 else count), ("-o", outputs, 0)):
+        if len(given) not in {least, count}:
+            raise SpecError("", f"must be given for each of {count} machines", got=len(given), where=where)
+    if len({*machines}) != count:
+        raise SpecError("", "must be different files", got=", ".join(machines), where="--machine")
+    by_machine: dict[Path, list[ChipFigure]] = {}
+    for at, machine in enumerate(machines):
+        chip = chips[at] if chips else ""
+        found_rows = [one for one in read_file(Path(rows), machine, chip) if isinstance(one, ChipFigure)]
+        if not found_rows:
+            raise SpecError("", "has no row of a network or layer that is known", where=rows)
+        by_machine[Path(machine)] = found_rows
     with progress():
-        found = fit(figures, Path(machine), constants)
-    if output:
+        found = fit_shared(by_machine, constants)
+    for output, machine in zip(outputs, machines, strict=False):
         write_text(Path(output), written(Path(machine), found))
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(found), indent=1))

@@ -9,7 +9,7 @@ import pytest
 
 from einsim.accel.load import fitted_of, load_machine
 from einsim.cli.main import main
-from einsim.fitting import constants_of, fit, written
+from einsim.fitting import constants_of, fit, fit_shared, written
 from einsim.predicting import PredictionJob, answer, predict
 from einsim.specs.errors import EinsimError, SpecError
 from einsim.validation.silicon.chip_figure import ChipFigure, write
@@ -85,6 +85,27 @@ def test_constants_that_rows_were_made_with_are_found(machine, tmp_path):
     path.write_text(written(path, again))
     assert fitted_of(path)[BANDWIDTH].sourced == told[BANDWIDTH].sourced  # fitted anew, sources say the same
     assert set(fitted_of(path)) == {BANDWIDTH, CYCLES}
+
+
+def test_machines_with_the_same_core_share_constants(machine, tmp_path, capsys):
+    """A second board has half the bandwidth of the memory, and the same array: its cycles are found by both."""
+    other = tmp_path / "board.yaml"
+    other.write_text(MACHINE.replace("10GB/s", "5GB/s"))
+    made = {path: rows(path, {f"accel.{CYCLES}": "3"})[-5:] for path in (machine, other)}
+    found = fit_shared(made, [CYCLES], workers=1)
+    assert found.values[CYCLES] == 3
+    assert found.rows == sum(row.side == FIT for some in made.values() for row in some) > 0
+    for path in made:
+        place = tmp_path / f"fitted-{path.name}"
+        place.write_text(written(path, found))
+        assert fitted_of(place)[CYCLES].rows == found.rows
+    with pytest.raises(
+        SpecError, match=r"bandwidth: must be 10GB/s, as in .*toy\.yaml, to be shared \(got '5GB/s'\)"
+    ):
+        fit_shared(made, [BANDWIDTH], workers=1)
+    both = ["--machine", str(machine), "--machine", str(other), "--chip", "toy", "--constant", CYCLES]
+    assert main(["fit", str(tmp_path / "rows.csv"), *both]) == 2
+    assert "--chip: must be given for each of 2 machines (got 1)" in capsys.readouterr().err
 
 
 def test_held_out_rows_change_nothing(machine):

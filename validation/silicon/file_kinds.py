@@ -41,6 +41,7 @@ class FileKind(msgspec.Struct, frozen=True, kw_only=True):
 
     `columns` are those that it is recognised by. `chip` is the column of the chip and `chips` what einsim
     calls those that it knows, a preset with `--set` pairs; without a column, all rows are of the one chip "".
+    `why` is said of rows of others.
     `work` are the columns that name what was run, which `find` knows; `kind` is what kind of work it is, ""
     where `find` says so. `image` is the column of the image's size, `widths` that of the precision with its
     `--set` pairs by its text. `values` are the figures by column. `variant` are columns that tell rows apart,
@@ -51,10 +52,11 @@ class FileKind(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     columns: tuple[str, ...]
-    chips: Mapping[str, str]
+    chips: Mapping[str, str] = {}
     work: tuple[str, ...]
-    find: names.Finder
-    values: Mapping[str, Measured]
+    find: names.Finder = names.nothing
+    values: Mapping[str, Measured] = {}
+    why: str = "no machine of this name is known"
     chip: str = ""
     kind: str = ""
     image: str = ""
@@ -79,6 +81,27 @@ ROCKCHIP = {
     "RK3588 1core": "rk3588-core", "RK3576 1core": "rk3576-core",
     "RK3576 1core 2:4-sparse": "rk3576-core sparse=2:4",
 }  # fmt: skip
+ETHOS = {
+    "ethos-u55-32": "ethos-u55-128 tensor.pixels=1 tensor.packs=[] tensor.cols=4",
+    "ethos-u55-64": "ethos-u55-128 tensor.pixels=1 tensor.packs=[]",
+    "ethos-u55-128": "ethos-u55-128", "ethos-u55-256": "ethos-u55-128 tensor.pixels=4",
+    "ethos-u65-256": "ethos-u65-256", "ethos-u65-512": "ethos-u65-256 cores=2",
+}  # fmt: skip
+"""Arm's accelerators by their name: products a cycle are 1, 2 or 4 pixels of 8 x 8 channels."""
+NVDLA = {
+    str(
+        rows * cols
+    ): f"nvdla-large tensor.rows={rows} tensor.cols={cols} scratchpad={kib}KiB dram.bandwidth={gb}GB/s"
+    for rows, cols, kib, gb in (
+        (64, 32, 512, 20),
+        (64, 16, 256, 15),
+        (32, 16, 256, 10),
+        (32, 8, 256, 5),
+        (16, 8, 256, 2),
+        (8, 8, 128, 1),
+    )
+}
+"""NVDLA's sizes by products a cycle: channels of inputs and results, buffer, bandwidth of the estimates."""
 PROMPT = 128
 """Tokens of a prompt's chunk that Qualcomm's runtime reads at once, and of RKLLM's benchmark."""
 
@@ -185,6 +208,50 @@ KINDS = (
         work=("mode", "batch", "heads", "seq", "head_dim"), find=names.fused_attention,
         values={"device_us": Measured("latency_s", 1e-6)},
     ),
+    FileKind(
+        name="tpu-gemm", columns=("tpu", "timing", "dtype", "m", "n", "k", "time_us"),
+        chip="tpu", chips={"v6e": "tpu-v6e"}, kind="gemm", work=("m", "k", "n"), find=names.product,
+        values={"time_us": Measured("latency_s", 1e-6)},
+        only={"timing": ("trace (device)",), "dtype": ("bfloat16",)},
+    ),
+    FileKind(
+        name="ethosu", columns=("model", "accelerator", "core_mhz", "inference_ms"),
+        chip="accelerator", chips=ETHOS, kind="estimated networks", work=("model",),
+        find=names.network("ethosu"),
+        values={"inference_ms": Measured("latency_s", 1e-3, "bits=8 precision=8")},
+    ),
+    FileKind(
+        name="nvdla", columns=("macs", "conv_buffer_kb", "sdram_gb_s", "resnet50_int8_fps"),
+        chip="macs", chips=NVDLA, kind="estimated networks", work=("conv_buffer_kb",), find=names.resnet_50,
+        values={"resnet50_int8_fps": Measured("per_s", 1.0, "bits=8 precision=8 between=dram image=224")},
+    ),
+    FileKind(
+        name="chaidnn", columns=("device", "network", "bits", "compute_dsps", "fps"), chip="device",
+        work=("network",),
+    ),
+    FileKind(
+        name="qutibench", columns=("net", "hw", "datatype", "batch_or_threads", "lat_comp_ms"), chip="hw",
+        work=("net", "datatype"),
+    ),
+    FileKind(
+        name="dpu-features", columns=("arch", "feature", "quantity", "value"), chip="arch", work=("feature",),
+        why="a difference of two configurations, no figure of one",
+    ),
+    FileKind(
+        name="dpu-pg338", columns=("table", "model", "gops", "quantity"), work=("model", "quantity"),
+        why="the board and its configuration aren't stated",
+    ),
+    FileKind(
+        name="versal", columns=("board", "size", "dtype", "paper_gflops_vck190"), chip="board",
+        work=("size", "dtype"),
+    ),
+    *(
+        FileKind(name="parameters", columns=columns, work=columns[:2], why="a machine's parameter, no figure")
+        for columns in (
+            ("parameter", "value", "source"), ("item", "quantity", "value", "source"),
+            ("device", "config", "mhz", "quantity", "value"), ("layer", "gb_ifmap_kb", "gb_psum_kb"),
+        )
+    ),
 )  # fmt: skip
 
 
@@ -258,7 +325,7 @@ def _row(
     what = " ".join(word for word in (chip, *named) if word)
     machine = kind.chips.get(chip)
     if machine is None:
-        yield NotKnown(line=number, what=what, why="no machine of this name is known")
+        yield NotKnown(line=number, what=what, why=kind.why)
         return
     wrong = [column for column, known in kind.only.items() if cells.get(column, "") not in known]
     if wrong:

@@ -62,6 +62,21 @@ def network(section: str, strip: str = "") -> Finder:
     return find
 
 
+def nothing(cells: tuple[str, ...]) -> KnownWork | None:
+    """Of rows of which none is known."""
+    return None
+
+
+def product(cells: tuple[str, ...]) -> KnownWork | None:
+    """Of (m, k, n): a product of matrices."""
+    return shape(("gemm", "x".join(cells)))
+
+
+def resnet_50(cells: tuple[str, ...]) -> KnownWork:
+    """Where all rows of a file are of it."""
+    return KnownWork(name="resnet-50", work="resnet-50")
+
+
 def dpu_size(cells: tuple[str, ...]) -> KnownWork | None:
     """The resources of a Xilinx DPU of a size such as ("B512",), which are no work."""
     return KnownWork(name=f"dpu-{cells[0].lower()}", work="")

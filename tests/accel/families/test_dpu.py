@@ -62,6 +62,11 @@ def test_features_take_what_the_product_guide_prints(arch):
     assert found["dsp"] - taken(arch)["dsp"] == DEPTHWISE[arch]
 
 
+@pytest.mark.parametrize("arch", DEPTHWISE)
+def test_a_preset_of_each_size_takes_the_dsps_that_are_printed(arch):
+    assert load_machine(f"dpu-{arch}").resources["dsp"] == TABLE[arch, "high"][3] + DEPTHWISE[arch]
+
+
 def test_a_name_says_the_operations_of_a_cycle():
     for name, (pixels, inputs, outputs) in ARCHITECTURES.items():
         assert int(name[1:]) == 2 * pixels * inputs * outputs

@@ -153,3 +153,51 @@ def test_a_dpu_is_a_board_or_a_size(tmp_path):
     rows = read(tmp_path, f"{head}B512,4,8,8,512,low,20759,33572,69.5,66\n")
     assert {row.quantity: row.value for row in rows} == {"lut": 20759, "ff": 33572, "bram36": 69.5, "dsp": 66}
     assert {(row.name, row.work, row.side) for row in rows} == {("dpu-b512", "", "fit")}
+
+
+@pytest.mark.parametrize(
+    ("text", "machine", "settings"),
+    [
+        ("macs,conv_buffer_kb,sdram_gb_s,resnet50_int8_fps\n1024,256,15,153\n", "nvdla-large",
+         {"tensor.rows": "64", "tensor.cols": "16", "scratchpad": "256KiB", "dram.bandwidth": "15GB/s"}),
+        ("model,accelerator,core_mhz,inference_ms\nmobilenet_v2_1.0_224_quant,ethos-u55-256,500,9\n",
+         "ethos-u55-128", {"tensor.pixels": "4", "image": "224"}),
+        ("tpu,timing,dtype,m,n,k,time_us\nv6e,trace (device),bfloat16,128,4096,512,9\n", "tpu-v6e",
+         {"m": "128", "n": "4096", "k": "512"}),
+    ],
+)  # fmt: skip
+def test_estimates_and_products_are_rows_of_machines_by_size(tmp_path, text, machine, settings):
+    (row,) = read(tmp_path, text)
+    assert row.machine == machine
+    assert settings.items() <= row.settings.items()
+    load_machine(machine, {key: value for key, value in row.settings.items() if "." in key})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("chip,parameter,value,source\nv6e,peak,918,a\n", "a machine's parameter"),
+        ("arch,feature,quantity,value,source\nB512,depthwise_conv,extra_lut,1734,a\n", "a difference of two"),
+        ("tpu,timing,dtype,m,n,k,time_us\nv6e,host wall clock,bfloat16,128,4096,512,150\n", "timing is host"),
+        ("device,network,bits,fc,compute_dsps,fps\nZU9,VGG-16,6,with FC,128,9\n", "no machine of this name"),
+    ],
+)
+def test_what_is_no_figure_of_a_machine_is_listed(tmp_path, text, why):
+    (row,) = read(tmp_path, text)
+    assert isinstance(row, NotKnown)
+    assert not row.missed
+    assert row.why.startswith(why)
+
+
+def test_zeros_of_a_layers_results_are_the_next_layers_or_its_own(tmp_path):
+    """By channels: 64 results are what the second layer reads, and 128 not what the third does."""
+    head = "net,layer,batch,ifmap_padded,filter,ofmap,c_per_group,m,stride,groups,processing_latency_ms,ifmap_zeros_pct\n"
+    lines = [
+        "a,1,1,6,3,4,3,64,1,1,9,1.6",
+        "a,2,1,6,3,4,32,128,1,2,9,47.7",
+        "a,3,1,6,3,4,64,64,1,1,9,20",
+        "b,4,1,6,3,4,64,64,1,1,9,30",
+    ]
+    found = read(tmp_path, head + "\n".join(lines) + "\n")
+    zeros = [(row.settings["zeros"], row.settings["zero_results"]) for row in found]
+    assert zeros == [("0.016", "0.477"), ("0.477", "0.477"), ("0.2", "0.2"), ("0.3", "0.3")]

@@ -38,6 +38,7 @@ PUBLISHED = {
     "vgg-11": (132_863_336, 7.61), "vgg-13": (133_047_848, 11.31), "vgg-16": (138_357_544, 15.47), "vgg-19": (143_667_240, 19.63),
     "squeezenet-1.0": (1_248_424, 0.82), "squeezenet-1.1": (1_235_496, 0.35),
     "mobilenet-v1": (4_231_976, 0.569),  # the paper's table 8, and Keras' model of it
+    "mobilenet-v1-0.75": (2_585_560, 0.233),  # Keras' trained, the paper's table 7
     "mobilenet-v1-0.5": (1_331_592, 0.15 / 2), "mobilenet-v1-0.25": (470_072, 0.027 / 2),  # Keras' trained, Vitis AI's operations
     "mobilenet-v2-1.4": (6_108_776, 1.16 / 2),  # as before
     "mobilenet-v2": (3_504_872, 0.30), "mobilenet-v3-large": (5_483_032, 0.22), "mobilenet-v3-small": (2_542_856, 0.06),
@@ -58,6 +59,7 @@ PUBLISHED = {
     "densenet-121": (7_978_856, 2.83), "densenet-161": (28_681_000, 7.73), "densenet-169": (14_149_480, 3.36), "densenet-201": (20_013_928, 4.29),
     "googlenet": (6_624_904, 1.50),
     "inception-v3": (23_834_568, 5.71),  # without its auxiliary head, which has 3,326,696 more
+    "inception-v4": (42_679_816, 12.28),  # timm's counts
     "convnext-tiny": (28_589_128, 4.46), "convnext-small": (50_223_688, 8.68), "convnext-base": (88_591_464, 15.36),
     "vit-b-16": (86_567_656, 17.56), "vit-b-32": (88_224_232, 4.41), "vit-l-16": (304_326_632, 61.55), "vit-l-32": (306_535_400, 15.38),
     "swin-t": (28_288_354, 4.49), "swin-s": (49_606_258, 8.74), "swin-b": (87_768_224, 15.43),

@@ -28,6 +28,9 @@ CONFIGS: dict[str, dict[str, object]] = {
         "num_hidden_layers": 16, "num_key_value_heads": 8, "vocab_size": 128256, "tie_word_embeddings": True,
         "mlp_bias": False, "rope_scaling": {"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
         "original_max_position_embeddings": 8192, "rope_type": "llama3"}},
+    "llama-3.2-3b": {**LLAMA, "hidden_size": 3072, "intermediate_size": 8192, "num_attention_heads": 24, "head_dim": 128,
+        "num_hidden_layers": 28, "num_key_value_heads": 8, "vocab_size": 128256, "tie_word_embeddings": True,
+        "mlp_bias": False},
     "mistral-7b": {"model_type": "mistral", "hidden_size": 4096, "intermediate_size": 14336,
         "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8, "sliding_window": 4096,
         "vocab_size": 32000, "hidden_act": "silu"},
@@ -177,6 +180,7 @@ CONFIGS: dict[str, dict[str, object]] = {
 
 PUBLISHED: dict[str, int] = {
     "llama-2-7b": 6_738_415_616, "llama-3-8b": 8_030_261_248, "llama-3.2-1b": 1_235_814_400,
+    "llama-3.2-3b": 3_212_749_824,
     "mistral-7b": 7_241_732_096, "mixtral-8x7b": 46_702_792_704, "qwen2-0.5b": 494_032_768,
     "qwen2-7b": 7_615_616_512, "qwen1.5-moe-a2.7b": 14_315_784_192, "qwen3-0.6b": 596_049_920,
     "qwen3-8b": 8_190_735_360, "qwen3-30b-a3b": 30_532_122_624, "gemma-2-2b": 2_614_341_888,

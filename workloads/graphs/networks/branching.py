@@ -1,4 +1,4 @@
-"""Networks whose branches are put beside each other: GoogLeNet, Inception v3, DenseNet."""
+"""Networks whose branches are put beside each other: GoogLeNet, Inception v3 and v4, DenseNet."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from einsim.workloads.graphs.networks.entry import NetworkEntry, Size
 
 GOOGLENET = "Szegedy et al., arXiv 1409.4842, with batch norms and 3x3 for 5x5 as torchvision has it"
 INCEPTION = "Szegedy et al., arXiv 1512.00567"
+INCEPTION_V4 = "Szegedy et al., arXiv 1602.07261"
 DENSENET = "Huang et al., arXiv 1608.06993"
 
 # 1x1, 3x3 reduced, 3x3, 5x5 reduced, 5x5, pool; None is a pool of the image.
@@ -98,6 +99,54 @@ def _inception(name: str, size: Size) -> OperatorGraph:
     return classifier(b, x)
 
 
+def _inception_v4(name: str, size: Size) -> OperatorGraph:
+    b = GraphBuilder(name, INCEPTION_V4, size)
+
+    def valid(x: str, out: int, kernel: int, stride: int = 1, name: str = "") -> str:
+        return b.conv(x, out, kernel, stride=stride, pad=0, name=name or "last")
+
+    def pooled(x: str, out: int) -> str:
+        return b.conv(b.pool(x, "mean", 3, 1, 1), out, 1, name="pool")
+
+    x = valid(valid(b.image(299), 32, 3, 2, "conv1"), 32, 3, name="conv2")
+    x = b.conv(x, 64, 3, name="conv3")
+    with b.within("stem1"):
+        x = b.concat(b.pool(x, "max", 3, 2), valid(x, 96, 3, 2))
+    with b.within("stem2"):
+        long = _chain(b, x, (64, 1), (64, (1, 7)), (64, (7, 1)))
+        x = b.concat(valid(_chain(b, x, (64, 1)), 96, 3), valid(long, 96, 3))
+    with b.within("stem3"):
+        x = b.concat(valid(x, 192, 3, 2), b.pool(x, "max", 3, 2))
+    for at in range(4):
+        with b.within(f"a{at}"):
+            x = b.concat(
+                _chain(b, x, (96, 1)), _chain(b, x, (64, 1), (96, 3)),
+                _chain(b, x, (64, 1), (96, 3), (96, 3)), pooled(x, 96),
+            )  # fmt: skip
+    with b.within("reduce1"):
+        longer = _chain(b, x, (192, 1), (224, 3), (256, 3), stride=2)
+        x = b.concat(_chain(b, x, (384, 3), stride=2), longer, b.pool(x, "max", 3, 2))
+    for at in range(7):
+        with b.within(f"b{at}"):
+            x = b.concat(
+                _chain(b, x, (384, 1)), _chain(b, x, (192, 1), (224, (1, 7)), (256, (7, 1))),
+                _chain(b, x, (192, 1), (192, (7, 1)), (224, (1, 7)), (224, (7, 1)), (256, (1, 7))),
+                pooled(x, 128),
+            )  # fmt: skip
+    with b.within("reduce2"):
+        x = b.concat(
+            _chain(b, x, (192, 1), (192, 3), stride=2),
+            _chain(b, x, (256, 1), (256, (1, 7)), (320, (7, 1)), (320, 3), stride=2),
+            b.pool(x, "max", 3, 2),
+        )
+    for at in range(3):
+        with b.within(f"c{at}"):
+            short, long = _chain(b, x, (384, 1)), _chain(b, x, (384, 1), (448, (3, 1)), (512, (1, 3)))
+            sides = [_chain(b, y, (256, kernel)) for y in (short, long) for kernel in ((1, 3), (3, 1))]
+            x = b.concat(_chain(b, x, (256, 1)), *sides, pooled(x, 256))
+    return classifier(b, x)
+
+
 def _densenet(name: str, size: Size) -> OperatorGraph:
     growth, first, blocks = _DENSENETS[name]
     b = GraphBuilder(name, DENSENET, size)
@@ -121,5 +170,6 @@ def _densenet(name: str, size: Size) -> OperatorGraph:
 ENTRIES = (
     NetworkEntry(name="googlenet", source=GOOGLENET, build=_googlenet),
     NetworkEntry(name="inception-v3", source=INCEPTION, build=_inception),
+    NetworkEntry(name="inception-v4", source=INCEPTION_V4, build=_inception_v4),
     *(NetworkEntry(name=name, source=DENSENET, build=_densenet) for name in _DENSENETS),
 )

@@ -19,7 +19,10 @@ SHUFFLE = "Ma et al., arXiv 1807.11164"
 # Output channels and stride of each separable convolution.
 _V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *(((512, 1),) * 5), (1024, 2), (1024, 1))
 # Factor of width, rows of the image.
-_V1S = {"mobilenet-v1": (1.0, 224), "mobilenet-v1-0.5": (0.5, 160), "mobilenet-v1-0.25": (0.25, 128)}
+_V1S = {
+    "mobilenet-v1": (1.0, 224), "mobilenet-v1-0.75": (0.75, 192), "mobilenet-v1-0.5": (0.5, 160),
+    "mobilenet-v1-0.25": (0.25, 128),
+}  # fmt: skip
 _V2S = {"mobilenet-v2": 1.0, "mobilenet-v2-1.4": 1.4}
 # Expansion, channels, repeats, stride of the first.
 _V2 = (
