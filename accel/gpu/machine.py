@@ -65,6 +65,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Clocks of a load from L2."""
     dram: float
     """Clocks of a load from DRAM."""
+    tile: float
+    """Clocks that a tile by TMA takes beyond a load."""
     barrier: float
     """Clocks of a barrier."""
     dependent: float
@@ -139,6 +141,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     l2_line_requests: float
     """Requests of a warp for one and the same line of L2 that are served per clock, of asynchronous copies.
     """
+    l2_edge_rows: float
+    """Rows of tiles by TMA that lie beyond their matrix that are served per clock, of all multiprocessors."""
     l2_write_cost: float
     """Time of a byte written at L2 in those of a byte read."""
     dram_bytes_per_s: float
@@ -165,6 +169,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             "l2_bytes_per_clock",
             "l2_tile_bytes_per_clock",
             "l2_line_requests",
+            "l2_edge_rows",
             "l2_write_cost",
             "dram_bytes_per_s",
             "dram_write_cost",

@@ -36,6 +36,9 @@ def command() -> None:
 @click.option("--unseen", is_flag=True, help="Other shapes, on which nothing was fitted; no energy.")
 @click.option("--models", is_flag=True, help="Shapes of published models, and what was added for them.")
 @click.option(
+    "--fresh", is_flag=True, help="Shapes of further models, on which nothing was fitted; no energy."
+)
+@click.option(
     "--family", "families", multiple=True, metavar="NAME", help="Only this family. May be repeated."
 )
 @click.option("--no-energy", is_flag=True, help="Skip the replays that read the energy counter.")
@@ -49,6 +52,7 @@ def gpu_command(
     quick: bool,
     unseen: bool,
     models: bool,
+    fresh: bool,
     families: tuple[str, ...],
     no_energy: bool,
     no_vendor: bool,
@@ -58,8 +62,10 @@ def gpu_command(
     from einsim.validation.gpu.capture import capture, summary
     from einsim.validation.gpu.kernels.registry import FAMILIES
 
-    if quick + unseen + models > 1:
-        raise click.UsageError("--quick, --unseen and --models are different sets of shapes: give one")
+    if quick + unseen + models + fresh > 1:
+        raise click.UsageError(
+            "--quick, --unseen, --models and --fresh are different sets of shapes: give one"
+        )
     kinds = Named(tuple(FAMILIES))
     chosen = tuple(str(kinds.convert(name, None, None)) for name in families)
     try:
@@ -68,8 +74,9 @@ def gpu_command(
             quick=quick,
             unseen=unseen,
             models=models,
+            fresh=fresh,
             families=chosen,
-            energy=not (no_energy or quick or unseen),
+            energy=not (no_energy or quick or unseen or fresh),
             limit_s=limit_s,
             vendor=not no_vendor,
         )

@@ -17,7 +17,8 @@ import msgspec
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one block does in one phase. FLOPs of `mma.sp` and of 2:4 `wgmma` are the dense-equivalent ones
-    (both halves of a 2:4 row).
+    (both halves of a 2:4 row). uniform_ops: operations that a warp does once for all its lanes, each counted
+    as 32; they take an issue slot, and lanes don't wait for them.
     """
 
     tensor_flops: int = 0
@@ -27,6 +28,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fma_ops: int = 0
     sfu_ops: int = 0
     alu_ops: int = 0
+    uniform_ops: int = 0
     shared_read_bytes: int = 0
     shared_write_bytes: int = 0
     global_read_bytes: int = 0
@@ -65,6 +67,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     by warp groups (`wgmma`), which read their operands from shared memory themselves, while the products
     run. after_waits: round trips to L2 after the last block's work, of blocks that wait for one another.
     hot_requests: for one and the same line of L2 (rows of a tile beyond the matrix read its last row).
+    edge_rows: of tiles by TMA that lie beyond their matrix, in all steps.
     """
 
     kernel: str
@@ -81,6 +84,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     products: bool = False
     after_waits: int = 0
     hot_requests: int = 0
+    edge_rows: int = 0
     tile: dict[str, int] = {}
     prologue: Work = Work()
     step: Work = Work()
@@ -155,6 +159,11 @@ def merged(steps: Iterable[int]) -> tuple[BlockRun, ...]:
         else:
             runs.append(BlockRun(blocks=1, steps=count))
     return tuple(runs)
+
+
+def in_warps(threads: int) -> int:
+    """Lanes of the warps that so many threads are in: a warp issues for all of its lanes."""
+    return ceil_div(threads, 32) * 32
 
 
 def ceil_div(value: int, by: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 
@@ -52,23 +54,26 @@ def occupancy(launch: Launch, gpu: Gpu) -> int:
     return max(1, min(limits))
 
 
-def pipes(work: Work, gpu: Gpu, warps: int, far: float = 1.0) -> tuple[float, ...]:
+def pipes(work: Work, gpu: Gpu, warps: int, far: float = 1.0, products: bool = False) -> tuple[float, ...]:
     """SM clocks that each pipe needs for the work: issue, FMA, SFU, tensor, shared memory, barriers, L2 port.
 
-    far: share of the bytes read that doesn't come from L1.
+    far: share of the bytes read that doesn't come from L1. products: tiles come by TMA, at their own rate
+    from L2, and are written to shared memory beside what warp groups read of it.
     """
     sm, far_read_bytes = gpu.sm, work.global_read_bytes * far
+    port = gpu.l2_tile_bytes_per_clock / gpu.sms if products else sm.l2_bytes_per_clock
+    parts = work.shared_read_bytes, work.shared_write_bytes
     return (
-        (work.fma_ops + work.alu_ops + work.sfu_ops) / sm.issue_lanes,
+        (work.fma_ops + work.alu_ops + work.sfu_ops + work.uniform_ops) / sm.issue_lanes,
         work.fma_ops / sm.fma,
         work.sfu_ops / sm.sfu,
         work.tensor_flops / sm.tensor_flops
         + work.sparse_tensor_flops / sm.sparse_tensor_flops
         + work.wgmma_flops / sm.wgmma_flops
         + work.sparse_wgmma_flops / sm.sparse_wgmma_flops,
-        (work.shared_read_bytes + work.shared_write_bytes) / sm.shared_bytes_per_clock,
+        (max(parts) if products else sum(parts)) / sm.shared_bytes_per_clock,
         work.barriers * warps / sm.barrier_warps,
-        (far_read_bytes + work.global_write_bytes) / sm.l2_bytes_per_clock,
+        far_read_bytes / port + work.global_write_bytes / sm.l2_bytes_per_clock,
     )
 
 
@@ -94,7 +99,8 @@ def launch_time(
     far = from_l2(launch, gpu)
     warps = -(-launch.threads // WARP)
     before, step, after = (
-        pipes(work, gpu, warps, far) for work in (launch.prologue, launch.step, launch.epilogue)
+        pipes(work, gpu, warps, far, launch.products)
+        for work in (launch.prologue, launch.step, launch.epilogue)
     )
     steps = np.array([run.steps for run in launch.runs], dtype=np.float64)
     counts = np.array([run.blocks for run in launch.runs], dtype=np.int64)
@@ -119,20 +125,21 @@ def launch_time(
     moved = reads * far + writes
     crossing = traffic.dram_bytes + traffic.dram_write_bytes * (gpu.dram_write_cost - 1.0)
     l2_rate = gpu.l2_tile_bytes_per_clock if products else gpu.l2_bytes_per_clock
-    l2_s = (reads * far + writes * gpu.l2_write_cost) / (l2_rate * clock_hz)
+    l2_s = (reads * far / l2_rate + writes * gpu.l2_write_cost / gpu.l2_bytes_per_clock) / clock_hz
     dram_s = moved / max(float(counts @ moved), 1.0) * crossing / gpu.dram_bytes_per_s
-    shared = np.maximum(l2_s, dram_s)
+    shared = np.maximum(l2_s / efficiency.rate, dram_s)
 
     span = makespan(
         counts,
         alone / clock_hz,
         local / clock_hz / efficiency.rate,
-        shared / efficiency.rate,
+        shared,
         not staged,
         launch.waits is not None and launch.waits[1] > 0,
         gpu.sms,
         residents,
     )
+    span += filling(float(counts @ shared), gpu, traffic, clock_hz)
     dispatch_s = grid * gpu.overhead.block_s
     touch_s = 0.0
     if moved.max() > 0:
@@ -142,9 +149,28 @@ def launch_time(
     bounds |= {"l2": float(counts @ l2_s), "dram": float(counts @ dram_s), "dispatch": dispatch_s}
     start_s = gpu.overhead.launch_s + touch_s
     after_s = launch.after_waits * gpu.latency.l2 / clock_hz
-    hot_s = launch.hot_requests / gpu.l2_line_requests / clock_hz
-    seconds = start_s + max(span, dispatch_s, hot_s) + after_s
+    seconds = start_s + math.hypot(max(span, dispatch_s), beyond(launch, gpu) / clock_hz) + after_s
     return LaunchTime(seconds=seconds, start_s=start_s, residents=residents, bounds=bounds)
+
+
+def filling(shared_s: float, gpu: Gpu, traffic: DramTraffic, clock_hz: float) -> float:
+    """Seconds until the memory that blocks wait for is as busy as it gets: a load's latency, of what takes
+    long; what is read at once is over before.
+    """
+    latency = gpu.latency
+    first_s = (latency.l2 + (latency.dram - latency.l2) * traffic.missing) / clock_hz
+    return first_s * shared_s / (first_s + shared_s)
+
+
+def beyond(launch: Launch, gpu: Gpu) -> float:
+    """Clocks that L2 needs for rows of tiles that lie beyond their matrix.
+
+    Those of asynchronous copies are requests for one line of each step; blocks of an SM that come after one
+    another are at other steps, and so many lines are served in the square root of their number at a time.
+    """
+    lines = max(1.0, launch.grid / gpu.sms)
+    requests = launch.hot_requests / (gpu.l2_line_requests * math.sqrt(lines))
+    return requests + launch.edge_rows / gpu.l2_edge_rows
 
 
 def unhidden(
@@ -161,7 +187,7 @@ def unhidden(
     latency, staged = gpu.latency, launch.stages > 1
     reads = max(float(launch.total.global_read_bytes), 1.0)
     from_dram = min(traffic.missing * launch.unique_read_bytes / reads, 1.0)
-    far = latency.l2 + (latency.dram - latency.l2) * from_dram
+    far = latency.l2 + (latency.dram - latency.l2) * from_dram + (latency.tile if launch.products else 0.0)
     flying = max(launch.bytes_in_flight * launch.threads, 1)
     rounds = launch.step.global_read_bytes / flying
     barrier = latency.barrier + latency.shared

@@ -18,6 +18,7 @@ from einsim.sim.gpu.kernels import (
     attention_wgmma,
     decode,
     decode_grouped,
+    decode_tensor,
     ffn,
     gemm_f16,
     gemm_f32,
@@ -43,7 +44,7 @@ TAKEN = (
     "(full or causal, heads of 64 or 128), attention-decode, ffn with GELU, softmax, layernorm, rmsnorm"
 )
 HEAD_DIMS = (64, 128)
-SHARES = tuple(decode_grouped.BLOCKS_AN_SM)  # query heads a key head that decode takes
+SHARES = range(2, decode_tensor.QUERIES + 1)  # query heads a key head that decode takes
 GEMM_UNITS: dict[ModuleType, tuple[int, int, int]] = {  # m, n, k
     gemm_f16: (16, 8, 64),
     gemm_sparse: (16, 8, 64),
@@ -144,8 +145,7 @@ def _rows(one: Attention) -> int:
 
 def _whole_sequences(one: Attention, passes: int) -> Realisation:
     cascade = one.cascade
-    families = {1: attention_fused, 3: attention_unfused}
-    if passes not in families:
+    if passes == 2:
         raise _refused(cascade, "no kernel takes two passes", "--set passes=1 or passes=3")
     if one.keys != one.size("p"):
         rule = "the kernels take as many queries as keys, or one query"
@@ -158,11 +158,10 @@ def _whole_sequences(one: Attention, passes: int) -> Realisation:
     cases: list[KernelCase] = []
     if passes == 1:
         cases += attention_wgmma.cases(shapes=((heads, share, one.keys),))
-    elif share > 1:
-        rule = "the kernels of three passes give every query head its own keys"
-        raise _refused(cascade, rule, "--set kv_heads to heads, or passes=1")
-    if share == 1 and (tokens == one.keys or not cases):
-        cases += families[passes].cases(shapes=((heads, tokens),))
+    if passes == 3:
+        cases += attention_unfused.cases(shapes=((heads, share, tokens),))
+    elif share == 1 and tokens == one.keys:
+        cases += attention_fused.cases(shapes=((heads, tokens),))
     notes = (f"{one.keys} tokens are padded to {tokens}",) if cases[0].sizes["m"] != one.keys else ()
     wanted = dim, int(one.causal)
     return Realisation(
@@ -178,16 +177,14 @@ def _decode(one: Attention) -> Realisation:
         raise _refused(one.cascade, rule, "leave out window and documents, or set seq to the window")
     dim, share = _head_dim(one), _rows(one)
     if share > 1 and share not in SHARES:
-        rule = (
-            f"the decode kernels give a key head 1, {', '.join(map(str, SHARES))} query heads (got {share})"
-        )
+        rule = f"the decode kernels give a key head at most {max(SHARES)} query heads (got {share})"
         raise _refused(one.cascade, rule, "--set kv_heads")
     heads = _key_heads(one) * share
-    cases = (
-        decode.cases(shapes=((heads, one.keys),))
-        if share == 1
-        else decode_grouped.cases(shapes=((heads, share, one.keys, dim),))
-    )
+    cases = decode.cases(shapes=((heads, one.keys),))
+    if share > 1:
+        shape = heads, share, one.keys, dim
+        cases = decode_tensor.cases(shapes=(shape,))
+        cases += decode_grouped.cases(shapes=(shape,)) if share in decode_grouped.BLOCKS_AN_SM else ()
     return Realisation(
         cases=tuple(case for case in cases if case.sizes["e"] == dim),
         notes=_in(16, one.cascade, *one.tensors("Q K V AV")),

@@ -15,12 +15,13 @@ from einsim.validation.gpu.kernels.registry import (
     MICRO,
     all_cases,
     family_hash,
+    fresh_cases,
     model_cases,
     sizes_text,
     unseen_cases,
 )
 from einsim.validation.gpu.measurement import Measurement, append, read
-from einsim.validation.gpu.plan import Item, models_plan, plan, unseen_plan
+from einsim.validation.gpu.plan import Item, fresh_plan, models_plan, plan, unseen_plan
 
 ENERGY_S = 1.6
 
@@ -31,6 +32,7 @@ def capture(
     quick: bool = False,
     unseen: bool = False,
     models: bool = False,
+    fresh: bool = False,
     families: tuple[str, ...] = (),
     energy: bool = True,
     limit_s: float = math.inf,
@@ -49,12 +51,13 @@ def capture(
     device = Device()
     meter = Meter(device.pci)
     folder.mkdir(parents=True, exist_ok=True)
-    kind = "-quick" if quick else "-unseen" if unseen else "-models" if models else ""
+    kind = "-quick" if quick else "-unseen" if unseen else "-models" if models else "-fresh" if fresh else ""
     path = folder / f"{device.name.lower().replace(' ', '-')}{kind}.csv"
     have = {(row.key, row.source_hash) for row in read(path)} if path.exists() else set()
     hashes = {family: family_hash(family) for family in FAMILIES}
     energy = energy and meter.counts_joules()
     planned = unseen_plan() if unseen else models_plan(energy) if models else plan(quick, energy)
+    planned = fresh_plan() if fresh else planned
     items = [item for item in planned if not families or item.case.family in families]
     items = [item for item in items if (item.key, hashes[item.case.family]) not in have]
     failures: list[str] = []
@@ -94,7 +97,7 @@ def summary(path: Path) -> str:
     """Per family and variant, the best row: its rate, the vendor's time over ours, and the worst error."""
     flops = {
         (c.family, c.variant, sizes_text(c)): c
-        for c in (*all_cases(), *all_cases(True), *unseen_cases(), *model_cases())
+        for c in (*all_cases(), *all_cases(True), *unseen_cases(), *model_cases(), *fresh_cases())
     }
     groups: dict[tuple[str, str], list[tuple[float, float, str, Measurement]]] = defaultdict(list)
     for row in read(path):

@@ -22,7 +22,6 @@ from einsim.sim.gpu.predict import predict
 from einsim.validation.gpu.fit_machine import Pairs, paired
 from einsim.validation.gpu.kernels.registry import MICRO
 from einsim.validation.gpu.measurement import Measurement, read
-from einsim.validation.gpu.model_shapes import FIRST
 from einsim.validation.gpu.split import digest, split
 
 CAPTURES = Path(__file__).parent / "captures"
@@ -154,11 +153,16 @@ def models_path(preset: str) -> Path:
     return path.with_stem(f"{path.stem}-models")
 
 
+def fresh_path(preset: str) -> Path:
+    """The capture of a preset's device on shapes of further models, made when everything had been fitted."""
+    path = capture_path(preset)
+    return path.with_stem(f"{path.stem}-fresh")
+
+
 def captured(preset: str) -> tuple[Measurement, ...]:
     """What a preset's device measured of every family on the shapes that the split divides."""
     path = models_path(preset)
-    further = read(path) if path.exists() else ()
-    return (*read(capture_path(preset)), *(row for row in further if row.family in FIRST))
+    return (*read(capture_path(preset)), *(read(path) if path.exists() else ()))
 
 
 def roofline_path(preset: str) -> Path:

@@ -21,12 +21,15 @@ from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.kernels.named import named
 from einsim.sim.gpu.predict import core_joules, predict
 from einsim.specs.errors import SpecError
+from einsim.validation.gpu.kernels import micro_hopper, micro_tiles
+from einsim.validation.gpu.kernels.micro_hopper import TILE_ROWS
 from einsim.validation.gpu.kernels.registry import FAMILIES, MICRO, sizes_text
 from einsim.validation.gpu.measurement import Measurement, read
 from einsim.validation.gpu.split import split
 
 Pairs = Sequence[tuple[KernelCase, Measurement]]
 WARP = 32
+IN_FLIGHT = 6  # tiles of a block
 STREAM = ("overhead.start_s", "overhead.cold_touch_s", "l2_write_cost", "dram_write_cost")
 NEARLY_NONE = 1e-12  # seconds of what isn't there
 LEAST_PJ = 1e-3  # of what the captures can't tell from none
@@ -73,10 +76,11 @@ def constants(rows: Sequence[Measurement], gpu: Gpu) -> dict[str, float]:
 
 
 def hopper_constants(rows: Sequence[Measurement], gpu: Gpu) -> dict[str, float]:
-    """Constants that `micro-hopper` rows give, by dotted path: rates of `wgmma` at the clock that the power
-    cap left during the energy replay, tiles that neighbours share, requests for one line, and energies.
+    """Constants that microbenchmarks of sm_90a give, by dotted path: rates of `wgmma` at the clock that the
+    power cap left during the energy replay, tiles that neighbours share, requests for one line, rows beyond a
+    matrix, a tile's latency, and energies.
     """
-    pairs = paired([row for row in rows if row.family == "micro-hopper"])
+    pairs = paired([row for row in rows if row.family in (micro_hopper.FAMILY, micro_tiles.FAMILY)])
 
     def capped(field: str) -> float:
         return max(
@@ -97,8 +101,18 @@ def hopper_constants(rows: Sequence[Measurement], gpu: Gpu) -> dict[str, float]:
         "sm.sparse_wgmma_flops": capped("sparse_wgmma_flops"),
         "l2_tile_bytes_per_clock": best("tile_rate", lambda case: float(case.total.global_read_bytes)),
         "l2_line_requests": best("line_copy_rate", requests, lines=1),
+        "l2_edge_rows": best("edge_rate", edges, inside=TILE_ROWS // 2),
     }
-    return found | product_energies(pairs, replaced(gpu, found))
+    tile = next(row for _, row in pairs if row.variant == "edge_rate" and row.ranks["inside"] == TILE_ROWS)
+    clocks = tile.median_s * gpu.clock_hz / tile.ranks["iterations"] * IN_FLIGHT
+    found["latency.tile"] = clocks - gpu.latency.l2
+    return found | product_energies(rows, replaced(gpu, found))
+
+
+def edges(case: KernelCase) -> float:
+    """Rows beyond the matrix in all tiles."""
+    launch = case.launches[0]
+    return float(launch.steps * (TILE_ROWS - case.sizes["inside"]))
 
 
 def requests(case: KernelCase) -> float:
@@ -107,22 +121,27 @@ def requests(case: KernelCase) -> float:
     return 4.0 * launch.steps * launch.threads / WARP
 
 
-def product_energies(pairs: Pairs, gpu: Gpu) -> dict[str, float]:
-    """Picojoules of a `wgmma` FLOP, dense and 2:4, and of a tile's byte from L2 that others read too: what
-    the rows drew beyond what the other constants say, by least squares, never negative.
+def product_energies(rows: Sequence[Measurement], gpu: Gpu) -> dict[str, float]:
+    """Picojoules of a `wgmma` FLOP, dense and 2:4, and of a tile's byte from L2: what rows with products drew
+    beyond what the other constants say, by least squares, never negative.
+
+    Microbenchmarks multiply what lies in shared memory and blocks that read the same tile at a time get it
+    for less than kernels do, so that kernels' rows of the fit split are among them.
     """
     paths = ("energy.wgmma_flop_pj", "energy.sparse_wgmma_flop_pj", "energy.l2_tile_byte_pj")
-    bare, rows, right = replaced(gpu, dict.fromkeys(paths, NEARLY_NONE)), [], []
-    for case, row in pairs:
-        if not row.energy_j > 0 or row.ranks.get("share") == 1:
+    bare, left, right = replaced(gpu, dict.fromkeys(paths, NEARLY_NONE)), [], []
+    chosen = [row for row in rows if row.family in MICRO] + list(split(rows)[0])
+    for case, row in paired([row for row in chosen if row.energy_j > 0]):
+        work, crossed = case.total, predict(case, gpu, l2=row.l2)
+        if not work.wgmma_flops + work.sparse_wgmma_flops:
             continue
         share = (row.energy_sm_mhz * 1e6 / gpu.clock_hz) ** gpu.energy.clock_exponent
-        work, known = case.total, gpu.energy.static_w * row.energy_launch_s
+        known = gpu.energy.static_w * row.energy_launch_s + crossed.energy_by["dram"]
         known += share * sum(core_joules(case, bare).values())
         counts = (work.wgmma_flops, work.sparse_wgmma_flops, work.global_read_bytes)
-        rows.append(np.array([share * count * 1e-12 for count in counts]) / row.energy_j)
+        left.append(np.array([share * count * 1e-12 for count in counts]) / row.energy_j)
         right.append(1.0 - known / row.energy_j)
-    fitted, _ = nnls(np.array(rows), np.array(right))
+    fitted, _ = nnls(np.array(left), np.array(right))
     return {path: max(float(x), LEAST_PJ) for path, x in zip(paths, fitted, strict=True)}
 
 
@@ -206,8 +225,9 @@ def starts(micro: Pairs, gpu: Gpu) -> dict[str, float]:
 
 
 def streams(micro: Pairs, gpu: Gpu) -> dict[str, float]:
-    """DRAM's rate of reads alone, less what the first touch takes."""
+    """DRAM's rate of reads alone, less what the first touch and the first load take."""
     start = gpu.overhead.launch_s + gpu.overhead.start_s + gpu.overhead.cold_touch_s
+    start += gpu.latency.dram / gpu.clock_hz
     return {
         "dram_bytes_per_s": max(
             case.launches[0].unique_read_bytes / (row.median_s - start)

@@ -31,7 +31,18 @@ SETTLE_S = (
     0.25  # kernels that reach the power cap: the clock needs some tenths of a second to settle under it
 )
 # families that stay within two percent without settling
-COOL = ("micro", "micro-hopper", "copy", "rmsnorm", "rope", "swiglu", "gemv")
+COOL = (
+    "micro",
+    "micro-hopper",
+    "micro-tiles",
+    "copy",
+    "rmsnorm",
+    "rope",
+    "swiglu",
+    "gemv",
+    "short-conv",
+    "top-k",
+)
 IDLE_S = 0.25
 
 

@@ -9,7 +9,14 @@ from collections import defaultdict
 import msgspec
 
 from einsim.sim.gpu.case import KernelCase
-from einsim.validation.gpu.kernels.registry import all_cases, model_cases, sizes_text, unseen_cases
+from einsim.validation.gpu.kernels.registry import (
+    MICRO,
+    all_cases,
+    fresh_cases,
+    model_cases,
+    sizes_text,
+    unseen_cases,
+)
 from einsim.validation.gpu.model_shapes import FIRST
 
 # Relative error allowed against float64: FP16 results are rounded to 2^-11, FP32 sums have up to 2^28 terms.
@@ -73,8 +80,8 @@ def unseen_plan() -> tuple[Item, ...]:
 
 
 def models_plan(energy: bool = True) -> tuple[Item, ...]:
-    """Cold rows of shapes of published models, and what `micro-hopper` measures; energy of the heaviest case
-    of every variant that is captured nowhere else.
+    """Cold rows of shapes of published models, and what the microbenchmarks of sm_90a measure; energy of the
+    heaviest case of every variant that is captured nowhere else.
     """
     cases, heaviest = model_cases(), dict[tuple[str, str], KernelCase]()
     for case in cases:
@@ -86,9 +93,16 @@ def models_plan(energy: bool = True) -> tuple[Item, ...]:
     )
     items = []
     for case in cases:
-        micro = case.family == "micro-hopper"
+        micro = case.family in MICRO
         drawn = energy and (
             case.key in chosen or (micro and ("width" in case.sizes or "share" in case.sizes))
         )
         items.append(Item(case=case, l2="warm" if micro else "cold", energy=drawn))
+        if case.variant == "first_tile":
+            items.append(Item(case=case, l2="cold"))
     return tuple(items)
+
+
+def fresh_plan() -> tuple[Item, ...]:
+    """Cold rows, without energy, of shapes of further models."""
+    return tuple(Item(case=case, l2="cold") for case in fresh_cases())

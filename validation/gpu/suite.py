@@ -24,6 +24,7 @@ from einsim.validation.gpu.fit import (
     SHARE,
     capture_path,
     captured,
+    fresh_path,
     models_path,
     read_roofline,
     roofline,
@@ -40,7 +41,9 @@ ALL = "all"
 MEASURED = tuple(FAMILIES)
 UNSEEN = "unseen"
 MODELS = "models"
-NAMES = (*MEASURED, ALL, UNSEEN, MODELS)
+FRESH = "fresh"
+ASIDE = (UNSEEN, MODELS, FRESH)
+NAMES = (*MEASURED, ALL, *ASIDE)
 # Set before the model was: mean error of a family, of all rows, 90th percentile, without a fit, of energy.
 FAMILY_LIMIT, ALL_LIMIT, P90_LIMIT, ZERO_FIT_LIMIT, ENERGY_LIMIT = 0.15, 0.10, 0.20, 0.20, 0.15
 ROOFLINE_SHARE = 2 / 3  # at least a third below the baseline
@@ -72,14 +75,15 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 @cache
 def points(name: str, of: str = ALL) -> tuple[Comparison, ...]:
     """Every row of a preset's captures but microbenchmarks, predicted; or of shapes that nothing was fitted
-    on, which are all held: UNSEEN ones, or those of published MODELS.
+    on, which are all held: UNSEEN ones, those of published MODELS that the split holds out, or FRESH ones.
     """
     rows = captured(name)
-    if of == UNSEEN:
-        rows = read(unseen_path(name))
-    elif of == MODELS:
-        rows = tuple(row for row in read(models_path(name)) if row.family in MORE)
-    held = {row.key for row in (split(rows)[1] if of == ALL else rows)}
+    out = {row.key for row in split(rows)[1]}
+    if of == MODELS:
+        rows = tuple(row for row in read(models_path(name)) if row.family in MORE and row.key in out)
+    elif of != ALL:
+        rows = read({UNSEEN: unseen_path, FRESH: fresh_path}[of](name))
+    held = out if of == ALL else {row.key for row in rows}
     pairs = paired([row for row in rows if row.family not in MICRO])
     return tuple(compared(case, row, name, load_gpu(name), held=row.key in held) for case, row in pairs)
 
@@ -127,7 +131,7 @@ def rows(
     for gpu in DEVICES:
         for name in cases or NAMES:
             progress(f"{gpu} {name}")
-            if name in (UNSEEN, MODELS):
+            if name in ASIDE:
                 yield from fitted_on_nothing(gpu, name)
                 continue
             chosen = [point for point in points(gpu) if name in (ALL, point.row.family)]
@@ -186,10 +190,8 @@ def group(name: str, chosen: Sequence[Comparison], *, engine: bool) -> Iterator[
 
 
 def fitted_on_nothing(gpu: str, name: str) -> Iterator[Row]:
-    """The figures of shapes that were captured when everything had been fitted: UNSEEN ones, or those of
-    MODELS.
-    """
-    path = unseen_path(gpu) if name == UNSEEN else models_path(gpu)
+    """The figures of shapes that nothing was fitted on: UNSEEN ones, those of MODELS, or FRESH ones."""
+    path = {UNSEEN: unseen_path, MODELS: models_path, FRESH: fresh_path}[name](gpu)
     if not path.exists():
         return
     chosen = points(gpu, name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from einsim.sim.gpu.case import KernelCase, Launch, Work, even
+from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even, in_warps
 from einsim.sim.gpu.kernels.attention_fused import useful_flops
 from einsim.sim.gpu.kernels.gemm_f16 import VARIANTS as TILINGS
 from einsim.sim.gpu.kernels.gemm_f16 import launch
@@ -26,7 +26,7 @@ def softmax_launch(rows: int, columns: int, causal: bool) -> Launch:
     """
     width = THREADS * 8
     per_pass, share, seen = -(-columns // width), 2 if causal else 1, 3 if causal else 4
-    waits = -(-per_pass // (4 * share))
+    waits, values = -(-per_pass // (4 * share)), ceil_div(8 * in_warps(columns // 8), per_pass)
     return Launch(
         kernel="softmax_f16",
         runs=even(rows, per_pass),
@@ -39,11 +39,11 @@ def softmax_launch(rows: int, columns: int, causal: bool) -> Launch:
         step=Work(
             # 26.5 instructions a value in the three passes, by ncu; three quarters of them under a causal
             # mask
-            fma_ops=4 * width * seen // 4,
-            sfu_ops=2 * width * seen // 4,
-            alu_ops=41 * width * seen // 8,
-            global_read_bytes=3 * width * 2 // share,
-            global_write_bytes=width * 2,
+            fma_ops=4 * values * seen // 4,
+            sfu_ops=2 * values * seen // 4,
+            alu_ops=41 * values * seen // 8,
+            global_read_bytes=3 * values * 2 // share,
+            global_write_bytes=values * 2,
         ),
         epilogue=Work(alu_ops=110 * THREADS, barriers=4),
         unique_read_bytes=rows * columns * 2 // share,
@@ -51,18 +51,24 @@ def softmax_launch(rows: int, columns: int, causal: bool) -> Launch:
     )
 
 
-def cases(shapes: Sequence[tuple[int, int]]) -> tuple[KernelCase, ...]:
-    """Every variant on every shape; under a causal mask the first tiling only."""
+def cases(shapes: Sequence[tuple[int, ...]]) -> tuple[KernelCase, ...]:
+    """Every variant on every shape, (query heads, tokens) or (query heads, query heads a key head, tokens);
+    under a causal mask the first tiling only. Query heads that share keys are one head of so many more rows.
+    """
+
+    def sizes(heads: int, share: int, tokens: int) -> dict[str, int]:
+        return {"h": heads, **({"g": share} if share > 1 else {}), "m": tokens, "p": tokens}
+
     return tuple(
         KernelCase(
             family=FAMILY,
             variant=f"{tiling}-d{dim}-{'causal' if causal else 'full'}",
             cascade="attention-3pass",
-            sizes={"h": heads, "m": tokens, "p": tokens, "e": dim, "f": dim, "causal": int(causal)},
+            sizes={**sizes(heads, share, tokens), "e": dim, "f": dim, "causal": int(causal)},
             launches=(
-                launch(TILINGS[tiling], tokens, tokens, dim, batch=heads),
+                launch(TILINGS[tiling], share * tokens, tokens, dim, batch=heads // share),
                 softmax_launch(heads * tokens, tokens, causal),
-                launch(TILINGS[VALUES_TILING[dim]], tokens, dim, tokens, batch=heads),
+                launch(TILINGS[VALUES_TILING[dim]], share * tokens, dim, tokens, batch=heads // share),
             ),
             useful_flops=useful_flops(heads, tokens, dim, causal),
             bits=16,
@@ -71,6 +77,6 @@ def cases(shapes: Sequence[tuple[int, int]]) -> tuple[KernelCase, ...]:
         for tiling in VARIANTS
         for dim in (64, 128)
         for causal in (False, True)
-        for heads, tokens in shapes
+        for heads, share, tokens in ((s[0], s[1] if len(s) > 2 else 1, s[-1]) for s in shapes)
         if not (causal and tiling != VARIANTS[0])
     )

@@ -17,12 +17,16 @@ SPLITS = 128  # at most
 
 def splits(key_heads: int, share: int, tiles: int, sms: int) -> int:
     """Splits a key head: the fewest that fill the last wave within 85 % of the best filling."""
-    slots = sms * BLOCKS_AN_SM[share]
+    return filling(key_heads, sms * BLOCKS_AN_SM[share], tiles)
+
+
+def filling(key_heads: int, slots: int, tiles: int) -> int:
+    """The fewest splits a key head that fill the last wave of `slots` blocks within 85 % of the best."""
     if key_heads >= 0.8 * slots:
         return 1
     counts = range(1, min(SPLITS, slots, tiles) + 1)
-    filling = [key_heads * s / slots / ceil_div(key_heads * s, slots) for s in counts]
-    return next(s for s, full in zip(counts, filling, strict=True) if full >= 0.85 * max(filling))
+    full = [key_heads * s / slots / ceil_div(key_heads * s, slots) for s in counts]
+    return next(s for s, share in zip(counts, full, strict=True) if share >= 0.85 * max(full))
 
 
 def launches(heads: int, share: int, tokens: int, dim: int, sms: int = SMS) -> tuple[Launch, ...]:
@@ -61,19 +65,24 @@ def launches(heads: int, share: int, tokens: int, dim: int, sms: int = SMS) -> t
         unique_read_bytes=(2 * tokens * key_heads + heads) * dim * 2,
         unique_write_bytes=partial,
     )
-    combine = Launch(
+    return main, combine(heads, count, dim)
+
+
+def combine(heads: int, count: int, dim: int) -> Launch:
+    """The launch that joins the splits of every head."""
+    partial = heads * count * (dim + 2) * 4
+    return Launch(
         kernel="decode_combine",
         runs=even(heads, count),
         threads=dim,
         registers=32,
         bytes_in_flight=4,
         tile={"split": count},
-        step=Work(fma_ops=2 * dim, sfu_ops=dim, alu_ops=dim, global_read_bytes=slot + 4),
+        step=Work(fma_ops=2 * dim, sfu_ops=dim, alu_ops=dim, global_read_bytes=(dim + 2) * 4 + 4),
         epilogue=Work(global_write_bytes=dim * 2),
         unique_read_bytes=partial,
         unique_write_bytes=heads * dim * 2,
     )
-    return main, combine
 
 
 def cases(shapes: Sequence[tuple[int, int, int, int]]) -> tuple[KernelCase, ...]:

@@ -11,6 +11,7 @@ from einsim.sim.gpu.kernels import (
     copy,
     decode,
     decode_grouped,
+    decode_tensor,
     ffn,
     gemm_f16,
     gemm_f32,
@@ -19,11 +20,14 @@ from einsim.sim.gpu.kernels import (
     gemm_wgmma,
     gemv,
     layernorm,
+    linear_attention,
     reduction,
     rmsnorm,
     rope,
+    short_conv,
     softmax,
     swiglu,
+    top_k,
 )
 
 FAMILIES: dict[str, ModuleType] = {
@@ -48,5 +52,9 @@ FAMILIES: dict[str, ModuleType] = {
         swiglu,
         gemv,
         decode_grouped,
+        decode_tensor,
+        short_conv,
+        linear_attention,
+        top_k,
     )
 }

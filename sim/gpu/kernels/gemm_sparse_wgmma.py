@@ -8,7 +8,7 @@ import msgspec
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div
 from einsim.sim.gpu.kernels.decode import H200_SMS as SMS
-from einsim.sim.gpu.kernels.gemm_wgmma import RASTER, SLACK_BYTES, persistent, results
+from einsim.sim.gpu.kernels.gemm_wgmma import RASTER, SLACK_BYTES, edge_rows, persistent, results
 from einsim.sim.gpu.kernels.products import products
 
 FAMILY = "gemm-sparse-wgmma"
@@ -79,6 +79,7 @@ def launch(tiling: SparseWarpGroupTiling, m: int, n: int, k: int, sms: int = SMS
             global_read_bytes=read,
         )
         + results(bm, bn, n).share(steps),
+        edge_rows=edge_rows(m, n, bm, bn) * steps,
         unique_read_bytes=m * k + m * k // 8 + n * k * 2,
         unique_write_bytes=m * n * 2,
     )

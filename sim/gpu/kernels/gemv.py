@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even
+from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even, in_warps
 from einsim.sim.gpu.kernels.decode import H200_SMS as SMS
 
 FAMILY = "gemv"
@@ -14,12 +14,13 @@ REGISTERS = 32  # ptxas, sm_90a
 
 
 def launch(span: int, n: int, k: int) -> Launch:
-    """One launch as data. By SASS: 153 instructions for four pieces of a thread, 32 on the FMA pipe. The
-    vector comes from L1 again for every row.
+    """One launch as data. By SASS: 153 instructions for four pieces of a thread, 32 on the FMA pipe; a warp
+    passes over pieces that a row doesn't have. The vector comes from L1 again for every row.
     """
     rows = THREADS // span
     piece = span * UNROLL * 8  # values of a row in one step
     steps = ceil_div(k, piece)
+    active = ceil_div(rows * in_warps(k // 8), steps)  # pieces of 8 values in a step
     vector = ceil_div(min(ceil_div(n, rows), SMS) * k * 2, ceil_div(n, rows))  # a block's part of it
     return Launch(
         kernel="gemv",
@@ -30,8 +31,8 @@ def launch(span: int, n: int, k: int) -> Launch:
         bytes_in_flight=16 * UNROLL,
         tile={"n": rows, "k": piece},
         step=Work(
-            fma_ops=32 * THREADS,
-            alu_ops=121 * THREADS,
+            fma_ops=8 * active,
+            alu_ops=27 * active + 13 * THREADS,
             shared_read_bytes=ceil_div(rows * k * 2, steps),
             global_read_bytes=ceil_div(rows * k * 2 + vector, steps),
         ),

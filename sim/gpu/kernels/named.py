@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from einsim.sim.gpu.case import KernelCase
-from einsim.sim.gpu.kernels import reduction
+from einsim.sim.gpu.kernels import attention_unfused, reduction
 from einsim.sim.gpu.kernels.families import FAMILIES
 from einsim.sim.gpu.kernels.sizes import refuse
 from einsim.specs.errors import SpecError
@@ -34,6 +34,10 @@ RANKS: dict[str, tuple[str, ...]] = {  # whose sizes are a shape of the family, 
     "swiglu": ("p", "s"),
     "gemv": ("n", "k"),
     "decode-grouped": ("h", "g", "m", "e"),
+    "decode-tensor": ("h", "g", "m", "e"),
+    "short-conv": ("b", "p", "d", "r"),
+    "linear-attention": ("h", "p", "e"),
+    "top-k": ("p", "m", "k"),
 }
 
 
@@ -50,6 +54,8 @@ def named(family: str, variant: str, sizes: Mapping[str, int]) -> KernelCase:
     if missing:
         raise SpecError("sizes", f"{family} needs {', '.join(RANKS[family])}", got=_text(sizes))
     shape = tuple(sizes[rank] for rank in RANKS[family])
+    if family == attention_unfused.FAMILY and sizes.get("g", 1) > 1:
+        shape = (sizes["h"], sizes["g"], sizes["p"])
     cases = _cases(family, shape)
     own = [case for case in cases if case.variant == variant]
     if not own:

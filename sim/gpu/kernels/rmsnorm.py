@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even
+from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even, in_warps
 from einsim.sim.gpu.kernels.decode import H200_SMS as SMS
 
 FAMILY = "rmsnorm"
@@ -21,10 +21,10 @@ def pieces(columns: int) -> int:
 
 def launch(rows: int, columns: int) -> Launch:
     """One launch as data; a step is one piece of every thread. By SASS: 77 instructions a piece, 24 of them
-    on the FMA pipe, and 158 beside.
+    on the FMA pipe, and 158 beside; 27 and 8 of them also where a thread has no piece (it adds zeros).
     """
     count = pieces(columns)
-    moved = ceil_div(columns * 2, count)
+    moved, active = ceil_div(columns * 2, count), ceil_div(in_warps(columns // PIECE), count)
     return Launch(
         kernel="rmsnorm16",
         runs=even(rows, count),
@@ -34,8 +34,8 @@ def launch(rows: int, columns: int) -> Launch:
         bytes_in_flight=16 * count,
         tile={"d": THREADS * PIECE},
         step=Work(
-            fma_ops=24 * THREADS,
-            alu_ops=53 * THREADS,
+            fma_ops=8 * THREADS + 16 * active,
+            alu_ops=19 * THREADS + 34 * active,
             shared_read_bytes=moved,  # the weights, from L1; once an SM from L2
             global_read_bytes=moved + ceil_div(min(rows, SMS) * moved, rows),
             global_write_bytes=moved,

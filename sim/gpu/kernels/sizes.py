@@ -8,10 +8,13 @@ from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.kernels import (
     attention_fused,
     attention_unfused,
+    decode_tensor,
     gemm_f16,
     gemm_f32,
     gemm_sparse,
     rmsnorm,
+    short_conv,
+    top_k,
 )
 from einsim.specs.errors import SpecError
 
@@ -47,7 +50,12 @@ UNITS: dict[str, Callable[[str], dict[str, int]]] = {
     "swiglu": lambda _: {"s": PIECE},
     "gemv": lambda _: {"k": PIECE},
 }
-MOST: dict[str, dict[str, int]] = {"rmsnorm": {"d": rmsnorm.COLUMNS}}
+MOST: dict[str, dict[str, int]] = {
+    "rmsnorm": {"d": rmsnorm.COLUMNS},
+    "decode-tensor": {"g": decode_tensor.QUERIES},
+    "short-conv": {"r": short_conv.TAPS},
+    "top-k": {"m": top_k.COLUMNS},
+}
 
 
 def units(case: KernelCase) -> dict[str, int]:
@@ -60,6 +68,8 @@ def _broken(case: KernelCase) -> Iterator[tuple[str, str]]:
     for rank, unit in units(case).items():
         if case.sizes[rank] % unit:
             yield rank, f"must be a multiple of {unit}"
+    if case.family == top_k.FAMILY and case.sizes["k"] > case.sizes["m"]:
+        yield "k", f"must be <= m = {case.sizes['m']}"
     for rank, most in MOST.get(case.family, {}).items():
         if case.sizes[rank] > most:
             yield rank, f"must be <= {most}"

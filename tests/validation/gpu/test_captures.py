@@ -15,18 +15,19 @@ from einsim.validation.gpu.kernels.registry import (
     MICRO,
     all_cases,
     family_hash,
+    fresh_cases,
     model_cases,
     unseen_cases,
 )
 from einsim.validation.gpu.measurement import read
 from einsim.validation.gpu.model_shapes import FIRST
-from einsim.validation.gpu.plan import TOLERANCE, models_plan, plan, unseen_plan
+from einsim.validation.gpu.plan import TOLERANCE, fresh_plan, models_plan, plan, unseen_plan
 
 PATHS = sorted(CAPTURES.glob("*.csv"))
 ROWS = {path.stem: read(path) for path in PATHS}
 CASES = {
     (c.family, c.variant, ";".join(f"{r}={s}" for r, s in c.sizes.items())): c
-    for c in (*all_cases(), *all_cases(True), *unseen_cases(), *model_cases())
+    for c in (*all_cases(), *all_cases(True), *unseen_cases(), *model_cases(), *fresh_cases())
 }
 # NVIDIA H200 SXM, datasheet: dense and 2:4 FP16 tensor cores at 1830 MHz (scaled to the 1980 MHz it boosts to), HBM, power cap
 TENSOR_FLOPS, SPARSE_FLOPS, HBM_BYTES_PER_S, POWER_W = (
@@ -65,7 +66,7 @@ def test_the_full_capture_is_complete(name: str) -> None:
     assert max(counts.values()) == 1
     assert set(counts) == {item.key for item in plan()}
     assert len(ROWS[name]) >= 500
-    assert {row.family for row in ROWS[name]} == set(FAMILIES) - set(FIRST) - {"micro-hopper"}
+    assert {row.family for row in ROWS[name]} == set(FAMILIES) - set(FIRST) - set(MICRO[1:])
     assert sum(not math.isnan(row.energy_j) and row.energy_s >= 0.1 for row in ROWS[name]) >= 60
 
 
@@ -82,6 +83,23 @@ def test_shapes_of_models_are_complete_and_in_no_other_capture() -> None:
     assert set(keys) == {item.key for item in models_plan()}
     assert not set(keys) & {row.key for row in (*ROWS["nvidia-h200"], *ROWS["nvidia-h200-unseen"])}
     assert sum(row.family not in MICRO for row in ROWS["nvidia-h200-models"]) >= 580
+
+
+def test_shapes_of_further_models_are_complete_and_in_no_other_capture() -> None:
+    keys = {row.key for row in ROWS["nvidia-h200-fresh"]}
+    assert keys == {item.key for item in fresh_plan()}
+    assert len(keys) >= 290
+    assert not keys & {row.key for name, rows in ROWS.items() if not name.endswith("fresh") for row in rows}
+
+
+def test_decode_by_tensor_cores_reaches_80_percent_of_the_vendors_speed() -> None:
+    """Median of shapes; by FMAs it is 0.72."""
+    rows = [row for row in ROWS["nvidia-h200-models"] if row.vendor_s > 0]
+    shares = {
+        family: median(row.vendor_s / row.median_s for row in rows if row.family == family)
+        for family in ("decode-tensor", "decode-grouped")
+    }
+    assert shares["decode-tensor"] >= 0.8 > shares["decode-grouped"]
 
 
 def test_warp_group_products_reach_80_percent_of_the_vendors_speed() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from einsim.sim.gpu.kernels.families import FAMILIES
 from einsim.sim.gpu.kernels.sizes import fits
-from einsim.validation.gpu.kernels.registry import all_cases, micro_hopper
+from einsim.validation.gpu.kernels.registry import all_cases, micro_hopper, micro_tiles
 from einsim.validation.gpu.plan import TOLERANCE
 
 pytestmark = pytest.mark.gpu
@@ -23,16 +23,26 @@ RAGGED = {
     "gemm-f16": ((17, 264, 192), (300, 1000, 64)),
     "gemm-sparse": ((48, 72, 128),),
     "attention-fused": ((2, 128), (2, 640)),
-    "attention-unfused": ((1, 320),),
+    "attention-unfused": ((1, 320), (4, 4, 192), (6, 3, 320)),
     "decode": ((3, 1), (2, 77), (2, 1000)),
     "ffn": ((17, 128, 192),),
-    "gemm-wgmma": ((1, 1, 8), (17, 264, 136), (640, 768, 1000), (1000, 3001, 2048)),
+    "gemm-wgmma": ((1, 1, 8), (17, 264, 136), (640, 768, 1000), (1000, 3001, 2048), (17, 263, 5000)),
     "gemm-sparse-wgmma": ((64, 1, 64), (192, 1000, 320), (1024, 777, 1024)),
     "attention-wgmma": ((1, 1, 1), (2, 1, 77), (4, 2, 640), (6, 3, 1000)),
     "rmsnorm": ((3, 8), (17, 1000), (5, 2056), (100, 16384)),
     "rope": ((3, 5, 64), (129, 3, 128)),
     "swiglu": ((1, 8), (17, 1000)),
     "gemv": ((1, 8), (77, 3584), (4097, 264)),
+    "decode-tensor": (
+        (4, 4, 1, 128),
+        (8, 2, 77, 64),
+        (16, 8, 1000, 128),
+        (14, 7, 513, 64),
+        (32, 16, 200, 128),
+    ),
+    "short-conv": ((1, 1, 1, 3), (3, 2, 130, 4), (2, 67, 5, 1), (1, 200, 300, 2)),
+    "linear-attention": ((1, 1, 64), (3, 77, 128), (2, 200, 64)),
+    "top-k": ((1, 1, 1), (3, 130, 7), (5, 64, 64), (2, 11264, 50)),
     "decode-grouped": ((4, 4, 1, 128), (8, 2, 77, 64), (16, 8, 1000, 128), (16, 8, 513, 64)),
 }
 RAGGED_CASES = [
@@ -40,7 +50,10 @@ RAGGED_CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", [*all_cases(quick=True), *micro_hopper.cases()], ids=lambda case: case.key)
+MICROBENCHMARKS = (*micro_hopper.cases(), *micro_tiles.cases())
+
+
+@pytest.mark.parametrize("case", [*all_cases(quick=True), *MICROBENCHMARKS], ids=lambda case: case.key)
 def test_variant_agrees_with_float64(case) -> None:
     from einsim.validation.gpu.device import Device
     from einsim.validation.gpu.measure import checked

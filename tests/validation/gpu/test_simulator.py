@@ -18,6 +18,6 @@ def test_kernels_agree_with_float64() -> None:
     )
     assert done.returncode == 0, done.stderr
     errors = {name: float(error) for name, error in (line.split() for line in done.stdout.splitlines())}
-    assert len(errors) == 8 + 3 * (3 + 2 + 1) + 1 + 3
+    assert len(errors) == 8 + 3 * (3 + 2 + 1) + 1 + 3 + 4 * 2 + 3 + 3
     wrong = {name: error for name, error in errors.items() if not error < 1e-6}
     assert not wrong

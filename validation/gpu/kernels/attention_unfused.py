@@ -42,29 +42,32 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
     """Buffers, launch and check of one case (needs a GPU)."""
     sizes = case.sizes
     heads, tokens, dim, causal = sizes["h"], sizes["p"], sizes["e"], bool(sizes["causal"])
+    share = sizes.get("g", 1)  # query heads a key head, which are rows of one product
+    key_heads, rows = heads // share, share * tokens
     scores_tiling, values_tiling = TILINGS[case.variant.split("-")[0]], TILINGS[VALUES_TILING[dim]]
-    q, k = arena.normal((heads, tokens, dim), "float16"), arena.normal((heads, tokens, dim), "float16")
-    v = arena.normal((heads, dim, tokens), "float16")
+    q, k = arena.normal((heads, tokens, dim), "float16"), arena.normal((key_heads, tokens, dim), "float16")
+    v = arena.normal((key_heads, dim, tokens), "float16")
     scores, weights = (arena.output((heads, tokens, tokens), "float16") for _ in range(2))
     o = arena.output((heads, tokens, dim), "float16")
     softmax = softmax_kernel()
 
     def run(stream: Any) -> None:
-        enqueue(scores_tiling, stream, q, k, scores, tokens, tokens, dim, batch=heads, alpha=dim**-0.5)
+        enqueue(scores_tiling, stream, q, k, scores, rows, tokens, dim, batch=key_heads, alpha=dim**-0.5)
         softmax[heads * tokens, THREADS, stream](
             address(scores), address(weights), tokens, tokens, int(causal)
         )
-        enqueue(values_tiling, stream, weights, v, o, tokens, dim, tokens, batch=heads)
+        enqueue(values_tiling, stream, weights, v, o, rows, dim, tokens, batch=key_heads)
 
     def check() -> float:
         if np.isnan(o.copy_to_host()).any():
             return float("nan")
         worst = 0.0
         for head in {0, heads - 1}:
-            hosts = [x[head].copy_to_host() for x in (q, k, v, o)]
-            rows = sample(48, tokens, head + 1)
-            want = reference_rows(hosts[0], hosts[1], hosts[2].T, rows, causal)
-            worst = max(worst, relative_error(hosts[3][rows], want))
+            key_head = head // share
+            hosts = [x[at].copy_to_host() for x, at in ((q, head), (k, key_head), (v, key_head), (o, head))]
+            some = sample(48, tokens, head + 1)
+            want = reference_rows(hosts[0], hosts[1], hosts[2].T, some, causal)
+            worst = max(worst, relative_error(hosts[3][some], want))
         return worst
 
     def vendor() -> Any:
@@ -72,7 +75,7 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
         import torch
 
         tq, tk, tv = (torch.as_tensor(x, device="cuda") for x in (q, k, v))
-        if causal:
+        if causal or share > 1:
             return None
         return lambda: (
             torch.softmax(torch.bmm(tq, tk.transpose(1, 2)) * dim**-0.5, dim=-1) @ tv.transpose(1, 2)

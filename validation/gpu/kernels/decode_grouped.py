@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from math import e, log2
 from typing import Any
@@ -37,18 +38,29 @@ def kernel(dim: int, share: int) -> Any:
 def bind(case: KernelCase, arena: Arena) -> Problem:
     """Buffers, launches and check of one case (needs a GPU)."""
     heads, share, tokens, dim = (case.sizes[rank] for rank in ("h", "g", "m", "e"))
-    key_heads = heads // share
-    q, o = arena.normal((heads, 1, dim), "float16"), arena.output((heads, 1, dim), "float16")
-    k, v = (arena.normal((key_heads, tokens, dim), "float16") for _ in range(2))
-    count = splits(key_heads, share, ceil_div(tokens, TILE[dim]), arena.sms)
-    part = arena.output((heads * count, dim + 2), "float32")
+    count = splits(heads // share, share, ceil_div(tokens, TILE[dim]), arena.sms)
     grouped, combine = kernel(dim, share), decode_kernels(dim)[2]
 
-    def run(stream: Any) -> None:
-        grouped[key_heads * count, THREADS, stream](
+    def launches(stream: Any, q: Any, k: Any, v: Any, part: Any, o: Any) -> None:
+        grouped[heads // share * count, THREADS, stream](
             address(q), address(k), address(v), address(part), count, tokens, log2(e) * dim**-0.5
         )
         combine[heads, dim, stream](address(part), address(o), count)
+
+    return bind_grouped(case, arena, count, launches, (grouped, combine))
+
+
+def bind_grouped(
+    case: KernelCase, arena: Arena, count: int, launches: Callable[..., None], compiled: tuple[Any, ...]
+) -> Problem:
+    """Queries, shared keys and values and partial results of `count` splits, for launches(stream, q, k, v,
+    part, o).
+    """
+    heads, share, tokens, dim = (case.sizes[rank] for rank in ("h", "g", "m", "e"))
+    key_heads = heads // share
+    q, o = arena.normal((heads, 1, dim), "float16"), arena.output((heads, 1, dim), "float16")
+    k, v = (arena.normal((key_heads, tokens, dim), "float16") for _ in range(2))
+    part = arena.output((heads * count, dim + 2), "float32")
 
     def check() -> float:
         worst, got = 0.0, o.copy_to_host()
@@ -68,4 +80,9 @@ def bind(case: KernelCase, arena: Arena) -> Problem:
         tensors = [torch.as_tensor(x, device="cuda").unsqueeze(0) for x in (q, k, v)]
         return lambda: torch.nn.functional.scaled_dot_product_attention(*tensors, enable_gqa=True)
 
-    return Problem(launch=run, check=check, vendor=vendor, compiled=(grouped, combine))
+    return Problem(
+        launch=lambda stream: launches(stream, q, k, v, part, o),
+        check=check,
+        vendor=vendor,
+        compiled=compiled,
+    )

@@ -11,6 +11,7 @@ from einsim.sim.gpu.case import KernelCase
 from einsim.sim.gpu.kernels import row_reduction as row_reduction_described
 from einsim.sim.gpu.kernels.families import FAMILIES as DESCRIBED
 from einsim.sim.gpu.kernels.sizes import fits
+from einsim.validation.gpu.fresh_shapes import FRESH
 from einsim.validation.gpu.kernels import (
     attention_fused,
     attention_unfused,
@@ -18,6 +19,7 @@ from einsim.validation.gpu.kernels import (
     copy,
     decode,
     decode_grouped,
+    decode_tensor,
     ffn,
     gemm_f16,
     gemm_f32,
@@ -26,14 +28,18 @@ from einsim.validation.gpu.kernels import (
     gemm_wgmma,
     gemv,
     layernorm,
+    linear_attention,
     micro,
     micro_hopper,
+    micro_tiles,
     reduction,
     rmsnorm,
     rope,
     row_reduction,
+    short_conv,
     softmax,
     swiglu,
+    top_k,
 )
 from einsim.validation.gpu.model_shapes import FIRST, MORE
 from einsim.validation.gpu.shapes import CAPTURED, QUICK, UNSEEN
@@ -41,6 +47,7 @@ from einsim.validation.gpu.shapes import CAPTURED, QUICK, UNSEEN
 FAMILIES: dict[str, ModuleType] = {
     micro.FAMILY: micro,  # which describe themselves: they measure a GPU, and nothing is realised by them
     micro_hopper.FAMILY: micro_hopper,
+    micro_tiles.FAMILY: micro_tiles,
     "copy": copy,
     "reduction": reduction,
     "softmax": softmax,
@@ -60,8 +67,12 @@ FAMILIES: dict[str, ModuleType] = {
     "swiglu": swiglu,
     "gemv": gemv,
     "decode-grouped": decode_grouped,
+    "decode-tensor": decode_tensor,
+    "short-conv": short_conv,
+    "linear-attention": linear_attention,
+    "top-k": top_k,
 }
-MICRO = (micro.FAMILY, micro_hopper.FAMILY)
+MICRO = (micro.FAMILY, micro_hopper.FAMILY, micro_tiles.FAMILY)
 
 # the CUDA C++ behind each family and the headers beside mma.cuh, for the source hash
 LINKED = {
@@ -74,6 +85,7 @@ LINKED = {
     "decode": ("decode",),
     "ffn": ("gemm_f16", "elementwise"),
     "micro-hopper": ("hopper.cuh", "micro_hopper"),
+    "micro-tiles": ("hopper.cuh", "micro_hopper", "micro_tiles"),
     "gemm-wgmma": ("hopper.cuh", "gemm_wgmma"),
     "gemm-sparse-wgmma": ("hopper.cuh", "gemm_sparse_wgmma"),
     "attention-wgmma": ("hopper.cuh", "attention_wgmma"),
@@ -82,6 +94,7 @@ LINKED = {
     "swiglu": ("rows_f16",),
     "gemv": ("gemv",),
     "decode-grouped": ("decode_grouped", "decode"),
+    "decode-tensor": ("decode_tensor", "decode"),
 }
 METADATA = (
     "FAMILY",
@@ -95,6 +108,10 @@ METADATA = (
     "FENCES",
     "SETUP",
     "SECTOR",
+    "BESIDE",
+    "ISSUED",
+    "SECOND_HALF",
+    "OTHER_REGISTERS",
 )
 ROW_FAMILIES = ("softmax", "layernorm", "reduction")
 # Whose code's own values come before those of its description: the order of the text that was captured.
@@ -113,7 +130,13 @@ def unseen_cases() -> tuple[KernelCase, ...]:
 
 def model_cases() -> tuple[KernelCase, ...]:
     """The rates of `wgmma`, and every variant on shapes of published models that it takes."""
-    return (*micro_hopper.cases(), *(case for case in cases_of({**FIRST, **MORE}) if fits(case)))
+    own = (case for case in cases_of({**FIRST, **MORE}) if fits(case))
+    return (*micro_hopper.cases(), *micro_tiles.cases(), *own)
+
+
+def fresh_cases() -> tuple[KernelCase, ...]:
+    """Every variant on the shapes of further models that it takes, which were captured last."""
+    return tuple(case for case in cases_of(FRESH) if fits(case))
 
 
 def cases_of(shapes: dict[str, object]) -> tuple[KernelCase, ...]:
