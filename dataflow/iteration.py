@@ -65,10 +65,10 @@ class Path:
             for at, loop in enumerate(loops)
             if cut and not self.pins[at] and (tied | set(cut.places)) & set(loop.ranks)
         )
-        self._couples = tuple(self._coupled(at) for at in range(self.depth))
+        self.couples = tuple(self._coupled(at) for at in range(self.depth))
         keyed = {at for at, loop in enumerate(loops) if set(loop.ranks) & set(key_ranks)}
         keyed |= {*self.tied, *self.resumed}
-        self.keyed = tuple(sorted(keyed.union(*(self._couples[at] for at in keyed))))
+        self.keyed = tuple(sorted(keyed.union(*(self.couples[at] for at in keyed))))
         self._keys = TileKeys(self)
 
     def _coupled(self, at: int) -> tuple[int, ...]:
@@ -109,7 +109,7 @@ class Path:
         """First and one-past-last iteration of the loop at slot `at`, given the loops outside it."""
         if not self.bounded:
             return self._whole[at]
-        coupled = self._couples[at]
+        coupled = self.couples[at]
         if not coupled and at not in self.tied:
             return self._whole[at]
         key = (at, *(position[slot] for slot in coupled))
@@ -310,8 +310,8 @@ class Path:
         """Number of positions."""
         if self.cut is None:
             return self._positions([], 0)
-        bound = {*self.keyed}.union(*self._couples)
-        free = [at for at in range(self.depth) if not (at in bound or self._couples[at] or self.pins[at])]
+        bound = {*self.keyed}.union(*self.couples)
+        free = [at for at in range(self.depth) if not (at in bound or self.couples[at] or self.pins[at])]
         times = math.prod(self._whole[at][1] - self._whole[at][0] for at in free)
         key = self._content(self.cut, [at for at in range(self.depth) if at not in free])
         return times * _TOTALS.get(key, lambda: self._every() // times)
@@ -333,7 +333,7 @@ class Path:
         if at == self.depth:
             return 1
         first, stop = self.span(position, at)
-        alike = not any(at in self._couples[later] for later in range(at + 1, self.depth))
+        alike = not any(at in self.couples[later] for later in range(at + 1, self.depth))
         if alike or self.pins[at] or first >= stop:
             one = stop - 1 if self.pins[at] == "last" else first
             times = 1 if self.pins[at] else stop - first

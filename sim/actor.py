@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from einsim.dataflow.iteration import Path, path_of
 from einsim.dataflow.lookup import Lookup
 from einsim.dataflow.program import Cost, Op, Program
-from einsim.sim.stateful import Base, Period
+from einsim.sim.stateful import Base, Period, rows_of
 
 Position = list[int]
 
@@ -94,7 +94,8 @@ class Actor:
                 return None
             if slot < 0 or position[:slot] != self.position[:slot]:
                 return (-1, *position)
-            return (-2, *position[:slot], position[slot] - base.reached[self.op.id], *position[slot + 1 :])
+            ends = self._from_ends(position, base.inner.get(self.op.id, ()))
+            return (-2, *position[:slot], position[slot] - base.reached[self.op.id], *ends[slot + 1 :])
 
         return (
             self.phase,
@@ -125,6 +126,21 @@ class Actor:
         moved = all(now - before == period.ticks for now, before in zip(times, mark.times, strict=True))
         return moved and mark.position[at] - first > period.lag
 
+    def longer(self, older: OperationMark, mark: OperationMark, rows: int) -> OperationMark:
+        """Its instances, key by key."""
+        then, before = mark.counts, older.counts
+        counts = {k: rows_of(n, then.get(k, 0), before.get(k, 0), rows) for k, n in self.counts.items()}
+        return mark._replace(counts=counts)
+
+    def _from_ends(self, position: Position, slots: tuple[int, ...]) -> Position:
+        """A position whose iterations of some loops count from the nearer end, -1 being the last one."""
+        found = list(position)
+        for slot in slots:
+            first, stop = self.path.span(position, slot)
+            near, far = position[slot] - first, stop - position[slot]
+            found[slot] = near if near < far else -far
+        return found
+
     def shift(self, mark: OperationMark, period: Period, times: int) -> None:
         """It and all that it remembers of the loop move forward."""
         for key, number in self.counts.items():
@@ -136,10 +152,14 @@ class Actor:
         self.ready_at += period.ticks * times
         self.started_at += period.ticks * times
         self.past_ready_at += period.ticks * times
-        self.position[at] += ahead
-        for position in (self.completed, *(position for _, position in self.flying)):
+        inner = period.inner.get(self.op.id, ())
+        for position in (self.position, self.completed, *(position for _, position in self.flying)):
             if position is not None and position[:at] == prefix:
+                ends = self._from_ends(position, inner)
                 position[at] += ahead
+                for slot in inner:
+                    first, stop = self.path.span(position, slot)
+                    position[slot] = ends[slot] + (first if ends[slot] >= 0 else stop)
         if self.blocked_target is not None:
             self.blocked_target = self.waits[self.blocked_on][0].before(self.position)
 

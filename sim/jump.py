@@ -15,12 +15,14 @@ other comes in a period: that bounds the jump where the distance shrinks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from einsim.dataflow.lookup import Lookup
 from einsim.dataflow.program import Program
 from einsim.sim.actor import Actor
+from einsim.sim.ledger import Ledger
+from einsim.sim.rows import FEWEST, Rows
 from einsim.sim.stateful import Base, Period, Stateful
 from einsim.sim.watch import Watch
 
@@ -40,6 +42,7 @@ class Jumpable(Protocol):
     program: Program
     actors: list[Actor]
     watch: Watch | None
+    ledger: Ledger
     skipped: int
 
     @property
@@ -116,6 +119,8 @@ class Jumper:
         self.changed: dict[int, dict[int, tuple[int, int]]] = {}
         self.tries = dict.fromkeys(self.reference, 0)
         self.asked: set[int] = set()
+        self.rows = Rows(run, self)
+        self.rowed: dict[int, bool] = {}  # by loop, when it is first asked
 
     def moved(self, actor: Actor, slot: int) -> None:
         """Called when an operation has moved on in one of its loops."""
@@ -129,6 +134,10 @@ class Jumper:
             if index <= first + self.lags[loop]:
                 self.seen.pop(loop, None)
                 self.tries[loop] = 0
+            if stop - first < 6 and self._in_rows(loop, actor, slot) and self.spent <= LOOKING * self.moves:
+                self.spent += len(self.run.actors)
+                self.asked.add(loop)
+                self.run.at_end_of_tick(SNAPSHOT, lambda: self._look_at_row(loop, actor, slot))
             return
         if self.spent > LOOKING * self.moves:
             return
@@ -171,17 +180,14 @@ class Jumper:
         self.spent += len(self.run.actors)
         if len(self.changed) >= MEMORY and loop not in self.changed:
             self.changed.clear()
-        inside = {actor.op.id for actor in self.members[loop]}
-        others = [actor for actor in self.run.actors if actor.op.id not in inside]
-        if any(actor.phase in {"serving", "queued", "setup"} or actor.flying for actor in others):
+        outside = self.around(loop, reference, slot)
+        if outside is None:
             return  # something outside this loop is at work: no period of the loop's own
-        outer = {reference.op.path[at]: reference.position[at] for at in range(slot)}
-        index, base = reference.position[slot], self._base(loop)
-        leads = [self._lead(crossing, loop, base.slots) for crossing in self._crossings(loop)]
+        index, base = reference.position[slot], self.base(loop)
+        leads = self.leads(loop, base, self.members[loop])
         far = FAR if not self.run.ports else math.inf
         state = (
-            tuple(outer.items()),
-            tuple(actor.version for actor in others),
+            outside,
             tuple(min(lead, far) if isinstance(lead, int) else lead for lead in leads),
             tuple(self._member(actor, loop, base) for actor in self.members[loop]),
             tuple(part.state(base) for part in self.run.parts[len(self.run.actors) :]),
@@ -195,7 +201,36 @@ class Jumper:
             return
         known[state] = Snapshot(self.run, index, leads)
 
-    def _base(self, loop: int) -> Base:
+    def _in_rows(self, loop: int, actor: Actor, slot: int) -> bool:
+        """Whether bounds cut each iteration of a loop otherwise, and what of loops inside runs in it."""
+        if loop not in self.rowed:
+            tied = slot in actor.path.tied and actor.path.loops[slot].count >= FEWEST
+            self.rowed[loop] = tied and not self.run.ports and any(
+                slot in each.path.couples[inner] for each in self.members[loop]
+                for inner in range(slot + 1, each.path.depth)
+            )  # fmt: skip
+        return self.rowed[loop]
+
+    def _look_at_row(self, loop: int, reference: Actor, slot: int) -> None:
+        self.asked.discard(loop)
+        if reference.phase != "done":
+            self.rows.look(loop, reference, slot)
+
+    def around(self, loop: int, reference: Actor, slot: int) -> Hashable | None:
+        """The state of all that is outside a loop; None where something there is at work."""
+        inside = {actor.op.id for actor in self.members[loop]}
+        others = [actor for actor in self.run.actors if actor.op.id not in inside]
+        if any(actor.phase in {"serving", "queued", "setup"} or actor.flying for actor in others):
+            return None
+        outer = tuple((reference.op.path[at], reference.position[at]) for at in range(slot))
+        return outer, tuple(actor.version for actor in others)
+
+    def leads(self, loop: int, base: Base, among: list[Actor]) -> list[Any]:
+        """How far ahead each is that another waits for in a sibling loop, among some."""
+        every = (one for one in self._crossings(loop) if one.actor in among and one.producer in among)
+        return [self._lead(crossing, loop, base.slots) for crossing in every]
+
+    def base(self, loop: int) -> Base:
         """What states are relative to: of each sibling of the loop, what its first operation that moves has
         reached.
         """
@@ -282,6 +317,8 @@ class Jumper:
         for part, mark in zip(run.parts, before.marks, strict=True):
             part.shift(mark, period, periods)
         run.skipped += ticks * periods
+        loops = {run.actors[op].op.path[at]: strides[op] for op, at in movers.items()}
+        self.rows.jumped(loops, ticks, periods)
         self.seen[loop].clear()
         return True
 
@@ -308,8 +345,14 @@ class Jumper:
             actor = actors[number]
             _, stop = actor.path.stretch(actor.position, at)
             room.append((stop - 1 - MARGIN - actor.position[at]) // strides[number])
-        most = min(room, default=0)
-        for actor in actors:
+        most = self.until(min(room, default=0), movers, strides)
+        while most > 0 and not self._open(movers, {op: each * (most + 1) for op, each in strides.items()}):
+            most = most // 2 if most > 8 else most - 1
+        return most
+
+    def until(self, most: int, movers: dict[int, int], strides: dict[int, int]) -> int:
+        """So many periods, or fewer where something that stands still waits for the end of one."""
+        for actor in self.run.actors:
             if actor.op.id in movers or actor.blocked_on < 0 or actor.blocked_target is None:
                 continue
             producer = actor.waits[actor.blocked_on][1]
@@ -317,8 +360,6 @@ class Jumper:
             target = actor.blocked_target
             if at >= 0 and target[:at] == producer.position[:at]:
                 most = min(most, (target[at] - MARGIN - producer.position[at]) // strides[producer.op.id])
-        while most > 0 and not self._open(movers, {op: each * (most + 1) for op, each in strides.items()}):
-            most = most // 2 if most > 8 else most - 1
         return most
 
     def _open(self, movers: dict[int, int], ahead: dict[int, int]) -> bool:

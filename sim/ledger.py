@@ -9,7 +9,7 @@ from typing import NamedTuple
 from einsim.dataflow.program import Cost, Program
 from einsim.dataflow.result import Slice
 from einsim.sim.actor import Actor
-from einsim.sim.stateful import Base, Period
+from einsim.sim.stateful import Base, Period, rows_of
 from einsim.sim.watch import Watch
 
 Reason = tuple[str, str]  # a cause, and the memory or the operation that it is about ("" for neither)
@@ -149,6 +149,18 @@ class Ledger:
     def alike(self, mark: LedgerMark, period: Period) -> bool:
         """Always: what it counts is what the others did."""
         return True
+
+    def longer(self, older: LedgerMark, mark: LedgerMark, rows: int) -> LedgerMark:
+        """The counters, each by itself."""
+        busy = {one: rows_of(now, mark.busy[one], older.busy[one], rows) for one, now in self.busy.items()}
+        idle = {
+            one: {
+                why: rows_of(now, mark.idle[one].get(why, 0), older.idle[one].get(why, 0), rows)
+                for why, now in reasons.items()
+            }
+            for one, reasons in self.idle.items()
+        }  # fmt: skip
+        return mark._replace(busy=busy, idle=idle)
 
     def shift(self, mark: LedgerMark, period: Period, times: int) -> None:
         """Account for the skipped periods."""

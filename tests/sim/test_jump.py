@@ -81,7 +81,7 @@ def test_a_jump_changes_no_part_s_state_relative_to_time_and_loop(monkeypatch, t
     def jump(self, loop, before, index, leads):
         run = self.run
         stood = [list(actor.position) for actor in run.actors]
-        base = self._base(loop)
+        base = self.base(loop)
         old = [part.state(base) for part in run.parts]
         times = [actor.mark().times for actor in run.actors]
         counted, skipped = [dict(actor.counts) for actor in run.actors], run.skipped
@@ -89,7 +89,7 @@ def test_a_jump_changes_no_part_s_state_relative_to_time_and_loop(monkeypatch, t
             assert run.skipped == skipped
             return False
         moved = [actor.position != position for actor, position in zip(run.actors, stood, strict=True)]
-        base = self._base(loop)
+        base = self.base(loop)
         for part, state, mine in zip(run.parts, old, [*moved, *[True] * len(run.parts)], strict=False):
             assert not mine or part.state(base) == state, part
         for actor, before_it, mine in zip(run.actors, times, moved, strict=True):
