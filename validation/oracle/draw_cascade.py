@@ -286,9 +286,6 @@ KINDS: dict[str, Draw] = {
         "S[t+1,e,f] = S[t,e,f] + K[t,e] * U[t,f]\nO[t,f] = S[t+1,e,f] * Q[t,e]", "t e f", 4,
     ),
     "last-state": _fixed("initial S = 0\nS[t+1,c] = S[t,c] * D[c] + X[t,c]\nY[c] = S[T,c] * G[c]", "t c", 5),
-    "part-of-a-step": _fixed(
-        "initial S = 0\nS[t+1,c,f] = S[t,c,f] * D[c] + X[t,c,f]\nY[q] = S[T,0,0] * G[q]", "t c f q", 4
-    ),
     "triangular": _bounded_product, "reversed": _reversed,
     "three-factors": _fixed("Z[m,n] = A[m,k] * B[k,n] * S[n]", "m n k"),
     "extremes": _fixed("L[m] = min[k](A[m,k])\nH[n] = max[k](B[k,n])\nD[m,n] = L[m] - H[n]", "m n k"),
