@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from einsim.cli.output import check_output, force_option
 from einsim.cli.terminal import progress
 from einsim.specs.errors import SpecError
 from einsim.specs.files import write_text
@@ -40,20 +41,24 @@ Several machines, such as boards with the same core, share the constants:
     help="A figure of the file by its dotted path, such as dram.efficiency; up to four, from its value.",
 )  # fmt: skip
 @click.option(
-    "-o", "--output", "outputs", multiple=True, metavar="FILE.yaml",
+    "-o", "--output", "outputs", multiple=True, metavar="FILE.yaml", type=click.Path(path_type=Path),
     help="Write the machine with its constants; of several, one for each.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@force_option
 def command(
     *,
     rows: str,
     machines: tuple[str, ...],
     chips: tuple[str, ...],
     constants: tuple[str, ...],
-    outputs: tuple[str, ...],
+    outputs: tuple[Path, ...],
     as_json: bool,
+    force: bool,
 ) -> int:
     """Fit and print."""
+    for output in outputs:
+        check_output(output, "a machine or workload", inputs=(rows, *machines), force=force)
     from einsim.fitting import fit_shared, written  # scipy.optimize: only where it is needed
     from einsim.validation.silicon.chip_figure import ChipFigure
     from einsim.validation.silicon.file_kinds import read_file
@@ -74,7 +79,7 @@ def command(
     with progress():
         found = fit_shared(by_machine, constants)
     for output, machine in zip(outputs, machines, strict=False):
-        write_text(Path(output), written(Path(machine), found))
+        write_text(output, written(Path(machine), found))
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(found), indent=1))
         return 0

@@ -52,14 +52,16 @@ def read_foreign(path: Path, only: Kind | None = None) -> Imported:
 
 def _checked(found: Imported, path: Path) -> Imported:
     """The same, once einsim has read it. SpecError, told of the file that it came from."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "imported.yaml"
-        made.write_text(found.text, encoding="utf-8")
-        try:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / "imported.yaml"
+            made.write_text(found.text, encoding="utf-8")
             if found.kind == "machine":
                 load_machine(str(made))
             else:
                 read_cascade(made, {})
-        except SpecError as error:
-            raise SpecError(error.path, error.rule, got=error.got, where=str(path), hint=error.hint) from None
+    except SpecError as error:
+        raise SpecError(error.path, error.rule, got=error.got, where=str(path), hint=error.hint) from None
+    except OSError as error:
+        raise SpecError("", f"needs a temporary folder: {error.strerror}", where=str(path)) from None
     return found

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from einsim.cli.main import main
+from einsim.cli.main import cli, main
 from einsim.report.parts import CSV_COLUMNS
 
 CHIP = "softmax --set p=64 d=64 --accel tpu-v4i"
@@ -25,7 +27,22 @@ WRITERS = {
     "trace.vcd": f"trace {CHIP} -o {{}}",
     "trace.png": f"trace {CHIP} -o {{}}",
     "trace.svg": f"trace {CHIP} -o {{}}",
+    "imported": "",
 }
+#: Commands that write files, those above and `fit`, whose file is that of the machine it fits.
+FILES = {"run", "map", "report", "trace", "import", "fit"}
+#: They make a new folder, beside its place until it is whole, or add files to one.
+FOLDERS = {"rtl emit", "capture gpu"}
+PROBLEM = """problem:
+  shape:
+    name: gemm
+    dimensions: [M, N, K]
+    data_spaces:
+      - {name: A, projection: [[[M]], [[K]]]}
+      - {name: B, projection: [[[K]], [[N]]]}
+      - {name: Z, projection: [[[M]], [[N]]], read_write: true}
+  instance: {M: 4, N: 4, K: 4}
+"""
 FAST = ("result",)
 CASES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in WRITERS]
 
@@ -35,10 +52,19 @@ def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
+def command(name: str, file: Path) -> str:
+    """What writes a file; what it reads is there."""
+    if name == "imported":
+        source = file.parent.parent / f"{file.parent.name}.prob.yaml"
+        source.write_text(PROBLEM)
+        return f"import {source} --only workload -o {file}"
+    return WRITERS[name].format(file)
+
+
 def written(name: str, folder: Path) -> tuple[Path, str, bytes]:
     """An output, the command that has written it, and what it holds."""
     file = folder / name
-    write = WRITERS[name].format(file)
+    write = command(name, file)
     assert main(write.split()) == 0
     return file, write, file.read_bytes()
 
@@ -50,7 +76,10 @@ def test_a_full_disk_leaves_the_earlier_output_and_nothing_else(name: str, tmp_p
     limited = f"ulimit -f 0; exec {sys.executable} -m einsim {write}"
     done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 2
-    assert done.stderr == f"error: {file}: cannot be written: File too large\n"
+    if name == "imported":  # what it has made is read from a temporary file first
+        assert "prob.yaml: needs a temporary folder: No usable temporary directory found" in done.stderr
+    else:
+        assert done.stderr == f"error: {file}: cannot be written: File too large\n"
     assert file.read_bytes() == earlier
     assert names(tmp_path) == [name]
 
@@ -95,7 +124,7 @@ def test_a_file_of_another_kind_is_not_written_over(
 ) -> None:
     file = tmp_path / name
     file.write_text("my notes\n")
-    assert main(WRITERS[name].format(file).split()) == 2
+    assert main(command(name, file).split()) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {file}: is there already, and is not a ")
     assert said.endswith("; --force writes over it\n")
@@ -153,3 +182,44 @@ def test_a_pipe_is_written(tmp_path: Path) -> None:
     )
     assert int(done.stdout) > 2000
     assert done.stderr == ""
+
+
+def test_every_command_that_writes_is_tried_here() -> None:
+    """A command that takes the place of a file by `-o` is one of those above; others make folders."""
+
+    def writes(one: click.Command, name: str) -> Iterator[str]:
+        if isinstance(one, click.Group):
+            for each in one.list_commands(click.Context(one)):
+                inside = one.get_command(click.Context(one), each)
+                assert inside is not None
+                yield from writes(inside, f"{name} {each}".strip())
+        elif any("-o" in parameter.opts for parameter in one.params):
+            yield name
+
+    assert {*writes(cli, "")} == FILES | FOLDERS
+
+
+def test_a_fit_writes_over_neither_its_rows_nor_its_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It wrote over whatever was there, before it was known that nothing else could be."""
+    machine, rows = tmp_path / "my.yaml", tmp_path / "rows.csv"
+    machine.write_text("machine: my\n")
+    rows.write_text("chip\n")
+    for output, rule in ((machine, "is one of the inputs"), (rows, "is one of the inputs")):
+        fit = [
+            "fit",
+            str(rows),
+            "--machine",
+            str(machine),
+            "--constant",
+            "dram.efficiency",
+            "-o",
+            str(output),
+        ]
+        assert main(fit) == 2
+        assert f"{output}: {rule}; --force writes over it" in capsys.readouterr().err
+    assert machine.read_text() == "machine: my\n"
+    (tmp_path / "notes").write_text("my notes\n")
+    assert main([*fit[:-1], str(tmp_path / "notes")]) == 2
+    assert "is there already, and is not a machine or workload" in capsys.readouterr().err
