@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from einsim.accel.load import load_machine, preset_names
+from einsim.cli.main import main
 from einsim.specs.errors import EinsimError
 from einsim.validation.rtl.project import CHAIN, LARGEST_RUN, emit, plan, with_defaults
 
@@ -99,6 +100,25 @@ def test_a_path_of_any_signs_stays_one_line_of_the_project(name, tmp_path):
 def test_a_unit_without_rtl_is_refused_in_one_line(unit, message, tmp_path):
     with pytest.raises(EinsimError, match=message):
         emit("vcu1525-sat", tmp_path / "new", unit=unit)
+
+
+@pytest.mark.parametrize(
+    ("unit", "message"),
+    [("kind: vector, dims: {lanes: 8}", "has no array, and RTL is there for arrays"),
+     ("kind: array, dims: {cols: 8}", "has cols, RTL is there for arrays of rows x cols"),
+     ("kind: systolic, dims: {rows: 8}", "has rows, RTL is there for arrays of rows x cols")],
+)  # fmt: skip
+def test_a_machine_without_rows_and_columns_is_refused_in_one_line(unit, message, tmp_path, capsys):
+    """Vector units only, or an array of one dimension: both were tracebacks."""
+    (tmp_path / "chip.yaml").write_text(
+        "machine: chip\nclock: 1GHz\nmemories: {dram: {}}\n"
+        f"units: {{u: {{{unit}, reads_from: dram, ops: {{mac: {{}}}}}}}}\n"
+    )
+    assert main(["rtl", "emit", str(tmp_path / "chip.yaml"), "-o", str(tmp_path / "new")]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path):
