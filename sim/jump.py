@@ -22,7 +22,7 @@ from einsim.dataflow.lookup import Lookup
 from einsim.dataflow.program import Program
 from einsim.sim.actor import Actor
 from einsim.sim.ledger import Ledger
-from einsim.sim.rows import FEWEST, Rows
+from einsim.sim.rows import FEWEST, RowJumper
 from einsim.sim.stateful import Base, Period, Stateful
 from einsim.sim.watch import Watch
 
@@ -119,7 +119,7 @@ class Jumper:
         self.changed: dict[int, dict[int, tuple[int, int]]] = {}
         self.tries = dict.fromkeys(self.reference, 0)
         self.asked: set[int] = set()
-        self.rows = Rows(run, self)
+        self.rows = RowJumper(run, self)
         self.rowed: dict[int, bool] = {}  # by loop, when it is first asked
 
     def moved(self, actor: Actor, slot: int) -> None:

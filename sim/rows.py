@@ -42,7 +42,7 @@ Ends = dict[int, tuple[int, int]]
 """First and one-past-last iteration of loops by their slot, or how far these move."""
 
 
-class Row(NamedTuple):
+class RowStart(NamedTuple):
     """The beginning of a row: the loop's iteration, the time, a mark of every part and the state; what was
     skipped in the row before; and by how much each time is out of sight.
     """
@@ -55,7 +55,7 @@ class Row(NamedTuple):
     hidden: list[int]
 
 
-class Running(Protocol):
+class RunOfRows(Protocol):
     """What is asked of a run."""
 
     actors: list[Actor]
@@ -71,7 +71,7 @@ class Running(Protocol):
         """Simulated time in ticks, skipped periods included."""
 
 
-class Looking(Protocol):
+class LooksAtLoops(Protocol):
     """What is asked of the jump: see `einsim.sim.jump.Jumper`."""
 
     lags: dict[int, int]
@@ -90,12 +90,12 @@ class Looking(Protocol):
         """So many periods, or fewer where something that stands still waits for the end of one."""
 
 
-class Rows:
+class RowJumper:
     """Watches loops that bounds cut anew in each iteration, and skips rows of them."""
 
-    def __init__(self, run: Running, jumper: Looking) -> None:
+    def __init__(self, run: RunOfRows, jumper: LooksAtLoops) -> None:
         self.run, self.jumper = run, jumper
-        self.begun: dict[int, list[Row]] = {}
+        self.begun: dict[int, list[RowStart]] = {}
         self.skipped: dict[int, list[Skipped]] = {}
         self.versions: dict[int, dict[int, int]] = {}  # of the operations of a loop, as its last row began
 
@@ -125,7 +125,7 @@ class Rows:
         still = [(one.op.id, one.version, one.phase) for one in members if one not in moving]
         state = (outside, self.jumper.leads(loop, base, moving), times, parts, still)
         marks = [part.mark() for part in self.run.parts]
-        row = Row(reference.position[slot], now, marks, state, skipped, [age - oldest for age in ages])
+        row = RowStart(reference.position[slot], now, marks, state, skipped, [age - oldest for age in ages])
         begun = self.begun.setdefault(loop, [])
         if begun and (begun[-1].at != row.at - 1 or begun[-1].state != state):
             begun.clear()
@@ -137,7 +137,7 @@ class Rows:
         return done
 
     def _skip(
-        self, loop: int, moving: list[Actor], base: Base, first: Row, second: Row, third: Row
+        self, loop: int, moving: list[Actor], base: Base, first: RowStart, second: RowStart, third: RowStart
     ) -> bool:  # fmt: skip
         movers = {actor.op.id: base.slots[actor.op.id] for actor in moving}
         for op, at in movers.items():

@@ -8,7 +8,7 @@ from einsim.accel.load import load_machine
 from einsim.dataflow.lower import lower
 from einsim.dataflow.templates import build_mapping
 from einsim.sim.engine import Simulation
-from einsim.sim.rows import Rows
+from einsim.sim.rows import RowJumper
 from einsim.sim.stateful import rows_of
 from einsim.workloads.load import load_workload
 from tests.sim.test_jump import alike, tiles
@@ -34,13 +34,13 @@ def program(template, sizes):
 @pytest.fixture
 def skipped(monkeypatch):
     """Of each look at three rows whether some were skipped."""
-    plain, found = Rows._skip, []
+    plain, found = RowJumper._skip, []
 
     def skip(self, *parts):
         found.append(plain(self, *parts))
         return found[-1]
 
-    monkeypatch.setattr(Rows, "_skip", skip)
+    monkeypatch.setattr(RowJumper, "_skip", skip)
     return found
 
 
