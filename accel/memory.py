@@ -81,7 +81,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.timing and self.banks > 1:
             raise RuleError("a timing has its own banks", got=self.banks, at=("banks",))
         if self.timing and self.parent is not None:
-            raise RuleError("only DRAM, which has no parent, has one", got=self.timing, at=("timing",))
+            rule = "only DRAM, the memory without a parent, has one"
+            raise RuleError(rule, got=self.timing, at=("timing",))
         refresh = "" if self.refresh == "average" else self.refresh
         for word, got, why in (
             ("timing_channels", self.timing_channels, "channels it counts"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 NOUNS = {
-    "accel.machine", "dataflow.mapping", "workloads.bound", "workloads.cascade", "workloads.expression",
+    "accel.codec", "accel.machine", "dataflow.mapping", "workloads.bound", "workloads.cascade", "workloads.expression",
     "workloads.sparsity",
 }  # fmt: skip
 ENTRIES = {"validation.oracle.walk", "validation.oracle.price", "validation.oracle.possible"}
