@@ -56,6 +56,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     `macs` are the multiply-accumulates that the workload asks for, None where they aren't known.
     `area_um2` by component and `resources` (FPGA primitives by name) are empty where the machine doesn't
     state them; `area_not_stated` names components that are left out of the area.
+    `evidence` says what was measured of the machine and this kind of work, and how far off predictions were.
     """
 
     workload: str
@@ -78,6 +79,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     timeline: tuple[Slice, ...] = ()
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
     macs: Whole | None = None
     area_um2: dict[str, Amount] = {}
     area_not_stated: tuple[str, ...] = ()

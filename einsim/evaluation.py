@@ -21,6 +21,7 @@ from einsim.dataflow.mapping import Mapping as LoopTree
 from einsim.dataflow.mapping_file import load_deal, load_mapping, mapped_cascade
 from einsim.dataflow.result import Result
 from einsim.dataflow.templates import build_mapping, preferred_passes, template_names
+from einsim.evidence import evidence_of, kind_of
 from einsim.machine_keys import machine_keys
 from einsim.patience import patience, simulated
 from einsim.settings import split
@@ -131,11 +132,13 @@ def evaluate(
     """
     source = as_it_is(workload) if isinstance(workload, Cascade) else find_workload(str(workload))
     for_workload, for_machine = split_for(settings or {}, source.keys, machine)
-    machine = machine_of(machine, for_machine)
+    chip = machine_of(machine, for_machine)
     search = SearchRequest(objective, within_bytes, budget_s, workers, effort, starts)
-    return evaluate_source(
-        source, for_workload, machine, mapping=mapping, level=level, search=search, long=long
+    found = evaluate_source(
+        source, for_workload, chip, mapping=mapping, level=level, search=search, long=long
     )
+    evidence = evidence_of(machine, chip, for_machine, kind_of(found.cascade))
+    return msgspec.structs.replace(found, result=msgspec.structs.replace(found.result, evidence=evidence))
 
 
 def split_for(

@@ -28,6 +28,7 @@ SUMMARY = (
     "workload", "accel", "level", "cycles", "latency_s", "energy_j", "dram_bytes", "utilization", "stalls",
     "energy_by", "traffic", "mapping", "power_w", "tops", "tops_per_w",
     "area_mm2", "resources", "energy_stated_j", "energy_not_stated", "area_not_stated",
+    "evidence",
 )  # fmt: skip
 
 FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Result)}

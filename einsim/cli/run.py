@@ -23,7 +23,7 @@ from einsim.dataflow.mapping_file import dump_mapping
 from einsim.evaluation import AUTO, TEMPLATE, Level, Mapped, evaluate
 from einsim.models.judge import evaluate_model, part_facts, several
 from einsim.report.comparison import comparison_table, where_time_went
-from einsim.report.stated import over_bound
+from einsim.report.stated import evidence_texts, over_bound
 from einsim.saved import save_result, summary
 from einsim.specs.errors import SpecError
 from einsim.specs.files import write_text
@@ -159,6 +159,7 @@ def command(
         out.print(over_bound(searched, found.result))
     for note in found.result.notes:
         out.print(f"note: {note}")
+    out.print("\n".join(evidence_texts(found.result)), soft_wrap=True)
     if found.result.assumed:
         out.print(f"assumed, no published figure: {', '.join(found.result.assumed)}")
     if checked is not None:

@@ -26,6 +26,7 @@ from einsim.evaluation import (
     run_mapping,
     split_for,
 )
+from einsim.evidence import evidence_of, kind_of_model
 from einsim.models.between import MappedPart, Stays, choose, mapping_beside, with_room
 from einsim.models.lengths import weigh
 from einsim.models.memory import Held, held, kept_bytes
@@ -71,7 +72,7 @@ def evaluate_model(
     if found is None:
         raise SpecError("model", "is no model: a name of one or a config.json", got=str(model))
     for_model, for_machine = split_for(settings or {}, _keys(found), machine)
-    machine = machine_of(machine, for_machine)
+    given, machine = machine, machine_of(machine, for_machine)
     if mapping not in (TEMPLATE, AUTO, *template_names()):
         raise SpecError(
             "", "is of one cascade, and a model has several: --set part=layer, or template or auto for all",
@@ -96,6 +97,7 @@ def evaluate_model(
     writes = any(one.phase != ENCODE for one in phases)  # else no token comes
     return ModelResult(
         name=found.name, part=_part(read), machine=machine, size=found.size(read), rows=tuple(rows),
+        evidence=evidence_of(given, machine, for_machine, kind_of_model([one.phase for one in phases])),
         phases=tuple(phases), first_token_s=sum(reading) if reading and writes and is_whole(read) else None,
     )  # fmt: skip
 

@@ -228,6 +228,7 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A whole model, or all of one of its parts (`part` says which), on a machine.
 
     `first_token_s` is the time until the last prompt is read, prompts one after the other; None without one.
+    `evidence` is that of `Result`.
     """
 
     name: str
@@ -237,6 +238,7 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     rows: tuple[PartCost, ...]
     phases: tuple[PhaseCost, ...]
     first_token_s: float | None
+    evidence: tuple[str, ...] = ()
 
     @cached_property
     def total(self) -> Result:
@@ -244,7 +246,8 @@ class ModelResult(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         whole = combined([(phase.result, 1) for phase in self.phases], workload=self.name,
                          mapping=self.mapping)  # fmt: skip
         notes = [note for phase in self.phases for note in phase.notes]
-        return msgspec.structs.replace(whole, notes=tuple(dict.fromkeys([*notes, *whole.notes])))
+        notes = list(dict.fromkeys([*notes, *whole.notes]))
+        return msgspec.structs.replace(whole, notes=tuple(notes), evidence=self.evidence)
 
     @cached_property
     def moments(self) -> tuple[Moment, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from einsim.dataflow.result import Result
 from einsim.models.outcome import ModelTables
 from einsim.report.quantity import count, digits, joules, seconds, size
-from einsim.report.stated import cell
+from einsim.report.stated import cell, evidence_texts
 from einsim.workloads.models.language import DECODE
 from einsim.workloads.models.model import WHOLE
 
@@ -101,6 +101,7 @@ def told(result: Result, tables: ModelTables) -> list[str]:
             )
     lines += [f"{line.phase}, {line.part}: {line.note}" for line in tables.parts if line.note]
     lines += [f"note: {note}" for note in result.notes]
+    lines += evidence_texts(result)
     if result.assumed:
         lines.append(f"assumed, no published figure: {', '.join(result.assumed)}")
     return lines

@@ -13,6 +13,7 @@ from einsim.report.markup import columns, section, text
 from einsim.report.memory_time import memory_over_time
 from einsim.report.palette import slice_colours, work_colours
 from einsim.report.roofline import roofline
+from einsim.report.stated import evidence_texts
 from einsim.report.tables import einsums, model_summary, parts, provenance, summary, traffic, where_time_went
 from einsim.report.timeline import timeline
 from einsim.specs.registry import Registry
@@ -60,7 +61,8 @@ def mapping(case: Case) -> str:
 
 def sources(case: Case) -> str:
     """What the models want a reader to know about this result, and the machine's sources."""
-    notes = () if case.tables else case.result.notes  # a model's stand with its summary
+    # A model's stand with its summary.
+    notes = () if case.tables else (*case.result.notes, *evidence_texts(case.result))
     items = "".join(f"<li>{text(note)}</li>" for note in notes)
     return (f"<ul>{items}</ul>" if items else "") + provenance(case)
 

@@ -31,6 +31,11 @@ def stated(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
     return rows
 
 
+def evidence_texts(result: Result) -> list[str]:
+    """What was measured of such a prediction, a line each; of an old result, that nobody kept it."""
+    return [f"evidence: {one}" for one in result.evidence or ("not kept in this result",)]
+
+
 def partly_stated(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
     """The energy as far as it is stated, and the actions of which it isn't; no rows where all of it is."""
     if not any(result.energy_not_stated for result in results):
