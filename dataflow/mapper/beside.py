@@ -4,12 +4,20 @@ bias. It stands right behind the product and counts as no further Einsum of a gr
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from einsim.dataflow.mapper.nest import plain
 from einsim.workloads.cascade import Cascade, Einsum
 
 
 def product_of(cascade: Cascade, einsum: Einsum) -> str:
     """The product with which an Einsum belongs; "" if with none."""
+    return _product_of(cascade, einsum.name)
+
+
+@lru_cache(maxsize=4096)
+def _product_of(cascade: Cascade, name: str) -> str:
+    einsum = cascade.einsum(name)
     made = [access for access in einsum.reads if cascade.producer(access.tensor) is not None]
     if len(made) != 1 or einsum.reduced or einsum.iterative:
         return ""

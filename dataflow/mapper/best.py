@@ -312,7 +312,7 @@ def default_space(
 
 def _asked(space: MapSpace, usual: MapSpace) -> tuple[str, ...]:
     """What a space asks for that moves can't be told."""
-    words = ("keep", "order", "groups", "resident", "most_fused", "buffers")
+    words = ("keep", "order", "groups", "resident", "most_fused", "longest", "buffers")
     return tuple(word for word in words if getattr(space, word) != getattr(usual, word))
 
 

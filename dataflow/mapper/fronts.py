@@ -119,7 +119,7 @@ class Contexts:
         """The candidates of a group whose objective may be `below` something; those that no point fits are
         left out. Fronts take all. Shares are `left` of what its Einsums cost.
         """
-        frames, rest = self._frames(group), math.inf
+        frames, rest = self.frames(group), math.inf
         keys, where = [np.empty((0, 3 if mode == FRONT else 2))], [np.empty((0, 3), np.int64)]
         for number, frame in enumerate(frames):
             if self.late():
@@ -164,7 +164,8 @@ class Contexts:
             found[fits] = np.minimum(found[fits], self.keys(total[fits], mode))
         return found
 
-    def _frames(self, group: tuple[Einsum, ...]) -> tuple[Frame, ...]:
+    def frames(self, group: tuple[Einsum, ...]) -> tuple[Frame, ...]:
+        """The surroundings that a group may have."""
         resident = self.space.resident_in(group)
         key = (tuple(einsum.name for einsum in group), resident)
         with self.pools.lock(key):
@@ -178,6 +179,7 @@ class Contexts:
         for einsum in group:
             seen = [inside.seen_by(einsum) for inside in insides]
             number = {one: at for at, one in enumerate(dict.fromkeys(seen))}
+            self.pools.want(self.space.cascade, einsum, number)
             views.append((tuple(number), np.array([number[one] for one in seen], np.int64)))
         tiles, every = self._shared_tiles(insides[0])
         return Frame(tiles, insides, tuple(views), every)

@@ -28,6 +28,9 @@ PART = 4
 SUMS = 5_000
 
 
+#: Einsums of a group from which on a join makes at most so many sums: there are as many joins as Einsums.
+MANY, FEW_SUMS = 4, 2_000
+
 #: Einsums of a cascade up to which fronts are joined whole, whatever that takes.
 LONG = 3
 
@@ -154,7 +157,7 @@ class GroupSearch:
         """What is found of each Einsum inside given shared loops; nothing where one has none."""
         found: list[Rows] = []
         for einsum in self.group:
-            part = PART if self.contexts.few else 1
+            part = max(PART, len(self.group)) if self.contexts.few else 1
             found.append(of(einsum, inside, shared, self.mode, self.left // part))
             self.left -= found[-1].nodes
             self.covered = self.covered and found[-1].all
@@ -189,6 +192,8 @@ class GroupSearch:
 
     def _most_sums(self) -> int:
         """Sums that one join of two fronts may make, where they are many."""
+        if len(self.group) > MANY:
+            return FEW_SUMS
         return math.isqrt(max(1, self.share if self.contexts.few else self.left) * SUMS)
 
     def _spread(self, rows: Floats, count: int) -> Ints:

@@ -165,9 +165,14 @@ def alike(cascade: Cascade, tensor: str, group: tuple[Einsum, ...]) -> tuple[Ein
     same whole rank: what one has loaded the others use.
     """
     readers = tuple(einsum for einsum in group if any(a.tensor == tensor for a in einsum.reads))
+    return readers if len(readers) > 1 and _alike(cascade, tensor, tuple(e.name for e in readers)) else ()
+
+
+@lru_cache(maxsize=16_384)
+def _alike(cascade: Cascade, tensor: str, names: tuple[str, ...]) -> bool:
+    readers = map(cascade.einsum, names)
     accesses = [access for einsum in readers for access in einsum.reads if access.tensor == tensor]
-    same = len(readers) > 1 and all(access == accesses[0] for access in accesses)
-    return readers if same and plain(cascade, accesses[0]) else ()
+    return all(access == accesses[0] for access in accesses) and plain(cascade, accesses[0])
 
 
 def operands(cascade: Cascade, einsum: Einsum) -> tuple[Operand, ...]:

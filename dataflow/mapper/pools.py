@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from einsim.dataflow.mapper.tables import Tables, tables
 from einsim.dataflow.mapper.vectors import Loops, TileVector, loops_of
 from einsim.dataflow.mapping import Compute
 from einsim.specs.arrays import Floats, Ints
-from einsim.workloads.cascade import Einsum
+from einsim.workloads.cascade import Cascade, Einsum
 
 
 class Entry(NamedTuple):
@@ -105,6 +105,8 @@ class Pools:
         self.frames: dict[object, tuple[Frame, ...]] = {}
         self.layouts: dict[object, Layouts] = {}
         self.bounds: dict[object, Floats] = {}
+        self.kinds: dict[object, list[Kind]] = {}
+        self.wanted: dict[object, dict[tuple[int, Inside], None]] = {}
         self.rows: dict[object, list[tuple[Floats, Rows]]] = {}
         self._lock = threading.Lock()
         self._locks: dict[object, threading.Lock] = {}
@@ -113,6 +115,13 @@ class Pools:
         """The lock of one result, so that it is worked out once."""
         with self._lock:
             return self._locks.setdefault(key, threading.Lock())
+
+    def want(self, cascade: Cascade, einsum: Einsum, seen: Iterable[Inside]) -> None:
+        """Tell surroundings of an Einsum whose bounds are asked for later, so that they are found at once."""
+        for one in seen:
+            some = self.wanted.setdefault((einsum.name, one.bare), {})
+            for at, operand in enumerate(operands(cascade, einsum)):
+                some[at, one.of(operand.tensor)] = None
 
 
 def table_of(space: MapSpace, pools: Pools, nest: Nest) -> Tables:
@@ -128,25 +137,29 @@ def bounds_of(space: MapSpace, pools: Pools, einsum: Einsum, seen: tuple[Inside,
     """Rows [K, S, T, width] of which each row of the Einsum inside loops with these tiles is above one of K,
     that of its kind of layout, in all columns, in what it sees of S surroundings; endless where it has none.
     """
-    key = (einsum.name, seen)
+    key = (einsum.name, seen[0].step)
+    if key not in pools.kinds:
+        pools.kinds[key] = list(
+            dict.fromkeys(_kind(space, node) for node in space.leaves(einsum, seen[0].step))
+        )
+    kinds = pools.kinds[key]
+    found = np.stack([_bounds(space, pools, einsum, one, tiles, kinds) for one in seen], axis=1)
+    return found[_undominated(found)] if len(kinds) > 1 else found
+
+
+def _bounds(
+    space: MapSpace, pools: Pools, einsum: Einsum, inside: Inside, tiles: Ints, kinds: list[Kind]
+) -> Floats:
+    """Rows [K, T, width] of an Einsum's kinds of layouts in one surrounding."""
+    key = (einsum.name, inside)
     with pools.lock(("bounds", *key)):
         if key not in pools.bounds:
-            names = [operand.tensor for operand in operands(space.cascade, einsum)]
-            every = [[one.of(name) for name in names] for one in seen]
-            steps = dict.fromkeys(one.step for one in seen)
-            kinds = list(dict.fromkeys(_kind(space, n) for step in steps for n in space.leaves(einsum, step)))
-            found = np.full((len(kinds), len(seen), len(tiles), space.scale.width), math.inf)
-            for bare in dict.fromkeys(one.bare for one in seen):
-                mine = [(at, of) for at, of in enumerate(every) if seen[at].core == bare.core]
-                layouts = _layouts(space, pools, einsum, bare, [of for _, of in mine], tiles)
-                for at, of in mine:
-                    total = layouts.unit
-                    for part in enumerate(of):
-                        total = total + layouts.tensors[part]
-                    for number, kind in enumerate(kinds):
-                        here = [one == kind for one in layouts.kinds]
-                        found[number, at] = total[here].min(axis=0, initial=math.inf)
-            pools.bounds[key] = found[_undominated(found)]
+            of = [inside.of(operand.tensor) for operand in operands(space.cascade, einsum)]
+            layouts = _layouts(space, pools, einsum, inside.bare, of, tiles)
+            total = sum((layouts.tensors[part] for part in enumerate(of)), layouts.unit)
+            here = [[one == kind for one in layouts.kinds] for kind in kinds]
+            least = [total[some].min(axis=0, initial=math.inf) for some in here]
+            pools.bounds[key] = np.array(least).reshape(len(kinds), *total.shape[1:])
         return pools.bounds[key]
 
 
@@ -172,28 +185,29 @@ def floors_of(
     vector of `tiles`, endless where it has none; and how many loops and tensors a nest has at most.
     """
     of = [inside.of(operand.tensor) for operand in operands(space.cascade, einsum)]
-    layouts = _layouts(space, pools, einsum, inside.bare, [of], tiles)
+    layouts = _layouts(space, pools, einsum, inside.bare, of, tiles)
     at = int(np.flatnonzero((tiles == np.array(shared, np.int64)).all(axis=1))[0])
     parts = (layouts.tensors[part][:, at] for part in enumerate(of))
     return sum(parts, layouts.unit[:, at]), layouts.wide
 
 
 def _layouts(
-    space: MapSpace, pools: Pools, einsum: Einsum, bare: Inside, wanted: list[list[Inside]], tiles: Ints
+    space: MapSpace, pools: Pools, einsum: Einsum, bare: Inside, wanted: list[Inside], tiles: Ints
 ) -> Layouts:
-    """The layouts of an Einsum with the `wanted` surroundings of each operand: all orders of its loops
-    have the same bound, and what a tensor adds to it hangs on its own homes only.
+    """The layouts of an Einsum with the `wanted` surroundings of each operand, and those that are known to be
+    wanted: all orders of its loops have the same bound, and what a tensor adds to it hangs on its own homes
+    only.
     """
     key = (einsum.name, bare)
     with pools.lock(("layouts", *key)):
         known = pools.layouts.get(key)
         had = known.tensors if known else {}
-        among = [
-            [one for one in dict.fromkeys(some) if (at, one) not in had]
-            for at, some in enumerate(zip(*wanted, strict=True))
-        ]
-        if known is not None and not any(among):
+        if known is not None and all(part in had for part in enumerate(wanted)):
             return known
+        every = dict.fromkeys((*enumerate(wanted), *pools.wanted.get(key, ())))
+        among = [
+            [one for place, one in every if place == at and (at, one) not in had] for at in range(len(wanted))
+        ]
         nests = list(space.layouts(einsum, bare, among))
         shape = len(nests), len(tiles), space.scale.width
         unit = np.full(shape, math.inf)

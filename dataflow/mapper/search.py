@@ -146,37 +146,49 @@ class Search:
         """The parts of the space with what their groups cost at least: that without residents first, for
         something to beat, then a quick search those that may cost least.
         """
-        pools, found = Pools(), list[Plan]()
+        pools, parts, found = (
+            Pools(),
+            list[tuple[MapSpace, list[tuple[Einsum, ...]], Contexts]](),
+            list[Plan](),
+        )
         for space in self.space.spaces():
             kept = sum(map(space.bytes_of, space.resident or ()))
             if kept <= self.within:
                 contexts = Contexts(space, self.objective, self.within - kept, self._late, pools, self.few)
-                groups = sorted(space.fusions(), key=self._order)
-                leasts = self._leasts(pool, contexts, groups)
-                masked = self._leasts(pool, contexts, groups, self.left) if self.left else {}
-                found.append(Plan(space, groups, contexts, leasts, masked))
+                parts.append((space, sorted(space.fusions(), key=self._order), contexts))
+        for _, groups, contexts in parts:
+            for group in groups:
+                contexts.frames(group)
+        for space, groups, contexts in parts:
+            leasts = self._leasts(pool, contexts, groups)
+            masked = self._leasts(pool, contexts, groups, self.left) if self.left else {}
+            found.append(Plan(space, groups, contexts, leasts, masked))
         return [*found[:1], *sorted(found[1:], key=self._floor)] if self.few else found
 
     def _floor(self, plan: Plan) -> float:
         """What covering the cascade by groups of a part costs at least."""
-        return self._least(self._left(plan.leasts, plan.masked), 0, len(self.index))
+        return _cheapest(self._left(plan.leasts, plan.masked), len(self.index))[0]
 
     def _space(
         self, pool: ThreadPoolExecutor, plan: Plan, table: dict[Span, list[Found]], best: list[Found]
     ) -> bool:
-        """Search the groups of a part into a table, `best` of others given; whether all of it was covered."""
+        """Search the groups of a part into a table, `best` of others given; whether all of it was covered.
+
+        Single Einsums come first, for something to beat. Where groups add up, then those of which the cover
+        that may cost least is made, over and over, until that is of groups that were searched, or no better
+        than what is known; else all, by size.
+        """
         space, mine, contexts, leasts, _ = plan
-        whole, proven = list[Found](), True
-        for number in self._sizes(mine):
-            row = [g for g in mine if len(g) == number and self._may_improve(leasts, g, best, whole)]
-            self.done += sum(len(group) == number for group in mine) - len(row)
+        whole, proven, searched = list[Found](), True, set[Span]()
+        while row := self._next(plan, table, [*best, *whole], searched):
+            number = max(map(len, row))
             least = self._least_nodes(number, len(row))
             share = max(least, (self.nodes - self.used) // max(1, len(self.waiting)))
-            self.waiting -= {self._key(space, group) for group in mine if len(group) == number}
+            self.waiting -= {self._key(space, group) for group in row}
             if number == 1:  # the same in every part, so that what was found serves again
                 share = max(self.least_nodes, self.nodes // len(self.index))
             spans = [self._span(group) for group in row]
-            smaller = [self._cover(space, table, *span) if number > 1 else [] for span in spans]
+            smaller = [self._cover(space, table, *span) if span[1] - span[0] > 1 else [] for span in spans]
             shares = self._shares(share, least, [leasts[span] for span in spans], smaller)
             jobs = [
                 pool.submit(self.group, contexts, group, limit, part)
@@ -187,18 +199,36 @@ class Search:
                 self.used, self.done, proven = self.used + one.nodes, self.done + 1, proven and one.covered
                 self.singles += one.nodes if number == 1 else 0
                 leasts[span] = max(one.least, leasts[span])
+                searched.add(span)
                 if one.found:
                     table[span] = one.found
                 now = self._cover(space, table, 0, len(self.index)) if self.objective in ADDITIVE else []
                 shown = best_of([*best, *now], self.objective)
                 self.report(self.done, self.total, shown[0] if shown else None)
             whole = self._cover(space, table, 0, len(self.index))
+        self.done += sum(self._span(group) not in searched for group in mine)
         return proven
 
-    def _sizes(self, groups: list[tuple[Einsum, ...]]) -> list[int]:
-        """Single Einsums first, for something to beat; then the largest groups, which may rule out others."""
-        sizes = sorted({len(group) for group in groups})
-        return sizes if self.objective not in ADDITIVE else [*sizes[:1], *sizes[:0:-1]]
+    def _next(
+        self, plan: Plan, table: dict[Span, list[Found]], known: list[Found], searched: set[Span]
+    ) -> list[tuple[Einsum, ...]]:
+        """The groups of a part that are searched next; none at the end."""
+        left = [group for group in plan.groups if self._span(group) not in searched]
+        if self.stopped or not left:
+            return []
+        if len(left[0]) == 1 or self.objective not in ADDITIVE:
+            return [group for group in left if len(group) == len(left[0])]
+        costs = {
+            span: (score(table[span][0], self.objective)[0] if span in table else math.inf)
+            if span in searched
+            else least
+            for span, least in plan.leasts.items()
+        }
+        beat = min((score(one, self.objective)[0] for one in known), default=math.inf)
+        cost, cover = _cheapest(costs, len(self.index))
+        if cost >= min(beat, self.beat):
+            return []
+        return [group for group in left if self._span(group) in cover]
 
     def _leasts(
         self, pool: ThreadPoolExecutor, contexts: Contexts, groups: list[tuple[Einsum, ...]],
@@ -248,33 +278,6 @@ class Search:
     def _mode(self, group: tuple[Einsum, ...]) -> int:
         return mode_of(self.objective, len(group) == len(self.index))
 
-    def _may_improve(
-        self, leasts: dict[Span, float], group: tuple[Einsum, ...], best: list[Found],
-        whole: list[Found],
-    ) -> bool:  # fmt: skip
-        """Whether a group could be part of something better than the best so far: where groups add up, its
-        least and the least of all before and after it are below that.
-        """
-        known = best_of([*best, *whole], self.objective)
-        beat = min(self.beat, *(score(one, self.objective)[0] for one in known), math.inf)
-        if self.objective not in ADDITIVE or self.stopped or beat == math.inf:
-            return True
-        first, last = self._span(group)
-        least = self._least(leasts, 0, first) + leasts[first, last]
-        return least + self._least(leasts, last, len(self.index)) < beat
-
-    def _least(self, leasts: dict[Span, float], first: int, last: int) -> float:
-        """What covering some Einsums by groups costs at least."""
-        ways = [0.0]
-        for end in range(first + 1, last + 1):
-            every = (
-                leasts[begin, end] + ways[begin - first]
-                for begin in range(first, end)
-                if (begin, end) in leasts
-            )
-            ways.append(min(every, default=math.inf))
-        return ways[-1]
-
     def _order(self, group: tuple[Einsum, ...]) -> tuple[int, int]:
         return len(group), self.index[group[0].name]
 
@@ -294,10 +297,7 @@ class Search:
     def _cover(self, space: MapSpace, table: dict[Span, list[Found]], first: int, last: int) -> list[Found]:
         """The best ways to cover the Einsums first..last by groups: dynamic programming over the cuts."""
         whole = (first, last) == (0, len(self.index))
-        kept = float(sum(map(space.bytes_of, space.resident or ()))) if whole else 0.0
-        start = Found(
-            ticks=0, joules=0, held=0, resident=space.resident or (), global_buffer=space.global_buffer
-        )  # fmt: skip
+        start = Found(ticks=0, joules=0, held=0, global_buffer=space.global_buffer)
         ways: list[list[Found]] = [[start]]
         for end in range(first + 1, last + 1):
             joined = [
@@ -308,7 +308,13 @@ class Search:
             ]
             ways.append(best_of(joined, self.objective))
         ends = self._some(ways[-1], whole=not self.thinned)
-        return [msgspec.structs.replace(one, held=one.held + kept) for one in ends]
+        return [self._kept(space, one) for one in ends] if whole else ends
+
+    def _kept(self, space: MapSpace, found: Found) -> Found:
+        """What was found of a whole cascade, with what stays on chip between its groups."""
+        resident = space.point(found.groups).resident
+        held = found.held + float(sum(map(space.bytes_of, resident)))
+        return msgspec.structs.replace(found, held=held, resident=resident)
 
     def _some(self, front: list[Found], *, whole: bool = False) -> list[Found]:
         """So many of a front that others join, from one end to the other: a front of sums has up to as many
@@ -342,3 +348,16 @@ class Search:
         made = GroupSearch(contexts, self.objective, mode, share, group, limit).run()
         self.groups[key] = KnownGroup(made, contexts.room, beat, share)
         return made
+
+
+def _cheapest(costs: Mapping[Span, float], count: int) -> tuple[float, set[Span]]:
+    """The least that groups which cover so many Einsums cost, and these groups."""
+    ways: list[tuple[float, tuple[Span, ...]]] = [(0.0, ())]
+    ends: dict[int, list[Span]] = {}
+    for span in costs:
+        ends.setdefault(span[1], []).append(span)
+    for end in range(1, count + 1):
+        every = [(ways[span[0]][0] + costs[span], span) for span in ends.get(end, ())]
+        cost, last = min(every, default=(math.inf, (0, 0)))
+        ways.append((cost, (*ways[last[0]][1], last)))
+    return ways[-1][0], set(ways[-1][1])

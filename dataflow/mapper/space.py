@@ -2,10 +2,10 @@
 
 A mapping of the space is made of these choices:
 
-- tensors that stay whole in the outermost on-chip memory: results for all of the cascade, inputs from the
-  first of the Einsums that read them alike;
-- fusion: the Einsums, in the cascade's order, fall into groups of neighbours that share a tensor; groups run
-  one after the other through DRAM, Einsums of a group run as a pipeline;
+- tensors that stay whole in the outermost on-chip memory: results of which a group doesn't make and read all,
+  for all of the cascade, inputs from the first of the Einsums that read them alike;
+- fusion: the Einsums, in the cascade's order, fall into groups of neighbours that share a tensor, one after
+  the other through DRAM, each a pipeline; longer ones are runs, with fewer choices (`Groups`);
 - of a group: which ranks that all of it iterates are shared loops, their order and tiles; for each tensor
   made and read inside the group an on-chip memory below those loops; for each input that several of it read
   alike one memory for all of them, above a shared loop that does not move it or below all, or none; where
@@ -21,8 +21,7 @@ A mapping of the space is made of these choices:
   or innermost). A memory holds what it may hold only; inputs and results are read from a core's own memory;
   the operand that stays in an array may come straight from DRAM.
 
-Every keep has the same number of buffers. Shared loops are over ranks that no Einsum read inside the group
-reduces.
+Every keep has the same number of buffers. No shared loop is over a rank that an Einsum read inside reduces.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -41,7 +41,7 @@ from einsim.accel.machine import Machine
 from einsim.dataflow.cores import cores_ranks
 from einsim.dataflow.holds import common_levels
 from einsim.dataflow.mapper import vectors
-from einsim.dataflow.mapper.beside import in_order, size_of
+from einsim.dataflow.mapper.beside import in_order
 from einsim.dataflow.mapper.exact import counted, simple
 from einsim.dataflow.mapper.groups import Groups, cuts
 from einsim.dataflow.mapper.model import cost
@@ -62,8 +62,8 @@ from einsim.workloads.cascade import Cascade, Einsum
 class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The mappings of `cascade` on `machine`, with what the user restricts.
 
-    `menu` chooses tile sizes ("all", "perfect", "steps"); `most_fused` bounds a group, but
-    for what belongs with a product of it (1: no fusion); `keep`
+    `menu` chooses tile sizes ("all", "perfect", "steps"); `most_fused` bounds a group, but for what belongs
+    with a product of it (1: no fusion), and `longest` a run; `keep`
     holds a tensor whole in a memory, `{"K": "gb"}`, where its Einsum stands alone or reads it from
     outside the group; `order` fixes an Einsum's loops, outermost first; `unit` its unit; `groups` the
     fusion itself; `resident` names results that stay whole on chip for all of the cascade (None: any set of
@@ -75,6 +75,7 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     machine: Machine
     menu: Menu = "all"
     most_fused: int = 3
+    longest: int = 48
     keep: Mapping[str, str] = {}
     order: Mapping[str, tuple[str, ...]] = {}
     unit: Mapping[str, str] = {}
@@ -99,7 +100,8 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if self.groups:
             lines.append("groups: " + " | ".join(" ".join(group) for group in self.groups))
         else:
-            lines.append(f"groups of at most {self.most_fused} neighbouring Einsums")
+            runs = f", runs of {self.longest}" if self.longest > self.most_fused > 1 else ""
+            lines.append(f"groups of at most {self.most_fused} neighbouring Einsums{runs}")
         lines += [f"keep {tensor} whole in {memory}" for tensor, memory in self.keep.items()]
         lines += [f"order of {name}: {' '.join(ranks)}" for name, ranks in self.order.items()]
         lines += [f"{name} on {unit}" for name, unit in self.unit.items()]
@@ -164,13 +166,8 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def fusions(self) -> Iterator[tuple[Einsum, ...]]:
         """Every group that the space allows."""
         if self.groups:
-            yield from (tuple(self.cascade.einsum(name) for name in group) for group in self.groups)
-            return
-        for first, last in itertools.combinations(range(len(self.einsums) + 1), 2):
-            group = self.einsums[first:last]
-            size = size_of(self.cascade, group) if self.most_fused > 1 else len(group)
-            if size <= max(self.most_fused, self._groups.most(group)) and self._groups.fusible(group):
-                yield group
+            return (tuple(map(self.cascade.einsum, group)) for group in self.groups)
+        return self._groups.every(self.einsums)
 
     @cached_property
     def einsums(self) -> tuple[Einsum, ...]:
@@ -194,11 +191,18 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """What of the resident tensors a group touches."""
         return self._groups.resident_in(group)
 
+    def point(self, groups: tuple[GroupPoint, ...]) -> Point:
+        """The point of some groups; of the resident tensors those stay that pass between them."""
+        there = {name for group in groups for name in group.inside.resident}
+        resident = tuple(name for name in self.resident or () if name in there)
+        return Point(groups=groups, resident=resident, global_buffer=self.global_buffer)
+
     @cached_property
     def _groups(self) -> Groups:
         return Groups(
             cascade=self.cascade, machine=self.machine, leaves=self.leaves, tiles=self.tiles,
             resident=frozenset(self.resident or ()), global_buffer=self.global_buffer,
+            most_fused=self.most_fused, longest=self.longest, known=self._known,
         )  # fmt: skip
 
     def leaves(self, einsum: Einsum, step: str = "") -> tuple[Compute, ...]:
@@ -267,7 +271,8 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             yield node, routes, (tuple(itertools.chain(*own)) for own in every)
 
     @cached_property
-    def _known(self) -> dict[tuple[object, ...], tuple[tuple[Route, ...], int]]:
+    def _known(self) -> dict[tuple[object, ...], Any]:
+        """What is known of leaves and groups, whatever is resident."""
         return {}
 
     @cached_property
@@ -326,13 +331,13 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def points(self) -> Iterator[Point]:
         """Every point: for small spaces only."""
         if self.resident is None:
-            yield from (point for space in self.spaces() for point in space.points())
+            yield from itertools.chain.from_iterable(space.points() for space in self.spaces())
             return
         groups = {tuple(e.name for e in group): list(self.group_points(group)) for group in self.fusions()}
         names = tuple(einsum.name for einsum in self.einsums)
         for parts in cuts(names, frozenset(groups)):
             for chosen in itertools.product(*(groups[part] for part in parts)):
-                yield Point(groups=chosen, resident=self.resident, global_buffer=self.global_buffer)
+                yield self.point(chosen)
 
     def nest_points(self, nest: Nest, shared: TileVector = ()) -> Iterator[NestPoint]:
         """Every point of one nest."""
@@ -361,13 +366,8 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             drawn = (self._sample_group(fusions[part], rng) for part in parts)
             groups = tuple(group for group in drawn if group is not None)
             if len(groups) == len(parts):
-                return Point(groups=groups, resident=self.resident, global_buffer=self.global_buffer)
+                return self.point(groups)
         return None
-
-    @cached_property
-    def _listed(self) -> dict[tuple[str, Inside], tuple[Nest, ...]]:
-        """Nests that samples were drawn from."""
-        return {}
 
     def _sample_group(self, group: tuple[Einsum, ...], rng: random.Random) -> GroupPoint | None:
         if not (every := list(self.insides(group))):
@@ -376,9 +376,9 @@ class MapSpace(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         shared = rng.choice(list(itertools.product(*self.shared_menus(inside))))
         points = []
         for einsum in group:
-            if (key := (einsum.name, inside)) not in self._listed:
-                self._listed[key] = tuple(self.nests(einsum, inside))
-            found = [nest for nest in self._listed[key] if all(vectors.menus(self.tiles, nest, shared))]
+            if (key := (einsum.name, inside)) not in self._known:
+                self._known[key] = tuple(self.nests(einsum, inside))
+            found = [nest for nest in self._known[key] if all(vectors.menus(self.tiles, nest, shared))]
             if not found:
                 return None
             points.append(vectors.sample_nest(self.tiles, rng.choice(found), shared, rng))

@@ -244,7 +244,8 @@ def _space(
         held[tensor] = memory
     return MapSpace(
         cascade=space.cascade, machine=space.machine, menu=tiles or space.menu,
-        most_fused=fuse or space.most_fused, buffers=buffers or space.buffers, keep=held,
+        most_fused=fuse or space.most_fused, longest=fuse or space.longest,
+        buffers=buffers or space.buffers, keep=held,
     )  # fmt: skip
 
 

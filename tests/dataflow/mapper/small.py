@@ -59,6 +59,21 @@ BIASED = (
     ("H[m,j] = X[m,k] * W[k,j]\nY[m,j] = H[m,j] * B[j] + C[m]\nZ[m,i] = Y[m,j] * V[j,i]", "mjki", 2),
 )
 """Texts with what belongs with a product."""
+RUNS = (
+    (
+        "B[i,j] = exp(A[i,j])\nC[i] = sum[j](B[i,j])\nD[i,j] = B[i,j] / C[i]\nE[i,k] = D[i,j] * V[j,k]",
+        "ijk",
+        2,
+    ),
+    ("H[m,j] = X[m,k] * W[k,j]\nA[m,j] = exp(H[m,j])\nY[m,n] = A[m,j] * V[j,n]", "mkjn", 2),
+    (
+        "S[n] = max[m](X[m,n])\nE[m,n] = exp(X[m,n] - S[n])\nD[n] = sum[m](E[m,n])\nA[m,n] = E[m,n] / D[n]",
+        "mn",
+        2,
+    ),
+    ("A[m,n] = exp(X[m,n])\nC[m] = max[k](Y[m,k])\nD[m,n] = A[m,n] * C[m]\nG[m] = sum[n](D[m,n])", "mnk", 2),
+)
+"""Texts of which all Einsums may be one run, where groups of two are the largest others."""
 SHIFTED = (
     ("Z[p,f] = X[2*p+r] * W[r,f]", "prf", 4),
     ("Z[p,c] = X[p+3*r,c] * W[r,c]", "prc", 4),

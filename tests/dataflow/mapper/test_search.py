@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import SHIFTED, front, problem, whole
+from small import RUNS, SHIFTED, front, problem, whole
 
 from einsim.accel.load import load_machine
 from einsim.dataflow.mapper.found import score
@@ -41,6 +42,28 @@ def test_the_optimum_is_the_brute_force_optimum(seed: int, objective: str, cap: 
 
 def test_smaller_tiles_of_a_halo_are_not_as_good() -> None:
     held_against_brute_force(problem(1093, most=3e4, texts=SHIFTED), "energy", cap=False)
+
+
+@pytest.mark.parametrize("objective", ["latency", "energy", "edp", "buffer"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_optimum_with_runs_is_the_brute_force_optimum(seed: int, objective: str) -> None:
+    held_against_brute_force(with_runs(seed), objective, cap=seed % 2 == 0)
+
+
+def with_runs(seed: int) -> MapSpace:
+    """A space in which groups of more than two are runs, the whole cascade among them."""
+    while True:
+        space = msgspec.structs.replace(problem(seed, most=1e4, texts=RUNS), most_fused=2)
+        if len(space.einsums) in map(len, space.fusions()):
+            return space
+        seed += 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["latency", "energy", "edp", "buffer"])
+def test_the_optimum_with_runs_is_the_brute_force_optimum_on_400_problems(objective: str) -> None:
+    for seed in range(100, 200):
+        held_against_brute_force(with_runs(seed), objective, cap=seed % 2 == 0)
 
 
 @pytest.mark.slow
