@@ -15,7 +15,7 @@ from einsim.dataflow.mapper.band import views_of
 from einsim.dataflow.mapper.kernel import roots
 from einsim.dataflow.mapper.nest import Inside, Nest, name_of, operands
 from einsim.dataflow.mapper.space import MapSpace
-from einsim.dataflow.mapper.tables import Tables, tables
+from einsim.dataflow.mapper.tables import Tables, scales, tables
 from einsim.dataflow.mapper.vectors import Loops, TileVector, loops_of
 from einsim.dataflow.mapping import Compute
 from einsim.specs.arrays import Floats, Ints
@@ -221,6 +221,8 @@ def _layouts(
             views = views_of(table.band, table.sizes)
             roots(table, views, loops.roots(tiles[allowed]), tiles.shape[1], rows, parts)
             unit[number, allowed] = rows
+            held = parts[..., len(space.scale.engines) + 1 :]
+            parts[np.any(held > scales(space.machine).capacity, axis=-1)] = math.inf  # whatever is resident
             begin = 0
             for part, count in zip(tensors, itertools.chain(*counts), strict=True):
                 if count:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from einsim.dataflow.mapper.found import Found, best_of, score
 from einsim.dataflow.mapper.fronts import Contexts
@@ -33,6 +34,10 @@ Span = tuple[int, int]
 ENDLESS = 2**62
 #: Sets of residents that a search of `few` looks at: none, and those that may cost least.
 FEW_SETS = 4
+#: Times as many for a single Einsum: what it costs at least is then known, and bounds what it is part of.
+ALONE = 32
+#: A search of `few` ends after so many times its nodes, if covers of small groups are searched even so.
+MOST_NODES = 10
 #: Points of a front that go on where groups are joined.
 MOST_WAYS = 50
 #: Nodes that a group gets at least; in a search of `few` twice as many: they find the nests of projections.
@@ -54,7 +59,7 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
 
 class Plan(NamedTuple):
     """A part of the space, its groups, and what each costs at least: without bounds, and where they leave
-    less of some Einsums.
+    less of some Einsums; what was found of those that were `searched`.
     """
 
     space: MapSpace
@@ -62,6 +67,8 @@ class Plan(NamedTuple):
     contexts: Contexts
     leasts: dict[Span, float]
     masked: dict[Span, float]
+    table: dict[Span, list[Found]]
+    searched: set[Span]
 
 
 class Search:
@@ -88,12 +95,8 @@ class Search:
         self.least_nodes = 2 * LEAST_NODES if few else LEAST_NODES // (4 if beat < math.inf else 1)
         self.workers = workers
         self.stopped = self.thinned = False
-        self.used, self.singles, self.done, self.total = (
-            0,
-            0,
-            0,
-            0,
-        )  # nodes; groups
+        self.covered, self.used, self.singles = True, 0, 0  # all of what was searched; nodes
+        self.done = self.total = 0  # groups
         self.waiting: set[Hashable] = set()
         self.groups: dict[Hashable, KnownGroup] = {}
         self.alone: set[int] = set()  # rows of single Einsums whose nodes were counted; pools keep them
@@ -103,35 +106,19 @@ class Search:
         """Search everything, or until nodes or time are used up or Ctrl-C: then what was found stands,
         unproven.
         """
-        best: list[Found] = []
-        every: list[Found] = []
-        proven, floor, rest = True, math.inf, list[Plan]()
+        plans, best, additive = list[Plan](), list[Found](), self.objective in ADDITIVE
         with ThreadPoolExecutor(max_workers=max(1, self.workers)) as pool:
             try:
-                plans = self._plans(pool)
-                if self.few:
-                    plans, rest = plans[:FEW_SETS], plans[FEW_SETS:]
-                self.waiting = {self._key(plan.space, group) for plan in plans for group in plan.groups}
-                self.total = sum(len(plan.groups) for plan in plans)
-                for plan in plans:
-                    table: dict[Span, list[Found]] = {}
-                    try:
-                        proven = self._space(pool, plan, table, best) and proven
-                    finally:
-                        whole = self._cover(plan.space, table, 0, len(self.index))
-                        best = best_of([*best, *whole], self.objective)
-                        every += whole
-                    floor = min(floor, self._floor(plan))
-                    if self.stopped:
-                        break
+                plans += self._plans(pool)
+                self._through(pool, plans, best)
             except KeyboardInterrupt:
                 self.stopped = True
+        every = [one for plan in plans for one in self._cover(plan, 0, len(self.index))]
+        best = best_of([*best, *every], self.objective)
+        floor = min(map(self._floor, plans), default=0.0) if additive and not self.stopped else 0.0
         known = min((score(one, self.objective)[0] for one in best), default=math.inf)
-        left = min(map(self._floor, rest), default=math.inf)
-        additive = self.objective in ADDITIVE and not self.stopped
-        proven = (
-            proven and not self.stopped and not self.thinned and (not rest or (additive and left >= known))
-        )
+        least = min((_cheapest(plan.leasts, len(self.index))[0] for plan in plans), default=math.inf)
+        proven = self.covered if not additive else least >= known * (1 - 1e-12)
 
         def rank(one: Found) -> Key:
             return score(one, self.objective)
@@ -139,8 +126,34 @@ class Search:
         return SearchResult(
             found=tuple(sorted(best, key=rank)),
             others=tuple(one for one in sorted(every, key=rank) if one not in best),
-            proven=proven, nodes=self.used, floor=max(min(floor, left), 0.0) if additive else 0.0,
+            proven=proven and not self.stopped and not self.thinned, nodes=self.used, floor=max(floor, 0.0),
         )  # fmt: skip
+
+    def _through(self, pool: ThreadPoolExecutor, plans: list[Plan], best: list[Found]) -> None:
+        """Search groups of parts, and keep the best.
+
+        Where groups add up, the first part comes first, for something to beat, then again and again the one
+        whose cover may cost least, until that is no better than what is known; a search of `few` ends after
+        so many nodes. Else all of every part is searched, or of a few.
+        """
+        additive = self.objective in ADDITIVE
+        if not additive and self.few:
+            self.covered = len(plans) <= FEW_SETS
+            del plans[FEW_SETS:]
+        self.waiting = {self._key(plan.space, group) for plan in plans for group in plan.groups}
+        self.total = sum(len(plan.groups) for plan in plans)
+        alike: dict[Hashable, list[tuple[Plan, Span]]] = {}
+        for plan in plans:
+            for group in plan.groups:
+                alike.setdefault(self._key(plan.space, group), []).append((plan, self._span(group)))
+        for plan in plans[:1] if additive else plans:
+            while row := self._next(plan, best):
+                self._row(pool, plan, row, alike, best)
+        while additive and not (self.few and self.used > MOST_NODES * self.nodes):
+            plan = min(plans, key=lambda plan: self._cover_of(plan)[0])
+            if not (row := self._next(plan, best)):
+                break
+            self._row(pool, plan, row, alike, best)
 
     def _plans(self, pool: ThreadPoolExecutor) -> list[Plan]:
         """The parts of the space with what their groups cost at least: that without residents first, for
@@ -162,73 +175,72 @@ class Search:
         for space, groups, contexts in parts:
             leasts = self._leasts(pool, contexts, groups)
             masked = self._leasts(pool, contexts, groups, self.left) if self.left else {}
-            found.append(Plan(space, groups, contexts, leasts, masked))
+            found.append(Plan(space, groups, contexts, leasts, masked, {}, set()))
         return [*found[:1], *sorted(found[1:], key=self._floor)] if self.few else found
 
     def _floor(self, plan: Plan) -> float:
         """What covering the cascade by groups of a part costs at least."""
         return _cheapest(self._left(plan.leasts, plan.masked), len(self.index))[0]
 
-    def _space(
-        self, pool: ThreadPoolExecutor, plan: Plan, table: dict[Span, list[Found]], best: list[Found]
-    ) -> bool:
-        """Search the groups of a part into a table, `best` of others given; whether all of it was covered.
+    def _row(
+        self, pool: ThreadPoolExecutor, plan: Plan, row: list[tuple[Einsum, ...]],
+        alike: Mapping[Hashable, list[tuple[Plan, Span]]], best: list[Found],
+    ) -> None:  # fmt: skip
+        """Search some groups of a part. What one costs at least it does with less room, too."""
+        number, spans = max(map(len, row)), [self._span(group) for group in row]
+        keys = [self._key(plan.space, group) for group in row]
+        least = self._least_nodes(number, len(row))
+        share = max(least, (self.nodes - self.used) // max(1, len(self.waiting)))
+        self.waiting -= {*keys}
+        if number == 1:  # the same in every part, so that what was found serves again
+            share = max(ALONE * self.least_nodes, self.nodes // len(self.index))
+        smaller = [self._cover(plan, *span) if span[1] - span[0] > 1 else [] for span in spans]
+        shares = self._shares(share, least, [plan.leasts[span] for span in spans], smaller)
+        jobs = [
+            pool.submit(self.group, plan.contexts, group, limit, part)
+            for group, limit, part in zip(row, smaller, shares, strict=True)
+        ]
+        for key, span, job in zip(keys, spans, jobs, strict=True):
+            one = job.result()
+            self.used, self.done, self.covered = (
+                self.used + one.nodes,
+                self.done + 1,
+                self.covered and one.covered,
+            )
+            self.singles += one.nodes if number == 1 else 0
+            for other, at in alike[key]:
+                if np.all(other.contexts.room <= plan.contexts.room):
+                    other.leasts[at] = max(one.least, other.leasts[at])
+            plan.searched.add(span)
+            if one.found:
+                plan.table[span] = one.found
+            now = self._cover(plan, 0, len(self.index)) if self.objective in ADDITIVE else []
+            best[:] = best_of([*best, *now], self.objective)
+            self.report(self.done, self.total, best[0] if best else None)
 
-        Single Einsums come first, for something to beat. Where groups add up, then those of which the cover
-        that may cost least is made, over and over, until that is of groups that were searched, or no better
-        than what is known; else all, by size.
-        """
-        space, mine, contexts, leasts, _ = plan
-        whole, proven, searched = list[Found](), True, set[Span]()
-        while row := self._next(plan, table, [*best, *whole], searched):
-            number = max(map(len, row))
-            least = self._least_nodes(number, len(row))
-            share = max(least, (self.nodes - self.used) // max(1, len(self.waiting)))
-            self.waiting -= {self._key(space, group) for group in row}
-            if number == 1:  # the same in every part, so that what was found serves again
-                share = max(self.least_nodes, self.nodes // len(self.index))
-            spans = [self._span(group) for group in row]
-            smaller = [self._cover(space, table, *span) if span[1] - span[0] > 1 else [] for span in spans]
-            shares = self._shares(share, least, [leasts[span] for span in spans], smaller)
-            jobs = [
-                pool.submit(self.group, contexts, group, limit, part)
-                for group, limit, part in zip(row, smaller, shares, strict=True)
-            ]
-            for span, job in zip(spans, jobs, strict=True):
-                one = job.result()
-                self.used, self.done, proven = self.used + one.nodes, self.done + 1, proven and one.covered
-                self.singles += one.nodes if number == 1 else 0
-                leasts[span] = max(one.least, leasts[span])
-                searched.add(span)
-                if one.found:
-                    table[span] = one.found
-                now = self._cover(space, table, 0, len(self.index)) if self.objective in ADDITIVE else []
-                shown = best_of([*best, *now], self.objective)
-                self.report(self.done, self.total, shown[0] if shown else None)
-            whole = self._cover(space, table, 0, len(self.index))
-        self.done += sum(self._span(group) not in searched for group in mine)
-        return proven
-
-    def _next(
-        self, plan: Plan, table: dict[Span, list[Found]], known: list[Found], searched: set[Span]
-    ) -> list[tuple[Einsum, ...]]:
+    def _next(self, plan: Plan, known: list[Found]) -> list[tuple[Einsum, ...]]:
         """The groups of a part that are searched next; none at the end."""
-        left = [group for group in plan.groups if self._span(group) not in searched]
+        left = [group for group in plan.groups if self._span(group) not in plan.searched]
         if self.stopped or not left:
             return []
-        if len(left[0]) == 1 or self.objective not in ADDITIVE:
+        if self.objective not in ADDITIVE:
             return [group for group in left if len(group) == len(left[0])]
-        costs = {
-            span: (score(table[span][0], self.objective)[0] if span in table else math.inf)
-            if span in searched
-            else least
-            for span, least in plan.leasts.items()
-        }
+        cost, cover = self._cover_of(plan)
         beat = min((score(one, self.objective)[0] for one in known), default=math.inf)
-        cost, cover = _cheapest(costs, len(self.index))
         if cost >= min(beat, self.beat):
             return []
+        if len(left[0]) == 1:
+            return [group for group in left if len(group) == 1]
         return [group for group in left if self._span(group) in cover]
+
+    def _cover_of(self, plan: Plan) -> tuple[float, set[Span]]:
+        """The cover of a part that may cost least: what was found of groups, or what others cost at least."""
+        costs = {
+            span: score(plan.table[span][0], self.objective)[0] if span in plan.table
+            else math.inf if span in plan.searched else least
+            for span, least in plan.leasts.items()
+        }  # fmt: skip
+        return _cheapest(costs, len(self.index))
 
     def _leasts(
         self, pool: ThreadPoolExecutor, contexts: Contexts, groups: list[tuple[Einsum, ...]],
@@ -294,21 +306,21 @@ class Search:
         self.stopped = self.stopped or time.monotonic() > self.deadline
         return self.stopped
 
-    def _cover(self, space: MapSpace, table: dict[Span, list[Found]], first: int, last: int) -> list[Found]:
+    def _cover(self, plan: Plan, first: int, last: int) -> list[Found]:
         """The best ways to cover the Einsums first..last by groups: dynamic programming over the cuts."""
         whole = (first, last) == (0, len(self.index))
-        start = Found(ticks=0, joules=0, held=0, global_buffer=space.global_buffer)
+        start = Found(ticks=0, joules=0, held=0, global_buffer=plan.space.global_buffer)
         ways: list[list[Found]] = [[start]]
         for end in range(first + 1, last + 1):
             joined = [
                 before.then(group)
                 for begin in range(first, end)
-                for group in self._some(table.get((begin, end), []), whole=(begin, end) == (first, last))
+                for group in self._some(plan.table.get((begin, end), []), whole=(begin, end) == (first, last))
                 for before in self._some(ways[begin - first])
             ]
             ways.append(best_of(joined, self.objective))
         ends = self._some(ways[-1], whole=not self.thinned)
-        return [self._kept(space, one) for one in ends] if whole else ends
+        return [self._kept(plan.space, one) for one in ends] if whole else ends
 
     def _kept(self, space: MapSpace, found: Found) -> Found:
         """What was found of a whole cascade, with what stays on chip between its groups."""
@@ -338,7 +350,7 @@ class Search:
             every = (contexts.point(rows, at) for at in range(len(rows.metas)))
             points = [GroupPoint(inside=inside, nests=(point,)) for point in every]
             found = best_of([contexts.figures(point) for point in points], self.objective)
-            least = float(rows.keys[0, 0]) if rows.all and len(rows.keys) else 0.0
+            least = float(rows.keys[:, 0].min(initial=math.inf)) if rows.all else 0.0
             return Searched(found, looked, rows.all, least)
         key = self._key(contexts.space, group)
         known = self.groups.get(key)
