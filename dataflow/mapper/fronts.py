@@ -151,7 +151,8 @@ class Contexts:
         ways, costs = list[Floats](), len(self.scale.engines) + 1
         for einsum, (seen, which) in zip(group, frame.views, strict=True):
             share = np.where(np.arange(self.width) < costs, left.get(einsum.name, 1.0), 1.0)
-            bounds = bounds_of(self.space, self.pools, einsum, seen, frame.tiles)[:, which]
+            of = (self.space, self.pools, einsum, seen, frame.tiles)
+            bounds = bounds_of(*of, fitting=fitting)[:, which]
             ways.append(np.multiply(bounds, share, out=bounds.copy(), where=np.isfinite(bounds)))
         while math.prod(map(len, ways)) > MOST_WAYS:
             several = max(range(len(ways)), key=lambda at: len(ways[at]))

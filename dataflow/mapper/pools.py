@@ -74,13 +74,15 @@ Kind = tuple[object, ...]
 class Layouts(NamedTuple):
     """Rows that no point of an Einsum's L layouts inside some loops is below, with each vector of their
     tiles: [L, T, width] of the unit and of each tensor, by its place among the operands, in surroundings;
-    and of each its `kind`, as `_kind` has it. A nest has so many loops and tensors at most.
+    `loose`: in homes that may be larger than their memory; and of each its `kind`, as `_kind` has it. A nest
+    has so many loops and tensors at most.
     """
 
     kinds: tuple[Kind, ...]
     wide: int
     unit: Floats
     tensors: dict[tuple[int, Inside], Floats]
+    loose: dict[tuple[int, Inside], Floats]
 
 
 class Frame(NamedTuple):
@@ -133,9 +135,13 @@ def table_of(space: MapSpace, pools: Pools, nest: Nest) -> Tables:
     return table
 
 
-def bounds_of(space: MapSpace, pools: Pools, einsum: Einsum, seen: tuple[Inside, ...], tiles: Ints) -> Floats:
+def bounds_of(
+    space: MapSpace, pools: Pools, einsum: Einsum, seen: tuple[Inside, ...], tiles: Ints, *,
+    fitting: bool = True,
+) -> Floats:  # fmt: skip
     """Rows [K, S, T, width] of which each row of the Einsum inside loops with these tiles is above one of K,
     that of its kind of layout, in all columns, in what it sees of S surroundings; endless where it has none.
+    Where it need not be `fitting`, homes may be larger than their memory.
     """
     key = (einsum.name, seen[0].step)
     if key not in pools.kinds:
@@ -143,20 +149,22 @@ def bounds_of(space: MapSpace, pools: Pools, einsum: Einsum, seen: tuple[Inside,
             dict.fromkeys(_kind(space, node) for node in space.leaves(einsum, seen[0].step))
         )
     kinds = pools.kinds[key]
-    found = np.stack([_bounds(space, pools, einsum, one, tiles, kinds) for one in seen], axis=1)
+    found = np.stack([_bounds(space, pools, einsum, one, tiles, kinds, fitting) for one in seen], axis=1)
     return found[_undominated(found)] if len(kinds) > 1 else found
 
 
 def _bounds(
-    space: MapSpace, pools: Pools, einsum: Einsum, inside: Inside, tiles: Ints, kinds: list[Kind]
-) -> Floats:
+    space: MapSpace, pools: Pools, einsum: Einsum, inside: Inside, tiles: Ints, kinds: list[Kind],
+    fitting: bool,
+) -> Floats:  # fmt: skip
     """Rows [K, T, width] of an Einsum's kinds of layouts in one surrounding."""
-    key = (einsum.name, inside)
+    key = (einsum.name, inside, fitting)
     with pools.lock(("bounds", *key)):
         if key not in pools.bounds:
             of = [inside.of(operand.tensor) for operand in operands(space.cascade, einsum)]
             layouts = _layouts(space, pools, einsum, inside.bare, of, tiles)
-            total = sum((layouts.tensors[part] for part in enumerate(of)), layouts.unit)
+            tensors = layouts.tensors if fitting else layouts.loose
+            total = sum((tensors[part] for part in enumerate(of)), layouts.unit)
             here = [[one == kind for one in layouts.kinds] for kind in kinds]
             least = [total[some].min(axis=0, initial=math.inf) for some in here]
             pools.bounds[key] = np.array(least).reshape(len(kinds), *total.shape[1:])
@@ -211,7 +219,10 @@ def _layouts(
         nests = list(space.layouts(einsum, bare, among))
         shape = len(nests), len(tiles), space.scale.width
         unit = np.full(shape, math.inf)
-        tensors = {(at, one): np.full(shape, math.inf) for at, some in enumerate(among) for one in some}
+        tensors, loose = (
+            {(at, one): np.full(shape, math.inf) for at, some in enumerate(among) for one in some}
+            for _ in range(2)
+        )
         for number, (nest, counts) in enumerate(nests):
             loops = loops_of(space.tiles, nest)
             allowed = loops.allow(tiles)
@@ -221,14 +232,16 @@ def _layouts(
             views = views_of(table.band, table.sizes)
             roots(table, views, loops.roots(tiles[allowed]), tiles.shape[1], rows, parts)
             unit[number, allowed] = rows
-            held = parts[..., len(space.scale.engines) + 1 :]
-            parts[np.any(held > scales(space.machine).capacity, axis=-1)] = math.inf  # whatever is resident
-            begin = 0
+            held, begin = parts[..., len(space.scale.engines) + 1 :], 0
+            large = np.any(held > scales(space.machine).capacity, axis=-1)  # whatever is resident
+            fitting = np.where(large[..., None], math.inf, parts)
             for part, count in zip(tensors, itertools.chain(*counts), strict=True):
                 if count:
-                    tensors[part][number, allowed] = parts[:, begin : begin + count].min(axis=1)
+                    loose[part][number, allowed] = parts[:, begin : begin + count].min(axis=1)
+                    tensors[part][number, allowed] = fitting[:, begin : begin + count].min(axis=1)
                 begin += count
         kinds = tuple(_kind(space, nest.node) for nest, _ in nests)
         wide = max((len(nest.loops) + len(nest.tensors) for nest, _ in nests), default=0)
-        pools.layouts[key] = Layouts(kinds, wide, unit, {**had, **tensors})
+        loose.update(known.loose if known else {})
+        pools.layouts[key] = Layouts(kinds, wide, unit, {**had, **tensors}, loose)
         return pools.layouts[key]

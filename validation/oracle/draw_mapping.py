@@ -52,7 +52,8 @@ def _template(work: Cascade, chip: Machine, rng: random.Random) -> Mapping | Non
 
 def _from_space(work: Cascade, chip: Machine, rng: random.Random) -> Mapping | None:
     try:
-        space = MapSpace(cascade=work, machine=chip, menu="all", buffers=rng.choice((1, 2)), most_fused=2)
+        buffers = rng.choice((1, 2))
+        space = MapSpace(cascade=work, machine=chip, menu="all", buffers=buffers, most_fused=2, longest=2)
         point = space.sample(rng, tries=5)
     except EinsimError:
         return None
