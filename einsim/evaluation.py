@@ -56,10 +56,10 @@ class Mapped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Realised(msgspec.Struct, frozen=True, kw_only=True):
-    """How a GPU computes a cascade: by a kernel."""
+    """How a GPU computes a cascade: by a kernel, or by several in turn."""
 
     machine: Gpu
-    kernel: KernelCase
+    kernels: tuple[KernelCase, ...]
 
 
 class DealtOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,8 +202,12 @@ def run_mapping(
 def on_gpu(
     source: WorkloadSource, settings: Mapping[str, object], gpu: Gpu, variant: str | Path | LoopTree
 ) -> Evaluation:
-    """The quickest kernel for a workload on a GPU, or the variant that is named."""
+    """The quickest kernel for a workload on a GPU, or the variant that is named; a workload that no kernel
+    computes alone is computed by several.
+    """
     # The kernels' descriptions are only imported when they are needed.
+    from einsim.sim.gpu.joined import joined
+    from einsim.sim.gpu.parts import parts
     from einsim.sim.gpu.realise import realise
     from einsim.sim.gpu.result import choose, result
 
@@ -213,12 +217,20 @@ def on_gpu(
     if source.leaves_passes_open(chosen):
         chosen["passes"] = KERNEL_PASSES
     cascade = source.build(chosen)
-    found = realise(cascade)
+    try:
+        found = realise(cascade)
+    except SpecError:
+        several = parts(cascade) if variant in (AUTO, TEMPLATE) else ()
+        if len(several) < 2:
+            raise
+        whole = joined(several, gpu, cascade)
+        how = Realised(machine=gpu, kernels=whole.kernels)
+        return Evaluation(result=whole.result, cascade=cascade, how=how)
     kernel = choose(found.cases, gpu, AUTO if variant == TEMPLATE else str(variant))
     return Evaluation(
         result=result(kernel, gpu, cascade, found.notes),
         cascade=cascade,
-        how=Realised(machine=gpu, kernel=kernel.case),
+        how=Realised(machine=gpu, kernels=(kernel.case,)),
     )
 
 

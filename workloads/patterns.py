@@ -58,3 +58,10 @@ def product() -> Pattern:
 def matrix_vector() -> Pattern:
     """Z[n] = A[k] * B[k,n], each rank one or several."""
     return Pattern(cascade=parse("Z[n] = A[k] * B[k,n]", name="matrix-vector", sizes={"n": 2, "k": 2}))
+
+
+@cache
+def gated() -> Pattern:
+    """SwiGLU's activation: Y[p,s] = G[p,s] * sigmoid(G[p,s]) * U[p,s], of rows p."""
+    text = "Y[p,s] = G[p,s] * sigmoid(G[p,s]) * U[p,s]"
+    return Pattern(cascade=parse(text, name="gated", sizes={"p": 2, "s": 2}), optional=("p",))

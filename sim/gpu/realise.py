@@ -85,7 +85,7 @@ def _whole(pattern: Pattern, cascade: Cascade) -> Matching | None:
     return None if found is None or found.bounds else found
 
 
-def _size(cascade: Cascade, found: Matching, rank: str) -> int:
+def size_of(cascade: Cascade, found: Matching, rank: str) -> int:
     """Points along all ranks that stand for a pattern's."""
     return math.prod(map(cascade.size, found.ranks[rank]))
 
@@ -94,9 +94,12 @@ def _product(cascade: Cascade) -> Realisation | None:
     """Z[m,n] = A[m,k] * B[k,n] in any order of ranks, each one or several, A or B perhaps 2:4 along k."""
     forms = (patterns.product(), patterns.square(), patterns.matrix_vector())
     found = next((one for one in (_whole(form, cascade) for form in forms) if one is not None), None)
-    if found is None:
-        return None
-    m, n, depth = (_size(cascade, found, rank) if rank in found.ranks else 1 for rank in "mnk")
+    return None if found is None else product_of(cascade, found)
+
+
+def product_of(cascade: Cascade, found: Matching) -> Realisation:
+    """The kernels of a product that stands in a cascade."""
+    m, n, depth = (size_of(cascade, found, rank) if rank in found.ranks else 1 for rank in "mnk")
     family: ModuleType = gemm_f16
     notes = list[str]()
     if cascade.tensor(found.tensors["A"]).bits > 16:
@@ -133,9 +136,14 @@ def _attention(cascade: Cascade) -> Realisation | None:
     for passes in (1, 2, 3):
         one = next((one for one in attentions(cascade, passes) if one.whole), None)
         if one is not None:
-            new = one.size("p") == 1 or (one.full and one.size("p") != one.keys and _rows(one) in SHARES)
-            return _decode(one) if new else _whole_sequences(one, passes)
+            return attention_of(one, passes)
     return None
+
+
+def attention_of(one: Attention, passes: int) -> Realisation:
+    """The kernels of attention that stands in a cascade. SpecError if none computes it."""
+    new = one.size("p") == 1 or (one.full and one.size("p") != one.keys and _rows(one) in SHARES)
+    return _decode(one) if new else _whole_sequences(one, passes)
 
 
 def _rows(one: Attention) -> int:
@@ -212,7 +220,7 @@ def _ffn(cascade: Cascade) -> Realisation | None:
     found = forms[kind]
     if kind not in GELUS or found is None:
         raise _refused(cascade, "the kernels compute an ungated GELU", "--set activation=gelu_tanh")
-    tokens, d, s, o = (_size(cascade, found, rank) for rank in ("p", "d", "s", "o"))
+    tokens, d, s, o = (size_of(cascade, found, rank) for rank in ("p", "d", "s", "o"))
     if o != d:
         raise _refused(cascade, f"the kernels give as many elements as they take (got {d} and {o})")
     notes = list[str]()
@@ -227,7 +235,7 @@ def _softmax(cascade: Cascade) -> Realisation | None:
     found = _whole(patterns.softmax(), cascade)
     if found is None:
         return None
-    shape = (_size(cascade, found, "p"), _size(cascade, found, "d"))
+    shape = (size_of(cascade, found, "p"), size_of(cascade, found, "d"))
     return Realisation(cases=softmax.cases(shapes=(shape,)), notes=_in(32, cascade, found.tensors["X"]))
 
 
@@ -235,7 +243,7 @@ def _layernorm(cascade: Cascade) -> Realisation | None:
     for kind, variant in LAYERNORMS.items():
         found = _whole(patterns.layernorm(kind), cascade)
         if found is not None:
-            shape = (_size(cascade, found, "p"), _size(cascade, found, "d"))
+            shape = (size_of(cascade, found, "p"), size_of(cascade, found, "d"))
             cases = layernorm.cases(shapes=(shape,))
             return Realisation(
                 cases=tuple(case for case in cases if case.variant == variant),
@@ -246,9 +254,12 @@ def _layernorm(cascade: Cascade) -> Realisation | None:
 
 def _rmsnorm(cascade: Cascade) -> Realisation | None:
     found = _whole(patterns.rmsnorm(), cascade)
-    if found is None:
-        return None
-    cases = rmsnorm.cases(shapes=((_size(cascade, found, "p"), _size(cascade, found, "d")),))
+    return None if found is None else rmsnorm_of(cascade, found)
+
+
+def rmsnorm_of(cascade: Cascade, found: Matching) -> Realisation:
+    """The kernel of an RMS norm that stands in a cascade. SpecError for sizes that it doesn't take."""
+    cases = rmsnorm.cases(shapes=((size_of(cascade, found, "p"), size_of(cascade, found, "d")),))
     refuse(cases[0])
     return Realisation(cases=cases, notes=_in(16, cascade, found.tensors["X"]))
 

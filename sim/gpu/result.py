@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -54,11 +54,7 @@ def result(choice: Choice, gpu: Gpu, cascade: Cascade, notes: Sequence[str] = ()
     clock, cycles = found.clock_hz, round(found.seconds * found.clock_hz)
     bound_by = {name: round(seconds * clock) for name, seconds in found.bounds.items()}
     bottleneck = found.binding
-    busy = min(bound_by[bottleneck], cycles)
-    starts = min(round(found.start_s * clock), cycles - busy)
-    slowest = max(bound_by[name] for name in MEMORIES)
-    wanting = min(max(0, slowest - busy), cycles - busy - starts)
-    stalls = {STARTS: starts, BANDWIDTH: wanting, DEPENDENCY: cycles - busy - starts - wanting}
+    stalls = stalled(bound_by, bottleneck, cycles, round(found.start_s * clock))
     work = case.total
     at, slices = 0.0, list[Slice]()
     for launch, seconds in zip(case.launches, found.launch_seconds, strict=True):
@@ -102,6 +98,15 @@ def result(choice: Choice, gpu: Gpu, cascade: Cascade, notes: Sequence[str] = ()
         assumed=tuple(path for path, source in gpu.sources.items() if source.startswith("assumed")),
         macs=cascade.macs,
     )
+
+
+def stalled(bound_by: Mapping[str, int], bottleneck: str, cycles: int, starts: int) -> dict[str, int]:
+    """What the bottleneck waited for: kernels' starts, L2 or DRAM beyond it, and the rest."""
+    busy = min(bound_by[bottleneck], cycles)
+    first = min(starts, cycles - busy)
+    slowest = max(bound_by[name] for name in MEMORIES)
+    wanting = min(max(0, slowest - busy), cycles - busy - first)
+    return {STARTS: first, BANDWIDTH: wanting, DEPENDENCY: cycles - busy - first - wanting}
 
 
 def _calibrated(case: KernelCase, gpu: Gpu) -> str:
