@@ -7,6 +7,7 @@ import pytest
 from einsim.accel.gpu.cores import as_machine
 from einsim.accel.gpu.machine import load_gpu
 from einsim.sim.gpu.kernels.named import named
+from einsim.specs.errors import SpecError
 from einsim.validation.gpu.dealt_kernels import by_engine, gemm
 from einsim.validation.gpu.fit import captured
 from einsim.validation.gpu.fit_machine import paired
@@ -51,6 +52,11 @@ def test_a_sparse_operand_moves_its_kept_values_and_their_places():
     found, total = by_engine(one, H200, level="analytical"), one.total
     assert sum(found.traffic["l2"].values()) == total.global_read_bytes + total.global_write_bytes
     assert sum(found.traffic["shared"].values()) == total.shared_read_bytes + total.shared_write_bytes
+
+
+def test_tiles_beyond_the_matrix_are_refused():
+    with pytest.raises(SpecError, match="has tiles beyond the matrix"):
+        by_engine(case("128x128x32s4", m=17, n=28672), H200)
 
 
 def test_the_analytical_level_bounds_the_dealt_kernels():
