@@ -41,7 +41,11 @@ def test_it_has_every_group_of_held_out_rows_of_its_machines() -> None:
     assert kept == rows
 
 
-@pytest.mark.parametrize("case", ["tpu-v6e gemm"])
+def test_no_machine_that_was_measured_is_left_out() -> None:
+    assert {row.machine for row in on_held(stored())} <= {row.machine for row in table()}
+
+
+@pytest.mark.parametrize("case", ["tpu-v6e gemm", "zcu102-dpu resources"])
 def test_it_is_what_the_suite_computes(case: str) -> None:
     found = list(silicon(chosen([case]), 1))
     assert found
