@@ -7,10 +7,12 @@ import pytest
 from einsim.accel.load import load_machine
 from einsim.dataflow.lower import lower
 from einsim.dataflow.templates import build_mapping
+from einsim.sim import rows
 from einsim.sim.engine import Simulation
 from einsim.sim.rows import RowJumper
 from einsim.sim.stateful import rows_of
 from einsim.workloads.load import load_workload
+from tests.dataflow.read_text import parse_text
 from tests.sim.test_jump import alike, tiles
 
 CASES = {
@@ -48,6 +50,49 @@ def skipped(monkeypatch):
 def test_rows_are_as_in_the_plain_run(case, skipped):
     alike(*program(*CASES[case]))
     assert any(skipped), "no row was skipped: the case says nothing"
+
+
+def band(folder, size, outer, tile):
+    """A band of three, one tile of which is in each row of `tile` queries (404:28 of the drawn inputs)."""
+    chip = load_machine("sa8295p", {})
+    file = folder / "band.yaml"
+    file.write_text(
+        f"name: band\nranks: {{e: 5, m: {size}, p: {size}}}\nwhere: [m <= p, p - m < 3]\n"
+        "einsums: 'QK[m,p] = Q[e,p] * K[e,m]'\n"
+    )
+    cascade = load_workload(str(file), {})
+    mapping = f"""band on sa8295p (resident)
+for m/{outer}
+  keep K in gb x1
+    for p/{tile}
+      keep Q QK in gb x1
+        for m/{outer // 4}
+          QK on tensor cores=m rows=p cols=m"""
+    return lower(parse_text(mapping), cascade, chip), chip
+
+
+def test_rows_of_one_tile_are_skipped_where_each_is_cut_elsewhere(skipped, tmp_path):
+    alike(*band(tmp_path, 256, 128, 4))
+    assert any(skipped), "no row was skipped: the case says nothing"
+    few = tiles(band(tmp_path, 2048, 1024, 4)[0])
+    assert tiles(band(tmp_path, 8192, 4096, 4)[0]) < 2 * few
+
+
+def test_a_look_at_rows_costs_little_more_than_what_it_skips(monkeypatch, tmp_path):
+    """Rows that one operation can't skip aren't walked for the others: that took as many rows squared."""
+    asked, plain = [], rows._ends
+
+    def ends(*given):
+        asked.append(given)
+        return plain(*given)
+
+    monkeypatch.setattr(rows, "_ends", ends)
+    monkeypatch.setattr(rows, "_one_a_row", lambda *_: False)  # each look is in vain
+    tiles(band(tmp_path, 1024, 1024, 4)[0])
+    few = len(asked)
+    asked.clear()
+    tiles(band(tmp_path, 4096, 4096, 4)[0])
+    assert 0 < len(asked) < 6 * few
 
 
 def test_the_work_of_a_run_hardly_grows_with_its_rows(skipped):
