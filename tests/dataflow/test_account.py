@@ -152,6 +152,7 @@ def test_a_search_for_energy_needs_what_a_mapping_may_take() -> None:
 SILENT = {
     *(name for name in preset_names() if name.startswith(("dpu-", "ethos-", "nvdla-"))),
     "kv260-dpu",
+    "llama-fpga",
     "sa8295p-core",
     "sa8775p-core",
     "rk3588-core",

@@ -47,6 +47,7 @@ BARS = (
         groups=("tpu-v6e gemm", "tpu-v6e ffn", "tpu-v6e attention"),
         mean=0.12, p90=0.30, long_mean=0.08, long_s=20e-6, of_roofline=0.5,
     ),
+    Bar(name="FPGA decoders", groups=("llama-fpga language models",), mean=0.15),
     Bar(
         name="eyeriss latency of a layer", groups=("eyeriss layers",), quantities=("latency_s",),
         mean=0.03, sourced=0.1,

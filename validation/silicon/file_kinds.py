@@ -102,6 +102,14 @@ NVDLA = {
     )
 }
 """NVDLA's sizes by products a cycle: channels of inputs and results, buffer, bandwidth of the estimates."""
+FPGA_DECODERS = {
+    "ZCU104": "llama-fpga", "ZCU104 PS+PL": "llama-fpga",
+    "ZCU104 PL only": "llama-fpga dram.bandwidth=19.2GB/s dram.channels=1 matrix.dot.rows=1",
+    "KV260": "llama-fpga accel.part=kv260 dram.bandwidth=19.2GB/s dram.channels=1 matrix.dot.rows=1",
+    "Alveo U250": "llama-fpga accel.part=u250 slrs=4 dram.bandwidth=76.8GB/s dram.channels=4 "
+    "dram.capacity=64GiB matrix.dot.rows=1",
+}  # fmt: skip
+"""Boards that Li et al. have decoders on: memory channels, and as many lanes for each."""
 PROMPT = 128
 """Tokens of a prompt's chunk that Qualcomm's runtime reads at once, and of RKLLM's benchmark."""
 
@@ -165,9 +173,10 @@ KINDS = (
     ),
     FileKind(
         name="fpga-llm", columns=("platform", "model", "precision", "phase", "tokens_per_s", "memory"),
-        chip="platform", chips={}, kind="language models", work=("model",), find=names.network("fpga-llm"),
-        widths="precision", width={"AWQ int4": "weights=4 group=128", "int4": "weights=4"},
-        values={"tokens_per_s": Measured("tokens_per_s", 1.0, "seq=512 decode=1")},
+        chip="platform", chips=FPGA_DECODERS, kind="language models", work=("model",),
+        find=names.network("fpga-llm"), widths="precision",
+        width=dict.fromkeys(("AWQ int4", "int4"), "weights=4 group=128 kv=8"),
+        values={"tokens_per_s": Measured("tokens_per_s", 1.0, "seq=512 decode=1")}, variant=("platform",),
     ),
     FileKind(
         name="rkllm", columns=("platform", "model", "size", "dtype", "seqlen", "tokens_per_s", "ttft_ms"),

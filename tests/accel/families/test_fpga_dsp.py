@@ -214,3 +214,21 @@ def test_buffers_that_hold_what_cannot_be_are_refused(change, message):
     with pytest.raises(SpecError) as caught:
         held(change)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("board", "peak_gb"),
+    [
+        ({}, 38.4),
+        ({"dram.bandwidth": "19.2GB/s", "dram.channels": "1", "matrix.dot.rows": "1"}, 19.2),
+        ({"part": "u250", "slrs": "4", "dram.bandwidth": "76.8GB/s", "dram.channels": "4", "matrix.dot.rows": "1"}, 76.8),
+    ],
+    ids=["zcu104", "zcu104 pl", "u250"],
+)  # fmt: skip
+def test_a_decoders_vector_times_matrix_takes_as_long_as_dram_brings_it(board, peak_gb):
+    """By hand: 4096 x 4096 weights of 4 bits at 85 % of what the board's channels have, and the vectors' few bytes."""
+    text = "tensor W[k,n] bits 4\nY[n] = X[k] * W[k,n]"
+    work, machine = parse(text, name="gemv", sizes={"k": 4096, "n": 4096}), load_machine("llama-fpga", board)
+    found = analyse(lower(build_mapping(work, machine), work, machine), machine)
+    least = (4096 * 4096 / 2 + 2 * 2 * 4096) / (0.85 * peak_gb * 1e9)
+    assert least * 0.999 <= found.latency_s <= least * 1.02
