@@ -13,6 +13,7 @@ from einsim.dataflow import standings
 from einsim.dataflow.cut import Cut
 from einsim.dataflow.iteration import Path
 from einsim.dataflow.lower import lower
+from einsim.dataflow.mapping import Compute, Keep, Loop, Mapping, Pipeline, Sequence
 from einsim.dataflow.mask import Mask
 from einsim.dataflow.program import MOST_EACH, ProgramLoop
 from einsim.specs.errors import SpecError
@@ -58,8 +59,8 @@ def test_counts_are_those_of_one_by_one(seed):
     same(random_path(seed)[0])
 
 
-def drawn(seed, monkeypatch):
-    """What is met of paths while a drawn mapping is lowered."""
+def paths(mapping, work, chip, monkeypatch):
+    """What is met of paths while a mapping is lowered."""
     met = []
 
     def instances(path):
@@ -68,17 +69,21 @@ def drawn(seed, monkeypatch):
             met.append(path)
         return found
 
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "instances", instances)
+        lower(mapping, work, chip)
+    return met
+
+
+def drawn(seed, monkeypatch):
+    """What is met of paths of a drawn mapping."""
     rng = random.Random(seed)
     name = rng.choice(list(WORKS))
     monkeypatch.setattr(cases, "CASCADES", WORKS)
     work, chip = cases.cascade(name, rng, 11), cases.machine(rng)
     units = tuple(msgspec.structs.replace(unit, accumulator_bits=32) for unit in chip.units)
     mapping = cases.mapping(rng, work, chip, 30)
-    if mapping is not None:
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "instances", instances)
-            lower(mapping, work, msgspec.structs.replace(chip, units=units))
-    return met
+    return (mapping and paths(mapping, work, msgspec.structs.replace(chip, units=units), monkeypatch)) or []
 
 
 def test_those_of_drawn_mappings_are_too(monkeypatch):
@@ -86,8 +91,25 @@ def test_those_of_drawn_mappings_are_too(monkeypatch):
     met = [path for seed in range(16) for path in drawn(seed, monkeypatch)]
     assert sum(bool(path.cut.reduced) for path in met) > 10
     assert sum(bool(path.cut.reduced) and path.sums == 2 for path in met) > 5
-    assert any(len(path.cut.masks) > 1 for path in met)
     assert sum(any(path.pins) for path in met) > 20
+
+
+def test_those_of_a_load_for_two_einsums_are_too(monkeypatch):
+    """QK comes once for both of its readers, each of which bounds cut in its own way."""
+    work = parse(WORKS["twice"], name="twice", sizes={"m": 7, "p": 7, "e": 3})
+    chip = cases.machine(random.Random(5), levels=1)
+    first = Compute(einsum="QK", unit="mm", spatial={"rows": ("m",)})
+    readers = Pipeline(
+        children=(
+            Loop(rank="m", tile=2, body=Compute(einsum="B", unit="mm", spatial={"rows": ("p",)})),
+            Loop(rank="m", tile=1, body=Compute(einsum="C", unit="mm", spatial={"rows": ("p",)})),
+        )
+    )
+    both = Keep(tensors=("QK", "B", "C"), memory="gb", body=readers)
+    tree = Sequence(children=(first, Loop(rank="p", tile=2, body=both)))
+    mapping = Mapping(cascade="twice", machine=chip.name, template="own", tree=tree)
+    met = paths(mapping, work, chip, monkeypatch)
+    assert any(len(path.cut.masks) > 1 for path in met)
 
 
 def test_a_long_diagonal_is_counted_at_once():

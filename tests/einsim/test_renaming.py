@@ -28,6 +28,7 @@ from einsim.sim.gpu.result import choose, result
 from einsim.specs.errors import EinsimError, RuleError
 from einsim.workloads.cascade import Cascade
 from einsim.workloads.load import load_workload
+from tests.presets import DISTINCT
 from tests.workloads.renamed import renamed
 
 ROOT = Path(__file__).parents[2]
@@ -152,7 +153,7 @@ def fitting(machine: Machine, start: int, count: int) -> list[Cascade]:
     return list(islice((cascade for cascade in loaded if computes(cascade, machine)), count))
 
 
-@pytest.mark.parametrize("accel", PRESETS)
+@pytest.mark.parametrize("accel", DISTINCT)
 @pytest.mark.parametrize("turn", range(2))
 def test_names_change_no_figure(accel: str, turn: int) -> None:
     """Each preset with two workloads of the list, so that all are taken."""
@@ -219,7 +220,7 @@ def shuffled(data: object, pick: random.Random) -> object:
     return [shuffled(part, pick) for part in data] if isinstance(data, list) else data
 
 
-@pytest.mark.parametrize("accel", PRESETS)
+@pytest.mark.parametrize("accel", DISTINCT)
 def test_the_order_of_a_machines_keys_says_nothing(accel: str, tmp_path: Path) -> None:
     data = yaml.safe_load((ROOT / "accel" / "presets" / f"{accel}.yaml").read_text())
     path = tmp_path / f"{accel}.yaml"
