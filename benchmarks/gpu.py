@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from einsim.accel.gpu.machine import load_gpu
+from einsim import load_gpu
 from einsim.sim.gpu.factors import read_factors
 from einsim.sim.gpu.kernels.named import named
 from einsim.sim.gpu.predict import predict

@@ -16,7 +16,8 @@ KEYS = {
     "workload": str, "accel": str, "level": str, "cycles": int, "latency_s": float, "energy_j": float,
     "dram_bytes": int, "utilization": dict, "stalls": dict, "energy_by": dict, "traffic": dict, "mapping": str,
     "power_w": float, "tops": float, "tops_per_w": float, "area_mm2": float, "resources": type(None),
-    "energy_stated_j": float, "energy_not_stated": list, "area_not_stated": list, "version": str,
+    "energy_stated_j": float, "energy_not_stated": list, "area_not_stated": list, "evidence": list,
+    "version": str,
 }  # fmt: skip
 SMALL = ["run", "attention", "--set", "seq=512", "b=1", "h=2", "--accel", "fusemax-cloud"]
 
