@@ -41,10 +41,7 @@ def analyse(program: Program, machine: Machine) -> Result:
 def _analysed(program: Program, machine: Machine) -> Result:
     """A program at its machine's full clock."""
     counts = static_counts(program)
-    total = dict.fromkeys((engine.name for engine in program.engines), 0)
-    for op in program.ops:
-        for engine, busy in engine_ticks(op, counts[op.id]).items():
-            total[engine] += busy
+    total = busy_ticks(program, counts)
     ticks = least_ticks(program, counts)
     cycles = -(-ticks // program.ticks_per_cycle)
     books = keep_books(program, machine, counts, seconds_of(program, machine, ticks))
@@ -138,6 +135,15 @@ def engine_ticks(op: Op, counts: dict[tuple[int, ...], int]) -> dict[str, int]:
     """Ticks that an operation takes on its own engine and on the ports that it streams through."""
     tally, rates = tally_of(op, counts)
     return tally.engine_ticks(op.engine, rates)
+
+
+def busy_ticks(program: Program, counts: dict[int, dict[tuple[int, ...], int]]) -> dict[str, int]:
+    """Ticks that each engine of a program is busy."""
+    total = dict.fromkeys((engine.name for engine in program.engines), 0)
+    for op in program.ops:
+        for engine, busy in engine_ticks(op, counts[op.id]).items():
+            total[engine] += busy
+    return total
 
 
 def make_result(

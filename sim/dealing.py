@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 
 from einsim.accel.machine import LEAKAGE, Machine
 from einsim.dataflow.account import PICO, static_counts
-from einsim.dataflow.analytical import DISPATCH, analyse, engine_ticks
+from einsim.dataflow.analytical import DISPATCH, analyse, busy_ticks
+from einsim.dataflow.clock import port_name
 from einsim.dataflow.dealt import (
     Deal,
     Reads,
@@ -33,7 +33,6 @@ from einsim.dataflow.dealt import (
 from einsim.dataflow.held_down import capped, slower
 from einsim.dataflow.lower import lower
 from einsim.dataflow.mapping_text import mapping_text
-from einsim.dataflow.program import Program
 from einsim.dataflow.result import Result
 from einsim.sim.engine import simulate
 from einsim.workloads.cascade import Cascade
@@ -70,27 +69,19 @@ class _Dealing:
         through = self.alone.traffic[deal.through]
         written = sum(size for name, size in through.items() if cascade.producer(name))
         self.passing = (sum(through.values()) - written) * self.count, written * self.count
-        outside = (
+        self.crossing = tuple(
             sum(size for name, size in reads.outside.items() if bool(cascade.producer(name)) == made)
             for made in (False, True)
         )
-        self.crossing = tuple(outside)
         self.missing = tuple(
             min(1.0, part / max(1, whole)) for part, whole in zip(self.crossing, self.passing, strict=True)
         )
         self.busy_s = {
             engine: ticks / program.ticks_per_cycle / program.clock_hz
-            for engine, ticks in self._busy(program).items()
+            for engine, ticks in busy_ticks(program, static_counts(program)).items()
+            if ticks
         }
         self.waves = cache(self._wave)
-
-    @staticmethod
-    def _busy(program: Program) -> Counter[str]:
-        """Ticks of each engine in one block."""
-        total, counts = Counter[str](), static_counts(program)
-        for op in program.ops:
-            total.update(engine_ticks(op, counts[op.id]))
-        return total
 
     def _wave(self, here: int, active: int) -> Result:
         """So many blocks on a core where so many cores are at work."""
@@ -101,12 +92,14 @@ class _Dealing:
         """Seconds of such blocks, with what each takes to begin."""
         return self.waves(here, active).latency_s + self.machine.launch.block_start_s
 
+    @cached_property
     def bound_s(self) -> dict[str, float]:
         """Seconds that all blocks take at least, by what sets them."""
         core = core_of(self.machine, self.deal, 1, (self.missing[0], self.missing[1]))
         root, found = core.dram, dict[str, float]()
+        ports = {port_name(root, reads) for reads in (True, False)}
         for engine, seconds in self.busy_s.items():
-            if not engine.startswith(self.deal.through):
+            if engine not in ports:
                 found[engine] = seconds * self.count / self.cores
         rates = root.read_bytes_per_s, root.write_bytes_per_s
         found[self.deal.through] = max(
@@ -118,7 +111,7 @@ class _Dealing:
 
     def span_s(self) -> float:
         """Seconds from the first block's start to the last one's end."""
-        bound = max(self.bound_s().values())
+        bound = max(self.bound_s.values())
         if self.level == "analytical":
             return bound
         slots, wave = self.deal.slots, self.deal.slots * self.cores
@@ -129,9 +122,7 @@ class _Dealing:
     def _events(self, count: int) -> float:
         """Seconds in which so many blocks are handed out and done."""
         cores, slots, gap = self.cores, self.deal.slots, self.machine.launch.per_block_s
-        left: list[list[float]] = [
-            [] for _ in range(cores)
-        ]  # shares of each core's blocks that are to be done
+        left = [list[float]() for _ in range(cores)]  # shares of each core's blocks that are to be done
         since, ends = [0.0] * cores, [math.inf] * cores
         free = [(0, core) for core in range(cores)]
         heapq.heapify(free)
@@ -209,7 +200,7 @@ class _Dealing:
         lacking = (*self.alone.energy_not_stated, *unknown)
         if machine.leakage_w is None:
             lacking = (*lacking, LEAKAGE)
-        bounds = self.bound_s()
+        bounds = self.bound_s
         busiest = max(bounds, key=lambda name: bounds[name])
         units = {
             unit.name: min(1.0, self.alone.utilization[unit.name] * self.alone.latency_s * self.count

@@ -21,7 +21,14 @@ import simpy
 
 from einsim.accel.machine import Machine
 from einsim.dataflow.account import keep_books, static_counts
-from einsim.dataflow.analytical import bottleneck, engine_ticks, least_ticks, make_result, seconds_of
+from einsim.dataflow.analytical import (
+    bottleneck,
+    busy_ticks,
+    engine_ticks,
+    least_ticks,
+    make_result,
+    seconds_of,
+)
 from einsim.dataflow.held_down import under_cap
 from einsim.dataflow.program import Cost, Op, Program, Stream
 from einsim.dataflow.result import Result
@@ -338,10 +345,7 @@ class Simulation:
         books = keep_books(program, machine, counts, seconds, commands)
         cycles = -(-ticks // program.ticks_per_cycle)
         stalls = self.ledger.stalls(ticks, cycles)
-        total = dict.fromkeys((engine.name for engine in program.engines), 0)
-        for actor in self.actors:
-            for engine, busy in engine_ticks(actor.op, actor.counts).items():
-                total[engine] += busy
+        total = busy_ticks(program, counts)
         units = [engine.name for engine in program.engines if engine.kind == "unit"]
         critical = max(units, key=lambda name: total[name])
         busiest = max(total, key=lambda name: total[name])

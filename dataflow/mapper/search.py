@@ -159,11 +159,8 @@ class Search:
         """The parts of the space with what their groups cost at least: that without residents first, for
         something to beat, then a quick search those that may cost least.
         """
-        pools, parts, found = (
-            Pools(),
-            list[tuple[MapSpace, list[tuple[Einsum, ...]], Contexts]](),
-            list[Plan](),
-        )
+        pools, found = Pools(), list[Plan]()
+        parts = list[tuple[MapSpace, list[tuple[Einsum, ...]], Contexts]]()
         for space in self.space.spaces():
             kept = sum(map(space.bytes_of, space.resident or ()))
             if kept <= self.within:
@@ -202,11 +199,8 @@ class Search:
         ]
         for key, span, job in zip(keys, spans, jobs, strict=True):
             one = job.result()
-            self.used, self.done, self.covered = (
-                self.used + one.nodes,
-                self.done + 1,
-                self.covered and one.covered,
-            )
+            self.used, self.done = self.used + one.nodes, self.done + 1
+            self.covered = self.covered and one.covered
             self.singles += one.nodes if number == 1 else 0
             for other, at in alike[key]:
                 if np.all(other.contexts.room <= plan.contexts.room):

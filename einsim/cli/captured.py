@@ -10,7 +10,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from einsim.cli.silicon import bars_table, missed, percent, rows_table, show_unknown, tau
+from einsim.cli.silicon import missed, percent, rows_table, show_bars, tau
 from einsim.cli.terminal import console, heading, progress
 from einsim.validation.gpu.elsewhere import GpuOutcome, judge_file
 from einsim.validation.row import GroupedRow
@@ -38,13 +38,7 @@ def show(outcome: GpuOutcome) -> None:
     single = [row for row in outcome.rows if row.reference != 0]
     out.print(rows_table([row for row in single if row.level == "calibrated"]))
     out.print(groups_table([row for row in outcome.rows if row.reference == 0]))
-    bars = [row for row in outcome.rows if row.limit is not None]
-    if bars:
-        out.print(bars_table(bars))
-    show_unknown(outcome.unknown)
-    failed = sum(not row.ok for row in bars)
-    count = len({(row.case, row.quantity) for row in single})
-    click.echo(f"{count} measured figures, {len(bars)} bars, {failed} not met")
+    show_bars(outcome.rows, outcome.unknown)
 
 
 def groups_table(rows: Sequence[GroupedRow]) -> Table:

@@ -60,12 +60,17 @@ def show(outcome: SiliconOutcome, every_row: bool) -> None:
     if every_row:
         out.print(rows_table(single))
     out.print(groups_table(outcome.rows))
-    bars = [row for row in outcome.rows if row.limit is not None]
+    show_bars(outcome.rows, outcome.unknown)
+
+
+def show_bars(rows: Sequence[GroupedRow], unknown: Sequence[NotKnown]) -> None:
+    """The bars, what wasn't judged, and how many figures and bars there are."""
+    bars = [row for row in rows if row.limit is not None]
     if bars:
-        out.print(bars_table(bars))
-    show_unknown(outcome.unknown)
+        console().print(bars_table(bars))
+    show_unknown(unknown)
     failed = sum(not row.ok for row in bars)
-    count = len({(row.case, row.quantity) for row in single})
+    count = len({(row.case, row.quantity) for row in rows if row.reference != 0})
     click.echo(f"{count} measured figures, {len(bars)} bars, {failed} not met")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, even, merged
 from einsim.sim.gpu.kernels.decode import H200_SMS as SMS
 from einsim.sim.gpu.kernels.decode import TILE, shares
+
+DecodeShape = tuple[int, int, int, int]
+"""Query heads (batch included), query heads a key head, context tokens, head dim."""
 
 FAMILY = "decode-grouped"
 THREADS, UNROLL = 256, 2
@@ -85,14 +88,24 @@ def combine(heads: int, count: int, dim: int) -> Launch:
     )
 
 
-def cases(shapes: Sequence[tuple[int, int, int, int]]) -> tuple[KernelCase, ...]:
-    """Query heads (batch included), query heads a key head, context tokens, head dim."""
+def cases(shapes: Sequence[DecodeShape]) -> tuple[KernelCase, ...]:
+    """Cases of some shapes."""
+    return grouped(
+        FAMILY, "split", launches, shapes, "a block reads its keys once for all query heads that share them"
+    )
+
+
+def grouped(
+    family: str, variant: str, launches: Callable[[int, int, int, int], tuple[Launch, ...]],
+    shapes: Sequence[DecodeShape], summary: str,
+) -> tuple[KernelCase, ...]:  # fmt: skip
+    """Cases of a family that decodes with several query heads a key head."""
     return tuple(
         KernelCase(
-            family=FAMILY, variant=f"split-d{dim}", cascade="attention-decode",
+            family=family, variant=f"{variant}-d{dim}", cascade="attention-decode",
             sizes={"h": heads, "g": share, "m": tokens, "p": 1, "e": dim, "f": dim},
             launches=launches(heads, share, tokens, dim), useful_flops=4 * heads * tokens * dim, bits=16,
-            summary="a block reads its keys once for all query heads that share them",
+            summary=summary,
         )
         for heads, share, tokens, dim in shapes
     )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from einsim.sim.gpu.case import KernelCase, Launch, Work, ceil_div, merged
 from einsim.sim.gpu.kernels.decode import H200_SMS as SMS
 from einsim.sim.gpu.kernels.decode import shares
-from einsim.sim.gpu.kernels.decode_grouped import combine, filling
+from einsim.sim.gpu.kernels.decode_grouped import DecodeShape, combine, filling, grouped
 
 FAMILY = "decode-tensor"
 THREADS = 128
@@ -73,14 +73,7 @@ def launches(heads: int, share: int, tokens: int, dim: int, sms: int = SMS) -> t
     return main, combine(heads, count, dim)
 
 
-def cases(shapes: Sequence[tuple[int, int, int, int]]) -> tuple[KernelCase, ...]:
-    """Query heads (batch included), query heads a key head, context tokens, head dim."""
-    return tuple(
-        KernelCase(
-            family=FAMILY, variant=f"tensor-d{dim}", cascade="attention-decode",
-            sizes={"h": heads, "g": share, "m": tokens, "p": 1, "e": dim, "f": dim},
-            launches=launches(heads, share, tokens, dim), useful_flops=4 * heads * tokens * dim, bits=16,
-            summary="tiles of 64 keys by cp.async, the queries of a key head as rows of mma.sync",
-        )
-        for heads, share, tokens, dim in shapes
-    )  # fmt: skip
+def cases(shapes: Sequence[DecodeShape]) -> tuple[KernelCase, ...]:
+    """Cases of some shapes."""
+    summary = "tiles of 64 keys by cp.async, the queries of a key head as rows of mma.sync"
+    return grouped(FAMILY, "tensor", launches, shapes, summary)
